@@ -1,0 +1,130 @@
+"""The manifest: what one model version is made of, how it was made, and that it may be served.
+
+Knows the schema of ``meta.json``. Must not know files or stores. Written last of all files of a
+version, so that a version without a manifest does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from registry.errors import DamagedVersion
+from registry.ids import is_version_name
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a reader of this schema would misread the next one; a newer manifest is refused."""
+
+Count = Annotated[int, Meta(ge=0)]
+Verdict = Literal["pass", "fail", "inconclusive", "error"]
+
+
+class DataSnapshot(Struct, frozen=True):
+    """The interactions that a version learned from: ``[start, end)`` offsets by partition."""
+
+    id: str
+    topic: str
+    partitions: dict[str, tuple[Count, Count]]
+    interactions: Count
+    users: Count
+    items: Count
+
+
+class Parameters(Struct, frozen=True):
+    """What the training was told (``implicit``'s names), with the mapping of events to weights."""
+
+    factors: int
+    iterations: int
+    regularization: float
+    alpha: float
+    seed: int
+    weight_watch: float = 1.0
+    weight_click: float = 0.5
+    rating_floor: float = 0.0
+
+
+class Check(Struct, frozen=True):
+    """One check of the gate: what was seen, what is allowed, and the verdict."""
+
+    name: str
+    verdict: Verdict
+    seen: str
+    allowed: str
+
+
+class Gate(Struct, frozen=True):
+    """The offline verdict before publication."""
+
+    passed: bool
+    checks: tuple[Check, ...]
+
+
+class FileEntry(Struct, frozen=True):
+    """Checksum and size of one file of the version."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    bytes: Count
+
+
+class Manifest(Struct, frozen=True):
+    """``meta.json``."""
+
+    version: str
+    model_name: str
+    created_at: str
+    created_by: str
+    git_sha: str
+    image_digest: str
+    data_snapshot: DataSnapshot
+    parameters: Parameters
+    metrics: dict[str, float]
+    gate: Gate
+    files: dict[str, FileEntry]
+    schema_version: int = SCHEMA_VERSION
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode_manifest(payload: bytes, version: str) -> Manifest:
+    """Read and check the manifest of `version`.
+
+    Raises
+    ------
+    DamagedVersion
+        If it is not JSON, of another shape, of a newer schema, of another version, or names files
+        outside of the version's folder.
+    """
+    try:
+        schema = msgspec.json.decode(payload, type=_SchemaOnly).schema_version
+        if schema > SCHEMA_VERSION:
+            raise DamagedVersion(
+                f"{version}: manifest of schema {schema}, this program reads up to {SCHEMA_VERSION}; "
+                "upgrade recstream"
+            )
+        manifest = msgspec.json.decode(payload, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedVersion(f"{version}: meta.json: {error}") from error
+    if manifest.version != version or not is_version_name(version):
+        raise DamagedVersion(f"{version}: meta.json is of version {manifest.version!r}")
+    for path in manifest.files:
+        parts = path.split("/")
+        if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+            raise DamagedVersion(
+                f"{version}: meta.json names a file outside of its folder: {path!r}"
+            )
+    return manifest
+
+
+class _SchemaOnly(Struct):
+    schema_version: int
+
+
+def digest(payload: bytes) -> str:
+    """Return the SHA-256 of `payload` as the manifest writes it."""
+    return hashlib.sha256(payload).hexdigest()

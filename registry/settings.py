@@ -1,0 +1,290 @@
+"""The settings: environment variables, read once into one typed value.
+
+Knows each variable's name, type, default and meaning; `.env.example` and the settings page are
+made from it. Must not know who uses a setting. A wrong value stops the start (exit code 2).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from registry.errors import ConfigurationError
+from registry.ids import is_version_name
+from registry.records import Deploy, Strategy
+
+
+def _version(name: str) -> str:
+    if not is_version_name(name):
+        raise ValueError("must look like v0.3 (vMAJOR.MINOR)")
+    return name
+
+
+def _cron(expression: str) -> str:
+    try:
+        CronSim(expression, datetime.datetime(2000, 1, 1))
+    except CronSimError as error:
+        raise ValueError(
+            f"must be a cron expression of five fields, like '0 3 * * *' ({error})"
+        ) from None
+    return expression
+
+
+Version = Annotated[str, AfterValidator(_version)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
+
+
+class Settings(BaseModel):
+    """Everything that can be configured. A field's alias is its environment variable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    kafka_bootstrap_servers: str = Field(
+        "localhost:9092",
+        alias="KAFKA_BOOTSTRAP_SERVERS",
+        min_length=1,
+        description="Kafka's addresses, `host:port`, comma separated.",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="How to talk to Kafka."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", alias="KAFKA_SASL_MECHANISM", description="With `SASL_*` only."
+    )
+    kafka_sasl_username: str = Field(
+        "", alias="KAFKA_SASL_USERNAME", description="With `SASL_*` only."
+    )
+    kafka_sasl_password: SecretStr = Field(
+        SecretStr(""), alias="KAFKA_SASL_PASSWORD", description="With `SASL_*` only."
+    )
+    kafka_ssl_ca: str = Field(
+        "",
+        alias="KAFKA_SSL_CA",
+        description="Path of the CA certificates (PEM); empty: the system's.",
+    )
+    kafka_ssl_certificate: str = Field(
+        "",
+        alias="KAFKA_SSL_CERTIFICATE",
+        description="Path of the client's certificate (PEM), for mutual TLS.",
+    )
+    kafka_ssl_key: str = Field(
+        "", alias="KAFKA_SSL_KEY", description="Path of the client's key (PEM), for mutual TLS."
+    )
+
+    environment: Name = Field(
+        "production", alias="ENVIRONMENT", description="Whose rollout state this worker acts on."
+    )
+    model_name: Name = Field(
+        "als", alias="MODEL_NAME", description="Name of the model in manifests and metrics."
+    )
+    model_registry: str = Field(
+        "model_registry",
+        alias="MODEL_REGISTRY",
+        min_length=1,
+        description="Folder or fsspec URL of the model registry.",
+    )
+    model_version: Version | None = Field(
+        None,
+        alias="MODEL_VERSION",
+        description="Seeds the rollout table once: the first primary version. Unset: the registry's latest.",
+    )
+    rollout_strategy: Strategy = Field(
+        "fixed", alias="ROLLOUT_STRATEGY", description="Seeds the rollout table once."
+    )
+    canary_version: Version | None = Field(
+        None, alias="CANARY_VERSION", description="Seeds the rollout table once."
+    )
+    canary_percentage: float = Field(
+        0,
+        alias="CANARY_PERCENTAGE",
+        ge=0,
+        le=100,
+        description="Seeds the rollout table once. Percent.",
+    )
+
+    retrain_interval: float = Field(
+        0,
+        alias="RETRAIN_INTERVAL",
+        ge=0,
+        description="Seconds between training runs; 0: no timer. `RETRAIN_CRON` goes before it.",
+    )
+    retrain_cron: Cron | None = Field(
+        None, alias="RETRAIN_CRON", description="Cron expression (UTC) of the training runs."
+    )
+    retrain_deploy: Deploy = Field(
+        "swap", alias="RETRAIN_DEPLOY", description="What a run that passed its gate asks for."
+    )
+    retrain_canary_percentage: float = Field(
+        10,
+        alias="RETRAIN_CANARY_PERCENTAGE",
+        ge=0,
+        le=100,
+        description="With `RETRAIN_DEPLOY=canary`. Percent.",
+    )
+    retrain_timeout: float = Field(
+        3600, alias="RETRAIN_TIMEOUT", gt=0, description="Seconds after which a run is ended."
+    )
+    retrain_threads: int = Field(
+        1,
+        alias="RETRAIN_THREADS",
+        ge=1,
+        description="Threads of the fit; the rest of the machine serves.",
+    )
+    retrain_factors: int = Field(
+        64, alias="RETRAIN_FACTORS", ge=1, le=4096, description="ALS: columns of the factors."
+    )
+    retrain_iterations: int = Field(
+        15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
+    )
+    retrain_regularization: float = Field(
+        0.05, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."
+    )
+    retrain_alpha: float = Field(
+        1.0,
+        alias="RETRAIN_ALPHA",
+        gt=0,
+        description="ALS: confidence of an interaction is alpha × its weight.",
+    )
+    retrain_seed: int = Field(
+        42, alias="RETRAIN_SEED", ge=0, description="Seed of the factors' first values."
+    )
+    retrain_weight_watch: float = Field(
+        1.0, alias="RETRAIN_WEIGHT_WATCH", ge=0, description="Weight of a `watch`."
+    )
+    retrain_weight_click: float = Field(
+        0.5, alias="RETRAIN_WEIGHT_CLICK", ge=0, description="Weight of a `click`."
+    )
+    retrain_rating_floor: float = Field(
+        0.0,
+        alias="RETRAIN_RATING_FLOOR",
+        description="A `rate` weighs its rating minus this; ratings at or below it teach nothing, but count as seen.",
+    )
+    retrain_holdout: float = Field(
+        0.2,
+        alias="RETRAIN_HOLDOUT",
+        gt=0,
+        lt=1,
+        description="Share of the interactions, the newest, that the evaluation holds out.",
+    )
+    retrain_min_users: int = Field(
+        20, alias="RETRAIN_MIN_USERS", ge=1, description="Gate: users needed."
+    )
+    retrain_min_items: int = Field(
+        20, alias="RETRAIN_MIN_ITEMS", ge=1, description="Gate: items needed."
+    )
+    retrain_min_interactions: int = Field(
+        200, alias="RETRAIN_MIN_INTERACTIONS", ge=1, description="Gate: interactions needed."
+    )
+    retrain_tolerance: float = Field(
+        0.1,
+        alias="RETRAIN_TOLERANCE",
+        ge=0,
+        le=1,
+        description="Gate: share of the incumbent's NDCG@10 that a new version may be worse by.",
+    )
+
+    topic_prefix: Name = Field(
+        "reco", alias="RECSTREAM_TOPIC_PREFIX", description="Prefix of all topics."
+    )
+    partitions: int = Field(
+        8,
+        alias="RECSTREAM_PARTITIONS",
+        ge=1,
+        le=1000,
+        description="Partitions of the topics keyed by user; no more workers than this are of use.",
+    )
+    replication_factor: int = Field(
+        1, alias="RECSTREAM_REPLICATION_FACTOR", ge=1, le=10, description="Copies of each topic."
+    )
+    worker: Name | None = Field(
+        None,
+        alias="RECSTREAM_WORKER",
+        description="This worker's name; unset: host name and process id.",
+    )
+    api_token: SecretStr = Field(
+        SecretStr(""),
+        alias="RECSTREAM_API_TOKEN",
+        description="Token of the write endpoints; unset: writes from loopback only.",
+    )
+    http_host: str = Field(
+        "127.0.0.1", alias="RECSTREAM_HTTP_HOST", description="Address that the pages listen on."
+    )
+    http_port: int = Field(
+        6066,
+        alias="RECSTREAM_HTTP_PORT",
+        ge=0,
+        le=65535,
+        description="Their port; 0: any free one.",
+    )
+    lease_seconds: float = Field(
+        20,
+        alias="RECSTREAM_LEASE_SECONDS",
+        ge=1,
+        description="After this long without touch with the rollout table, a worker says so. Clocks must agree better than this.",
+    )
+    session_timeout: float = Field(
+        10,
+        alias="RECSTREAM_SESSION_TIMEOUT",
+        ge=6,
+        description="Seconds after which Kafka gives a silent worker's partitions to others.",
+    )
+    max_request_bytes: int = Field(
+        65_536,
+        alias="RECSTREAM_MAX_REQUEST_BYTES",
+        ge=100,
+        description="Larger requests are dead-lettered.",
+    )
+    batch_requests: int = Field(
+        2_000,
+        alias="RECSTREAM_BATCH_REQUESTS",
+        ge=1,
+        description="Most requests that are scored at once. Larger: more throughput, later answers under load.",
+    )
+    in_flight_requests: int = Field(
+        4_000,
+        alias="RECSTREAM_IN_FLIGHT_REQUESTS",
+        ge=1,
+        description="Requests a partition may have unanswered before its reading pauses (back-pressure).",
+    )
+    scoring_threads: int = Field(
+        1, alias="RECSTREAM_SCORING_THREADS", ge=1, description="Threads of one scoring call."
+    )
+
+    git_sha: str = Field(
+        "", alias="GIT_SHA", description="Commit of the running code, for provenance."
+    )
+    image_digest: str = Field(
+        "", alias="IMAGE_DIGEST", description="Digest of the container image, for provenance."
+    )
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables; empty ones count as unset.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming each wrong variable, its value and what is allowed.
+    """
+    known = {field.alias for field in Settings.model_fields.values()}
+    given = {name: value for name, value in environment.items() if name in known and value != ""}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_complaint(one) for one in error.errors())) from None
+    if settings.rollout_strategy == "canary" and settings.canary_version is None:
+        raise ConfigurationError("ROLLOUT_STRATEGY=canary: needs CANARY_VERSION as well")
+    return settings
+
+
+def _complaint(error: object) -> str:
+    assert isinstance(error, dict)
+    variable = ".".join(str(part) for part in error["loc"])
+    secret = "PASSWORD" in variable or "TOKEN" in variable
+    seen = "(secret)" if secret else repr(error["input"])
+    return f"{variable}={seen}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,191 @@
+"""The topics: names, partition counts, configs; creating them and checking that they are right.
+
+Knows what PRODUCT.md §2 says of each topic. Must not know what the records hold. Topics are made
+by `create_topics` and checked at every worker's start, never left to auto-creation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from registry.errors import ConfigurationError, TransportError
+from registry.settings import Settings
+
+HOUR_MS: Final = 3_600_000
+DEAD_LETTER_MAX_BYTES: Final = 4 * 1024 * 1024
+"""A dead letter is its source record plus headers, so it must fit where the source just fitted."""
+
+ADMIN_TIMEOUT_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it must be."""
+
+    name: str
+    partitions: int
+    what: str
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topics of one prefix."""
+
+    requests: Topic
+    responses: Topic
+    interactions: Topic
+    control: Topic
+    control_results: Topic
+    dead_letter: Topic
+
+    def __iter__(self) -> Any:
+        return iter(getattr(self, name) for name in self.__slots__)
+
+
+def topics_of(settings: Settings) -> Topics:
+    """Return the topics that `settings` name."""
+
+    def topic(name: str, partitions: int, what: str, kept_hours: int | None, **more: str) -> Topic:
+        kept = -1 if kept_hours is None else kept_hours * HOUR_MS
+        configs = {"cleanup.policy": "delete", "retention.ms": str(kept), **more}
+        return Topic(f"{settings.topic_prefix}.{name}", partitions, what, configs)
+
+    by_user = settings.partitions
+    return Topics(
+        requests=topic("requests", by_user, "recommendation requests", 24),
+        responses=topic("responses", by_user, "answers", 24),
+        interactions=topic("interactions", by_user, "what users did: the training set", None),
+        control=topic("control", 1, "rollout commands, totally ordered", None),
+        control_results=topic("control-results", 1, "one result per command", None),
+        dead_letter=topic(
+            "dead-letter",
+            1,
+            "what could not be processed, byte for byte",
+            7 * 24,
+            **{"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)},
+        ),
+    )
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """Return what every librdkafka client needs to reach the broker."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        config |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        files = {
+            "ssl.ca.location": settings.kafka_ssl_ca,
+            "ssl.certificate.location": settings.kafka_ssl_certificate,
+            "ssl.key.location": settings.kafka_ssl_key,
+        }
+        config |= {name: path for name, path in files.items() if path}
+    return config
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing; return their names. Existing ones are left as they are.
+
+    Raises
+    ------
+    TransportError
+        If the broker can't be reached or refuses.
+    """
+    admin = AdminClient(client_config(settings))
+    existing = _existing_partitions(admin)
+    missing = [topic for topic in topics_of(settings) if topic.name not in existing]
+    if not missing:
+        return []
+    futures = admin.create_topics(
+        [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=settings.replication_factor,
+                config=dict(topic.configs),
+            )
+            for topic in missing
+        ],
+        request_timeout=ADMIN_TIMEOUT_SECONDS,
+    )
+    created = []
+    for name, future in futures.items():
+        try:
+            future.result()
+            created.append(name)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was faster
+                raise TransportError(f"topic {name} could not be created: {error}") from error
+    return created
+
+
+def check_topics(settings: Settings) -> list[str]:
+    """Return what is wrong with the topics, one sentence each; nothing if all is right."""
+    admin = AdminClient(client_config(settings))
+    existing = _existing_partitions(admin)
+    wrong = []
+    for topic in topics_of(settings):
+        partitions = existing.get(topic.name)
+        if partitions is None:
+            wrong.append(f"topic {topic.name} is missing; `recstream topics create` makes it")
+        elif partitions != topic.partitions:
+            wrong.append(
+                f"topic {topic.name} has {partitions} partitions, {topic.partitions} are needed"
+                + (" (RECSTREAM_PARTITIONS)" if topic.partitions == settings.partitions else "")
+            )
+    present = [topic for topic in topics_of(settings) if topic.name in existing]
+    return wrong + _wrong_configs(admin, present)
+
+
+def require_topics(settings: Settings) -> None:
+    """Check the topics.
+
+    Raises
+    ------
+    ConfigurationError
+        With every complaint of :func:`check_topics`.
+    """
+    if wrong := check_topics(settings):
+        raise ConfigurationError("\n".join(wrong))
+
+
+def _existing_partitions(admin: AdminClient) -> dict[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise TransportError(
+            f"Kafka does not answer: {error}; check KAFKA_BOOTSTRAP_SERVERS"
+        ) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _wrong_configs(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
+    if not resources:
+        return []
+    futures = admin.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
+    found = {}
+    for resource, future in futures.items():
+        try:
+            found[resource.name] = future.result()
+        except KafkaException as error:
+            raise TransportError(f"topic {resource.name}: configs not readable: {error}") from error
+    return [
+        f"topic {topic.name}: {name} is {seen.value}, {wanted} is needed"
+        for topic in topics
+        for name, wanted in topic.configs.items()
+        if (seen := found[topic.name].get(name)) is not None and seen.value != wanted
+    ]
