@@ -288,3 +288,15 @@ def _complaint(error: object) -> str:
     secret = "PASSWORD" in variable or "TOKEN" in variable
     seen = "(secret)" if secret else repr(error["input"])
     return f"{variable}={seen}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment variables that :func:`read_settings` reads `settings` from."""
+    values = {
+        field.alias: getattr(settings, name) for name, field in Settings.model_fields.items()
+    }
+    return {
+        variable: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for variable, value in values.items()
+        if variable is not None and value is not None
+    }

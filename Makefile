@@ -1,0 +1,68 @@
+# recstream: `make help` says what there is. Needs Python 3.11 to 3.13 and nothing else;
+# `make up` needs Docker, `make lock` needs uv.
+
+FIND_PYTHON = for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	2>/dev/null && { command -v $$python; break; }; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+BIN = .venv/bin
+ARGS =
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit check bench up down lock environment environment-dev python
+
+help:
+	@echo 'make demo      the whole thing on this machine: broker, two workers, training, canary'
+	@echo 'make test      all tests, on the best Kafka that the machine offers'
+	@echo 'make unit      the quick ones, without a broker'
+	@echo 'make check     format, lint, types, imports'
+	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=serve|latency|route|scale'
+	@echo 'make up, down  the stack in containers: Kafka, workers, Prometheus, Grafana'
+	@echo 'make setup     only make .venv, with the development tools'
+	@echo 'make lock      write the lock files again, from pyproject.toml'
+	@echo "ARGS='...' is passed on by demo, test, unit and bench, as in: make demo ARGS=--exit"
+
+setup: environment-dev
+
+demo: environment
+	@$(BIN)/recstream demo $(ARGS)
+
+test: environment-dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: environment-dev
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+check: environment-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: environment
+	@$(BIN)/recstream bench $(ARGS)
+
+up:
+	docker compose up --build --detach --wait
+
+down:
+	docker compose down
+
+# The second holds the first at the same versions; setuptools builds the project itself.
+LOCK = printf 'setuptools>=80\n' | uv pip compile --quiet --universal --generate-hashes \
+	--python-version 3.11 --no-emit-index-url --no-header pyproject.toml - --extra embedded
+
+lock:
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+environment: python
+	@'$(PYTHON)' -I ops/environment.py
+
+environment-dev: python
+	@'$(PYTHON)' -I ops/environment.py --dev
+
+python:
+	@test -n '$(PYTHON)' || { echo 'recstream needs Python 3.11, 3.12 or 3.13 with its venv module' \
+	'(Debian, Ubuntu: apt-get install python3-venv); looked for python3, python3.13, python3.12,' \
+	'python3.11. Another one: make PYTHON=/path/to/python' >&2; exit 1; }

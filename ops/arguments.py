@@ -1,0 +1,45 @@
+"""Arguments that several commands share, and how they become settings.
+
+Knows names and help texts. Must not know what a command does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from registry.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap", metavar="HOST:PORT", help="Kafka, instead of KAFKA_BOOTSTRAP_SERVERS."
+    ),
+]
+Registry = Annotated[
+    str | None,
+    typer.Option("--registry", metavar="URL", help="The registry, instead of MODEL_REGISTRY."),
+]
+ExpectedEpoch = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Refuse unless the epoch is N (compare-and-set)."),
+]
+Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.")]
+
+
+def settings_with(**overrides: str | float | None) -> Settings:
+    """Read the settings from the environment, with variables overridden by those given here.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the variable that is wrong.
+    """
+    from registry.settings import read_settings
+
+    given = {name: str(value) for name, value in overrides.items() if value is not None}
+    return read_settings({**os.environ, **given})

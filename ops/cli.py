@@ -1,0 +1,112 @@
+"""The command line: ``recstream``.
+
+Wires the commands, and turns errors into exit codes: 0 done, 1 refused or failed, 2 wrong usage or
+configuration, 130 interrupted. Must not know what a command does. Heavy modules are imported by the
+commands that need them, so that ``--help`` and completion come at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from ops import commands_kafka, commands_models, commands_rollout
+from ops.arguments import AsJson
+from registry.errors import ConfigurationError, RecstreamError
+
+EPILOG = """
+Start here: a broker, two workers, real data, a training and a canary release.
+
+  recstream demo
+
+Your own setup, configured by KAFKA_BOOTSTRAP_SERVERS, MODEL_REGISTRY, ...
+
+  recstream topics create
+  recstream worker
+  recstream ingest ratings.csv --movies movies.csv
+  recstream retrain
+  recstream request 42
+  recstream rollout set --strategy canary --canary-version v0.2 --percentage 10
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration.
+"""
+
+app = typer.Typer(
+    name="recstream",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog=EPILOG,
+    help="A recommender inside a Kafka stream, with gradual model releases.",
+)
+
+RUN, KAFKA, MODELS, ROLLOUT = "Run", "Kafka", "Model versions", "Rollout"
+
+app.command(rich_help_panel=RUN)(commands_kafka.worker)
+app.command(rich_help_panel=RUN)(commands_kafka.broker)
+app.add_typer(commands_kafka.topics, name="topics", rich_help_panel=KAFKA)
+app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
+app.command(rich_help_panel=KAFKA)(commands_kafka.request)
+app.command(rich_help_panel=MODELS)(commands_models.train)
+app.command(rich_help_panel=MODELS)(commands_models.retrain)
+app.add_typer(commands_models.registry, name="registry", rich_help_panel=MODELS)
+app.add_typer(commands_rollout.app, name="rollout", rich_help_panel=ROLLOUT)
+app.command(rich_help_panel=ROLLOUT)(commands_rollout.swap)
+
+
+@app.command(rich_help_panel=RUN)
+def demo(
+    exit_at_end: Annotated[
+        bool, typer.Option("--exit", help="Stop at the end of the tour, for scripts.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """See it all on this machine: broker, two workers, training, hot swap, canary release.
+
+    Needs no network, no Docker and no Java. Takes free ports and a temporary folder; Ctrl-C stops
+    everything and leaves nothing behind.
+    """
+    from ops.demo_run import run_demo
+
+    run_demo(exit_at_end=exit_at_end, as_json=as_json)
+
+
+@app.command(
+    rich_help_panel=RUN,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def bench(context: typer.Context) -> None:
+    """Measure serving, latency, routing and scaling on real Kafka (see recstream bench --help)."""
+    from ops.bench import app as benchmarks
+
+    benchmarks(args=context.args, prog_name="recstream bench")
+
+
+def main() -> None:
+    """Run the command line, and end the program with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a title must not end a program in the C locale
+    try:
+        app()
+    except RecstreamError as error:
+        _complain(error)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(error: RecstreamError) -> None:
+    if "--json" in sys.argv:
+        complaint = json.dumps({"error": {"code": error.code, "message": str(error)}})
+    else:
+        complaint = f"recstream: {error}"
+    print(complaint, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""The Kafka edge of the command line, the demo and the benchmarks.
+
+Knows how to produce with confirmed delivery, how to send a command and wait for its result, and
+how to ask for recommendations and collect the answers. Must not know what is shown to people.
+
+The rollout state has no topic that others may read: it is a Faust table. What can be read is
+`control-results`, whose newest applied result carries the state after it. A state that was seeded
+from the environment variables shows there with the first command only; before that, ask a worker
+(``GET /rollout/status``).
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from registry.errors import TransportError
+from registry.ids import UserId
+from registry.records import (
+    Command,
+    CommandResult,
+    CommandType,
+    Request,
+    Response,
+    RolloutState,
+    decode,
+    encode,
+)
+from registry.settings import Settings
+from registry.topics import Topic, client_config, topics_of
+
+DEADLINE_SECONDS: Final = 15.0
+"""How long to wait for a result or for answers. Shorter than a rebalance, it would give up while
+another worker takes over."""
+
+BROKER_SECONDS: Final = 5.0
+"""How long one question to the broker may take."""
+
+RESULTS_READ_FIRST: Final = 50
+"""How many results from the end are looked at first; then ten times as many."""
+
+_QUIET: Final = {"log_level": 2}
+"""librdkafka would log each refused connection; the errors below say it once, and better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came back: the first answer to each request, by request id, and how many came again."""
+
+    by_request_id: dict[str, Response]
+    duplicates: int
+
+
+def who() -> str:
+    """Return who issues a command: the user of this machine, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def require_broker(settings: Settings) -> None:
+    """Check that Kafka answers at all.
+
+    Raises
+    ------
+    TransportError
+        Within five seconds, instead of the half minute that an admin client keeps trying.
+    """
+    try:
+        AdminClient(client_config(settings) | _QUIET).list_topics(timeout=BROKER_SECONDS)
+    except KafkaException as error:
+        raise _unreachable(settings, error) from error
+
+
+def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Command:
+    """Return a command for this environment with a fresh id, issued by the user of this machine."""
+    return Command(
+        command_id=str(uuid.uuid4()),
+        type=kind,
+        issued_by=who(),
+        environment=settings.environment,
+        **arguments,
+    )
+
+
+def send_command(
+    settings: Settings, command: Command, deadline_seconds: float = DEADLINE_SECONDS
+) -> CommandResult:
+    """Produce `command`, and return what became of it.
+
+    Raises
+    ------
+    TransportError
+        If Kafka does not confirm, or no result comes in time; the command may then still be
+        applied later, and the message says so.
+    """
+    topics = topics_of(settings)
+    with _reading(settings, topics.control_results) as consumer:
+        produce_all(settings, topics.control, [(command.environment, encode(command))])
+        wanted = command.command_id.encode()
+        for message in _messages(consumer, deadline_seconds):
+            if wanted in (message.value() or b""):
+                return decode(CommandResult, message.value())
+    raise TransportError(
+        f"no result of command {command.command_id} after {deadline_seconds:g} s; it is in "
+        f"{topics.control.name} and may still be applied. Does a worker run on "
+        f"{settings.kafka_bootstrap_servers}, with topic prefix {settings.topic_prefix} and "
+        f"environment {command.environment}? `recstream rollout status` shows what holds"
+    )
+
+
+def rollout_state(settings: Settings) -> RolloutState | None:
+    """Return the newest rollout state of the environment that a result names; None without one."""
+    topic = topics_of(settings).control_results
+    count = RESULTS_READ_FIRST
+    while True:
+        with _reading(settings, topic, last=count) as consumer:
+            messages = list(_messages(consumer, DEADLINE_SECONDS, to_end=True))
+        states = [
+            result.after
+            for message in messages
+            if (message.key() or b"") == settings.environment.encode()
+            and (result := decode(CommandResult, message.value())).after is not None
+        ]
+        if states or len(messages) < count:
+            return max(states, key=lambda state: state.epoch, default=None)
+        count *= 10
+
+
+def ask(
+    settings: Settings, requests: Sequence[Request], deadline_seconds: float = DEADLINE_SECONDS
+) -> Answers:
+    """Send `requests`, and wait until each has been answered.
+
+    Raises
+    ------
+    TransportError
+        If some were not, in time; the message says how many.
+    """
+    topics = topics_of(settings)
+    waiting = {request.request_id for request in requests}
+    found: dict[str, Response] = {}
+    duplicates = 0
+    with _reading(settings, topics.responses) as consumer:
+        records = ((request.user_id, encode(request)) for request in requests)
+        produce_all(settings, topics.requests, records)
+        for message in _messages(consumer, deadline_seconds):
+            response = decode(Response, message.value())
+            if response.request_id in found:
+                duplicates += 1
+            elif response.request_id in waiting:
+                found[response.request_id] = response
+            if len(found) == len(waiting):
+                return Answers(found, duplicates)
+    raise TransportError(
+        f"{len(waiting) - len(found)} of {len(waiting)} requests without an answer after "
+        f"{deadline_seconds:g} s; is a worker ready on {settings.kafka_bootstrap_servers}, and "
+        f"does it read {topics.requests.name}? Its /readyz says what it waits for; "
+        f"{topics.dead_letter.name} holds what it could not use"
+    )
+
+
+def produce_all(
+    settings: Settings,
+    topic: Topic,
+    records: Iterable[tuple[UserId, bytes]],
+    *,
+    on_sent: Callable[[int], None] | None = None,
+) -> int:
+    """Produce (key, value) records, and return their number once all are confirmed.
+
+    Parameters
+    ----------
+    settings
+        Where to.
+    topic
+        Must exist.
+    records
+        Keys are ids; records with the same key stay in order.
+    on_sent
+        Called now and then with the number handed over so far.
+
+    Raises
+    ------
+    TransportError
+        If Kafka confirms fewer; some may have arrived.
+    """
+    refusals: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            refusals.append(error)
+
+    producer = Producer(
+        client_config(settings)
+        | _QUIET
+        | {
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "message.timeout.ms": int(DEADLINE_SECONDS * 1000),
+            "partitioner": "murmur2_random",  # as Java producers do, so a user has one partition
+        }
+    )
+    sent = 0
+    for key, value in records:
+        _produce(producer, topic, str(key).encode(), value, delivered)
+        sent += 1
+        if sent % 1000 == 0:
+            producer.poll(0)
+            if on_sent is not None:
+                on_sent(sent)
+        if refusals:
+            break
+    unconfirmed = producer.flush(DEADLINE_SECONDS + 5)
+    if refusals or unconfirmed:
+        reason = refusals[0].str() if refusals else "no confirmation"
+        raise TransportError(
+            f"{len(refusals) + unconfirmed} of {sent} records not confirmed by {topic.name} on "
+            f"{settings.kafka_bootstrap_servers}: {reason}; is the broker up, and did "
+            "`recstream topics create` run?"
+        )
+    return sent
+
+
+def _produce(
+    producer: Producer,
+    topic: Topic,
+    key: bytes,
+    value: bytes,
+    delivered: Callable[[KafkaError | None, Message], None],
+) -> None:
+    while True:
+        try:
+            producer.produce(topic.name, key=key, value=value, on_delivery=delivered)
+        except BufferError:  # the queue is full: its records are confirmed or time out
+            producer.poll(0.1)
+        except KafkaException as error:
+            raise TransportError(f"a record for {topic.name} is refused: {error}") from error
+        else:
+            return
+
+
+@contextmanager
+def _reading(settings: Settings, topic: Topic, last: int = 0) -> Iterator[Consumer]:
+    """Yield a consumer of all partitions, from `last` records before their ends of now."""
+    consumer = Consumer(
+        client_config(settings)
+        | _QUIET
+        | {
+            "group.id": f"recstream-{uuid.uuid4()}",  # required by librdkafka; never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+        }
+    )
+    try:
+        consumer.assign(_ends(settings, consumer, topic, last))
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _ends(settings: Settings, consumer: Consumer, topic: Topic, last: int) -> list[TopicPartition]:
+    try:
+        partitions = consumer.list_topics(topic.name, timeout=BROKER_SECONDS)
+        ends = []
+        for number in partitions.topics[topic.name].partitions:
+            partition = TopicPartition(topic.name, number)
+            low, high = consumer.get_watermark_offsets(partition, timeout=BROKER_SECONDS)
+            ends.append(TopicPartition(topic.name, number, max(low, high - last)))
+    except KafkaException as error:
+        raise _unreachable(settings, error) from error
+    if not ends:
+        raise TransportError(f"topic {topic.name} is missing; `recstream topics create` makes it")
+    return ends
+
+
+def _messages(
+    consumer: Consumer, deadline_seconds: float, *, to_end: bool = False
+) -> Iterator[Message]:
+    """Yield records until the deadline, or up to the end of each partition."""
+    unread = {(one.topic, one.partition) for one in consumer.assignment()} if to_end else {("", -1)}
+    deadline = time.monotonic() + deadline_seconds
+    while unread and (left := deadline - time.monotonic()) > 0:
+        message = consumer.poll(min(left, 0.1))
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:
+            unread.discard((message.topic(), message.partition()))
+        elif not error.retriable():
+            raise TransportError(f"{message.topic()}: not readable: {error.str()}")
+    if to_end and unread:
+        raise TransportError(f"reading did not reach the end within {deadline_seconds:g} s")
+
+
+def _unreachable(settings: Settings, error: KafkaException) -> TransportError:
+    return TransportError(
+        f"Kafka does not answer on {settings.kafka_bootstrap_servers}: {error.args[0].str()}; is "
+        "it up, and is KAFKA_BOOTSTRAP_SERVERS right? `recstream broker` starts one for a laptop"
+    )

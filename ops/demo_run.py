@@ -1,0 +1,231 @@
+"""The demo: a tour from an empty machine to a canary release, step by step.
+
+Knows the story and what is shown of it. The fleet's machinery is in :mod:`ops.demo_fleet`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from ops import client, demo_fleet, terminal
+from ops.broker import start_broker
+from ops.children import ChildGroup, stopped_by_signals
+from ops.commands_kafka import send_interactions
+from ops.demo_fleet import Fleet
+from ops.following import StageDisplay, follow_run
+from ops.ingest import read_titles
+from registry.errors import RefusedCommand, TrainingFailed
+from registry.records import Command, CommandResult, Request, Response, TrainingResult
+from registry.settings import Settings, read_settings
+from registry.topics import create_topics
+
+STEPS: Final = 8
+SHOWN_USERS: Final = (15, 73, 547)
+"""Three users of the data set with more than a thousand ratings each."""
+
+CANARY_USERS: Final = range(1, 1001)
+CANARY_PERCENTAGE: Final = 10.0
+TRAINING_SECONDS: Final = 120.0
+
+
+def run_demo(*, exit_at_end: bool, as_json: bool) -> None:
+    """Run the tour; then leave all running until Ctrl-C, unless `exit_at_end`.
+
+    With `as_json` the tour goes to standard error, and its figures to standard output.
+    """
+    tour = Tour(terminal.err if as_json else terminal.out)
+    with stopped_by_signals(), ChildGroup() as group:
+        fleet = tour.run(group)
+        if as_json:
+            terminal.print_json(tour.figures)
+        tour.leave(fleet, exit_at_end=exit_at_end)
+        if not exit_at_end:
+            _wait_for_interrupt(group)
+        tour.say("stopping ...")
+    tour.say("everything is stopped, and nothing is left behind")
+
+
+class Tour:
+    """The steps, and the figures that they gave."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._step = 0
+        self.figures: dict[str, Any] = {}
+
+    def run(self, group: ChildGroup) -> Fleet:
+        """Take every step; return the running fleet."""
+        self._console.print("recstream demo", style="bold")
+        self.say("a recommender inside a Kafka stream, from nothing to a canary release")
+        with self._taking("an embedded broker, and the topics"):
+            bootstrap = start_broker(group)
+            variables = demo_fleet.demo_variables(bootstrap, group.folder)
+            settings = read_settings(variables)
+            created = create_topics(settings)
+            self.say(f"Kafka protocol on {bootstrap}, {len(created)} topics")
+        with self._taking(f"{demo_fleet.RATINGS_COUNT:,} real ratings into the interaction topic"):
+            self._ingest(settings)
+        with self._taking("two workers"):
+            fleet = demo_fleet.start_workers(group, variables)
+            with self._console.status("    waiting until they are ready"):
+                demo_fleet.wait_until_ready(fleet)
+            for name, url in fleet.url_by_worker.items():
+                self.say(f"{name}  {url}/")
+        with self._taking("the fleet learns its first version"):
+            first = self._train(fleet, deploy="swap")
+        with self._taking(f"both workers swap to {first}"):
+            epoch = demo_fleet.wait_until_acting(fleet, first, 0)
+            self.say(f"both act on epoch {epoch}; nothing was restarted")
+        with self._taking("recommendations for real users, through Kafka"):
+            self._answer_users(fleet)
+        with self._taking("a second version, with other parameters"):
+            second = self._train(fleet, deploy="none", factors=64, iterations=15)
+        with self._taking(f"{second} goes out as a {CANARY_PERCENTAGE:g} % canary"):
+            self._canary(fleet, second)
+        self.figures |= {
+            "bootstrap": bootstrap,
+            "pages": dict(fleet.url_by_worker),
+            "versions": [first, second],
+            "seconds": round(time.monotonic() - self._started, 2),
+        }
+        return fleet
+
+    def leave(self, fleet: Fleet, *, exit_at_end: bool) -> None:
+        """Say what is running and how to stop it."""
+        self._console.print()
+        seconds = time.monotonic() - self._started
+        self._console.print(Text(f"Done in {seconds:.1f} s.", "bold green"))
+        if exit_at_end:
+            return
+        self._console.print(Text("Everything goes on running:", "bold"))
+        self.say(f"status page   {fleet.url}/")
+        self.say("try, in another terminal:")
+        self.say(
+            f"  export KAFKA_BOOTSTRAP_SERVERS={fleet.settings.kafka_bootstrap_servers} "
+            f"MODEL_REGISTRY={fleet.settings.model_registry} "
+            f"RECSTREAM_HTTP_PORT={fleet.url.rsplit(':', 1)[1]}"
+        )
+        self.say("  recstream request 42")
+        self.say("  recstream rollout set --percentage 50")
+        self.say("  recstream rollout promote")
+        self._console.print(Text("Ctrl-C stops it all.", "bold"))
+
+    def say(self, line: str) -> None:
+        """Print one line of a step, whole, so that addresses can be copied."""
+        self._console.print(Text("    " + line), soft_wrap=True)
+
+    @contextmanager
+    def _taking(self, title: str) -> Iterator[None]:
+        self._step += 1
+        self._console.print()
+        self._console.print(
+            Text(f"{self._step}/{STEPS} ", "bold cyan"), Text(title, "bold"), sep="", soft_wrap=True
+        )
+        started = time.monotonic()
+        yield
+        self._console.print(Text(f"    done in {time.monotonic() - started:.1f} s", "green"))
+
+    def _ingest(self, settings: Settings) -> None:
+        titles = read_titles(demo_fleet.MOVIES)
+        started = time.monotonic()
+        with terminal.progress(self._console) as progress:
+            send_interactions(
+                settings, demo_fleet.RATINGS, titles, demo_fleet.RATINGS_COUNT, progress
+            )
+        rate = demo_fleet.RATINGS_COUNT / (time.monotonic() - started)
+        self.say(
+            f"MovieLens ml-latest-small (its terms: README.txt beside it); {rate:,.0f} a second"
+        )
+
+    def _train(self, fleet: Fleet, **arguments: Any) -> str:
+        command = client.new_command(fleet.settings, "retrain", reason="demo", **arguments)
+        _send(fleet, command)
+        with StageDisplay(self._console) as display:
+            run = follow_run(
+                fleet.url,
+                display,
+                run_id=command.command_id,
+                deadline_seconds=TRAINING_SECONDS,
+                check=fleet.group.require_running,
+            )
+        for table in terminal.training_tables(run.result) if run.result else []:
+            self._console.print(table)
+        return _published(run.result)
+
+    def _answer_users(self, fleet: Fleet) -> None:
+        for response in _ask(fleet, SHOWN_USERS, k=5):
+            self.figures.setdefault(
+                "first_answer_seconds", round(time.monotonic() - self._started, 2)
+            )
+            self._console.print(Text(f"    user {response.user_id}", "bold"))
+            for table in terminal.answer_tables(response):
+                self._console.print(table)
+        self.say(f"first answer {self.figures['first_answer_seconds']:.1f} s after the start")
+
+    def _canary(self, fleet: Fleet, version: str) -> None:
+        command = client.new_command(
+            fleet.settings,
+            "rollout",
+            strategy="canary",
+            canary_version=version,
+            canary_percentage=CANARY_PERCENTAGE,
+            reason="demo",
+        )
+        result = _send(fleet, command)
+        demo_fleet.wait_until_acting(fleet, version, result.epoch or 0)
+        self.say(f"control command applied, epoch {result.epoch}, on both workers")
+        passes = [_ask(fleet, CANARY_USERS, k=10) for _ in range(2)]
+        users = [
+            {one.user_id for one in responses if one.variant == "canary"} for responses in passes
+        ]
+        counts = Counter((one.variant, one.model_version, one.source) for one in passes[0])
+        rows = [
+            (*(part or "" for part in key), count) for key, count in sorted(counts.items(), key=str)
+        ]
+        self._console.print(terminal.grid(("variant", "version", "source", "users #"), rows))
+        self.say(
+            f"{len(users[0])} of {len(CANARY_USERS):,} users got {version} (user_id % 100 < 10)"
+        )
+        same = users[0] == users[1]
+        self.say(
+            f"second pass: {'the same users' if same else 'OTHER USERS'}, {len(users[1])} of them"
+        )
+        self.figures |= {"canary_users": len(users[0]), "same_users_on_second_pass": same}
+
+
+def _send(fleet: Fleet, command: Command) -> CommandResult:
+    result = client.send_command(fleet.settings, command)
+    if result.error is not None:
+        raise RefusedCommand(f"{command.type}: {result.error.message}", result.error.code)
+    return result
+
+
+def _published(result: TrainingResult | None) -> str:
+    if result is None or result.version is None:
+        reason, code = (result.reason, result.code) if result else (None, None)
+        raise TrainingFailed(f"the training published nothing: {reason}", code or "died")
+    return result.version
+
+
+def _ask(fleet: Fleet, users: Sequence[int], *, k: int) -> list[Response]:
+    requests = [Request(request_id=str(uuid.uuid4()), user_id=user, k=k) for user in users]
+    answers = client.ask(fleet.settings, requests)
+    return [answers.by_request_id[one.request_id] for one in requests]
+
+
+def _wait_for_interrupt(group: ChildGroup) -> None:
+    try:
+        while True:
+            group.require_running()
+            time.sleep(0.5)
+    except KeyboardInterrupt:  # the way to stop it
+        return

@@ -1,0 +1,216 @@
+"""Reading interactions from files: MovieLens CSV and DAT, and JSON lines, plain or gzipped.
+
+Knows the formats. Must not know Kafka nor the terminal. A line that cannot be used comes out as a
+:class:`BadLine` in its place, so that the caller counts, shows and decides.
+
+==========  ==============================================================================
+format      a line
+==========  ==============================================================================
+``csv``     ``userId,movieId,rating,timestamp`` as the header says; other columns are ignored
+``dat``     ``user::movie::rating::timestamp``, no header
+``jsonl``   one interaction record (:class:`registry.records.Interaction`)
+==========  ==============================================================================
+
+Ratings become ``rate`` events whose value is the rating. Ids of digits become integers.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, cast
+
+from msgspec.structs import replace
+
+from registry.errors import ConfigurationError, RecordError
+from registry.ids import ItemId
+from registry.records import Interaction, decode
+
+FileFormat: TypeAlias = Literal["csv", "dat", "jsonl"]
+Row: TypeAlias = "list[str]"
+
+SUFFIXES: Final[Mapping[str, FileFormat]] = {
+    ".csv": "csv",
+    ".dat": "dat",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+RATING_COLUMNS: Final = ("userId", "movieId", "rating", "timestamp")
+MOVIE_COLUMNS: Final = ("movieId", "title")
+
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be used: its number, from 1, and why."""
+
+    number: int
+    reason: str
+
+
+def format_of(path: Path) -> FileFormat:
+    """Return the format that the file's name tells, with or without ``.gz``.
+
+    >>> format_of(Path("ratings.csv.gz"))
+    'csv'
+
+    Raises
+    ------
+    ConfigurationError
+        If it tells none.
+    """
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix not in SUFFIXES:
+        allowed = ", ".join(SUFFIXES)
+        raise ConfigurationError(f"{path}: the format is told by the name, one of {allowed} (.gz)")
+    return SUFFIXES[suffix]
+
+
+def parse_id(text: str) -> int | str:
+    """Return the id that `text` names: an integer if it is written like one, otherwise a string.
+
+    >>> parse_id("42"), parse_id("042"), parse_id("anna")
+    (42, '042', 'anna')
+    """
+    return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def read_interactions(
+    path: Path, titles: Mapping[ItemId, str] | None = None
+) -> Iterator[Interaction | BadLine]:
+    """Yield the interactions of a file, and its bad lines, in order; blank lines are nothing.
+
+    Parameters
+    ----------
+    path
+        The file.
+    titles
+        Titles by item id. To keep the records small, a title goes with the first interaction of
+        its item only.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, its name tells no format, or its header lacks a column.
+    """
+    untold = dict(titles or {})
+    for one in _parsed(path):
+        if isinstance(one, Interaction) and one.item_id in untold:
+            yield replace(one, title=untold.pop(one.item_id))
+        else:
+            yield one
+
+
+def read_titles(path: Path) -> dict[ItemId, str]:
+    """Return titles by item id from MovieLens' ``movies.csv`` or ``movies.dat`` (Latin-1).
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, or at its first bad line.
+    """
+    if format_of(path) == "jsonl":
+        raise ConfigurationError(f"{path}: titles come from a CSV or DAT file")
+    titles: dict[ItemId, str] = {}
+    for number, row in _rows(path, MOVIE_COLUMNS, encoding_of_dat="latin-1"):
+        if isinstance(row, RecordError):
+            raise ConfigurationError(f"{path}, line {number}: {row}")
+        titles[parse_id(row[0])] = row[1]
+    return titles
+
+
+def _parsed(path: Path) -> Iterator[Interaction | BadLine]:
+    if format_of(path) == "jsonl":
+        parse = cast("Callable[[object], Interaction]", lambda line: decode(Interaction, line))
+        numbered: Iterable[tuple[int, object]] = _lines(path)
+    else:
+        parse = cast("Callable[[object], Interaction]", _rating)
+        numbered = _rows(path, RATING_COLUMNS, encoding_of_dat="utf-8")
+    for number, content in numbered:
+        try:
+            if isinstance(content, RecordError):
+                raise content
+            yield parse(content)
+        except RecordError as error:
+            yield BadLine(number, str(error))
+
+
+def _rating(row: Row) -> Interaction:
+    user, item, rating, timestamp = row
+    if not user or not item:
+        raise RecordError("user and movie must not be empty", "invalid")
+    return Interaction(
+        user_id=parse_id(user),
+        item_id=parse_id(item),
+        event="rate",
+        value=_number("rating", rating),
+        timestamp=_number("timestamp", timestamp),
+    )
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise RecordError(f"{name} {text!r}: must be a number", "invalid")
+    return number
+
+
+def _rows(
+    path: Path, columns: tuple[str, ...], *, encoding_of_dat: str
+) -> Iterator[tuple[int, Row | RecordError]]:
+    """Yield the wanted columns of each line, or why they are not there."""
+    if format_of(path) == "dat":
+        for number, line in _lines(path):
+            yield number, _columns(line, encoding_of_dat, "::", range(len(columns)))
+        return
+    lines = _lines(path)
+    places = _places(path, next(lines, (1, b""))[1], columns)
+    for number, line in lines:
+        yield number, _columns(line, "utf-8", ",", places)
+
+
+def _places(path: Path, header: bytes, columns: tuple[str, ...]) -> list[int]:
+    names = _columns(header.removeprefix(b"\xef\xbb\xbf"), "utf-8", ",", None)
+    missing = [name for name in columns if isinstance(names, RecordError) or name not in names]
+    if isinstance(names, RecordError) or missing:
+        raise ConfigurationError(
+            f"{path}: the header {header[:80]!r} lacks {', '.join(missing)}; "
+            f"needed are {', '.join(columns)}"
+        )
+    return [names.index(name) for name in columns]
+
+
+def _columns(
+    line: bytes, encoding: str, separator: str, places: Iterable[int] | None
+) -> Row | RecordError:
+    try:
+        text = line.decode(encoding)
+        fields = (
+            next(csv.reader([text])) if '"' in text and separator == "," else text.split(separator)
+        )
+        return fields if places is None else [fields[place] for place in places]
+    except UnicodeDecodeError as error:
+        return RecordError(f"not {encoding}: {error}", "malformed")
+    except (IndexError, csv.Error):
+        return RecordError(f"{line[:80]!r}: too few columns, or unbalanced quotes", "malformed")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if stripped := line.strip():
+                    yield number, stripped
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(f"{path}: not readable: {error}") from error

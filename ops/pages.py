@@ -1,0 +1,69 @@
+"""Reading a worker's pages over HTTP.
+
+Knows URLs and JSON. Must not know Kafka nor what is shown to people. Proxies of the environment
+are not asked: workers are inside.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from registry.errors import TransportError
+from registry.records import RolloutState, TrainingRun
+from streams.status import Reason
+
+Page = TypeVar("Page")
+
+TIMEOUT_SECONDS = 3.0
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Readiness(Struct, frozen=True):
+    """``GET /readyz``."""
+
+    reasons: tuple[Reason, ...] = ()
+
+
+class RolloutPage(Struct, frozen=True):
+    """``GET /rollout/status``: the state, and the epoch that this worker acts on."""
+
+    state: RolloutState | None = None
+    acting_epoch: int | None = None
+
+
+def readiness(url: str) -> Readiness:
+    """Return the readiness of the worker at `url`, whether it is ready or not."""
+    return _read(url, "/readyz", Readiness)
+
+
+def rollout(url: str) -> RolloutPage:
+    """Return what the worker at `url` acts on."""
+    return _read(url, "/rollout/status", RolloutPage)
+
+
+def training(url: str) -> TrainingRun | None:
+    """Return the fleet's latest training run as the worker at `url` knows it."""
+    return _read(url, "/training", TrainingRun | None)  # type: ignore[arg-type]
+
+
+def _read(url: str, path: str, kind: type[Page]) -> Page:
+    address = url.rstrip("/") + path
+    try:
+        with _opener.open(address, timeout=TIMEOUT_SECONDS) as response:
+            payload = response.read()
+    except urllib.error.HTTPError as error:
+        if error.code != 503:  # "not ready" is an answer too
+            raise TransportError(f"{address}: HTTP {error.code}") from error
+        payload = error.read()
+    except (OSError, ValueError) as error:
+        raise TransportError(f"{address}: no worker answers: {error}") from error
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except msgspec.DecodeError as error:
+        raise TransportError(f"{address}: not the page of a worker: {error}") from error

@@ -1,0 +1,218 @@
+"""What people see: tables and lines on the terminal, JSON for machines.
+
+Knows how values look. Must not know where they come from. Tables go to standard output; progress
+and complaints go to standard error, so that ``--json`` output stays clean.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from registry.manifest import Gate, Manifest
+from registry.records import CommandResult, Response, RolloutState, TrainingResult
+
+out: Final = Console(highlight=False)
+err: Final = Console(stderr=True, highlight=False)
+
+VERDICT_STYLE: Final[Mapping[str, str]] = {
+    "pass": "green",
+    "fail": "red",
+    "inconclusive": "yellow",
+    "error": "red",
+}
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as indented JSON on standard output."""
+    payload = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(payload.decode() + "\n")
+
+
+def progress(console: Console, *, hidden: bool = False) -> Progress:
+    """Return a progress bar with counts, rate and time; shown on terminals only."""
+    return Progress(
+        TextColumn("    {task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        _RateColumn(),
+        console=console,
+        disable=hidden or not console.is_terminal,
+    )
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", "dim")
+
+
+def pairs(rows: Mapping[str, object], title: str | None = None) -> Table:
+    """Return a table of names and values; values that are None or empty are left out."""
+    table = Table(
+        title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0)
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value is not None and value != "":
+            table.add_row(name, Text(str(value)))
+    return table
+
+
+def grid(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None
+) -> Table:
+    """Return a table with a header; a column whose name ends in ``#`` is a column of numbers."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for name in columns:
+        table.add_column(
+            name.rstrip("# "), justify="right" if name.endswith("#") else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return table
+
+
+def state_table(state: RolloutState) -> Table:
+    """Return the rollout state as names and values."""
+    canary = state.strategy == "canary"
+    return pairs(
+        {
+            "environment": state.environment,
+            "epoch": state.epoch,
+            "strategy": state.strategy,
+            "primary version": state.primary_version,
+            "canary version": state.canary_version,
+            "canary percentage": f"{state.canary_percentage:g} %" if canary else None,
+            "bucketing": state.bucketing if canary else None,
+            "salt": state.salt if canary else None,
+            "previous versions": ", ".join(state.previous_versions),
+            "updated": f"{state.updated_at} by {state.updated_by}".strip(),
+            "reason": state.reason,
+        }
+    )
+
+
+def print_result(result: CommandResult) -> None:
+    """Print what became of a command; a rejection goes to standard error."""
+    if result.error is not None and result.status == "rejected":
+        err.print(
+            Text(f"{result.type} rejected ({result.error.code}): {result.error.message}", "red")
+        )
+        return
+    out.print(
+        Text(f"{result.type} {result.status}", "green"), Text(f"  epoch {result.epoch}", "dim")
+    )
+    if result.after is not None:
+        out.print(state_table(result.after))
+
+
+def answer_tables(response: Response) -> list[Table | Text]:
+    """Return an answer as its items and its provenance."""
+    provenance = response.provenance
+    shown: list[Table | Text] = []
+    if response.error is not None:
+        shown.append(Text(f"{response.error.code}: {response.error.message}", "red"))
+    if response.items:
+        rows = [
+            (rank, item.item_id, item.title or "", f"{item.score:.3f}")
+            for rank, item in enumerate(response.items, 1)
+        ]
+        shown.append(grid(("#", "item", "title", "score #"), rows))
+    strategy = " ".join(
+        str(part)
+        for part in (
+            provenance.strategy,
+            f"epoch {provenance.rollout_epoch}" if provenance.rollout_epoch is not None else None,
+            f"bucket {provenance.bucket}" if provenance.bucket is not None else None,
+        )
+        if part is not None
+    )
+    shown.append(
+        pairs(
+            {
+                "version": " · ".join(
+                    part
+                    for part in (response.model_version, response.variant, response.source)
+                    if part
+                ),
+                "fallback": response.fallback_reason,
+                "assigned version": response.assigned_version,
+                "rollout": strategy,
+                "learned from": provenance.data_snapshot,
+                "code": provenance.git_sha,
+                "image": provenance.image_digest,
+                "worker": f"{provenance.worker}, {provenance.latency_ms:.1f} ms",
+            }
+        )
+    )
+    return shown
+
+
+def gate_table(gate: Gate) -> Table:
+    """Return the gate's checks."""
+    rows = [
+        (Text(check.verdict, VERDICT_STYLE[check.verdict]), check.name, check.seen, check.allowed)
+        for check in gate.checks
+    ]
+    return grid(("verdict", "check", "seen", "allowed"), rows)
+
+
+def training_tables(result: TrainingResult) -> list[Table | Text]:
+    """Return how a training run ended: the gate's checks, and the version or the reason."""
+    shown: list[Table | Text] = []
+    if result.gate is not None:
+        shown.append(gate_table(result.gate))
+    if result.status == "published":
+        shown.append(Text(f"published {result.version}", "bold green"))
+    else:
+        shown.append(Text(f"{result.status} ({result.code}): {result.reason}", "red"))
+    return shown
+
+
+def manifest_tables(manifest: Manifest) -> list[Table | Text]:
+    """Return one version with its provenance, metrics, gate and files."""
+    snapshot = manifest.data_snapshot
+    about = {
+        "version": manifest.version,
+        "model": manifest.model_name,
+        "created": f"{manifest.created_at} by {manifest.created_by}",
+        "code": manifest.git_sha,
+        "image": manifest.image_digest,
+        "snapshot": snapshot.id,
+        "learned from": f"{snapshot.interactions:,} interactions of {snapshot.users:,} users with "
+        f"{snapshot.items:,} items in {snapshot.topic}",
+        "parameters": ", ".join(
+            f"{name}={value:g}"
+            for name, value in msgspec.structs.asdict(manifest.parameters).items()
+        ),
+        "metrics": ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items()),
+        "gate": "passed" if manifest.gate.passed else "failed",
+    }
+    files = [
+        (path, f"{entry.bytes:,}", entry.sha256[:16] + "…")
+        for path, entry in manifest.files.items()
+    ]
+    return [
+        pairs(about),
+        gate_table(manifest.gate),
+        grid(("file", "bytes #", "SHA-256"), files),
+    ]

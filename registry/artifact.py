@@ -1,0 +1,256 @@
+"""The artifact: the arrays of one model version, and how they lie in a folder.
+
+Knows the files' names, dtypes and shapes, and what must never be served. Must not know versions,
+manifests or scoring. Arrays are ``.npy`` files without pickles, memory-mapped on reading, so that
+the workers of one machine share one copy; ids and titles are JSON, which keeps the ids' types.
+"""
+
+from __future__ import annotations
+
+import math
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from registry.errors import DamagedVersion
+from registry.ids import ItemId, UserId
+
+FORMAT: Final = 1
+"""Raised when a reader of this format would misread the next one; any other is refused."""
+
+MAX_ITEMS: Final = (2**31 - 1) // 100
+"""``implicit``'s top-k addresses 100 users × items with a 32-bit int; more items would overflow."""
+
+Factors: TypeAlias = npt.NDArray[np.float32]
+
+_DTYPES: Final[Mapping[str, tuple[type[np.generic], int]]] = {
+    "user_factors": (np.float32, 2),
+    "item_factors": (np.float32, 2),
+    "seen_indptr": (np.int64, 1),
+    "seen_items": (np.int32, 1),
+    "popularity": (np.float64, 1),
+}
+"""dtype and number of dimensions of each array; each is one ``.npy`` file of its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArrays:
+    """All that an answer needs.
+
+    Parameters
+    ----------
+    user_factors, item_factors
+        float32, (users, factors) and (items, factors), C-contiguous.
+    user_ids, item_ids
+        Row to id; the JSON type is kept (``5`` and ``"5"`` are different ids).
+    seen_indptr, seen_items
+        The item rows that each user has seen, as CSR: int64 (users + 1,) and int32 (seen,).
+    popularity
+        Interactions per item in the training set, float64 (items,).
+    titles
+        By item row; None where there is none.
+    """
+
+    user_factors: Factors
+    item_factors: Factors
+    user_ids: list[UserId]
+    item_ids: list[ItemId]
+    seen_indptr: npt.NDArray[np.int64]
+    seen_items: npt.NDArray[np.int32]
+    popularity: npt.NDArray[np.float64]
+    titles: list[str | None]
+
+
+class _Shape(Struct, frozen=True, forbid_unknown_fields=True):
+    """``shape.json``: what the writer wrote, for the reader to compare with what it finds."""
+
+    format: int
+    users: int
+    items: int
+    factors: int
+    seen: int
+
+
+def write_artifact(arrays: ModelArrays, folder: Path) -> None:
+    """Write `arrays` into `folder`, which is made if it is missing.
+
+    Raises
+    ------
+    DamagedVersion
+        If the arrays fail :func:`check_arrays`; nothing is written then.
+    """
+    check_arrays(arrays)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _DTYPES:
+        np.save(folder / f"{name}.npy", getattr(arrays, name), allow_pickle=False)
+    documents = {
+        "user_ids": arrays.user_ids,
+        "item_ids": arrays.item_ids,
+        "titles": arrays.titles,
+        "shape": _shape_of(arrays),
+    }
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_bytes(msgspec.json.encode(document))
+
+
+def read_artifact(folder: Path) -> ModelArrays:
+    """Read and check what :func:`write_artifact` wrote; the arrays are read-only memory maps.
+
+    An array is mapped only if its file is as long as the header claims, so that no header can
+    make the reader allocate.
+
+    Raises
+    ------
+    DamagedVersion
+        Naming the file that is missing or unreadable, or the array that is not as it must be.
+    """
+    shape = _read_json(folder / "shape.json", _Shape)
+    if shape.format != FORMAT:
+        raise DamagedVersion(f"shape.json: format {shape.format}, this program reads {FORMAT}")
+    columns: dict[str, Any] = {name: _read_array(folder / f"{name}.npy") for name in _DTYPES}
+    arrays = ModelArrays(
+        **columns,
+        user_ids=_read_json(folder / "user_ids.json", list[UserId]),
+        item_ids=_read_json(folder / "item_ids.json", list[ItemId]),
+        titles=_read_json(folder / "titles.json", list[str | None]),
+    )
+    check_arrays(arrays)
+    if _shape_of(arrays) != shape:
+        raise DamagedVersion(f"shape.json: {shape}, but the files hold {_shape_of(arrays)}")
+    return arrays
+
+
+def check_arrays(arrays: ModelArrays) -> None:
+    """Check everything that an answer relies on.
+
+    Finite factors are not enough: a product of two of them must be finite too. By Cauchy-Schwarz
+    no score, and no partial sum of one, is larger than ``max|u| · max|i|``, so that is bounded.
+
+    Raises
+    ------
+    DamagedVersion
+        Naming the array, what was seen and what is allowed.
+    """
+    for name, (dtype, dimensions) in _DTYPES.items():
+        _check_layout(name, getattr(arrays, name), np.dtype(dtype), dimensions)
+    _check_counts(arrays)
+    _check_ids("user_ids", arrays.user_ids)
+    _check_ids("item_ids", arrays.item_ids)
+    _check_factors(arrays)
+    _check_seen(arrays)
+    _require(
+        "popularity",
+        bool(np.isfinite(arrays.popularity).all() and (arrays.popularity >= 0).all()),
+        "a count is negative or not finite",
+    )
+
+
+def _check_layout(name: str, array: Any, dtype: np.dtype[Any], dimensions: int) -> None:
+    _require(name, isinstance(array, np.ndarray), f"is a {type(array).__name__}, not an array")
+    _require(name, array.dtype == dtype, f"dtype {array.dtype}, {dtype} is needed")
+    _require(name, array.ndim == dimensions, f"{array.ndim} dimensions, {dimensions} are needed")
+    _require(name, array.flags.c_contiguous, "is not C-contiguous")
+
+
+def _check_counts(arrays: ModelArrays) -> None:
+    users, items = len(arrays.user_ids), len(arrays.item_ids)
+    _require("user_ids", users > 0, "there is no user")
+    _require("item_ids", 0 < items <= MAX_ITEMS, f"{items} items, 1..{MAX_ITEMS} are allowed")
+    rows = {
+        "user_factors": users,
+        "item_factors": items,
+        "seen_indptr": users + 1,
+        "popularity": items,
+    }
+    for name, needed in rows.items():
+        seen = len(getattr(arrays, name))
+        _require(
+            name, seen == needed, f"{seen} rows, {needed} needed for {users} users, {items} items"
+        )
+    columns, needed = arrays.user_factors.shape[1], arrays.item_factors.shape[1]
+    _require("user_factors", columns == needed, f"{columns} factors, item_factors has {needed}")
+    titles = len(arrays.titles)
+    _require("titles", titles == items, f"{titles} titles for {items} items")
+
+
+def _check_ids(name: str, ids: list[Any]) -> None:
+    wrong = next((one for one in ids if type(one) not in (int, str)), None)
+    _require(name, wrong is None, f"{wrong!r} is not an integer or a string")
+    _require(name, len(set(ids)) == len(ids), f"{len(ids) - len(set(ids))} ids occur twice")
+
+
+def _check_factors(arrays: ModelArrays) -> None:
+    largest = {}
+    for name in ("user_factors", "item_factors"):
+        factors = getattr(arrays, name)
+        norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+        largest[name] = float(norms.max())
+        _require(name, bool(np.isfinite(norms).all()), "holds values that are not finite")
+        _require(name, largest[name] > 0, "is all zeros")
+    bound = largest["user_factors"] * largest["item_factors"]
+    _require(
+        "user_factors",
+        bound < float(np.finfo(np.float32).max) / 2,
+        f"times item_factors reaches {bound:.3g}, too large for float32 scores",
+    )
+
+
+def _check_seen(arrays: ModelArrays) -> None:
+    indptr, seen, items = arrays.seen_indptr, arrays.seen_items, len(arrays.item_ids)
+    _require(
+        "seen_indptr",
+        bool(indptr[0] == 0 and indptr[-1] == len(seen) and (np.diff(indptr) >= 0).all()),
+        f"must rise from 0 to {len(seen)}, the length of seen_items",
+    )
+    _require(
+        "seen_items",
+        not len(seen) or bool(seen.min() >= 0 and seen.max() < items),
+        f"names rows outside of 0..{items - 1}",
+    )
+
+
+def _require(name: str, holds: bool, complaint: str) -> None:
+    if not holds:
+        raise DamagedVersion(f"{name}: {complaint}")
+
+
+def _shape_of(arrays: ModelArrays) -> _Shape:
+    users, factors = arrays.user_factors.shape
+    return _Shape(FORMAT, users, len(arrays.item_factors), factors, len(arrays.seen_items))
+
+
+def _read_array(path: Path) -> npt.NDArray[Any]:
+    try:
+        length, claimed = path.stat().st_size, _claimed_bytes(path)
+        _require(path.name, length == claimed, f"{length} bytes, its header claims {claimed}")
+        mapped = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, TypeError, OverflowError, tokenize.TokenError) as error:
+        raise DamagedVersion(f"{path.name}: {error}") from error
+    return np.asarray(mapped)  # a plain view: slices of the memmap class cost ten times as much
+
+
+def _claimed_bytes(path: Path) -> int:
+    """Return the file's length by its header, in exact integers, before anything relies on it."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        _require(path.name, version == (1, 0), f".npy version {version}, (1, 0) is needed")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        _require(path.name, min(shape, default=0) >= 0, f"shape {shape} is negative")
+        return file.tell() + math.prod(shape) * dtype.itemsize
+
+
+Document = TypeVar("Document")
+
+
+def _read_json(path: Path, kind: type[Document]) -> Document:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedVersion(f"{path.name}: {error}") from error

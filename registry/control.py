@@ -1,0 +1,134 @@
+"""The control log: what a stream of commands leaves behind, with duplicates and redeliveries.
+
+Pure. Kafka delivers a command at least once; the same record may come again after a crash, and the
+same ``command_id`` may be produced twice. :func:`follow` turns both into one application. The rules
+for a single command are in :mod:`registry.rollout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from registry.errors import RefusedCommand
+from registry.records import AnswerError, Command, CommandResult, RolloutState
+from registry.rollout import apply_command
+
+COMMANDS_REMEMBERED: Final = 256
+"""Commands whose ids are known as duplicates. The whole trail is the control-results topic."""
+
+
+class Remembered(Struct, frozen=True):
+    """One command that was decided, and at which offset; states are left out to keep it small."""
+
+    offset: int
+    result: CommandResult
+
+
+class ControlLog(Struct, frozen=True):
+    """One environment after the command at ``last_offset``: its state and its latest commands."""
+
+    last_offset: int
+    state: RolloutState | None = None
+    remembered: tuple[Remembered, ...] = ()
+
+
+class Followed(NamedTuple):
+    """The log after a command, and the result to report; ``is_new`` is False for a repetition."""
+
+    log: ControlLog
+    result: CommandResult
+    is_new: bool
+
+
+EMPTY_LOG: Final = ControlLog(last_offset=-1)
+
+
+def follow(
+    log: ControlLog,
+    command: Command,
+    *,
+    offset: int,
+    at: str,
+    problems: Mapping[str, str],
+    refusal: RefusedCommand | None = None,
+) -> Followed:
+    """Decide one command.
+
+    Parameters
+    ----------
+    log
+        The log so far.
+    command
+        The command at `offset` of the control topic.
+    offset
+        Becomes the epoch if the command is applied.
+    at
+        The record's time, ISO 8601 in UTC.
+    problems
+        As for :func:`registry.rollout.apply_command`.
+    refusal
+        Why the caller cannot carry the command out, whatever the rules say.
+    """
+    epoch = log.state.epoch if log.state else None
+    earlier = next((one for one in log.remembered if one.result.command_id == command.command_id), None)
+    if earlier is not None and earlier.offset == offset:
+        return Followed(log, earlier.result, is_new=False)
+    if earlier is not None:
+        return _remember(log, offset, _result(command, "duplicate", epoch, at), is_new=False)
+    if offset <= log.last_offset:
+        lost = AnswerError("redelivered", f"decided before; offset {log.last_offset} is decided too")
+        return Followed(log, _result(command, "duplicate", epoch, at, error=lost), is_new=False)
+    try:
+        if refusal is not None:
+            raise refusal
+        after = (
+            log.state
+            if command.type == "retrain"
+            else apply_command(log.state, command, epoch=offset, at=at, problems=problems)
+        )
+    except RefusedCommand as error:
+        reason = AnswerError(error.code, str(error))
+        return _remember(log, offset, _result(command, "rejected", epoch, at, error=reason), is_new=True)
+    result = _result(
+        command, "applied", after.epoch if after else None, at, before=log.state, after=after
+    )
+    return _remember(replace(log, state=after), offset, result, is_new=True)
+
+
+def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bool) -> Followed:
+    remembered = log.remembered
+    if result.status != "duplicate":
+        small = Remembered(offset, replace(result, before=None, after=None))
+        remembered = (*remembered, small)[-COMMANDS_REMEMBERED:]
+    return Followed(
+        replace(log, last_offset=max(offset, log.last_offset), remembered=remembered), result, is_new
+    )
+
+
+def _result(
+    command: Command,
+    status: str,
+    epoch: int | None,
+    at: str,
+    *,
+    error: AnswerError | None = None,
+    before: RolloutState | None = None,
+    after: RolloutState | None = None,
+) -> CommandResult:
+    return CommandResult(
+        command_id=command.command_id,
+        type=command.type,
+        environment=command.environment,
+        status=status,  # type: ignore[arg-type]
+        epoch=epoch,
+        issued_by=command.issued_by,
+        at=at,
+        error=error,
+        before=before,
+        after=after,
+        reason=command.reason,
+    )

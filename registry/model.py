@@ -1,0 +1,192 @@
+"""The model that serves: one version's arrays, scored for a batch of requests at once.
+
+Knows how to rank. Must not know where a version comes from, who routes to it, or Kafka. The only
+module of this package that uses ``implicit``, which has no types.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from implicit.cpu.topk import topk
+
+from registry.artifact import Factors, ModelArrays
+from registry.ids import ItemId, UserId
+from registry.manifest import Manifest
+from registry.records import Item, Request, Source
+
+PAGE_BYTES: Final = 4096
+"""Reading one byte of each page maps it. Pages are at least this large on every machine."""
+
+HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
+"""What ``topk`` gives a hidden item; :mod:`registry.artifact` keeps real scores above it."""
+
+ItemRows = npt.NDArray[np.int32]
+
+
+class Recommendation(NamedTuple):
+    """The items for one request, best first, and what ranked them."""
+
+    items: list[Item]
+    source: Source
+
+
+class _Query(NamedTuple):
+    """One known user's part of a batch.
+
+    ``indices`` has the name under which ``topk`` looks for the item rows to hide: a list of
+    these stands in for a sparse matrix, at a hundredth of the cost of slicing one by row.
+    """
+
+    position: int
+    user_row: int
+    k: int
+    indices: ItemRows
+
+
+class Model:
+    """One resident version. Immutable; any number of threads may score with it at once.
+
+    Parameters
+    ----------
+    manifest
+        The version's manifest.
+    arrays
+        Its arrays, as :func:`registry.artifact.check_arrays` passed them.
+    """
+
+    def __init__(self, manifest: Manifest, arrays: ModelArrays) -> None:
+        self.manifest = manifest
+        self.version = manifest.version
+        self.users = len(arrays.user_ids)
+        self.items = len(arrays.item_ids)
+        self._arrays = arrays
+        self._row_by_user_id = _rows_by_id(arrays.user_ids)
+        self._row_by_item_id = _rows_by_id(arrays.item_ids)
+        self._seen_bounds: list[int] = arrays.seen_indptr.tolist()
+        self._learned: list[bool] = np.any(arrays.user_factors, axis=1).tolist()
+        self._popular_rows: ItemRows = np.argsort(-arrays.popularity, kind="stable").astype(
+            np.int32
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the arrays; the ids and titles come on top."""
+        return sum(array.nbytes for array in self._mapped())
+
+    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> list[Recommendation]:
+        """Return one recommendation per request, in their order.
+
+        A known user gets the exact top k of ``user_factors[user] · item_factors``; a user that
+        the training set does not hold, or of whom it taught nothing (factors all zero), gets the
+        items with the most interactions. Items to exclude never show; where fewer than k items
+        are left, fewer come back.
+
+        Parameters
+        ----------
+        requests
+            Any mix of users and ``k``; empty gives an empty list.
+        threads
+            Threads that share the batch, in slices of 100 users.
+
+        Examples
+        --------
+        ``model.recommend([Request("r1", 7, k=3)])[0].items[0].item_id``
+        """
+        answers: list[Recommendation | None] = [None] * len(requests)
+        queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
+        for position, request in enumerate(requests):
+            row = _row_of(request.user_id, self._row_by_user_id)
+            hidden = self._hidden_rows(request, row)
+            if row is None or not self._learned[row]:
+                answers[position] = self._popular(request.k, hidden)
+            else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
+                query = _Query(position, row, request.k, hidden)
+                queries_by_size[(request.k - 1).bit_length()].append(query)
+        for queries in queries_by_size.values():
+            for query, items in zip(queries, self._best(queries, threads), strict=True):
+                answers[query.position] = Recommendation(items, "model")
+        return [answer for answer in answers if answer is not None]
+
+    def warm(self) -> None:
+        """Touch every page and score once, so that the first request waits for neither."""
+        for array in self._mapped():
+            array.reshape(-1).view(np.uint8)[::PAGE_BYTES].sum()
+        self.recommend([Request("warm", self._arrays.user_ids[0])])
+
+    def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
+        arrays = self._arrays
+        k = min(max(query.k for query in queries), self.items)
+        users = arrays.user_factors[[query.user_row for query in queries]]
+        rows, scores = _topk(arrays.item_factors, users, k, queries, threads)
+        shown = (scores > HIDDEN_SCORE).sum(axis=1).tolist()  # the hidden ones come last
+        for query, row, score, count in zip(
+            queries, rows.tolist(), scores.tolist(), shown, strict=True
+        ):
+            last = min(count, query.k)
+            yield self._items(row[:last], score[:last])
+
+    def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
+        left_out = set(hidden.tolist())
+        candidates = self._popular_rows[: k + len(left_out)].tolist()
+        rows = [row for row in candidates if row not in left_out][:k]
+        return Recommendation(self._items(rows, self._arrays.popularity[rows].tolist()), "popular")
+
+    def _items(self, rows: list[int], scores: list[float]) -> list[Item]:
+        arrays = self._arrays  # map, not a comprehension: this is a third of the cost around topk
+        ids = map(arrays.item_ids.__getitem__, rows)
+        return list(map(Item, ids, scores, map(arrays.titles.__getitem__, rows)))
+
+    def _hidden_rows(self, request: Request, user_row: int | None) -> ItemRows:
+        seen = _NO_ROWS
+        if request.exclude_seen and user_row is not None:
+            start, end = self._seen_bounds[user_row : user_row + 2]
+            seen = self._arrays.seen_items[start:end]
+        if not request.exclude_items:
+            return seen
+        excluded = [
+            row
+            for item_id in request.exclude_items
+            if (row := _row_of(item_id, self._row_by_item_id)) is not None
+        ]
+        return np.concatenate((seen, np.array(excluded, dtype=np.int32)))
+
+    def _mapped(self) -> tuple[npt.NDArray[Any], ...]:
+        arrays = self._arrays
+        return (
+            arrays.user_factors,
+            arrays.item_factors,
+            arrays.seen_indptr,
+            arrays.seen_items,
+            arrays.popularity,
+        )
+
+
+_NO_ROWS: Final[ItemRows] = np.empty(0, dtype=np.int32)
+
+RowById = dict[type, dict[UserId | ItemId, int]]
+"""By exact type first, because ``1 == True == 1.0`` in one dictionary."""
+
+
+def _rows_by_id(ids: Sequence[UserId | ItemId]) -> RowById:
+    rows: RowById = {int: {}, str: {}}
+    for row, one in enumerate(ids):
+        rows[type(one)][one] = row
+    return rows
+
+
+def _row_of(one: UserId | ItemId, rows: RowById) -> int | None:
+    by_id = rows.get(type(one))
+    return None if by_id is None else by_id.get(one)
+
+
+def _topk(
+    item_factors: Factors, users: Factors, k: int, hidden: Sequence[_Query], threads: int
+) -> tuple[ItemRows, Factors]:
+    """Return the rows and scores of the k best items of each user, best first, by ``implicit``."""
+    rows, scores = topk(item_factors, users, k, filter_query_items=hidden, num_threads=threads)
+    return rows, scores

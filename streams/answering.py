@@ -1,0 +1,236 @@
+"""Answering: a batch of raw request records becomes answers and dead letters.
+
+No Kafka client, no Faust, no clock: records, rules, models and the time come in as arguments. Runs
+in the scoring thread. One scoring call per model version; a record that cannot be used harms only
+itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Protocol
+
+from registry.errors import RecordError
+from registry.model import Model, Recommendation
+from registry.records import (
+    AnswerError,
+    AnswerStatus,
+    Provenance,
+    Request,
+    Response,
+    decode,
+    encode,
+)
+from streams.routing import Route, Rules, pinned_route, route
+
+UNKNOWN_USER: Final = "unknown_user"
+"""The version has no factors for the user, so popular items answer."""
+
+
+class RawRecord(Protocol):
+    """What a consumer hands over: one record of the request topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: Any
+    key: bytes | None
+    value: bytes | None
+
+
+class DeadLetter(NamedTuple):
+    """A record that cannot be used, and why."""
+
+    record: RawRecord
+    error: RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The part of an answer's provenance that is the same for all answers of a worker."""
+
+    environment: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """All that a batch is answered with.
+
+    ``rules`` is None while no version was ever put out: then every answer is the error ``no_version``.
+    ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps.
+    """
+
+    origin: Origin
+    rules: Rules | None
+    models: Mapping[str, Model]
+    max_request_bytes: int
+    threads: int
+    clock_ms: Callable[[], float]
+
+
+class Answer(NamedTuple):
+    """One encoded answer with its request's key, and what is counted of it."""
+
+    key: bytes | None
+    payload: bytes
+    request_id: str
+    version: str
+    timestamp_ms: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What became of one batch of records. ``scoring_seconds`` is by version."""
+
+    answers: list[Answer] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    fallbacks: Counter[str] = field(default_factory=Counter)
+    scoring_seconds: dict[str, float] = field(default_factory=dict)
+
+
+class _Routed(NamedTuple):
+    record: RawRecord
+    request: Request
+    route: Route
+
+
+def answer_batch(records: Iterable[RawRecord], using: Answering) -> Batch:
+    """Answer `records`, in any number and of any content."""
+    batch = Batch()
+    now_ms = using.clock_ms()
+    by_version: defaultdict[str, list[_Routed]] = defaultdict(list)
+    for record in records:
+        try:
+            request = decode(Request, record.value, using.max_request_bytes)
+        except RecordError as error:
+            batch.dead_letters.append(DeadLetter(record, error))
+            continue
+        routed = _route(record, request, using, batch, now_ms)
+        if routed is not None:
+            by_version[routed.route.version].append(routed)
+    for version, group in by_version.items():
+        _answer_group(using.models[version], group, using, batch)
+    return batch
+
+
+def _route(
+    record: RawRecord, request: Request, using: Answering, batch: Batch, now_ms: float
+) -> _Routed | None:
+    if request.deadline_ms is not None and now_ms > record.timestamp + request.deadline_ms:
+        _refuse(record, request, using, batch, "expired", None)
+        return None
+    rules = using.rules
+    if rules is None:
+        error = AnswerError("no_version", "no model version is put out yet; swap one in")
+        _refuse(record, request, using, batch, "error", error)
+        return None
+    if request.model_version is None:
+        return _Routed(record, request, route(request.user_id, rules))
+    pinned = pinned_route(request, rules)
+    if pinned is None:
+        error = AnswerError(
+            "unknown_version",
+            f"model_version {request.model_version!r} is not in memory here; these are: "
+            f"{', '.join(sorted(using.models))}",
+        )
+        _refuse(record, request, using, batch, "error", error)
+        return None
+    return _Routed(record, request, pinned)
+
+
+def _refuse(
+    record: RawRecord,
+    request: Request,
+    using: Answering,
+    batch: Batch,
+    status: AnswerStatus,
+    error: AnswerError | None,
+) -> None:
+    response = Response(
+        request_id=request.request_id,
+        user_id=request.user_id,
+        status=status,
+        provenance=_provenance(record, using, using.clock_ms(), None, None),
+        error=error,
+    )
+    batch.answers.append(
+        Answer(record.key, encode(response), request.request_id, "", record.timestamp)
+    )
+    batch.counts["", "", status] += 1
+
+
+def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
+    started_ms = using.clock_ms()
+    try:
+        found = model.recommend([routed.request for routed in group], threads=using.threads)
+    except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
+        _answer_one_by_one(error, model, group, using, batch)
+        return
+    now_ms = using.clock_ms()
+    batch.scoring_seconds[model.version] = (now_ms - started_ms) / 1000
+    for routed, recommendation in zip(group, found, strict=True):
+        batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))
+    for variant, count in Counter(routed.route.variant for routed in group).items():
+        batch.counts[model.version, variant, "ok"] += count
+
+
+def _answer_one_by_one(
+    error: Exception, model: Model, group: Sequence[_Routed], using: Answering, batch: Batch
+) -> None:
+    if len(group) > 1:
+        for routed in group:
+            _answer_group(model, [routed], using, batch)
+        return
+    why = AnswerError("internal", f"{model.version} could not score this: {error!r}")
+    _refuse(group[0].record, group[0].request, using, batch, "error", why)
+
+
+def _answer(
+    model: Model,
+    routed: _Routed,
+    found: Recommendation,
+    using: Answering,
+    batch: Batch,
+    now_ms: float,
+) -> Answer:
+    record, request, way = routed
+    reason = way.fallback_reason
+    if reason is None and found.source == "popular":
+        reason = UNKNOWN_USER
+    if reason is not None:
+        batch.fallbacks[reason] += 1
+    response = Response(
+        request_id=request.request_id,
+        user_id=request.user_id,
+        status="ok",
+        provenance=_provenance(record, using, now_ms, model, way.bucket),
+        items=found.items,
+        model_version=model.version,
+        variant=way.variant,
+        source=found.source,
+        assigned_version=way.assigned_version,
+        fallback_reason=reason,
+    )
+    return Answer(record.key, encode(response), request.request_id, model.version, record.timestamp)
+
+
+def _provenance(
+    record: RawRecord, using: Answering, now_ms: float, model: Model | None, bucket: int | None
+) -> Provenance:
+    acting = using.rules.acting if using.rules else None
+    manifest = model.manifest if model else None
+    return Provenance(
+        environment=using.origin.environment,
+        worker=using.origin.worker,
+        latency_ms=now_ms - record.timestamp,
+        strategy=acting.strategy if acting else None,
+        rollout_epoch=acting.epoch if acting else None,
+        bucket=bucket,
+        git_sha=manifest.git_sha if manifest else None,
+        data_snapshot=manifest.data_snapshot.id if manifest else None,
+        image_digest=manifest.image_digest if manifest else None,
+    )

@@ -1,0 +1,152 @@
+"""Where the worker is assembled: `build_app` wires the parts, and decides nothing.
+
+The only place, beside the agents, that imports Faust.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import faust
+from aiokafka.helpers import create_ssl_context
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.types.auth import SASLMechanism
+
+from registry.errors import TransportError
+from registry.settings import Settings, to_environment
+from registry.topics import Topics, topics_of
+from streams.control import ControlAgent
+from streams.delivery import Delivery
+from streams.metrics import Metrics
+from streams.node import Node
+from streams.retrain import RetrainAgent
+from streams.serving import Pipeline
+from streams.slices import SliceTransport
+from streams.table import RolloutTable
+from streams.workarounds import PatientTableManager
+
+COMMIT_SECONDS: Final = 1.0
+"""Between two commits; what was answered since the last one is answered again after a crash."""
+
+MAX_POLL_SECONDS: Final = 3600.0
+"""A worker without an active partition leaves its group after this time and does not come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one worker, as `build_app` has wired them."""
+
+    settings: Settings
+    worker: str
+    topics: Topics
+    app: faust.App
+    node: Node
+    table: RolloutTable
+    pipeline: Pipeline
+    delivery: Delivery
+    training: RetrainAgent
+    metrics: Metrics
+
+
+def build_app(
+    settings: Settings,
+    on_failure: Callable[[TransportError], None],
+    table_options: dict[str, Any] | None = None,
+) -> Parts:
+    """Assemble one worker.
+
+    Parameters
+    ----------
+    settings
+        Its settings.
+    on_failure
+        Called when Kafka did not take a record in time: the worker must end.
+    table_options
+        Of the rollout table; only the negative control of the propagation test passes any.
+    """
+    worker = settings.worker or f"{socket.gethostname()}-{os.getpid()}"
+    topics = topics_of(settings)
+    app = _faust_app(settings, topics)
+    metrics = Metrics()
+    node = Node(settings, worker, metrics)
+    delivery = Delivery(settings)
+    table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
+    training = RetrainAgent(
+        settings, topics, worker, node.view, table, delivery, metrics, to_environment(settings)
+    )
+    pipeline = Pipeline(
+        topics, delivery, metrics, node.answering, settings.batch_requests, on_failure
+    )
+    pipeline.agent(app, _raw(app, topics.requests.name))
+    control = ControlAgent(topics, node, table, delivery, training, on_failure)
+    control.agent(app, _raw(app, topics.control.name))
+    return Parts(settings, worker, topics, app, node, table, pipeline, delivery, training, metrics)
+
+
+def _faust_app(settings: Settings, topics: Topics) -> faust.App:
+    app = faust.App(
+        f"{settings.topic_prefix}-{settings.environment}",
+        broker=[f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 5,
+        broker_commit_interval=COMMIT_SECONDS,
+        broker_max_poll_records=settings.batch_requests,
+        broker_max_poll_interval=MAX_POLL_SECONDS,
+        consumer_auto_offset_reset="earliest",
+        producer_request_timeout=30.0,
+        stream_wait_empty=False,
+        store="memory://",
+        datadir=tempfile.gettempdir(),
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication_factor,
+        topic_disable_leader=True,
+        web_enabled=False,
+        autodiscover=False,
+        TableManager=PatientTableManager,
+    )
+    app.transport = SliceTransport(
+        app.conf.broker_consumer,
+        app,
+        sliced_topics=frozenset({topics.requests.name}),
+        in_flight_records=settings.in_flight_requests,
+    )
+    return app
+
+
+def _raw(app: faust.App, name: str) -> Any:
+    """Return the topic with undecoded values: what does not decode must not kill an agent."""
+    return app.topic(
+        name,
+        internal=True,
+        key_type=bytes,
+        key_serializer="raw",
+        value_type=bytes,
+        value_serializer="raw",
+    )
+
+
+def _credentials(settings: Settings) -> Any:
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    context = None
+    if protocol.endswith("SSL"):
+        context = create_ssl_context(
+            cafile=settings.kafka_ssl_ca or None,
+            certfile=settings.kafka_ssl_certificate or None,
+            keyfile=settings.kafka_ssl_key or None,
+        )
+    if protocol == "SSL":
+        return SSLCredentials(context)
+    return SASLCredentials(
+        username=settings.kafka_sasl_username,
+        password=settings.kafka_sasl_password.get_secret_value(),
+        ssl_context=context,
+        mechanism=SASLMechanism(settings.kafka_sasl_mechanism),
+    )

@@ -1,0 +1,135 @@
+"""The control agent: decides the commands of the control topic, one after the other.
+
+Runs on the worker that owns the control partition. An edge: it decodes, asks the registry about the
+versions named, calls `registry.control.follow`, writes the table, reports the result. Must not know
+the rules.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import faust
+from faust.types import EventT, StreamT
+
+from registry.control import follow
+from registry.errors import RecordError, RefusedCommand, TransportError
+from registry.ids import is_version_name
+from registry.records import AnswerError, Command, CommandResult, decode, encode
+from registry.rollout import versions_named
+from registry.topics import Topics
+from streams.dead_letters import dead_letter_record
+from streams.delivery import Delivery, Outgoing
+from streams.node import Node
+from streams.table import RolloutTable
+
+logger = logging.getLogger(__name__)
+
+
+class Training(Protocol):
+    """What the control agent needs of the retrain agent."""
+
+    def refusal(self) -> RefusedCommand | None:
+        """Return why no run can start now."""
+
+    def start(self, command: Command) -> None:
+        """Start a run in the background."""
+
+
+class ControlAgent:
+    """Decides commands; see the module."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        node: Node,
+        table: RolloutTable,
+        delivery: Delivery,
+        training: Training,
+        on_failure: Callable[[TransportError], None],
+    ) -> None:
+        self._topics = topics
+        self._node = node
+        self._table = table
+        self._delivery = delivery
+        self._training = training
+        self._on_failure = on_failure
+
+    def agent(self, app: faust.App, channel: Any) -> None:
+        """Register the control agent."""
+
+        @app.agent(channel, name="decide-commands")
+        async def decide_commands(stream: StreamT[Any]) -> None:
+            async for event in stream.events():
+                try:
+                    await self._decide(event)
+                except TransportError as error:
+                    self._on_failure(error)
+                except Exception:  # an agent that dies decides no further command
+                    logger.exception("control record at offset %s", event.message.offset)
+                    self._node.metrics.commands.labels("", "failed").inc()
+
+    async def _decide(self, event: EventT[Any]) -> None:
+        message = event.message
+        try:
+            command = decode(Command, event.value, self._node.settings.max_request_bytes)
+        except RecordError as error:
+            await self._put_aside(message, error)
+            return
+        if command.environment != self._node.settings.environment:
+            return
+        followed = follow(
+            self._node.view.log,
+            command,
+            offset=message.offset,
+            at=datetime.fromtimestamp(message.timestamp, UTC).isoformat(timespec="milliseconds"),
+            problems=await self._problems(command),
+            refusal=self._training.refusal() if command.type == "retrain" else None,
+        )
+        self._table.write_log(followed.log)
+        if command.type == "retrain" and followed.is_new and followed.result.status == "applied":
+            self._training.start(command)
+        await self._report(followed.result)
+
+    async def _problems(self, command: Command) -> dict[str, str]:
+        problems = {}
+        for version in versions_named(command):
+            if is_version_name(version):
+                problem = await self._node.residency.problem_of(version)
+                if problem is not None:
+                    problems[version] = problem
+        return problems
+
+    async def _report(self, result: CommandResult) -> None:
+        self._node.metrics.commands.labels(result.type, result.status).inc()
+        await self._delivery.send(
+            [
+                Outgoing(
+                    self._topics.control_results.name, result.environment.encode(), encode(result)
+                )
+            ]
+        )
+
+    async def _put_aside(self, message: Any, error: RecordError) -> None:
+        """Dead-letter a record that is no command, and report it: its sender may be waiting."""
+        self._node.metrics.dead_letters.labels(message.topic, error.code).inc()
+        dead = dead_letter_record(self._topics.dead_letter.name, message, error, self._node.worker)
+        await self._delivery.send([dead])
+        state = self._node.view.state
+        await self._report(
+            CommandResult(
+                command_id="",
+                type="",
+                environment=self._node.settings.environment,
+                status="rejected",
+                epoch=state.epoch if state else None,
+                issued_by="",
+                at=datetime.fromtimestamp(message.timestamp, UTC).isoformat(
+                    timespec="milliseconds"
+                ),
+                error=AnswerError(error.code, f"offset {message.offset}: {error}"),
+            )
+        )

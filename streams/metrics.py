@@ -1,0 +1,137 @@
+"""The metrics of PRODUCT.md §7, in one registry per worker.
+
+Knows names, labels and buckets. Must not know when to count. Latencies are observed a batch at a
+time (`BatchHistogram`): per-record observation would cost as much as routing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+LATENCY_BUCKETS: Final = tuple(
+    step * scale for scale in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0) for step in (1, 2, 3, 5, 7)
+)
+"""Upper bounds in seconds, from 100 µs; five to a decade, so that a quantile is within 30 %."""
+
+
+class BatchHistogram(Collector):
+    """A Prometheus histogram by model version that takes whole batches.
+
+    Parameters
+    ----------
+    name, help_text
+        As for any metric.
+    registry
+        Where it is collected.
+    """
+
+    def __init__(self, name: str, help_text: str, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._help = help_text
+        self._lock = threading.Lock()
+        self._counts: dict[str, npt.NDArray[np.int64]] = {}
+        self._sums: dict[str, float] = {}
+        registry.register(self)
+
+    def observe(self, version: str, seconds: npt.NDArray[np.float64]) -> None:
+        """Count observations, `seconds` of shape (n,), for `version`."""
+        buckets = np.bincount(
+            np.searchsorted(LATENCY_BUCKETS, seconds), minlength=len(LATENCY_BUCKETS) + 1
+        )
+        with self._lock:
+            self._counts[version] = self._counts.get(version, 0) + buckets
+            self._sums[version] = self._sums.get(version, 0.0) + float(seconds.sum())
+
+    def quantile(self, version: str, share: float) -> float | None:
+        """Return the upper bound, in seconds, of the bucket that holds the `share` quantile.
+
+        None without observations; infinity if it lies above the largest bound.
+        """
+        counts = self._counts.get(version)
+        if counts is None or not (total := int(counts.sum())):
+            return None
+        index = int(np.searchsorted(np.cumsum(counts), share * total))
+        return LATENCY_BUCKETS[index] if index < len(LATENCY_BUCKETS) else float("inf")
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric, as prometheus_client asks for it."""
+        family = HistogramMetricFamily(self._name, self._help, labels=["model_version"])
+        bounds = [*(f"{bound:g}" for bound in LATENCY_BUCKETS), "+Inf"]
+        with self._lock:
+            for version, counts in self._counts.items():
+                cumulative = [float(count) for count in np.cumsum(counts)]
+                family.add_metric(
+                    [version], list(zip(bounds, cumulative, strict=True)), self._sums[version]
+                )
+        yield family
+
+
+class Metrics:
+    """All metrics of one worker."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.model_version_info = Gauge(
+            "model_version_info", "1 for each version that answers users.",
+            ["model_name", "version", "git_sha", "data_snapshot"], registry=registry,
+        )  # fmt: skip
+        self.model_switches = Counter(
+            "model_switches", "Changes of the version that this worker answers with.",
+            ["from_version", "to_version", "status"], registry=registry,
+        )  # fmt: skip
+        self.requests = Counter(
+            "recommend_requests", "Requests answered.",
+            ["model_version", "variant", "status"], registry=registry,
+        )  # fmt: skip
+        self.latency = BatchHistogram(
+            "recommend_latency_seconds", "From the request's timestamp to its confirmed answer.",
+            registry,
+        )  # fmt: skip
+        self.scoring = BatchHistogram(
+            "recommend_scoring_seconds", "Scoring of one batch.", registry
+        )
+        self.fallbacks = Counter(
+            "recommend_fallbacks", "Answers that another than the assigned way produced.",
+            ["reason"], registry=registry,
+        )  # fmt: skip
+        self.rollout_info = Gauge(
+            "rollout_info", "1 for the rollout state that this worker acts on.",
+            ["environment", "strategy", "primary_version", "canary_version"], registry=registry,
+        )  # fmt: skip
+        self.rollout_epoch = Gauge(
+            "rollout_epoch", "Epoch of the state that this worker acts on.", registry=registry
+        )
+        self.rollout_age = Gauge(
+            "rollout_age_seconds", "Since this worker last heard from the rollout table.",
+            registry=registry,
+        )  # fmt: skip
+        self.commands = Counter(
+            "control_commands", "Commands decided by this worker.", ["type", "status"],
+            registry=registry,
+        )  # fmt: skip
+        self.load_seconds = Histogram(
+            "model_load_seconds", "Loading, checking and warming of one version.",
+            buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100), registry=registry,
+        )  # fmt: skip
+        self.models_resident = Gauge("models_resident", "Versions in memory.", registry=registry)
+        self.training_runs = Counter(
+            "training_runs", "Training runs of this worker.", ["status"], registry=registry
+        )
+        self.training_seconds = Gauge(
+            "training_seconds", "Duration of the last run's stages.", ["stage"], registry=registry
+        )
+        self.dead_letters = Counter(
+            "dead_letters", "Records put aside.", ["topic", "reason"], registry=registry
+        )
+        self.consumer_lag = Gauge(
+            "consumer_lag", "Records of an assigned partition that are not answered yet.",
+            ["topic", "partition"], registry=registry,
+        )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Resident versions: loaded, checked and warmed off the event loop, side by side.
+
+Knows which versions are in memory and which are on their way. Must not know who should answer whom.
+A version that fails to load is tried again later; what is served meanwhile stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from registry.errors import RecstreamError
+from registry.model import Model
+from registry.store import Store
+
+RETRY_SECONDS: Final = 5.0
+"""After a failed load. Shorter only repeats the failure; longer delays a repaired registry."""
+
+
+class Residency:
+    """The versions that this worker has in memory. All methods but the loading run on the loop."""
+
+    def __init__(self, store: Store, on_loaded: Callable[[str, float], None]) -> None:
+        self._store = store
+        self._on_loaded = on_loaded
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._ready: dict[str, Model] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def ready(self) -> Mapping[str, Model]:
+        """The versions that can answer, replaced whole at each change."""
+        return self._ready
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why a version could not be loaded, by version."""
+        return {version: why for version, (_, why) in self._failed.items()}
+
+    def residency_of(self, version: str) -> str:
+        """Return ``ready``, ``loading``, ``failed`` or ``absent``."""
+        if version in self._ready:
+            return "ready"
+        if version in self._loading:
+            return "loading"
+        return "failed" if version in self._failed else "absent"
+
+    def keep(self, versions: Sequence[str], now: float) -> None:
+        """Load what is missing of `versions`, and let go of all others.
+
+        Parameters
+        ----------
+        versions
+            The versions wanted, most important first.
+        now
+            Seconds of a monotonic clock, for retries.
+        """
+        self._ready = {
+            version: model for version, model in self._ready.items() if version in versions
+        }
+        self._failed = {
+            version: seen for version, seen in self._failed.items() if version in versions
+        }
+        for version in versions:
+            tried_at = self._failed.get(version, (now - RETRY_SECONDS, ""))[0]
+            absent = version not in self._ready and version not in self._loading
+            if absent and now - tried_at >= RETRY_SECONDS:
+                self._loading[version] = asyncio.create_task(self._load(version))
+
+    async def problem_of(self, version: str) -> str | None:
+        """Find out whether the registry's `version` can be served; return why not."""
+        if version in self._ready:
+            return None
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._loader, self._store.verify, version)
+        except RecstreamError as error:
+            return str(error)
+        return None
+
+    def stop(self) -> None:
+        """Let go of the loader; a load that is on its way ends by itself."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
+    async def _load(self, version: str) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+            model, seconds = await loop.run_in_executor(self._loader, self._open, version)
+        except RecstreamError as error:
+            self._failed[version] = (time.monotonic(), str(error))
+        except Exception as error:  # the outermost edge of a background load: reported, retried
+            self._failed[version] = (time.monotonic(), f"{type(error).__name__}: {error}")
+        else:
+            self._failed.pop(version, None)
+            self._ready = {**self._ready, version: model}
+            self._on_loaded(version, seconds)
+        finally:
+            del self._loading[version]
+
+    def _open(self, version: str) -> tuple[Model, float]:
+        started = time.monotonic()
+        model = self._store.open(version)
+        model.warm()
+        return model, time.monotonic() - started

@@ -1,0 +1,158 @@
+"""The request agent and its pipeline: slices in, confirmed answers out.
+
+The protocol, in the words that the documentation uses:
+
+1. *merge*: all slices that wait become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
+2. *answer*: the batch is decoded, routed and scored in the scoring thread, and its answers and dead
+   letters are queued at the producer;
+3. *confirm*: while the next batch is being answered, the delivery reports of this one come in;
+4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
+
+A worker that dies between 2 and 4 answers those requests again elsewhere: at least once, with
+``request_id`` as the key for duplicates. Knows the order of things; must not know how a request is
+answered (`streams.answering`) or who answers it (`streams.routing`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import faust
+import numpy as np
+from faust.types import EventT
+
+from registry.errors import TransportError
+from registry.topics import Topics
+from streams.answering import Answering, Batch, answer_batch
+from streams.dead_letters import dead_letter_record
+from streams.delivery import Delivery, Outgoing
+from streams.metrics import Metrics
+
+
+class Pipeline:
+    """Merges slices, answers them in the scoring thread, acknowledges them once confirmed.
+
+    Parameters
+    ----------
+    topics
+        Where answers and dead letters go.
+    delivery
+        Sends and confirms them.
+    metrics
+        Counts them.
+    answering
+        Returns what the next batch is answered with; None as long as that is not known yet (the
+        table has not recovered, or the first version is still being loaded): requests then wait.
+    max_batch
+        Most records in one batch, give or take the last slice.
+    on_failure
+        Called when answers could not be delivered: the worker must end.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        delivery: Delivery,
+        metrics: Metrics,
+        answering: Callable[[], Answering | None],
+        max_batch: int,
+        on_failure: Callable[[TransportError], None],
+    ) -> None:
+        self._topics = topics
+        self._delivery = delivery
+        self._metrics = metrics
+        self._answering = answering
+        self._max_batch = max_batch
+        self._on_failure = on_failure
+        self._waiting: asyncio.Queue[EventT[Any]] = asyncio.Queue()
+        self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scoring")
+        self._confirming: set[asyncio.Task[None]] = set()
+
+    def agent(self, app: faust.App, channel: Any) -> None:
+        """Register the request agent."""
+
+        @app.agent(channel, name="answer-requests")
+        async def answer_requests(stream: Any) -> None:
+            async for event in stream.noack().events():
+                self._waiting.put_nowait(event)
+
+    async def run(self) -> None:
+        """Answer batches until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            events = await self._merged()
+            using = await self._rules()
+            records = [record for event in events for record in event.value]
+            batch, confirmed = await loop.run_in_executor(
+                self._scorer, self._answer_and_send, records, using
+            )
+            task = asyncio.create_task(self._confirm(events, batch, confirmed))
+            self._confirming.add(task)
+            task.add_done_callback(self._confirming.discard)
+
+    async def _merged(self) -> list[EventT[Any]]:
+        events = [await self._waiting.get()]
+        records = len(events[0].value)
+        while records < self._max_batch and not self._waiting.empty():
+            events.append(self._waiting.get_nowait())
+            records += len(events[-1].value)
+        return events
+
+    async def _rules(self) -> Answering:
+        while (using := self._answering()) is None:
+            await asyncio.sleep(0.01)
+        return using
+
+    def _answer_and_send(
+        self, records: Sequence[Any], using: Answering
+    ) -> tuple[Batch, asyncio.Future[None]]:
+        batch = answer_batch(records, using)
+        responses = self._topics.responses.name
+        outgoing = [Outgoing(responses, answer.key, answer.payload) for answer in batch.answers]
+        outgoing += [
+            dead_letter_record(
+                self._topics.dead_letter.name, dead.record, dead.error, using.origin.worker
+            )
+            for dead in batch.dead_letters
+        ]
+        return batch, self._delivery.send(outgoing)
+
+    async def _confirm(
+        self, events: Sequence[EventT[Any]], batch: Batch, confirmed: asyncio.Future[None]
+    ) -> None:
+        try:
+            await confirmed
+        except TransportError as error:
+            self._on_failure(error)
+            return
+        for event in events:
+            event.ack()
+        self._count(batch)
+
+    def _count(self, batch: Batch) -> None:
+        metrics = self._metrics
+        for (version, variant, status), count in batch.counts.items():
+            metrics.requests.labels(version, variant, status).inc(count)
+        for reason, count in batch.fallbacks.items():
+            metrics.fallbacks.labels(reason).inc(count)
+        for version, seconds in batch.scoring_seconds.items():
+            metrics.scoring.observe(version, np.array([seconds]))
+        for dead in batch.dead_letters:
+            metrics.dead_letters.labels(dead.record.topic, dead.error.code).inc()
+        self._observe_latency(batch)
+
+    def _observe_latency(self, batch: Batch) -> None:
+        now_ms = time.time() * 1000
+        for version in {answer.version for answer in batch.answers if answer.version}:
+            timestamps = [
+                answer.timestamp_ms for answer in batch.answers if answer.version == version
+            ]
+            self._metrics.latency.observe(version, (now_ms - np.array(timestamps)) / 1000)
+
+    def stop(self) -> None:
+        """Let go of the scoring thread."""
+        self._scorer.shutdown(wait=False, cancel_futures=True)

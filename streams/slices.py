@@ -1,0 +1,196 @@
+"""Slices: one Faust event for all the records that one poll brought for one topic partition.
+
+Stock Faust makes one event, four asyncio tasks and one acknowledgement per record, which costs more
+than half of a worker's processor. For the topics named here, one message carries the list of raw
+records of a whole poll; its offset is the last record's. What must stay exact:
+
+1. **Commit.** Slices of a partition are committed in the order of delivery: the offset to commit is
+   the one after the longest prefix of slices that are all acknowledged (:class:`Ledger`). Offsets
+   themselves are never counted, so a hole left by compaction belongs to the slice that follows it.
+2. **Rebalance.** Before partitions are given away, reading stops, what was delivered is answered
+   and committed (bounded in time), then the ledgers are forgotten. A slice that comes back late
+   belongs to no ledger and commits nothing.
+3. **Seek.** When Faust seeks back to the committed offsets, the ledgers start anew.
+4. **Back-pressure.** A partition with too many unacknowledged records is not read until half of
+   them are done. The other topics go on: a backlog never delays a control command.
+
+All other topics keep Faust's per-record path. Knows Faust's consumer; must not know what is in a
+record. ``tests/integration/test_slices.py`` proves each point, with a negative control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.types import TP, Message
+
+HANDOVER_SECONDS: Final = 4.0
+"""How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers
+more requests twice. Must stay below the shortest session timeout (6 s)."""
+
+
+class Ledger:
+    """The slices of one partition that were delivered and not yet committed, oldest first."""
+
+    def __init__(self) -> None:
+        self._slices: deque[tuple[Message, int]] = deque()
+        self.unacknowledged = 0
+        self.next_offset: int | None = None
+        self.last_delivered: int | None = None
+
+    def deliver(self, message: Message, records: int) -> None:
+        """Note that `message`, a slice of `records` records, is on its way to the agent."""
+        self._slices.append((message, records))
+        self.unacknowledged += records
+        self.last_delivered = message.offset
+
+    def settle(self) -> int | None:
+        """Drop the acknowledged prefix; return the offset to commit, None if none ever was."""
+        while self._slices and self._slices[0][0].acked:
+            message, records = self._slices.popleft()
+            self.unacknowledged -= records
+            self.next_offset = message.offset + 1
+        return self.next_offset
+
+
+class SliceConsumer(Consumer):
+    """Faust's consumer, with slices for the topics that its transport names."""
+
+    transport: SliceTransport
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ledgers: dict[TP, Ledger] = {}
+
+    def _is_sliced(self, tp: TP) -> bool:
+        return tp.topic in self.transport.sliced_topics
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Yield one message per record, or per partition for sliced topics."""
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        generation = self.app.consumer_generation_id
+        sliced = {tp: run for tp, run in records.items() if self._is_sliced(tp)}
+        single = {tp: run for tp, run in records.items() if tp not in sliced}
+        for tp, record in self.scheduler.iterate(single):
+            if not self._may_deliver(tp, active, generation):
+                return
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            yield tp, self._to_message(tp, record)
+        for tp, run in sliced.items():
+            if not self._may_deliver(tp, active, generation):
+                return
+            if (message := self._deliver_slice(tp, run)) is not None:
+                yield tp, message
+
+    def _may_deliver(self, tp: TP, active: set[TP] | None, generation: int) -> bool:
+        return (
+            self.flow_active
+            and self.app.consumer_generation_id == generation
+            and (active is None or tp in active or tp in self._buffered_partitions)
+        )
+
+    def _deliver_slice(self, tp: TP, records: list[Any]) -> Message | None:
+        ledger = self._ledgers.get(tp)
+        if ledger is None:
+            ledger = self._ledgers[tp] = Ledger()
+        if ledger.last_delivered is not None and records[0].offset <= ledger.last_delivered:
+            records = [record for record in records if record.offset > ledger.last_delivered]
+            if not records:
+                return None
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        message = self._to_message(tp, records[-1])
+        message.value = records  # type: ignore[assignment]  # what makes it a slice
+        ledger.deliver(message, len(records))
+        if ledger.unacknowledged >= self.transport.in_flight_records:
+            self.on_buffer_full(TP(*tp))
+        return message
+
+    def ack(self, message: Message) -> bool:
+        """Acknowledge; a slice that makes room lets its partition be read again."""
+        acknowledged = super().ack(message)
+        ledger = self._ledgers.get(message.tp)
+        if ledger is not None:
+            ledger.settle()
+            if ledger.unacknowledged <= self.transport.in_flight_records // 2:
+                self.on_buffer_drop(TP(*message.tp))
+        return bool(acknowledged)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if not self._is_sliced(tp):
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        ledger = self._ledgers.get(tp)
+        return None if ledger is None else ledger.settle()
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if not self._is_sliced(tp):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def perform_seek(self) -> None:
+        """Seek back to the committed offsets: what was delivered from there on comes again."""
+        self._ledgers.clear()
+        await super().perform_seek()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Answer and commit what was delivered, then give the partitions away."""
+        self.stop_flow()
+        await self._hand_over()
+        for tp in revoked:
+            self._ledgers.pop(tp, None)
+            self._buffered_partitions.discard(tp)
+        await super().on_partitions_revoked(revoked)
+
+    async def _hand_over(self) -> None:
+        deadline = self.loop.time() + HANDOVER_SECONDS
+        while self.unacknowledged_records() and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        await self.commit()
+
+    def unacknowledged_records(self) -> int:
+        """Return how many records of sliced topics are delivered and not yet answered."""
+        return sum(ledger.unacknowledged for ledger in self._ledgers.values())
+
+    def lags(self, topic: str) -> Mapping[int, int]:
+        """Return, by assigned partition of `topic`, the records not yet answered."""
+        lags = {}
+        for tp in self.assignment():
+            highwater = self.highwater(tp) if tp.topic == topic else None
+            if highwater is None:
+                continue
+            ledger = self._ledgers.get(tp)
+            done = ledger.next_offset if ledger else None
+            done = self._committed_offset[tp] if done is None else done
+            lags[tp.partition] = max(0, highwater - (done or 0))
+        return lags
+
+
+class SliceTransport(Transport):
+    """Faust's transport with :class:`SliceConsumer`.
+
+    Parameters
+    ----------
+    sliced_topics
+        Names of the topics that are read in slices.
+    in_flight_records
+        Unacknowledged records at which a partition's reading pauses.
+    """
+
+    Consumer = SliceConsumer
+
+    def __init__(
+        self, *args: Any, sliced_topics: frozenset[str], in_flight_records: int, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.sliced_topics = sliced_topics
+        self.in_flight_records = in_flight_records

@@ -1,0 +1,56 @@
+"""The rollout view: what this worker knows of the rollout table, and how fresh that is.
+
+No Faust, no clock. The table itself may show an older value for a moment (its writer re-applies its
+own echo; a paused writer may wake up), so nobody reads the table: its changelog and the control
+agent's own writes are offered here, and the view only ever moves forward.
+"""
+
+from __future__ import annotations
+
+from registry.control import EMPTY_LOG, ControlLog
+from registry.records import RolloutState, TrainingRun
+
+
+class RolloutView:
+    """The newest control log, lease and training run that reached this worker."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self.log: ControlLog = EMPTY_LOG
+        self.training: TrainingRun | None = None
+        self._renewed_at: float | None = None
+
+    @property
+    def state(self) -> RolloutState | None:
+        """The newest rollout state, whether or not its versions are loaded here."""
+        return self.log.state
+
+    def offer_log(self, log: ControlLog) -> bool:
+        """Take `log` unless a newer one is known; tell whether it was taken."""
+        if log.last_offset <= self.log.last_offset:
+            return False
+        self.log = log
+        return True
+
+    def offer_training(self, run: TrainingRun) -> None:
+        """Take the run unless it is older than the known one (of the same run, or started before)."""
+        known = self.training
+        if known is None or (run.started_at, run.updated_at) >= (
+            known.started_at,
+            known.updated_at,
+        ):
+            self.training = run
+
+    def renew_lease(self, at: float) -> None:
+        """Note that the control owner wrote the table at `at` (seconds since the epoch, its clock)."""
+        if self._renewed_at is None or at > self._renewed_at:
+            self._renewed_at = at
+
+    def lease_age_seconds(self, now: float) -> float | None:
+        """Return the seconds since the last renewal that arrived; None if none ever did."""
+        return None if self._renewed_at is None else max(0.0, now - self._renewed_at)
+
+    def lease_holds(self, now: float) -> bool:
+        """Tell whether this worker is in touch with the rollout table at `now`."""
+        age = self.lease_age_seconds(now)
+        return age is not None and age <= self.lease_seconds

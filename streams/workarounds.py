@@ -1,0 +1,67 @@
+"""Our answers to behaviours of Faust 0.15.3, each with the behaviour that it answers.
+
+The slice consumer, the largest of them, has a module of its own (`streams.slices`). Each behaviour
+is pinned by a test, so that an upgrade which changes it is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+
+RECOVERY_ATTEMPTS: Final = 10
+"""How often one slow broker call is waited for again. Each wait lasts `broker_request_timeout`."""
+
+
+class PatientRecovery(Recovery):
+    """Behaviour: `wait_first` reports a timeout as "service stopped", and recovery dies for good.
+
+    One broker call that is slower than `broker_request_timeout` during a rebalance would leave the
+    worker in its group, consuming nothing. Here the call is waited for again.
+    """
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        call: asyncio.Future[Any] = asyncio.ensure_future(coro)
+        restart: Any = self.signal_recovery_start
+        try:
+            for _ in range(RECOVERY_ATTEMPTS):
+                result = await self.wait_first(asyncio.shield(call), restart, timeout=timeout)
+                if self.should_stop or self.crashed:
+                    raise ServiceStopped
+                if restart in result.done:
+                    raise RebalanceAgain
+                if call.done():
+                    call.result()
+                    return
+            raise ServiceStopped
+        finally:
+            call.cancel()
+
+
+class PatientTableManager(TableManager):
+    """Faust's table manager with :class:`PatientRecovery`."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """The recovery service; made once."""
+        if self._recovery is None:
+            self._recovery = PatientRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
+ROLLOUT_TABLE_OPTIONS: Final[dict[str, Any]] = {
+    "partitions": 1,
+    "recovery_buffer_size": 1,
+    "synchronize_all_active_partitions": True,
+    "use_partitioner": True,
+}
+"""What a GlobalTable needs to be global.
+
+With Faust's defaults the other workers apply changes only when 1000 have gathered
+(``recovery_buffer_size``), and forget to go on reading after a rebalance
+(``synchronize_all_active_partitions``). More than one partition upsets the sticky assignment of the
+request topic. ``use_partitioner`` lets timers write, outside of a stream's iteration.
+"""

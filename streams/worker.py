@@ -1,0 +1,161 @@
+"""The worker process: starts the parts in order, runs until a signal, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import uvloop
+from aiohttp import web
+
+from registry.errors import RecstreamError, TransportError
+from registry.records import encode
+from registry.settings import Settings
+from registry.topics import require_topics
+from streams.app import Parts, build_app
+from streams.delivery import Outgoing
+from streams.http import Pages
+from streams.report import Report
+from streams.seeding import seed_commands
+from streams.table import LEASE_RENEWALS
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.5
+"""Between two looks at what only time changes: leases, retries, schedules, gauges."""
+
+STOP_SECONDS: Final = 4.0
+"""How long a stop may take; what is unanswered then is answered by another worker."""
+
+
+def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) -> None:
+    """Run one worker until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    ConfigurationError
+        If the topics are not as they must be.
+    TransportError
+        If Kafka cannot be reached, or did not take a record in time.
+    """
+    require_topics(settings)
+    uvloop.run(Worker(settings, table_options).run())
+
+
+class Worker:
+    """One worker's life. What it is made of is in `streams.app`."""
+
+    def __init__(self, settings: Settings, table_options: dict[str, Any] | None = None) -> None:
+        self._settings = settings
+        self._table_options = table_options
+        self._failure: asyncio.Future[None] | None = None
+        self._renewed_at = 0.0
+        self._seeded = False
+
+    async def run(self) -> None:
+        """Start, wait for a signal or a failure, stop."""
+        loop = asyncio.get_running_loop()
+        stop: asyncio.Future[None] = loop.create_future()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, _resolve, stop)
+        self._failure = loop.create_future()
+        parts = build_app(self._settings, self._fail, self._table_options)
+        parts.delivery.start()
+        site = await _serve_pages(parts)
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(parts.pipeline.run())]
+        try:
+            await parts.app.start()
+            tasks.append(asyncio.create_task(self._tick(parts)))
+            crash = asyncio.create_task(parts.app._crashed.wait())
+            tasks.append(crash)
+            await asyncio.wait([stop, self._failure, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            self._raise_failure(parts, tasks)
+        finally:
+            await _stop(parts, site, tasks)
+
+    def _fail(self, error: TransportError) -> None:
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    def _raise_failure(self, parts: Parts, tasks: list[asyncio.Task[Any]]) -> None:
+        assert self._failure is not None
+        if self._failure.done():
+            self._failure.result()
+        if parts.app.crashed:
+            raise TransportError(f"the Faust app crashed: {parts.app.crash_reason!r}")
+        for task in tasks:
+            if task.done():
+                task.result()
+
+    async def _tick(self, parts: Parts) -> None:
+        while True:
+            try:
+                await self._look(parts)
+            except (RecstreamError, TypeError, KeyError) as error:
+                logger.exception("tick: %s", error)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _look(self, parts: Parts) -> None:
+        node, table = parts.node, parts.table
+        if table.recovered:
+            node.note_recovery()
+            if table.is_owner:
+                await self._act_as_owner(parts)
+        node.refresh()
+        node.update_gauges()
+
+    async def _act_as_owner(self, parts: Parts) -> None:
+        now = time.time()
+        if now - self._renewed_at >= self._settings.lease_seconds / LEASE_RENEWALS:
+            self._renewed_at = now
+            parts.table.renew_lease(now)
+        parts.training.start_if_due(datetime.now(UTC))
+        if parts.node.view.state is None and not self._seeded:
+            self._seeded = True
+            await _seed(parts)
+
+
+async def _seed(parts: Parts) -> None:
+    latest = await asyncio.to_thread(parts.node.store.latest)
+    commands = seed_commands(parts.settings, latest, f"seed-{uuid.uuid4()}")
+    topic = parts.topics.control.name
+    await parts.delivery.send(
+        Outgoing(topic, command.environment.encode(), encode(command)) for command in commands
+    )
+
+
+async def _serve_pages(parts: Parts) -> web.AppRunner:
+    runner = web.AppRunner(Pages(parts, Report(parts)).application(), access_log=None)
+    await runner.setup()
+    settings = parts.settings
+    await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+    logger.info("pages at http://%s:%s/", *runner.addresses[0][:2])
+    return runner
+
+
+async def _stop(parts: Parts, site: web.AppRunner, tasks: list[asyncio.Task[Any]]) -> None:
+    await parts.training.stop()
+    stopping = asyncio.create_task(parts.app.stop())
+    await asyncio.wait([stopping], timeout=STOP_SECONDS)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await parts.delivery.stop()
+    await site.cleanup()
+    parts.pipeline.stop()
+    parts.node.residency.stop()
+    if not stopping.done():
+        logger.warning("Faust did not stop within %g s; leaving without it", STOP_SECONDS)
+        logging.shutdown()
+        os._exit(0)  # a recovery that hangs must not keep a process that was told to end
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

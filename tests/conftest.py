@@ -1,0 +1,101 @@
+"""Fixtures for all tests: one broker for the session, fresh names, real workers and clients."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.brokers import Broker, best_broker
+from harness.brokers import embedded as embedded_broker
+from harness.client import Client
+from harness.fresh import fresh_settings
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from registry.settings import Settings
+from registry.topics import check_topics, create_topics
+
+BROKERS = pytest.StashKey[list[str]]()
+WORKERS = pytest.StashKey[list[Worker]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[BROKERS] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `timeout` leaves nothing
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for broker in config.stash[BROKERS]:
+        terminalreporter.write_line(f"Kafka: {broker}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """Add the end of each worker's log to a failure's report."""
+    report = yield
+    if report.failed:
+        for worker in item.stash.get(WORKERS, []):
+            report.sections.append((f"log of {worker}", worker.tail()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
+    """The best broker that the machine offers; started when a test first asks."""
+    with best_broker(os.environ) as running:
+        pytestconfig.stash[BROKERS].append(str(running))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kafka(broker: Broker) -> str:
+    """The address of the best broker, for ``KAFKA_BOOTSTRAP_SERVERS``."""
+    return broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[str]:
+    """The address of an embedded broker."""
+    with embedded_broker() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture
+def settings(kafka: str, tmp_path: Path) -> Settings:
+    """Settings with a fresh topic prefix and a fresh registry; the topics are not created yet."""
+    return fresh_settings(kafka, tmp_path)
+
+
+@pytest.fixture
+def topics_created(settings: Settings) -> Settings:
+    """The settings of the `settings` fixture, with their topics created."""
+    create_topics(settings)  # returns when the controller knows; brokers follow a moment later
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    return settings
+
+
+@pytest.fixture
+def client(topics_created: Settings) -> Iterator[Client]:
+    """A client of the `settings` fixture's topics, which it creates."""
+    with Client(topics_created) as running:
+        yield running
+
+
+@pytest.fixture
+def start_worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Start ``start_worker(settings, name, …)`` as :class:`Worker` does; all end with the test."""
+    started = request.node.stash.setdefault(WORKERS, [])
+    with ExitStack() as ends:
+
+        def start(settings: Settings, name: str | None = None, **more: Any) -> Worker:
+            worker = Worker(settings, name or f"w{len(started) + 1}", tmp_path, **more)
+            started.append(worker)
+            ends.callback(worker.end)
+            return worker
+
+        yield start

@@ -1,0 +1,94 @@
+"""Fresh names for every test, so that none sees another's records, versions or group."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import SecretStr
+
+from registry.artifact import ModelArrays
+from registry.manifest import Check, DataSnapshot, Gate, Parameters
+from registry.settings import Settings, read_settings
+from registry.store import Description, Store
+
+
+def fresh_settings(bootstrap: str, folder: Path, **variables: str) -> Settings:
+    """Return settings with a topic prefix and a registry of their own; `variables` go before."""
+    given = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "RECSTREAM_TOPIC_PREFIX": f"t-{uuid.uuid4().hex[:12]}",
+        "MODEL_REGISTRY": str(folder / "model_registry"),
+        "RECSTREAM_HTTP_PORT": "0",
+        "RECSTREAM_PARTITIONS": "4",
+        "RECSTREAM_SESSION_TIMEOUT": "6",
+    }
+    return read_settings(given | variables)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment variables that :func:`registry.settings.read_settings` reads back."""
+    variables = {}
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if field.alias is not None and value is not None:
+            variables[field.alias] = str(value)
+    return variables
+
+
+def publish_model(
+    settings: Settings, users: int = 50, items: int = 40, factors: int = 8, seed: int = 0
+) -> str:
+    """Publish a version of random factors; users are 1..users, items 1..items; return its name.
+
+    User ``u`` has seen the items ``u % items + 1`` and ``(u + 1) % items + 1``.
+    """
+    snapshot = DataSnapshot(
+        id=f"test-{seed}",
+        topic=f"{settings.topic_prefix}.interactions",
+        partitions={"0": (0, 2 * users)},
+        interactions=2 * users,
+        users=users,
+        items=items,
+    )
+    description = Description(
+        model_name=settings.model_name,
+        created_at="2026-01-01T00:00:00Z",
+        created_by="test",
+        git_sha="0" * 40,
+        image_digest="",
+        data_snapshot=snapshot,
+        parameters=Parameters(
+            factors=factors, iterations=1, regularization=0.05, alpha=1.0, seed=seed
+        ),
+        metrics={"ndcg_at_10": 0.5},
+        gate=Gate(passed=True, checks=(Check("users", "pass", str(users), "at least 1"),)),
+    )
+    arrays = random_arrays(users, items, factors, seed)
+    return Store(settings.model_registry).publish(arrays, description).version
+
+
+def random_arrays(users: int, items: int, factors: int, seed: int) -> ModelArrays:
+    """Return the arrays of :func:`publish_model`."""
+    random = np.random.default_rng(seed)
+    rows = np.arange(users)[:, None] + np.array([1, 2])  # user u = row + 1 has seen u and u + 1
+    return ModelArrays(
+        user_factors=random.normal(size=(users, factors)).astype(np.float32),
+        item_factors=random.normal(size=(items, factors)).astype(np.float32),
+        user_ids=list(range(1, users + 1)),
+        item_ids=list(range(1, items + 1)),
+        seen_indptr=np.arange(0, 2 * users + 1, 2, dtype=np.int64),
+        seen_items=np.sort(rows % items, axis=1).astype(np.int32).ravel(),
+        popularity=random.permutation(items).astype(np.float64) + 1,
+        titles=[f"Film {item}" for item in range(1, items + 1)],
+    )
+
+
+def without(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` without our variables, so that a shell's settings leak into no test."""
+    ours = {field.alias for field in Settings.model_fields.values()}
+    return {name: value for name, value in environment.items() if name not in ours}

@@ -1,0 +1,80 @@
+"""Builders: small valid values, so that a test shows only what matters to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from registry.artifact import ModelArrays
+from registry.manifest import DataSnapshot, FileEntry, Gate, Manifest, Parameters
+from registry.records import Command, Request, RolloutState
+from registry.store import Description
+
+
+def a_state(**given: Any) -> RolloutState:
+    fields: dict[str, Any] = {
+        "environment": "production",
+        "epoch": 7,
+        "strategy": "fixed",
+        "primary_version": "v0.1",
+    }
+    return RolloutState(**fields | given)
+
+
+def a_canary_state(**given: Any) -> RolloutState:
+    fields: dict[str, Any] = {
+        "strategy": "canary",
+        "canary_version": "v0.2",
+        "canary_percentage": 10.0,
+        "previous_versions": ("v0.0",),
+    }
+    return a_state(**fields | given)
+
+
+def a_command(kind: Any, **given: Any) -> Command:
+    return Command(command_id="c1", type=kind, issued_by="anna", **given)
+
+
+def a_request(user_id: Any = 1, **given: Any) -> Request:
+    return Request(request_id="r1", user_id=user_id, **given)
+
+
+def some_arrays(users: int = 5, items: int = 7, factors: int = 3, **given: Any) -> ModelArrays:
+    """Factors are whole numbers, so that float32 scores are exact and can be compared by ``==``."""
+    random = np.random.default_rng(given.pop("seed", 0))
+    seen = [np.sort(random.choice(items, size=items // 3, replace=False)) for _ in range(users)]
+    fields: dict[str, Any] = {
+        "user_factors": random.integers(1, 9, size=(users, factors)).astype(np.float32),
+        "item_factors": random.integers(-9, 9, size=(items, factors)).astype(np.float32),
+        "user_ids": list(range(1, users + 1)),
+        "item_ids": [f"film-{row}" for row in range(items)],
+        "seen_indptr": np.cumsum([0, *map(len, seen)]).astype(np.int64),
+        "seen_items": np.concatenate(seen).astype(np.int32),
+        "popularity": random.integers(0, 4, size=items).astype(np.float64),
+        "titles": [f"Film {row}" if row % 2 else None for row in range(items)],
+    }
+    return ModelArrays(**fields | given)
+
+
+def a_description(**given: Any) -> Description:
+    fields: dict[str, Any] = {
+        "model_name": "als",
+        "created_at": "2026-01-01T00:00:00Z",
+        "created_by": "a test",
+        "git_sha": "abc",
+        "image_digest": "",
+        "data_snapshot": DataSnapshot("s1", "reco.interactions", {"0": (0, 100)}, 100, 5, 7),
+        "parameters": Parameters(3, 15, 0.05, 1.0, 42),
+        "metrics": {"ndcg_at_10": 0.1},
+        "gate": Gate(True, ()),
+    }
+    return Description(**fields | given)
+
+
+def a_manifest(version: str = "v0.1", **given: Any) -> Manifest:
+    fields: dict[str, Any] = {
+        name: getattr(a_description(), name) for name in Description.__struct_fields__
+    }
+    fields["files"] = {"als/titles.json": FileEntry("0" * 64, 2)}
+    return Manifest(version=version, **fields | given)

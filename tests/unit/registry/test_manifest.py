@@ -1,0 +1,122 @@
+"""The manifest: read back as written, and refused when it is not what this program can serve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.errors import DamagedVersion
+from registry.manifest import (
+    SCHEMA_VERSION,
+    FileEntry,
+    decode_manifest,
+    digest,
+    encode_manifest,
+)
+from tests.unit.registry.builders import a_manifest
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps(json.loads(encode_manifest(a_manifest())) | fields).encode()
+
+
+def refusal_of(payload: bytes, version: str = "v0.1") -> str:
+    with pytest.raises(DamagedVersion) as refused:
+        decode_manifest(payload, version)
+    return str(refused.value)
+
+
+def test_a_manifest_reads_back_as_it_was_written() -> None:
+    assert decode_manifest(encode_manifest(a_manifest()), "v0.1") == a_manifest()
+
+
+def test_it_is_indented_json_that_ends_its_last_line() -> None:
+    assert encode_manifest(a_manifest()).startswith(b'{\n  "version": "v0.1"')
+    assert encode_manifest(a_manifest()).endswith(b"}\n")
+
+
+def test_unknown_fields_of_the_same_schema_are_ignored() -> None:
+    assert decode_manifest(changed(note="later"), "v0.1") == a_manifest()
+
+
+def test_a_newer_schema_is_refused_before_anything_else_is_read() -> None:
+    message = refusal_of(b'{"schema_version": %d, "version": 5}' % (SCHEMA_VERSION + 1))
+    assert f"schema {SCHEMA_VERSION + 1}" in message
+    assert "upgrade" in message
+
+
+@pytest.mark.parametrize("held", ["v0.2", "v0.1 ", "../v0.1", ""])
+def test_a_manifest_of_another_version_is_refused(held: str) -> None:
+    assert repr(held) in refusal_of(changed(version=held))
+
+
+def test_a_name_that_is_no_version_is_refused_even_if_the_manifest_agrees() -> None:
+    refusal_of(changed(version="../v0.1"), "../v0.1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../v0.2/meta.json",
+        "/etc/passwd",
+        "als/../../x",
+        "als//x",
+        "./x",
+        "",
+        "als/",
+        "a\\..\\b",
+        "..",
+    ],
+)
+def test_a_file_outside_of_the_folder_is_refused_and_named(path: str) -> None:
+    message = refusal_of(encode_manifest(a_manifest(files={path: FileEntry("0" * 64, 1)})))
+    assert repr(path) in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "sha256"),
+        ({"files": {"a": {"sha256": "G" * 64, "bytes": 1}}}, "sha256"),
+        ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "bytes"),
+        ({"gate": {"passed": "yes", "checks": []}}, "passed"),
+        ({"metrics": {"ndcg": "good"}}, "metrics"),
+        ({"data_snapshot": None}, "data_snapshot"),
+        ({"schema_version": "1"}, "schema_version"),
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused_and_the_field_named(
+    fields: dict[str, Any], named: str
+) -> None:
+    assert named in refusal_of(changed(**fields))
+
+
+def test_a_missing_field_is_refused() -> None:
+    fields = json.loads(encode_manifest(a_manifest()))
+    for name in fields:
+        less = {other: value for other, value in fields.items() if other != name}
+        assert name in refusal_of(json.dumps(less).encode())
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"[]", b"null", b"{", b"[" * 100_000])
+def test_what_is_not_a_json_object_is_refused(payload: bytes) -> None:
+    assert "v0.1" in refusal_of(payload)
+
+
+def test_nesting_without_end_is_refused() -> None:
+    refusal_of(b'{"schema_version":1,"note":' + b"[" * 100_000)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_raise_anything_but_a_damaged_version(payload: bytes) -> None:
+    refusal_of(payload)
+
+
+def test_digest_is_sha256_in_hexadecimal() -> None:
+    assert digest(b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert FileEntry(digest(b""), 0).sha256.startswith("e3b0c442")

@@ -1,0 +1,136 @@
+"""Settings: every wrong value stops the start and says which, what and what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.errors import ConfigurationError
+from registry.settings import Settings, read_settings, to_environment
+
+
+def refusal_of(**environment: str) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(environment)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "SASL_SSL"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI", "SCRAM-SHA-512"),
+        ("ENVIRONMENT", "prod uction", "pattern"),
+        ("MODEL_NAME", "als/../x", "pattern"),
+        ("MODEL_VERSION", "0.3", "vMAJOR.MINOR"),
+        ("CANARY_VERSION", "latest", "vMAJOR.MINOR"),
+        ("ROLLOUT_STRATEGY", "random", "'fixed' or 'canary'"),
+        ("CANARY_PERCENTAGE", "101", "less than or equal to 100"),
+        ("CANARY_PERCENTAGE", "-1", "greater than or equal to 0"),
+        ("CANARY_PERCENTAGE", "ten", "number"),
+        ("CANARY_PERCENTAGE", "nan", ""),
+        ("RETRAIN_INTERVAL", "-5", "greater than or equal to 0"),
+        ("RETRAIN_INTERVAL", "1h", "number"),
+        ("RETRAIN_CRON", "0 3 * *", "five fields"),
+        ("RETRAIN_CRON", "0 25 * * *", "five fields"),
+        ("RETRAIN_DEPLOY", "later", "'swap'"),
+        ("RETRAIN_TIMEOUT", "0", "greater than 0"),
+        ("RETRAIN_FACTORS", "64.5", "integer"),
+        ("RETRAIN_FACTORS", "0", "greater than or equal to 1"),
+        ("RETRAIN_HOLDOUT", "1", "less than 1"),
+        ("RETRAIN_REGULARIZATION", "0", "greater than 0"),
+        ("RECSTREAM_TOPIC_PREFIX", "a b", "pattern"),
+        ("RECSTREAM_PARTITIONS", "0", "greater than or equal to 1"),
+        ("RECSTREAM_PARTITIONS", "eight", "integer"),
+        ("RECSTREAM_HTTP_PORT", "65536", "less than or equal to 65535"),
+        ("RECSTREAM_LEASE_SECONDS", "0", "greater than or equal to 1"),
+        ("RECSTREAM_SCORING_THREADS", "0", "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(
+    variable: str, value: str, allowed: str
+) -> None:
+    message = refusal_of(**{variable: value})
+    assert variable in message
+    assert repr(value) in message
+    assert allowed in message
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["RETRAIN_INTERVAL", "RETRAIN_TIMEOUT", "RETRAIN_ALPHA", "RETRAIN_RATING_FLOOR",
+     "RECSTREAM_LEASE_SECONDS", "RECSTREAM_SESSION_TIMEOUT"],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_number_must_be_finite(variable: str, value: str) -> None:
+    message = refusal_of(**{variable: value})
+    assert variable in message
+    assert value in message
+
+
+def test_all_wrong_values_are_reported_at_once() -> None:
+    message = refusal_of(RECSTREAM_PARTITIONS="0", RETRAIN_DEPLOY="later")
+    assert "RECSTREAM_PARTITIONS" in message
+    assert "RETRAIN_DEPLOY" in message
+
+
+def test_a_canary_needs_its_version() -> None:
+    assert "CANARY_VERSION" in refusal_of(ROLLOUT_STRATEGY="canary")
+
+
+def test_empty_and_foreign_variables_count_as_unset() -> None:
+    assert read_settings(
+        {"RECSTREAM_PARTITIONS": "", "PATH": "/bin", "HOME": "x"}
+    ) == read_settings({})
+
+
+def test_values_are_read_with_their_types() -> None:
+    settings = read_settings({"RECSTREAM_PARTITIONS": "3", "RETRAIN_CRON": "0 3 * * *"})
+    assert (settings.partitions, settings.retrain_cron) == (3, "0 3 * * *")
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = read_settings({})
+    assert settings.environment == "production"
+    assert (settings.model_name, settings.model_registry) == ("als", "model_registry")
+    assert (settings.rollout_strategy, settings.canary_percentage) == ("fixed", 0)
+    assert (settings.topic_prefix, settings.partitions, settings.lease_seconds) == ("reco", 8, 20)
+
+
+def test_every_setting_has_a_variable_and_a_description() -> None:
+    for name, field in Settings.model_fields.items():
+        assert str(field.alias).isupper(), name
+        assert str(field.description).endswith("."), name
+
+
+def test_settings_pass_through_an_environment_unchanged() -> None:
+    settings = read_settings(
+        {
+            "RECSTREAM_API_TOKEN": "hunter3",
+            "MODEL_VERSION": "v0.3",
+            "RETRAIN_ALPHA": "0.1",
+            "RECSTREAM_PARTITIONS": "3",
+        }
+    )
+    assert read_settings(to_environment(settings)) == settings
+    assert read_settings(to_environment(read_settings({}))) == read_settings({})
+
+
+def test_secrets_are_never_shown() -> None:
+    settings = read_settings(
+        {"KAFKA_SASL_PASSWORD": "hunter2", "RECSTREAM_API_TOKEN": "hunter3", "MODEL_NAME": "als"}
+    )
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "hunter" not in shown
+    assert settings.kafka_sasl_password.get_secret_value() == "hunter2"
+
+
+def test_secrets_are_not_shown_when_something_else_is_wrong() -> None:
+    message = refusal_of(
+        KAFKA_SASL_PASSWORD="hunter2", RECSTREAM_API_TOKEN="hunter3", RECSTREAM_PARTITIONS="0"
+    )
+    assert "hunter" not in message
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings({}).partitions = 3  # type: ignore[misc]

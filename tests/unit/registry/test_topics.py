@@ -1,0 +1,86 @@
+"""The topics' names, partition counts and configs, and what every client needs."""
+
+from __future__ import annotations
+
+from registry.settings import read_settings
+from registry.topics import client_config, topics_of
+
+DAY_MS = "86400000"
+
+
+def test_topics_keyed_by_user_have_the_partitions_of_the_settings_and_the_others_one() -> None:
+    topics = topics_of(read_settings({"RECSTREAM_PARTITIONS": "3"}))
+    assert {topic.name: topic.partitions for topic in topics} == {
+        "reco.requests": 3,
+        "reco.responses": 3,
+        "reco.interactions": 3,
+        "reco.control": 1,
+        "reco.control-results": 1,
+        "reco.dead-letter": 1,
+    }
+
+
+def test_the_prefix_is_that_of_the_settings() -> None:
+    topics = topics_of(read_settings({"RECSTREAM_TOPIC_PREFIX": "test-7"}))
+    assert all(topic.name.startswith("test-7.") for topic in topics)
+
+
+def test_each_topic_keeps_its_records_as_long_as_the_contract_says() -> None:
+    topics = topics_of(read_settings({}))
+    assert {topic.name: topic.configs["retention.ms"] for topic in topics} == {
+        "reco.requests": DAY_MS,
+        "reco.responses": DAY_MS,
+        "reco.interactions": "-1",
+        "reco.control": "-1",
+        "reco.control-results": "-1",
+        "reco.dead-letter": str(7 * int(DAY_MS)),
+    }
+    assert all(topic.configs["cleanup.policy"] == "delete" for topic in topics)
+
+
+def test_a_dead_letter_may_be_larger_than_any_record_of_a_default_topic() -> None:
+    dead_letter = topics_of(read_settings({})).dead_letter
+    assert int(dead_letter.configs["max.message.bytes"]) > 1_048_588
+
+
+def test_every_topic_says_what_it_is_for() -> None:
+    assert all(topic.what for topic in topics_of(read_settings({})))
+
+
+def test_a_plain_client_needs_only_the_address() -> None:
+    assert client_config(read_settings({"KAFKA_BOOTSTRAP_SERVERS": "k:1,l:2"})) == {
+        "bootstrap.servers": "k:1,l:2",
+        "security.protocol": "PLAINTEXT",
+    }
+
+
+def test_tls_and_sasl_settings_reach_the_client() -> None:
+    config = client_config(
+        read_settings(
+            {
+                "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+                "KAFKA_SASL_MECHANISM": "PLAIN",
+                "KAFKA_SASL_USERNAME": "anna",
+                "KAFKA_SASL_PASSWORD": "secret",
+                "KAFKA_SSL_CA": "/ca.pem",
+            }
+        )
+    )
+    assert config["sasl.mechanism"] == "PLAIN"
+    assert (config["sasl.username"], config["sasl.password"]) == ("anna", "secret")
+    assert config["ssl.ca.location"] == "/ca.pem"
+    assert "ssl.key.location" not in config  # empty paths stay with librdkafka's default
+
+
+def test_client_certificates_reach_the_client_without_sasl() -> None:
+    config = client_config(
+        read_settings(
+            {
+                "KAFKA_SECURITY_PROTOCOL": "SSL",
+                "KAFKA_SSL_CERTIFICATE": "/c.pem",
+                "KAFKA_SSL_KEY": "/k.pem",
+            }
+        )
+    )
+    assert (config["ssl.certificate.location"], config["ssl.key.location"]) == ("/c.pem", "/k.pem")
+    assert not any(name.startswith("sasl") for name in config)

@@ -1,0 +1,131 @@
+"""The layout of PRODUCT.md §1 and STYLE.md, the locks and `.env.example` are as they should be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from ops.env_example import env_example
+from registry.settings import Settings, read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP_LEVEL = {
+    *("streams", "training", "registry", "ops", "tests", "docs"),
+    *("docker-compose.yml", "pyproject.toml", "README.md"),
+    *("Makefile", "LICENSE", "CHANGELOG.md", "requirements.lock", "requirements-dev.lock"),
+}
+REGISTRIES = (
+    *("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "crates" + ".io"),
+    *("repo.maven" + ".apache", "repo1" + ".maven", "deb.debian" + ".org"),
+    *("proxy.golang" + ".org", "registry" + ".yarnpkg"),
+)
+LOCKED = re.compile(r"^([a-zA-Z0-9._-]+)==(\S+)", re.MULTILINE)
+
+
+def _files() -> list[str]:
+    """All files that git tracks or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _locked(lock: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, version in LOCKED.findall((ROOT / lock).read_text()):
+        found.setdefault(_normal(name), set()).add(version)
+    return found
+
+
+def test_the_top_level_is_the_fixed_one() -> None:
+    top = {name.split("/")[0] for name in _files()}
+
+    assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_tests_are_no_package_that_could_shadow_a_real_one() -> None:
+    assert [name for name in _files() if re.fullmatch(r"tests/(.*/)?__init__\.py", name)] == []
+
+
+def test_imports_point_down_only() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_no_file_names_a_package_registry() -> None:
+    named = [
+        f"{name}: {host}"
+        for name in _files()
+        for host in REGISTRIES
+        if host.encode() in (ROOT / name).read_bytes()
+    ]
+
+    assert named == []
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("requirements.lock", ["embedded"]), ("requirements-dev.lock", ["embedded", "dev"])],
+)
+def test_the_locks_hold_what_the_project_asks_for(lock: str, extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"]]
+    for extra in extras:
+        asked += project["optional-dependencies"][extra]
+    locked = _locked(lock)
+
+    for requirement in map(Requirement, asked):
+        versions = locked.get(_normal(requirement.name), set())
+        assert versions, f"{lock} lacks {requirement}: `make lock`"
+        assert all(requirement.specifier.contains(Version(one)) for one in versions), requirement
+
+
+def test_the_development_lock_holds_the_other_one_at_the_same_versions() -> None:
+    developed = _locked("requirements-dev.lock")
+
+    assert {name: developed.get(name) for name in _locked("requirements.lock")} == _locked(
+        "requirements.lock"
+    )
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_every_locked_version_has_a_hash(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"\n(?=[a-zA-Z0-9])", text)
+
+    assert len(entries) > 40
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_example_environment_is_made_from_the_settings() -> None:
+    seen = (ROOT / ".env.example").read_text()
+
+    assert seen == env_example(), "python -m ops.env_example > .env.example"
+
+
+def test_the_example_environment_holds_the_defaults() -> None:
+    lines = env_example().splitlines()
+    variables = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+    assert read_settings(variables) == Settings()
+
+
+def test_ci_runs_the_command_of_the_makefile() -> None:
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake test")

@@ -1,0 +1,186 @@
+"""The lock: one training at a time in an environment, whoever leads the fleet.
+
+An edge: knows Kafka's consumer groups; must not know what a run does.
+
+The control topic has one partition, and in a consumer group a partition has one owner. So a run
+joins the group ``{prefix}-{environment}-training`` and may train only while that partition is its
+own. It reads nothing from it: the partition is paused, and other groups are not concerned. The
+assignor is cooperative-sticky, so that a second run that joins does not take the partition away.
+
+What ends the ownership:
+
+- the run leaves: the next one has the partition at once;
+- the run is killed, or stopped for longer than the session timeout: Kafka gives the partition away
+  after `SESSION_SECONDS`. A run that wakes up finds itself out of the group and must not publish;
+  that is why :meth:`TrainingLock.confirm` asks the broker, and does not trust what it remembers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from registry.errors import ConfigurationError, TrainingFailed, TransportError
+from registry.settings import Settings
+from registry.topics import client_config, topics_of
+
+SESSION_SECONDS: Final = 6.0
+"""The least that brokers allow by default. A killed run blocks the next one for this long."""
+
+WAIT_SECONDS: Final = 20.0
+"""How long a run waits for its turn: a killed owner's session, and a rebalance or two."""
+
+CONFIRM_SECONDS: Final = 10.0
+"""How long a rebalance under way may keep the broker from confirming."""
+
+POLL_SECONDS: Final = 0.2
+"""A loss that Kafka tells shows after at most this; polling also keeps the membership alive."""
+
+PARTITION: Final = 0
+
+
+class TrainingLock:
+    """The partition's ownership, as one run sees it. Made by :func:`training_lock`."""
+
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._assigned, self._lost, self._closing = (threading.Event() for _ in range(3))
+        self._member: str | None = None
+        self._problem: KafkaError | None = None
+        self._poller = threading.Thread(target=self._poll, name="training-lock", daemon=True)
+
+    def require(self) -> None:
+        """Check that nothing is known of a loss; cheap, for every step of a run.
+
+        Raises
+        ------
+        TrainingFailed
+            ``lost_lock``.
+        """
+        if self._lost.is_set() or not self._assigned.is_set():
+            raise TrainingFailed(
+                "another run may have started, so this one ends: Kafka took the training lock away "
+                f"(no contact for {SESSION_SECONDS:.0f} s, or the process was stopped)",
+                "lost_lock",
+            )
+
+    def confirm(self) -> None:
+        """Have the broker confirm the ownership now; for the moment before publication.
+
+        A commit of offset 0 is the one call that the broker answers by whether the caller is a
+        member of the group's present generation. Nobody reads the committed offset.
+
+        Raises
+        ------
+        TrainingFailed
+            ``lost_lock``, also if the broker does not confirm in time.
+        """
+        deadline = time.monotonic() + CONFIRM_SECONDS
+        while True:
+            self.require()
+            try:
+                self._consumer.commit(
+                    offsets=[TopicPartition(self._topic, PARTITION, 0)], asynchronous=False
+                )
+                break
+            except KafkaException as error:  # a rebalance under way, or the end of the membership
+                if time.monotonic() > deadline:
+                    raise TrainingFailed(
+                        f"the broker did not confirm the training lock: {error}", "lost_lock"
+                    ) from error
+                self._lost.wait(POLL_SECONDS)
+        if self._consumer.memberid() != self._member:  # a commit from outside any group passes too
+            self._lost.set()
+        self.require()
+
+    def _acquire(self, wait_seconds: float) -> None:
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke
+        )
+        self._poller.start()
+        if self._assigned.wait(wait_seconds):
+            return
+        if self._problem is not None:
+            raise TransportError(f"the training lock on {self._topic}: {self._problem}")
+        raise TrainingFailed(
+            f"another training run of this environment is under way (its lock was not free for "
+            f"{wait_seconds:.0f} s); wait for it to end",
+            "already_running",
+        )
+
+    def _release(self) -> None:
+        self._closing.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        self._consumer.close()
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            message = self._consumer.poll(POLL_SECONDS)
+            if message is not None and message.error() is not None:
+                self._problem = message.error()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not partitions:
+            return
+        own = [TopicPartition(self._topic, PARTITION, OFFSET_END)]
+        consumer.incremental_assign(own)
+        consumer.pause(own)
+        self._member = consumer.memberid()
+        self._assigned.set()
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if partitions:
+            self._lost.set()
+
+
+@contextmanager
+def training_lock(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[TrainingLock]:
+    """Hold the training lock of the settings' environment.
+
+    Raises
+    ------
+    TrainingFailed
+        ``already_running`` if another run holds it for all of `wait_seconds`.
+    ConfigurationError
+        If the control topic is missing.
+    TransportError
+        If Kafka does not answer, or refuses the group.
+    """
+    topic = topics_of(settings).control.name
+    consumer = Consumer(
+        client_config(settings)
+        | {
+            "group.id": f"{settings.topic_prefix}-{settings.environment}-training",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": int(SESSION_SECONDS * 1000),
+            "heartbeat.interval.ms": 1000,
+            "enable.auto.commit": False,
+        }
+    )
+    lock = TrainingLock(consumer, topic)
+    try:
+        _require_topic(consumer, topic)
+        lock._acquire(wait_seconds)
+        yield lock
+    finally:
+        lock._release()
+
+
+def _require_topic(consumer: Consumer, topic: str) -> None:
+    try:
+        found = consumer.list_topics(topic, timeout=WAIT_SECONDS).topics[topic]
+    except KafkaException as error:
+        raise TransportError(
+            f"Kafka does not answer: {error}; check KAFKA_BOOTSTRAP_SERVERS"
+        ) from error
+    if found.error is not None:
+        raise ConfigurationError(
+            f"topic {topic}: {found.error}; `recstream topics create` makes it"
+        )
