@@ -121,15 +121,16 @@ class ChildGroup:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does: with a ``KeyboardInterrupt``.
+    """Let SIGINT, SIGTERM and SIGHUP end the block with a ``KeyboardInterrupt``.
 
-    Their default would end this process without leaving any context.
+    Their default would end this process without leaving any context; and a shell that starts a
+    program in the background lets it ignore SIGINT.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield

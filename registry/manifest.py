@@ -108,7 +108,7 @@ def decode_manifest(payload: bytes, version: str) -> Manifest:
                 "upgrade recstream"
             )
         manifest = msgspec.json.decode(payload, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedVersion(f"{version}: meta.json: {error}") from error
     if manifest.version != version or not is_version_name(version):
         raise DamagedVersion(f"{version}: meta.json is of version {manifest.version!r}")

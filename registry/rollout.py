@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import mmh3
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
@@ -75,13 +75,18 @@ def assign(user_id: UserId, state: RolloutState) -> Assignment:
     return Assignment("primary", state.primary_version, bucket)
 
 
-def versions_named(command: Command) -> tuple[str, ...]:
-    """Return the versions that `command` brings in, each to be checked before it is applied."""
-    named = {
-        "swap": command.model_version,
-        "rollout": command.canary_version,
-    }.get(command.type, UNSET)
-    return (named,) if isinstance(named, str) else ()
+def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
+    """Return the versions that `command` would bring in, each to be checked before it is applied."""
+    brought_in: str | UnsetType | None = None
+    if command.type == "swap":
+        brought_in = command.model_version
+    elif command.type == "rollout":
+        brought_in = command.canary_version
+    elif state is not None and command.type == "promote":
+        brought_in = state.canary_version
+    elif state is not None and command.type == "rollback":
+        brought_in = next(iter(state.previous_versions), None)
+    return (brought_in,) if isinstance(brought_in, str) else ()
 
 
 def apply_command(
@@ -121,7 +126,7 @@ def apply_command(
             f"{'-1 (no state yet)' if current is None else current}; read the state and decide again",
             "stale_epoch",
         )
-    for version in versions_named(command):
+    for version in versions_named(state, command):
         if not is_version_name(version):
             raise RefusedCommand(
                 f"version {version!r}: must look like v0.3 (vMAJOR.MINOR)", "bad_version"
@@ -215,8 +220,10 @@ def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
 
 
 def _abort(state: RolloutState | None, command: Command) -> RolloutState:
-    """The canary version is dropped, the primary kept."""
+    """The canary version is dropped, the primary kept; also one that only waits under ``fixed``."""
     assert state is not None
+    if state.canary_version is None:
+        raise RefusedCommand("abort: there is no canary version", "no_canary")
     return _without_canary(state)
 
 
@@ -270,7 +277,7 @@ TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition]] = {
     ("fixed", "rollout"): _rollout,
     ("fixed", "promote"): _NO_CANARY,
     ("fixed", "rollback"): _rollback,
-    ("fixed", "abort"): _NO_CANARY,
+    ("fixed", "abort"): _abort,
     ("canary", "swap"): _swap,
     ("canary", "rollout"): _rollout,
     ("canary", "promote"): _promote,

@@ -7,7 +7,7 @@ made from it. Must not know who uses a setting. A wrong value stops the start (e
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from cronsim import CronSim, CronSimError
@@ -42,7 +42,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
 class Settings(BaseModel):
     """Everything that can be configured. A field's alias is its environment variable."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
 
     kafka_bootstrap_servers: str = Field(
         "localhost:9092",
@@ -151,7 +153,7 @@ class Settings(BaseModel):
         description="ALS: confidence of an interaction is alpha × its weight.",
     )
     retrain_seed: int = Field(
-        42, alias="RETRAIN_SEED", ge=0, description="Seed of the factors' first values."
+        42, alias="RETRAIN_SEED", ge=0, le=2**32 - 1, description="Seed of the factors' first values."
     )
     retrain_weight_watch: float = Field(
         1.0, alias="RETRAIN_WEIGHT_WATCH", ge=0, description="Weight of a `watch`."
@@ -277,9 +279,27 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(given)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_complaint(one) for one in error.errors())) from None
-    if settings.rollout_strategy == "canary" and settings.canary_version is None:
-        raise ConfigurationError("ROLLOUT_STRATEGY=canary: needs CANARY_VERSION as well")
+    if wrong := list(_contradictions(settings)):
+        raise ConfigurationError("\n".join(wrong))
     return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Say which settings do not go together."""
+    if settings.rollout_strategy == "canary" and settings.canary_version is None:
+        yield "ROLLOUT_STRATEGY='canary': needs CANARY_VERSION as well"
+    if settings.canary_version is not None and settings.canary_version == settings.model_version:
+        yield f"CANARY_VERSION={settings.canary_version!r}: must be another than MODEL_VERSION"
+    if settings.canary_percentage != round(settings.canary_percentage):
+        yield (
+            f"CANARY_PERCENTAGE={settings.canary_percentage!r}: must be a whole percentage; finer "
+            "ones need bucketing hash, which a rollout command sets"
+        )
+    if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
+        yield (
+            f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol!r}: needs "
+            "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD as well"
+        )
 
 
 def _complaint(error: object) -> str:

@@ -8,8 +8,9 @@ Publishing, step by step; a crash after any of them leaves the versions before i
 1. the arrays are checked;
 2. the version's number is claimed by making its folder, which only one publisher can;
 3. the artifact is written and synced to disk;
-4. ``meta.json``, with every file's checksum, is written beside and renamed: now it is a version;
-5. ``latest.txt`` is replaced, under a lock, by the newest version's name, never by an older one.
+4. under a lock, so that two publishers' steps 4 and 5 never mix: ``meta.json``, with every file's
+   checksum, is written beside and renamed: now it is a version;
+5. ``latest.txt`` is replaced in the same way by the newest version's name, never by an older one.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Store:
         DamagedVersion
             If ``latest.txt`` names no published version.
         """
-        versions = self.versions()  # read first: what latest.txt will say next is not older
+        versions = self.versions()  # before latest.txt, which then can only say the same or newer
         named = self._named_latest()
         if named is None:
             return versions[-1] if versions else None
@@ -152,13 +153,14 @@ class Store:
             version = self._claim()
             folder = self.root / str(version)
             try:
-                manifest = _write_version(folder, arrays, description)
+                manifest = _write_artifact(folder, arrays, description)
+                with _locked(self.root / ".lock"):
+                    _write_beside_and_rename(folder / MANIFEST, encode_manifest(manifest))
+                    self._point_latest_to_newest()
             except BaseException:
                 if not (folder / MANIFEST).exists():
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
-            _sync(self.root)
-            self._point_latest_to_newest()
         return manifest
 
     def verify(self, version: str) -> Manifest:
@@ -229,25 +231,21 @@ class Store:
             return version
 
     def _point_latest_to_newest(self) -> None:
-        """Name the newest version, which a faster publisher's may be; never go back."""
-        with _locked(self.root / ".lock"):
-            named, newest = self._named_latest(), VersionName.parse(self.versions()[-1])
-            if named is None or named < newest:
-                _write_beside_and_rename(self.root / LATEST, f"{newest}\n".encode())
+        named, newest = self._named_latest(), VersionName.parse(self.versions()[-1])
+        if named is None or named < newest:
+            _write_beside_and_rename(self.root / LATEST, f"{newest}\n".encode())
 
 
-def _write_version(folder: Path, arrays: ModelArrays, description: Description) -> Manifest:
+def _write_artifact(folder: Path, arrays: ModelArrays, description: Description) -> Manifest:
     write_artifact(arrays, folder / ARTIFACT)
     paths = _files_of(folder)
-    for path in [*(folder / name for name in paths), folder / ARTIFACT]:
+    for path in [*(folder / name for name in paths), folder / ARTIFACT, folder.parent]:
         _sync(path)
-    manifest = Manifest(
+    return Manifest(
         version=folder.name,
         files={name: _entry(folder / name) for name in paths},
         **msgspec.structs.asdict(description),
     )
-    _write_beside_and_rename(folder / MANIFEST, encode_manifest(manifest))
-    return manifest
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:

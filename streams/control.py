@@ -96,7 +96,7 @@ class ControlAgent:
 
     async def _problems(self, command: Command) -> dict[str, str]:
         problems = {}
-        for version in versions_named(command):
+        for version in versions_named(self._node.view.state, command):
             if is_version_name(version):
                 problem = await self._node.residency.problem_of(version)
                 if problem is not None:

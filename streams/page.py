@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from registry.records import CommandResult, TrainingResult, TrainingRun, TrainingStage
+from registry.records import (
+    CommandResult,
+    RolloutState,
+    TrainingResult,
+    TrainingRun,
+    TrainingStage,
+)
 from streams.status import Status
 
 REFRESH_SECONDS: Final = 2
@@ -35,6 +42,9 @@ STATE_FIELDS: Final = (
     "salt",
 )
 """What a command can change; the rest of a state follows from it."""
+
+NO_STATE: Final = RolloutState("", -1, "fixed", "")
+"""What the first state is compared with: the defaults, so that only what was chosen shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +143,14 @@ def _ended(stage: TrainingStage, run: TrainingRun, result: TrainingResult) -> St
 
 def changes(result: CommandResult) -> tuple[Change, ...]:
     """Return what the command changed in the rollout state; nothing unless it was applied."""
-    before, after = result.before, result.after
+    before, after = result.before or NO_STATE, result.after
     if result.status != "applied" or after is None:
         return ()
-    pairs = [(field, getattr(before, field, None), getattr(after, field)) for field in STATE_FIELDS]
+    pairs = [(field, getattr(before, field), getattr(after, field)) for field in STATE_FIELDS]
     return tuple(
         Change(field.removesuffix("_version").replace("_", " "), _value(old), _value(new))
         for field, old, new in pairs
-        if old != new and (old or new)
+        if old != new
     )
 
 
@@ -206,10 +216,10 @@ def duration(seconds: float) -> str:
     """Word a length of time in its largest one or two units.
 
     >>> duration(0.84), duration(42.0), duration(3_720.0), duration(187_200.0)
-    ('0.8 s', '42 s', '1 h 2 min', '2 d 4 h')
+    ('0.84 s', '42 s', '1 h 2 min', '2 d 4 h')
     """
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2g} s"
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
@@ -272,6 +282,15 @@ def span(start: str, end: str) -> str | None:
     return duration((last - first).total_seconds()) if first and last else None
 
 
+def prose(text: str) -> Markup:
+    """Escape a message and show what it puts in backticks as code.
+
+    >>> str(prose("run `swap <version>`"))
+    'run <code>swap &lt;version&gt;</code>'
+    """
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the reasons that occurred, the most frequent first."""
     return sorted(((why, n) for why, n in counts.items() if n), key=lambda one: -one[1])
@@ -285,7 +304,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    wordings = (percent, count, rate, milliseconds, size, duration, metric, ago, clock)
+    wordings = (percent, count, rate, milliseconds, size, duration, metric, ago, clock, prose)
     environment.filters |= {word.__name__: word for word in wordings}
     style = environment.get_template("status.css").render()
     script = environment.get_template("status.js").render(milliseconds=REFRESH_SECONDS * 1000)

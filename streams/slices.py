@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, Message
 
@@ -163,8 +164,12 @@ class SliceConsumer(Consumer):
 
     def lags(self, topic: str) -> Mapping[int, int]:
         """Return, by assigned partition of `topic`, the records not yet answered."""
+        try:
+            assigned = self.assignment()
+        except ConsumerNotStarted:
+            return {}
         lags = {}
-        for tp in self.assignment():
+        for tp in assigned:
             highwater = self.highwater(tp) if tp.topic == topic else None
             if highwater is None:
                 continue

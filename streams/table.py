@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import faust
 import msgspec
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 
 from registry.control import ControlLog
@@ -69,7 +70,10 @@ class RolloutTable:
     @property
     def is_owner(self) -> bool:
         """Whether this worker has the control partition. A hint: a paused owner may not know yet."""
-        return self._control in self._app.consumer.assignment()
+        try:
+            return self._control in self._app.consumer.assignment()
+        except ConsumerNotStarted:
+            return False
 
     def write_log(self, log: ControlLog) -> None:
         """Write the log, and show it to this worker at once."""

@@ -20,7 +20,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -45,15 +46,31 @@ PARTITION: Final = 0
 
 
 class TrainingLock:
-    """The partition's ownership, as one run sees it. Made by :func:`training_lock`."""
+    """The partition's ownership, as one run sees it. Made by :func:`training_lock`.
 
-    def __init__(self, consumer: Consumer, topic: str) -> None:
-        self._consumer = consumer
+    Once the polling thread runs, it alone uses the client: with `confluent-kafka` 2.16 a commit in
+    one thread and a poll in another were seen to wait for each other for ever.
+    """
+
+    def __init__(self, settings: Settings, topic: str) -> None:
         self._topic = topic
-        self._assigned, self._lost, self._closing = (threading.Event() for _ in range(3))
+        self._assigned, self._lost = threading.Event(), threading.Event()
+        self._asked, self._closing = threading.Event(), threading.Event()
         self._member: str | None = None
         self._problem: KafkaError | None = None
+        self._answers: SimpleQueue[str | None] = SimpleQueue()
         self._poller = threading.Thread(target=self._poll, name="training-lock", daemon=True)
+        self._consumer = Consumer(
+            client_config(settings)
+            | {
+                "group.id": f"{settings.topic_prefix}-{settings.environment}-training",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": int(SESSION_SECONDS * 1000),
+                "heartbeat.interval.ms": 1000,
+                "enable.auto.commit": False,
+                "on_commit": self._on_commit,
+            }
+        )
 
     def require(self) -> None:
         """Check that nothing is known of a loss; cheap, for every step of a run.
@@ -82,24 +99,20 @@ class TrainingLock:
             ``lost_lock``, also if the broker does not confirm in time.
         """
         deadline = time.monotonic() + CONFIRM_SECONDS
-        while True:
+        complaint: str | None = "no answer"
+        while complaint is not None and time.monotonic() < deadline:
             self.require()
-            try:
-                self._consumer.commit(
-                    offsets=[TopicPartition(self._topic, PARTITION, 0)], asynchronous=False
-                )
-                break
-            except KafkaException as error:  # a rebalance under way, or the end of the membership
-                if time.monotonic() > deadline:
-                    raise TrainingFailed(
-                        f"the broker did not confirm the training lock: {error}", "lost_lock"
-                    ) from error
-                self._lost.wait(POLL_SECONDS)
-        if self._consumer.memberid() != self._member:  # a commit from outside any group passes too
-            self._lost.set()
+            self._asked.set()
+            with suppress(Empty):
+                complaint = self._answers.get(timeout=CONFIRM_SECONDS)
         self.require()
+        if complaint is not None:  # a rebalance that does not end, or no broker
+            raise TrainingFailed(
+                f"the broker did not confirm the training lock: {complaint}", "lost_lock"
+            )
 
     def _acquire(self, wait_seconds: float) -> None:
+        _require_topic(self._consumer, self._topic)
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke
         )
@@ -122,9 +135,18 @@ class TrainingLock:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
+            if self._asked.is_set():
+                self._asked.clear()
+                self._commit()
             message = self._consumer.poll(POLL_SECONDS)
             if message is not None and message.error() is not None:
                 self._problem = message.error()
+
+    def _commit(self) -> None:
+        try:
+            self._consumer.commit(offsets=[TopicPartition(self._topic, PARTITION, 0)])
+        except KafkaException as error:
+            self._answers.put(str(error))
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if not partitions:
@@ -138,6 +160,12 @@ class TrainingLock:
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if partitions:
             self._lost.set()
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        problem = error or next((one.error for one in partitions if one.error), None)
+        if self._consumer.memberid() != self._member:  # outside any group, a commit passes too
+            self._lost.set()
+        self._answers.put(str(problem) if problem else None)
 
 
 @contextmanager
@@ -153,20 +181,8 @@ def training_lock(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Ite
     TransportError
         If Kafka does not answer, or refuses the group.
     """
-    topic = topics_of(settings).control.name
-    consumer = Consumer(
-        client_config(settings)
-        | {
-            "group.id": f"{settings.topic_prefix}-{settings.environment}-training",
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": int(SESSION_SECONDS * 1000),
-            "heartbeat.interval.ms": 1000,
-            "enable.auto.commit": False,
-        }
-    )
-    lock = TrainingLock(consumer, topic)
+    lock = TrainingLock(settings, topics_of(settings).control.name)
     try:
-        _require_topic(consumer, topic)
         lock._acquire(wait_seconds)
         yield lock
     finally:

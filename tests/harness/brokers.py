@@ -35,8 +35,8 @@ class Broker:
 
 
 @contextmanager
-def best_broker(environment: Mapping[str, str]) -> Iterator[Broker]:
-    """Run the best broker until the block ends.
+def best_broker(environment: Mapping[str, str], seconds: float = 30) -> Iterator[Broker]:
+    """Run the best broker until the block ends; one that was named has `seconds` to answer.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def best_broker(environment: Mapping[str, str]) -> Iterator[Broker]:
     """
     given = environment.get("KAFKA_BOOTSTRAP_SERVERS")
     if given:
-        wait_for_broker(given.split(",")[0], 30, lambda: True)
+        wait_for_broker(given.split(",")[0], seconds, lambda: True)
         yield Broker(given, "the broker of KAFKA_BOOTSTRAP_SERVERS")
         return
     kinds: list[tuple[str, Callable[[], AbstractContextManager[str]]]] = [

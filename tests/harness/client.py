@@ -180,12 +180,20 @@ class Client:
             except BufferError:  # the local queue is full
                 self._producer.poll(0.1)
 
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:
+        try:
+            return self._consumer.get_watermark_offsets(partition, timeout=DELIVERY_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION:
+                return None  # a topic that is a moment old
+            raise
+
     def _partitions(self, topic: Topic, *, at_end: bool) -> list[TopicPartition]:
         """Return the positions of now; OFFSET_END would be looked up later, after a first send."""
         positions = []
         for number in range(topic.partitions):
             partition = TopicPartition(topic.name, number)
-            low, high = self._consumer.get_watermark_offsets(partition, timeout=DELIVERY_SECONDS)
+            low, high = wait_until(lambda at=partition: self._watermarks(at), 15, str(partition))
             positions.append(TopicPartition(topic.name, number, high if at_end else low))
         return positions
 

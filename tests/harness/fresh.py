@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import SecretStr
 
 from registry.artifact import ModelArrays
 from registry.manifest import Check, DataSnapshot, Gate, Parameters
-from registry.settings import Settings, read_settings
+from registry.settings import Settings, read_settings, to_environment
 from registry.store import Description, Store
+
+environment_of = to_environment
 
 
 def fresh_settings(bootstrap: str, folder: Path, **variables: str) -> Settings:
@@ -26,18 +27,6 @@ def fresh_settings(bootstrap: str, folder: Path, **variables: str) -> Settings:
         "RECSTREAM_SESSION_TIMEOUT": "6",
     }
     return read_settings(given | variables)
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the environment variables that :func:`registry.settings.read_settings` reads back."""
-    variables = {}
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if field.alias is not None and value is not None:
-            variables[field.alias] = str(value)
-    return variables
 
 
 def publish_model(

@@ -224,11 +224,15 @@ def test_a_version_is_remembered_once() -> None:
     assert (state.primary_version, state.previous_versions) == ("v0.1", ("v0.2",))
 
 
-def test_only_swap_and_rollout_bring_versions_in() -> None:
-    assert versions_named(a_command("swap", model_version="v0.3")) == ("v0.3",)
-    assert versions_named(a_command("rollout", canary_version="v0.3")) == ("v0.3",)
-    assert versions_named(a_command("rollout", canary_percentage=3.0)) == ()
-    assert versions_named(a_command("promote", model_version="v0.3")) == ()
+def test_every_version_that_would_begin_to_answer_is_named() -> None:
+    state = a_canary_state(previous_versions=("v0.8", "v0.7"))
+    assert versions_named(None, a_command("swap", model_version="v0.3")) == ("v0.3",)
+    assert versions_named(state, a_command("rollout", canary_version="v0.3")) == ("v0.3",)
+    assert versions_named(state, a_command("rollout", canary_percentage=3.0)) == ()
+    assert versions_named(state, a_command("promote")) == (state.canary_version,)
+    assert versions_named(state, a_command("rollback")) == ("v0.8",)
+    assert versions_named(a_state(), a_command("rollback")) == ()
+    assert versions_named(state, a_command("abort")) == ()
 
 
 # --- assignment -----------------------------------------------------------------------------
