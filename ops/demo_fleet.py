@@ -53,8 +53,9 @@ def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
         **kept,
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "MODEL_REGISTRY": str(folder / "model_registry"),
+        "TMPDIR": str(folder),  # Faust leaves its folder there
         "RECSTREAM_SESSION_TIMEOUT": "6",  # the embedded broker's joins wait half of it
-        "RETRAIN_FACTORS": "32",
+        "RETRAIN_FACTORS": "16",
         "RETRAIN_ITERATIONS": "10",
     }
 

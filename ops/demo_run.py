@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from ops import client, demo_fleet, terminal
@@ -88,7 +89,7 @@ class Tour:
         with self._taking("recommendations for real users, through Kafka"):
             self._answer_users(fleet)
         with self._taking("a second version, with other parameters"):
-            second = self._train(fleet, deploy="none", factors=64, iterations=15)
+            second = self._train(fleet, deploy="none", factors=32, regularization=1.0)
         with self._taking(f"{second} goes out as a {CANARY_PERCENTAGE:g} % canary"):
             self._canary(fleet, second)
         self.figures |= {
@@ -122,6 +123,10 @@ class Tour:
     def say(self, line: str) -> None:
         """Print one line of a step, whole, so that addresses can be copied."""
         self._console.print(Text("    " + line), soft_wrap=True)
+
+    def _show(self, tables: Iterable[RenderableType]) -> None:
+        for table in tables:
+            self._console.print(Padding(table, (0, 0, 0, 4)))
 
     @contextmanager
     def _taking(self, title: str) -> Iterator[None]:
@@ -157,9 +162,16 @@ class Tour:
                 deadline_seconds=TRAINING_SECONDS,
                 check=fleet.group.require_running,
             )
-        for table in terminal.training_tables(run.result) if run.result else []:
-            self._console.print(table)
-        return _published(run.result)
+        self._show(terminal.training_tables(run.result) if run.result else [])
+        version = _published(run.result)
+        if run.result is not None and run.result.snapshot is not None:
+            learned = run.result.snapshot
+            self.say(
+                f"learned from {learned.interactions:,} of {demo_fleet.RATINGS_COUNT:,} ratings, "
+                f"{learned.users:,} users, {learned.items:,} films"
+            )
+            self.figures["interactions_learned_from"] = learned.interactions
+        return version
 
     def _answer_users(self, fleet: Fleet) -> None:
         for response in _ask(fleet, SHOWN_USERS, k=5):
@@ -167,8 +179,7 @@ class Tour:
                 "first_answer_seconds", round(time.monotonic() - self._started, 2)
             )
             self._console.print(Text(f"    user {response.user_id}", "bold"))
-            for table in terminal.answer_tables(response):
-                self._console.print(table)
+            self._show(terminal.answer_tables(response))
         self.say(f"first answer {self.figures['first_answer_seconds']:.1f} s after the start")
 
     def _canary(self, fleet: Fleet, version: str) -> None:
@@ -191,7 +202,7 @@ class Tour:
         rows = [
             (*(part or "" for part in key), count) for key, count in sorted(counts.items(), key=str)
         ]
-        self._console.print(terminal.grid(("variant", "version", "source", "users #"), rows))
+        self._show([terminal.grid(("variant", "version", "source", "users #"), rows)])
         self.say(
             f"{len(users[0])} of {len(CANARY_USERS):,} users got {version} (user_id % 100 < 10)"
         )

@@ -6,15 +6,15 @@ Knows the order of stages and how to show them. Must not know how a run is start
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from ops import pages
 from registry.errors import TransportError
-from registry.records import TrainingProgress, TrainingRun
+from registry.records import TrainingProgress, TrainingResult, TrainingRun
 
 POLL_SECONDS = 0.15
 
@@ -23,7 +23,7 @@ START_SECONDS = 30.0
 
 
 class StageDisplay:
-    """Shows stages as bars on a terminal, and as a line each elsewhere; a context manager."""
+    """Shows stages as bars on a terminal, and as lines elsewhere; a context manager."""
 
     def __init__(self, console: Console, *, hidden: bool = False) -> None:
         self._console = console
@@ -31,7 +31,6 @@ class StageDisplay:
         self._progress = Progress(
             TextColumn("    {task.description:<10}"),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
             TextColumn("[dim]{task.fields[message]}"),
             console=console,
             disable=hidden or not console.is_terminal,
@@ -51,12 +50,12 @@ class StageDisplay:
         self._progress.stop()
 
     def show(self, stage: str, done: int, total: int, message: str | None) -> None:
-        """Show that `done` of `total` units of `stage` are done; earlier stages are complete."""
+        """Show that `done` of `total` units of `stage` are done; 0 of 0: that it has begun."""
         if stage not in self._tasks:
-            self._complete_all()
+            self._complete(self._tasks.values())
             self._tasks[stage] = self._progress.add_task(stage, total=None, message="")
             if self._lines:
-                self._console.print(f"    {stage}")
+                self._console.print(f"    {stage} ...")
         self._progress.update(
             self._tasks[stage], completed=done, total=total or None, message=message or ""
         )
@@ -65,14 +64,23 @@ class StageDisplay:
         """Show one line of a training's output."""
         self.show(progress.stage, progress.done, progress.total, progress.message)
 
-    def finish(self) -> None:
-        """Show the last stage as complete."""
-        self._complete_all()
+    def finish(self, result: TrainingResult) -> None:
+        """Show every stage that the run went through, with its seconds.
 
-    def _complete_all(self) -> None:
-        for task in self._progress.tasks:
-            total = task.total or 1
-            self._progress.update(task.id, total=total, completed=total)
+        A short stage may have passed between two looks; the result knows them all.
+        """
+        for stage, seconds in result.stage_seconds.items():
+            if stage not in self._tasks:
+                self._tasks[stage] = self._progress.add_task(stage, total=None, message="")
+            self._progress.update(self._tasks[stage], message=f"{seconds:.1f} s")
+            self._complete([self._tasks[stage]])
+        if self._lines:
+            times = ", ".join(f"{stage} {s:.1f} s" for stage, s in result.stage_seconds.items())
+            self._console.print(f"    stages: {times}", soft_wrap=True)
+
+    def _complete(self, tasks: Iterable[TaskID]) -> None:
+        for task in tasks:
+            self._progress.update(task, completed=1, total=1)
 
 
 def follow_run(
@@ -110,10 +118,10 @@ def follow_run(
         run = pages.training(url)
         if run is not None and run.run_id == run_id:
             seen = True
-            display.show(run.stage, run.done, run.total, run.message)
             if run.result is not None:
-                display.finish()
+                display.finish(run.result)
                 return run
+            display.show(run.stage, run.done, run.total, run.message)
         if not seen and elapsed > START_SECONDS:
             raise TransportError(
                 f"no training run has started within {START_SECONDS:g} s; {url}/ shows the fleet"

@@ -170,7 +170,12 @@ def answer_tables(response: Response) -> list[Table | Text]:
 def gate_table(gate: Gate) -> Table:
     """Return the gate's checks."""
     rows = [
-        (Text(check.verdict, VERDICT_STYLE[check.verdict]), check.name, check.seen, check.allowed)
+        (
+            Text(check.verdict, VERDICT_STYLE[check.verdict]),
+            check.name.replace("_", " "),
+            check.seen,
+            check.allowed,
+        )
         for check in gate.checks
     ]
     return grid(("verdict", "check", "seen", "allowed"), rows)

@@ -6,6 +6,7 @@ by `create_topics` and checked at every worker's start, never left to auto-creat
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -129,7 +130,17 @@ def create_topics(settings: Settings) -> list[str]:
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was faster
                 raise TransportError(f"topic {name} could not be created: {error}") from error
+    _wait_until_shown(admin, [topic.name for topic in missing])
     return created
+
+
+def _wait_until_shown(admin: AdminClient, names: Sequence[str]) -> None:
+    """Return when the brokers know the topics; the controller knows them a moment earlier."""
+    deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
+    while absent := set(names) - set(_existing_partitions(admin)):
+        if time.monotonic() > deadline:
+            raise TransportError(f"topics were created, but brokers do not show {sorted(absent)}")
+        time.sleep(0.05)
 
 
 def check_topics(settings: Settings) -> list[str]:

@@ -103,6 +103,7 @@ class Pages:
             self._parts.metrics.consumer_lag.labels(
                 self._parts.topics.requests.name, str(one.partition)
             ).set(one.lag)
+        self._parts.metrics.requests_in_flight.set(self._report.requests_in_flight())
         text = generate_latest(self._parts.metrics.registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -131,6 +131,9 @@ class Metrics:
         self.dead_letters = Counter(
             "dead_letters", "Records put aside.", ["topic", "reason"], registry=registry
         )
+        self.requests_in_flight = Gauge(
+            "requests_in_flight", "Requests read and not yet acknowledged.", registry=registry
+        )
         self.consumer_lag = Gauge(
             "consumer_lag", "Records of an assigned partition that are not answered yet.",
             ["topic", "partition"], registry=registry,

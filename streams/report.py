@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from typing import Final
@@ -17,6 +18,7 @@ from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
 
 VERSIONS_SHOWN: Final = 12
 COMMANDS_SHOWN: Final = 20
+RATE_SECONDS: Final = 10.0
 REBALANCE_SECONDS: Final = 180.0
 """A rebalance that takes longer than this is stuck, and only a restart helps."""
 
@@ -27,7 +29,7 @@ class Report:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._manifests: dict[str, Manifest] = {}
-        self._started = time.monotonic()
+        self._seen: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])
         self._rebalancing_since: float | None = None
 
     def reasons(self) -> tuple[Reason, ...]:
@@ -78,7 +80,6 @@ class Report:
         """Return the whole status. Reads files: not on the event loop."""
         parts = self._parts
         node, now = parts.node, time.time()
-        requests = _totals(parts, "recommend_requests_total")
         return Status(
             worker=parts.worker,
             environment=parts.settings.environment,
@@ -93,7 +94,7 @@ class Report:
             owns_control=parts.table.is_owner,
             versions=self._versions(),
             lag=self.lag(),
-            requests_per_second=sum(requests.values()) / (time.monotonic() - self._started),
+            requests_per_second=self._requests_per_second(),
             fallbacks_by_reason={
                 labels[0]: int(count)
                 for labels, count in _totals(parts, "recommend_fallbacks_total").items()
@@ -112,6 +113,21 @@ class Report:
             return ()
         lags = consumer.lags(self._parts.topics.requests.name)
         return tuple(PartitionLag(partition, lag) for partition, lag in sorted(lags.items()))
+
+    def requests_in_flight(self) -> int:
+        """Return how many requests are read and not yet acknowledged."""
+        consumer = self._parts.app.consumer
+        return consumer.unacknowledged_records() if isinstance(consumer, SliceConsumer) else 0
+
+    def _requests_per_second(self) -> float:
+        """Return the mean over the last seconds, as far as somebody has looked meanwhile."""
+        now = time.monotonic()
+        total = sum(_totals(self._parts, "recommend_requests_total").values())
+        while len(self._seen) > 1 and now - self._seen[1][0] > RATE_SECONDS:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        self._seen.append((now, total))
+        return (total - before) / max(now - then, 1e-3)
 
     def _lease_reason(self) -> Reason:
         view = self._parts.node.view

@@ -75,6 +75,7 @@ class RetrainAgent:
         self._environment = environment
         self._since = datetime.now(UTC)
         self._task: asyncio.Task[None] | None = None
+        self._shown: TrainingRun | None = None
 
     def refusal(self) -> RefusedCommand | None:
         """Return why no run can start now; None if one can."""
@@ -190,11 +191,14 @@ class RetrainAgent:
             except TransportError as error:
                 result = replace(result, code="not_announced", reason=str(error))
         announced = announcement.type if announcement else None
+        last = self._shown if self._shown and self._shown.run_id == run.run_id else run
+        stage = "announce" if announced else last.stage
         self._show(
-            replace(run, updated_at=_now(), stage="announce", result=result, announced=announced)
+            replace(last, updated_at=_now(), stage=stage, result=result, announced=announced)
         )
 
     def _show(self, run: TrainingRun) -> None:
+        self._shown = run
         self._table.write_training(run)
 
 

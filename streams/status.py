@@ -27,7 +27,6 @@ class Traffic(Struct, frozen=True):
 
     answers: int = 0
     errors: int = 0
-    fallbacks: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
 

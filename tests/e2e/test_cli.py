@@ -12,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from confluent_kafka import Consumer, TopicPartition
 from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.broker import free_port
 from registry.settings import Settings
+from registry.topics import create_topics, topics_of
+from training.snapshot import read_snapshot
 
 ROOT = Path(__file__).parents[2]
 RATINGS = "userId,movieId,rating,timestamp\n" + "".join(f"{u},{u % 7},4.5,{u}\n" for u in range(50))
@@ -180,6 +184,40 @@ def test_training_on_too_little_is_refused_and_publishes_nothing(
     assert document(topics_created, "registry", "list")["versions"] == []
 
 
+def test_the_embedded_broker_counts_the_last_batch_as_one_record_when_asked_for_the_end(
+    embedded: str, tmp_path: Path
+) -> None:
+    """Pins what `ops.broker` says of it; when this fails, the test below passes."""
+    settings = ingested(embedded, tmp_path)
+    topic = topics_of(settings).interactions.name
+    consumer = Consumer({"bootstrap.servers": embedded, "group.id": "pin"})
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+    finally:
+        consumer.close()
+    assert 0 < end < 50
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="training.snapshot takes its ends from ListOffsets, which Tansu answers too low",
+)
+def test_training_sees_every_interaction_that_went_into_the_embedded_broker(
+    embedded: str, tmp_path: Path
+) -> None:
+    snapshot = read_snapshot(ingested(embedded, tmp_path), lambda _done, _total: None)
+    assert snapshot.described.interactions == 50
+
+
+def ingested(bootstrap: str, folder: Path) -> Settings:
+    settings = fresh_settings(bootstrap, folder, RECSTREAM_PARTITIONS="1")
+    create_topics(settings)
+    file = folder / "ratings.csv"
+    file.write_text(RATINGS)
+    assert document(settings, "ingest", file)["sent"] == 50
+    return settings
+
+
 def start_broker(settings: Settings, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ops.cli", "broker", "--port", "0", "--json"]
     return subprocess.Popen(
@@ -231,4 +269,4 @@ def test_the_demo_goes_from_nothing_to_a_canary_and_leaves_nothing(tmp_path: Pat
     assert figures["canary_users"] == 100  # user_id % 100 < 10 of the users 1..1000
     assert figures["same_users_on_second_pass"]
     assert figures["versions"] == ["v0.1", "v0.2"]
-    assert list(tmp_path.glob("recstream-*")) == []
+    assert list(tmp_path.iterdir()) == []

@@ -28,3 +28,7 @@ def test_what_is_not_a_setting_is_passed_on(
 ) -> None:
     monkeypatch.setenv("SOMEBODYS_VARIABLE", "kept")
     assert demo_variables("127.0.0.1:1", tmp_path)["SOMEBODYS_VARIABLE"] == "kept"
+
+
+def test_what_workers_leave_in_the_temporary_folder_goes_with_the_demo(tmp_path: Path) -> None:
+    assert demo_variables("127.0.0.1:1", tmp_path)["TMPDIR"] == str(tmp_path)

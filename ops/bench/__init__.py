@@ -1,0 +1,93 @@
+"""The benchmarks: ``recstream bench serve|latency|route|scale``.
+
+On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
+says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine.
+Knows options only; one module per benchmark does the rest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+EPILOG: Final = """
+Kafka is the one of KAFKA_BOOTSTRAP_SERVERS, which must be of this machine; without it, Apache Kafka
+is started from its jars (Java 17 is needed). A missed bar does not change the exit code.
+"""
+
+app: Final = typer.Typer(
+    name="bench",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+    help="Measure serving, latency, routing and scaling on real Kafka.",
+)
+
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Instead of bench-results/NAME.json."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A small run: it works, its figures do not.")]
+Rounds = Annotated[int | None, typer.Option(min=1, max=20, help="Rounds; medians are compared.")]
+
+
+@app.command()
+def serve(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
+    """One worker's whole job, against stock Faust's no-op agent and the obvious implementation."""
+    from dataclasses import replace
+
+    from ops.bench.ground import ground
+    from ops.bench.run import publish_report, say
+    from ops.bench.serve import QUICK, Sizes, measure
+
+    sizes = QUICK if quick else Sizes()
+    sizes = replace(sizes, rounds=rounds or sizes.rounds)
+    with ground() as on:
+        what = "decode, route, exact top 10, typed answer, confirmed; a backlog, one process"
+        publish_report("serve", what, on.kafka, json, lambda: measure(on, sizes, say))
+
+
+@app.command()
+def latency(
+    quick: Quick = False,
+    seconds: Annotated[
+        float | None, typer.Option(min=2, max=600, help="Of each phase; there are six.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Record timestamp to confirmed answer, steady traffic, with and without swaps and training."""
+    from ops.bench.ground import ground
+    from ops.bench.latency import QUICK_SECONDS, SECONDS, measure
+    from ops.bench.run import publish_report, say
+
+    length = seconds or (QUICK_SECONDS if quick else SECONDS)
+    with ground() as on:
+        what = "from a request's time to its confirmed answer; one worker, open loop"
+        publish_report("latency", what, on.kafka, json, lambda: measure(on, length, say))
+
+
+@app.command()
+def route(quick: Quick = False, json: Json = None) -> None:
+    """What it costs to find out who answers a request; needs no Kafka."""
+    from ops.bench.route import QUICK_REQUESTS, REQUESTS, measure
+    from ops.bench.run import publish_report
+
+    requests = QUICK_REQUESTS if quick else REQUESTS
+    what = "assignment and routing, one call per request"
+    publish_report("route", what, "not used", json, lambda: measure(requests))
+
+
+@app.command()
+def scale(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
+    """Two workers against one, on the same backlog."""
+    from ops.bench.ground import ground
+    from ops.bench.run import publish_report, say
+    from ops.bench.scale import QUICK_REQUESTS, REQUESTS, ROUNDS, measure
+
+    requests = QUICK_REQUESTS if quick else REQUESTS
+    turns = rounds or (1 if quick else ROUNDS)
+    with ground() as on:
+        what = "the whole job, one worker process against two"
+        publish_report("scale", what, on.kafka, json, lambda: measure(on, requests, turns, say))

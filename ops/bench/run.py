@@ -1,0 +1,53 @@
+"""What all benchmarks do around their measuring: the ground, the report, the file.
+
+Must not know any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ops import terminal
+from ops.bench.figures import Bar
+from ops.bench.machine import this_machine
+from ops.bench.report import Cell, Report, show, write
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a benchmark found out."""
+
+    parameters: dict[str, Cell]
+    rows: list[dict[str, Cell]]
+    bars: list[Bar]
+    notes: list[str] = field(default_factory=list)
+
+
+def publish_report(
+    benchmark: str, measured: str, kafka: str, path: Path | None, measure: Callable[[], Measured]
+) -> None:
+    """Measure, print the table, write the file (default ``bench-results/BENCHMARK.json``)."""
+    machine = this_machine(kafka)  # before: its load average is that of the others
+    found = measure()
+    report = Report(
+        benchmark=benchmark,
+        measured=measured,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine,
+        parameters=found.parameters,
+        rows=found.rows,
+        bars=found.bars,
+        notes=found.notes,
+    )
+    show(report, terminal.out)
+    path = path or Path("bench-results") / f"{benchmark}.json"
+    write(report, path)
+    say(f"written to {path}")
+
+
+def say(line: str) -> None:
+    """Print a line of progress on standard error."""
+    terminal.err.print(line, style="dim", markup=False, soft_wrap=True)

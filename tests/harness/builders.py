@@ -1,0 +1,141 @@
+"""Builders for tests of a worker's parts: records, rules, models and parts without a Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from aiokafka.structs import ConsumerRecord
+
+from registry.control import ControlLog, follow
+from registry.errors import TransportError
+from registry.model import Model
+from registry.records import Command, Request, RolloutState, decode, encode
+from registry.settings import Settings
+from registry.topics import topics_of
+from streams.answering import Answering, Origin
+from streams.delivery import Outgoing
+from streams.metrics import Metrics
+from streams.node import Node
+from streams.routing import Rules
+from streams.view import RolloutView
+
+NOW_MS: Final = 1_700_000_000_000
+"""The time of all records and clocks here, in milliseconds since the epoch."""
+
+
+def a_record(value: bytes | None, **given: Any) -> ConsumerRecord[Any, Any]:
+    """Return a record of the request topic, of the type that aiokafka hands over."""
+    fields: dict[str, Any] = {
+        "topic": "reco.requests",
+        "partition": 3,
+        "offset": 41,
+        "timestamp": NOW_MS,
+        "timestamp_type": 0,
+        "key": b"1",
+        "checksum": None,
+        "serialized_key_size": 1,
+        "serialized_value_size": len(value or b""),
+        "headers": (),
+    }
+    return ConsumerRecord(value=value, **fields | given)
+
+
+def a_request_of(user_id: Any, request_id: str = "r1", **given: Any) -> ConsumerRecord[Any, Any]:
+    """Return a record that asks for recommendations; `given` are the request's other fields."""
+    at = given.pop("timestamp", NOW_MS)
+    request = Request(request_id, user_id, **given)
+    return a_record(encode(request), timestamp=at, key=str(user_id).encode())
+
+
+def some_rules(
+    acting: RolloutState,
+    ready: Iterable[str],
+    wanted: RolloutState | None = None,
+    lease_holds: bool = True,
+) -> Rules:
+    """Return rules that act on the newest state, unless `wanted` is another."""
+    return Rules(acting, wanted or acting, frozenset(ready), lease_holds)
+
+
+def an_answering(
+    models: Mapping[str, Model],
+    rules: Rules | None,
+    clock_ms: Callable[[], float] = lambda: float(NOW_MS),
+    **given: Any,
+) -> Answering:
+    """Return what worker ``w1`` answers with when its clock stands still."""
+    fields: dict[str, Any] = {"max_request_bytes": 10_000, "threads": 1}
+    return Answering(
+        Origin("production", "w1"), rules, models, clock_ms=clock_ms, **fields | given
+    )
+
+
+class DecidedAtOnce:
+    """Stands in for Kafka and the control agent: decides each command by the rules, when sent."""
+
+    def __init__(self, view: RolloutView) -> None:
+        self._view = view
+        self.commands: list[Command] = []
+
+    def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
+        for record in records:
+            command = decode(Command, record.value)
+            self.commands.append(command)
+            log = self._view.log
+            at = "2026-01-01T00:00:00.000+00:00"
+            followed = follow(log, command, offset=log.last_offset + 1, at=at, problems={})
+            self._view.offer_log(followed.log)
+        return confirmed()
+
+
+class NeverDecided(DecidedAtOnce):
+    """Takes commands, and nobody decides them."""
+
+    def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
+        self.commands += [decode(Command, record.value) for record in records]
+        return confirmed()
+
+
+class OutOfReach(DecidedAtOnce):
+    """A Kafka that does not take a record."""
+
+    def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(TransportError("Kafka did not take a record: timed out"))
+        return failed
+
+
+def confirmed() -> asyncio.Future[None]:
+    """Return what `Delivery.send` returns, already confirmed. Needs a running loop."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
+
+
+def some_parts(
+    folder: Path,
+    state: RolloutState | None = None,
+    kafka: type[DecidedAtOnce] = DecidedAtOnce,
+    **settings: Any,
+) -> Any:
+    """Return the parts of a worker that has recovered and follows `state`, all real but Kafka."""
+    configured = Settings(model_registry=str(folder / "model_registry"), **settings)
+    metrics = Metrics()
+    node = Node(configured, "w1", metrics)
+    if state is not None:
+        node.view.offer_log(ControlLog(state.epoch, state))
+    node.recovered_once = True
+    return SimpleNamespace(
+        settings=configured,
+        worker="w1",
+        topics=topics_of(configured),
+        app=SimpleNamespace(rebalancing=False, crashed=False, consumer=None),
+        node=node,
+        table=SimpleNamespace(recovered=True, is_owner=True),
+        delivery=kafka(node.view),
+        metrics=metrics,
+    )

@@ -1,0 +1,99 @@
+"""Every request is answered at least once, whatever happens to workers and whatever is in records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from harness.client import Client
+from harness.fresh import publish_model
+from harness.workers import Worker
+
+from registry.settings import Settings
+
+Start = Callable[..., Worker]
+REQUESTS = 12_000
+PER_SECOND = 1_000
+
+MALFORMED = b'{"request_id": '
+POISON = {
+    "malformed": MALFORMED,
+    "empty": b"",
+    "too_large": b'{"request_id": "big", "user_id": 1, "x": "' + b"x" * 1_000_000 + b'"}',
+    "invalid": b'{"request_id": "no-user", "user_id": [1]}',
+}
+
+
+@pytest.fixture
+def fleet_settings(topics_created: Settings) -> Settings:
+    publish_model(topics_created)
+    return topics_created.model_copy(update={"session_timeout": 6.0})
+
+
+def test_kills_joins_and_stops_lose_no_request(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    first, second = start_worker(fleet_settings), start_worker(fleet_settings)
+    first.wait_ready()
+    second.wait_ready()
+    ids = [f"r{number}" for number in range(REQUESTS)]
+    events = {
+        REQUESTS // 6: first.kill,
+        REQUESTS // 3: lambda: start_worker(fleet_settings),
+        REQUESTS // 2: second.pause,
+        REQUESTS * 3 // 4: second.resume,
+        REQUESTS * 7 // 8: lambda: second.process.terminate(),
+    }
+    started = time.monotonic()
+    for start in range(0, REQUESTS, 100):
+        if start in events:
+            events[start]()
+        client.send(
+            {"request_id": ids[number], "user_id": number % 50 + 1}
+            for number in range(start, start + 100)
+        )
+        time.sleep(max(0.0, start / PER_SECOND - (time.monotonic() - started)))
+    answers = client.wait_for(ids, 90)
+    twice = sum(len(several) - 1 for several in answers.values())
+    print(f"\n{REQUESTS} requests: none lost, {twice} answered more than once")
+    assert {answer["status"] for several in answers.values() for answer in several} == {"ok"}
+    assert twice < REQUESTS  # what is answered again is bounded by what was not committed
+
+
+def test_each_record_that_cannot_be_used_is_put_aside_and_the_stream_goes_on(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    start_worker(fleet_settings).wait_ready()
+    good = [f"good{number}" for number in range(200)]
+    for number, payload in enumerate(POISON.values()):
+        client.send({"request_id": one, "user_id": 7} for one in good[number * 50 :][:50])
+        client.produce(client.topics.requests, payload, key=b"7")
+    client.send([{"request_id": "pinned", "user_id": 7, "model_version": "v9.9"}])
+    answers = client.wait_for([*good, "pinned"])
+    assert {answers[one][0]["status"] for one in good} == {"ok"}
+    refused = answers["pinned"][0]
+    assert (refused["status"], refused["error"]["code"]) == ("error", "unknown_version")
+    assert "v0.1" in refused["error"]["message"]
+    letters = client.dead_letters(len(POISON))
+    assert {letter.headers["reason"]: letter.value or b"" for letter in letters} == {
+        reason.encode(): payload for reason, payload in POISON.items()
+    }
+    for letter in letters:
+        assert letter.key == b"7"
+        assert letter.headers["source_topic"] == client.topics.requests.name.encode()
+        assert int(letter.headers["source_offset"] or -1) >= 0
+
+
+def test_a_malformed_command_is_put_aside_refused_and_changes_nothing(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    worker = start_worker(fleet_settings).wait_ready()
+    before = worker.get("/rollout/status")["state"]
+    client.produce(client.topics.control, MALFORMED, key=b"production")
+    client.produce(client.topics.control, b'{"command_id": "x", "type": "explode"}')
+    letters = client.dead_letters(2)
+    assert [letter.headers["reason"] for letter in letters] == [b"malformed", b"invalid"]
+    result = client.command(type="swap", model_version="v9.9")
+    assert (result["status"], result["error"]["code"]) == ("rejected", "unusable_version")
+    assert worker.get("/rollout/status")["state"] == before

@@ -1,0 +1,446 @@
+"""Training against a real broker: what is read, what is refused, and what a killed run leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from harness.brokers import Broker
+from harness.fresh import environment_of, fresh_settings
+from harness.waiting import wait_until
+
+from registry.errors import TrainingFailed
+from registry.manifest import Parameters
+from registry.records import (
+    Interaction,
+    Request,
+    TrainingLine,
+    TrainingProgress,
+    TrainingResult,
+    encode,
+)
+from registry.settings import Settings
+from registry.store import Store
+from registry.topics import check_topics, client_config, create_topics, topics_of
+from tests.unit.training.builders import checkerboard_events, parameters, watch
+from training import lock as lock_module
+from training.fit import Fit, fit_als
+from training.lock import training_lock
+from training.matrix import Csr, Factors
+from training.run import train
+from training.snapshot import Snapshot, read_snapshot
+
+ROOT = Path(__file__).resolve().parents[2]
+TAKEOVER_SECONDS = 30.0
+
+HOLD_THE_LOCK = """
+import os, sys
+from registry.errors import TrainingFailed
+from registry.settings import read_settings
+from training.lock import training_lock
+with training_lock(read_settings(os.environ)) as lock:
+    print("held", flush=True)
+    sys.stdin.readline()
+    try:
+        lock.confirm()
+        print("confirmed", flush=True)
+    except TrainingFailed as error:
+        print(error.code, flush=True)
+"""
+
+
+def produce(settings: Settings, values: Iterable[bytes | None], **more: Any) -> None:
+    producer = Producer(client_config(settings) | {"linger.ms": 5})
+    for value in values:
+        producer.produce(topics_of(settings).interactions.name, value, **more)
+    assert producer.flush(30) == 0
+
+
+def produce_events(settings: Settings, events: Iterable[Interaction]) -> None:
+    produce(settings, (encode(event) for event in events))
+
+
+def snapshot_of(settings: Settings) -> Snapshot:
+    return read_snapshot(settings, lambda _done, _total: None)
+
+
+def run(
+    settings: Settings, told: Parameters | None = None, incumbent: str | None = None, **more: Any
+) -> TrainingResult:
+    given: dict[str, Any] = {"report": lambda _line: None, "created_by": "test", **more}
+    return train(
+        settings,
+        told or parameters(),
+        run_id=uuid.uuid4().hex,
+        incumbent=incumbent,
+        **given,
+    )
+
+
+@contextmanager
+def child(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python as the retrain agent does; killed at the end if it still runs."""
+    environment = os.environ | environment_of(settings) | {"PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(
+        [sys.executable, *arguments], env=environment, stdin=pipe, stdout=pipe, stderr=None
+    )
+    with started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def lines(process: subprocess.Popen[bytes]) -> Iterator[TrainingLine]:
+    assert process.stdout is not None
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(TrainingLine)
+    return (decoder.decode(line) for line in process.stdout)
+
+
+def until_it_fits(told: Iterator[TrainingLine]) -> None:
+    for line in told:
+        if isinstance(line, TrainingProgress) and line.stage == "fit" and line.done:
+            return
+    raise AssertionError("the run ended before its fit")
+
+
+def long_run(*more: str) -> Sequence[str]:
+    return ("-m", "training", "--iterations", "1000", "--factors", "1024", *more)
+
+
+@pytest.fixture(params=["best", "embedded"])
+def locked_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings with topics, on the best broker and on the embedded one."""
+    fixture = "kafka" if request.param == "best" else "embedded"
+    settings = fresh_settings(request.getfixturevalue(fixture), tmp_path)
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    return settings
+
+
+@pytest.fixture
+def checkerboard(topics_created: Settings) -> Settings:
+    """Settings whose interaction topic holds a training set with an obvious answer."""
+    produce_events(topics_created, checkerboard_events())
+    return topics_created
+
+
+# --- the run ---
+
+
+def test_a_good_model_is_published_and_its_manifest_tells_how_it_was_made(
+    checkerboard: Settings,
+) -> None:
+    result = run(checkerboard)
+
+    assert (result.status, result.version, result.reason) == ("published", "v0.1", None)
+    manifest = Store(checkerboard.model_registry).verify("v0.1")
+    assert manifest.gate.passed
+    assert manifest.metrics == result.metrics
+    assert manifest.parameters == parameters()
+    assert manifest.data_snapshot == result.snapshot
+    assert manifest.data_snapshot.interactions == len(checkerboard_events())
+    assert manifest.created_by == "test"
+    assert set(result.stage_seconds) == {
+        *("lock", "snapshot", "fit", "evaluate", "gate", "publish")
+    }
+
+
+def test_the_published_model_answers_with_what_the_user_has_not_seen(
+    checkerboard: Settings,
+) -> None:
+    run(checkerboard)
+    model = Store(checkerboard.model_registry).open("v0.1")
+
+    (answer,) = model.recommend([Request("r", 6, k=1)])
+
+    assert answer.source == "model"
+    assert [item.item_id for item in answer.items] == [8]  # the one of its colour that it left out
+
+
+def test_a_second_run_is_compared_with_the_incumbents_recipe(checkerboard: Settings) -> None:
+    run(checkerboard)
+
+    result = run(checkerboard, parameters(factors=6), incumbent="v0.1")
+
+    assert (result.status, result.version) == ("published", "v0.2")
+    assert "incumbent_ndcg_at_10" in result.metrics
+
+
+def test_progress_passes_through_the_stages_in_order(checkerboard: Settings) -> None:
+    told: list[TrainingProgress] = []
+    run(checkerboard, report=told.append)
+
+    stages = list(dict.fromkeys(line.stage for line in told))
+    assert stages == ["lock", "snapshot", "fit", "evaluate", "gate", "publish"]
+
+
+# --- a bad model cannot get in ---
+
+
+def refused_checks(settings: Settings, **more: Any) -> dict[str, str]:
+    """Run, require a refusal that leaves the registry empty; return the checks that did not pass."""
+    result = run(settings, **more)
+    assert result.status == "refused", result
+    assert result.version is None
+    assert result.gate is not None
+    assert result.reason
+    assert Store(settings.model_registry).versions() == []
+    assert Store(settings.model_registry).latest() is None
+    return {one.name: one.verdict for one in result.gate.checks if one.verdict != "pass"}
+
+
+def spoiled(change: Callable[[Factors], Factors]) -> Fit:
+    def fit(
+        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+    ) -> Factors:
+        return change(fit_als(weights, told, threads, advance))
+
+    return fit
+
+
+def test_no_data_is_refused(topics_created: Settings) -> None:
+    assert refused_checks(topics_created)["interactions"] == "inconclusive"
+
+
+def test_one_user_is_refused(topics_created: Settings) -> None:
+    produce_events(topics_created, (watch(1, item, at=item) for item in range(300)))
+
+    assert refused_checks(topics_created)["users"] == "fail"
+
+
+def test_factors_that_are_not_numbers_are_refused(checkerboard: Settings) -> None:
+    def poison(factors: Factors) -> Factors:
+        return Factors(np.full_like(factors.users, np.nan), factors.items)
+
+    assert refused_checks(checkerboard, fit=spoiled(poison))["finite_factors"] == "fail"
+
+
+def test_swapped_matrices_are_refused(topics_created: Settings) -> None:
+    produce_events(topics_created, checkerboard_events(users=26))
+    swap = spoiled(lambda right: Factors(right.items, right.users))
+
+    assert refused_checks(topics_created, fit=swap)["factor_shapes"] == "fail"
+
+
+def test_swapped_square_matrices_are_refused_for_their_quality(topics_created: Settings) -> None:
+    # as many users as items: the shapes fit, so only the evaluation can tell
+    events = [
+        event
+        for event in checkerboard_events()
+        if not (isinstance(event.user_id, int) and event.user_id % 2 and event.item_id == 1)
+    ]
+    flipped = {item: (item + 1) % 24 for item in range(24)}
+    produce_events(
+        topics_created,
+        (msgspec.structs.replace(one, item_id=flipped[one.item_id]) for one in events),  # type: ignore[index]
+    )
+    swap = spoiled(lambda right: Factors(right.items, right.users))
+
+    assert refused_checks(topics_created, fit=swap)["better_than_popularity"] == "fail"
+
+
+def test_a_run_that_is_killed_half_way_leaves_the_registry_clean_and_the_next_one_publishes(
+    checkerboard: Settings,
+) -> None:
+    store = Store(checkerboard.model_registry)
+    with child(checkerboard, *long_run()) as running:
+        until_it_fits(lines(running))
+        running.send_signal(signal.SIGKILL)
+        assert running.wait(10) == -signal.SIGKILL
+    assert store.versions() == []
+
+    assert run(checkerboard).version == "v0.1"
+
+
+def test_a_run_that_was_stopped_for_too_long_does_not_publish(checkerboard: Settings) -> None:
+    with child(checkerboard, *long_run()) as running:
+        told = lines(running)
+        until_it_fits(told)
+        running.send_signal(signal.SIGSTOP)
+        with training_lock(checkerboard, TAKEOVER_SECONDS):
+            running.send_signal(signal.SIGCONT)
+            *_, last = told
+            assert running.wait(30) == 1
+    assert isinstance(last, TrainingResult)
+    assert (last.status, last.code) == ("failed", "lost_lock")
+    assert Store(checkerboard.model_registry).versions() == []
+
+
+def test_a_run_ends_with_its_parent(checkerboard: Settings) -> None:
+    with child(checkerboard, *long_run("--end-with-parent")) as running:
+        until_it_fits(lines(running))
+        assert running.stdin is not None
+        running.stdin.close()
+        assert running.wait(10) == 3
+
+
+def test_a_wrong_setting_ends_the_process_with_code_2(settings: Settings) -> None:
+    with child(settings, "-m", "training", "--factors", "0") as running:
+        assert running.wait(30) == 2
+
+
+def test_an_unknown_incumbent_fails_the_run(checkerboard: Settings) -> None:
+    result = run(checkerboard, incumbent="v9.9")
+
+    assert (result.status, result.code) == ("failed", "unknown_version")
+
+
+def test_missing_topics_fail_the_run_and_the_reason_says_what_to_do(settings: Settings) -> None:
+    result = run(settings)
+
+    assert (result.status, result.code) == ("failed", "configuration")
+    assert "recstream topics create" in str(result.reason)
+
+
+def test_a_broker_that_does_not_answer_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_module, "WAIT_SECONDS", 0.5)
+
+    result = run(fresh_settings("127.0.0.1:1", tmp_path))
+
+    assert (result.status, result.code) == ("failed", "transport")
+    assert "KAFKA_BOOTSTRAP_SERVERS" in str(result.reason)
+
+
+# --- the snapshot ---
+
+
+def test_the_same_ranges_give_the_same_snapshot(checkerboard: Settings) -> None:
+    one, other = snapshot_of(checkerboard), snapshot_of(checkerboard)
+
+    assert one.described == other.described
+    assert one.cells.values.tobytes() == other.cells.values.tobytes()
+
+
+def test_what_is_produced_after_the_start_belongs_to_the_next_snapshot(
+    checkerboard: Settings,
+) -> None:
+    size = len(checkerboard_events())
+    late = threading.Event()
+
+    def produce_once(_done: int, _total: int) -> None:
+        if not late.is_set():
+            late.set()
+            produce_events(checkerboard, (watch(99, item) for item in range(50)))
+
+    first = read_snapshot(checkerboard, produce_once)
+    second = snapshot_of(checkerboard)
+
+    assert late.is_set()
+    assert first.described.interactions == size
+    assert second.described.interactions == size + 50
+    assert first.described.id != second.described.id
+
+
+def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
+    checkerboard: Settings,
+) -> None:
+    bad = [b"{not json", b'"a string"', b'{"user_id": 1}', None, b'{"user_id":1.5,"item_id":1}']
+    produce(checkerboard, bad)
+    produce_events(
+        checkerboard, [Interaction(1, 2, "rate"), Interaction(1, 2, "watch", value=1e300)]
+    )
+    told: list[TrainingProgress] = []
+
+    result = run(checkerboard, report=told.append)
+
+    assert result.status == "published"
+    assert result.snapshot is not None
+    assert result.snapshot.interactions == len(checkerboard_events())
+    (message,) = (line.message for line in told if line.message)
+    assert message is not None
+    assert message.endswith(
+        "not usable: 1 empty, 3 invalid, 1 malformed, 1 no_rating, 1 out_of_range"
+    )
+
+
+def test_an_empty_topic_is_an_empty_snapshot(topics_created: Settings) -> None:
+    described = snapshot_of(topics_created).described
+
+    assert (described.interactions, described.users, described.items) == (0, 0, 0)
+    assert set(described.partitions.values()) == {(0, 0)}
+
+
+def test_ranges_that_end_in_records_nobody_may_read_are_passed(
+    topics_created: Settings, broker: Broker
+) -> None:
+    if "NOT Apache Kafka" in broker.what:
+        pytest.skip("the embedded broker has no transactions that can be relied on")
+    producer = Producer(client_config(topics_created) | {"transactional.id": uuid.uuid4().hex})
+    producer.init_transactions(30)
+    topic = topics_of(topics_created).interactions.name
+    for user, end in ((1, producer.commit_transaction), (2, producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.produce(topic, encode(watch(user, 7)), partition=0)
+        producer.flush(30)
+        end(30)
+
+    snapshot = snapshot_of(topics_created)
+
+    assert snapshot.cells.user_ids == (1,)
+    assert snapshot.described.partitions["0"] == (0, 4)  # two records, two markers
+
+
+# --- the lock ---
+
+
+def test_a_second_run_is_told_so_and_the_first_keeps_the_lock(locked_settings: Settings) -> None:
+    with training_lock(locked_settings) as first:
+        with pytest.raises(TrainingFailed) as told, training_lock(locked_settings, 8):
+            raise AssertionError("two runs at once")
+        assert told.value.code == "already_running"
+        first.confirm()
+
+
+def test_the_lock_is_free_again_when_its_run_ends(locked_settings: Settings) -> None:
+    for _ in range(2):
+        with training_lock(locked_settings) as lock:
+            lock.confirm()
+
+
+def test_environments_do_not_wait_for_each_other(locked_settings: Settings) -> None:
+    staging = locked_settings.model_copy(update={"environment": "staging"})
+
+    with training_lock(locked_settings) as one, training_lock(staging) as other:
+        one.confirm()
+        other.confirm()
+
+
+def test_a_killed_run_gives_the_lock_up(locked_settings: Settings) -> None:
+    with child(locked_settings, "-c", HOLD_THE_LOCK) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"held\n"
+        running.send_signal(signal.SIGKILL)
+        with training_lock(locked_settings) as lock:
+            lock.confirm()
+
+
+def test_a_run_that_wakes_up_after_its_session_learns_that_the_lock_is_gone(
+    locked_settings: Settings,
+) -> None:
+    with child(locked_settings, "-c", HOLD_THE_LOCK) as running:
+        assert running.stdout is not None
+        assert running.stdin is not None
+        assert running.stdout.readline() == b"held\n"
+        running.send_signal(signal.SIGSTOP)
+        with training_lock(locked_settings, TAKEOVER_SECONDS) as successor:
+            running.stdin.write(b"\n")  # asks it to confirm as the first thing on waking
+            running.stdin.flush()
+            running.send_signal(signal.SIGCONT)
+            assert running.stdout.readline() == b"lost_lock\n"
+            successor.confirm()

@@ -1,0 +1,128 @@
+"""The report: who plays which role, who gets which share, and why a worker is not ready."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.builders import some_parts
+
+from registry.records import RolloutState
+from registry.store import Store
+from streams.report import REBALANCE_SECONDS, Report, _roles, _share
+from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
+
+FIXED_WITH_CANARY = a_canary_state(strategy="fixed")
+
+
+def reasons(parts: Any) -> list[str]:
+    return [reason.code for reason in Report(parts).reasons()]
+
+
+@pytest.mark.parametrize(
+    ("state", "roles"),
+    [
+        (None, {}),
+        (a_state(), {"v0.1": "primary"}),
+        (a_canary_state(), {"v0.1": "primary", "v0.2": "canary", "v0.0": "previous"}),
+        (FIXED_WITH_CANARY, {"v0.1": "primary", "v0.2": "canary", "v0.0": "previous"}),
+        (a_state(previous_versions=("v0.3", "v0.2")), {"v0.1": "primary", "v0.3": "previous"}),
+        (
+            a_canary_state(previous_versions=("v0.2",)),
+            {"v0.1": "primary", "v0.2": "canary"},
+        ),
+    ],
+)
+def test_each_version_of_the_state_has_its_most_important_role(
+    state: RolloutState | None, roles: dict[str, str]
+) -> None:
+    assert _roles(state) == roles
+
+
+@pytest.mark.parametrize(
+    ("state", "shares"),
+    [
+        (None, {"v0.1": 0}),
+        (a_state(), {"v0.1": 100, "v0.9": 0}),
+        (a_canary_state(), {"v0.1": 90, "v0.2": 10, "v0.0": 0}),
+        (a_canary_state(canary_percentage=100.0), {"v0.1": 0, "v0.2": 100}),
+        (FIXED_WITH_CANARY, {"v0.1": 100, "v0.2": 0}),
+    ],
+)
+def test_the_shares_are_the_percentages_of_users_that_the_rules_give(
+    state: RolloutState | None, shares: dict[str, float]
+) -> None:
+    assert {version: _share(version, state) for version in shares} == shares
+
+
+def test_a_worker_whose_table_is_being_read_says_so_and_nothing_else(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path)
+    parts.table.recovered = False
+    assert reasons(parts) == ["recovering"]
+
+
+def test_a_worker_without_the_lease_or_a_version_gives_both_reasons(tmp_path: Path) -> None:
+    assert reasons(some_parts(tmp_path)) == ["rollout_lease_expired", "no_version"]
+
+
+def test_a_worker_that_does_not_act_on_the_newest_state_yet_says_so(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path, a_state())
+    parts.node.view.renew_lease(time.time())
+    (reason,) = Report(parts).reasons()
+    assert reason.code == "version_not_ready"
+    assert reason.message == "primary version v0.1: being loaded"
+
+
+def test_a_worker_that_acts_on_the_newest_state_is_ready(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path, a_state())
+    parts.node.view.renew_lease(time.time())
+    parts.node.acting = parts.node.view.state
+    assert reasons(parts) == []
+
+
+def test_a_rebalance_is_no_reason_to_restart_until_it_is_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("streams.report.time.monotonic", lambda: now[0])
+    parts = some_parts(tmp_path)
+    report = Report(parts)
+    parts.app.rebalancing = True
+    assert report.is_alive()
+    now[0] += REBALANCE_SECONDS
+    assert report.is_alive()
+    now[0] += 1
+    assert not report.is_alive()
+    parts.app.rebalancing = False
+    assert report.is_alive()
+
+
+def test_a_crashed_app_is_not_alive(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path)
+    parts.app.crashed = True
+    assert not Report(parts).is_alive()
+
+
+def test_the_status_shows_what_is_named_and_what_is_in_the_registry(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path, a_canary_state(primary_version="v0.2", canary_version="v0.9"))
+    for _ in range(2):
+        Store(parts.settings.model_registry).publish(some_arrays(), a_description())
+    (tmp_path / "model_registry" / "v0.1" / "meta.json").write_text("damaged")
+    parts.metrics.requests.labels("v0.2", "primary", "ok").inc(7)
+    parts.metrics.fallbacks.labels("unknown_user").inc(2)
+
+    status = Report(parts).status()
+    versions = [(one.version, one.role, one.residency, one.share) for one in status.versions]
+    assert versions == [
+        ("v0.9", "canary", "absent", 10),
+        ("v0.2", "primary", "absent", 90),
+        ("v0.0", "previous", "absent", 0),
+    ]
+    assert [one.manifest is not None for one in status.versions] == [False, True, False]
+    assert [one.traffic.answers for one in status.versions] == [0, 7, 0]
+    assert status.fallbacks_by_reason == {"unknown_user": 2}
+    assert (status.worker, status.environment, status.rollout) == (
+        *("w1", "production"), parts.node.view.state,
+    )  # fmt: skip
