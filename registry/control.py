@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
 from registry.records import AnswerError, Command, CommandResult, RolloutState
-from registry.rollout import apply_command
+from registry.rollout import apply_command, require_epoch
 
 COMMANDS_REMEMBERED: Final = 256
 """Commands whose ids are known as duplicates. The whole trail is the control-results topic."""
@@ -74,17 +74,22 @@ def follow(
         Why the caller cannot carry the command out, whatever the rules say.
     """
     epoch = log.state.epoch if log.state else None
-    earlier = next((one for one in log.remembered if one.result.command_id == command.command_id), None)
+    earlier = next(
+        (one for one in log.remembered if one.result.command_id == command.command_id), None
+    )
     if earlier is not None and earlier.offset == offset:
         return Followed(log, earlier.result, is_new=False)
     if earlier is not None:
         return _remember(log, offset, _result(command, "duplicate", epoch, at), is_new=False)
     if offset <= log.last_offset:
-        lost = AnswerError("redelivered", f"decided before; offset {log.last_offset} is decided too")
+        lost = AnswerError(
+            "redelivered", f"decided before; offset {log.last_offset} is decided too"
+        )
         return Followed(log, _result(command, "duplicate", epoch, at, error=lost), is_new=False)
     try:
         if refusal is not None:
             raise refusal
+        require_epoch(log.state, command)
         after = (
             log.state
             if command.type == "retrain"
@@ -92,7 +97,9 @@ def follow(
         )
     except RefusedCommand as error:
         reason = AnswerError(error.code, str(error))
-        return _remember(log, offset, _result(command, "rejected", epoch, at, error=reason), is_new=True)
+        return _remember(
+            log, offset, _result(command, "rejected", epoch, at, error=reason), is_new=True
+        )
     result = _result(
         command, "applied", after.epoch if after else None, at, before=log.state, after=after
     )
@@ -105,7 +112,9 @@ def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bo
         small = Remembered(offset, replace(result, before=None, after=None))
         remembered = (*remembered, small)[-COMMANDS_REMEMBERED:]
     return Followed(
-        replace(log, last_offset=max(offset, log.last_offset), remembered=remembered), result, is_new
+        replace(log, last_offset=max(offset, log.last_offset), remembered=remembered),
+        result,
+        is_new,
     )
 
 

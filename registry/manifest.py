@@ -104,8 +104,8 @@ def decode_manifest(payload: bytes, version: str) -> Manifest:
         schema = msgspec.json.decode(payload, type=_SchemaOnly).schema_version
         if schema > SCHEMA_VERSION:
             raise DamagedVersion(
-                f"{version}: manifest of schema {schema}, this program reads up to {SCHEMA_VERSION}; "
-                "upgrade recstream"
+                f"{version}: manifest of schema {schema}, this program reads up to "
+                f"{SCHEMA_VERSION}; upgrade recstream"
             )
         manifest = msgspec.json.decode(payload, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

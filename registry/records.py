@@ -19,7 +19,7 @@ MAX_K: Final = 1000
 """Most items that one request may ask for; a larger `k` is refused."""
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
-Percentage: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
+Word: TypeAlias = Annotated[str, Meta(max_length=100)]
 Variant: TypeAlias = Literal["primary", "canary"]
 Source: TypeAlias = Literal["model", "fold_in", "popular"]
 Strategy: TypeAlias = Literal["fixed", "canary"]
@@ -113,13 +113,13 @@ class Command(Struct, frozen=True, omit_defaults=True):
     issued_by: Annotated[str, Meta(min_length=1, max_length=200)]
     environment: Id = "production"
     expected_epoch: int | None = None
-    reason: str | None = None
+    reason: Annotated[str, Meta(max_length=1000)] | None = None
     model_version: Id | UnsetType = UNSET
-    strategy: str | UnsetType = UNSET
+    strategy: Word | UnsetType = UNSET
     canary_version: Id | UnsetType = UNSET
     canary_percentage: float | UnsetType = UNSET
-    bucketing: str | UnsetType = UNSET
-    salt: str | UnsetType = UNSET
+    bucketing: Word | UnsetType = UNSET
+    salt: Word | UnsetType = UNSET
     factors: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
     iterations: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
     regularization: Annotated[float, Meta(gt=0)] | UnsetType = UNSET

@@ -28,6 +28,9 @@ MODULO_BUCKETS: Final = 100
 PREVIOUS_VERSIONS_KEPT: Final = 10
 """How far ``rollback`` can go back. Each one is kept from the registry's clean-up."""
 
+NO_EPOCH: Final = -1
+"""What ``expected_epoch`` says of an environment without a state; no offset is negative."""
+
 Phase: TypeAlias = Literal["empty", "fixed", "canary"]
 
 
@@ -76,7 +79,7 @@ def assign(user_id: UserId, state: RolloutState) -> Assignment:
 
 
 def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
-    """Return the versions that `command` would bring in, each to be checked before it is applied."""
+    """Return the versions that `command` would bring in, each to be checked before."""
     brought_in: str | UnsetType | None = None
     if command.type == "swap":
         brought_in = command.model_version
@@ -117,15 +120,7 @@ def apply_command(
     RefusedCommand
         With a stable code and a message that quotes what was seen and what is allowed.
     """
-    current = state.epoch if state else None
-    if command.expected_epoch is not None and command.expected_epoch != (
-        -1 if current is None else current
-    ):
-        raise RefusedCommand(
-            f"expected_epoch {command.expected_epoch}: the epoch is now "
-            f"{'-1 (no state yet)' if current is None else current}; read the state and decide again",
-            "stale_epoch",
-        )
+    require_epoch(state, command)
     for version in versions_named(state, command):
         if not is_version_name(version):
             raise RefusedCommand(
@@ -142,6 +137,17 @@ def apply_command(
         updated_by=command.issued_by,
         reason=command.reason,
     )
+
+
+def require_epoch(state: RolloutState | None, command: Command) -> None:
+    """Refuse a command whose issuer saw another state; -1 stands for "no state yet"."""
+    current = NO_EPOCH if state is None else state.epoch
+    if command.expected_epoch is not None and command.expected_epoch != current:
+        raise RefusedCommand(
+            f"expected_epoch {command.expected_epoch}: the epoch is now {current}"
+            f"{' (no state yet)' if state is None else ''}; read the state and decide again",
+            "stale_epoch",
+        )
 
 
 def phase_of(state: RolloutState | None) -> Phase:
@@ -201,7 +207,8 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
 
 def _promote(state: RolloutState | None, command: Command) -> RolloutState:
     """The canary version becomes primary."""
-    assert state is not None and state.canary_version is not None
+    assert state is not None
+    assert state.canary_version is not None
     return _with_primary(_without_canary(state), state.canary_version)
 
 

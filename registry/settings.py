@@ -93,7 +93,7 @@ class Settings(BaseModel):
     model_version: Version | None = Field(
         None,
         alias="MODEL_VERSION",
-        description="Seeds the rollout table once: the first primary version. Unset: the registry's latest.",
+        description="Seeds the rollout table once: first primary. Unset: the registry's latest.",
     )
     rollout_strategy: Strategy = Field(
         "fixed", alias="ROLLOUT_STRATEGY", description="Seeds the rollout table once."
@@ -153,7 +153,11 @@ class Settings(BaseModel):
         description="ALS: confidence of an interaction is alpha × its weight.",
     )
     retrain_seed: int = Field(
-        42, alias="RETRAIN_SEED", ge=0, le=2**32 - 1, description="Seed of the factors' first values."
+        42,
+        alias="RETRAIN_SEED",
+        ge=0,
+        le=2**32 - 1,
+        description="Seed of the factors' first values.",
     )
     retrain_weight_watch: float = Field(
         1.0, alias="RETRAIN_WEIGHT_WATCH", ge=0, description="Weight of a `watch`."
@@ -164,7 +168,8 @@ class Settings(BaseModel):
     retrain_rating_floor: float = Field(
         0.0,
         alias="RETRAIN_RATING_FLOOR",
-        description="A `rate` weighs its rating minus this; ratings at or below it teach nothing, but count as seen.",
+        description="A `rate` weighs its rating minus this; one at or below it teaches nothing, "
+        "but counts as seen.",
     )
     retrain_holdout: float = Field(
         0.2,
@@ -227,7 +232,8 @@ class Settings(BaseModel):
         20,
         alias="RECSTREAM_LEASE_SECONDS",
         ge=1,
-        description="After this long without touch with the rollout table, a worker says so. Clocks must agree better than this.",
+        description="After this long without touch with the rollout table, a worker says so. "
+        "Clocks must agree better than this.",
     )
     session_timeout: float = Field(
         10,
@@ -245,13 +251,14 @@ class Settings(BaseModel):
         2_000,
         alias="RECSTREAM_BATCH_REQUESTS",
         ge=1,
-        description="Most requests that are scored at once. Larger: more throughput, later answers under load.",
+        description="Most requests that are scored at once. Larger: more throughput, but later "
+        "answers under load.",
     )
     in_flight_requests: int = Field(
         4_000,
         alias="RECSTREAM_IN_FLIGHT_REQUESTS",
         ge=1,
-        description="Requests a partition may have unanswered before its reading pauses (back-pressure).",
+        description="Unanswered requests at which a partition's reading pauses (back-pressure).",
     )
     scoring_threads: int = Field(
         1, alias="RECSTREAM_SCORING_THREADS", ge=1, description="Threads of one scoring call."
@@ -312,9 +319,7 @@ def _complaint(error: object) -> str:
 
 def to_environment(settings: Settings) -> dict[str, str]:
     """Return the environment variables that :func:`read_settings` reads `settings` from."""
-    values = {
-        field.alias: getattr(settings, name) for name, field in Settings.model_fields.items()
-    }
+    values = {field.alias: getattr(settings, name) for name, field in Settings.model_fields.items()}
     return {
         variable: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for variable, value in values.items()

@@ -80,6 +80,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
+        "log_level": 5,  # librdkafka's notices; its chatter about closing clients is level 6
     }
     if settings.kafka_security_protocol.startswith("SASL"):
         config |= {

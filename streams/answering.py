@@ -59,7 +59,7 @@ class Origin:
 class Answering:
     """All that a batch is answered with.
 
-    ``rules`` is None while no version was ever put out: then every answer is the error ``no_version``.
+    ``rules`` is None while no version can be served: every answer is then an error ``no_version``.
     ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps.
     """
 
@@ -89,7 +89,7 @@ class Batch:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
-    scoring_seconds: dict[str, float] = field(default_factory=dict)
+    scoring_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
 class _Routed(NamedTuple):
@@ -149,6 +149,7 @@ def _refuse(
     batch: Batch,
     status: AnswerStatus,
     error: AnswerError | None,
+    way: Route | None = None,
 ) -> None:
     response = Response(
         request_id=request.request_id,
@@ -160,7 +161,7 @@ def _refuse(
     batch.answers.append(
         Answer(record.key, encode(response), request.request_id, "", record.timestamp)
     )
-    batch.counts["", "", status] += 1
+    batch.counts[way.version if way else "", way.variant if way else "", status] += 1
 
 
 def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
@@ -171,7 +172,7 @@ def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batc
         _answer_one_by_one(error, model, group, using, batch)
         return
     now_ms = using.clock_ms()
-    batch.scoring_seconds[model.version] = (now_ms - started_ms) / 1000
+    batch.scoring_seconds[model.version] += (now_ms - started_ms) / 1000
     for routed, recommendation in zip(group, found, strict=True):
         batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))
     for variant, count in Counter(routed.route.variant for routed in group).items():
@@ -186,7 +187,8 @@ def _answer_one_by_one(
             _answer_group(model, [routed], using, batch)
         return
     why = AnswerError("internal", f"{model.version} could not score this: {error!r}")
-    _refuse(group[0].record, group[0].request, using, batch, "error", why)
+    record, request, way = group[0]
+    _refuse(record, request, using, batch, "error", why, way)
 
 
 def _answer(

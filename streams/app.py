@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +27,7 @@ from streams.retrain import RetrainAgent
 from streams.serving import Pipeline
 from streams.slices import SliceTransport
 from streams.table import RolloutTable
-from streams.workarounds import PatientTableManager
+from streams.workarounds import FolderlessApp, PatientTableManager
 
 COMMIT_SECONDS: Final = 1.0
 """Between two commits; what was answered since the last one is answered again after a crash."""
@@ -89,7 +88,7 @@ def build_app(
 
 
 def _faust_app(settings: Settings, topics: Topics) -> faust.App:
-    app = faust.App(
+    app = FolderlessApp(
         f"{settings.topic_prefix}-{settings.environment}",
         broker=[f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
@@ -102,7 +101,6 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         producer_request_timeout=30.0,
         stream_wait_empty=False,
         store="memory://",
-        datadir=tempfile.gettempdir(),
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication_factor,
         topic_disable_leader=True,

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from registry.errors import TransportError
 from registry.settings import Settings
@@ -45,10 +45,14 @@ class _Batch:
         self._sent = 0  # written by the sending thread only
         self._reported = 0  # written by the polling thread only
         self._sealed = False
-        self._error: KafkaError | None = None
+        self._error: KafkaError | Exception | None = None
 
     def add(self) -> None:
         self._sent += 1
+
+    def refuse(self, error: Exception) -> None:
+        """Note that the producer did not even queue a record."""
+        self._error = error
 
     def seal(self) -> None:
         """No more records will be added."""
@@ -113,8 +117,12 @@ class Delivery:
         batch = _Batch(self._loop)
         produce = self._producer.produce
         for topic, key, value, headers in records:
+            try:
+                produce(topic, value, key, on_delivery=batch.report, headers=headers or [])
+            except (KafkaException, BufferError) as error:
+                batch.refuse(error)
+                break
             batch.add()
-            produce(topic, value, key, on_delivery=batch.report, headers=headers or [])
         batch.seal()
         return batch.confirmed
 

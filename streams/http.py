@@ -1,7 +1,7 @@
 """The HTTP surface of one worker: pages, probes, metrics, and commands for the control topic.
 
-An edge: it parses, asks the report or produces a command, and answers JSON. A write goes through the
-control topic like any other command, so that any worker can take it. Must not know the rules.
+An edge: it parses, asks the report or produces a command, and answers JSON. A write goes through
+the control topic like any other command, so that any worker can take it. Must not know the rules.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from registry.errors import RecordError, TransportError
@@ -138,6 +139,7 @@ class Pages:
 
     async def switch(self, request: web.Request) -> web.Response:
         """Swap to ``?model=…``."""
+        self._require_writer(request)
         fields = await _fields(request)
         fields["model_version"] = fields.pop("model", fields.pop("version", None))
         return await self._command("swap", fields, request)
@@ -146,6 +148,7 @@ class Pages:
         """Return the endpoint of the command type `kind`."""
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
+            self._require_writer(request)
             return await self._command(kind, await _fields(request), request)
 
         return endpoint
@@ -153,32 +156,39 @@ class Pages:
     async def _command(
         self, kind: str, fields: dict[str, Any], request: web.Request
     ) -> web.Response:
-        self._require_writer(request)
         fields.setdefault("issued_by", f"http:{request.remote}")
         fields.setdefault("command_id", str(uuid.uuid4()))
-        fields |= {"type": kind, "environment": self._parts.settings.environment}
-        payload = msgspec.json.encode(fields)
+        environment = self._parts.settings.environment
+        if fields.setdefault("environment", environment) != environment:
+            detail = f"environment {fields['environment']!r}: this worker serves {environment!r}"
+            return _problem(422, "other_environment", detail)
         try:
-            command = decode(Command, payload)
+            command = decode(Command, msgspec.json.encode(fields | {"type": kind}))
         except RecordError as error:
             return _problem(422, error.code, str(error))
+        seen_before = self._remembered(command.command_id) is not None
         topic, key = self._parts.topics.control.name, command.environment.encode()
         try:
             await self._parts.delivery.send([Outgoing(topic, key, encode(command))])
         except TransportError as error:
             return _problem(503, error.code, str(error))
         result = await self._result_of(command.command_id)
+        if result is not None and seen_before:
+            result = replace(result, status="duplicate", error=None)
         return self._answer(command, result)
 
     async def _result_of(self, command_id: str) -> CommandResult | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RESULT_SECONDS
         while loop.time() < deadline:
-            for one in reversed(self._parts.node.view.log.remembered):
-                if one.result.command_id == command_id:
-                    return one.result
+            if (result := self._remembered(command_id)) is not None:
+                return result
             await asyncio.sleep(0.02)
         return None
+
+    def _remembered(self, command_id: str) -> CommandResult | None:
+        remembered = reversed(self._parts.node.view.log.remembered)
+        return next((one.result for one in remembered if one.result.command_id == command_id), None)
 
     def _answer(self, command: Command, result: CommandResult | None) -> web.Response:
         if result is None:
@@ -200,14 +210,16 @@ class Pages:
         token = self._parts.settings.api_token.get_secret_value()
         if token:
             given = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            if not hmac.compare_digest(
+                given.encode(errors="surrogatepass"), f"Bearer {token}".encode()
+            ):
                 raise web.HTTPUnauthorized(
                     text="Authorization: Bearer $RECSTREAM_API_TOKEN is needed",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
         elif not _is_loopback(request.remote):
             raise web.HTTPForbidden(
-                text="writes are accepted from loopback only; set RECSTREAM_API_TOKEN to allow others"
+                text="writes are taken from loopback only; set RECSTREAM_API_TOKEN to allow others"
             )
 
     @web.middleware
@@ -232,11 +244,15 @@ async def _fields(request: web.Request) -> dict[str, Any]:
     if request.content_type == "application/json" and request.can_read_body:
         try:
             body = msgspec.json.decode(await request.read(), type=dict[str, Any])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise web.HTTPUnprocessableEntity(text=f"body: {error}") from error
         return fields | body
     form: Mapping[str, Any] = await request.post()
-    return fields | {name: _number(name, text) for name, text in form.items()}
+    for name, value in form.items():
+        if not isinstance(value, str):
+            raise web.HTTPUnprocessableEntity(text=f"body: {name} is a file, text is needed")
+        fields[name] = _number(name, value)
+    return fields
 
 
 def _number(name: str, text: Any) -> Any:

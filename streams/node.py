@@ -82,7 +82,7 @@ class Node:
             clock_ms=lambda: time.time() * 1000,
         )
 
-    def _on_loaded(self, version: str, seconds: float) -> None:
+    def _on_loaded(self, seconds: float) -> None:
         self.metrics.load_seconds.observe(seconds)
         self.refresh()
 

@@ -1,4 +1,4 @@
-"""The report: gathers a worker's status from its parts. Reads only; must not know how it is shown."""
+"""The report: gathers a worker's status from its parts. Must not know how it is shown."""
 
 from __future__ import annotations
 

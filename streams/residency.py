@@ -23,7 +23,7 @@ RETRY_SECONDS: Final = 5.0
 class Residency:
     """The versions that this worker has in memory. All methods but the loading run on the loop."""
 
-    def __init__(self, store: Store, on_loaded: Callable[[str, float], None]) -> None:
+    def __init__(self, store: Store, on_loaded: Callable[[float], None]) -> None:
         self._store = store
         self._on_loaded = on_loaded
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
@@ -97,7 +97,7 @@ class Residency:
         else:
             self._failed.pop(version, None)
             self._ready = {**self._ready, version: model}
-            self._on_loaded(version, seconds)
+            self._on_loaded(seconds)
         finally:
             del self._loading[version]
 

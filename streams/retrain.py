@@ -22,6 +22,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.errors import RefusedCommand, TransportError
+from registry.manifest import digest
 from registry.records import (
     Command,
     Deploy,
@@ -217,7 +218,7 @@ def announce(
     if deploy == "none":
         return None
     command = Command(
-        command_id=f"{run.run_id}-announce",
+        command_id=f"announce-{digest(run.run_id.encode())[:32]}",
         type="swap",
         issued_by=f"retrain@{run.worker}",
         environment=settings.environment,
@@ -225,12 +226,14 @@ def announce(
     )
     if deploy == "swap" or state is None:
         return replace(command, model_version=version)
+    percentage = settings.retrain_canary_percentage
     return replace(
         command,
         type="rollout",
         strategy="canary",
         canary_version=version,
-        canary_percentage=settings.retrain_canary_percentage,
+        canary_percentage=percentage,
+        bucketing=UNSET if percentage == round(percentage) else "hash",
     )
 
 

@@ -2,12 +2,13 @@
 
 Three keys of plain JSON: ``log`` (state and latest commands), ``lease`` (the owner's time, every
 few seconds) and ``training`` (the latest run). Only the control agent writes ``log``. Nobody reads
-the table; all read the view, which never goes back. Knows the table's encoding; must not know rules.
+the table; all read the view, which never goes back. Knows the table's encoding, not the rules.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from streams.workarounds import ROLLOUT_TABLE_OPTIONS
 logger = logging.getLogger(__name__)
 
 LEASE_RENEWALS: Final = 10
-"""Renewals within one lease: so many may be lost in a row before a worker counts as out of touch."""
+"""Renewals within one lease: so many may be lost in a row before a worker is out of touch."""
 
 
 class RolloutTable:
@@ -69,7 +70,7 @@ class RolloutTable:
 
     @property
     def is_owner(self) -> bool:
-        """Whether this worker has the control partition. A hint: a paused owner may not know yet."""
+        """Whether this worker has the control partition; a hint, a paused owner may not know."""
         try:
             return self._control in self._app.consumer.assignment()
         except ConsumerNotStarted:
@@ -90,12 +91,9 @@ class RolloutTable:
         """Write `now`, and mend the log where a paused former owner wrote an older one."""
         self._table["lease"] = now
         written = self._table.get("log")
-        if written is not None:
-            if (
-                msgspec.convert(written, ControlLog).last_offset
-                < self._view.log.last_offset
-            ):
-                self._table["log"] = msgspec.to_builtins(self._view.log)
+        known = self._view.log
+        if written is not None and written["last_offset"] < known.last_offset:
+            self._table["log"] = msgspec.to_builtins(known)
 
     async def _on_changelog_event(self, event: EventT[Any]) -> None:
         try:
@@ -109,6 +107,6 @@ class RolloutTable:
         if key == "log":
             self._view.offer_log(msgspec.convert(value, ControlLog))
         elif key == "lease":
-            self._view.renew_lease(msgspec.convert(value, float))
+            self._view.renew_lease(msgspec.convert(value, float), time.time())
         elif key == "training":
             self._view.offer_training(msgspec.convert(value, TrainingRun))

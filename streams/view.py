@@ -33,24 +33,26 @@ class RolloutView:
         return True
 
     def offer_training(self, run: TrainingRun) -> None:
-        """Take the run unless it is older than the known one (of the same run, or started before)."""
-        known = self.training
-        if known is None or (run.started_at, run.updated_at) >= (
-            known.started_at,
-            known.updated_at,
-        ):
+        """Take the run unless it was started, or told, before the known one."""
+        if self.training is None or _told_at(run) >= _told_at(self.training):
             self.training = run
 
-    def renew_lease(self, at: float) -> None:
-        """Note that the control owner wrote the table at `at` (seconds since the epoch, its clock)."""
-        if self._renewed_at is None or at > self._renewed_at:
-            self._renewed_at = at
+    def renew_lease(self, at: float, now: float) -> None:
+        """Note that the owner wrote the table at `at`: seconds since the epoch, by its clock."""
+        renewed_at = min(at, now)  # an owner's clock that is ahead must not stretch the lease
+        if self._renewed_at is None or renewed_at > self._renewed_at:
+            self._renewed_at = renewed_at
 
     def lease_age_seconds(self, now: float) -> float | None:
         """Return the seconds since the last renewal that arrived; None if none ever did."""
-        return None if self._renewed_at is None else max(0.0, now - self._renewed_at)
+        return None if self._renewed_at is None else now - self._renewed_at
 
     def lease_holds(self, now: float) -> bool:
         """Tell whether this worker is in touch with the rollout table at `now`."""
         age = self.lease_age_seconds(now)
         return age is not None and age <= self.lease_seconds
+
+
+def _told_at(run: TrainingRun) -> tuple[str, str, bool]:
+    """Order what is told of runs; a result goes last within its millisecond."""
+    return run.started_at, run.updated_at, run.result is not None

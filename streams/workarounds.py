@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import faust
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 
@@ -39,6 +40,16 @@ class PatientRecovery(Recovery):
             raise ServiceStopped
         finally:
             call.cancel()
+
+
+class FolderlessApp(faust.App):
+    """Behaviour: an app makes folders for table files, also when all tables are in memory.
+
+    They would be left behind in whatever folder the worker was started in.
+    """
+
+    def _create_directories(self) -> None:
+        pass
 
 
 class PatientTableManager(TableManager):

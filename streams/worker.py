@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import uvloop
 from aiohttp import web
+from threadpoolctl import threadpool_limits
 
 from registry.errors import RecstreamError, TransportError
 from registry.records import encode
@@ -45,6 +46,7 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
         If Kafka cannot be reached, or did not take a record in time.
     """
     require_topics(settings)
+    threadpool_limits(1, "blas")  # scoring has its own threads; two layers would fight for cores
     uvloop.run(Worker(settings, table_options).run())
 
 

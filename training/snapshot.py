@@ -139,11 +139,26 @@ def _ranges(consumer: Consumer, topic: str) -> Ranges:
             f"topic {topic}: {found.error or 'has no partitions'}; "
             "`recstream topics create` makes it, `recstream ingest` fills it"
         )
-    return {
-        partition: consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=STALL_SECONDS
-        )
-        for partition in found.partitions
+    return {partition: _watermarks(consumer, topic, partition) for partition in found.partitions}
+
+
+def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Ask until the partition has a leader: it may be new, or its leader moving."""
+    deadline = time.monotonic() + STALL_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, partition), STALL_SECONDS)
+        except KafkaException as error:
+            if not _is_about_leaders(error) or time.monotonic() > deadline:
+                raise
+        consumer.poll(POLL_SECONDS)  # nothing is assigned: this only waits
+
+
+def _is_about_leaders(error: KafkaException) -> bool:
+    return error.args[0].code() in {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 
 

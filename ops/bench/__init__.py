@@ -33,8 +33,8 @@ Quick = Annotated[bool, typer.Option("--quick", help="A small run: it works, its
 Rounds = Annotated[int | None, typer.Option(min=1, max=20, help="Rounds; medians are compared.")]
 
 
-@app.command()
-def serve(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
+@app.command(name="serve")
+def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
     """One worker's whole job, against stock Faust's no-op agent and the obvious implementation."""
     from dataclasses import replace
 
@@ -49,8 +49,8 @@ def serve(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> Non
         publish_report("serve", what, on.kafka, json, lambda: measure(on, sizes, say))
 
 
-@app.command()
-def latency(
+@app.command(name="latency")
+def measure_latency(
     quick: Quick = False,
     seconds: Annotated[
         float | None, typer.Option(min=2, max=600, help="Of each phase; there are six.")
@@ -68,8 +68,8 @@ def latency(
         publish_report("latency", what, on.kafka, json, lambda: measure(on, length, say))
 
 
-@app.command()
-def route(quick: Quick = False, json: Json = None) -> None:
+@app.command(name="route")
+def measure_routing(quick: Quick = False, json: Json = None) -> None:
     """What it costs to find out who answers a request; needs no Kafka."""
     from ops.bench.route import QUICK_REQUESTS, REQUESTS, measure
     from ops.bench.run import publish_report
@@ -79,8 +79,8 @@ def route(quick: Quick = False, json: Json = None) -> None:
     publish_report("route", what, "not used", json, lambda: measure(requests))
 
 
-@app.command()
-def scale(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
+@app.command(name="scale")
+def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
     """Two workers against one, on the same backlog."""
     from ops.bench.ground import ground
     from ops.bench.run import publish_report, say

@@ -6,14 +6,16 @@ ratings. Knows the phases; must not know how traffic is sent or commands are iss
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from ops import client, demo_fleet
 from ops.bench import synthetic
 from ops.bench.disturbance import SWAPS, Disturbing, disturbance
-from ops.bench.figures import Bar, Latency, at_most, latency_of
+from ops.bench.figures import Bar, at_most, latency_of
 from ops.bench.ground import Ground, fresh_topics, wait_until_ready, worker
+from ops.bench.machine import process_seconds
 from ops.bench.report import Cell
 from ops.bench.run import Measured
 from ops.bench.traffic import Traffic, drive
@@ -45,16 +47,17 @@ def measure(on: Ground, seconds: float, say: Callable[[str], None]) -> Measured:
     bars: list[Bar] = []
     with fresh_topics(on, "latency", MODEL_VERSION=versions[0]) as settings:
         _ingest(settings)
-        with worker(on, settings) as (_, url):
+        with worker(on, settings) as (pid, url):
             wait_until_ready(on, url)
             drive(settings, RATES[0], WARM_SECONDS)
+            fleet = _Fleet(on, settings, url, pid, versions)
             for rate in RATES:
-                found: dict[str, Traffic] = {}
-                for phase in PHASES:
-                    found[phase], run = _phase(on, settings, url, phase, rate, seconds, versions)
-                    rows.append(_row(rate, phase, found[phase], run))
-                    say(f"{rate}/s, {phase}: {_said(latency_of(found[phase].confirmed_ms))}")
-                bars += _bars(rate, found)
+                phases = {}
+                for name in PHASES:
+                    phases[name] = phase = _phase(fleet, name, rate, seconds)
+                    rows.append(_row(rate, name, phase, seconds))
+                    say(f"{rate}/s, {name}: {_said(phase.traffic)}")
+                bars += _bars(rate, phases)
     return Measured(
         parameters={
             "model": f"{synthetic.ITEMS:,} items x {synthetic.FACTORS} factors, k={synthetic.K}",
@@ -66,59 +69,81 @@ def measure(on: Ground, seconds: float, say: Callable[[str], None]) -> Measured:
         notes=[
             "p50, p99, max: from when a request was due until a consumer saw its confirmed answer, "
             "sender and consumer included. Stamped: between the two records' timestamps, of whole "
-            "milliseconds. Scored: up to scoring, as the answer's provenance says."
+            "milliseconds. Scored: up to scoring, as the answer's provenance says. Sent late: by "
+            "the sender, on a busy machine. Waiting: when the last request was sent."
         ],
     )
 
 
-def _phase(
-    on: Ground,
-    settings: Settings,
-    url: str,
-    phase: str,
-    rate: int,
-    seconds: float,
-    versions: tuple[str, str],
-) -> tuple[Traffic, TrainingRun | None]:
-    if phase == CALM:
-        return drive(settings, rate, seconds), None
-    planned = disturbance(settings, seconds, versions, training=phase == TRAINING)
-    with Disturbing(on, settings, url, planned) as disturbing:
-        traffic = drive(settings, rate, seconds)
-    return traffic, disturbing.training
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """The one worker, and the two versions between which it is swapped."""
+
+    on: Ground
+    settings: Settings
+    url: str
+    pid: int
+    versions: tuple[str, str]
 
 
-def _row(rate: int, phase: str, traffic: Traffic, run: TrainingRun | None) -> dict[str, Cell]:
-    confirmed, stamped = latency_of(traffic.confirmed_ms), latency_of(traffic.stamped_ms)
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """One phase: its traffic, the processor seconds of the worker, and the training, if any."""
+
+    traffic: Traffic
+    cpu_seconds: float | None
+    run: TrainingRun | None = None
+
+
+def _phase(fleet: _Fleet, name: str, rate: int, seconds: float) -> _Phase:
+    if name == CALM:
+        return _Phase(*_driven(fleet, rate, seconds))
+    planned = disturbance(fleet.settings, seconds, fleet.versions, training=name == TRAINING)
+    with Disturbing(fleet.on, fleet.settings, fleet.url, planned) as disturbing:
+        traffic, cpu_seconds = _driven(fleet, rate, seconds)
+    return _Phase(traffic, cpu_seconds, disturbing.training)
+
+
+def _driven(fleet: _Fleet, rate: int, seconds: float) -> tuple[Traffic, float | None]:
+    before = process_seconds(fleet.pid)
+    traffic = drive(fleet.settings, rate, seconds)
+    after = process_seconds(fleet.pid)
+    return traffic, None if before is None or after is None else after - before
+
+
+def _row(rate: int, name: str, phase: _Phase, seconds: float) -> dict[str, Cell]:
+    traffic, run, cpu_seconds = phase.traffic, phase.run, phase.cpu_seconds
+    confirmed = latency_of(traffic.confirmed_ms)
     row: dict[str, Cell] = {
         "requests/s": rate,
-        "phase": phase,
+        "phase": name,
         "p50 ms": confirmed.p50_ms,
         "p99 ms": confirmed.p99_ms,
         "max ms": confirmed.max_ms,
-        "stamped p50": stamped.p50_ms,
-        "stamped p99": stamped.p99_ms,
+        "stamped p99": latency_of(traffic.stamped_ms).p99_ms,
         "scored p99": latency_of(traffic.scored_ms).p99_ms,
-        "sender late p99": latency_of(traffic.late_ms).p99_ms,
-        "waiting at end": traffic.waiting_at_end,
+        "sent late p99": latency_of(traffic.late_ms).p99_ms,
+        "waiting": traffic.waiting_at_end,
+        "worker cores": None if cpu_seconds is None else cpu_seconds / seconds,
     }
     if run is not None and run.result is not None:
         row["training"] = f"{run.result.status}, {sum(run.result.stage_seconds.values()):.1f} s"
     return row
 
 
-def _bars(rate: int, found: dict[str, Traffic]) -> list[Bar]:
-    p99 = {phase: latency_of(traffic.confirmed_ms).p99_ms for phase, traffic in found.items()}
+def _bars(rate: int, phases: Mapping[str, _Phase]) -> list[Bar]:
+    p99 = {name: latency_of(one.traffic.confirmed_ms).p99_ms for name, one in phases.items()}
     ratios = [
-        at_most(f"times the calm p99, {rate}/s, {phase}", p99[phase] / p99[CALM], BAR_RATIO)
-        for phase in (SWAPPING, TRAINING)
+        at_most(f"times the calm p99, {rate}/s, {name}", p99[name] / p99[CALM], BAR_RATIO)
+        for name in (SWAPPING, TRAINING)
     ]
-    waiting = max(traffic.waiting_at_end for traffic in found.values()) / rate
+    waiting = max(one.traffic.waiting_at_end for one in phases.values()) / rate
     claim = f"seconds of traffic waiting at the end, {rate}/s"
     return [*ratios, at_most(claim, waiting, BAR_WAITING_SECONDS)]
 
 
-def _said(latency: Latency) -> str:
+def _said(traffic: Traffic) -> str:
+    latency = latency_of(traffic.confirmed_ms)
     return f"p50 {latency.p50_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms"
 
 

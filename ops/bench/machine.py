@@ -1,6 +1,7 @@
 """The machine that a benchmark ran on, and what of its processors was used.
 
-Knows Linux's ``/proc``; elsewhere the processor figures are missing. Must not know what is measured.
+Knows Linux's ``/proc``; elsewhere the processor figures are missing. Must not know what is
+measured.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ class CpuSamples:
 
     def take(self) -> None:
         """Take one sample."""
-        if not (_PROC / "stat").exists():
+        used = [process_seconds(pid) for pid in self._pids]
+        if None in used:
             return
         now_ms = time.time() * 1000
-        self._processes.append((now_ms, sum(map(_process_seconds, self._pids))))
+        self._processes.append((now_ms, sum(seconds for seconds in used if seconds is not None)))
         self._machine.append((now_ms, _machine_seconds()))
 
     def process_seconds(self, window: Window) -> float | None:
@@ -87,7 +89,10 @@ class CpuSamples:
         return used_between(window, self._machine) / seconds / cores()
 
 
-def _process_seconds(pid: int) -> float:
+def process_seconds(pid: int) -> float | None:
+    """Return the processor seconds that a running process has used; None where unknown."""
+    if not (_PROC / "stat").exists():
+        return None
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
 

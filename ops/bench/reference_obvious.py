@@ -23,7 +23,7 @@ from registry.store import Store
 from registry.topics import topics_of
 
 
-class Question(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]
+class Question(faust.Record, serializer="json"):
     """A recommendation request."""
 
     request_id: str
@@ -32,7 +32,7 @@ class Question(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]
     exclude_seen: bool = True
 
 
-class Reply(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]
+class Reply(faust.Record, serializer="json"):
     """An answer."""
 
     request_id: str

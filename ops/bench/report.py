@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ops import terminal
@@ -20,6 +21,9 @@ from ops.bench.machine import Machine
 
 Cell: TypeAlias = str | int | float | None
 Row: TypeAlias = Mapping[str, Cell]
+
+PRINTED_WIDTH: Final = 140
+"""Columns of what goes to a file or a pipe, which do not say how wide they are."""
 
 STYLES: Final[Mapping[Verdict, str]] = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
@@ -39,6 +43,8 @@ class Report(Struct, frozen=True):
 
 def show(report: Report, console: Console) -> None:
     """Print the report."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=PRINTED_WIDTH, highlight=False)
     console.print(Text(f"bench {report.benchmark}: {report.measured}", "bold"))
     console.print(terminal.pairs(msgspec.structs.asdict(report.machine) | report.parameters))
     console.print(_table(report.rows))
@@ -55,7 +61,7 @@ def write(report: Report, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def _table(rows: Sequence[Row]) -> terminal.Table:
+def _table(rows: Sequence[Row]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     numeric = {name for name in names if not any(isinstance(row.get(name), str) for row in rows)}
     return terminal.grid(

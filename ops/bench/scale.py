@@ -15,7 +15,7 @@ from typing import Final
 from ops import client
 from ops.bench import synthetic
 from ops.bench.answers import Answers, answered, read_answers, reading
-from ops.bench.figures import Window, at_least, sustained, where_cores_allow
+from ops.bench.figures import SATURATED, Window, at_least, sustained, where_cores_allow
 from ops.bench.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.machine import CpuSamples, cores
 from ops.bench.report import Cell
@@ -32,7 +32,7 @@ ROUNDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One fleet's backlog: its rate, cores used by its workers and by everybody, and who answered."""
+    """One fleet's backlog: its rate, what its workers and what all used, and who answered."""
 
     per_second: float
     worker_cores: float | None
@@ -49,7 +49,9 @@ def measure(on: Ground, requests: int, rounds: int, say: Callable[[str], None]) 
             run = _run(on, requests, workers)
             seen.append(run)
             say(f"round {number}/{rounds}  {workers} worker(s): {run.per_second:,.0f}/s")
-    rates = {workers: statistics.median(one.per_second for one in of) for workers, of in runs.items()}
+    rates = {
+        workers: statistics.median(one.per_second for one in of) for workers, of in runs.items()
+    }
     busy = _median([one.busy_share for one in runs[2]])
     ratio = at_least("times one worker, with two", rates[2] / rates[1], BAR)
     return Measured(
@@ -64,14 +66,13 @@ def what_limits(machine_cores: int, busy_share: float | None) -> str:
     """Return a sentence on what holds two workers back.
 
     >>> what_limits(2, 0.97)
-    'With two workers 97 % of 2 cores were busy (workers, Kafka and all others): cores are the limit.'
+    'With two workers 97 % of 2 cores were busy, by all there is: cores are the limit.'
     """
     if busy_share is None:
         return f"{machine_cores} cores; how busy they were is only known on Linux."
-    seen = f"With two workers {busy_share:.0%} of {machine_cores} cores were busy"
-    seen = seen.replace("%", " %") + " (workers, Kafka and all others)"
-    limit = "cores are the limit" if busy_share >= 0.9 else "cores are not the limit"
-    return f"{seen}: {limit}."
+    seen = f"With two workers {busy_share * 100:.0f} % of {machine_cores} cores were busy"
+    limit = "cores are the limit" if busy_share >= SATURATED else "cores are not the limit"
+    return f"{seen}, by all there is: {limit}."
 
 
 def _row(workers: int, rate: float, runs: list[Run]) -> dict[str, Cell]:

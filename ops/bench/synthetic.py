@@ -1,7 +1,7 @@
 """Made-up models and requests, the same for everyone who is measured.
 
-Knows sizes and seeds. Must not know Kafka. Factors are random: what scoring costs does not depend on
-what they mean, only on their shape.
+Knows sizes and seeds. Must not know Kafka. Factors are random: what scoring costs depends on their
+shape, not on what they mean.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def publish_model(registry: str, seed: int) -> str:
 
 
 def requests(count: int) -> Iterator[tuple[UserId, bytes]]:
-    """Yield `count` requests of known users, k = 10, as (key, record); the ids are ``0``, ``1``…"""
+    """Yield `count` requests of known users, k = 10, as (key, record); the ids count up from 0."""
     users = np.random.default_rng(0).integers(1, USERS + 1, count).tolist()
     for number, user in enumerate(users):
         yield user, encode(Request(str(number), user, k=K))

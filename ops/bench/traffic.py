@@ -1,8 +1,8 @@
 """Steady traffic: an open-loop sender, and when each of its requests was answered.
 
 A request's time is when it was *due*, not when the sender got round to it, so that a stall counts
-for every request that it held up. Knows how to send and to listen; must not know what goes on in the
-fleet meanwhile.
+for every request that it held up. Knows how to send and to listen; must not know what goes on
+in the fleet meanwhile.
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ class _Sender(threading.Thread):
             if early > 0:
                 time.sleep(early)
             self.sent_ms[number] = now_ms = time.time() * 1000
-            self._producer.produce(
-                self._topic, value, str(user).encode(), timestamp=int(now_ms)
-            )
+            self._producer.produce(self._topic, value, str(user).encode(), timestamp=int(now_ms))
             self._producer.poll(0)
         self.ended.set()
         self._producer.flush(DRAIN_SECONDS)

@@ -69,9 +69,7 @@ def an_answering(
 ) -> Answering:
     """Return what worker ``w1`` answers with when its clock stands still."""
     fields: dict[str, Any] = {"max_request_bytes": 10_000, "threads": 1}
-    return Answering(
-        Origin("production", "w1"), rules, models, clock_ms=clock_ms, **fields | given
-    )
+    return Answering(Origin("production", "w1"), rules, models, clock_ms=clock_ms, **fields | given)
 
 
 class DecidedAtOnce:

@@ -1,4 +1,4 @@
-"""Every request is answered at least once, whatever happens to workers and whatever is in records."""
+"""Every request is answered at least once, whatever happens to workers and is in records."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_kills_joins_and_stops_lose_no_request(
         REQUESTS // 3: lambda: start_worker(fleet_settings),
         REQUESTS // 2: second.pause,
         REQUESTS * 3 // 4: second.resume,
-        REQUESTS * 7 // 8: lambda: second.process.terminate(),
+        REQUESTS * 7 // 8: second.process.terminate,
     }
     started = time.monotonic()
     for start in range(0, REQUESTS, 100):

@@ -30,7 +30,7 @@ from streams.table import RolloutTable
 from streams.worker import run_worker
 
 class TableReader(RolloutTable):
-    'The obvious implementation: what the table holds is the state; nobody listens to its changelog.'
+    'The obvious implementation: the state is what the table holds; nobody hears its changelog.'
     @property
     def recovered(self):
         for key in ("log", "lease"):
@@ -252,7 +252,7 @@ def test_a_worker_that_was_paused_says_that_it_lost_touch_and_then_catches_up(
 
 
 def current_or_not_ready(worker: Worker, epoch: int) -> bool:
-    """Fail if the worker says that it is ready with an older state; tell whether it has caught up."""
+    """Fail if the worker calls itself ready with an older state; tell whether it caught up."""
     acting = epoch_of(worker)
     reasons = worker.get("/readyz")["reasons"]
     if acting < epoch:

@@ -1,4 +1,4 @@
-"""Slices keep what Faust promises per record. Each proof has a negative control that must fail it."""
+"""Slices keep what Faust promises per record; each proof has a control that must fail it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A swap is invisible: no error, no lost answer, no answer from a version its epoch does not name."""
+"""A swap is invisible: no error, no lost answer, no version that its epoch does not name."""
 
 from __future__ import annotations
 

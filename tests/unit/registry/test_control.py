@@ -196,7 +196,7 @@ COMMANDS = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.lists(COMMANDS, min_size=1, max_size=20))
 def test_a_stream_that_is_read_again_from_anywhere_has_the_effects_of_one_reading(
     data: st.DataObject, commands: list[Command]

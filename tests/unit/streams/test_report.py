@@ -105,7 +105,10 @@ def test_a_crashed_app_is_not_alive(tmp_path: Path) -> None:
     assert not Report(parts).is_alive()
 
 
-def test_the_status_shows_what_is_named_and_what_is_in_the_registry(tmp_path: Path) -> None:
+def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.report.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path, a_canary_state(primary_version="v0.2", canary_version="v0.9"))
     for _ in range(2):
         Store(parts.settings.model_registry).publish(some_arrays(), a_description())

@@ -34,7 +34,7 @@ class GatedStore(Store):
 
 @contextmanager
 def a_residency(
-    store: Store, on_loaded: Callable[[str, float], None] = lambda version, seconds: None
+    store: Store, on_loaded: Callable[[float], None] = lambda seconds: None
 ) -> Iterator[Residency]:
     residency = Residency(store, on_loaded)
     try:

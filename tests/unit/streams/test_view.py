@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.control import EMPTY_LOG, ControlLog
@@ -40,7 +40,8 @@ def test_an_older_log_and_an_echo_are_not_taken() -> None:
     assert view.log is newest
 
 
-@given(st.lists(st.integers(0, 30), max_size=30))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=20))
 def test_in_whatever_order_logs_arrive_the_newest_is_known(offsets: list[int]) -> None:
     view, known = RolloutView(20), [-1]
     for offset in offsets:
@@ -50,7 +51,8 @@ def test_in_whatever_order_logs_arrive_the_newest_is_known(offsets: list[int]) -
     assert known[-1] == max([-1, *offsets])
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=10))
 def test_in_whatever_order_training_runs_arrive_the_latest_is_known(
     times: list[tuple[int, int]],
 ) -> None:

@@ -1,0 +1,201 @@
+"""The retrain agent in a fleet: trains, announces, swaps; and lets no bad model in."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.client import Client
+from harness.fresh import publish_model
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from registry.records import encode
+from registry.settings import Settings
+from registry.store import Store
+from tests.unit.training.builders import checkerboard_events
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def quick(topics_created: Settings) -> Settings:
+    """Settings of a fleet whose session is short, so that a dead owner is replaced soon."""
+    return topics_created.model_copy(update={"session_timeout": 6.0})
+
+
+def ingest(client: Client) -> None:
+    for event in checkerboard_events():
+        client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
+    client.flush()
+
+
+def joined(worker: Worker) -> bool:
+    """Tell whether the worker has read the rollout table, with or without a version in it."""
+    try:
+        reasons = worker.get("/readyz")["reasons"]
+    except (OSError, HTTPException):
+        return False
+    return all(reason["code"] == "no_version" for reason in reasons)
+
+
+def fleet(settings: Settings, start_worker: Start, size: int = 2) -> Sequence[Worker]:
+    workers = [start_worker(settings) for _ in range(size)]
+    wait_until(lambda: all(joined(worker) for worker in workers), 60, "the fleet to join")
+    return workers
+
+
+def finished_run(worker: Worker, run_id: str, seconds: float = 90) -> dict[str, Any]:
+    def result() -> Any:
+        run = worker.get("/training")
+        return run if run and run["run_id"] == run_id and run.get("result") else None
+
+    return dict(wait_until(result, seconds, f"training run {run_id} to end, as {worker} tells it"))
+
+
+def retrain(client: Client, **fields: Any) -> str:
+    result = client.command(type="retrain", **fields)
+    assert result["status"] == "applied", result
+    return str(result["command_id"])
+
+
+def owner_of(workers: Sequence[Worker]) -> Worker:
+    def owner() -> Worker | None:
+        alive = [worker for worker in workers if worker.process.poll() is None]
+        owners = [worker for worker in alive if worker.get("/rollout/status")["owns_control"]]
+        return owners[0] if len(owners) == 1 else None
+
+    return wait_until(owner, 40, "one owner of the control partition")
+
+
+def training_child(worker: Worker) -> int | None:
+    """Return the process id of the worker's training child."""
+    children = Path(f"/proc/{worker.process.pid}/task")
+    for task in children.iterdir():
+        for pid in (task / "children").read_text().split():
+            if b"training" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+    return None
+
+
+def test_a_fleet_learns_swaps_and_answers_with_the_new_version(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    workers = fleet(quick, start_worker)
+    client.send([{"request_id": "early", "user_id": 1}])
+    early = client.wait_for(["early"])["early"][0]
+    assert early["error"]["code"] == "no_version"
+    ingest(client)
+    run_id = retrain(client, iterations=5)
+    for worker in workers:
+        run = finished_run(worker, run_id)
+        assert run["result"]["status"] == "published", run
+        worker.wait_ready()
+    client.send([{"request_id": "late", "user_id": checkerboard_events()[0].user_id}])
+    late = client.wait_for(["late"])["late"][0]
+    assert (late["model_version"], late["source"]) == ("v0.1", "model")
+    assert late["provenance"]["data_snapshot"] == run["result"]["snapshot"]["id"]
+    state = workers[0].get("/rollout/status")["state"]
+    assert state["updated_by"].startswith("retrain@")
+    assert "recommend_latency_seconds_bucket" in "".join(
+        worker.fetch("/metrics").text for worker in workers
+    )
+    second = retrain(client, iterations=6, deploy="canary")
+    assert finished_run(workers[1], second)["announced"] == "rollout"
+    wait_until(
+        lambda: workers[1].get("/rollout/status")["state"]["canary_version"] == "v0.2", 20, "v0.2"
+    )
+
+
+def test_a_training_that_is_refused_changes_nothing_and_tells_every_worker_why(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    version = publish_model(quick)
+    workers = fleet(quick, start_worker)
+    before = workers[0].get("/rollout/status")["state"]
+    run_id = retrain(client)
+    for worker in workers:
+        run = finished_run(worker, run_id)
+        assert run["result"]["status"] in ("refused", "failed")
+        assert run["result"]["reason"]
+        assert "announced" not in run
+    assert Store(quick.model_registry).versions() == [version]
+    assert workers[0].get("/rollout/status")["state"] == before
+    client.send([{"request_id": "still", "user_id": 1}])
+    assert client.wait_for(["still"])["still"][0]["model_version"] == version
+
+
+def test_a_damaged_version_is_refused_by_name_and_what_is_served_stays(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    served, damaged = publish_model(quick), publish_model(quick, seed=1)
+    swapped_in = publish_model(quick, seed=2)
+    folder = Path(quick.model_registry)
+    target = next((folder / damaged).glob("als/item_factors.npy"))
+    payload = bytearray(target.read_bytes())
+    payload[-1] ^= 1
+    target.write_bytes(payload)
+    (worker,) = fleet(quick.model_copy(update={"model_version": served}), start_worker, 1)
+    refused = client.command(type="swap", model_version=damaged)
+    assert (refused["status"], refused["error"]["code"]) == ("rejected", "unusable_version")
+    assert "item_factors.npy" in refused["error"]["message"]
+    assert worker.get("/rollout/status")["state"]["primary_version"] == served
+    assert client.command(type="swap", model_version=swapped_in)["status"] == "applied"
+
+
+def test_a_killed_training_leaves_the_fleet_serving_and_says_so(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    workers = fleet(quick, start_worker)
+    ingest(client)
+    run_id = retrain(client, iterations=1000, factors=2048)
+    busy = client.command(type="retrain")
+    assert (busy["status"], busy["error"]["code"]) == ("rejected", "training_running")
+    owner = owner_of(workers)
+    wait_until(lambda: stage_of(owner) == "fit", 40, "the fit")
+    child = training_child(owner)
+    assert child is not None
+    os.kill(child, signal.SIGKILL)
+    run = finished_run(workers[1], run_id)
+    assert (run["result"]["status"], run["result"]["code"]) == ("failed", "died")
+    assert Store(quick.model_registry).versions() == []
+    assert finished_run(owner, retrain(client, iterations=3))["result"]["status"] == "published"
+
+
+def test_a_training_ends_with_its_worker_and_the_next_owner_can_start_anew(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    workers = fleet(quick, start_worker)
+    ingest(client)
+    retrain(client, iterations=1000, factors=2048)
+    owner = owner_of(workers)
+    wait_until(lambda: stage_of(owner) == "fit", 40, "the fit")
+    child = training_child(owner)
+    owner.kill()
+    wait_until(lambda: not Path(f"/proc/{child}/cmdline").exists(), 10, "the child to end as well")
+    next_owner = owner_of(workers)
+    run_id = client.command(seconds=60, type="retrain", iterations=3)["command_id"]
+    assert finished_run(next_owner, run_id)["result"]["status"] == "published"
+    assert Store(quick.model_registry).versions() == ["v0.1"]
+
+
+def stage_of(worker: Worker) -> str | None:
+    run = worker.get("/training")
+    return None if run is None else str(run.get("stage"))
+
+
+def test_the_timer_starts_a_run_by_itself(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    ingest(client)
+    timed = quick.model_copy(update={"retrain_interval": 3.0, "retrain_iterations": 3})
+    workers = fleet(timed, start_worker)
+    for worker in workers:
+        worker.wait_ready(90)
+    run = workers[0].get("/training")
+    assert run["requested_by"].startswith("timer@")
