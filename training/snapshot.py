@@ -139,7 +139,28 @@ def _ranges(consumer: Consumer, topic: str) -> Ranges:
             f"topic {topic}: {found.error or 'has no partitions'}; "
             "`recstream topics create` makes it, `recstream ingest` fills it"
         )
-    return {partition: _watermarks(consumer, topic, partition) for partition in found.partitions}
+    listed = {one: _watermarks(consumer, topic, one) for one in found.partitions}
+    return {one: (listed[one][0], end) for one, end in _ends(consumer, topic, listed).items()}
+
+
+def _ends(consumer: Consumer, topic: str, listed: Ranges) -> dict[int, int]:
+    """Return the partitions' high watermarks, as fetches tell them.
+
+    The listed ends are only a place to begin: the embedded broker lists the first offset of the
+    last batch plus one, while the watermark in its fetch responses is right.
+    """
+    consumer.assign([TopicPartition(topic, one, end) for one, (_, end) in listed.items()])
+    deadline = time.monotonic() + STALL_SECONDS
+    while True:
+        consumer.poll(POLL_SECONDS)
+        ends = {
+            one: consumer.get_watermark_offsets(TopicPartition(topic, one), cached=True)[1]
+            for one in listed
+        }
+        if all(end >= listed[one][1] for one, end in ends.items()):
+            return ends
+        if time.monotonic() > deadline:
+            raise TransportError(f"topic {topic}: the broker does not tell where it ends: {ends}")
 
 
 def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:

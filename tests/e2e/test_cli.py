@@ -198,10 +198,6 @@ def test_the_embedded_broker_counts_the_last_batch_as_one_record_when_asked_for_
     assert 0 < end < 50
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="training.snapshot takes its ends from ListOffsets, which Tansu answers too low",
-)
 def test_training_sees_every_interaction_that_went_into_the_embedded_broker(
     embedded: str, tmp_path: Path
 ) -> None:
