@@ -6,6 +6,7 @@ Knows which message each topic carries. The schemas are JSON Schema, made by `ms
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from registry.records import (
     Response,
     RolloutState,
 )
-from registry.settings import Settings
+from registry.settings import read_settings
 from registry.topics import Topic, topics_of
 from streams.dead_letters import dead_letter_record
 
@@ -128,7 +129,13 @@ def schemas() -> Json:
     """Return the JSON Schemas of all messages and of what they hold, by name."""
     types = [type(one.example) for one in CHANNELS.values() if one.example is not None]
     template = "#/components/schemas/{name}"
-    return msgspec.json.schema_components(types, ref_template=template)[1]
+    made = msgspec.json.schema_components(types, ref_template=template)[1]
+    return {name: _cleaned(schema) for name, schema in made.items()}
+
+
+def _cleaned(schema: Json) -> Json:
+    """Return `schema` with its docstring as Python 3.13 has it: earlier ones keep the indent."""
+    return schema | {"description": inspect.cleandoc(schema["description"]).replace("``", "`")}
 
 
 def example_of(channel: Channel) -> Any:
@@ -138,7 +145,7 @@ def example_of(channel: Channel) -> Any:
 
 def document() -> Json:
     """Return the AsyncAPI document."""
-    settings = Settings()
+    settings = read_settings({})
     topics = topics_of(settings)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return {
@@ -153,7 +160,9 @@ def document() -> Json:
         "defaultContentType": "application/json",
         "servers": {"kafka": {"host": settings.kafka_bootstrap_servers, "protocol": "kafka"}},
         "channels": {name: _channel(getattr(topics, name), one) for name, one in CHANNELS.items()},
-        "operations": {f"{one.action}_{name}": _operation(name, one) for name, one in CHANNELS.items()},
+        "operations": {
+            f"{one.action}_{name}": _operation(name, one) for name, one in CHANNELS.items()
+        },
         "components": {
             "messages": {one.message: _message(one) for one in CHANNELS.values()},
             "schemas": schemas(),

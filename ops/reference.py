@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from ops import asyncapi, bench, cli
 from ops.codes import ROOT, codes
 from registry.errors import RecstreamError
-from registry.settings import Settings
+from registry.settings import Settings, read_settings
 from registry.topics import topics_of
 from streams.answering import UNKNOWN_USER
 from streams.metrics import Metrics
@@ -54,16 +54,17 @@ def settings() -> str:
         rows.append((f"`{field.alias}`", field.description, _allowed(schema[field.alias]), known))
     return _page(
         "Settings",
-        "Environment variables, read once at the start (`registry/settings.py`). Empty ones count "
-        "as unset. A wrong value stops the start with exit code 2 and names the variable, the value "
-        "and what is allowed. `.env.example` lists the same; nothing reads a `.env` file by itself.",
+        "Environment variables, read once at the start (`registry/settings.py`). Empty ones "
+        "count as unset. A wrong value stops the start with exit code 2 and names the variable, "
+        "the value and what is allowed. `.env.example` lists the same; `recstream` reads no `.env` "
+        "file by itself.",
         _table(("variable", "what", "allowed", "default"), rows),
     )
 
 
 def topics() -> str:
     """Return the page of the topics."""
-    defaults = topics_of(Settings())
+    defaults = topics_of(read_settings({}))
     rows = []
     for name, channel in asyncapi.CHANNELS.items():
         topic = getattr(defaults, name)
@@ -113,7 +114,7 @@ def metrics() -> str:
         if isinstance(collector, CollectorRegistry):
             continue
         (family,) = collector.collect()
-        labels = getattr(family, "_labelnames", None) or getattr(collector, "_labelnames", ())
+        labels: Sequence[str] = getattr(family, "_labelnames", ()) or collector._labelnames
         name = f"{family.name}_total" if family.type == "counter" else family.name
         named = ", ".join(f"`{label}`" for label in labels)
         rows.append((f"`{name}`", family.type, named, family.documentation))
@@ -128,7 +129,7 @@ def metrics() -> str:
 def commands() -> Iterator[tuple[str, Any]]:
     """Yield every command of the command line with its full name, such as ``rollout set``."""
     yield from _walk("", typer.main.get_command(cli.app))
-    yield from _walk("bench", typer.main.get_command(bench.app))
+    yield from _below("bench", typer.main.get_command(bench.app))
 
 
 def command_line() -> str:
@@ -197,7 +198,8 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         return f"`{schema['const']}`"
     if schema["type"] == "array":
         return f"list of {_allowed(schema['items'])}"
-    return " ".join([str(schema["type"]), *_bounds(schema)])
+    bounds = [words.format(schema[name]) for name, words in BOUNDS.items() if name in schema]
+    return ", ".join([str(schema["type"]), *bounds])
 
 
 BOUNDS: Final = {
@@ -205,14 +207,11 @@ BOUNDS: Final = {
     "exclusiveMinimum": "> {}",
     "maximum": "≤ {}",
     "exclusiveMaximum": "< {}",
-    "minLength": "of at least {} characters",
-    "maxLength": "of at most {} characters",
+    "minLength": "≥ {} characters",
+    "maxLength": "≤ {} characters",
     "pattern": "matching `{}`",
 }
-
-
-def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
-    yield from (words.format(schema[name]) for name, words in BOUNDS.items() if name in schema)
+"""By JSON Schema's word, how a bound is shown."""
 
 
 def _message(name: str, schema: Mapping[str, Any], channel: asyncapi.Channel | None) -> str:
@@ -221,7 +220,7 @@ def _message(name: str, schema: Mapping[str, Any], channel: asyncapi.Channel | N
         (f"`{field}`", _allowed(told), "required" if field in required else _default(told))
         for field, told in schema["properties"].items()
     ]
-    parts = [f"## {name}", schema["description"].replace("``", "`")]
+    parts = [f"## {name}", schema["description"]]
     parts.append(_table(("field", "type", "default"), rows))
     if channel is not None:
         example = json.dumps(asyncapi.example_of(channel), indent=1, ensure_ascii=False)
@@ -230,11 +229,16 @@ def _message(name: str, schema: Mapping[str, Any], channel: asyncapi.Channel | N
 
 
 def _default(schema: Mapping[str, Any]) -> str:
+    """Say what an absent field means; for `msgspec`'s UNSET there is no default."""
     return f"`{json.dumps(schema['default'])}`" if "default" in schema else "absent"
 
 
 def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield name, command
+    yield from _below(name, command)
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     for word, below in getattr(command, "commands", {}).items():
         yield from _walk(f"{name} {word}".strip(), below)
 

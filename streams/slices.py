@@ -29,6 +29,8 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, Message
 
+from streams.workarounds import PromptConsumerThread
+
 HANDOVER_SECONDS: Final = 4.0
 """How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers
 more requests twice. Must stay below the shortest session timeout (6 s)."""
@@ -66,6 +68,9 @@ class SliceConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ledgers: dict[TP, Ledger] = {}
+
+    def _new_consumer_thread(self) -> PromptConsumerThread:
+        return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _is_sliced(self, tp: TP) -> bool:
         return tp.topic in self.transport.sliced_topics

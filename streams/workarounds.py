@@ -12,6 +12,7 @@ from typing import Any, Final
 import faust
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 RECOVERY_ATTEMPTS: Final = 10
 """How often one slow broker call is waited for again. Each wait lasts `broker_request_timeout`."""
@@ -61,6 +62,20 @@ class PatientTableManager(TableManager):
         if self._recovery is None:
             self._recovery = PatientRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+
+FETCH_WAIT_MS: Final = 100
+"""How long a broker may hold an empty fetch. The embedded broker answers half of it late, always;
+Apache Kafka answers at once when a record comes. Shorter only asks an idle broker more often."""
+
+
+class PromptConsumerThread(AIOKafkaConsumerThread):
+    """Behaviour: the longest wait of a fetch is fixed at 1500 ms."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
 
 ROLLOUT_TABLE_OPTIONS: Final[dict[str, Any]] = {
