@@ -207,12 +207,13 @@ def produce_all(
         client_config(settings)
         | _QUIET
         | {
-            "enable.idempotence": True,
+            "acks": "all",  # not idempotent: every record has an id, and a first send is sooner
             "linger.ms": 5,
             "message.timeout.ms": int(DEADLINE_SECONDS * 1000),
             "partitioner": "murmur2_random",  # as Java producers do, so a user has one partition
         }
     )
+    _connect(producer, topic)
     sent = 0
     for key, value in records:
         _produce(producer, topic, str(key).encode(), value, delivered)
@@ -232,6 +233,14 @@ def produce_all(
             "`recstream topics create` run?"
         )
     return sent
+
+
+def _connect(producer: Producer, topic: Topic) -> None:
+    """Look the topic up first: a record's timestamp is that of its hand-over to the client."""
+    try:
+        producer.list_topics(topic.name, timeout=DEADLINE_SECONDS)
+    except KafkaException as error:
+        raise TransportError(f"Kafka does not answer: {error}") from error
 
 
 def _produce(

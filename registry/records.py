@@ -34,7 +34,7 @@ class Request(Struct, frozen=True):
     """One recommendation request (topic ``requests``, keyed by user id)."""
 
     request_id: Id
-    user_id: UserId
+    user_id: int | Id
     k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
     exclude_items: list[ItemId] = []
@@ -94,12 +94,12 @@ class Interaction(Struct, frozen=True, omit_defaults=True):
     seconds since the epoch, and falls back to the record's own.
     """
 
-    user_id: UserId
-    item_id: ItemId
+    user_id: int | Id
+    item_id: int | Id
     event: Literal["watch", "rate", "click"]
     value: float | None = None
     timestamp: float | None = None
-    title: str | None = None
+    title: Annotated[str, Meta(max_length=500)] | None = None
 
 
 class Command(Struct, frozen=True, omit_defaults=True):

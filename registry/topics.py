@@ -19,8 +19,9 @@ from registry.errors import ConfigurationError, TransportError
 from registry.settings import Settings
 
 HOUR_MS: Final = 3_600_000
-DEAD_LETTER_MAX_BYTES: Final = 4 * 1024 * 1024
-"""A dead letter is its source record plus headers, so it must fit where the source just fitted."""
+LARGE_RECORD_BYTES: Final = 4 * 1024 * 1024
+"""A dead letter is its source record plus headers, so it must fit where the source just fitted; an
+answer of 1000 items with long titles is larger than Kafka's usual megabyte."""
 
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
 
@@ -59,9 +60,10 @@ def topics_of(settings: Settings) -> Topics:
         return Topic(f"{settings.topic_prefix}.{name}", partitions, what, configs)
 
     by_user = settings.partitions
+    large = {"max.message.bytes": str(LARGE_RECORD_BYTES)}
     return Topics(
         requests=topic("requests", by_user, "recommendation requests", 24),
-        responses=topic("responses", by_user, "answers", 24),
+        responses=topic("responses", by_user, "answers", 24, **large),
         interactions=topic("interactions", by_user, "what users did: the training set", None),
         control=topic("control", 1, "rollout commands, totally ordered", None),
         control_results=topic("control-results", 1, "one result per command", None),
@@ -70,7 +72,7 @@ def topics_of(settings: Settings) -> Topics:
             1,
             "what could not be processed, byte for byte",
             7 * 24,
-            **{"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)},
+            **large,
         ),
     )
 

@@ -161,7 +161,7 @@ def _refuse(
     batch.answers.append(
         Answer(record.key, encode(response), request.request_id, "", record.timestamp)
     )
-    batch.counts[way.version if way else "", way.variant if way else "", status] += 1
+    batch.counts[way.version if way else "", (way.variant or "") if way else "", status] += 1
 
 
 def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
@@ -176,7 +176,7 @@ def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batc
     for routed, recommendation in zip(group, found, strict=True):
         batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))
     for variant, count in Counter(routed.route.variant for routed in group).items():
-        batch.counts[model.version, variant, "ok"] += count
+        batch.counts[model.version, variant or "", "ok"] += count
 
 
 def _answer_one_by_one(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import faust
 from faust.types import EventT, StreamT
@@ -27,6 +27,9 @@ from streams.node import Node
 from streams.table import RolloutTable
 
 logger = logging.getLogger(__name__)
+
+MAX_COMMAND_BYTES: Final = 65_536
+"""No command needs more: its fields are bounded."""
 
 
 class Training(Protocol):
@@ -75,7 +78,7 @@ class ControlAgent:
     async def _decide(self, event: EventT[Any]) -> None:
         message = event.message
         try:
-            command = decode(Command, event.value, self._node.settings.max_request_bytes)
+            command = decode(Command, event.value, MAX_COMMAND_BYTES)
         except RecordError as error:
             await self._put_aside(message, error)
             return

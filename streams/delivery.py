@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from registry.errors import TransportError
 from registry.settings import Settings
-from registry.topics import DEAD_LETTER_MAX_BYTES, client_config
+from registry.topics import LARGE_RECORD_BYTES, client_config
 
 DELIVERY_TIMEOUT_MS: Final = 60_000
 """How long librdkafka retries one record. Shorter: a broker's restart ends the workers."""
@@ -86,7 +86,7 @@ class Delivery:
             "acks": "all",
             "linger.ms": 1,
             "message.timeout.ms": DELIVERY_TIMEOUT_MS,
-            "message.max.bytes": DEAD_LETTER_MAX_BYTES,
+            "message.max.bytes": LARGE_RECORD_BYTES,
             "queue.buffering.max.messages": QUEUE_RECORDS,
             "queue.buffering.max.kbytes": 1_000_000,
             "compression.type": "lz4",

@@ -141,7 +141,9 @@ class Pages:
         """Swap to ``?model=…``."""
         self._require_writer(request)
         fields = await _fields(request)
-        fields["model_version"] = fields.pop("model", fields.pop("version", None))
+        for alias in ("model", "version"):
+            if alias in fields:
+                fields["model_version"] = fields.pop(alias)
         return await self._command("swap", fields, request)
 
     def write(self, kind: str) -> Handler:

@@ -190,6 +190,7 @@ class RetrainAgent:
                     ]
                 )
             except TransportError as error:
+                announcement = None
                 result = replace(result, code="not_announced", reason=str(error))
         announced = announcement.type if announcement else None
         last = self._shown if self._shown and self._shown.run_id == run.run_id else run

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from registry.ids import UserId
 from registry.records import Request, RolloutState, Variant
-from registry.rollout import assign
+from registry.rollout import Assignment, assign
 
 PREVIOUS_RESIDENT: Final = 1
 """Previous primaries kept in memory: `rollback` is then instant. Each costs a model's memory."""
@@ -51,7 +51,7 @@ class Route(NamedTuple):
     """Who answers one request: `version` does, because of `fallback_reason` if there is one."""
 
     version: str
-    variant: Variant
+    variant: Variant | None
     bucket: int | None
     assigned_version: str | None = None
     fallback_reason: str | None = None
@@ -87,15 +87,13 @@ fallback_reason='version_not_ready')
     """
     assigned = assign(user_id, rules.wanted)
     acted = assigned if rules.acting is rules.wanted else assign(user_id, rules.acting)
-    lapsed = None if rules.lease_holds else LEASE_LAPSED
-    if acted.version == assigned.version and acted.version in rules.ready:
-        return Route(acted.version, acted.variant, acted.bucket, None, lapsed)
-    if acted.version in rules.ready:
-        return Route(
-            acted.version, acted.variant, acted.bucket, assigned.version, lapsed or NOT_READY
-        )
-    primary = rules.acting.primary_version
-    return Route(primary, "primary", acted.bucket, assigned.version, lapsed or NOT_READY)
+    if acted.version not in rules.ready:
+        acted = Assignment("primary", rules.acting.primary_version, acted.bucket)
+    missed = None if acted.version == assigned.version else assigned.version
+    reason = NOT_READY if missed else None
+    if not rules.lease_holds:
+        reason = LEASE_LAPSED
+    return Route(acted.version, acted.variant, acted.bucket, missed, reason)
 
 
 def pinned_route(request: Request, rules: Rules) -> Route | None:
@@ -103,5 +101,8 @@ def pinned_route(request: Request, rules: Rules) -> Route | None:
     version = request.model_version
     if version is None or version not in rules.ready:
         return None
-    variant: Variant = "canary" if version == rules.acting.canary_version else "primary"
-    return Route(version, variant, None)
+    variants: dict[str | None, Variant] = {
+        rules.acting.canary_version: "canary",
+        rules.acting.primary_version: "primary",
+    }
+    return Route(version, variants.get(version), None)

@@ -1,51 +1,67 @@
-"""Seeding: the first rollout state of an environment, asked for by a command like any other.
+"""Seeding: the first rollout state of an environment, asked for by commands like any other.
 
-Knows which commands the settings ask for. ``expected_epoch=-1`` (no state yet) lets only one of two
-owners that seed at the same time succeed. Later starts change nothing.
+Pure. ``expected_epoch`` makes a seed lose against whoever was faster: of two owners that seed at
+the same time one succeeds, and a person's command is never overridden. Later starts change nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from msgspec.structs import replace
 
-from registry.records import Command
+from registry.records import Command, RolloutState
+from registry.rollout import NO_EPOCH
 from registry.settings import Settings
 
+SEEDER = "environment"
+"""``issued_by`` of a seed; a canary is only seeded beside a primary that was seeded."""
 
-def seed_commands(settings: Settings, latest: str | None, seed_id: str) -> Sequence[Command]:
-    """Return the commands that seed an empty rollout table; none if there is no version at all.
+
+def next_seed(
+    settings: Settings, state: RolloutState | None, latest: str | None, seed_id: str
+) -> Command | None:
+    """Return the command that brings `state` nearer to what the settings seed; None if none does.
 
     Parameters
     ----------
     settings
         ``MODEL_VERSION``, ``ROLLOUT_STRATEGY``, ``CANARY_VERSION`` and ``CANARY_PERCENTAGE``.
+    state
+        The rollout state, None before the first.
     latest
         The registry's newest version, the primary where ``MODEL_VERSION`` is not set.
     seed_id
-        Makes the commands' ids unique: a seed that was refused may be tried at the next start.
+        Becomes the command's id; a seed that was refused may be tried again at the next start.
     """
-    primary = settings.model_version or latest
-    if primary is None:
-        return ()
-    swap = Command(
-        command_id=f"{seed_id}-swap",
+    seed = Command(
+        command_id=seed_id,
         type="swap",
-        issued_by="environment",
+        issued_by=SEEDER,
         environment=settings.environment,
-        expected_epoch=-1,
-        reason="first start: MODEL_VERSION" if settings.model_version else "first start: latest",
-        model_version=primary,
+        expected_epoch=NO_EPOCH if state is None else state.epoch,
     )
+    if state is None:
+        return _primary(settings, seed, latest)
+    if state.updated_by == SEEDER and state.canary_version is None:
+        return _canary(settings, seed)
+    return None
+
+
+def _primary(settings: Settings, seed: Command, latest: str | None) -> Command | None:
+    version = settings.model_version or latest
+    if version is None:
+        return None
+    reason = "MODEL_VERSION" if settings.model_version else "the registry's latest"
+    return replace(seed, model_version=version, reason=f"first start: {reason}")
+
+
+def _canary(settings: Settings, seed: Command) -> Command | None:
     if settings.rollout_strategy == "fixed" or settings.canary_version is None:
-        return (swap,)
-    rollout = Command(
-        command_id=f"{seed_id}-rollout",
+        return None
+    return replace(
+        seed,
         type="rollout",
-        issued_by="environment",
-        environment=settings.environment,
         reason="first start: ROLLOUT_STRATEGY",
         strategy=settings.rollout_strategy,
         canary_version=settings.canary_version,
         canary_percentage=settings.canary_percentage,
     )
-    return (swap, rollout)

@@ -17,13 +17,14 @@ from threadpoolctl import threadpool_limits
 
 from registry.errors import RecstreamError, TransportError
 from registry.records import encode
+from registry.rollout import NO_EPOCH
 from registry.settings import Settings
 from registry.topics import require_topics
 from streams.app import Parts, build_app
 from streams.delivery import Outgoing
 from streams.http import Pages
 from streams.report import Report
-from streams.seeding import seed_commands
+from streams.seeding import next_seed
 from streams.table import LEASE_RENEWALS
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Worker:
         self._table_options = table_options
         self._failure: asyncio.Future[None] | None = None
         self._renewed_at = 0.0
-        self._seeded = False
+        self._seeded_epochs: set[int] = set()
 
     async def run(self) -> None:
         """Start, wait for a signal or a failure, stop."""
@@ -118,18 +119,20 @@ class Worker:
             self._renewed_at = now
             parts.table.renew_lease(now)
         parts.training.start_if_due(datetime.now(UTC))
-        if parts.node.view.state is None and not self._seeded:
-            self._seeded = True
-            await _seed(parts)
+        await self._seed(parts)
 
-
-async def _seed(parts: Parts) -> None:
-    latest = await asyncio.to_thread(parts.node.store.latest)
-    commands = seed_commands(parts.settings, latest, f"seed-{uuid.uuid4()}")
-    topic = parts.topics.control.name
-    await parts.delivery.send(
-        Outgoing(topic, command.environment.encode(), encode(command)) for command in commands
-    )
+    async def _seed(self, parts: Parts) -> None:
+        """Issue the next seed, at most one for each state."""
+        state = parts.node.view.state
+        epoch = NO_EPOCH if state is None else state.epoch
+        if epoch in self._seeded_epochs:
+            return
+        self._seeded_epochs.add(epoch)
+        latest = await asyncio.to_thread(parts.node.store.latest)
+        seed = next_seed(parts.settings, state, latest, f"seed-{uuid.uuid4()}")
+        if seed is not None:
+            topic = parts.topics.control.name
+            await parts.delivery.send([Outgoing(topic, seed.environment.encode(), encode(seed))])
 
 
 async def _serve_pages(parts: Parts) -> web.AppRunner:

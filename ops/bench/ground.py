@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ops import client, pages
@@ -24,7 +25,7 @@ from ops.children import ChildGroup, stopped_by_signals
 from ops.kafka_jars import KAFKA_VERSION, running_kafka
 from registry.errors import ConfigurationError, TransportError
 from registry.settings import Settings, read_settings, to_environment
-from registry.topics import client_config, create_topics
+from registry.topics import client_config, create_topics, topics_of
 
 LOOK_SECONDS: Final = 0.2
 """Between two looks at a process or a topic; each costs a little of what is measured."""
@@ -107,6 +108,7 @@ def fresh_topics(on: Ground, benchmark: str, **variables: str) -> Iterator[Setti
     )
     create_topics(settings)
     try:
+        wait_until(on, lambda: _are_led(settings), "the topics to have leaders", READY_SECONDS)
         yield settings
     finally:
         admin = AdminClient(client_config(settings))
@@ -173,6 +175,24 @@ def wait_until(on: Ground, look: Callable[[], bool], what: str, seconds: float) 
             tails = "\n".join(f"-- {log.stem}:\n{on.group.tail(log.stem)}" for log in logs)
             raise TransportError(f"waited {seconds:g} s for {what}\n{tails}")
         time.sleep(LOOK_SECONDS)
+
+
+def _are_led(settings: Settings) -> bool:
+    """Tell whether each partition answers: a broker takes a moment after it has made a topic."""
+    partitions = [
+        TopicPartition(topic.name, number)
+        for topic in topics_of(settings)
+        for number in range(topic.partitions)
+    ]
+    consumer = Consumer(client_config(settings) | {"group.id": settings.topic_prefix})
+    try:
+        for partition in partitions:
+            consumer.get_watermark_offsets(partition, timeout=10)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
 
 
 def _is_loopback(host: str) -> bool:

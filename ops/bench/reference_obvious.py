@@ -15,7 +15,7 @@ from typing import Any
 
 import faust
 import uvloop
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from registry.records import Request
 from registry.settings import read_settings

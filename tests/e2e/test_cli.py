@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from confluent_kafka import Consumer, TopicPartition
 from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.waiting import wait_until

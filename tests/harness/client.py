@@ -46,7 +46,10 @@ class Client:
         self.letters: list[DeadLetter] = []
         self._errors: list[str] = []
         self._closing = threading.Event()
-        self._producer = Producer(client_config(settings) | {"linger.ms": 2, "acks": "all", "message.max.bytes": 2_000_000})
+        self._producer = Producer(
+            client_config(settings)
+            | {"linger.ms": 2, "acks": "all", "message.max.bytes": 2_000_000}
+        )
         self._consumer = Consumer(
             client_config(settings)
             | {

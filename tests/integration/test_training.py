@@ -450,3 +450,20 @@ def test_a_run_that_wakes_up_after_its_session_learns_that_the_lock_is_gone(
             running.send_signal(signal.SIGCONT)
             assert running.stdout.readline() == b"lost_lock\n"
             successor.confirm()
+
+
+def test_a_run_that_wakes_up_with_nobody_in_its_place_has_lost_the_lock_all_the_same(
+    locked_settings: Settings,
+) -> None:
+    # another run may have come and gone meanwhile
+    with child(locked_settings, "-c", HOLD_THE_LOCK) as running:
+        assert running.stdout is not None
+        assert running.stdin is not None
+        assert running.stdout.readline() == b"held\n"
+        running.send_signal(signal.SIGSTOP)
+        with training_lock(locked_settings, TAKEOVER_SECONDS):
+            pass
+        running.stdin.write(b"\n")
+        running.stdin.flush()
+        running.send_signal(signal.SIGCONT)
+        assert running.stdout.readline() == b"lost_lock\n"

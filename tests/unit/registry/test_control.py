@@ -149,9 +149,6 @@ def test_states_are_not_remembered_with_each_command() -> None:
     assert {(one.result.before, one.result.after) for one in log.remembered} == {(None, None)}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: reason, salt and quoted values of a command have no bound"
-)
 @pytest.mark.parametrize("field", ["reason", "strategy"])
 def test_the_log_fits_into_one_changelog_record_whatever_was_commanded(field: str) -> None:
     log = after(a_swap("c0"))
@@ -178,7 +175,6 @@ def test_a_retraining_needs_no_version() -> None:
     assert (result.status, result.epoch, log.state) == ("applied", None, None)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: follow ignores expected_epoch of a retrain command")
 def test_a_retraining_that_expects_another_epoch_is_rejected() -> None:
     before = after(a_swap("c1"))
     result = followed(before, a_retrain("c2", expected_epoch=99), 5).result

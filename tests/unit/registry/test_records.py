@@ -117,7 +117,7 @@ def test_the_defaults_of_a_request_are_those_of_the_contract() -> None:
     assert (request.model_version, request.deadline_ms) == (None, None)
 
 
-@pytest.mark.parametrize("raw", ["5", '"5"', "-1", "18446744073709551616", '""', '"Zoë"'])
+@pytest.mark.parametrize("raw", ["5", '"5"', "-1", "18446744073709551616", '"Zoë"'])
 def test_an_id_keeps_its_json_type_there_and_back(raw: str) -> None:
     request = decode(Request, a_payload(user_id=raw))
     assert type(request.user_id) is (str if raw.startswith('"') else int)

@@ -51,6 +51,7 @@ def test_a_plain_client_needs_only_the_address() -> None:
     assert client_config(read_settings({"KAFKA_BOOTSTRAP_SERVERS": "k:1,l:2"})) == {
         "bootstrap.servers": "k:1,l:2",
         "security.protocol": "PLAINTEXT",
+        "log_level": 5,
     }
 
 

@@ -240,14 +240,12 @@ def test_a_bug_in_scoring_harms_the_one_request_that_meets_it(models: Any) -> No
     assert batch.dead_letters == []
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: answering._refuse counts an internal error for nobody")
 def test_a_bug_in_scoring_is_counted_for_the_version_that_has_it(models: Any) -> None:
     using = with_a_bug_for(2, models, some_rules(CANARY, models))
     batch = answer_batch([a_request_of(2)], using)
     assert batch.counts == {("v0.2", "canary", "error"): 1}
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: answering._answer_group overwrites scoring_seconds")
 def test_the_seconds_of_scoring_one_by_one_add_up(models: Any) -> None:
     ticks = itertools.count(NOW_MS, 500.0)
     watched = {"v0.1": Watched(models["v0.1"], poison=2)}

@@ -174,7 +174,7 @@ def everything() -> Status:
         lease_age_seconds=3.0,
         owns_control=True,
         versions=(
-            a_version(share=90.0, manifest=a_manifest(), traffic=Traffic(1_234, 5, 6, 4.3, 18.7)),
+            a_version(share=90.0, manifest=a_manifest(), traffic=Traffic(1_234, 5, 4.3, 18.7)),
             a_version("v0.4", role="canary", residency="failed", share=10.0, error="a flipped bit"),
         ),
         lag=(PartitionLag(0, 12), PartitionLag(1, 0)),
@@ -269,7 +269,7 @@ def test_a_version_shows_its_provenance() -> None:
 
 
 def test_a_version_shows_its_traffic_and_latency() -> None:
-    status = a_status(versions=(a_version(traffic=Traffic(1_234, 5, 6, 4.31, 1_870.0)),))
+    status = a_status(versions=(a_version(traffic=Traffic(1_234, 5, 4.31, 1_870.0)),))
     assert "1,234 5 6 4.3 ms 1.87 s" in section(status, "versions")
 
 
@@ -278,7 +278,7 @@ def test_a_version_without_latency_says_no_data_yet_rather_than_zero() -> None:
     assert "no data yet" in unasked
     assert " ms" not in unasked
     all_failed = section(a_status(versions=(a_version(traffic=Traffic(2, 2)),)), "versions")
-    assert "2 2 0 no data yet no data yet" in all_failed
+    assert "2 2 no data yet no data yet" in all_failed
 
 
 def test_a_version_without_a_manifest_says_so() -> None:

@@ -66,15 +66,15 @@ def test_nothing_is_resident_at_first(store: Store) -> None:
         assert residency.residency_of("v0.1") == "absent"
 
 
-def test_wanted_versions_are_loaded_and_each_is_told(store: Store) -> None:
+def test_wanted_versions_are_loaded_and_each_one_is_told(store: Store) -> None:
     async def story() -> None:
-        told: list[str] = []
-        with a_residency(store, lambda version, seconds: told.append(version)) as residency:
+        told: list[float] = []
+        with a_residency(store, told.append) as residency:
             residency.keep(["v0.2", "v0.1"], time.monotonic())
             assert [await settled(residency, one) for one in ("v0.1", "v0.2")] == ["ready"] * 2
             assert sorted(residency.ready) == ["v0.1", "v0.2"]
             assert residency.ready["v0.2"].version == "v0.2"
-            assert told == ["v0.2", "v0.1"]
+            assert len(told) == 2
 
     run(story())
 
@@ -129,7 +129,7 @@ def test_a_version_that_is_no_longer_wanted_is_let_go_of(store: Store) -> None:
 def test_a_version_let_go_of_while_it_was_being_loaded_does_not_stay(store: Store) -> None:
     async def story() -> None:
         gated = GatedStore(str(store.root))
-        with a_residency(gated, lambda *_: residency.keep([], time.monotonic())) as residency:
+        with a_residency(gated, lambda _: residency.keep([], time.monotonic())) as residency:
             residency.keep(["v0.1"], time.monotonic())
             gated.gate.set()
             assert await settled(residency, "v0.1") == "absent"

@@ -79,7 +79,7 @@ def test_a_lapsed_lease_is_the_reason_that_is_told_if_there_are_two() -> None:
 def test_a_pinned_version_in_memory_answers_whatever_the_rules_say() -> None:
     rules = some_rules(a_state(), ["v0.1", "v0.9"])
     pinned = a_request(IN_PRIMARY, model_version="v0.9")
-    assert pinned_route(pinned, rules) == Route("v0.9", "primary", None)
+    assert pinned_route(pinned, rules) == Route("v0.9", None, None)
 
 
 def test_a_pinned_canary_version_answers_as_the_canary() -> None:

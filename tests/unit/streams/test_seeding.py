@@ -2,68 +2,86 @@
 
 from __future__ import annotations
 
-from registry.control import EMPTY_LOG, follow
+from msgspec.structs import replace
+
+from registry.control import EMPTY_LOG, ControlLog, follow
 from registry.records import Command, RolloutState, decode, encode
 from registry.settings import Settings
-from streams.seeding import seed_commands
+from streams.seeding import next_seed
 
 CANARY = {"ROLLOUT_STRATEGY": "canary", "CANARY_VERSION": "v0.2", "CANARY_PERCENTAGE": 10}
 
 
-def a_seed(latest: str | None = None, **variables: object) -> list[Command]:
-    return list(seed_commands(Settings.model_validate(variables), latest, "seed-1"))
+def a_seed(
+    state: RolloutState | None = None, latest: str | None = "v0.1", **variables: object
+) -> Command | None:
+    seed_id = "seed-1" if state is None else "seed-2"
+    return next_seed(Settings.model_validate(variables), state, latest, seed_id)
 
 
-def seeded(commands: list[Command]) -> RolloutState | None:
-    log = EMPTY_LOG
-    for offset, command in enumerate(commands):
-        log = follow(log, command, offset=offset, at="now", problems={}).log
-    return log.state
+def after(log: ControlLog, command: Command | None) -> ControlLog:
+    assert command is not None
+    return follow(log, command, offset=log.last_offset + 1, at="now", problems={}).log
 
 
 def test_without_any_version_nothing_is_asked_for() -> None:
-    assert a_seed() == []
-
-
-def test_without_a_version_a_canary_is_not_asked_for_either() -> None:
-    assert a_seed(**CANARY) == []
+    assert a_seed(latest=None) is None
+    assert a_seed(latest=None, **CANARY) is None
 
 
 def test_the_latest_version_is_swapped_in() -> None:
-    (swap,) = a_seed("v0.4")
+    swap = a_seed(latest="v0.4")
+    assert swap is not None
     assert (swap.type, swap.model_version, swap.environment) == ("swap", "v0.4", "production")
-    assert (swap.command_id, swap.issued_by) == ("seed-1-swap", "environment")
-    assert swap.reason == "first start: latest"
+    assert (swap.command_id, swap.issued_by) == ("seed-1", "environment")
+    assert swap.reason == "first start: the registry's latest"
 
 
 def test_the_version_of_the_settings_goes_before_the_latest() -> None:
-    (swap,) = a_seed("v0.4", MODEL_VERSION="v0.1")
+    swap = a_seed(latest="v0.4", MODEL_VERSION="v0.1")
+    assert swap is not None
     assert (swap.model_version, swap.reason) == ("v0.1", "first start: MODEL_VERSION")
 
 
-def test_the_commands_are_for_the_environment_of_the_settings() -> None:
-    commands = a_seed("v0.1", ENVIRONMENT="staging", **CANARY)
-    assert [command.environment for command in commands] == ["staging", "staging"]
+def test_the_command_is_for_the_environment_of_the_settings() -> None:
+    swap = a_seed(ENVIRONMENT="staging")
+    assert swap is not None
+    assert swap.environment == "staging"
 
 
-def test_a_canary_of_the_settings_is_put_out_beside_the_primary() -> None:
-    state = seeded(a_seed("v0.1", **CANARY))
-    assert state is not None
-    assert (state.strategy, state.primary_version) == ("canary", "v0.1")
-    assert (state.canary_version, state.canary_percentage) == ("v0.2", 10)
+def test_a_canary_of_the_settings_is_put_out_beside_the_seeded_primary_and_then_no_more() -> None:
+    log = after(EMPTY_LOG, a_seed(**CANARY))
+    log = after(log, a_seed(log.state, **CANARY))
+    assert log.state is not None
+    assert (log.state.strategy, log.state.primary_version) == ("canary", "v0.1")
+    assert (log.state.canary_version, log.state.canary_percentage) == ("v0.2", 10)
+    assert a_seed(log.state, **CANARY) is None
 
 
 def test_a_canary_version_without_the_strategy_is_not_put_out() -> None:
-    assert len(a_seed("v0.1", CANARY_VERSION="v0.2")) == 1
+    log = after(EMPTY_LOG, a_seed(CANARY_VERSION="v0.2"))
+    assert a_seed(log.state, CANARY_VERSION="v0.2") is None
 
 
 def test_of_two_owners_that_seed_at_once_only_the_first_one_swaps() -> None:
-    first, second = seed_commands(Settings(), "v0.1", "a"), seed_commands(Settings(), "v0.2", "b")
-    state = seeded([*first, *second])
-    assert state is not None
-    assert (state.primary_version, state.epoch) == ("v0.1", 0)
+    first, second = a_seed(latest="v0.1"), a_seed(latest="v0.2", ENVIRONMENT="production")
+    assert second is not None
+    log = after(EMPTY_LOG, first)
+    log = follow(log, replace(second, command_id="seed-2"), offset=1, at="now", problems={}).log
+    assert log.state is not None
+    assert (log.state.primary_version, log.state.epoch) == ("v0.1", 0)
+    assert log.remembered[-1].result.status == "rejected"
+
+
+def test_a_seed_never_follows_a_persons_command() -> None:
+    by_hand = Command("c1", "swap", "anna", model_version="v0.7")
+    log = after(EMPTY_LOG, by_hand)
+    assert a_seed(log.state, **CANARY) is None
+    late = after(log, a_seed(None, **CANARY))
+    assert late.state == log.state
 
 
 def test_the_commands_read_back_as_they_were_written() -> None:
-    for command in a_seed("v0.1", **CANARY):
-        assert decode(Command, encode(command)) == command
+    swap = a_seed()
+    assert swap is not None
+    assert decode(Command, encode(swap)) == swap

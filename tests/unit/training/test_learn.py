@@ -140,7 +140,7 @@ def test_an_incumbent_of_the_same_recipe_is_not_fitted_again() -> None:
     assert result.metrics["incumbent_ndcg_at_10"] == result.metrics["ndcg_at_10"]
 
 
-def test_the_evaluated_model_has_not_seen_what_is_held_out() -> None:
+def test_neither_evaluated_model_has_seen_what_is_held_out() -> None:
     entries: list[int] = []
 
     def counted(
@@ -149,11 +149,11 @@ def test_the_evaluated_model_has_not_seen_what_is_held_out() -> None:
         entries.append(len(weights.indices))
         return fit_als(weights, told, threads, advance)
 
-    learned(fit=counted)
+    learned(incumbent=Incumbent("v0.1", parameters(factors=5)), fit=counted)
 
-    trial, final = entries
+    trial, final, recipe = entries
     assert final == len(checkerboard_events())
-    assert trial == final - 24 * (final // 24 // 5)
+    assert trial == recipe == final - 24 * (final // 24 // 5)
 
 
 def test_progress_counts_the_iterations_of_both_fits() -> None:

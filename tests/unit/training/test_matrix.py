@@ -33,6 +33,17 @@ def test_of_two_ratings_of_the_same_time_the_one_with_the_higher_offset_counts()
     assert cells_of(rate(1, 7, 1.0), rate(1, 7, 4.0)).values[0, 2] == 4.0
 
 
+@pytest.mark.parametrize("later", [(0, 1), (1, 0)])
+def test_events_of_the_same_time_are_told_apart_by_place_not_by_arrival(
+    later: tuple[int, int],
+) -> None:
+    log = EventLog()
+    log.add(rate(1, 7, 4.0), 0.0, *later)
+    log.add(rate(1, 7, 1.0), 0.0, 0, 0)
+
+    assert log.cells().values[0, 2] == 4.0
+
+
 def test_a_record_sent_twice_counts_once() -> None:
     once, twice = cells_of(watch(1, 7, at=5)), cells_of(watch(1, 7, at=5), watch(1, 7, at=5))
 
