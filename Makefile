@@ -9,7 +9,7 @@ BIN = .venv/bin
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check bench up down lock environment environment-dev python
+.PHONY: help setup demo test unit check bench docs up down lock environment environment-dev python
 
 help:
 	@echo 'make demo      the whole thing on this machine: broker, two workers, training, canary'
@@ -17,6 +17,7 @@ help:
 	@echo 'make unit      the quick ones, without a broker'
 	@echo 'make check     format, lint, types, imports'
 	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=serve|latency|route|scale'
+	@echo 'make docs      write the reference pages and .env.example again, from the code'
 	@echo 'make up, down  the stack in containers: Kafka, workers, Prometheus, Grafana'
 	@echo 'make setup     only make .venv, with the development tools'
 	@echo 'make lock      write the lock files again, from pyproject.toml'
@@ -41,6 +42,10 @@ check: environment-dev
 
 bench: environment
 	@$(BIN)/recstream bench $(ARGS)
+
+docs: environment-dev
+	$(BIN)/python -m ops.env_example > .env.example
+	$(BIN)/python -m ops.reference
 
 up:
 	docker compose up --build --detach --wait

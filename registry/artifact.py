@@ -88,8 +88,10 @@ def write_artifact(arrays: ModelArrays, folder: Path) -> None:
     """
     check_arrays(arrays)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _DTYPES:
-        np.save(folder / f"{name}.npy", getattr(arrays, name), allow_pickle=False)
+    columns = {name: getattr(arrays, name) for name in _DTYPES}
+    columns["item_factors"] = np.asfortranarray(arrays.item_factors)  # as scoring reads them
+    for name, array in columns.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
     documents = {
         "user_ids": arrays.user_ids,
         "item_ids": arrays.item_ids,
@@ -156,7 +158,7 @@ def _check_layout(name: str, array: Any, dtype: np.dtype[Any], dimensions: int) 
     _require(name, isinstance(array, np.ndarray), f"is a {type(array).__name__}, not an array")
     _require(name, array.dtype == dtype, f"dtype {array.dtype}, {dtype} is needed")
     _require(name, array.ndim == dimensions, f"{array.ndim} dimensions, {dimensions} are needed")
-    _require(name, array.flags.c_contiguous, "is not C-contiguous")
+    _require(name, array.flags.forc, "is not contiguous")
 
 
 def _check_counts(arrays: ModelArrays) -> None:

@@ -65,6 +65,9 @@ class Model:
         self.users = len(arrays.user_ids)
         self.items = len(arrays.item_ids)
         self._arrays = arrays
+        self._item_factors = np.asfortranarray(
+            arrays.item_factors
+        )  # half the time of small batches
         self._row_by_user_id = _rows_by_id(arrays.user_ids)
         self._row_by_item_id = _rows_by_id(arrays.item_ids)
         self._seen_bounds: list[int] = arrays.seen_indptr.tolist()
@@ -115,14 +118,14 @@ class Model:
     def warm(self) -> None:
         """Touch every page and score once, so that the first request waits for neither."""
         for array in self._mapped():
-            array.reshape(-1).view(np.uint8)[::PAGE_BYTES].sum()
+            array.ravel(order="K").view(np.uint8)[::PAGE_BYTES].sum()
         self.recommend([Request("warm", self._arrays.user_ids[0])])
 
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
         arrays = self._arrays
         k = min(max(query.k for query in queries), self.items)
         users = arrays.user_factors[[query.user_row for query in queries]]
-        rows, scores = _topk(arrays.item_factors, users, k, queries, threads)
+        rows, scores = _topk(self._item_factors, users, k, queries, threads)
         shown = (scores > HIDDEN_SCORE).sum(axis=1).tolist()  # the hidden ones come last
         for query, row, score, count in zip(
             queries, rows.tolist(), scores.tolist(), shown, strict=True
@@ -159,7 +162,7 @@ class Model:
         arrays = self._arrays
         return (
             arrays.user_factors,
-            arrays.item_factors,
+            self._item_factors,
             arrays.seen_indptr,
             arrays.seen_items,
             arrays.popularity,

@@ -138,13 +138,13 @@ class Settings(BaseModel):
         description="Threads of the fit; the rest of the machine serves.",
     )
     retrain_factors: int = Field(
-        64, alias="RETRAIN_FACTORS", ge=1, le=4096, description="ALS: columns of the factors."
+        32, alias="RETRAIN_FACTORS", ge=1, le=4096, description="ALS: columns of the factors."
     )
     retrain_iterations: int = Field(
         15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
     )
     retrain_regularization: float = Field(
-        0.05, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."
+        3.0, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."
     )
     retrain_alpha: float = Field(
         1.0,
@@ -166,7 +166,7 @@ class Settings(BaseModel):
         0.5, alias="RETRAIN_WEIGHT_CLICK", ge=0, description="Weight of a `click`."
     )
     retrain_rating_floor: float = Field(
-        0.0,
+        2.0,
         alias="RETRAIN_RATING_FLOOR",
         description="A `rate` weighs its rating minus this; one at or below it teaches nothing, "
         "but counts as seen.",
@@ -176,7 +176,7 @@ class Settings(BaseModel):
         alias="RETRAIN_HOLDOUT",
         gt=0,
         lt=1,
-        description="Share of the interactions, the newest, that the evaluation holds out.",
+        description="Share of each user's interactions, the newest, that are held out.",
     )
     retrain_min_users: int = Field(
         20, alias="RETRAIN_MIN_USERS", ge=1, description="Gate: users needed."

@@ -219,6 +219,8 @@ class Pages:
                     text="Authorization: Bearer $RECSTREAM_API_TOKEN is needed",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
+        elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise web.HTTPForbidden(text="a page of another site may not write here")
         elif not _is_loopback(request.remote):
             raise web.HTTPForbidden(
                 text="writes are taken from loopback only; set RECSTREAM_API_TOKEN to allow others"

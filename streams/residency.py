@@ -7,6 +7,7 @@ A version that fails to load is tried again later; what is served meanwhile stay
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,7 @@ class Residency:
         else:
             self._failed.pop(version, None)
             self._ready = {**self._ready, version: model}
+            gc.freeze()  # a model's ids and titles are millions of objects that stay
             self._on_loaded(seconds)
         finally:
             del self._loading[version]

@@ -150,12 +150,16 @@ class SliceConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Answer and commit what was delivered, then give the partitions away."""
-        self.stop_flow()
-        await self._hand_over()
+        await self.drain()
         for tp in revoked:
             self._ledgers.pop(tp, None)
             self._buffered_partitions.discard(tp)
         await super().on_partitions_revoked(revoked)
+
+    async def drain(self) -> None:
+        """Read no more, wait for what was delivered to be acknowledged, and commit it."""
+        self.stop_flow()
+        await self._hand_over()
 
     async def _hand_over(self) -> None:
         deadline = self.loop.time() + HANDOVER_SECONDS

@@ -163,8 +163,8 @@ class TrainingLock:
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         problem = error or next((one.error for one in partitions if one.error), None)
-        # From outside of a group that is empty, a commit passes too. So far the loss was always told
-        # before such an answer, but nothing promises that order.
+        # From outside of a group that is empty, a commit passes too. In tests the loss was always
+        # told before such an answer, but nothing promises that order.
         if self._consumer.memberid() != self._member:
             self._lost.set()
         self._answers.put(str(problem) if problem else None)

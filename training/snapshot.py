@@ -2,8 +2,8 @@
 
 An edge: knows Kafka and the ranges that it read; must not know weights or models.
 
-1. The high watermark of each partition is asked for once; with the low watermark it makes the
-   partition's range ``[start, end)``. What is produced later belongs to the next run.
+1. Each partition's high watermark, as a fetch at its end tells it, is noted once; with the low
+   watermark it makes the range ``[start, end)``. What is produced later belongs to the next run.
 2. Each range is read with a plain assigned consumer: no group, no commits, nobody is disturbed.
 3. The snapshot's id is a digest of topic and ranges: the same ranges, the same training set.
 """

@@ -122,7 +122,7 @@ def long_run(*more: str) -> Sequence[str]:
 
 
 @pytest.fixture(params=["best", "embedded"])
-def locked_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+def settings_on_each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings with topics, on the best broker and on the embedded one."""
     fixture = "kafka" if request.param == "best" else "embedded"
     settings = fresh_settings(request.getfixturevalue(fixture), tmp_path)
@@ -326,6 +326,15 @@ def test_a_broker_that_does_not_answer_fails_the_run(
 # --- the snapshot ---
 
 
+def test_a_snapshot_has_every_record_of_a_batch(settings_on_each_broker: Settings) -> None:
+    # the embedded broker lists the first offset of the last batch plus one as the end
+    produce_events(settings_on_each_broker, checkerboard_events())
+
+    described = snapshot_of(settings_on_each_broker).described
+
+    assert described.interactions == len(checkerboard_events())
+
+
 def test_the_same_ranges_give_the_same_snapshot(checkerboard: Settings) -> None:
     one, other = snapshot_of(checkerboard), snapshot_of(checkerboard)
 
@@ -405,46 +414,48 @@ def test_ranges_that_end_in_records_nobody_may_read_are_passed(
 # --- the lock ---
 
 
-def test_a_second_run_is_told_so_and_the_first_keeps_the_lock(locked_settings: Settings) -> None:
-    with training_lock(locked_settings) as first:
-        with pytest.raises(TrainingFailed) as told, training_lock(locked_settings, 8):
+def test_a_second_run_is_told_so_and_the_first_keeps_the_lock(
+    settings_on_each_broker: Settings,
+) -> None:
+    with training_lock(settings_on_each_broker) as first:
+        with pytest.raises(TrainingFailed) as told, training_lock(settings_on_each_broker, 8):
             raise AssertionError("two runs at once")
         assert told.value.code == "already_running"
         first.confirm()
 
 
-def test_the_lock_is_free_again_when_its_run_ends(locked_settings: Settings) -> None:
+def test_the_lock_is_free_again_when_its_run_ends(settings_on_each_broker: Settings) -> None:
     for _ in range(2):
-        with training_lock(locked_settings) as lock:
+        with training_lock(settings_on_each_broker) as lock:
             lock.confirm()
 
 
-def test_environments_do_not_wait_for_each_other(locked_settings: Settings) -> None:
-    staging = locked_settings.model_copy(update={"environment": "staging"})
+def test_environments_do_not_wait_for_each_other(settings_on_each_broker: Settings) -> None:
+    staging = settings_on_each_broker.model_copy(update={"environment": "staging"})
 
-    with training_lock(locked_settings) as one, training_lock(staging) as other:
+    with training_lock(settings_on_each_broker) as one, training_lock(staging) as other:
         one.confirm()
         other.confirm()
 
 
-def test_a_killed_run_gives_the_lock_up(locked_settings: Settings) -> None:
-    with child(locked_settings, "-c", HOLD_THE_LOCK) as running:
+def test_a_killed_run_gives_the_lock_up(settings_on_each_broker: Settings) -> None:
+    with child(settings_on_each_broker, "-c", HOLD_THE_LOCK) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"held\n"
         running.send_signal(signal.SIGKILL)
-        with training_lock(locked_settings) as lock:
+        with training_lock(settings_on_each_broker) as lock:
             lock.confirm()
 
 
 def test_a_run_that_wakes_up_after_its_session_learns_that_the_lock_is_gone(
-    locked_settings: Settings,
+    settings_on_each_broker: Settings,
 ) -> None:
-    with child(locked_settings, "-c", HOLD_THE_LOCK) as running:
+    with child(settings_on_each_broker, "-c", HOLD_THE_LOCK) as running:
         assert running.stdout is not None
         assert running.stdin is not None
         assert running.stdout.readline() == b"held\n"
         running.send_signal(signal.SIGSTOP)
-        with training_lock(locked_settings, TAKEOVER_SECONDS) as successor:
+        with training_lock(settings_on_each_broker, TAKEOVER_SECONDS) as successor:
             running.stdin.write(b"\n")  # asks it to confirm as the first thing on waking
             running.stdin.flush()
             running.send_signal(signal.SIGCONT)
@@ -453,15 +464,15 @@ def test_a_run_that_wakes_up_after_its_session_learns_that_the_lock_is_gone(
 
 
 def test_a_run_that_wakes_up_with_nobody_in_its_place_has_lost_the_lock_all_the_same(
-    locked_settings: Settings,
+    settings_on_each_broker: Settings,
 ) -> None:
     # another run may have come and gone meanwhile
-    with child(locked_settings, "-c", HOLD_THE_LOCK) as running:
+    with child(settings_on_each_broker, "-c", HOLD_THE_LOCK) as running:
         assert running.stdout is not None
         assert running.stdin is not None
         assert running.stdout.readline() == b"held\n"
         running.send_signal(signal.SIGSTOP)
-        with training_lock(locked_settings, TAKEOVER_SECONDS):
+        with training_lock(settings_on_each_broker, TAKEOVER_SECONDS):
             pass
         running.stdin.write(b"\n")
         running.stdin.flush()

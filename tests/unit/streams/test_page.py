@@ -270,7 +270,7 @@ def test_a_version_shows_its_provenance() -> None:
 
 def test_a_version_shows_its_traffic_and_latency() -> None:
     status = a_status(versions=(a_version(traffic=Traffic(1_234, 5, 4.31, 1_870.0)),))
-    assert "1,234 5 6 4.3 ms 1.87 s" in section(status, "versions")
+    assert "1,234 5 4.3 ms 1.87 s" in section(status, "versions")
 
 
 def test_a_version_without_latency_says_no_data_yet_rather_than_zero() -> None:
