@@ -4,9 +4,7 @@ Knows how to produce with confirmed delivery, how to send a command and wait for
 how to ask for recommendations and collect the answers. Must not know what is shown to people.
 
 The rollout state has no topic that others may read: it is a Faust table. What can be read is
-`control-results`, whose newest applied result carries the state after it. A state that was seeded
-from the environment variables shows there with the first command only; before that, ask a worker
-(``GET /rollout/status``).
+`control-results`, whose newest applied result carries the state after it.
 """
 
 from __future__ import annotations

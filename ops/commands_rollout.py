@@ -46,8 +46,7 @@ def status(
     state = pages.rollout(url).state if url else client.rollout_state(settings)
     if state is None:
         raise RefusedCommand(
-            f"environment {settings.environment} has no rollout state yet: no version was swapped "
-            "in. A worker's --url tells of a state that was seeded from environment variables",
+            f"environment {settings.environment} has no rollout state yet: no version was swapped in",
             "no_state",
         )
     if as_json:

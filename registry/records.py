@@ -21,7 +21,7 @@ MAX_K: Final = 1000
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Word: TypeAlias = Annotated[str, Meta(max_length=100)]
 Variant: TypeAlias = Literal["primary", "canary"]
-Source: TypeAlias = Literal["model", "fold_in", "popular"]
+Source: TypeAlias = Literal["model", "popular"]
 Strategy: TypeAlias = Literal["fixed", "canary"]
 Bucketing: TypeAlias = Literal["modulo", "hash"]
 CommandType: TypeAlias = Literal["swap", "rollout", "promote", "rollback", "abort", "retrain"]

@@ -26,7 +26,7 @@ MODULO_BUCKETS: Final = 100
 """Whole percentages, as in ``user_id % 100``."""
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
-"""How far ``rollback`` can go back. Each one is kept from the registry's clean-up."""
+"""How far ``rollback`` can go back."""
 
 NO_EPOCH: Final = -1
 """What ``expected_epoch`` says of an environment without a state; no offset is negative."""

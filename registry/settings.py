@@ -302,6 +302,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"CANARY_PERCENTAGE={settings.canary_percentage!r}: must be a whole percentage; finer "
             "ones need bucketing hash, which a rollout command sets"
         )
+    if settings.session_timeout >= settings.lease_seconds:
+        yield (
+            f"RECSTREAM_SESSION_TIMEOUT={settings.session_timeout:g}: must be less than "
+            f"RECSTREAM_LEASE_SECONDS={settings.lease_seconds:g}, or the death of one worker lets "
+            "the lease of all others lapse"
+        )
     if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
         yield (
             f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol!r}: needs "

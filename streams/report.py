@@ -53,7 +53,7 @@ class Report:
         return tuple(reasons)
 
     def is_alive(self) -> bool:
-        """Tell whether a restart would not help: no rebalance is stuck, every agent runs."""
+        """Tell whether a restart would not help: no rebalance is stuck, Faust has not crashed."""
         app = self._parts.app
         if not app.rebalancing:
             self._rebalancing_since = None

@@ -73,14 +73,14 @@ class Residency:
                 self._loading[version] = asyncio.create_task(self._load(version))
 
     async def problem_of(self, version: str) -> str | None:
-        """Find out whether the registry's `version` can be served; return why not."""
+        """Find out whether `version` can be served; return why not, without naming it again."""
         if version in self._ready:
             return None
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._loader, self._store.verify, version)
         except RecstreamError as error:
-            return str(error)
+            return str(error).removeprefix("version ").removeprefix(f"{version}: ")
         return None
 
     def stop(self) -> None:

@@ -129,10 +129,10 @@ class Worker:
         await self._seed(parts)
 
     async def _seed(self, parts: Parts) -> None:
-        """Issue the next seed, at most one for each state."""
+        """Issue the next seed, at most one for each state; beside a primary only if it is ours."""
         state = parts.node.view.state
         epoch = NO_EPOCH if state is None else state.epoch
-        if epoch in self._seeded_epochs:
+        if epoch in self._seeded_epochs or (state is not None and not self._seeded_epochs):
             return
         self._seeded_epochs.add(epoch)
         latest = await asyncio.to_thread(parts.node.store.latest)
