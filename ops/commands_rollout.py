@@ -46,7 +46,7 @@ def status(
     state = pages.rollout(url).state if url else client.rollout_state(settings)
     if state is None:
         raise RefusedCommand(
-            f"environment {settings.environment} has no rollout state yet: no version was swapped in",
+            f"environment {settings.environment} has no rollout state yet: swap a version in first",
             "no_state",
         )
     if as_json:

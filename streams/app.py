@@ -16,7 +16,6 @@ from aiokafka.helpers import create_ssl_context
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
-from registry.errors import TransportError
 from registry.settings import Settings, to_environment
 from registry.topics import Topics, topics_of
 from streams.control import ControlAgent
@@ -54,7 +53,7 @@ class Parts:
 
 def build_app(
     settings: Settings,
-    on_failure: Callable[[TransportError], None],
+    on_failure: Callable[[Exception], None],
     table_options: dict[str, Any] | None = None,
 ) -> Parts:
     """Assemble one worker.

@@ -52,7 +52,7 @@ class ControlAgent:
         table: RolloutTable,
         delivery: Delivery,
         training: Training,
-        on_failure: Callable[[TransportError], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._topics = topics
         self._node = node

@@ -19,18 +19,25 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import faust
 import numpy as np
 from faust.types import EventT
 
-from registry.errors import TransportError
 from registry.topics import Topics
 from streams.answering import Answering, Batch, answer_batch
 from streams.dead_letters import dead_letter_record
 from streams.delivery import Delivery, Outgoing
 from streams.metrics import Metrics
+
+BATCHES_AT_ONCE: Final = 2
+"""While one batch is in the scoring kernel, which leaves the interpreter free, another is decoded
+or encoded. More than two would only share the same interpreter."""
+
+WORTH_A_SECOND_BATCH: Final = 500
+"""Requests that must wait for a second batch to begin beside the first. Fewer gain more from being
+merged into the next one: two small batches cost nearly twice what one costs."""
 
 
 class Pipeline:
@@ -50,7 +57,7 @@ class Pipeline:
     max_batch
         Most records in one batch, give or take the last slice.
     on_failure
-        Called when answers could not be delivered: the worker must end.
+        Called when a batch could not be answered or delivered: the worker must end.
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class Pipeline:
         metrics: Metrics,
         answering: Callable[[], Answering | None],
         max_batch: int,
-        on_failure: Callable[[TransportError], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._topics = topics
         self._delivery = delivery
@@ -69,8 +76,11 @@ class Pipeline:
         self._max_batch = max_batch
         self._on_failure = on_failure
         self._waiting: asyncio.Queue[EventT[Any]] = asyncio.Queue()
-        self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scoring")
-        self._confirming: set[asyncio.Task[None]] = set()
+        self._scorer = ThreadPoolExecutor(BATCHES_AT_ONCE, thread_name_prefix="scoring")
+        self._serving: set[asyncio.Task[None]] = set()
+        self._waiting_records = 0
+        self._answering_now = 0
+        self._answered = asyncio.Event()
 
     def agent(self, app: faust.App, channel: Any) -> None:
         """Register the request agent."""
@@ -79,27 +89,49 @@ class Pipeline:
         async def answer_requests(stream: Any) -> None:
             async for event in stream.noack().events():
                 self._waiting.put_nowait(event)
+                self._waiting_records += len(event.value)
 
     async def run(self) -> None:
         """Answer batches until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            events = await self._merged()
+            first = await self._waiting.get()
+            await self._room()
+            events = self._merged(first)
             using = await self._rules()
-            records = [record for event in events for record in event.value]
+            self._answering_now += 1
+            task = asyncio.create_task(self._serve(events, using))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _room(self) -> None:
+        """Return when no batch is being answered, or a second one is worth it."""
+        while self._answering_now:
+            enough = self._waiting_records >= WORTH_A_SECOND_BATCH
+            if self._answering_now < BATCHES_AT_ONCE and enough:
+                return
+            self._answered.clear()
+            await self._answered.wait()
+
+    async def _serve(self, events: Sequence[EventT[Any]], using: Answering) -> None:
+        records = [record for event in events for record in event.value]
+        loop = asyncio.get_running_loop()
+        try:
             batch, confirmed = await loop.run_in_executor(
                 self._scorer, self._answer_and_send, records, using
             )
-            task = asyncio.create_task(self._confirm(events, batch, confirmed))
-            self._confirming.add(task)
-            task.add_done_callback(self._confirming.discard)
+            self._answering_now -= 1
+            self._answered.set()
+            await self._confirm(events, batch, confirmed)
+        except Exception as error:  # the edge: unacknowledged requests must not be left behind
+            self._on_failure(error)
 
-    async def _merged(self) -> list[EventT[Any]]:
-        events = [await self._waiting.get()]
-        records = len(events[0].value)
+    def _merged(self, first: EventT[Any]) -> list[EventT[Any]]:
+        events = [first]
+        records = len(first.value)
         while records < self._max_batch and not self._waiting.empty():
             events.append(self._waiting.get_nowait())
             records += len(events[-1].value)
+        self._waiting_records -= records
         return events
 
     async def _rules(self) -> Answering:
@@ -124,11 +156,7 @@ class Pipeline:
     async def _confirm(
         self, events: Sequence[EventT[Any]], batch: Batch, confirmed: asyncio.Future[None]
     ) -> None:
-        try:
-            await confirmed
-        except TransportError as error:
-            self._on_failure(error)
-            return
+        await confirmed
         for event in events:
             event.ack()
         self._count(batch)

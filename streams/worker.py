@@ -89,7 +89,7 @@ class Worker:
         finally:
             await _stop(parts, site, tasks)
 
-    def _fail(self, error: TransportError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
             self._failure.set_exception(error)
 

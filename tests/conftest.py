@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from harness.brokers import Broker, best_broker
 from harness.brokers import embedded as embedded_broker
@@ -19,6 +20,10 @@ from harness.workers import Worker
 
 from registry.settings import Settings
 from registry.topics import check_topics, create_topics
+
+# Machines that run tests beside others are slow at times: that is no failure of a property.
+hypothesis.settings.register_profile("here", max_examples=40, deadline=None)
+hypothesis.settings.load_profile("here")
 
 BROKERS = pytest.StashKey[list[str]]()
 WORKERS = pytest.StashKey[list[Worker]]()

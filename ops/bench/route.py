@@ -20,7 +20,7 @@ from registry.rollout import assign
 from streams.routing import Rules, route
 
 REQUESTS: Final = 200_000
-QUICK_REQUESTS: Final = 20_000
+QUICK_REQUESTS: Final = 2_000
 ROUNDS: Final = 7
 BAR_MICROSECONDS: Final = 2.0
 
