@@ -35,6 +35,9 @@ HANDOVER_SECONDS: Final = 4.0
 """How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers
 more requests twice. Must stay below the shortest session timeout (6 s)."""
 
+READ_SECONDS: Final = 0.2
+"""Longest wait of one read; a rebalance waits for the read that is under way."""
+
 
 class Ledger:
     """The slices of one partition that were delivered and not yet committed, oldest first."""
@@ -68,6 +71,7 @@ class SliceConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ledgers: dict[TP, Ledger] = {}
+        self._reading = asyncio.Lock()
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -77,32 +81,44 @@ class SliceConsumer(Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Yield one message per record, or per partition for sliced topics."""
+        if not self.flow_active:
+            # not while reading: a seek would wait for it
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
+        async with self._reading:
+            messages = await self._read(min(timeout, READ_SECONDS))
+            generation = self.app.consumer_generation_id
+        for tp, message in messages:
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            yield tp, message
+
+    async def _read(self, timeout: float) -> list[tuple[TP, Message]]:
+        """Read once. What Faust's fetcher gave away is afterwards in a ledger, or sought again."""
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
-            return
+            return []
         if not self.flow_active:
-            await self.perform_seek()
-            return
-        generation = self.app.consumer_generation_id
-        sliced = {tp: run for tp, run in records.items() if self._is_sliced(tp)}
-        single = {tp: run for tp, run in records.items() if tp not in sliced}
-        for tp, record in self.scheduler.iterate(single):
-            if not self._may_deliver(tp, active, generation):
-                return
+            await self._seek_back()
+            return []
+        wanted = {tp: run for tp, run in records.items() if self._is_wanted(tp, active)}
+        for tp in wanted:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            yield tp, self._to_message(tp, record)
-        for tp, run in sliced.items():
-            if not self._may_deliver(tp, active, generation):
-                return
-            if (message := self._deliver_slice(tp, run)) is not None:
-                yield tp, message
+        single = {tp: run for tp, run in wanted.items() if not self._is_sliced(tp)}
+        messages = [
+            (tp, self._to_message(tp, record)) for tp, record in self.scheduler.iterate(single)
+        ]
+        slices = [
+            (tp, self._deliver_slice(tp, run)) for tp, run in wanted.items() if tp not in single
+        ]
+        return messages + [(tp, message) for tp, message in slices if message is not None]
 
-    def _may_deliver(self, tp: TP, active: set[TP] | None, generation: int) -> bool:
-        return (
-            self.flow_active
-            and self.app.consumer_generation_id == generation
-            and (active is None or tp in active or tp in self._buffered_partitions)
-        )
+    def _is_wanted(self, tp: TP, active: set[TP] | None) -> bool:
+        """Tell whether records of `tp` count; those of a paused partition are sought again.
+
+        A changelog's are not, so they always count: recovery itself knows which ones it has seen.
+        """
+        paused = active is not None and tp not in active and tp not in self._buffered_partitions
+        return not paused or self._is_changelog_tp(tp)
 
     def _deliver_slice(self, tp: TP, records: list[Any]) -> Message | None:
         ledger = self._ledgers.get(tp)
@@ -112,7 +128,6 @@ class SliceConsumer(Consumer):
             records = [record for record in records if record.offset > ledger.last_delivered]
             if not records:
                 return None
-        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         message = self._to_message(tp, records[-1])
         message.value = records  # type: ignore[assignment]  # what makes it a slice
         ledger.deliver(message, len(records))
@@ -144,7 +159,15 @@ class SliceConsumer(Consumer):
             await super()._add_gap(tp, offset_from, offset_to)
 
     async def perform_seek(self) -> None:
-        """Seek back to the committed offsets: what was delivered from there on comes again."""
+        """Seek back to the committed offsets: what was delivered from there on comes again.
+
+        Not while reading: a record read before the seek and delivered after it would hide those
+        that the seek brings back.
+        """
+        async with self._reading:
+            await self._seek_back()
+
+    async def _seek_back(self) -> None:
         self._ledgers.clear()
         await super().perform_seek()
 

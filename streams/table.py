@@ -28,6 +28,17 @@ LEASE_RENEWALS: Final = 10
 """Renewals within one lease: so many may be lost in a row before a worker is out of touch."""
 
 
+RENEWALS_A_LOG: Final = 4
+"""Renewals until the log is written again. A missed change is mended before the lease runs out."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """When the owner last wrote, by its clock, and up to which command it knew the log."""
+
+    at: float
+    last_offset: int
+
+
 class RolloutTable:
     """The table, its changelog's way into `view`, and who may write.
 
@@ -57,6 +68,7 @@ class RolloutTable:
         self._control = TP(control_topic, 0)
         self._view = view
         self._on_change = on_change
+        self._renewals = 0
         self._table = app.GlobalTable(
             "rollout",
             on_changelog_event=self._on_changelog_event,
@@ -88,12 +100,16 @@ class RolloutTable:
         self._view.offer_training(run)
 
     def renew_lease(self, now: float) -> None:
-        """Write `now`, and mend the log where a paused former owner wrote an older one."""
-        self._table["lease"] = now
-        written = self._table.get("log")
-        known = self._view.log
-        if written is not None and written["last_offset"] < known.last_offset:
-            self._table["log"] = msgspec.to_builtins(known)
+        """Write `now` and which log is known; now and then the log itself, to mend what was missed.
+
+        A paused former owner may have written an older log over the newest, and a rebalance may
+        have taken a change away from a worker, which then does not renew its lease.
+        """
+        log = self._view.log
+        self._renewals += 1
+        if self._renewals % RENEWALS_A_LOG == 0 and log.last_offset >= 0:
+            self._table["log"] = msgspec.to_builtins(log)
+        self._table["lease"] = msgspec.to_builtins(Lease(now, log.last_offset))
 
     async def _on_changelog_event(self, event: EventT[Any]) -> None:
         try:
@@ -107,6 +123,7 @@ class RolloutTable:
         if key == "log":
             self._view.offer_log(msgspec.convert(value, ControlLog))
         elif key == "lease":
-            self._view.renew_lease(msgspec.convert(value, float), time.time())
+            lease = msgspec.convert(value, Lease)
+            self._view.renew_lease(lease.at, lease.last_offset, time.time())
         elif key == "training":
             self._view.offer_training(msgspec.convert(value, TrainingRun))

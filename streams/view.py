@@ -37,8 +37,20 @@ class RolloutView:
         if self.training is None or _told_at(run) >= _told_at(self.training):
             self.training = run
 
-    def renew_lease(self, at: float, now: float) -> None:
-        """Note that the owner wrote the table at `at`: seconds since the epoch, by its clock."""
+    def renew_lease(self, at: float, last_offset: int, now: float) -> None:
+        """Note that the owner was there, unless a change that it had written has not come here.
+
+        Parameters
+        ----------
+        at
+            When it wrote, in seconds since the epoch by its clock.
+        last_offset
+            Of the log that it knew.
+        now
+            The present by this worker's clock.
+        """
+        if last_offset > self.log.last_offset:
+            return
         renewed_at = min(at, now)  # an owner's clock that is ahead must not stretch the lease
         if self._renewed_at is None or renewed_at > self._renewed_at:
             self._renewed_at = renewed_at

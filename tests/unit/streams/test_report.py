@@ -69,7 +69,7 @@ def test_a_worker_without_the_lease_or_a_version_gives_both_reasons(tmp_path: Pa
 
 def test_a_worker_that_does_not_act_on_the_newest_state_yet_says_so(tmp_path: Path) -> None:
     parts = some_parts(tmp_path, a_state())
-    parts.node.view.renew_lease(time.time(), time.time())
+    parts.node.view.renew_lease(time.time(), -1, time.time())
     (reason,) = Report(parts).reasons()
     assert reason.code == "version_not_ready"
     assert reason.message == "primary version v0.1: being loaded"
@@ -77,7 +77,7 @@ def test_a_worker_that_does_not_act_on_the_newest_state_yet_says_so(tmp_path: Pa
 
 def test_a_worker_that_acts_on_the_newest_state_is_ready(tmp_path: Path) -> None:
     parts = some_parts(tmp_path, a_state())
-    parts.node.view.renew_lease(time.time(), time.time())
+    parts.node.view.renew_lease(time.time(), -1, time.time())
     parts.node.acting = parts.node.view.state
     assert reasons(parts) == []
 

@@ -79,7 +79,7 @@ def test_the_result_of_a_run_is_not_undone_by_the_echo_of_an_update_at_the_same_
 
 def test_the_lease_holds_up_to_its_last_second_and_not_longer() -> None:
     view = RolloutView(20)
-    view.renew_lease(1000, now=1000)
+    view.renew_lease(1000, -1, now=1000)
     assert view.lease_age_seconds(1020) == 20
     assert view.lease_holds(1020)
     assert not view.lease_holds(1020.5)
@@ -87,32 +87,41 @@ def test_the_lease_holds_up_to_its_last_second_and_not_longer() -> None:
 
 def test_an_older_renewal_does_not_shorten_the_lease() -> None:
     view = RolloutView(20)
-    view.renew_lease(1000, now=1000)
-    view.renew_lease(990, now=1000)
+    view.renew_lease(1000, -1, now=1000)
+    view.renew_lease(990, -1, now=1000)
     assert view.lease_age_seconds(1010) == 10
 
 
 def test_a_renewal_takes_a_lapsed_lease_up_again() -> None:
     view = RolloutView(20)
-    view.renew_lease(1000, now=1000)
-    view.renew_lease(1100, now=1100)
+    view.renew_lease(1000, -1, now=1000)
+    view.renew_lease(1100, -1, now=1100)
     assert view.lease_holds(1110)
 
 
 def test_an_owners_clock_that_is_a_little_ahead_does_no_harm() -> None:
     view = RolloutView(20)
-    view.renew_lease(1001, now=1000)
+    view.renew_lease(1001, -1, now=1000)
     assert view.lease_age_seconds(1000) == 0
 
 
 def test_a_renewal_that_arrives_late_counts_from_when_it_was_written() -> None:
     view = RolloutView(20)
-    view.renew_lease(1000, now=1015)
+    view.renew_lease(1000, -1, now=1015)
     assert view.lease_age_seconds(1015) == 15
 
 
 def test_an_owners_clock_that_is_ahead_by_more_than_the_lease_cannot_hold_it_for_long() -> None:
     view = RolloutView(20)
-    view.renew_lease(1000 + 3600, now=1000)
+    view.renew_lease(1000 + 3600, -1, now=1000)
     assert view.lease_holds(1020)
     assert not view.lease_holds(1021)
+
+
+def test_a_renewal_that_knows_of_a_change_which_never_came_does_not_hold_the_lease() -> None:
+    view = RolloutView(20)
+    view.renew_lease(1000, 3, now=1000)
+    assert not view.lease_holds(1000)
+    view.offer_log(ControlLog(last_offset=3))
+    view.renew_lease(1001, 3, now=1001)
+    assert view.lease_holds(1001)
