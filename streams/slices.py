@@ -10,7 +10,9 @@ records of a whole poll; its offset is the last record's. What must stay exact:
 2. **Rebalance.** Before partitions are given away, reading stops, what was delivered is answered
    and committed (bounded in time), then the ledgers are forgotten. A slice that comes back late
    belongs to no ledger and commits nothing.
-3. **Seek.** When Faust seeks back to the committed offsets, the ledgers start anew.
+3. **Seek.** When Faust seeks back to the committed offsets, which ends every rebalance, the ledgers
+   start anew. Reading and seeking exclude each other: what was read before a seek is not delivered
+   after it, and sliced topics are not delivered between a rebalance and its seek.
 4. **Back-pressure.** A partition with too many unacknowledged records is not read until half of
    them are done. The other topics go on: a backlog never delays a control command.
 
@@ -46,13 +48,11 @@ class Ledger:
         self._slices: deque[tuple[Message, int]] = deque()
         self.unacknowledged = 0
         self.next_offset: int | None = None
-        self.last_delivered: int | None = None
 
     def deliver(self, message: Message, records: int) -> None:
         """Note that `message`, a slice of `records` records, is on its way to the agent."""
         self._slices.append((message, records))
         self.unacknowledged += records
-        self.last_delivered = message.offset
 
     def settle(self) -> int | None:
         """Drop the acknowledged prefix; return the offset to commit, None if none ever was."""
@@ -72,6 +72,8 @@ class SliceConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._ledgers: dict[TP, Ledger] = {}
         self._reading = asyncio.Lock()
+        self._seeks = 0
+        self._sought = False
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -85,15 +87,15 @@ class SliceConsumer(Consumer):
             # not while reading: a seek would wait for it
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
         async with self._reading:
-            messages = await self._read(min(timeout, READ_SECONDS))
-            generation = self.app.consumer_generation_id
-        for tp, message in messages:
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            yield tp, message
+            runs = await self._read(min(timeout, READ_SECONDS))
+            read_after = (self.app.consumer_generation_id, self._seeks)
+        for tp, run in runs:
+            if not self.flow_active or read_after != (self.app.consumer_generation_id, self._seeks):
+                return  # what is left is sought again
+            yield tp, self._deliver(tp, run)
 
-    async def _read(self, timeout: float) -> list[tuple[TP, Message]]:
-        """Read once. What Faust's fetcher gave away is afterwards in a ledger, or sought again."""
+    async def _read(self, timeout: float) -> list[tuple[TP, list[Any]]]:
+        """Read once; return runs of records, each to become one message."""
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return []
@@ -103,36 +105,29 @@ class SliceConsumer(Consumer):
         wanted = {tp: run for tp, run in records.items() if self._is_wanted(tp, active)}
         for tp in wanted:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        single = {tp: run for tp, run in wanted.items() if not self._is_sliced(tp)}
-        messages = [
-            (tp, self._to_message(tp, record)) for tp, record in self.scheduler.iterate(single)
-        ]
-        slices = [
-            (tp, self._deliver_slice(tp, run)) for tp, run in wanted.items() if tp not in single
-        ]
-        return messages + [(tp, message) for tp, message in slices if message is not None]
+        slices = {tp: run for tp, run in wanted.items() if self._is_sliced(tp)}
+        others = {tp: run for tp, run in wanted.items() if tp not in slices}
+        single = [(tp, [record]) for tp, record in self.scheduler.iterate(others)]
+        return [*single, *slices.items()]
 
     def _is_wanted(self, tp: TP, active: set[TP] | None) -> bool:
-        """Tell whether records of `tp` count; those of a paused partition are sought again.
+        """Tell whether records of `tp` count now; those that do not are sought again.
 
-        A changelog's are not, so they always count: recovery itself knows which ones it has seen.
+        A changelog's are not sought again, so they always count: recovery knows which it has seen.
         """
+        if self._is_changelog_tp(tp):
+            return True
         paused = active is not None and tp not in active and tp not in self._buffered_partitions
-        return not paused or self._is_changelog_tp(tp)
+        return not paused and (self._sought or not self._is_sliced(tp))
 
-    def _deliver_slice(self, tp: TP, records: list[Any]) -> Message | None:
-        ledger = self._ledgers.get(tp)
-        if ledger is None:
-            ledger = self._ledgers[tp] = Ledger()
-        if ledger.last_delivered is not None and records[0].offset <= ledger.last_delivered:
-            records = [record for record in records if record.offset > ledger.last_delivered]
-            if not records:
-                return None
-        message = self._to_message(tp, records[-1])
-        message.value = records  # type: ignore[assignment]  # what makes it a slice
-        ledger.deliver(message, len(records))
-        if ledger.unacknowledged >= self.transport.in_flight_records:
-            self.on_buffer_full(TP(*tp))
+    def _deliver(self, tp: TP, run: list[Any]) -> Message:
+        message = self._to_message(tp, run[-1])
+        if self._is_sliced(tp):
+            message.value = run  # type: ignore[assignment]  # what makes it a slice
+            ledger = self._ledgers.setdefault(tp, Ledger())
+            ledger.deliver(message, len(run))
+            if ledger.unacknowledged >= self.transport.in_flight_records:
+                self.on_buffer_full(TP(*tp))
         return message
 
     def ack(self, message: Message) -> bool:
@@ -159,21 +154,20 @@ class SliceConsumer(Consumer):
             await super()._add_gap(tp, offset_from, offset_to)
 
     async def perform_seek(self) -> None:
-        """Seek back to the committed offsets: what was delivered from there on comes again.
-
-        Not while reading: a record read before the seek and delivered after it would hide those
-        that the seek brings back.
-        """
+        """Seek back to the committed offsets: what was delivered from there on comes again."""
         async with self._reading:
             await self._seek_back()
+            self._sought = True
 
     async def _seek_back(self) -> None:
+        self._seeks += 1
         self._ledgers.clear()
         await super().perform_seek()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Answer and commit what was delivered, then give the partitions away."""
         await self.drain()
+        self._sought = False
         for tp in revoked:
             self._ledgers.pop(tp, None)
             self._buffered_partitions.discard(tp)

@@ -59,6 +59,11 @@ def slowly(records, using):
 serving.answer_batch = slowly
 """
 
+COMMITS_SELDOM = """
+import streams.app
+streams.app.COMMIT_SECONDS = 60.0
+"""
+
 HANDS_NOTHING_OVER = """
 async def nothing(self):
     pass
@@ -217,6 +222,7 @@ def test_without_back_pressure_a_backlog_piles_up_in_memory(
 def answered_twice_when_a_worker_joins(
     client: Client, settings: Settings, start_worker: Start, *patches: str
 ) -> int:
+    patches = (COMMITS_SELDOM, *patches)  # so that only the hand-over commits
     start_worker(settings, **program(*patches)).wait_ready()
     ids = []
     second = None
