@@ -163,6 +163,14 @@ class SliceConsumer(Consumer):
         self._seeks += 1
         self._ledgers.clear()
         await super().perform_seek()
+        uncommitted = [
+            tp
+            for tp in self.assignment()
+            if not self._is_changelog_tp(tp) and not self._committed_offset[tp]
+        ]
+        if uncommitted:  # aiokafka leaves these where they are, past what was read and dropped
+            for tp, offset in (await self.earliest_offsets(*uncommitted)).items():
+                await self.seek(tp, offset)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Answer and commit what was delivered, then give the partitions away."""
