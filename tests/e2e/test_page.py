@@ -46,9 +46,7 @@ def test_the_page_follows_what_happens_without_a_reload(
     page.goto(f"http://127.0.0.1:{worker.port}/")
     expect(page.locator(".readiness.good")).to_be_visible()
     expect(page.locator("section.rollout")).to_contain_text("v0.2")
-    client.command(
-        type="rollout", strategy="canary", canary_version="v0.1", canary_percentage=25
-    )
+    client.command(type="rollout", strategy="canary", canary_version="v0.1", canary_percentage=25)
     client.send({"request_id": f"p{user}", "user_id": user} for user in range(1, 50))
     client.wait_for([f"p{user}" for user in range(1, 50)])
     expect(page.locator("section.rollout")).to_contain_text("25 %", timeout=15_000)
