@@ -265,7 +265,9 @@ class Settings(BaseModel):
     )
 
     git_sha: str = Field(
-        "", alias="GIT_SHA", description="Commit of the running code, for provenance."
+        "",
+        alias="GIT_SHA",
+        description="Commit of the code, for provenance; unset: the checkout's.",
     )
     image_digest: str = Field(
         "", alias="IMAGE_DIGEST", description="Digest of the container image, for provenance."

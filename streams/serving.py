@@ -3,8 +3,8 @@
 The protocol, in the words that the documentation uses:
 
 1. *merge*: all slices that wait become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
-2. *answer*: the batch is decoded, routed and scored in the scoring thread, and its answers and dead
-   letters are queued at the producer;
+2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
+   letters are queued at the producer; where a backlog makes it worth it, two batches at once;
 3. *confirm*: while the next batch is being answered, the delivery reports of this one come in;
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
 

@@ -25,6 +25,7 @@ from training.learn import Incumbent, Learned, Rules, learn
 from training.lock import training_lock
 from training.matrix import Cells, Factors, csr, popularity, weigh
 from training.progress import Journal, Report
+from training.provenance import code_sha
 from training.snapshot import Snapshot, read_snapshot
 
 
@@ -164,7 +165,7 @@ def _description(
         model_name=settings.model_name,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         created_by=created_by,
-        git_sha=settings.git_sha,
+        git_sha=code_sha(settings),
         image_digest=settings.image_digest,
         data_snapshot=snapshot.described,
         parameters=parameters,
