@@ -17,7 +17,7 @@ import uvloop
 from aiohttp import web
 from threadpoolctl import threadpool_limits
 
-from registry.errors import RecstreamError, TransportError
+from registry.errors import TransportError
 from registry.records import encode
 from registry.rollout import NO_EPOCH
 from registry.settings import Settings
@@ -79,18 +79,20 @@ class Worker:
         parts.delivery.start()
         site = await _serve_pages(parts)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(parts.pipeline.run())]
+        exit_code = 1
         try:
             await parts.app.start()
             tasks.append(asyncio.create_task(self._tick(parts)))
-            crash = asyncio.create_task(parts.app._crashed.wait())
-            tasks.append(crash)
+            tasks.append(asyncio.create_task(parts.app._crashed.wait()))
             await asyncio.wait([stop, self._failure, *tasks], return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure(parts, tasks)
+            exit_code = 0
         finally:
-            await _stop(parts, site, tasks)
+            await _stop(parts, site, tasks, exit_code)
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
+            logger.error("this worker ends: %s", error)
             self._failure.set_exception(error)
 
     def _raise_failure(self, parts: Parts, tasks: list[asyncio.Task[Any]]) -> None:
@@ -107,8 +109,8 @@ class Worker:
         while True:
             try:
                 await self._look(parts)
-            except (RecstreamError, TypeError, KeyError) as error:
-                logger.exception("tick: %s", error)
+            except Exception:  # the edge of a timer: the next look may go well
+                logger.exception("the look at leases, schedules and gauges failed")
             await asyncio.sleep(TICK_SECONDS)
 
     async def _look(self, parts: Parts) -> None:
@@ -151,7 +153,9 @@ async def _serve_pages(parts: Parts) -> web.AppRunner:
     return runner
 
 
-async def _stop(parts: Parts, site: web.AppRunner, tasks: list[asyncio.Task[Any]]) -> None:
+async def _stop(
+    parts: Parts, site: web.AppRunner, tasks: list[asyncio.Task[Any]], exit_code: int
+) -> None:
     await parts.training.stop()
     stopping = asyncio.create_task(_drain_and_stop(parts.app))
     await asyncio.wait([stopping], timeout=STOP_SECONDS)
@@ -165,7 +169,7 @@ async def _stop(parts: Parts, site: web.AppRunner, tasks: list[asyncio.Task[Any]
     if not stopping.done():
         logger.warning("Faust did not stop within %g s; leaving without it", STOP_SECONDS)
         logging.shutdown()
-        os._exit(0)  # a recovery that hangs must not keep a process that was told to end
+        os._exit(exit_code)  # a recovery that hangs must not keep a process that was told to end
 
 
 async def _drain_and_stop(app: faust.App) -> None:
