@@ -248,7 +248,7 @@ class Settings(BaseModel):
         description="Larger requests are dead-lettered.",
     )
     batch_requests: int = Field(
-        2_000,
+        1_000,
         alias="RECSTREAM_BATCH_REQUESTS",
         ge=1,
         description="Most requests that are scored at once. Larger: more throughput, but later "

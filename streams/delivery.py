@@ -89,7 +89,6 @@ class Delivery:
             "message.max.bytes": LARGE_RECORD_BYTES,
             "queue.buffering.max.messages": QUEUE_RECORDS,
             "queue.buffering.max.kbytes": 1_000_000,
-            "compression.type": "lz4",
         }
         self._stopping = threading.Event()
 
