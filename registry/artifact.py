@@ -8,7 +8,8 @@ the workers of one machine share one copy; ids and titles are JSON, which keeps 
 from __future__ import annotations
 
 import math
-import tokenize
+import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,7 +234,7 @@ def _read_array(path: Path) -> npt.NDArray[Any]:
         length, claimed = path.stat().st_size, _claimed_bytes(path)
         _require(path.name, length == claimed, f"{length} bytes, its header claims {claimed}")
         mapped = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, TypeError, OverflowError, tokenize.TokenError) as error:
+    except (OSError, ValueError, OverflowError, struct.error) as error:
         raise DamagedVersion(f"{path.name}: {error}") from error
     return np.asarray(mapped)  # a plain view: slices of the memmap class cost ten times as much
 
@@ -243,10 +244,20 @@ def _claimed_bytes(path: Path) -> int:
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         _require(path.name, version == (1, 0), f".npy version {version}, (1, 0) is needed")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        _require(path.name, min(shape, default=0) >= 0, f"shape {shape} is negative")
-        return file.tell() + math.prod(shape) * dtype.itemsize
+        (length,) = struct.unpack("<H", file.read(2))
+        header = _HEADER.fullmatch(file.read(length))
+        if header is None:
+            raise DamagedVersion(f"{path.name}: its header is not as numpy writes it")
+        cells = math.prod(int(number) for number in header["shape"].split(b",") if number.strip())
+        return file.tell() + cells * int(header["bytes"])
 
+
+_NUMBER: Final = rb"(?:0|[1-9][0-9]{0,18})"
+_HEADER: Final = re.compile(
+    rb"\{'descr': '<[fi](?P<bytes>[48])', 'fortran_order': (?:True|False), "
+    rb"'shape': \((?P<shape>" + _NUMBER + rb",(?: " + _NUMBER + rb")?)\), \} *\n"
+)
+"""A header of one of our arrays. Numpy's own parser is lenient, and raises whatever it likes."""
 
 Document = TypeVar("Document")
 
