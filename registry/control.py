@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
-from registry.records import AnswerError, Command, CommandResult, RolloutState
+from registry.records import AnswerError, Command, CommandResult, CommandStatus, RolloutState
 from registry.rollout import apply_command, require_epoch
 
 COMMANDS_REMEMBERED: Final = 256
@@ -120,7 +120,7 @@ def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bo
 
 def _result(
     command: Command,
-    status: str,
+    status: CommandStatus,
     epoch: int | None,
     at: str,
     *,
@@ -132,7 +132,7 @@ def _result(
         command_id=command.command_id,
         type=command.type,
         environment=command.environment,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         epoch=epoch,
         issued_by=command.issued_by,
         at=at,
