@@ -46,6 +46,7 @@ bench: environment
 docs: environment-dev
 	$(BIN)/python -m ops.env_example > .env.example
 	$(BIN)/python -m ops.reference
+	$(BIN)/python -m ops.drawings
 
 up:
 	docker compose up --build --detach --wait
@@ -55,7 +56,7 @@ down:
 
 # The second holds the first at the same versions; setuptools builds the project itself.
 LOCK = printf 'setuptools>=80\n' | uv pip compile --quiet --universal --generate-hashes \
-	--python-version 3.11 --no-emit-index-url --no-header pyproject.toml - --extra embedded
+	--python-version 3.11 --no-emit-index-url --no-header pyproject.toml - --extra embedded --extra s3
 
 lock:
 	$(LOCK) --output-file requirements.lock

@@ -17,7 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from ops.codes import ROOT
+from registry.counts import ArmCounts
 from registry.errors import RecordError
+from registry.fleet import Heartbeat
 from registry.records import (
     Command,
     CommandResult,
@@ -27,6 +29,7 @@ from registry.records import (
     Request,
     Response,
     RolloutState,
+    ShadowComparison,
 )
 from registry.settings import read_settings
 from registry.topics import Topic, topics_of
@@ -111,6 +114,46 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             after=_STATE,
         ),
         "environment",
+        "send",
+    ),
+    "shadow": Channel(
+        ShadowComparison(
+            request_id="r-1",
+            user_id=42,
+            environment="production",
+            rollout_epoch=18,
+            primary_version="v0.3",
+            canary_version="v0.4",
+            k=10,
+            overlap=0.7,
+            rank_biased_overlap=0.81,
+            score_shift=0.02,
+            primary_ms=0.12,
+            canary_ms=0.14,
+            worker="worker-1",
+            at="2026-11-23T12:00:00.000+00:00",
+        ),
+        "user id",
+        "send",
+    ),
+    "fleet": Channel(
+        Heartbeat(
+            worker="worker-1",
+            instance="worker-1@2026-11-23T11:00:00.000+00:00",
+            environment="production",
+            at=1_795_435_200.0,
+            epoch=17,
+            ready=("v0.3", "v0.4"),
+            lag=3,
+            requests_per_second=120.5,
+            owns_control=True,
+            url="http://127.0.0.1:6066/",
+            arms=(
+                ArmCounts("primary", "v0.3", requests=900, fallbacks=9, users=700),
+                ArmCounts("canary", "v0.4", requests=100, fallbacks=1, users=80),
+            ),
+        ),
+        "worker",
         "send",
     ),
     "dead_letter": Channel(None, "as the source's", "send"),

@@ -13,12 +13,18 @@ from typing import Annotated
 
 import typer
 
-from ops import commands_kafka, commands_models, commands_rollout
+from ops import (
+    commands_inspect,
+    commands_kafka,
+    commands_models,
+    commands_registry,
+    commands_rollout,
+)
 from ops.arguments import AsJson
 from registry.errors import ConfigurationError, RecstreamError
 
 EPILOG = """
-Start here: a broker, two workers, real data, a training and a canary release.
+Start here: a broker, two workers, real data, a release that promotes and one that rolls back.
 
   recstream demo
 
@@ -29,7 +35,9 @@ Your own setup, configured by KAFKA_BOOTSTRAP_SERVERS, MODEL_REGISTRY, ...
   recstream ingest ratings.csv --movies movies.csv
   recstream retrain
   recstream request 42
-  recstream rollout set --strategy canary --canary-version v0.2 --percentage 10
+  recstream rollout apply ramp.yaml --dry-run
+  recstream rollout apply ramp.yaml
+  recstream rollout status --follow
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration.
 """
@@ -52,9 +60,11 @@ app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
 app.command(rich_help_panel=KAFKA)(commands_kafka.request)
 app.command(rich_help_panel=MODELS)(commands_models.train)
 app.command(rich_help_panel=MODELS)(commands_models.retrain)
-app.add_typer(commands_models.registry, name="registry", rich_help_panel=MODELS)
+app.add_typer(commands_registry.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(commands_rollout.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(commands_rollout.swap)
+app.command(rich_help_panel=ROLLOUT)(commands_inspect.explain)
+app.command(rich_help_panel=ROLLOUT)(commands_inspect.fleet)
 
 
 @app.command(rich_help_panel=RUN)
@@ -64,7 +74,7 @@ def demo(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """See it all on this machine: broker, two workers, training, hot swap, canary release.
+    """See it all on this machine: broker, workers, training, hot swap, canary, ramps.
 
     Needs no network, no Docker and no Java. Takes free ports and a temporary folder; Ctrl-C stops
     everything and leaves nothing behind.

@@ -12,18 +12,17 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from registry.errors import TransportError
 from registry.ids import UserId
+from registry.reading import BROKER_SECONDS, QUIET, messages, reading, unreachable
 from registry.records import (
     Command,
     CommandResult,
@@ -41,14 +40,8 @@ DEADLINE_SECONDS: Final = 15.0
 """How long to wait for a result or for answers. Shorter than a rebalance, it would give up while
 another worker takes over."""
 
-BROKER_SECONDS: Final = 5.0
-"""How long one question to the broker may take."""
-
 RESULTS_READ_FIRST: Final = 50
 """How many results from the end are looked at first; then ten times as many."""
-
-_QUIET: Final = {"log_level": 2}
-"""librdkafka would log each refused connection; the errors below say it once, and better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +70,23 @@ def require_broker(settings: Settings) -> None:
         Within five seconds, instead of the half minute that an admin client keeps trying.
     """
     try:
-        AdminClient(client_config(settings) | _QUIET).list_topics(timeout=BROKER_SECONDS)
+        AdminClient(client_config(settings) | QUIET).list_topics(timeout=BROKER_SECONDS)
     except KafkaException as error:
-        raise _unreachable(settings, error) from error
+        raise unreachable(settings, error) from error
 
 
 def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Command:
-    """Return a command for this environment with a fresh id, issued by the user of this machine."""
-    return Command(
-        command_id=str(uuid.uuid4()),
-        type=kind,
-        issued_by=who(),
-        environment=settings.environment,
-        **arguments,
-    )
+    """Return a command with a fresh id, issued by the user of this machine.
+
+    It is for the environment of `settings`, unless `arguments` name another.
+    """
+    given = {
+        "command_id": str(uuid.uuid4()),
+        "type": kind,
+        "issued_by": who(),
+        "environment": settings.environment,
+    }
+    return Command(**given | arguments)
 
 
 def send_command(
@@ -105,10 +101,10 @@ def send_command(
         applied later, and the message says so.
     """
     topics = topics_of(settings)
-    with _reading(settings, topics.control_results) as consumer:
+    with reading(settings, topics.control_results) as consumer:
         produce_all(settings, topics.control, [(command.environment, encode(command))])
         wanted = command.command_id.encode()
-        for message in _messages(consumer, deadline_seconds):
+        for message in messages(consumer, deadline_seconds):
             if wanted in (message.value() or b""):
                 return decode(CommandResult, message.value())
     raise TransportError(
@@ -124,15 +120,15 @@ def rollout_state(settings: Settings) -> RolloutState | None:
     topic = topics_of(settings).control_results
     count = RESULTS_READ_FIRST
     while True:
-        with _reading(settings, topic, last=count) as consumer:
-            messages = list(_messages(consumer, DEADLINE_SECONDS, to_end=True))
+        with reading(settings, topic, last=count) as consumer:
+            seen = list(messages(consumer, DEADLINE_SECONDS, to_end=True))
         states = [
             result.after
-            for message in messages
+            for message in seen
             if (message.key() or b"") == settings.environment.encode()
             and (result := decode(CommandResult, message.value())).after is not None
         ]
-        if states or len(messages) < count:
+        if states or len(seen) < count:
             return max(states, key=lambda state: state.epoch, default=None)
         count *= 10
 
@@ -151,10 +147,10 @@ def ask(
     waiting = {request.request_id for request in requests}
     found: dict[str, Response] = {}
     duplicates = 0
-    with _reading(settings, topics.responses) as consumer:
+    with reading(settings, topics.responses) as consumer:
         records = ((request.user_id, encode(request)) for request in requests)
         produce_all(settings, topics.requests, records)
-        for message in _messages(consumer, deadline_seconds):
+        for message in messages(consumer, deadline_seconds):
             response = decode(Response, message.value())
             if response.request_id in found:
                 duplicates += 1
@@ -203,7 +199,7 @@ def produce_all(
 
     producer = Producer(
         client_config(settings)
-        | _QUIET
+        | QUIET
         | {
             "acks": "all",  # not idempotent: every record has an id, and a first send is sooner
             "linger.ms": 5,
@@ -257,66 +253,3 @@ def _produce(
             raise TransportError(f"a record for {topic.name} is refused: {error}") from error
         else:
             return
-
-
-@contextmanager
-def _reading(settings: Settings, topic: Topic, last: int = 0) -> Iterator[Consumer]:
-    """Yield a consumer of all partitions, from `last` records before their ends of now."""
-    consumer = Consumer(
-        client_config(settings)
-        | _QUIET
-        | {
-            "group.id": f"recstream-{uuid.uuid4()}",  # required by librdkafka; never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 100,
-        }
-    )
-    try:
-        consumer.assign(_ends(settings, consumer, topic, last))
-        yield consumer
-    finally:
-        consumer.close()
-
-
-def _ends(settings: Settings, consumer: Consumer, topic: Topic, last: int) -> list[TopicPartition]:
-    try:
-        partitions = consumer.list_topics(topic.name, timeout=BROKER_SECONDS)
-        ends = []
-        for number in partitions.topics[topic.name].partitions:
-            partition = TopicPartition(topic.name, number)
-            low, high = consumer.get_watermark_offsets(partition, timeout=BROKER_SECONDS)
-            ends.append(TopicPartition(topic.name, number, max(low, high - last)))
-    except KafkaException as error:
-        raise _unreachable(settings, error) from error
-    if not ends:
-        raise TransportError(f"topic {topic.name} is missing; `recstream topics create` makes it")
-    return ends
-
-
-def _messages(
-    consumer: Consumer, deadline_seconds: float, *, to_end: bool = False
-) -> Iterator[Message]:
-    """Yield records until the deadline, or up to the end of each partition."""
-    unread = {(one.topic, one.partition) for one in consumer.assignment()} if to_end else {("", -1)}
-    deadline = time.monotonic() + deadline_seconds
-    while unread and (left := deadline - time.monotonic()) > 0:
-        message = consumer.poll(min(left, 0.1))
-        if message is None:
-            continue
-        error = message.error()
-        if error is None:
-            yield message
-        elif error.code() == KafkaError._PARTITION_EOF:
-            unread.discard((message.topic(), message.partition()))
-        elif not error.retriable():
-            raise TransportError(f"{message.topic()}: not readable: {error.str()}")
-    if to_end and unread:
-        raise TransportError(f"reading did not reach the end within {deadline_seconds:g} s")
-
-
-def _unreachable(settings: Settings, error: KafkaException) -> TransportError:
-    return TransportError(
-        f"Kafka does not answer on {settings.kafka_bootstrap_servers}: {error.args[0].str()}; is "
-        "it up, and is KAFKA_BOOTSTRAP_SERVERS right? `recstream broker` starts one for a laptop"
-    )

@@ -25,7 +25,7 @@ PLACES: Final[Mapping[str, tuple[str, int]]] = {
     "TrainingResult": ("a training without a version", -1),
     "_failed": ("a training without a version", 1),
     "replace": ("a training without a version", -1),
-    "_problem": ("an HTTP answer", 1),
+    "Refused": ("an HTTP answer", 1),
 }
 """By the name that is called: what the code stands for, and its place among the arguments; -1: it
 is given by keyword only. Other arguments than text are codes that come from elsewhere."""

@@ -1,4 +1,4 @@
-"""``train``, ``retrain`` and ``registry``: model versions, learned and looked at.
+"""``train`` and ``retrain``: model versions, learned.
 
 Knows options and what is shown. Must not know how a version is learned or stored.
 """
@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.arguments import AsJson, Bootstrap, Reason, Registry, settings_with
-from registry.errors import ArtifactError, ConfigurationError
 from registry.records import Deploy
 
 if TYPE_CHECKING:
     from ops.following import StageDisplay
     from registry.records import Command, CommandResult, TrainingResult
     from registry.settings import Settings
-    from registry.store import Store
 
 Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Columns of the factors.")]
 Iterations = Annotated[int | None, typer.Option(min=1, max=1000, help="ALS sweeps.")]
@@ -26,81 +24,6 @@ Regularization = Annotated[float | None, typer.Option(help="Weight of the L2 ter
 Alpha = Annotated[
     float | None, typer.Option(help="Confidence of an interaction is alpha × its weight; above 0.")
 ]
-
-registry = typer.Typer(no_args_is_help=True, help="The model versions: list, show, verify.")
-
-
-@registry.command(name="list")
-def list_versions(as_json: AsJson = False, registry: Registry = None) -> None:
-    """List the versions, oldest first, with where they come from and how good they were."""
-    from ops import terminal
-
-    store = _store(registry)
-    manifests = [store.manifest(version) for version in store.versions()]
-    if as_json:
-        terminal.print_json({"latest": store.latest(), "versions": manifests})
-        return
-    if not manifests:
-        terminal.out.print(f"no versions in {store.root}; `recstream train` makes the first")
-        return
-    rows = [
-        (
-            one.version,
-            one.created_at,
-            one.created_by,
-            f"{one.data_snapshot.interactions:,}",
-            one.parameters.factors,
-            ", ".join(f"{name} {value:.3g}" for name, value in one.metrics.items()),
-        )
-        for one in manifests
-    ]
-    columns = ("version", "created", "by", "interactions #", "factors #", "metrics")
-    terminal.out.print(terminal.grid(columns, rows))
-
-
-@registry.command()
-def show(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Like v0.4, or `latest`.")],
-    as_json: AsJson = False,
-    registry: Registry = None,
-) -> None:
-    """Show one version: provenance, parameters, metrics, gate and files."""
-    from ops import terminal
-
-    store = _store(registry)
-    manifest = store.manifest(_named(store, version))
-    if as_json:
-        terminal.print_json(manifest)
-        return
-    for table in terminal.manifest_tables(manifest):
-        terminal.out.print(table)
-
-
-@registry.command()
-def verify(
-    versions: Annotated[
-        list[str] | None, typer.Argument(metavar="[VERSION]...", help="Default: all of them.")
-    ] = None,
-    as_json: AsJson = False,
-    registry: Registry = None,
-) -> None:
-    """Compare every file with its checksum, and look into the arrays; exit code 1 if wrong."""
-    from ops import terminal
-
-    store = _store(registry)
-    problems: dict[str, str | None] = {}
-    for version in [_named(store, one) for one in versions or []] or store.versions():
-        try:
-            store.verify(version)
-            problems[version] = None
-        except ArtifactError as error:
-            problems[version] = str(error)
-    if as_json:
-        terminal.print_json({version: {"problem": why} for version, why in problems.items()})
-    for version, why in {} if as_json else problems.items():
-        terminal.out.print(f"{version}  {'sound' if why is None else why}", markup=False)
-    if any(problems.values()):
-        raise typer.Exit(1)
 
 
 def train(
@@ -251,27 +174,13 @@ def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> Com
     if deploy == "swap":
         command = client.new_command(settings, "swap", model_version=result.version, reason=reason)
     else:
+        share = {"canary_percentage": settings.retrain_canary_percentage}
         command = client.new_command(
             settings,
             "rollout",
-            strategy="canary",
+            strategy=deploy,
             canary_version=result.version,
-            canary_percentage=settings.retrain_canary_percentage,
             reason=reason,
+            **(share if deploy == "canary" else {}),
         )
     return client.send_command(settings, command)
-
-
-def _store(url: str | None) -> Store:
-    from registry.store import Store
-
-    return Store(settings_with(MODEL_REGISTRY=url).model_registry)
-
-
-def _named(store: Store, version: str) -> str:
-    if version != "latest":
-        return version
-    latest = store.latest()
-    if latest is None:
-        raise ConfigurationError(f"latest: {store.root} holds no version yet")
-    return latest

@@ -1,18 +1,24 @@
 """``recstream rollout`` and ``recstream swap``: control commands from the command line.
 
 Knows options and how a result ends the program. Must not know the rules: the control agent
-decides, and its refusal is printed as it came.
+decides, and its refusal is printed as it came. What only looks is in `ops.commands_inspect`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ops import commands_inspect
 from ops.arguments import AsJson, Bootstrap, ExpectedEpoch, Reason, settings_with
-from registry.errors import RefusedCommand
+from registry.errors import ArtifactError, ConfigurationError
 from registry.records import Bucketing, CommandType, Strategy
+
+if TYPE_CHECKING:
+    from registry.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,44 +26,19 @@ app = typer.Typer(
     "A change is a record on the control topic; every worker acts on it within two seconds, and "
     "the control agent says what became of it.",
 )
-
-
-@app.command()
-def status(
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ask this worker over HTTP instead of Kafka.")
-    ] = None,
-    as_json: AsJson = False,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Show the rollout state of the environment.
-
-    It is read from the newest result on the control-results topic. A state that came from the
-    environment variables alone (no command yet) is known to the workers only: ask one with --url.
-
-    Examples
-    --------
-      recstream rollout status
-      recstream rollout status --url http://127.0.0.1:6066 --json
-    """
-    from ops import client, pages, terminal
-
-    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    state = pages.rollout(url).state if url else client.rollout_state(settings)
-    if state is None:
-        raise RefusedCommand(
-            f"environment {settings.environment} has no rollout state yet: swap a version in first",
-            "no_state",
-        )
-    if as_json:
-        terminal.print_json(state)
-    else:
-        terminal.out.print(terminal.state_table(state))
+app.command()(commands_inspect.status)
+app.command()(commands_inspect.history)
 
 
 @app.command(name="set")
 def set_rollout(
-    strategy: Annotated[Strategy | None, typer.Option(help="Who answers.")] = None,
+    strategy: Annotated[
+        Strategy | None,
+        typer.Option(
+            help="Who answers: the primary alone (fixed); the canary version for a share of users "
+            "(canary) or for half (ab_test); the primary, compared with the canary (shadow)."
+        ),
+    ] = None,
     canary_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="The version on trial, like v0.4.")
     ] = None,
@@ -70,17 +51,22 @@ def set_rollout(
         typer.Option(help="modulo: user_id % 100, whole percents. hash: any id, 0.01 % steps."),
     ] = None,
     salt: Annotated[str | None, typer.Option(help="Makes hash rollouts hit other users.")] = None,
+    shadow_sample: Annotated[
+        float | None,
+        typer.Option(metavar="0..100", help="Share of users that a shadow compares."),
+    ] = None,
     expected_epoch: ExpectedEpoch = None,
     reason: Reason = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Change the fields given, and only those.
+    """Change the fields given, and only those. For a ramp see `apply`.
 
     Examples
     --------
       recstream rollout set --strategy canary --canary-version v0.4 --percentage 10
       recstream rollout set --percentage 25 --expected-epoch 17
+      recstream rollout set --strategy shadow --canary-version v0.4 --shadow-sample 20
     """
     fields = {
         "strategy": strategy,
@@ -88,46 +74,57 @@ def set_rollout(
         "canary_percentage": percentage,
         "bucketing": bucketing,
         "salt": salt,
+        "shadow_sample_percentage": shadow_sample,
     }
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
         raise typer.BadParameter(
-            "give at least one of --strategy, --canary-version, --percentage, --bucketing, --salt"
+            "give at least one of --strategy, --canary-version, --percentage, --bucketing, --salt, "
+            "--shadow-sample"
         )
-    _command("rollout", expected_epoch, reason, as_json, bootstrap, **given)
+    _send("rollout", expected_epoch, reason, as_json, bootstrap, **given)
 
 
 @app.command()
-def promote(
+def apply(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="YAML, or JSON if named .json.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the plan and its arithmetic.")
+    ] = False,
+    users: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Users to reckon with; default: as many as the latest version learned from."
+        ),
+    ] = None,
     expected_epoch: ExpectedEpoch = None,
     reason: Reason = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Make the canary version primary, for everyone."""
-    _command("promote", expected_epoch, reason, as_json, bootstrap)
+    """Start the ramp that FILE describes; it then promotes or rolls back by itself.
 
+    FILE names the canary_version and the ramp {steps, hold_seconds, min_requests, guardrails,
+    shadow, patience_seconds, soak_seconds, false_alarm}, and may name environments, bucketing,
+    salt and a reason. The first of its environments starts; the others follow one by one.
+    --dry-run asks no worker: without a bucketing in FILE, it reckons with modulo.
 
-@app.command()
-def rollback(
-    expected_epoch: ExpectedEpoch = None,
-    reason: Reason = None,
-    as_json: AsJson = False,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Go back to the previous primary version."""
-    _command("rollback", expected_epoch, reason, as_json, bootstrap)
+    Examples
+    --------
+      recstream rollout apply ramp.yaml --dry-run
+      recstream rollout apply ramp.yaml && recstream rollout status --follow
+    """
+    from ops.rollout_file import read_rollout_file
 
-
-@app.command()
-def abort(
-    expected_epoch: ExpectedEpoch = None,
-    reason: Reason = None,
-    as_json: AsJson = False,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Drop the canary version, keep the primary."""
-    _command("abort", expected_epoch, reason, as_json, bootstrap)
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    fields = read_rollout_file(file).command_fields(settings.environment)
+    if dry_run:
+        _show_plan(settings, fields, users, as_json)
+        return
+    why = fields.pop("reason")
+    _send("rollout", expected_epoch, reason or why, as_json, bootstrap, **fields)
 
 
 def swap(
@@ -143,10 +140,66 @@ def swap(
     --------
       recstream swap v0.4 --reason "fixes the cold start"
     """
-    _command("swap", expected_epoch, reason, as_json, bootstrap, model_version=version)
+    _send("swap", expected_epoch, reason, as_json, bootstrap, model_version=version)
 
 
-def _command(
+def _without_arguments(kind: CommandType, what: str) -> Callable[..., None]:
+    """Return the command that sends a control command without arguments of its own."""
+
+    def command(
+        expected_epoch: ExpectedEpoch = None,
+        reason: Reason = None,
+        as_json: AsJson = False,
+        bootstrap: Bootstrap = None,
+    ) -> None:
+        _send(kind, expected_epoch, reason, as_json, bootstrap)
+
+    command.__doc__ = what
+    return command
+
+
+WITHOUT_ARGUMENTS: Final[dict[CommandType, str]] = {
+    "promote": "Make the canary version primary, for everyone.",
+    "rollback": "Go back to the previous primary version.",
+    "abort": "Drop the canary version, keep the primary.",
+    "pause": "Stop the ramp where it is; it then goes neither forward nor back by itself.",
+    "resume": "Let the paused ramp go on; its stage begins anew.",
+}
+
+for _kind, _what in WITHOUT_ARGUMENTS.items():
+    app.command(name=_kind)(_without_arguments(_kind, _what))
+
+
+def _show_plan(
+    settings: Settings, fields: Mapping[str, Any], users: int | None, as_json: bool
+) -> None:
+    from ops import client, terminal
+    from ops.plan import plan_of, plan_tables
+
+    command = client.new_command(settings, "rollout", **fields)
+    plan = plan_of(command, _known_users(settings) if users is None else users)
+    if as_json:
+        terminal.print_json(plan)
+        return
+    for table in plan_tables(plan):
+        terminal.out.print(table)
+
+
+def _known_users(settings: Settings) -> int | None:
+    """Return how many users the latest version learned from; None, and why, if nobody knows."""
+    from ops import terminal
+    from registry.store import store_of
+
+    try:
+        store = store_of(settings)
+        latest = store.latest()
+        return None if latest is None else store.manifest(latest).data_snapshot.users
+    except (ArtifactError, ConfigurationError) as error:
+        terminal.err.print(f"users are not known: {error}; --users gives them", markup=False)
+        return None
+
+
+def _send(
     kind: CommandType,
     expected_epoch: int | None,
     reason: str | None,

@@ -24,6 +24,7 @@ SHIPPED: Final = Path(__file__).parent / "demo"
 RATINGS: Final = SHIPPED / "ratings.csv.gz"
 MOVIES: Final = SHIPPED / "movies.csv.gz"
 RATINGS_COUNT: Final = 100_004
+RAMP: Final = SHIPPED / "ramp.yaml"
 
 LOOK_SECONDS: Final = 0.1
 """Between two looks at a worker's pages."""

@@ -1,4 +1,4 @@
-"""The demo: a tour from an empty machine to a canary release, step by step.
+"""The demo: a tour from an empty machine to ramps that promote and roll back by themselves.
 
 Knows the story and what is shown of it. The fleet's machinery is in :mod:`ops.demo_fleet`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -21,20 +21,41 @@ from ops.broker import start_broker
 from ops.children import ChildGroup, stopped_by_signals
 from ops.commands_kafka import send_interactions
 from ops.demo_fleet import Fleet
+from ops.demo_traffic import Traffic
 from ops.following import StageDisplay, follow_run
-from ops.ingest import read_titles
+from ops.ingest import BadLine, read_interactions, read_titles
+from ops.observing import observe
+from ops.rollout_file import read_rollout_file
+from ops.rollout_view import trail_lines
+from ops.watching import RampDisplay, follow_ramp
 from registry.errors import RefusedCommand, TrainingFailed
-from registry.records import Command, CommandResult, Request, Response, TrainingResult
+from registry.ramps import Outcome
+from registry.records import Command, CommandResult, Request, Response, TrainingResult, encode
 from registry.settings import Settings, read_settings
-from registry.topics import create_topics
+from registry.topics import create_topics, topics_of
+from registry.trail import read_trail
+from training.run import parameters_of, train
 
-STEPS: Final = 8
+STEPS: Final = 11
 SHOWN_USERS: Final = (15, 73, 547)
 """Three users of the data set with more than a thousand ratings each."""
 
 CANARY_USERS: Final = range(1, 1001)
 CANARY_PERCENTAGE: Final = 10.0
 TRAINING_SECONDS: Final = 120.0
+
+KNOWN_USERS: Final = range(1, 672)
+"""All users of the data set."""
+
+WRONG_PREFIX: Final = "reco-test"
+WRONG_USERS: Final = range(1, 68)
+"""Who is in the topics that somebody took for the real ones."""
+
+REQUESTS_PER_SECOND: Final = 800
+"""Enough for a verdict within seconds, few enough for a laptop."""
+
+LOOK_SECONDS: Final = 0.5
+"""Between two looks at a ramp. Shorter than in earnest: so are the ramp's holds."""
 
 
 def run_demo(*, exit_at_end: bool, as_json: bool) -> None:
@@ -66,7 +87,7 @@ class Tour:
     def run(self, group: ChildGroup) -> Fleet:
         """Take every step; return the running fleet."""
         self._console.print("recstream demo", style="bold")
-        self.say("a recommender inside a Kafka stream, from nothing to a canary release")
+        self.say("a recommender inside a Kafka stream, from nothing to ramps that watch themselves")
         with self._taking("an embedded broker, and the topics"):
             bootstrap = start_broker(group)
             variables = demo_fleet.demo_variables(bootstrap, group.folder)
@@ -92,10 +113,17 @@ class Tour:
             second = self._train(fleet, deploy="none", factors=32, regularization=1.0)
         with self._taking(f"{second} goes out as a {CANARY_PERCENTAGE:g} % canary"):
             self._canary(fleet, second)
+        with self._taking(f"{second} ramps up by itself, step by step"):
+            self._ramp_that_promotes(fleet, second)
+        with self._taking("somebody trains on the wrong topic, and ramps that version up"):
+            third = self._train_on_the_wrong_topic(variables)
+            self._ramp_that_is_rolled_back(fleet, third)
+        with self._taking("the trail: recstream rollout history"):
+            self._trail(fleet)
         self.figures |= {
             "bootstrap": bootstrap,
             "pages": dict(fleet.url_by_worker),
-            "versions": [first, second],
+            "versions": [first, second, third],
             "seconds": round(time.monotonic() - self._started, 2),
         }
         return fleet
@@ -115,9 +143,10 @@ class Tour:
             f"MODEL_REGISTRY={fleet.settings.model_registry} "
             f"RECSTREAM_HTTP_PORT={fleet.url.rsplit(':', 1)[1]}"
         )
-        self.say("  recstream request 42")
-        self.say("  recstream rollout set --percentage 50")
-        self.say("  recstream rollout promote")
+        self.say("  recstream explain 42")
+        self.say("  recstream fleet")
+        self.say("  recstream rollout set --strategy ab_test --canary-version v0.1")
+        self.say("  recstream rollout history --since 10m")
         self._console.print(Text("Ctrl-C stops it all.", "bold"))
 
     def say(self, line: str) -> None:
@@ -211,6 +240,79 @@ class Tour:
             f"second pass: {'the same users' if same else 'OTHER USERS'}, {len(users[1])} of them"
         )
         self.figures |= {"canary_users": len(users[0]), "same_users_on_second_pass": same}
+
+    def _ramp_that_promotes(self, fleet: Fleet, version: str) -> None:
+        started = time.monotonic()
+        with Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND) as traffic:
+            outcome = self._ramp(fleet, version, "a second version, with other parameters")
+            seconds = time.monotonic() - started
+        self.say(
+            f"{outcome} {seconds:.1f} s after the command: {len(traffic.answers):,} answers, "
+            f"{traffic.unanswered} missing; no operator did anything"
+        )
+        self.figures["good_ramp"] = {"outcome": outcome, "seconds": round(seconds, 2)}
+
+    def _train_on_the_wrong_topic(self, variables: Mapping[str, str]) -> str:
+        """Learn from a tenth of the users, in topics of another prefix, into the same registry."""
+        settings = read_settings({**variables, "RECSTREAM_TOPIC_PREFIX": WRONG_PREFIX})
+        create_topics(settings)
+        interactions = (
+            (one.user_id, encode(one))
+            for one in read_interactions(demo_fleet.RATINGS, read_titles(demo_fleet.MOVIES))
+            if not isinstance(one, BadLine) and one.user_id in WRONG_USERS
+        )
+        topic = topics_of(settings).interactions
+        count = client.produce_all(settings, topic, interactions)
+        self.say(f"{topic.name} holds {count:,} ratings, of a tenth of the users only")
+        with StageDisplay(self._console) as display:
+            result = train(
+                settings,
+                parameters_of(settings),
+                run_id=str(uuid.uuid4()),
+                incumbent=None,
+                report=display.report,
+                created_by=client.who(),
+            )
+            display.finish(result)
+        version = _published(result)
+        self.say(f"{version} passed its gate: on what it saw, it is good")
+        return version
+
+    def _ramp_that_is_rolled_back(self, fleet: Fleet, version: str) -> None:
+        def is_bad(response: Response) -> bool:
+            return response.model_version == version and response.fallback_reason is not None
+
+        with Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND) as traffic:
+            outcome = self._ramp(fleet, version, "trained this morning")
+        seconds = traffic.span_seconds(is_bad)
+        self.say(
+            f"{outcome.replace('_', ' ')}: {traffic.count(is_bad):,} of {len(traffic.answers):,} "
+            f"answers were bad, {seconds or 0:.1f} s from the first to the last; no operator did "
+            "anything"
+        )
+        self.figures["bad_ramp"] = {
+            "outcome": outcome,
+            "first_to_last_bad_answer_seconds": None if seconds is None else round(seconds, 2),
+        }
+
+    def _ramp(self, fleet: Fleet, version: str, reason: str) -> Outcome:
+        fields = read_rollout_file(demo_fleet.RAMP).command_fields(fleet.settings.environment)
+        fields |= {"canary_version": version, "reason": reason}
+        command = client.new_command(fleet.settings, "rollout", **fields)
+        _send(fleet, command)
+        with RampDisplay(self._console) as display:
+            return follow_ramp(
+                lambda: observe(fleet.settings),
+                command.command_id,
+                display.show,
+                fleet.group.require_running,
+                LOOK_SECONDS,
+            )
+
+    def _trail(self, fleet: Fleet) -> None:
+        results = read_trail(fleet.settings, environment=fleet.settings.environment)
+        self._show([trail_lines(results)])
+        self.figures["commands"] = len(results)
 
 
 def _send(fleet: Fleet, command: Command) -> CommandResult:

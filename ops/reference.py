@@ -20,27 +20,33 @@ from pydantic import SecretStr
 from ops import asyncapi, bench, cli
 from ops.codes import ROOT, codes
 from registry.errors import RecstreamError
+from registry.manifest import manifest_schema
 from registry.settings import Settings, read_settings
 from registry.topics import topics_of
+from streams import openapi
 from streams.answering import UNKNOWN_USER
+from streams.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered
 from streams.metrics import Metrics
 from streams.routing import LEASE_LAPSED, NOT_READY
 
 FOLDER: Final = ROOT / "docs" / "reference"
+API: Final = ROOT / "docs" / "API_REFERENCE.md"
 HEAD: Final = "<!-- Made from the code by `make docs`; do not edit. -->\n\n"
 
 
 def pages() -> dict[str, str]:
     """Return the text of every generated file in `docs/reference/`, by its name."""
     made = {name: HEAD + page() for name, page in PAGES.items()}
-    return made | {"asyncapi.json": json.dumps(asyncapi.document(), indent=2) + "\n"}
+    documents = {"asyncapi.json": asyncapi.document(), "manifest.schema.json": manifest_schema()}
+    return made | {name: json.dumps(one, indent=2) + "\n" for name, one in documents.items()}
 
 
 def write(folder: Path = FOLDER) -> None:
-    """Write all of them."""
+    """Write all of them, and the API reference."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text, "utf-8")
+    API.write_text(api(), "utf-8")
 
 
 def settings() -> str:
@@ -162,6 +168,109 @@ def errors() -> str:
     )
 
 
+def api() -> str:
+    """Return the page of the HTTP API: what the OpenAPI document says, for people."""
+    schemas = openapi.document()["components"]["schemas"]
+    reads = [one for one in ENDPOINTS if one.kind is None]
+    writes = [one for one in ENDPOINTS if one.kind is not None]
+    history = next(one.query for one in ENDPOINTS if one.name == "history")
+    assert history is not None
+    filters = openapi.parameters_of(history)
+    elsewhere = asyncapi.schemas()
+    arguments = [name for name in schemas if name.endswith("Arguments")]
+    common = schemas["PromoteArguments"]["properties"]
+    named = [
+        (f"`{one.method} {one.path}`", f"`{one.kind}`", one.summary, _names(schemas, one.kind))
+        for one in writes
+    ]
+    fields = {name: told for one in arguments for name, told in schemas[one]["properties"].items()}
+    own = [name for name in schemas if name not in elsewhere and name not in arguments]
+    page = _page(
+        "HTTP API",
+        API_WORDS["intro"],
+        "## Reading",
+        _table(
+            ("endpoint", "what", "answers"),
+            [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in reads],
+        ),
+        "## The history\n\nRead from Kafka by any worker; filters are query parameters:",
+        _table(("parameter", "allowed", "what"), _rows(filters)),
+        "## Writing",
+        _table(("endpoint", "command", "what", "arguments"), named),
+        f"Each takes these as well: {', '.join(f'`{name}`' for name in common)}.",
+        API_WORDS["fields"],
+        _table(("argument", "allowed", "what"), _rows(fields)),
+        "## Answers to a write",
+        _table(
+            ("status", "when", "body"),
+            [(one.status, one.when, _content(one)) for one in (*WRITE_ANSWERS, *EVERYWHERE)],
+        ),
+        API_WORDS["writers"],
+        "## Documents",
+        *(_message(name, schemas[name], None).replace("## ", "### ", 1) for name in own),
+    )
+    here = {_anchor(name) for name in own}
+    return HEAD + re.sub(
+        r"\]\(#(\w+)\)",
+        lambda link: link[0] if link[1] in here else f"](reference/messages.md#{link[1]})",
+        page,
+    )
+
+
+def _names(schemas: Mapping[str, Any], kind: str | None) -> str:
+    own = schemas[f"{str(kind).title()}Arguments"]["properties"]
+    common = schemas["PromoteArguments"]["properties"]
+    return ", ".join(f"`{name}`" for name in own if name not in common)
+
+
+def _rows(schemas: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Say what each argument may be; of its form, its meaning gives an example."""
+    plain = {name: {**told, "pattern": None} for name, told in schemas.items()}
+    return [(f"`{name}`", _allowed(told), told["description"]) for name, told in plain.items()]
+
+
+def _answers(answers: Iterable[Answered]) -> str:
+    return "; ".join(f"{one.status} {one.when}: {_content(one)}" for one in answers)
+
+
+def _content(answer: Answered) -> str:
+    """Say what the body is, with a link to its description."""
+    ((media, content),) = openapi.content_of(answer.content).items()
+    return _allowed(content["schema"]) if "json" in media else f"`{media}`"
+
+
+API_WORDS: Final = {
+    "intro": "Each worker serves it on `RECSTREAM_HTTP_HOST:RECSTREAM_HTTP_PORT` (loopback, 6066), "
+    "and its description for machines at `GET /openapi.json` (OpenAPI 3.1). All workers of a fleet "
+    "tell the same rollout state; traces, lag and resident versions are a worker's own. HEAD is "
+    "answered wherever GET is, but for `/switch`, which would write. Every refusal is "
+    "`application/problem+json` (RFC 9457) with a stable `code`: [errors](reference/errors.md). "
+    "What is not HTTP at all is refused with 400 and text.",
+    "fields": "Arguments come as query parameters, as a form or as a JSON object; the body goes "
+    "before the query. Only the fields given change. A form's empty field counts as not given. "
+    "What is unknown, given twice, or no finite number is refused, and nothing has changed.\n\n"
+    "```sh\n"
+    "curl -X POST 'http://127.0.0.1:6066/rollout/update"
+    "?strategy=canary&canary_version=v0.4&canary_percentage=10'\n"
+    "curl -X POST 'http://127.0.0.1:6066/rollout/update?canary_percentage=25&expected_epoch=18'\n"
+    "curl -X POST http://127.0.0.1:6066/rollout/update -H 'Content-Type: application/json' \\\n"
+    '  -d \'{"canary_version": "v0.4", "ramp": {"steps": [1, 5, 25, 50, 100], '
+    '"hold_seconds": 600}}\'\n'
+    "curl -X POST 'http://127.0.0.1:6066/switch?model=v0.4'\n"
+    "```\n\n"
+    "The worker produces the command to the control topic and waits for its result, whichever "
+    "worker decides it.",
+    "writers": "For `retrain`, 200 means that the run has started; follow it at `GET /training`. "
+    "After 202, and after 503 where Kafka had not confirmed, the command may still be applied: the "
+    "history has it, and sending it again with the same `command_id` applies it once.\n\n"
+    "**Who may write.** With `RECSTREAM_API_TOKEN` set: whoever sends `Authorization: Bearer` and "
+    "the token, from anywhere. Without: callers on loopback only, no proxy (`Forwarded`, "
+    "`X-Forwarded-For`), and no browser that acts for another site (`Sec-Fetch-Site`, `Origin`, or "
+    "a `Host` that is neither an address nor `localhost`). Reading is open to whoever reaches the "
+    "port.",
+}
+"""What no table can say."""
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings,
     "topics.md": topics,
@@ -189,7 +298,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     """Say in words what a JSON Schema allows."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
-        return f"[{name}](#{name.lower()})"
+        return f"[{name}](#{_anchor(name)})"
     if "anyOf" in schema:
         return " or ".join(_allowed(one) for one in schema["anyOf"])
     if "enum" in schema:
@@ -198,8 +307,15 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         return f"`{schema['const']}`"
     if schema["type"] == "array":
         return f"list of {_allowed(schema['items'])}"
-    bounds = [words.format(schema[name]) for name, words in BOUNDS.items() if name in schema]
+    bounds = [
+        words.format(schema[name]) for name, words in BOUNDS.items() if schema.get(name) is not None
+    ]
     return ", ".join([str(schema["type"]), *bounds])
+
+
+def _anchor(title: str) -> str:
+    """Return the anchor that GitHub gives to a heading of one word."""
+    return re.sub(r"\W", "", title.lower())
 
 
 BOUNDS: Final = {
@@ -220,12 +336,19 @@ def _message(name: str, schema: Mapping[str, Any], channel: asyncapi.Channel | N
         (f"`{field}`", _allowed(told), "required" if field in required else _default(told))
         for field, told in schema["properties"].items()
     ]
-    parts = [f"## {name}", schema["description"]]
+    parts = [f"## {name}", _prose(schema["description"])]
     parts.append(_table(("field", "type", "default"), rows))
     if channel is not None:
         example = json.dumps(asyncapi.example_of(channel), indent=1, ensure_ascii=False)
         parts.append(f"```json\n{example}\n```")
     return "\n\n".join(parts)
+
+
+def _prose(docstring: str) -> str:
+    """Return a NumPy docstring with its parameters as a list."""
+    told, _, parameters = docstring.partition("\n\nParameters\n----------\n")
+    items = re.sub(r"^(\S.*)\n {4}", r"- `\1`: ", parameters, flags=re.MULTILINE)
+    return "\n\n".join(filter(None, (told, items)))
 
 
 def _default(schema: Mapping[str, Any]) -> str:

@@ -25,8 +25,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from registry.assignment import canary_share
 from registry.manifest import Gate, Manifest
 from registry.records import CommandResult, Response, RolloutState, TrainingResult
+from registry.trail import ramp_words
 
 out: Final = Console(highlight=False)
 err: Final = Console(stderr=True, highlight=False)
@@ -92,8 +94,9 @@ def grid(
 
 
 def state_table(state: RolloutState) -> Table:
-    """Return the rollout state as names and values."""
-    canary = state.strategy == "canary"
+    """Return the rollout state as names and values; what the strategy does not use is left out."""
+    splits, shadows = state.strategy in ("canary", "ab_test"), state.strategy == "shadow"
+    sampled = f"{state.shadow_sample_percentage:g} % of users"
     return pairs(
         {
             "environment": state.environment,
@@ -101,9 +104,11 @@ def state_table(state: RolloutState) -> Table:
             "strategy": state.strategy,
             "primary version": state.primary_version,
             "canary version": state.canary_version,
-            "canary percentage": f"{state.canary_percentage:g} %" if canary else None,
-            "bucketing": state.bucketing if canary else None,
-            "salt": state.salt if canary else None,
+            "canary percentage": f"{canary_share(state):g} %" if splits else None,
+            "bucketing": state.bucketing if splits else None,
+            "salt": state.salt if splits else None,
+            "shadow sample": sampled if shadows else None,
+            "ramp": ramp_words(state.ramp) if state.ramp else None,
             "previous versions": ", ".join(state.previous_versions),
             "updated": f"{state.updated_at} by {state.updated_by}".strip(),
             "reason": state.reason,

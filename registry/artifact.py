@@ -8,12 +8,14 @@ the workers of one machine share one copy; ids and titles are JSON, which keeps 
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -103,26 +105,42 @@ def write_artifact(arrays: ModelArrays, folder: Path) -> None:
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(document))
 
 
-def read_artifact(folder: Path) -> ModelArrays:
+OpenFile: TypeAlias = Callable[[str], BufferedReader]
+"""Opens one file of an artifact by its name, at its beginning."""
+
+
+def files_in(folder: Path) -> OpenFile:
+    """Return what opens the files of the artifact in `folder`."""
+    return lambda name: (folder / name).open("rb")
+
+
+def read_artifact(open_file: OpenFile) -> ModelArrays:
     """Read and check what :func:`write_artifact` wrote; the arrays are read-only memory maps.
 
-    An array is mapped only if its file is as long as the header claims, so that no header can
-    make the reader allocate.
+    Every file is opened once, so what was verified when it was opened is what is mapped: nobody
+    can put another in its place in between, and removing it takes nothing away from the map. An
+    array is mapped only if its file is as long as the header claims, so that no header can make
+    the reader allocate.
+
+    Parameters
+    ----------
+    open_file
+        Such as :func:`files_in` returns.
 
     Raises
     ------
     DamagedVersion
         Naming the file that is missing or unreadable, or the array that is not as it must be.
     """
-    shape = _read_json(folder / "shape.json", _Shape)
+    shape = _read_json(open_file, "shape.json", _Shape)
     if shape.format != FORMAT:
         raise DamagedVersion(f"shape.json: format {shape.format}, this program reads {FORMAT}")
-    columns: dict[str, Any] = {name: _read_array(folder / f"{name}.npy") for name in _DTYPES}
+    columns: dict[str, Any] = {name: _read_array(open_file, f"{name}.npy") for name in _DTYPES}
     arrays = ModelArrays(
         **columns,
-        user_ids=_read_json(folder / "user_ids.json", list[UserId]),
-        item_ids=_read_json(folder / "item_ids.json", list[ItemId]),
-        titles=_read_json(folder / "titles.json", list[str | None]),
+        user_ids=_read_json(open_file, "user_ids.json", list[UserId]),
+        item_ids=_read_json(open_file, "item_ids.json", list[ItemId]),
+        titles=_read_json(open_file, "titles.json", list[str | None]),
     )
     check_arrays(arrays)
     if _shape_of(arrays) != shape:
@@ -229,32 +247,48 @@ def _shape_of(arrays: ModelArrays) -> _Shape:
     return _Shape(FORMAT, users, len(arrays.item_factors), factors, len(arrays.seen_items))
 
 
-def _read_array(path: Path) -> npt.NDArray[Any]:
+class _Header(NamedTuple):
+    """What a ``.npy`` file says of itself; ``offset`` is where its numbers begin, in bytes."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    offset: int
+
+
+def _read_array(open_file: OpenFile, name: str) -> npt.NDArray[Any]:
     try:
-        length, claimed = path.stat().st_size, _claimed_bytes(path)
-        _require(path.name, length == claimed, f"{length} bytes, its header claims {claimed}")
-        mapped = np.lib.format.open_memmap(path, mode="r")
+        with open_file(name) as file:
+            length, header = os.fstat(file.fileno()).st_size, _read_header(file, name)
+            claimed = header.offset + math.prod(header.shape) * header.dtype.itemsize
+            _require(name, length == claimed, f"{length} bytes, its header claims {claimed}")
+            mapped: npt.NDArray[Any] = np.memmap(
+                file, header.dtype, "r", header.offset, header.shape, header.order
+            )
     except (OSError, ValueError, OverflowError, struct.error) as error:
-        raise DamagedVersion(f"{path.name}: {error}") from error
+        raise DamagedVersion(f"{name}: {error}") from error
     return np.asarray(mapped)  # a plain view: slices of the memmap class cost ten times as much
 
 
-def _claimed_bytes(path: Path) -> int:
-    """Return the file's length by its header, in exact integers, before anything relies on it."""
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        _require(path.name, version == (1, 0), f".npy version {version}, (1, 0) is needed")
-        (length,) = struct.unpack("<H", file.read(2))
-        header = _HEADER.fullmatch(file.read(length))
-        if header is None:
-            raise DamagedVersion(f"{path.name}: its header is not as numpy writes it")
-        cells = math.prod(int(number) for number in header["shape"].split(b",") if number.strip())
-        return file.tell() + cells * int(header["bytes"])
+def _read_header(file: BufferedReader, name: str) -> _Header:
+    """Read a header, in exact integers, before anything relies on it."""
+    version = np.lib.format.read_magic(file)
+    _require(name, version == (1, 0), f".npy version {version}, (1, 0) is needed")
+    (length,) = struct.unpack("<H", file.read(2))
+    header = _HEADER.fullmatch(file.read(length))
+    if header is None:
+        raise DamagedVersion(f"{name}: its header is not as numpy writes it")
+    return _Header(
+        np.dtype(header["dtype"].decode()),
+        tuple(int(number) for number in header["shape"].split(b",") if number.strip()),
+        "F" if header["fortran"] == b"True" else "C",
+        file.tell(),
+    )
 
 
 _NUMBER: Final = rb"(?:0|[1-9][0-9]{0,18})"
 _HEADER: Final = re.compile(
-    rb"\{'descr': '<[fi](?P<bytes>[48])', 'fortran_order': (?:True|False), "
+    rb"\{'descr': '(?P<dtype><[fi][48])', 'fortran_order': (?P<fortran>True|False), "
     rb"'shape': \((?P<shape>" + _NUMBER + rb",(?: " + _NUMBER + rb")?)\), \} *\n"
 )
 """A header of one of our arrays. Numpy's own parser is lenient, and raises whatever it likes."""
@@ -262,8 +296,9 @@ _HEADER: Final = re.compile(
 Document = TypeVar("Document")
 
 
-def _read_json(path: Path, kind: type[Document]) -> Document:
+def _read_json(open_file: OpenFile, name: str, kind: type[Document]) -> Document:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        with open_file(name) as file:
+            return msgspec.json.decode(file.read(), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DamagedVersion(f"{path.name}: {error}") from error
+        raise DamagedVersion(f"{name}: {error}") from error

@@ -8,8 +8,10 @@ for a single command are in :mod:`registry.rollout`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate, islice
 from typing import Final, NamedTuple
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -19,6 +21,10 @@ from registry.rollout import apply_command, require_epoch
 
 COMMANDS_REMEMBERED: Final = 256
 """Commands whose ids are known as duplicates. The whole trail is the control-results topic."""
+
+REMEMBERED_BYTES: Final = 500_000
+"""Of their results as JSON. The log is one record of the table's changelog, of which Faust's
+producer takes a million bytes; more, and the owner crashes, and the next one with it."""
 
 
 class Remembered(Struct, frozen=True):
@@ -110,7 +116,7 @@ def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bo
     remembered = log.remembered
     if result.status != "duplicate":
         small = Remembered(offset, replace(result, before=None, after=None))
-        remembered = (*remembered, small)[-COMMANDS_REMEMBERED:]
+        remembered = _latest((*remembered, small))
     return Followed(
         replace(log, last_offset=max(offset, log.last_offset), remembered=remembered),
         result,
@@ -141,3 +147,10 @@ def _result(
         after=after,
         reason=command.reason,
     )
+
+
+def _latest(commands: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
+    """Return as many of the last commands as may be remembered, by number and by size."""
+    sizes = accumulate(len(msgspec.json.encode(one)) for one in reversed(commands))
+    kept = sum(size <= REMEMBERED_BYTES for size in islice(sizes, COMMANDS_REMEMBERED))
+    return commands[len(commands) - kept :]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from implicit.cpu.topk import topk
 
 from registry.artifact import Factors, ModelArrays
-from registry.ids import ItemId, UserId
+from registry.lookup import Rows
 from registry.manifest import Manifest
 from registry.records import Item, Request, Source
 
@@ -64,17 +64,22 @@ class Model:
         self.version = manifest.version
         self.users = len(arrays.user_ids)
         self.items = len(arrays.item_ids)
-        self._arrays = arrays
-        self._item_factors = np.asfortranarray(
-            arrays.item_factors
-        )  # half the time of small batches
-        self._row_by_user_id = _rows_by_id(arrays.user_ids)
-        self._row_by_item_id = _rows_by_id(arrays.item_ids)
-        self._seen_bounds: list[int] = arrays.seen_indptr.tolist()
-        self._learned: list[bool] = np.any(arrays.user_factors, axis=1).tolist()
+        self._user_factors = arrays.user_factors
+        self._item_factors = np.asfortranarray(  # half the time of small batches; a published
+            arrays.item_factors  # version has it so, and nothing is copied
+        )
+        self._seen_bounds = arrays.seen_indptr
+        self._seen_items = arrays.seen_items
+        self._popularity = arrays.popularity
         self._popular_rows: ItemRows = np.argsort(-arrays.popularity, kind="stable").astype(
             np.int32
         )
+        self._learned = np.any(arrays.user_factors, axis=1)
+        self._user_rows = Rows(arrays.user_ids)
+        self._item_rows = Rows(arrays.item_ids)
+        self._a_user = arrays.user_ids[0]
+        self._item_ids = arrays.item_ids
+        self._titles = arrays.titles
 
     @property
     def size_bytes(self) -> int:
@@ -103,7 +108,7 @@ class Model:
         answers: list[Recommendation | None] = [None] * len(requests)
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
         for position, request in enumerate(requests):
-            row = _row_of(request.user_id, self._row_by_user_id)
+            row = self._user_rows.of(request.user_id)
             hidden = self._hidden_rows(request, row)
             if row is None or not self._learned[row]:
                 answers[position] = self._popular(request.k, hidden)
@@ -119,12 +124,11 @@ class Model:
         """Touch every page and score once, so that the first request waits for neither."""
         for array in self._mapped():
             array.ravel(order="K").view(np.uint8)[::PAGE_BYTES].sum()
-        self.recommend([Request("warm", self._arrays.user_ids[0])])
+        self.recommend([Request("warm", self._a_user)])
 
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
-        arrays = self._arrays
         k = min(max(query.k for query in queries), self.items)
-        users = arrays.user_factors[[query.user_row for query in queries]]
+        users = self._user_factors[[query.user_row for query in queries]]
         rows, scores = _topk(self._item_factors, users, k, queries, threads)
         shown = (scores > HIDDEN_SCORE).sum(axis=1).tolist()  # the hidden ones come last
         for query, row, score, count in zip(
@@ -137,54 +141,38 @@ class Model:
         left_out = set(hidden.tolist())
         candidates = self._popular_rows[: k + len(left_out)].tolist()
         rows = [row for row in candidates if row not in left_out][:k]
-        return Recommendation(self._items(rows, self._arrays.popularity[rows].tolist()), "popular")
+        return Recommendation(self._items(rows, self._popularity[rows].tolist()), "popular")
 
     def _items(self, rows: list[int], scores: list[float]) -> list[Item]:
-        arrays = self._arrays  # map, not a comprehension: this is a third of the cost around topk
-        ids = map(arrays.item_ids.__getitem__, rows)
-        return list(map(Item, ids, scores, map(arrays.titles.__getitem__, rows)))
+        # map, not a comprehension: this is a third of the cost around topk
+        ids = map(self._item_ids.__getitem__, rows)
+        return list(map(Item, ids, scores, map(self._titles.__getitem__, rows)))
 
     def _hidden_rows(self, request: Request, user_row: int | None) -> ItemRows:
         seen = _NO_ROWS
         if request.exclude_seen and user_row is not None:
             start, end = self._seen_bounds[user_row : user_row + 2]
-            seen = self._arrays.seen_items[start:end]
+            seen = self._seen_items[start:end]
         if not request.exclude_items:
             return seen
         excluded = [
             row
             for item_id in request.exclude_items
-            if (row := _row_of(item_id, self._row_by_item_id)) is not None
+            if (row := self._item_rows.of(item_id)) is not None
         ]
         return np.concatenate((seen, np.array(excluded, dtype=np.int32)))
 
     def _mapped(self) -> tuple[npt.NDArray[Any], ...]:
-        arrays = self._arrays
         return (
-            arrays.user_factors,
+            self._user_factors,
             self._item_factors,
-            arrays.seen_indptr,
-            arrays.seen_items,
-            arrays.popularity,
+            self._seen_bounds,
+            self._seen_items,
+            self._popularity,
         )
 
 
 _NO_ROWS: Final[ItemRows] = np.empty(0, dtype=np.int32)
-
-RowById = dict[type, dict[UserId | ItemId, int]]
-"""By exact type first, because ``1 == True == 1.0`` in one dictionary."""
-
-
-def _rows_by_id(ids: Sequence[UserId | ItemId]) -> RowById:
-    rows: RowById = {int: {}, str: {}}
-    for row, one in enumerate(ids):
-        rows[type(one)][one] = row
-    return rows
-
-
-def _row_of(one: UserId | ItemId, rows: RowById) -> int | None:
-    by_id = rows.get(type(one))
-    return None if by_id is None else by_id.get(one)
 
 
 def _topk(

@@ -11,21 +11,31 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from registry.counts import ArmCounts
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.manifest import DataSnapshot, Gate
+from registry.ramps import Finding, Ramp, RampState
 
 MAX_K: Final = 1000
 """Most items that one request may ask for; a larger `k` is refused."""
 
-Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+MAX_OFFSET: Final = 2**63 - 1
+"""Kafka's offsets, and so the epochs, are signed and of 64 bits."""
+
+ID_CHARACTERS: Final = 200
+"""Most characters of an id that a user, a request or a command may have."""
+
+Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=ID_CHARACTERS)]
 Word: TypeAlias = Annotated[str, Meta(max_length=100)]
-Variant: TypeAlias = Literal["primary", "canary"]
+Variant: TypeAlias = Literal["primary", "canary", "A", "B"]
 Source: TypeAlias = Literal["model", "popular"]
-Strategy: TypeAlias = Literal["fixed", "canary"]
+Strategy: TypeAlias = Literal["fixed", "canary", "ab_test", "shadow"]
 Bucketing: TypeAlias = Literal["modulo", "hash"]
-CommandType: TypeAlias = Literal["swap", "rollout", "promote", "rollback", "abort", "retrain"]
-Deploy: TypeAlias = Literal["swap", "canary", "none"]
+CommandType: TypeAlias = Literal[
+    "swap", "rollout", "promote", "rollback", "abort", "pause", "resume", "step", "retrain"
+]
+Deploy: TypeAlias = Literal["swap", "canary", "shadow", "none"]
 CommandStatus: TypeAlias = Literal["applied", "rejected", "duplicate"]
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
 
@@ -105,14 +115,15 @@ class Interaction(Struct, frozen=True, omit_defaults=True):
 class Command(Struct, frozen=True, omit_defaults=True):
     """One control command (topic ``control``, keyed by environment).
 
-    Fields that a type does not use are ignored; a field that is absent is ``UNSET``.
+    Fields that a type does not use are ignored; a field that is absent is ``UNSET``. ``step``,
+    ``findings`` and ``baseline`` are what a ramp says of itself; see `registry.ramping`.
     """
 
     command_id: Id
     type: CommandType
     issued_by: Annotated[str, Meta(min_length=1, max_length=200)]
     environment: Id = "production"
-    expected_epoch: int | None = None
+    expected_epoch: Annotated[int, Meta(ge=-1, le=MAX_OFFSET)] | None = None
     reason: Annotated[str, Meta(max_length=1000)] | None = None
     model_version: Id | UnsetType = UNSET
     strategy: Word | UnsetType = UNSET
@@ -120,6 +131,12 @@ class Command(Struct, frozen=True, omit_defaults=True):
     canary_percentage: float | UnsetType = UNSET
     bucketing: Word | UnsetType = UNSET
     salt: Word | UnsetType = UNSET
+    shadow_sample_percentage: float | UnsetType = UNSET
+    ramp: Ramp | UnsetType = UNSET
+    environments: Annotated[tuple[Id, ...], Meta(max_length=100)] | UnsetType = UNSET
+    step: Annotated[int, Meta(ge=0, le=1000)] | UnsetType = UNSET
+    findings: tuple[Finding, ...] | UnsetType = UNSET
+    baseline: ArmCounts | UnsetType = UNSET
     factors: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
     iterations: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
     regularization: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
@@ -128,7 +145,11 @@ class Command(Struct, frozen=True, omit_defaults=True):
 
 
 class RolloutState(Struct, frozen=True):
-    """Who answers whom in one environment, from the command at offset ``epoch`` on."""
+    """Who answers whom in one environment, from the command at offset ``epoch`` on.
+
+    ``ramp`` is the one that goes on, or the last one, with its outcome, until the next command that
+    is no ramp's.
+    """
 
     environment: str
     epoch: int
@@ -142,6 +163,42 @@ class RolloutState(Struct, frozen=True):
     updated_at: str = ""
     updated_by: str = ""
     reason: str | None = None
+    shadow_sample_percentage: float = 100.0
+    ramp: RampState | None = None
+
+
+class ShadowComparison(Struct, frozen=True, omit_defaults=True):
+    """One request that both versions scored (topic ``shadow``, keyed by user id).
+
+    Parameters
+    ----------
+    k
+        Items compared: the request's, or as many as the primary gave.
+    overlap
+        Share of the primary's items that the canary version gives too, 0..1; 1 where both give
+        none.
+    rank_biased_overlap
+        Agreement of the two rankings, the top weighing most, 0..1.
+    score_shift
+        Mean score of the canary's items minus that of the primary's; 0 where either gives none.
+    primary_ms, canary_ms
+        Scoring time per request of the batches in which each was scored.
+    """
+
+    request_id: str
+    user_id: UserId
+    environment: str
+    rollout_epoch: int
+    primary_version: str
+    canary_version: str
+    k: int
+    overlap: float
+    rank_biased_overlap: float
+    score_shift: float
+    primary_ms: float
+    canary_ms: float
+    worker: str
+    at: str
 
 
 class CommandResult(Struct, frozen=True, omit_defaults=True):

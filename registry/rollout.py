@@ -1,81 +1,37 @@
-"""The rollout rules: which user gets which version, and what each command does to the state.
+"""The rollout rules: what each command does to the rollout state.
 
-The decision core: no I/O, no clock, no randomness. The two questions of PRODUCT.md §3 live here
-and nowhere else: :func:`assign` (user → variant) and :func:`apply_command` (state × command → new
-state or refusal). Whether a version can be loaded is found out by the caller, for the versions
-that :func:`versions_named` lists, and comes in as an argument.
+The decision core: no I/O, no clock, no randomness. :func:`apply_command` (state × command → new
+state or refusal) is one table, :data:`TRANSITIONS`. Whether a version can be loaded is found out by
+the caller, for the versions that :func:`versions_named` lists, and comes in as an argument. Which
+user a state gives which version is in `registry.assignment`; when a ramp commands itself onward, in
+`registry.ramping`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from itertools import pairwise
+from typing import Any, Final, Literal, TypeAlias, get_args
 
-import mmh3
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from registry.assignment import canary_share
 from registry.errors import RefusedCommand
-from registry.ids import UserId, is_version_name
-from registry.records import Bucketing, Command, CommandType, RolloutState, Strategy, Variant
-
-HASH_BUCKETS: Final = 10_000
-"""Steps of 0.01 %. More would need a wider percentage type; fewer would be too coarse a ramp."""
-
-MODULO_BUCKETS: Final = 100
-"""Whole percentages, as in ``user_id % 100``."""
+from registry.ids import is_version_name
+from registry.ramps import RAMP, Outcome, Ramp, RampState, patience_seconds, stage_of, stages_of
+from registry.records import ID_CHARACTERS, Bucketing, Command, CommandType, RolloutState, Strategy
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
 """How far ``rollback`` can go back."""
 
+STAGE_BEGINS: Final = ""
+"""A ramp's ``since`` until `apply_command`, which knows the time, has stamped it."""
+
 NO_EPOCH: Final = -1
 """What ``expected_epoch`` says of an environment without a state; no offset is negative."""
 
-Phase: TypeAlias = Literal["empty", "fixed", "canary"]
-
-
-class Assignment(NamedTuple):
-    """What the rules give one user. ``bucket`` is None where the strategy looks at no bucket."""
-
-    variant: Variant
-    version: str
-    bucket: int | None
-
-
-def bucket_of(user_id: UserId, bucketing: Bucketing, salt: str) -> tuple[int, int]:
-    """Return the user's bucket and the number of buckets that it is out of.
-
-    ``modulo``: ``user_id % 100`` of 100. ``hash``, and any id that is not an integer:
-    MurmurHash3 (x86, 32 bit, seed 0) of ``salt:user_id`` modulo 10,000.
-
-    >>> bucket_of(1234, "modulo", "")
-    (34, 100)
-    >>> bucket_of("anna", "modulo", "s") == bucket_of("anna", "hash", "s")
-    True
-    """
-    if bucketing == "modulo" and isinstance(user_id, int):
-        return user_id % MODULO_BUCKETS, MODULO_BUCKETS
-    return mmh3.hash(f"{salt}:{user_id}", 0, False) % HASH_BUCKETS, HASH_BUCKETS
-
-
-def assign(user_id: UserId, state: RolloutState) -> Assignment:
-    """Return who answers `user_id` under `state`: a pure function, the same on every worker.
-
-    A user is in the canary when ``bucket < canary_percentage`` of the buckets; so a raised
-    percentage only adds users to it.
-
-    >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
-    >>> assign(109, state)
-    Assignment(variant='canary', version='v0.2', bucket=9)
-    >>> assign(110, state)
-    Assignment(variant='primary', version='v0.1', bucket=10)
-    """
-    if state.strategy == "fixed" or state.canary_version is None:
-        return Assignment("primary", state.primary_version, None)
-    bucket, buckets = bucket_of(user_id, state.bucketing, state.salt)
-    if bucket < round(state.canary_percentage * buckets / 100):
-        return Assignment("canary", state.canary_version, bucket)
-    return Assignment("primary", state.primary_version, bucket)
+Phase: TypeAlias = Literal["empty", "fixed", "canary", "ab_test", "shadow", "ramping", "soaking"]
 
 
 def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
@@ -85,7 +41,7 @@ def versions_named(state: RolloutState | None, command: Command) -> tuple[str, .
         brought_in = command.model_version
     elif command.type == "rollout":
         brought_in = command.canary_version
-    elif state is not None and command.type == "promote":
+    elif state is not None and command.type in ("promote", "step"):
         brought_in = state.canary_version
     elif state is not None and command.type == "rollback":
         brought_in = next(iter(state.previous_versions), None)
@@ -129,6 +85,9 @@ def apply_command(
         if version in problems:
             raise RefusedCommand(f"version {version}: {problems[version]}", "unusable_version")
     after = TRANSITIONS[phase_of(state), command.type](state, command)
+    ramp = after.ramp
+    if ramp is not None and ramp.since == STAGE_BEGINS:
+        ramp = replace(ramp, since=at)
     return replace(
         after,
         environment=command.environment,
@@ -136,6 +95,7 @@ def apply_command(
         updated_at=at,
         updated_by=command.issued_by,
         reason=command.reason,
+        ramp=ramp,
     )
 
 
@@ -143,16 +103,51 @@ def require_epoch(state: RolloutState | None, command: Command) -> None:
     """Refuse a command whose issuer saw another state; -1 stands for "no state yet"."""
     current = NO_EPOCH if state is None else state.epoch
     if command.expected_epoch is not None and command.expected_epoch != current:
+        changed = "no state yet"
+        if state is not None:
+            changed = (
+                f"{state.updated_by or 'somebody'} changed it at {state.updated_at}: "
+                f"{words_for(state)}"
+            )
         raise RefusedCommand(
-            f"expected_epoch {command.expected_epoch}: the epoch is now {current}"
-            f"{' (no state yet)' if state is None else ''}; read the state and decide again",
+            f"expected_epoch {command.expected_epoch}: the epoch is now {current} ({changed}); "
+            "read the state and decide again",
             "stale_epoch",
         )
 
 
+def words_for(state: RolloutState) -> str:
+    """Return who answers whom under `state`, in a few words.
+
+    >>> words_for(RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0))
+    'strategy canary, primary v0.1, canary v0.2 at 10 %'
+    """
+    words = f"strategy {state.strategy}, primary {state.primary_version}"
+    if state.canary_version is not None:
+        words += f", canary {state.canary_version} at {canary_share(state):g} %"
+    return words
+
+
+def ramp_under_way(state: RolloutState | None) -> RampState | None:
+    """Return the ramp of `state` if it has not ended."""
+    if state is None or state.ramp is None or state.ramp.outcome is not None:
+        return None
+    return state.ramp
+
+
+def is_compared(state: RolloutState) -> bool:
+    """Tell whether two versions, or one and its predecessor, are being compared under `state`."""
+    return state.strategy in ("canary", "ab_test") or ramp_under_way(state) is not None
+
+
 def phase_of(state: RolloutState | None) -> Phase:
     """Return the row of the transition table that `state` is in."""
-    return "empty" if state is None else state.strategy
+    if state is None:
+        return "empty"
+    ramp = ramp_under_way(state)
+    if ramp is not None:
+        return "soaking" if stage_of(ramp).kind == "soaking" else "ramping"
+    return state.strategy
 
 
 Transition: TypeAlias = Callable[[RolloutState | None, Command], RolloutState]
@@ -165,6 +160,17 @@ def _refuse(code: str, message: str) -> Transition:
     return refusal
 
 
+ROLLOUT_FIELDS: Final = (
+    "strategy",
+    "canary_version",
+    "canary_percentage",
+    "bucketing",
+    "salt",
+    "shadow_sample_percentage",
+)
+"""What ``rollout`` can change; only the fields given do."""
+
+
 def _swap(state: RolloutState | None, command: Command) -> RolloutState:
     """The version becomes primary. A swap to the canary version ends its trial."""
     version = command.model_version
@@ -172,6 +178,7 @@ def _swap(state: RolloutState | None, command: Command) -> RolloutState:
         raise RefusedCommand("swap: model_version is missing", "missing_version")
     if state is None:
         return RolloutState(command.environment, 0, "fixed", version)
+    state = _ramp_ended(state, "cancelled")
     if version == state.canary_version:
         state = _without_canary(state)
     return _with_primary(state, version)
@@ -181,35 +188,198 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
     """Change the fields given, and only those; the outcome is checked as a whole."""
     assert state is not None  # the table has no such cell
     given = {
-        name: value
-        for name in ("strategy", "canary_version", "canary_percentage", "bucketing", "salt")
-        if (value := getattr(command, name)) is not UNSET
+        name: value for name in ROLLOUT_FIELDS if (value := getattr(command, name)) is not UNSET
     }
-    if not given:
+    if not given and command.ramp is UNSET:
         raise RefusedCommand(
-            "rollout: no field given; give strategy, canary_version, canary_percentage, "
-            "bucketing or salt",
-            "nothing_given",
+            f"rollout: no field given; give ramp, {' or '.join(ROLLOUT_FIELDS)}", "nothing_given"
         )
+    if isinstance(command.ramp, Ramp):
+        _require_no_trial(state, command)
+        given = _ramp_fields(command.ramp, given)
+    elif command.environments is not UNSET:
+        raise RefusedCommand("environments: only a ramp goes through environments", "bad_ramp")
     _require_one_of("strategy", given.get("strategy"), get_args(Strategy))
     _require_one_of("bucketing", given.get("bucketing"), get_args(Bucketing))
-    after: RolloutState = replace(state, **given)
-    _require_percentage(after.canary_percentage, after.bucketing)
-    if after.strategy == "canary" and after.canary_version is None:
-        raise RefusedCommand("strategy canary: needs a canary_version", "no_canary")
+    after: RolloutState = replace(_ramp_ended(state, "cancelled"), **given)
+    _require_versions(after)
+    _require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
+    _require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
+    if isinstance(command.ramp, Ramp):
+        after = replace(after, ramp=_new_ramp(command.ramp, command, after.bucketing))
+    return after
+
+
+def _require_no_trial(state: RolloutState, command: Command) -> None:
+    """A ramp that comes from another environment must not end what somebody does in this one."""
+    if command.issued_by == RAMP and phase_of(state) != "fixed":
+        raise RefusedCommand(
+            f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
+            "and start the ramp here by hand",
+            "trial_under_way",
+        )
+
+
+def _require_versions(after: RolloutState) -> None:
+    if after.strategy != "fixed" and after.canary_version is None:
+        raise RefusedCommand(f"strategy {after.strategy}: needs a canary_version", "no_canary")
     if after.canary_version == after.primary_version:
         raise RefusedCommand(
             f"canary_version {after.canary_version}: is the primary version already",
             "canary_is_primary",
         )
-    return after
+
+
+def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
+    """Return `given` with what the ramp itself sets; refuse what would contradict it."""
+    for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
+        if name in given:
+            raise RefusedCommand(f"{name}: a ramp sets it by itself; leave it out", "bad_ramp")
+    return given | {"strategy": "canary", "canary_percentage": 0.0}
+
+
+def _require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
+    """Refuse steps that do not rise, and a plan that could only be rolled back."""
+    for before, step in pairwise((0.0, *ramp.steps)):
+        if step <= before:
+            raise RefusedCommand(
+                f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
+                "bad_ramp",
+            )
+        _require_percentage("ramp.steps", step, bucketing)
+    if ramp.steps[0] >= 100 and ramp.shadow is None:
+        raise RefusedCommand(
+            "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
+            "the primary version, which the canary version is compared with",
+            "bad_ramp",
+        )
+    if ramp.hold_seconds + patience_seconds(ramp) <= 0:
+        raise RefusedCommand(
+            "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
+            "answer, so give one of them",
+            "bad_ramp",
+        )
+
+
+def _new_ramp(ramp: Ramp, command: Command, bucketing: Bucketing) -> RampState:
+    _require_plan(ramp, bucketing)
+    environments = (command.environment,) if command.environments is UNSET else command.environments
+    if not environments or environments[0] != command.environment:
+        raise RefusedCommand(
+            f"environments: must begin with {command.environment}, which this command is for; "
+            f"{environments[0] if environments else 'none'} given",
+            "bad_ramp",
+        )
+    twice = [name for place, name in enumerate(environments) if name in environments[:place]]
+    if twice:
+        raise RefusedCommand(f"environments: each may come once; {twice[0]} twice", "bad_ramp")
+    ramp_id = command.command_id.removesuffix(f"@{command.environment}")
+    longest = max(map(len, environments)) + len(ramp_id) + 1
+    if len(environments) > 1 and longest > ID_CHARACTERS:
+        raise RefusedCommand(
+            f"command_id: {len(ramp_id)} characters; with @ and the name of an "
+            f"environment they must be at most {ID_CHARACTERS}",
+            "bad_ramp",
+        )
+    return RampState(
+        plan=ramp,
+        ramp_id=ramp_id,
+        stage=0,
+        since=STAGE_BEGINS,
+        environments=environments[1:],
+    )
+
+
+def _step(state: RolloutState | None, command: Command) -> RolloutState:
+    """The ramp enters a later stage; only ``promote`` brings it to the soak."""
+    assert state is not None
+    ramp = _moving(state, command)
+    stages = stages_of(ramp.plan, ramp.environments)
+    allowed = [
+        place
+        for place, stage in enumerate(stages)
+        if place > ramp.stage and stage.kind in ("shadowing", "stepping")
+    ]
+    if command.step not in allowed:
+        raise RefusedCommand(
+            f"step {command.step}: the ramp is in stage {ramp.stage}; "
+            f"{', '.join(map(str, allowed)) or 'no stage'} can follow"
+            f"{'' if allowed else ', only promote'}",
+            "bad_step",
+        )
+    stage = stages[command.step]
+    shadow = ramp.plan.shadow
+    return replace(
+        state,
+        strategy="shadow" if stage.kind == "shadowing" else "canary",
+        canary_percentage=stage.percentage,
+        shadow_sample_percentage=shadow.sample_percentage if shadow else 100.0,
+        ramp=replace(ramp, stage=command.step, since=STAGE_BEGINS),
+    )
+
+
+def _finish(state: RolloutState | None, command: Command) -> RolloutState:
+    """The soak is over: the ramp has ended well."""
+    assert state is not None
+    ramp = _moving(state, command)
+    past = len(stages_of(ramp.plan, ramp.environments))
+    if command.step != past:
+        raise RefusedCommand(
+            f"step {command.step}: the ramp soaks; only {past} can follow, its end", "bad_step"
+        )
+    return replace(state, ramp=replace(ramp, outcome="promoted"))
+
+
+def _moving(state: RolloutState, command: Command) -> RampState:
+    """Return the ramp with what the command found out; refuse while it is paused."""
+    ramp = ramp_under_way(state)
+    assert ramp is not None
+    if ramp.paused:
+        raise RefusedCommand(f"{command.type}: the ramp is paused; resume it", "ramp_paused")
+    return _with_evidence(ramp, command)
+
+
+def _with_evidence(ramp: RampState, command: Command) -> RampState:
+    if command.findings is not UNSET:
+        ramp = replace(ramp, findings=command.findings)
+    if command.baseline is not UNSET:
+        ramp = replace(ramp, baseline=command.baseline)
+    return ramp
+
+
+def _pause(state: RolloutState | None, command: Command) -> RolloutState:
+    """The ramp stays where it is until it is resumed."""
+    assert state is not None
+    ramp = ramp_under_way(state)
+    assert ramp is not None
+    if ramp.paused:
+        raise RefusedCommand("pause: the ramp is paused already", "ramp_paused")
+    return replace(state, ramp=replace(ramp, paused=True))
+
+
+def _resume(state: RolloutState | None, command: Command) -> RolloutState:
+    """The ramp goes on; the stage that it was in begins anew, and so does its evidence."""
+    assert state is not None
+    ramp = ramp_under_way(state)
+    assert ramp is not None
+    if not ramp.paused:
+        raise RefusedCommand("resume: the ramp is not paused", "ramp_not_paused")
+    return replace(state, ramp=replace(ramp, paused=False, since=STAGE_BEGINS))
 
 
 def _promote(state: RolloutState | None, command: Command) -> RolloutState:
     """The canary version becomes primary."""
     assert state is not None
     assert state.canary_version is not None
-    return _with_primary(_without_canary(state), state.canary_version)
+    after = _with_primary(_without_canary(state), state.canary_version)
+    ramp = ramp_under_way(state)
+    if ramp is None:
+        return _ramp_ended(after, "cancelled")
+    ramp = _with_evidence(replace(ramp, paused=False), command)
+    last = len(stages_of(ramp.plan, ramp.environments)) - 1
+    if stages_of(ramp.plan, ramp.environments)[last].kind == "soaking":
+        return replace(after, ramp=replace(ramp, stage=last, since=STAGE_BEGINS))
+    return replace(after, ramp=replace(ramp, outcome="promoted"))
 
 
 def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
@@ -222,7 +392,7 @@ def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
         )
     primary, *previous = state.previous_versions
     return replace(
-        _without_canary(state), primary_version=primary, previous_versions=tuple(previous)
+        _rolled_back(state, command), primary_version=primary, previous_versions=tuple(previous)
     )
 
 
@@ -231,7 +401,28 @@ def _abort(state: RolloutState | None, command: Command) -> RolloutState:
     assert state is not None
     if state.canary_version is None:
         raise RefusedCommand("abort: there is no canary version", "no_canary")
-    return _without_canary(state)
+    return _rolled_back(state, command)
+
+
+def _abort_soak(state: RolloutState | None, command: Command) -> RolloutState:
+    """The primary is kept, and no further environment begins."""
+    assert state is not None
+    ramp = ramp_under_way(state)
+    assert ramp is not None
+    return replace(state, ramp=replace(_with_evidence(ramp, command), outcome="cancelled"))
+
+
+def _rolled_back(state: RolloutState, command: Command) -> RolloutState:
+    ramp = ramp_under_way(state)
+    if ramp is not None:
+        state = replace(state, ramp=_with_evidence(ramp, command))
+    return _without_canary(_ramp_ended(state, "rolled_back"))
+
+
+def _ramp_ended(state: RolloutState, outcome: Outcome) -> RolloutState:
+    """End the ramp that is under way; forget one that ended before."""
+    ramp = ramp_under_way(state)
+    return replace(state, ramp=None if ramp is None else replace(ramp, outcome=outcome))
 
 
 def _with_primary(state: RolloutState, version: str) -> RolloutState:
@@ -256,11 +447,9 @@ def _require_one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> 
         )
 
 
-def _require_percentage(percentage: float, bucketing: Bucketing) -> None:
+def _require_percentage(field: str, percentage: float, bucketing: Bucketing) -> None:
     if not 0 <= percentage <= 100:
-        raise RefusedCommand(
-            f"canary_percentage {percentage:g}: must be between 0 and 100", "bad_percentage"
-        )
+        raise RefusedCommand(f"{field} {percentage:g}: must be between 0 and 100", "bad_percentage")
     steps = percentage if bucketing == "modulo" else percentage * 100
     if abs(steps - round(steps)) > 1e-6:
         allowed = (
@@ -268,28 +457,64 @@ def _require_percentage(percentage: float, bucketing: Bucketing) -> None:
             if bucketing == "modulo"
             else "must be a multiple of 0.01"
         )
-        raise RefusedCommand(f"canary_percentage {percentage:g}: {allowed}", "bad_percentage")
+        raise RefusedCommand(f"{field} {percentage:g}: {allowed}", "bad_percentage")
 
 
 _NO_STATE = _refuse("no_state", "this environment has no version yet; swap one in first")
 _NO_CANARY = _refuse("no_canary", "no canary version is on trial")
+_NO_RAMP = _refuse("no_ramp", "no ramp is under way")
+_NO_RAMP_COMMANDS: Final[Mapping[CommandType, Transition]] = {
+    "pause": _NO_RAMP,
+    "resume": _NO_RAMP,
+    "step": _NO_RAMP,
+}
+_ON_TRIAL: Final[Mapping[CommandType, Transition]] = {
+    "swap": _swap,
+    "rollout": _rollout,
+    "promote": _promote,
+    "rollback": _rollback,
+    "abort": _abort,
+}
+
+ROWS: Final[Mapping[Phase, Mapping[CommandType, Transition]]] = {
+    "empty": {
+        "swap": _swap,
+        "rollout": _NO_STATE,
+        "promote": _NO_STATE,
+        "rollback": _NO_STATE,
+        "abort": _NO_STATE,
+        "pause": _NO_STATE,
+        "resume": _NO_STATE,
+        "step": _NO_STATE,
+    },
+    "fixed": {
+        "swap": _swap,
+        "rollout": _rollout,
+        "promote": _NO_CANARY,
+        "rollback": _rollback,
+        "abort": _abort,
+        **_NO_RAMP_COMMANDS,
+    },
+    "canary": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
+    "ab_test": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
+    "shadow": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
+    "ramping": {**_ON_TRIAL, "pause": _pause, "resume": _resume, "step": _step},
+    "soaking": {
+        "swap": _swap,
+        "rollout": _rollout,
+        "promote": _NO_CANARY,
+        "rollback": _rollback,
+        "abort": _abort_soak,
+        "pause": _pause,
+        "resume": _resume,
+        "step": _finish,
+    },
+}
 
 TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition]] = {
-    ("empty", "swap"): _swap,
-    ("empty", "rollout"): _NO_STATE,
-    ("empty", "promote"): _NO_STATE,
-    ("empty", "rollback"): _NO_STATE,
-    ("empty", "abort"): _NO_STATE,
-    ("fixed", "swap"): _swap,
-    ("fixed", "rollout"): _rollout,
-    ("fixed", "promote"): _NO_CANARY,
-    ("fixed", "rollback"): _rollback,
-    ("fixed", "abort"): _abort,
-    ("canary", "swap"): _swap,
-    ("canary", "rollout"): _rollout,
-    ("canary", "promote"): _promote,
-    ("canary", "rollback"): _rollback,
-    ("canary", "abort"): _abort,
+    (phase, command): transition
+    for phase, row in ROWS.items()
+    for command, transition in row.items()
 }
 """Every cell of phase × command. A cell that refuses is filled with its refusal.
 

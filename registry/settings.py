@@ -108,6 +108,12 @@ class Settings(BaseModel):
         le=100,
         description="Seeds the rollout table once. Percent.",
     )
+    shadow_queue: int = Field(
+        2_000,
+        alias="RECSTREAM_SHADOW_QUEUE",
+        ge=1,
+        description="Requests that wait to be compared in shadow; more are dropped and counted.",
+    )
 
     retrain_interval: float = Field(
         0,
@@ -198,6 +204,12 @@ class Settings(BaseModel):
     topic_prefix: Name = Field(
         "reco", alias="RECSTREAM_TOPIC_PREFIX", description="Prefix of all topics."
     )
+    control_prefix: Name | None = Field(
+        None,
+        alias="RECSTREAM_CONTROL_PREFIX",
+        description="Prefix of the control and control-results topics; unset: "
+        "RECSTREAM_TOPIC_PREFIX. Environments that a ramp goes through share it.",
+    )
     partitions: int = Field(
         8,
         alias="RECSTREAM_PARTITIONS",
@@ -273,6 +285,26 @@ class Settings(BaseModel):
         "", alias="IMAGE_DIGEST", description="Digest of the container image, for provenance."
     )
 
+    model_cache: str = Field(
+        "~/.cache/recstream/models",
+        alias="RECSTREAM_MODEL_CACHE",
+        min_length=1,
+        description="Folder that keeps the files of a registry elsewhere, for all processes of "
+        "this machine.",
+    )
+    model_cache_bytes: int = Field(
+        20 * 1024**3,
+        alias="RECSTREAM_MODEL_CACHE_BYTES",
+        ge=1,
+        description="Its bound. At least the versions that are served at once, and one more.",
+    )
+    signing_key: SecretStr = Field(
+        SecretStr(""),
+        alias="RECSTREAM_SIGNING_KEY",
+        description="Key that signs versions (HMAC-SHA256), at least 32 characters; readers that "
+        "have it refuse a version without its signature. Several, by commas: the first signs.",
+    )
+
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables; empty ones count as unset.
@@ -295,8 +327,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     """Say which settings do not go together."""
-    if settings.rollout_strategy == "canary" and settings.canary_version is None:
-        yield "ROLLOUT_STRATEGY='canary': needs CANARY_VERSION as well"
+    if settings.rollout_strategy != "fixed" and settings.canary_version is None:
+        yield f"ROLLOUT_STRATEGY={settings.rollout_strategy!r}: needs CANARY_VERSION as well"
     if settings.canary_version is not None and settings.canary_version == settings.model_version:
         yield f"CANARY_VERSION={settings.canary_version!r}: must be another than MODEL_VERSION"
     if settings.canary_percentage != round(settings.canary_percentage):
@@ -320,7 +352,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def _complaint(error: object) -> str:
     assert isinstance(error, dict)
     variable = ".".join(str(part) for part in error["loc"])
-    secret = "PASSWORD" in variable or "TOKEN" in variable
+    secret = any(word in variable for word in ("PASSWORD", "TOKEN", "SIGNING_KEY"))
     seen = "(secret)" if secret else repr(error["input"])
     return f"{variable}={seen}: {error['msg'].removeprefix('Value error, ')}"
 

@@ -1,35 +1,35 @@
-"""The store: published model versions in a folder, each immutable and either whole or not there.
+"""The store: published model versions at one URL, each immutable and either whole or not there.
 
-Knows the registry's folder layout (PRODUCT.md §4) and the order of writing that keeps half a
-version invisible. Must not know how a version is learned or routed to.
+Knows the registry's layout (PRODUCT.md §4) and the order of writing that keeps half a version
+invisible. Must not know how a version is learned or routed to.
 
 Publishing, step by step; a crash after any of them leaves the versions before it as they were:
 
-1. the arrays are checked;
-2. the version's number is claimed by making its folder, which only one publisher can;
-3. the artifact is written and synced to disk;
-4. under a lock, so that two publishers' steps 4 and 5 never mix: ``meta.json``, with every file's
-   checksum, is written beside and renamed: now it is a version;
-5. ``latest.txt`` is replaced in the same way by the newest version's name, never by an older one.
+1. the arrays are checked and, with every file's checksum, written to a folder of this machine;
+2. the version's number is claimed by creating ``claims/v0.4``, which only one publisher can; a
+   claim stays for ever, so no number is used twice;
+3. the files are written, then ``meta.sig`` if there is a key to sign with;
+4. ``meta.json`` is created: now it is a version;
+5. ``latest.txt`` is exchanged for the newest version's name, never for an older one.
+
+Removing goes the other way: first the manifest moves to ``removed/``, so that nobody begins to
+read the version; the files follow later, when whoever had begun has ended.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
-import os
-import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-import fsspec
 import msgspec
-from fsspec.implementations.local import LocalFileSystem
 from msgspec import Struct
 
 from registry.artifact import ModelArrays, check_arrays, read_artifact, write_artifact
+from registry.cache import Cache, entry_of, require_entry
 from registry.errors import ArtifactError, ConfigurationError, DamagedVersion, UnknownVersion
 from registry.ids import VersionName, is_version_name
 from registry.manifest import (
@@ -38,14 +38,22 @@ from registry.manifest import (
     Gate,
     Manifest,
     Parameters,
+    Provenance,
     decode_manifest,
     encode_manifest,
 )
 from registry.model import Model
+from registry.objects import Found, MissingObject, Objects
+from registry.settings import Settings
+from registry.signature import Keys, read_keys, require_signature, sign
+from registry.trimming import trim_memory
 
 MANIFEST: Final = "meta.json"
+SIGNATURE: Final = "meta.sig"
 LATEST: Final = "latest.txt"
 ARTIFACT: Final = "als"
+CLAIMS: Final = "claims"
+REMOVED: Final = "removed"
 FIRST_VERSION: Final = VersionName(0, 1)
 
 
@@ -61,36 +69,53 @@ class Description(Struct, frozen=True, kw_only=True):
     parameters: Parameters
     metrics: dict[str, float]
     gate: Gate
+    provenance: Provenance | None = None
+    intervals: dict[str, tuple[float, float]] = {}
 
 
 class Store:
-    """The registry at one fsspec URL; a local folder for now.
+    """The registry at one URL.
 
     Parameters
     ----------
     url
-        A path or a ``file://`` URL. The folder is made by the first publication.
+        As :class:`registry.objects.Objects` takes it. A folder is made by the first publication.
+    cache
+        Where files of a registry elsewhere are kept; None: each is fetched anew, and kept no
+        longer than it is mapped. A folder of this machine is mapped directly, without a cache.
+    keys
+        If there are any, versions are signed, and one that none of them signed is refused.
 
     Raises
     ------
     ConfigurationError
-        If the URL is of another file system.
+        If the URL is of no known file system.
     """
 
-    def __init__(self, url: str) -> None:
-        try:
-            file_system, root = fsspec.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise ConfigurationError(f"MODEL_REGISTRY={url!r}: {error}") from error
-        if not isinstance(file_system, LocalFileSystem):
-            raise ConfigurationError(
-                f"MODEL_REGISTRY={url!r}: must be a folder of this machine, a path or file:// URL"
-            )
-        self.root = Path(root)
+    def __init__(self, url: str, *, cache: Cache | None = None, keys: Keys = ()) -> None:
+        self.objects = Objects(url)
+        self.url = url
+        self._cache = cache
+        self._keys = keys
+
+    @property
+    def root(self) -> Path:
+        """The folder of a registry of this machine.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is elsewhere.
+        """
+        if self.objects.folder is None:
+            raise ConfigurationError(f"MODEL_REGISTRY={self.url!r}: is no folder of this machine")
+        return self.objects.folder
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest to newest; a missing folder holds none."""
-        return [str(name) for name in self._folders() if self._is_published(name)]
+        names = map(str, self._named(""))
+        found = self.objects.existing([f"{name}/{MANIFEST}" for name in names])
+        return [path.partition("/")[0] for path in found]
 
     def latest(self) -> str | None:
         """Return the version that ``latest.txt`` names, or the newest if there is no such file.
@@ -100,13 +125,13 @@ class Store:
         DamagedVersion
             If ``latest.txt`` names no published version.
         """
-        versions = self.versions()  # before latest.txt, which then can only say the same or newer
         named = self._named_latest()
         if named is None:
+            versions = self.versions()
             return versions[-1] if versions else None
-        if not self._is_published(named):
+        if not self.objects.exists(f"{named}/{MANIFEST}"):
             raise DamagedVersion(
-                f"{LATEST} names {named}, which is not published; delete {self.root / LATEST} to "
+                f"{LATEST} names {named}, which is not published; delete {self.url}/{LATEST} to "
                 "go by the newest version"
             )
         return str(named)
@@ -119,48 +144,65 @@ class Store:
         UnknownVersion
             If there is no such version.
         DamagedVersion
-            If its manifest is unreadable or of another version.
+            If its manifest is unreadable, of another version, or not signed as it must be.
         """
         if not is_version_name(version):
             raise UnknownVersion(f"version {version!r}: must look like v0.3 (vMAJOR.MINOR)")
         try:
-            payload = (self.root / version / MANIFEST).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+            payload = self.objects.read(f"{version}/{MANIFEST}")
+        except MissingObject:
             held = ", ".join(self.versions()) or "no version"
             raise UnknownVersion(
-                f"version {version}: not in {self.root}, which holds {held}"
+                f"version {version}: not in {self.url}, which holds {held}"
             ) from None
-        except OSError as error:
-            raise ArtifactError(f"{version}: {MANIFEST}: {error}") from error
+        if self._keys:
+            signature = self.objects.read_if_there(f"{version}/{SIGNATURE}")
+            with _about(version, " "):
+                require_signature(payload, signature, self._keys)
         return decode_manifest(payload, version)
 
-    def publish(self, arrays: ModelArrays, description: Description) -> Manifest:
+    def publish(
+        self,
+        arrays: ModelArrays,
+        description: Description,
+        extra: Mapping[str, bytes] = {},
+    ) -> Manifest:
         """Publish the next minor version; any number of publishers may do so at once.
 
-        A version is never changed afterwards. If this raises before the manifest is in place,
-        its folder is removed; a publisher that is killed leaves a folder that is no version,
-        and whose number is skipped.
+        A version is never changed afterwards. If this raises before the manifest is written, the
+        files are removed; a publisher that is killed leaves files that are no version, which
+        garbage collection finds. Either way the number is skipped.
+
+        Parameters
+        ----------
+        arrays
+            What it serves with.
+        description
+            What is said of it.
+        extra
+            Further files by name, like a report; verified with the others, not needed to serve.
 
         Raises
         ------
         DamagedVersion
-            If the arrays are not fit to be served, or ``latest.txt`` is unreadable.
+            If the arrays are not fit to be served, the manifest would not be readable, or
+            ``latest.txt`` is unreadable.
         ArtifactError
             If the files cannot be written.
         """
         check_arrays(arrays)
-        with _as_artifact_error(f"{self.root}: could not publish"):
-            version = self._claim()
-            folder = self.root / str(version)
-            try:
-                manifest = _write_artifact(folder, arrays, description)
-                with _locked(self.root / ".lock"):
-                    _write_beside_and_rename(folder / MANIFEST, encode_manifest(manifest))
-                    self._point_latest_to_newest()
-            except BaseException:
-                if not (folder / MANIFEST).exists():
-                    shutil.rmtree(folder, ignore_errors=True)
-                raise
+        with _about(f"{self.url}: could not publish"), self.objects.staging() as staging:
+            files = _stage(staging, arrays, extra)
+            version = str(self._claim(description))
+            manifest = Manifest(
+                version=version,
+                files={name: _entry(path) for name, path in files.items()},
+                **{name: getattr(description, name) for name in Description.__struct_fields__},
+            )
+            payload = encode_manifest(manifest)
+            decode_manifest(payload, version)  # what no reader would take is not published
+            self._upload(version, files)
+            self._reveal(version, payload)
         return manifest
 
     def verify(self, version: str) -> Manifest:
@@ -173,7 +215,13 @@ class Store:
         DamagedVersion
             Naming the file that is missing, extra or changed, or the array that is wrong.
         """
-        return self._verified(version)[0]
+        manifest, listed = self.manifest(version), self.objects.found(version)
+        with _about(version), self._opener(manifest) as open_file:
+            _check_listing(manifest, listed)
+            for name in manifest.files:
+                open_file(name).close()
+            read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}"))
+        return manifest
 
     def open(self, version: str) -> Model:
         """Verify `version` and return its model, memory-mapped.
@@ -181,128 +229,242 @@ class Store:
         Raises
         ------
         UnknownVersion, DamagedVersion
-            As :meth:`verify`.
+            As :meth:`verify`; files that are not needed to serve are only listed.
         """
-        return Model(*self._verified(version))
+        manifest, listed = self.manifest(version), self.objects.found(version)
+        with _about(version), self._opener(manifest) as open_file:
+            _check_listing(manifest, listed)
+            model = Model(manifest, read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}")))
+        trim_memory()
+        return model
 
-    def _verified(self, version: str) -> tuple[Manifest, ModelArrays]:
+    def read(self, version: str, name: str) -> bytes:
+        """Return one file of `version`, verified.
+
+        Raises
+        ------
+        UnknownVersion
+            If there is no such version.
+        DamagedVersion
+            If it has no such file, or the file has changed.
+        """
         manifest = self.manifest(version)
-        folder = self.root / version
-        with _as_artifact_error(f"{version}: not readable"):
-            try:
-                _check_files(folder, manifest)
-                return manifest, read_artifact(folder / ARTIFACT)
-            except DamagedVersion as error:
-                raise DamagedVersion(f"{version}: {error}") from error
+        with _about(version), self._opener(manifest) as open_file, open_file(name) as file:
+            return file.read()
 
-    def _folders(self) -> list[VersionName]:
-        """Return the names that are taken, published or not, in order."""
-        with _as_artifact_error(f"{self.root}: not readable"):
-            if not self.root.exists():
-                return []
-            names = [entry.name for entry in self.root.iterdir()]
+    def hide(self, version: str) -> None:
+        """Make `version` unknown; its files stay for those who are reading them, and its manifest
+        in ``removed/``, so that :meth:`restore` can bring it back.
+
+        Raises
+        ------
+        UnknownVersion
+            If there is no such version.
+        """
+        payload = self.objects.read(f"{version}/{MANIFEST}")
+        self.objects.replace(f"{REMOVED}/{version}.json", payload)
+        self.objects.delete(f"{version}/{MANIFEST}")
+
+    def restore(self, version: str) -> None:
+        """Take back a :meth:`hide` whose files are still there.
+
+        Raises
+        ------
+        MissingObject
+            If it was not hidden.
+        DamagedVersion
+            If its files are gone.
+        """
+        payload = self.objects.read(f"{REMOVED}/{version}.json")
+        with _about(version):
+            _check_listing(decode_manifest(payload, version), self.objects.found(version))
+        self.objects.create(f"{version}/{MANIFEST}", payload)
+
+    def delete_files(self, version: str) -> None:
+        """Remove what is left of a version that is hidden, or that was never published.
+
+        Raises
+        ------
+        ArtifactError
+            If it is published.
+        """
+        if self.objects.exists(f"{version}/{MANIFEST}"):
+            raise ArtifactError(f"{version}: is published; its files stay")
+        for one in self.objects.found(version):
+            self.objects.delete(f"{version}/{one.path}")
+
+    def unpublished(self) -> list[str]:
+        """Return the versions of which there are files and no manifest, oldest to newest."""
+        published = set(self.versions())
+        return [str(name) for name in self._named("") if str(name) not in published]
+
+    def _named(self, folder: str) -> list[VersionName]:
+        """Return the version names in `folder`, in order."""
+        names = self.objects.names(folder)
         return sorted(VersionName.parse(name) for name in names if is_version_name(name))
 
-    def _is_published(self, name: VersionName) -> bool:
-        return (self.root / str(name) / MANIFEST).is_file()
-
     def _named_latest(self) -> VersionName | None:
-        with _as_artifact_error(f"{LATEST}: not readable"):
-            if not (self.root / LATEST).exists():
-                return None
-            name = (self.root / LATEST).read_text("utf-8", "replace").strip()
+        return self._parsed_latest(self.objects.read_if_there(LATEST))
+
+    def _parsed_latest(self, payload: bytes | None) -> VersionName | None:
+        if payload is None:
+            return None
+        name = payload.decode("utf-8", "replace").strip()
         if not is_version_name(name):
             raise DamagedVersion(
-                f"{LATEST} holds {name[:40]!r}, not a version; delete {self.root / LATEST} to go "
+                f"{LATEST} holds {name[:40]!r}, not a version; delete {self.url}/{LATEST} to go "
                 "by the newest one"
             )
         return VersionName.parse(name)
 
-    def _claim(self) -> VersionName:
-        self.root.mkdir(parents=True, exist_ok=True)
+    def _claim(self, description: Description) -> VersionName:
+        claim = msgspec.json.encode({"by": description.created_by, "at": description.created_at})
         while True:
-            named = self._named_latest()  # its folder may be gone; its number is not used again
-            taken = [*self._folders(), *([named] if named else [])]
+            named = self._named_latest()  # claims of before this release were not kept
+            taken = [*self._named(""), *self._named(CLAIMS), *([named] if named else [])]
             version = max(taken).next_minor() if taken else FIRST_VERSION
-            try:
-                (self.root / str(version)).mkdir()
-            except FileExistsError:
+            if not self.objects.create(f"{CLAIMS}/{version}", claim):
                 continue  # another publisher was faster
+            if self.objects.create(f"{CLAIMS}/{version}", claim):
+                raise ConfigurationError(
+                    f"MODEL_REGISTRY={self.url!r}: this storage overwrites what was to be created "
+                    "once (it ignores If-None-Match), so publishers would destroy each other's "
+                    "versions"
+                )
             return version
 
+    def _upload(self, version: str, files: Mapping[str, Path]) -> None:
+        try:
+            for name, path in files.items():
+                if not self.objects.upload(f"{version}/{name}", path):
+                    raise ArtifactError(f"{version}/{name}: is there already, and not from us")
+        except BaseException:
+            with contextlib.suppress(ArtifactError):  # the first error says more
+                self.delete_files(version)
+            raise
+
+    def _reveal(self, version: str, payload: bytes) -> None:
+        """Write what makes it a version. If that fails, it may still have happened: all stays."""
+        if self._keys:
+            self.objects.create(f"{version}/{SIGNATURE}", sign(payload, self._keys[0]))
+        written = self.objects.create(f"{version}/{MANIFEST}", payload)
+        # a storage whose answer got lost is asked again by its driver, and then finds our own
+        if not written and self.objects.read(f"{version}/{MANIFEST}") != payload:
+            raise ArtifactError(f"{version}/{MANIFEST}: is there already, and not from us")
+        self._point_latest_to_newest()
+
     def _point_latest_to_newest(self) -> None:
-        named, newest = self._named_latest(), VersionName.parse(self.versions()[-1])
-        if named is None or named < newest:
-            _write_beside_and_rename(self.root / LATEST, f"{newest}\n".encode())
+        while True:
+            held = self.objects.read_if_there(LATEST)
+            named, newest = self._parsed_latest(held), VersionName.parse(self.versions()[-1])
+            if named is not None and named >= newest:
+                return
+            self.objects.exchange(LATEST, held, f"{newest}\n".encode())
+
+    @contextlib.contextmanager
+    def _opener(self, manifest: Manifest) -> Iterator[Callable[[str], BufferedReader]]:
+        """Yield what opens a file of a version by its name, verified."""
+        folder = self.objects.folder
+        if folder is not None:
+            yield lambda name: _opened(folder / manifest.version / name, name, manifest)
+            return
+        with contextlib.ExitStack() as held:
+            cache = self._cache or Cache(
+                Path(held.enter_context(tempfile.TemporaryDirectory(prefix="recstream-")))
+            )
+            yield lambda name: self._fetched(cache, name, manifest)
+
+    def _fetched(self, cache: Cache, name: str, manifest: Manifest) -> BufferedReader:
+        path = f"{manifest.version}/{name}"
+        with _about(name, " "):
+            entry = _listed(name, manifest)
+            return cache.open(entry, lambda to: self.objects.download(path, to))
 
 
-def _write_artifact(folder: Path, arrays: ModelArrays, description: Description) -> Manifest:
-    write_artifact(arrays, folder / ARTIFACT)
-    paths = _files_of(folder)
-    for path in [*(folder / name for name in paths), folder / ARTIFACT, folder.parent]:
-        _sync(path)
-    return Manifest(
-        version=folder.name,
-        files={name: _entry(folder / name) for name in paths},
-        **msgspec.structs.asdict(description),
+def store_of(settings: Settings) -> Store:
+    """Return the registry that `settings` name, with its cache and keys.
+
+    Raises
+    ------
+    ConfigurationError
+        If the registry's URL or a key cannot be used.
+    """
+    try:
+        folder = Path(settings.model_cache).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"RECSTREAM_MODEL_CACHE={settings.model_cache!r}: {error}"
+        ) from error
+    return Store(
+        settings.model_registry,
+        cache=Cache(folder, settings.model_cache_bytes),
+        keys=read_keys(settings.signing_key.get_secret_value()),
     )
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    found = set(_files_of(folder))
-    if missing := sorted(manifest.files.keys() - found):
-        raise DamagedVersion(f"{missing[0]} is missing")
-    if extra := sorted(found - manifest.files.keys()):
-        raise DamagedVersion(f"{extra[0]} is not in the manifest")
-    for name, entry in manifest.files.items():
-        seen = _entry(folder / name)
-        if seen != entry:
-            raise DamagedVersion(
-                f"{name} has changed: {seen.bytes} bytes with SHA-256 {seen.sha256[:12]}…, "
-                f"published were {entry.bytes} with {entry.sha256[:12]}…"
-            )
+def _stage(folder: Path, arrays: ModelArrays, extra: Mapping[str, bytes]) -> dict[str, Path]:
+    """Write all files of a version to `folder`; return where each is, by its name."""
+    write_artifact(arrays, folder / ARTIFACT)
+    for name, payload in extra.items():
+        path = folder / name
+        if name in (MANIFEST, SIGNATURE) or path.exists() or not _is_inside(path, folder):
+            raise ArtifactError(f"{name!r}: a further file cannot have this name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(payload)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def _files_of(folder: Path) -> list[str]:
-    """Return the paths of all files but the manifest, relative to `folder`."""
-    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if path != MANIFEST)
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _entry(path: Path) -> FileEntry:
     with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileEntry(checksum, os.fstat(file.fileno()).st_size)
+        return entry_of(file)
 
 
-def _write_beside_and_rename(path: Path, payload: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(payload)
-    _sync(beside)
-    beside.rename(path)
-    _sync(path.parent)
+def _opened(path: Path, name: str, manifest: Manifest) -> BufferedReader:
+    with _about(name, " "):
+        entry = _listed(name, manifest)
+        file = path.open("rb")
+        require_entry(file, entry)
+        return file
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _listed(name: str, manifest: Manifest) -> FileEntry:
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise DamagedVersion("is not in the manifest")
+    return entry
+
+
+def _check_listing(manifest: Manifest, listed: list[Found]) -> None:
+    """Check what shows without reading: no file too few or too many, none of another size."""
+    sizes = {one.path: one.size_bytes for one in listed}
+    for name in (MANIFEST, SIGNATURE):
+        sizes.pop(name, None)
+    if missing := sorted(manifest.files.keys() - sizes.keys()):
+        raise DamagedVersion(f"{missing[0]} is missing")
+    if extra := sorted(sizes.keys() - manifest.files.keys()):
+        raise DamagedVersion(f"{extra[0]} is not in the manifest")
+    for name, entry in manifest.files.items():
+        if sizes[name] != entry.bytes:
+            raise DamagedVersion(
+                f"{name} has changed: {sizes[name]} bytes, published were {entry.bytes}"
+            )
 
 
 @contextlib.contextmanager
-def _as_artifact_error(what: str) -> Iterator[None]:
+def _about(what: str, damaged: str = ": ") -> Iterator[None]:
+    """Let the block's errors begin with what they are about; `damaged` joins it to a damage."""
     try:
         yield
+    except DamagedVersion as error:
+        raise DamagedVersion(f"{what}{damaged}{error}") from error
+    except ConfigurationError:
+        raise
+    except ArtifactError as error:
+        raise ArtifactError(f"{what}: {error}") from error
     except OSError as error:
         raise ArtifactError(f"{what}: {error}") from error
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the system releases it if this process is killed."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

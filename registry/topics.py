@@ -25,6 +25,9 @@ answer of 1000 items with long titles is larger than Kafka's usual megabyte."""
 
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
 
+SHARED_BY_ENVIRONMENTS: Final = frozenset({"control", "control-results"})
+"""Topics that the environments of one rollout have in common, keyed by environment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -36,6 +39,10 @@ class Topic:
     configs: Mapping[str, str] = field(default_factory=dict)
 
 
+COMPACTED: Final = {"cleanup.policy": "compact"}
+"""A table's changelog keeps the latest value of each key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """All topics of one prefix."""
@@ -45,7 +52,9 @@ class Topics:
     interactions: Topic
     control: Topic
     control_results: Topic
+    shadow: Topic
     dead_letter: Topic
+    fleet: Topic
 
     def __iter__(self) -> Any:
         return iter(getattr(self, name) for name in self.__slots__)
@@ -57,16 +66,20 @@ def topics_of(settings: Settings) -> Topics:
     def topic(name: str, partitions: int, what: str, kept_hours: int | None, **more: str) -> Topic:
         kept = -1 if kept_hours is None else kept_hours * HOUR_MS
         configs = {"cleanup.policy": "delete", "retention.ms": str(kept), **more}
-        return Topic(f"{settings.topic_prefix}.{name}", partitions, what, configs)
+        shared = name in SHARED_BY_ENVIRONMENTS
+        prefix = settings.control_prefix if shared else None
+        return Topic(f"{prefix or settings.topic_prefix}.{name}", partitions, what, configs)
 
     by_user = settings.partitions
+    stamped = {"message.timestamp.type": "LogAppendTime"}  # ramps go by one clock: the broker's
     large = {"max.message.bytes": str(LARGE_RECORD_BYTES)}
     return Topics(
         requests=topic("requests", by_user, "recommendation requests", 24),
         responses=topic("responses", by_user, "answers", 24, **large),
         interactions=topic("interactions", by_user, "what users did: the training set", None),
-        control=topic("control", 1, "rollout commands, totally ordered", None),
+        control=topic("control", 1, "rollout commands, totally ordered", None, **stamped),
         control_results=topic("control-results", 1, "one result per command", None),
+        shadow=topic("shadow", by_user, "shadow comparisons", 24),
         dead_letter=topic(
             "dead-letter",
             1,
@@ -74,6 +87,7 @@ def topics_of(settings: Settings) -> Topics:
             7 * 24,
             **large,
         ),
+        fleet=topic("fleet", 1, "each worker's heartbeat", 1, **stamped),
     )
 
 
@@ -113,6 +127,10 @@ def create_topics(settings: Settings) -> list[str]:
     missing = [topic for topic in topics_of(settings) if topic.name not in existing]
     if not missing:
         return []
+    return _create(admin, missing, settings)
+
+
+def _create(admin: AdminClient, missing: Sequence[Topic], settings: Settings) -> list[str]:
     futures = admin.create_topics(
         [
             NewTopic(
@@ -135,6 +153,23 @@ def create_topics(settings: Settings) -> list[str]:
                 raise TransportError(f"topic {name} could not be created: {error}") from error
     _wait_until_shown(admin, [topic.name for topic in missing])
     return created
+
+
+def create_changelog(settings: Settings) -> None:
+    """Create the rollout table's changelog unless it is there, and wait until brokers show it.
+
+    Faust would create it as well, but then takes an assignment whose metadata lacks the topic for
+    one without a changelog, and the worker never recovers.
+
+    Raises
+    ------
+    TransportError
+        If the broker can't be reached or refuses.
+    """
+    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
+    admin = AdminClient(client_config(settings))
+    if name not in _existing_partitions(admin):
+        _create(admin, [Topic(name, 1, "the rollout table", COMPACTED)], settings)
 
 
 def _wait_until_shown(admin: AdminClient, names: Sequence[str]) -> None:

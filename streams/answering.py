@@ -12,21 +12,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+from registry.assignment import arms_of, is_shadowed
 from registry.errors import RecordError
+from registry.ids import UserId
 from registry.model import Model, Recommendation
 from registry.records import (
     AnswerError,
     AnswerStatus,
+    Item,
     Provenance,
     Request,
     Response,
+    Variant,
     decode,
     encode,
 )
+from registry.rollout import is_compared
 from streams.routing import Route, Rules, pinned_route, route
 
 UNKNOWN_USER: Final = "unknown_user"
 """The version has no factors for the user, so popular items answer."""
+
+
+SAMPLES_AN_ARM: Final = 3
+"""Requests of a batch and arm that may be timed. Times in a row resemble one another: more of them
+would look like more evidence than they are."""
 
 
 class RawRecord(Protocol):
@@ -79,17 +89,56 @@ class Answer(NamedTuple):
     request_id: str
     version: str
     timestamp_ms: int
+    arm: Variant | None = None
+    request: Request | None = None
+
+
+class Shadowed(NamedTuple):
+    """An answer that the canary version is to be compared with, off to the side.
+
+    ``primary_seconds`` is the scoring time per request of the group that it was scored in.
+    """
+
+    key: bytes | None
+    request: Request
+    items: list[Item]
+    epoch: int
+    primary_version: str
+    canary_version: str
+    primary_seconds: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one arm's users got in one batch, for the guardrails; ``scoring`` in seconds."""
+
+    requests: int = 0
+    errors: int = 0
+    fallbacks: int = 0
+    empty: int = 0
+    users: set[UserId] = field(default_factory=set)
+    scoring: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What became of one batch of records. ``scoring_seconds`` is by version."""
+    """What became of one batch of records, under the state of ``epoch``.
 
+    ``scoring_seconds`` is by version. ``samples`` are, while versions are being compared, the first
+    requests that each arm's own version has answered; `streams.probing` times them again with
+    these ``versions``.
+    """
+
+    epoch: int | None = None
     answers: list[Answer] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
     scoring_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    arms: defaultdict[Variant, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    versions: dict[Variant, str] = field(default_factory=dict)
+    samples: defaultdict[Variant, list[Request]] = field(default_factory=lambda: defaultdict(list))
+    shadowed: list[Shadowed] = field(default_factory=list)
 
 
 class _Routed(NamedTuple):
@@ -100,7 +149,8 @@ class _Routed(NamedTuple):
 
 def answer_batch(records: Iterable[RawRecord], using: Answering) -> Batch:
     """Answer `records`, in any number and of any content."""
-    batch = Batch()
+    acting = using.rules.acting if using.rules else None
+    batch = Batch(acting.epoch if acting else None)
     now_ms = using.clock_ms()
     by_version: defaultdict[str, list[_Routed]] = defaultdict(list)
     for record in records:
@@ -159,9 +209,20 @@ def _refuse(
         error=error,
     )
     batch.answers.append(
-        Answer(record.key, encode(response), request.request_id, "", record.timestamp)
+        Answer(
+            record.key,
+            encode(response),
+            request.request_id,
+            "",
+            record.timestamp,
+            request=request,
+        )
     )
     batch.counts[way.version if way else "", (way.variant or "") if way else "", status] += 1
+    if way is not None and way.arm is not None:
+        batch.arms[way.arm].requests += 1
+        batch.arms[way.arm].errors += 1
+        batch.arms[way.arm].users.add(request.user_id)
 
 
 def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
@@ -172,11 +233,47 @@ def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batc
         _answer_one_by_one(error, model, group, using, batch)
         return
     now_ms = using.clock_ms()
-    batch.scoring_seconds[model.version] += (now_ms - started_ms) / 1000
+    seconds = (now_ms - started_ms) / 1000
+    batch.scoring_seconds[model.version] += seconds
     for routed, recommendation in zip(group, found, strict=True):
         batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))
     for variant, count in Counter(routed.route.variant for routed in group).items():
         batch.counts[model.version, variant or "", "ok"] += count
+    _tally(group, using, batch)
+    _put_in_shadow(group, found, seconds / len(group), using, batch)
+
+
+def _tally(group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
+    for arm, count in Counter(routed.route.arm for routed in group).items():
+        if arm is not None:
+            batch.arms[arm].requests += count
+    if using.rules is None or not is_compared(using.rules.acting):
+        return
+    arms = arms_of(using.rules.acting)
+    for _, request, way in group:
+        if way.arm is not None:
+            batch.arms[way.arm].users.add(request.user_id)
+            if way.arm == arms.get(way.version) and len(batch.samples[way.arm]) < SAMPLES_AN_ARM:
+                batch.versions[way.arm] = way.version
+                batch.samples[way.arm].append(request)
+
+
+def _put_in_shadow(
+    group: Sequence[_Routed],
+    found: Sequence[Recommendation],
+    seconds: float,
+    using: Answering,
+    batch: Batch,
+) -> None:
+    acting = using.rules.acting if using.rules else None
+    if acting is None or acting.strategy != "shadow" or acting.canary_version is None:
+        return
+    primary, canary = acting.primary_version, acting.canary_version
+    for (record, request, way), answer in zip(group, found, strict=True):
+        if way.arm is not None and is_shadowed(request.user_id, acting):
+            batch.shadowed.append(
+                Shadowed(record.key, request, answer.items, acting.epoch, primary, canary, seconds)
+            )
 
 
 def _answer_one_by_one(
@@ -205,6 +302,9 @@ def _answer(
         reason = UNKNOWN_USER
     if reason is not None:
         batch.fallbacks[reason] += 1
+    if way.arm is not None and (reason is not None or not found.items):
+        batch.arms[way.arm].fallbacks += reason is not None
+        batch.arms[way.arm].empty += not found.items
     response = Response(
         request_id=request.request_id,
         user_id=request.user_id,
@@ -217,7 +317,15 @@ def _answer(
         assigned_version=way.assigned_version,
         fallback_reason=reason,
     )
-    return Answer(record.key, encode(response), request.request_id, model.version, record.timestamp)
+    return Answer(
+        record.key,
+        encode(response),
+        request.request_id,
+        model.version,
+        record.timestamp,
+        way.arm,
+        request,
+    )
 
 
 def _provenance(

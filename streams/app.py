@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,12 +21,17 @@ from registry.settings import Settings, to_environment
 from registry.topics import Topics, topics_of
 from streams.control import ControlAgent
 from streams.delivery import Delivery
+from streams.exposures import Exposures
+from streams.fleet import FleetAgent
 from streams.metrics import Metrics
 from streams.node import Node
+from streams.ramp import RampAgent
 from streams.retrain import RetrainAgent
 from streams.serving import Pipeline
+from streams.shadow import Shadow
 from streams.slices import SliceTransport
 from streams.table import RolloutTable
+from streams.traces import Traces
 from streams.workarounds import FolderlessApp, PatientTableManager
 
 COMMIT_SECONDS: Final = 1.0
@@ -48,6 +54,10 @@ class Parts:
     pipeline: Pipeline
     delivery: Delivery
     training: RetrainAgent
+    fleet: FleetAgent
+    ramp: RampAgent
+    shadow: Shadow
+    traces: Traces
     metrics: Metrics
 
 
@@ -77,13 +87,50 @@ def build_app(
     training = RetrainAgent(
         settings, topics, worker, node.view, table, delivery, metrics, to_environment(settings)
     )
+    exposures, traces = Exposures(), Traces()
     pipeline = Pipeline(
-        topics, delivery, metrics, node.answering, settings.batch_requests, on_failure
+        topics,
+        delivery,
+        metrics,
+        node.answering,
+        settings.batch_requests,
+        on_failure,
+        listeners=(
+            lambda batch: exposures.count(batch, time.time() * 1000),
+            lambda batch: shadow.offer(batch.shadowed),
+            traces.remember,
+        ),
+    )
+    shadow = Shadow(
+        topics,
+        delivery,
+        metrics,
+        models=lambda: node.residency.ready,
+        is_busy=lambda: pipeline.is_busy,
+        origin=node.origin,
+        queue_size=settings.shadow_queue,
     )
     pipeline.agent(app, _raw(app, topics.requests.name))
     control = ControlAgent(topics, node, table, delivery, training, on_failure)
     control.agent(app, _raw(app, topics.control.name))
-    return Parts(settings, worker, topics, app, node, table, pipeline, delivery, training, metrics)
+    fleet = FleetAgent(topics, node, table, delivery, exposures, shadow)
+    fleet.agent(app, _raw(app, topics.fleet.name))
+    return Parts(
+        settings=settings,
+        worker=worker,
+        topics=topics,
+        app=app,
+        node=node,
+        table=table,
+        pipeline=pipeline,
+        delivery=delivery,
+        training=training,
+        fleet=fleet,
+        ramp=RampAgent(settings, topics, node.view, delivery, metrics),
+        shadow=shadow,
+        traces=traces,
+        metrics=metrics,
+    )
 
 
 def _faust_app(settings: Settings, topics: Topics) -> faust.App:

@@ -84,11 +84,20 @@ class ControlAgent:
             return
         if command.environment != self._node.settings.environment:
             return
+        try:
+            await self._carry_out(command, message)
+        except TransportError:
+            raise
+        except Exception as error:  # a bug must not leave the issuer waiting for ever
+            logger.exception("command %s at offset %s", command.command_id, message.offset)
+            await self._report(self._rejection(command, message, "internal", repr(error)))
+
+    async def _carry_out(self, command: Command, message: Any) -> None:
         followed = follow(
             self._node.view.log,
             command,
             offset=message.offset,
-            at=datetime.fromtimestamp(message.timestamp, UTC).isoformat(timespec="milliseconds"),
+            at=_time_of(message),
             problems=await self._problems(command),
             refusal=self._training.refusal() if command.type == "retrain" else None,
         )
@@ -106,33 +115,33 @@ class ControlAgent:
                     problems[version] = problem
         return problems
 
-    async def _report(self, result: CommandResult) -> None:
+    async def _report(self, result: CommandResult, *more: Outgoing) -> None:
         self._node.metrics.commands.labels(result.type, result.status).inc()
-        await self._delivery.send(
-            [
-                Outgoing(
-                    self._topics.control_results.name, result.environment.encode(), encode(result)
-                )
-            ]
-        )
+        topic, key = self._topics.control_results.name, result.environment.encode()
+        await self._delivery.send([Outgoing(topic, key, encode(result)), *more])
 
     async def _put_aside(self, message: Any, error: RecordError) -> None:
         """Dead-letter a record that is no command, and report it: its sender may be waiting."""
         self._node.metrics.dead_letters.labels(message.topic, error.code).inc()
         dead = dead_letter_record(self._topics.dead_letter.name, message, error, self._node.worker)
-        await self._delivery.send([dead])
+        why = f"offset {message.offset}: {error}"
+        await self._report(self._rejection(None, message, error.code, why), dead)
+
+    def _rejection(
+        self, command: Command | None, message: Any, code: str, why: str
+    ) -> CommandResult:
         state = self._node.view.state
-        await self._report(
-            CommandResult(
-                command_id="",
-                type="",
-                environment=self._node.settings.environment,
-                status="rejected",
-                epoch=state.epoch if state else None,
-                issued_by="",
-                at=datetime.fromtimestamp(message.timestamp, UTC).isoformat(
-                    timespec="milliseconds"
-                ),
-                error=AnswerError(error.code, f"offset {message.offset}: {error}"),
-            )
+        return CommandResult(
+            command_id=command.command_id if command else "",
+            type=command.type if command else "",
+            environment=self._node.settings.environment,
+            status="rejected",
+            epoch=state.epoch if state else None,
+            issued_by=command.issued_by if command else "",
+            at=_time_of(message),
+            error=AnswerError(code, why),
         )
+
+
+def _time_of(message: Any) -> str:
+    return datetime.fromtimestamp(message.timestamp, UTC).isoformat(timespec="milliseconds")

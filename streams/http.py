@@ -1,102 +1,133 @@
-"""The HTTP surface of one worker: pages, probes, metrics, and commands for the control topic.
+"""The HTTP surface of one worker: the status page, probes, metrics, documents, and the writes.
 
-An edge: it parses, asks the report or produces a command, and answers JSON. A write goes through
-the control topic like any other command, so that any worker can take it. Must not know the rules.
+An edge: it asks the parts, and answers. The routes are made from `streams.endpoints`; what writes
+is in `streams.writes`. Must not know the rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import ipaddress
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from msgspec.structs import replace
+from msgspec import UNSET, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from registry.errors import RecordError, TransportError
-from registry.records import Command, CommandResult, decode, encode
+from registry.errors import ConfigurationError
+from registry.fleet import arms_at, live, shadow_at
+from registry.ramping import look
+from registry.records import CommandType
+from registry.settings import Settings
+from registry.trail import Asked, Trail, diff, moment, trail_of
 from streams.app import Parts
-from streams.delivery import Outgoing
-from streams.page import render
+from streams.arguments import from_text, pairs
+from streams.documents import Fleet, Health, HistoryEntry, RampLook, Readiness, RolloutStatus
+from streams.endpoints import ENDPOINTS, HistoryQuery
+from streams.events import Events
+from streams.openapi import encoded
+from streams.overview import shadow_of, split_of, traffic_of, workers_of
+from streams.page import render, render_main
+from streams.problems import Handler, Refused, errors_as_problems
 from streams.report import Report
-
-RESULT_SECONDS: Final = 5.0
-"""How long a write waits for its result before it answers 202 with the command's id."""
+from streams.status import Status
+from streams.traces import trace_of
+from streams.writes import Writes
 
 BODY_BYTES: Final = 65_536
+PATH_BYTES: Final = 8_192
+HEADER_BYTES: Final = 16_384
+"""Larger ones are refused. aiohttp's own limits come after ours, which say why in JSON."""
 
-NUMBERS: Final = {
-    "canary_percentage": float,
-    "expected_epoch": int,
-    "factors": int,
-    "iterations": int,
-    "regularization": float,
-    "alpha": float,
+HARD_LIMITS: Final = {"max_line_size": 4 * HEADER_BYTES, "max_field_size": 4 * HEADER_BYTES}
+
+READINGS: Final = 2
+"""Readings of the trail at once; each has a consumer and a thread, of which there are few."""
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
-"""Query parameters are text; these fields of a command are numbers."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""Of every answer: nothing is kept, and no other site shows our forms in a frame."""
 
 
 class Pages:
-    """The endpoints of PRODUCT.md §6 that this release has."""
+    """The endpoints of one worker.
 
-    def __init__(self, parts: Parts, report: Report) -> None:
+    Parameters
+    ----------
+    parts
+        The worker.
+    report
+        Gathers its status.
+    read
+        Returns the audit trail; reads Kafka.
+    """
+
+    def __init__(
+        self, parts: Parts, report: Report, read: Callable[[Settings, Asked], Trail] = trail_of
+    ) -> None:
         self._parts = parts
         self._report = report
+        self._read = read
+        self._reading = asyncio.Semaphore(READINGS)
+        self._writes = Writes(parts)
+        self._rendering = threading.Lock()
+        self._events = Events(lambda: self._rendered(render_main))
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(client_max_size=BODY_BYTES, middlewares=[self._errors_as_json])
-        app.add_routes(
-            [
-                web.get("/", self.page),
-                web.get("/healthz", self.healthz),
-                web.get("/readyz", self.readyz),
-                web.get("/metrics", self.metrics),
-                web.get("/rollout/status", self.rollout_status),
-                web.get("/rollout/history", self.history),
-                web.get("/training", self.training),
-                web.get("/models", self.models),
-                web.get("/switch", self.switch),
-                web.post("/switch", self.switch),
-                web.post("/retrain", self.write("retrain")),
-                web.post("/rollout/update", self.write("rollout")),
-                web.post("/rollout/promote", self.write("promote")),
-                web.post("/rollout/rollback", self.write("rollback")),
-                web.post("/rollout/abort", self.write("abort")),
-            ]
+        app = web.Application(
+            client_max_size=BODY_BYTES,
+            middlewares=[errors_as_problems, _within_limits],
+            handler_args=HARD_LIMITS,
         )
+        for one in ENDPOINTS:
+            if one.kind is not None:  # no HEAD: it would write
+                app.router.add_route(one.method, one.path, self.write(one.kind))
+            else:
+                path = one.path.replace("{request_id}", "{request_id:.+}")
+                app.router.add_get(path, getattr(self, one.name))
+        app.on_response_prepare.append(_add_headers)
+        app.on_shutdown.append(self._events.close)
         return app
+
+    def write(self, kind: CommandType) -> Handler:
+        """Return the endpoint of the command type `kind`."""
+        return self._writes.endpoint(kind)
 
     async def page(self, request: web.Request) -> web.Response:
         """Show the status page."""
-        html = await asyncio.to_thread(lambda: render(self._report.status()))
+        html = await asyncio.to_thread(self._rendered, render)
         return web.Response(text=html, content_type="text/html")
+
+    def _rendered(self, render_status: Callable[[Status], str]) -> str:
+        """Render in a thread; one at a time, because the report remembers what it has seen."""
+        with self._rendering:
+            return render_status(self._report.status())
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Send the inside of the status page whenever it changes."""
+        return await self._events.listen(request)
 
     async def healthz(self, request: web.Request) -> web.Response:
         """Tell whether the process should live; 503 asks for a restart."""
         node = self._parts.node
         alive = self._report.is_alive()
-        document = {
-            "status": "ok" if alive else "stuck",
-            "version": node.acting.primary_version if node.acting else None,
-            "rollout": node.view.state,
-        }
-        return _json(document, 200 if alive else 503)
+        version = node.acting.primary_version if node.acting else None
+        return _json(Health("ok" if alive else "stuck", version, node.view.state), alive)
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Tell whether the worker answers from the current state; 503 with the reasons if not."""
         reasons = self._report.reasons()
-        status = 503 if reasons else 200
-        return _json(
-            {"ready": not reasons, "reasons": reasons, "worker": self._parts.worker}, status
-        )
+        return _json(Readiness(not reasons, reasons, self._parts.worker), not reasons)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Expose the metrics as Prometheus text."""
@@ -112,172 +143,145 @@ class Pages:
         """Return the rollout state, what is acted on, and what is in memory."""
         node = self._parts.node
         return _json(
-            {
-                "worker": self._parts.worker,
-                "state": node.view.state,
-                "acting_epoch": node.acting.epoch if node.acting else None,
-                "active_version": node.acting.primary_version if node.acting else None,
-                "resident_versions": sorted(node.residency.ready),
-                "owns_control": self._parts.table.is_owner,
-                "last_command_offset": node.view.log.last_offset,
-            },
-            200,
+            RolloutStatus(
+                worker=self._parts.worker,
+                state=node.view.state,
+                acting_epoch=node.acting.epoch if node.acting else None,
+                active_version=node.acting.primary_version if node.acting else None,
+                resident_versions=tuple(sorted(node.residency.ready)),
+                owns_control=self._parts.table.is_owner,
+                last_command_offset=node.view.log.last_offset,
+            )
         )
 
     async def history(self, request: web.Request) -> web.Response:
-        """Return the latest commands and their results, newest first."""
-        remembered = self._parts.node.view.log.remembered
-        return _json([one.result for one in reversed(remembered)], 200)
+        """Return the commands' results from Kafka, newest first."""
+        asked = asked_of(request.rel_url.raw_query_string, self._parts.settings.environment)
+        async with self._reading:
+            trail = await asyncio.to_thread(self._read, self._parts.settings, asked)
+        entries = [
+            HistoryEntry(**msgspec.structs.asdict(one), changes=diff(one)) for one in trail.results
+        ]
+        answer = _json(entries)
+        answer.headers["X-Unreadable-Records"] = str(trail.unreadable)
+        return answer
+
+    async def fleet(self, request: web.Request) -> web.Response:
+        """Return all workers, their counts and the guardrails' findings."""
+        return _json(fleet_of(self._parts, time.time()))
+
+    async def trace(self, request: web.Request) -> web.Response:
+        """Return why a recent answer of this worker is what it is."""
+        request_id = request.match_info["request_id"]
+        traces, view = self._parts.traces, self._parts.node.view
+        answer = traces.find(request_id)
+        if answer is None:
+            others = [
+                one.url
+                for one in live(view.fleet, time.time())
+                if one.worker != self._parts.worker and one.url
+            ]
+            asked = f"another worker may have answered it: {', '.join(others) or 'none is live'}"
+            raise Refused(
+                404,
+                "not_traced",
+                f"request {request_id[:200]!r} is not among the last {len(traces)} answers of "
+                f"{self._parts.worker}; {asked}",
+            )
+        return _json(trace_of(answer, view.states))
 
     async def training(self, request: web.Request) -> web.Response:
         """Return the fleet's latest training run, or null."""
-        return _json(self._parts.node.view.training, 200)
+        return _json(self._parts.node.view.training)
 
     async def models(self, request: web.Request) -> web.Response:
         """Return the registry's manifests, newest first."""
-        return _json(await asyncio.to_thread(self._report.manifests), 200)
+        return _json(await asyncio.to_thread(self._report.manifests))
 
-    async def switch(self, request: web.Request) -> web.Response:
-        """Swap to ``?model=…``."""
-        self._require_writer(request)
-        fields = await _fields(request)
-        for alias in ("model", "version"):
-            if alias in fields:
-                fields["model_version"] = fields.pop(alias)
-        return await self._command("swap", fields, request)
-
-    def write(self, kind: str) -> Handler:
-        """Return the endpoint of the command type `kind`."""
-
-        async def endpoint(request: web.Request) -> web.StreamResponse:
-            self._require_writer(request)
-            return await self._command(kind, await _fields(request), request)
-
-        return endpoint
-
-    async def _command(
-        self, kind: str, fields: dict[str, Any], request: web.Request
-    ) -> web.Response:
-        fields.setdefault("issued_by", f"http:{request.remote}")
-        fields.setdefault("command_id", str(uuid.uuid4()))
-        environment = self._parts.settings.environment
-        if fields.setdefault("environment", environment) != environment:
-            detail = f"environment {fields['environment']!r}: this worker serves {environment!r}"
-            return _problem(422, "other_environment", detail)
-        try:
-            command = decode(Command, msgspec.json.encode(fields | {"type": kind}))
-        except RecordError as error:
-            return _problem(422, error.code, str(error))
-        seen_before = self._remembered(command.command_id) is not None
-        topic, key = self._parts.topics.control.name, command.environment.encode()
-        try:
-            await self._parts.delivery.send([Outgoing(topic, key, encode(command))])
-        except TransportError as error:
-            return _problem(503, error.code, str(error))
-        result = await self._result_of(command.command_id)
-        if result is not None and seen_before:
-            result = replace(result, status="duplicate", error=None)
-        return self._answer(command, result)
-
-    async def _result_of(self, command_id: str) -> CommandResult | None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + RESULT_SECONDS
-        while loop.time() < deadline:
-            if (result := self._remembered(command_id)) is not None:
-                return result
-            await asyncio.sleep(0.02)
-        return None
-
-    def _remembered(self, command_id: str) -> CommandResult | None:
-        remembered = reversed(self._parts.node.view.log.remembered)
-        return next((one.result for one in remembered if one.result.command_id == command_id), None)
-
-    def _answer(self, command: Command, result: CommandResult | None) -> web.Response:
-        if result is None:
-            return _json({"status": "pending", "command_id": command.command_id}, 202)
-        if result.error is not None:
-            status = 409 if result.error.code in ("stale_epoch", "training_running") else 422
-            return _problem(status, result.error.code, result.error.message, command.command_id)
-        return _json(
-            {
-                "status": result.status,
-                "command_id": command.command_id,
-                "epoch": result.epoch,
-                "state": self._parts.node.view.state,
-            },
-            200,
-        )
-
-    def _require_writer(self, request: web.Request) -> None:
-        token = self._parts.settings.api_token.get_secret_value()
-        if token:
-            given = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(
-                given.encode(errors="surrogatepass"), f"Bearer {token}".encode()
-            ):
-                raise web.HTTPUnauthorized(
-                    text="Authorization: Bearer $RECSTREAM_API_TOKEN is needed",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
-        elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise web.HTTPForbidden(text="a page of another site may not write here")
-        elif not _is_loopback(request.remote):
-            raise web.HTTPForbidden(
-                text="writes are taken from loopback only; set RECSTREAM_API_TOKEN to allow others"
-            )
-
-    @web.middleware
-    async def _errors_as_json(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except web.HTTPError as error:
-            answer = _problem(error.status, "http", error.text or error.reason)
-            for name in ("Allow", "WWW-Authenticate"):
-                if name in error.headers:
-                    answer.headers[name] = error.headers[name]
-            return answer
+    async def openapi(self, request: web.Request) -> web.Response:
+        """Return the API's own description."""
+        return web.Response(body=encoded(), content_type="application/json")
 
 
-def _is_loopback(remote: str | None) -> bool:
-    return remote is not None and ipaddress.ip_address(remote).is_loopback
-
-
-async def _fields(request: web.Request) -> dict[str, Any]:
-    """Return the command's fields: query parameters, form or JSON object, the body going first."""
-    fields = {name: _number(name, text) for name, text in request.query.items()}
-    if request.content_type == "application/json" and request.can_read_body:
-        try:
-            body = msgspec.json.decode(await request.read(), type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise web.HTTPUnprocessableEntity(text=f"body: {error}") from error
-        return fields | body
-    form: Mapping[str, Any] = await request.post()
-    for name, value in form.items():
-        if not isinstance(value, str):
-            raise web.HTTPUnprocessableEntity(text=f"body: {name} is a file, text is needed")
-        fields[name] = _number(name, value)
-    return fields
-
-
-def _number(name: str, text: Any) -> Any:
-    """Return `text` as the number that the field `name` wants, or as it is: decoding refuses it."""
-    try:
-        return NUMBERS[name](text) if name in NUMBERS else text
-    except ValueError:
-        return text
-
-
-def _json(document: Any, status: int) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(document), status=status, content_type="application/json"
+def fleet_of(parts: Parts, now: float) -> Fleet:
+    """Return the fleet as the worker of `parts` knows it at `now`, in seconds since the epoch."""
+    view = parts.node.view
+    state, fleet = view.state, view.fleet
+    arms = arms_at(fleet, state.epoch) if state else ()
+    seen = look(state, fleet, now)
+    return Fleet(
+        environment=parts.settings.environment,
+        epoch=state.epoch if state else None,
+        workers=workers_of(fleet, now),
+        arms=traffic_of(arms),
+        shadow=shadow_of(shadow_at(fleet, state.epoch)) if state else None,
+        split=split_of(state, arms) if state else None,
+        ramp=None
+        if seen is None
+        else RampLook(
+            stage=seen.stage.kind,
+            percentage=seen.stage.percentage,
+            moment=seen.moment,
+            verdict=seen.verdict,
+            action=seen.action,
+            due_in_seconds=seen.due_in_seconds,
+            findings=seen.findings,
+        ),
     )
 
 
-def _problem(status: int, code: str, detail: str, command_id: str | None = None) -> web.Response:
-    """Return problem details as RFC 9457 has them, with our stable `code`."""
-    document = {"type": "about:blank", "status": status, "code": code, "detail": detail}
-    if command_id is not None:
-        document["command_id"] = command_id
+def asked_of(query: str, environment: str) -> Asked:
+    """Return which results the query string of the history asks for.
+
+    Raises
+    ------
+    RecordError, Refused
+        If it names an unknown parameter, or one that can match nothing.
+    """
+    given = from_text(HistoryQuery, pairs(query))
+    assert isinstance(given, HistoryQuery)
+    try:
+        return Asked(
+            environment,
+            given.limit,
+            _moment("since", given.since),
+            _moment("until", given.until),
+            () if given.type is UNSET else tuple(given.type.split(",")),
+            None if given.issued_by is UNSET else given.issued_by,
+        )
+    except ConfigurationError as error:
+        raise Refused(422, "invalid", str(error)) from error
+
+
+def _moment(name: str, text: str | UnsetType) -> datetime | None:
+    if text is UNSET:
+        return None
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{name} {text!r}: must be a time like 2026-01-05T12:00:00Z ({error})"
+        ) from error
+
+
+@web.middleware
+async def _within_limits(request: web.Request, handler: Handler) -> web.StreamResponse:
+    path = len(request.raw_path)
+    if path > PATH_BYTES:
+        raise Refused(414, "http", f"path and query of {path} bytes, {PATH_BYTES} are allowed")
+    headers = sum(len(name) + len(value) for name, value in request.raw_headers)
+    if headers > HEADER_BYTES:
+        raise Refused(431, "http", f"headers of {headers} bytes, {HEADER_BYTES} are allowed")
+    return await handler(request)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+def _json(content: Any, good: bool = True) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(document), status=status, content_type="application/problem+json"
+        body=msgspec.json.encode(content),
+        status=200 if good else 503,
+        content_type="application/json",
     )

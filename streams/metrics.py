@@ -21,6 +21,9 @@ LATENCY_BUCKETS: Final = tuple(
 )
 """Upper bounds in seconds, from 100 µs; five to a decade, so that a quantile is within 30 %."""
 
+SHARE_BUCKETS: Final = tuple(tenth / 10 for tenth in range(11))
+"""Upper bounds of shares. An answer of ten items overlaps by one of them exactly."""
+
 
 class BatchHistogram(Collector):
     """A Prometheus histogram by model version that takes whole batches.
@@ -113,6 +116,24 @@ class Metrics:
             "rollout_age_seconds", "Since this worker last heard from the rollout table.",
             registry=registry,
         )  # fmt: skip
+        self.ramp_info = Gauge(
+            "ramp_info", "1 for the ramp that is under way.",
+            ["environment", "canary_version", "stage", "paused"], registry=registry,
+        )  # fmt: skip
+        self.ramp_stage = Gauge("ramp_stage", "Stage of the ramp, from 0.", registry=registry)
+        self.ramp_stages = Gauge("ramp_stages", "Stages of the ramp.", registry=registry)
+        self.ramp_outcome = Gauge(
+            "ramp_outcome", "1 for how the last ramp ended, until the next command.",
+            ["environment", "outcome"], registry=registry,
+        )  # fmt: skip
+        self.guardrail_verdict = Gauge(
+            "guardrail_verdict", "1 for what a guardrail says of the ramp's present stage.",
+            ["guardrail", "verdict"], registry=registry,
+        )  # fmt: skip
+        self.fleet_workers = Gauge(
+            "fleet_workers", "Workers that sent a heartbeat within the last seconds.",
+            registry=registry,
+        )  # fmt: skip
         self.commands = Counter(
             "control_commands", "Commands decided by this worker.", ["type", "status"],
             registry=registry,
@@ -138,3 +159,30 @@ class Metrics:
             "consumer_lag", "Records of an assigned partition that are not answered yet.",
             ["topic", "partition"], registry=registry,
         )  # fmt: skip
+        versions = ["primary_version", "canary_version"]
+        self.shadow_comparisons = Counter(
+            "shadow_comparisons", "Answers that the canary version was compared with.", versions,
+            registry=registry,
+        )  # fmt: skip
+        self.shadow_dropped = Counter(
+            "shadow_dropped", "Answers that were to be compared and were not.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.shadow_failures = Counter(
+            "shadow_failures", "Comparisons that failed at scoring or at delivery.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.shadow_overlap = Histogram(
+            "shadow_overlap", "Share of an answer's items that the canary version gives too, 0..1.",
+            versions, buckets=SHARE_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self.shadow_rank_biased_overlap = Histogram(
+            "shadow_rank_biased_overlap", "Agreement of the two rankings, 0..1.",
+            versions, buckets=SHARE_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self.shadow_scoring = BatchHistogram(
+            "shadow_scoring_seconds", "Scoring of one compared request, of its chunk.", registry
+        )
+        self.shadow_queue = Gauge(
+            "shadow_queue", "Answers that wait to be compared.", registry=registry
+        )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from registry.records import RolloutState
 from registry.settings import Settings
-from registry.store import Store
+from registry.store import store_of
 from streams.answering import Answering, Origin
 from streams.metrics import Metrics
 from streams.residency import Residency
@@ -36,13 +36,13 @@ class Node:
         self.settings = settings
         self.worker = worker
         self.metrics = metrics
-        self.store = Store(settings.model_registry)
+        self.store = store_of(settings)
         self.view = RolloutView(settings.lease_seconds)
         self.residency = Residency(self.store, self._on_loaded)
         self.acting: RolloutState | None = None
         self.started_at = datetime.now(UTC)
         self.recovered_once = False
-        self._origin = Origin(settings.environment, worker)
+        self.origin = Origin(settings.environment, worker)
 
     def refresh(self) -> None:
         """Load what the newest state names, and act on it once its primary is ready."""
@@ -74,7 +74,7 @@ class Node:
         elif wanted is not None and wanted.primary_version not in self.residency.failures:
             return None
         return Answering(
-            origin=self._origin,
+            origin=self.origin,
             rules=rules,
             models=ready,
             max_request_bytes=self.settings.max_request_bytes,

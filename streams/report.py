@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
-from typing import Final
+from typing import Final, TypeAlias
 
+from msgspec.structs import replace
+
+from registry.assignment import canary_share
+from registry.control import COMMANDS_REMEMBERED, Remembered
 from registry.errors import RecstreamError
+from registry.fleet import arms_at, shadow_at
 from registry.ids import VersionName
 from registry.manifest import Manifest
-from registry.records import RolloutState
+from registry.ramping import look
+from registry.records import CommandResult, RolloutState
 from streams.app import Parts
+from streams.overview import shadow_of, split_of, traffic_of, workers_of
 from streams.slices import SliceConsumer
 from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
 
 VERSIONS_SHOWN: Final = 12
-COMMANDS_SHOWN: Final = 20
+COMMANDS_SHOWN: Final = 10
 RATE_SECONDS: Final = 10.0
 REBALANCE_SECONDS: Final = 180.0
 """A rebalance that takes longer than this is stuck, and only a restart helps."""
@@ -80,30 +88,38 @@ class Report:
         """Return the whole status. Reads files: not on the event loop."""
         parts = self._parts
         node, now = parts.node, time.time()
+        view, totals = node.view, _totals(parts)
+        state = view.state
+        fleet = view.fleet
+        arms = arms_at(fleet, state.epoch) if state else ()
         return Status(
             worker=parts.worker,
             environment=parts.settings.environment,
             program_version=distribution_version("recstream"),
             started_at=node.started_at.isoformat(timespec="seconds"),
-            now=datetime.now(UTC).isoformat(timespec="seconds"),
+            now=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
             reasons=self.reasons(),
-            rollout=node.view.state,
+            rollout=state,
             acting_epoch=node.acting.epoch if node.acting else None,
-            lease_age_seconds=node.view.lease_age_seconds(now),
+            lease_age_seconds=view.lease_age_seconds(now),
             lease_seconds=parts.settings.lease_seconds,
             owns_control=parts.table.is_owner,
-            versions=self._versions(),
+            versions=self._versions(state, totals),
             lag=self.lag(),
-            requests_per_second=self._requests_per_second(),
+            requests_per_second=self._requests_per_second(totals),
             fallbacks_by_reason={
                 labels[0]: int(count)
-                for labels, count in _totals(parts, "recommend_fallbacks_total").items()
+                for labels, count in totals.get("recommend_fallbacks_total", {}).items()
             },
-            dead_letters=int(sum(_totals(parts, "dead_letters_total").values())),
-            training=node.view.training,
-            commands=tuple(
-                one.result for one in reversed(node.view.log.remembered[-COMMANDS_SHOWN:])
-            ),
+            dead_letters=int(sum(totals.get("dead_letters_total", {}).values())),
+            training=view.training,
+            commands=latest_commands(view.log.remembered, view.states),
+            fleet=workers_of(fleet, now),
+            arms=traffic_of(arms),
+            shadow=shadow_of(shadow_at(fleet, state.epoch)) if state else None,
+            look=look(state, fleet, now),
+            split=split_of(state, arms) if state else None,
+            token_needed=bool(parts.settings.api_token.get_secret_value()),
         )
 
     def lag(self) -> tuple[PartitionLag, ...]:
@@ -119,10 +135,10 @@ class Report:
         consumer = self._parts.app.consumer
         return consumer.unacknowledged_records() if isinstance(consumer, SliceConsumer) else 0
 
-    def _requests_per_second(self) -> float:
+    def _requests_per_second(self, totals: Totals) -> float:
         """Return the mean over the last seconds, as far as somebody has looked meanwhile."""
         now = time.monotonic()
-        total = sum(_totals(self._parts, "recommend_requests_total").values())
+        total = sum(totals.get("recommend_requests_total", {}).values())
         while len(self._seen) > 1 and now - self._seen[1][0] > RATE_SECONDS:
             self._seen.popleft()
         then, before = self._seen[0]
@@ -139,52 +155,76 @@ class Report:
             "check Kafka, the other workers, and that the clocks agree",
         )
 
-    def _versions(self) -> tuple[VersionStatus, ...]:
-        node = self._parts.node
+    def _versions(self, state: RolloutState | None, totals: Totals) -> tuple[VersionStatus, ...]:
+        ready = self._parts.node.residency.ready
         known = {manifest.version: manifest for manifest in self.manifests()}
-        known |= {version: model.manifest for version, model in node.residency.ready.items()}
-        named = _roles(node.view.state)
-        names = sorted(known | dict.fromkeys(named), key=VersionName.parse, reverse=True)
-        shown = [name for name in names if name in named]
-        shown += [name for name in names if name not in named][: VERSIONS_SHOWN - len(shown)]
-        return tuple(self._version(name, known.get(name)) for name in shown)
-
-    def _version(self, version: str, manifest: Manifest | None) -> VersionStatus:
-        node = self._parts.node
-        model = node.residency.ready.get(version)
-        return VersionStatus(
-            version=version,
-            role=_roles(node.view.state).get(version, ""),
-            residency=node.residency.residency_of(version),
-            share=_share(version, node.view.state),
-            error=node.residency.failures.get(version),
-            size_bytes=model.size_bytes if model else None,
-            manifest=manifest,
-            traffic=self._traffic(version),
+        known |= {version: model.manifest for version, model in ready.items()}
+        roles = _roles(state)
+        names = sorted(known | dict.fromkeys(roles), key=VersionName.parse, reverse=True)
+        shown = [name for name in names if name in roles]
+        shown += [name for name in names if name not in roles][: VERSIONS_SHOWN - len(shown)]
+        residency = self._parts.node.residency
+        return tuple(
+            VersionStatus(
+                version=name,
+                role=roles.get(name, ""),
+                residency=residency.residency_of(name),
+                share=_share(name, state),
+                error=residency.failures.get(name),
+                size_bytes=ready[name].size_bytes if name in ready else None,
+                manifest=known.get(name),
+                traffic=self._traffic(name, totals),
+            )
+            for name in shown
         )
 
-    def _traffic(self, version: str) -> Traffic:
-        metrics = self._parts.metrics
+    def _traffic(self, version: str, totals: Totals) -> Traffic:
+        latency = self._parts.metrics.latency
         counts = {
             labels: int(count)
-            for labels, count in _totals(self._parts, "recommend_requests_total").items()
+            for labels, count in totals.get("recommend_requests_total", {}).items()
             if labels[0] == version
         }
         return Traffic(
             answers=sum(counts.values()),
             errors=sum(count for labels, count in counts.items() if labels[2] == "error"),
-            p50_ms=_milliseconds(metrics.latency.quantile(version, 0.5)),
-            p99_ms=_milliseconds(metrics.latency.quantile(version, 0.99)),
+            p50_ms=_milliseconds(latency.quantile(version, 0.5)),
+            p99_ms=_milliseconds(latency.quantile(version, 0.99)),
         )
 
 
-def _totals(parts: Parts, name: str) -> dict[tuple[str, ...], float]:
-    return {
-        tuple(sample.labels.values()): sample.value
-        for metric in parts.metrics.registry.collect()
-        for sample in metric.samples
-        if sample.name == name
-    }
+Totals: TypeAlias = Mapping[str, Mapping[tuple[str, ...], float]]
+"""The value of each counter by name and labels."""
+
+
+def latest_commands(
+    remembered: Sequence[Remembered], states: Mapping[int, RolloutState]
+) -> tuple[CommandResult, ...]:
+    """Return the latest results, newest first, with the states before and after that are known.
+
+    The log leaves states out to keep it small; this worker remembers those that it has seen. The
+    state before a command is the one that the command before it made, or none is shown.
+    """
+    found: list[CommandResult] = []
+    before: RolloutState | None = None
+    before_is_known = len(remembered) < COMMANDS_REMEMBERED  # the first command is among them
+    for one in remembered:
+        result = one.result
+        if result.status == "applied" and result.epoch == one.offset:  # it made a new state
+            after = states.get(one.offset)
+            if before_is_known:
+                result = replace(result, before=before, after=after)
+            before, before_is_known = after, after is not None
+        found.append(result)
+    return tuple(reversed(found[-COMMANDS_SHOWN:]))
+
+
+def _totals(parts: Parts) -> Totals:
+    totals: dict[str, dict[tuple[str, ...], float]] = {}
+    for metric in parts.metrics.registry.collect():
+        for sample in metric.samples:
+            totals.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return totals
 
 
 def _roles(state: RolloutState | None) -> dict[str, str]:
@@ -201,10 +241,9 @@ def _share(version: str, state: RolloutState | None) -> float:
     """Return the percentage of users that the rules give to `version`."""
     if state is None:
         return 0.0
-    canary = state.canary_percentage if state.strategy == "canary" else 0.0
     if version == state.primary_version:
-        return 100.0 - canary
-    return canary if version == state.canary_version else 0.0
+        return 100.0 - canary_share(state)
+    return canary_share(state) if version == state.canary_version else 0.0
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -33,6 +33,7 @@ from registry.records import (
     TrainingRun,
     encode,
 )
+from registry.rollout import ramp_under_way
 from registry.settings import Settings
 from registry.topics import Topics
 from streams.delivery import Delivery, Outgoing
@@ -175,7 +176,10 @@ class RetrainAgent:
         for stage, seconds in result.stage_seconds.items():
             self._metrics.training_seconds.labels(stage).set(seconds)
         announcement = None
-        if result.version is not None:
+        if result.version is not None and ramp_under_way(self._view.state) is not None:
+            why = f"a ramp is under way; `recstream swap {result.version}` once it has ended"
+            result = replace(result, code="not_announced", reason=why)
+        elif result.version is not None:
             deploy = self._settings.retrain_deploy if command.deploy is UNSET else command.deploy
             announcement = announce(result.version, deploy, self._view.state, run, self._settings)
         if announcement is not None:
@@ -227,12 +231,12 @@ def announce(
     )
     if deploy == "swap" or state is None:
         return replace(command, model_version=version)
+    command = replace(command, type="rollout", strategy=deploy, canary_version=version)
+    if deploy == "shadow":
+        return command
     percentage = settings.retrain_canary_percentage
     return replace(
         command,
-        type="rollout",
-        strategy="canary",
-        canary_version=version,
         canary_percentage=percentage,
         bucketing=UNSET if percentage == round(percentage) else "hash",
     )

@@ -1,7 +1,7 @@
 """Routing: which state a worker acts on, which versions it keeps, who answers a request.
 
 Pure functions of frozen values. Must not know records on the wire, models or Kafka. The assignment
-itself is `registry.rollout.assign`; here are the rules for what is *not ready*, PRODUCT.md §3:
+itself is `registry.assignment`; here are the rules for what is *not ready*, PRODUCT.md §3:
 
 - a worker acts on a new state as soon as its primary version is ready, and until then on the last
   one, whose epoch its answers carry;
@@ -14,9 +14,9 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from registry.assignment import Assignment, arms_of, assign
 from registry.ids import UserId
 from registry.records import Request, RolloutState, Variant
-from registry.rollout import Assignment, assign
 
 PREVIOUS_RESIDENT: Final = 1
 """Previous primaries kept in memory: `rollback` is then instant. Each costs a model's memory."""
@@ -48,13 +48,18 @@ class Rules:
 
 
 class Route(NamedTuple):
-    """Who answers one request: `version` does, because of `fallback_reason` if there is one."""
+    """Who answers one request: `version` does, because of `fallback_reason` if there is one.
+
+    ``arm`` is the variant that the user is assigned to, whoever answers; None for a pinned request,
+    which is no part of any comparison.
+    """
 
     version: str
     variant: Variant | None
     bucket: int | None
     assigned_version: str | None = None
     fallback_reason: str | None = None
+    arm: Variant | None = None
 
 
 def next_acting(
@@ -83,17 +88,19 @@ def route(user_id: UserId, rules: Rules) -> Route:
     >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
     >>> route(3, Rules(state, state, {"v0.1"}, lease_holds=True))
     Route(version='v0.1', variant='primary', bucket=3, assigned_version='v0.2', \
-fallback_reason='version_not_ready')
+fallback_reason='version_not_ready', arm='canary')
     """
     assigned = assign(user_id, rules.wanted)
     acted = assigned if rules.acting is rules.wanted else assign(user_id, rules.acting)
+    arm = acted.variant
     if acted.version not in rules.ready:
-        acted = Assignment("primary", rules.acting.primary_version, acted.bucket)
+        primary = rules.acting.primary_version
+        acted = Assignment(arms_of(rules.acting)[primary], primary, acted.bucket)
     missed = None if acted.version == assigned.version else assigned.version
     reason = NOT_READY if missed else None
     if not rules.lease_holds:
         reason = LEASE_LAPSED
-    return Route(acted.version, acted.variant, acted.bucket, missed, reason)
+    return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm)
 
 
 def pinned_route(request: Request, rules: Rules) -> Route | None:
@@ -101,8 +108,4 @@ def pinned_route(request: Request, rules: Rules) -> Route | None:
     version = request.model_version
     if version is None or version not in rules.ready:
         return None
-    variants: dict[str | None, Variant] = {
-        rules.acting.canary_version: "canary",
-        rules.acting.primary_version: "primary",
-    }
-    return Route(version, variants.get(version), None)
+    return Route(version, arms_of(rules.acting).get(version), None)

@@ -46,6 +46,35 @@ def next_seed(
     return None
 
 
+def seed_notice(settings: Settings, state: RolloutState) -> str | None:
+    """Return what the settings would seed and `state` is not; None where they agree or say nothing.
+
+    The control topic is the truth once there is a state: a restart with other values changes
+    nothing, and whoever set them should know.
+    """
+    seeded = {
+        "MODEL_VERSION": (settings.model_version, state.primary_version),
+        "CANARY_VERSION": (settings.canary_version, state.canary_version),
+    }
+    if settings.rollout_strategy != "fixed":
+        seeded["ROLLOUT_STRATEGY"] = (settings.rollout_strategy, state.strategy)
+    if settings.rollout_strategy == "canary":
+        percentage = f"{settings.canary_percentage:g}"
+        seeded["CANARY_PERCENTAGE"] = (percentage, f"{state.canary_percentage:g}")
+    other = [
+        f"{variable}={wanted} (now {present or 'none'})"
+        for variable, (wanted, present) in seeded.items()
+        if wanted is not None and wanted != present
+    ]
+    if not other:
+        return None
+    return (
+        f"{', '.join(other)}: these only seed an environment without a state; {state.environment} "
+        f"is at epoch {state.epoch}, set by {state.updated_by}. Use `recstream rollout` to change "
+        "it"
+    )
+
+
 def _primary(settings: Settings, seed: Command, latest: str | None) -> Command | None:
     version = settings.model_version or latest
     if version is None:

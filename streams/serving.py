@@ -30,6 +30,7 @@ from streams.answering import Answering, Batch, answer_batch
 from streams.dead_letters import dead_letter_record
 from streams.delivery import Delivery, Outgoing
 from streams.metrics import Metrics
+from streams.probing import Prober
 
 BATCHES_AT_ONCE: Final = 2
 """While one batch is in the scoring kernel, which leaves the interpreter free, another is decoded
@@ -58,6 +59,8 @@ class Pipeline:
         Most records in one batch, give or take the last slice.
     on_failure
         Called when a batch could not be answered or delivered: the worker must end.
+    listeners
+        Called with each batch once it is confirmed, on the event loop: they must be quick.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Pipeline:
         answering: Callable[[], Answering | None],
         max_batch: int,
         on_failure: Callable[[Exception], None],
+        listeners: Sequence[Callable[[Batch], None]] = (),
     ) -> None:
+        self._listeners = listeners
         self._topics = topics
         self._delivery = delivery
         self._metrics = metrics
@@ -81,6 +86,12 @@ class Pipeline:
         self._waiting_records = 0
         self._answering_now = 0
         self._answered = asyncio.Event()
+        self._prober = Prober(time.perf_counter)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered, or waits to be."""
+        return self._answering_now > 0 or self._waiting_records > 0
 
     def agent(self, app: faust.App, channel: Any) -> None:
         """Register the request agent."""
@@ -151,7 +162,9 @@ class Pipeline:
             )
             for dead in batch.dead_letters
         ]
-        return batch, self._delivery.send(outgoing)
+        confirmed = self._delivery.send(outgoing)
+        self._prober.measure(batch, using.models)
+        return batch, confirmed
 
     async def _confirm(
         self, events: Sequence[EventT[Any]], batch: Batch, confirmed: asyncio.Future[None]
@@ -160,6 +173,8 @@ class Pipeline:
         for event in events:
             event.ack()
         self._count(batch)
+        for listener in self._listeners:
+            listener(batch)
 
     def _count(self, batch: Batch) -> None:
         metrics = self._metrics

@@ -6,10 +6,17 @@ Values only. Must not know where they come from nor how they are shown
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from msgspec import Struct
 
+from registry.fleet import Heartbeat
 from registry.manifest import Manifest
+from registry.ramping import Look
+from registry.ramps import Finding
 from registry.records import CommandResult, RolloutState, TrainingRun
+
+Presence: TypeAlias = Literal["live", "silent", "stopped"]
 
 
 class Reason(Struct, frozen=True):
@@ -55,8 +62,55 @@ class PartitionLag(Struct, frozen=True):
     lag: int
 
 
+class FleetWorker(Struct, frozen=True):
+    """One row of the fleet: the latest heartbeat, and how old it is, in seconds."""
+
+    heartbeat: Heartbeat
+    presence: Presence
+    age_seconds: float
+
+
+class ArmTraffic(Struct, frozen=True):
+    """What the users assigned to one variant got, fleet-wide, under the present state.
+
+    Latencies are in milliseconds, from the request's
+    timestamp to its answer; ``scoring_ms`` is the median of scoring one request. None without data.
+    """
+
+    variant: str
+    version: str
+    requests: int
+    errors: int
+    fallbacks: int
+    empty: int
+    users: int
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    scoring_ms: float | None = None
+
+
+class ShadowSummary(Struct, frozen=True):
+    """The fleet's shadow comparisons under the present state; means and medians, None without any.
+
+    ``overlap`` and ``rank_biased_overlap`` are 0..1, times the scoring of one request.
+    """
+
+    compared: int
+    dropped: int
+    failed: int
+    overlap: float | None = None
+    rank_biased_overlap: float | None = None
+    score_shift: float | None = None
+    primary_ms: float | None = None
+    canary_ms: float | None = None
+
+
 class Status(Struct, frozen=True):
-    """One worker at one moment. ``share`` and percentages are 0..100, times ISO 8601 in UTC."""
+    """One worker at one moment. ``share`` and percentages are 0..100, times ISO 8601 in UTC.
+
+    ``fleet``, ``arms``, ``shadow``, ``look`` and ``split`` are of all workers together, the rest
+    is this worker's own; ``split`` is the sample-ratio check of a canary or an A/B test.
+    """
 
     worker: str
     environment: str
@@ -76,6 +130,12 @@ class Status(Struct, frozen=True):
     dead_letters: int
     training: TrainingRun | None
     commands: tuple[CommandResult, ...]
+    fleet: tuple[FleetWorker, ...] = ()
+    arms: tuple[ArmTraffic, ...] = ()
+    shadow: ShadowSummary | None = None
+    look: Look | None = None
+    split: Finding | None = None
+    token_needed: bool = False
 
     @property
     def ready(self) -> bool:

@@ -1,8 +1,9 @@
 """The rollout table: a Faust GlobalTable whose changelog feeds the rollout view of every worker.
 
-Three keys of plain JSON: ``log`` (state and latest commands), ``lease`` (the owner's time, every
-few seconds) and ``training`` (the latest run). Only the control agent writes ``log``. Nobody reads
-the table; all read the view, which never goes back. Knows the table's encoding, not the rules.
+Keys of plain JSON: ``log`` (state and latest commands), ``lease`` (the owner's time, every few
+seconds), ``training`` (the latest run) and ``fleet:…`` (a worker's latest heartbeat). Only the
+control agent writes ``log``. Nobody reads the table; all read the view, which never goes back.
+Knows the table's encoding, not the rules.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 
 from registry.control import ControlLog
+from registry.fleet import Heartbeat
 from registry.records import TrainingRun
 from streams.view import RolloutView
 from streams.workarounds import ROLLOUT_TABLE_OPTIONS
@@ -30,6 +32,9 @@ LEASE_RENEWALS: Final = 10
 
 RENEWALS_A_LOG: Final = 4
 """Renewals until the log is written again. A missed change is mended before the lease runs out."""
+
+
+FLEET_KEY: Final = "fleet:"
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -90,14 +95,25 @@ class RolloutTable:
 
     def write_log(self, log: ControlLog) -> None:
         """Write the log, and show it to this worker at once."""
-        self._table["log"] = msgspec.to_builtins(log)
+        self._table["log"] = _plain(log)
         if self._view.offer_log(log):
             self._on_change()
 
     def write_training(self, run: TrainingRun) -> None:
         """Write the latest training run."""
-        self._table["training"] = msgspec.to_builtins(run)
+        self._table["training"] = _plain(run)
         self._view.offer_training(run)
+
+    def write_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
+        """Write a worker's latest heartbeat, and forget the workers that the view forgot."""
+        self._view.offer_heartbeat(heartbeat, now)
+        known = {FLEET_KEY + one.instance for one in self._view.fleet}
+        key = FLEET_KEY + heartbeat.instance
+        if key in known:
+            self._table[key] = _plain(heartbeat)
+        for written in [one for one in self._table if str(one).startswith(FLEET_KEY)]:
+            if written not in known:
+                del self._table[written]
 
     def renew_lease(self, now: float) -> None:
         """Write `now` and which log is known; now and then the log itself, to mend what was missed.
@@ -108,8 +124,8 @@ class RolloutTable:
         log = self._view.log
         self._renewals += 1
         if self._renewals % RENEWALS_A_LOG == 0 and log.last_offset >= 0:
-            self._table["log"] = msgspec.to_builtins(log)
-        self._table["lease"] = msgspec.to_builtins(Lease(now, log.last_offset))
+            self._table["log"] = _plain(log)
+        self._table["lease"] = _plain(Lease(now, log.last_offset))
 
     async def _on_changelog_event(self, event: EventT[Any]) -> None:
         try:
@@ -121,9 +137,18 @@ class RolloutTable:
 
     def _offer(self, key: Any, value: Any) -> None:
         if key == "log":
-            self._view.offer_log(msgspec.convert(value, ControlLog))
+            self._view.offer_log(msgspec.convert(value, ControlLog, str_keys=True))
+        elif str(key).startswith(FLEET_KEY):
+            if value is not None:  # None: the owner forgot the worker; the view forgets by itself
+                heartbeat = msgspec.convert(value, Heartbeat, str_keys=True)
+                self._view.offer_heartbeat(heartbeat, time.time())
         elif key == "lease":
             lease = msgspec.convert(value, Lease)
             self._view.renew_lease(lease.at, lease.last_offset, time.time())
         elif key == "training":
             self._view.offer_training(msgspec.convert(value, TrainingRun))
+
+
+def _plain(value: msgspec.Struct) -> Any:
+    """Return `value` as Faust's JSON serializer takes it; keys of objects are text there."""
+    return msgspec.to_builtins(value, str_keys=True)

@@ -7,18 +7,33 @@ agent's own writes are offered here, and the view only ever moves forward.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from registry.control import EMPTY_LOG, ControlLog
+from registry.fleet import Heartbeat, remembered
 from registry.records import RolloutState, TrainingRun
+from registry.rollout import is_compared
+
+STATES_REMEMBERED: Final = 64
+"""Rollout states that a trace can look up; a ramp has one for each of its steps."""
 
 
 class RolloutView:
-    """The newest control log, lease and training run that reached this worker."""
+    """The newest control log, lease, training run and heartbeats that reached this worker."""
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self.log: ControlLog = EMPTY_LOG
         self.training: TrainingRun | None = None
+        self.states: Mapping[int, RolloutState] = {}
         self._renewed_at: float | None = None
+        self._heartbeats: Mapping[str, Heartbeat] = {}
+
+    @property
+    def fleet(self) -> tuple[Heartbeat, ...]:
+        """The latest heartbeat of each worker that is remembered, in no particular order."""
+        return tuple(self._heartbeats.values())
 
     @property
     def state(self) -> RolloutState | None:
@@ -30,7 +45,22 @@ class RolloutView:
         if log.last_offset <= self.log.last_offset:
             return False
         self.log = log
+        if log.state is not None and log.state.epoch not in self.states:
+            latest = list(self.states.items())[1 - STATES_REMEMBERED :]
+            self.states = dict([*latest, (log.state.epoch, log.state)])
         return True
+
+    def offer_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
+        """Take `heartbeat` unless a later one of that worker is known; forget silent workers."""
+        known = self._heartbeats.get(heartbeat.instance)
+        if known is not None and known.at > heartbeat.at:
+            return
+        offered = {**self._heartbeats, heartbeat.instance: heartbeat}
+        self._heartbeats = offered
+        if self.state is not None:  # while the table is being read, it is not known what to forget
+            epoch = self.state.epoch if is_compared(self.state) else None
+            kept = remembered(offered.values(), now, epoch)
+            self._heartbeats = {one.instance: one for one in kept}
 
     def offer_training(self, run: TrainingRun) -> None:
         """Take the run unless it was started, or told, before the known one."""

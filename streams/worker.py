@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -18,15 +19,18 @@ from aiohttp import web
 from threadpoolctl import threadpool_limits
 
 from registry.errors import TransportError
+from registry.fleet import live
 from registry.records import encode
 from registry.rollout import NO_EPOCH
 from registry.settings import Settings
-from registry.topics import require_topics
+from registry.topics import create_changelog, require_topics
 from streams.app import Parts, build_app
 from streams.delivery import Outgoing
+from streams.fleet import HEARTBEAT_SECONDS
 from streams.http import Pages
+from streams.node import Node
 from streams.report import Report
-from streams.seeding import next_seed
+from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
 from streams.table import LEASE_RENEWALS
 
@@ -37,6 +41,9 @@ TICK_SECONDS: Final = 0.5
 
 GC_THRESHOLDS: Final = (50_000, 20, 100)
 """Python's own (700, 10, 10) walk the heap so often that a fifth of the processor goes there."""
+
+LAST_BEAT_SECONDS: Final = 0.5
+"""How long the last heartbeat may take; without it, the others wait until we have fallen silent."""
 
 STOP_SECONDS: Final = 4.0
 """How long a stop may take; what is unanswered then is answered by another worker."""
@@ -53,6 +60,7 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
         If Kafka cannot be reached, or did not take a record in time.
     """
     require_topics(settings)
+    create_changelog(settings)
     gc.set_threshold(*GC_THRESHOLDS)
     threadpool_limits(1, "blas")  # scoring has its own threads; two layers would fight for cores
     uvloop.run(Worker(settings, table_options).run())
@@ -67,6 +75,7 @@ class Worker:
         self._failure: asyncio.Future[None] | None = None
         self._renewed_at = 0.0
         self._seeded_epochs: set[int] = set()
+        self._seed_compared = False
 
     async def run(self) -> None:
         """Start, wait for a signal or a failure, stop."""
@@ -77,18 +86,23 @@ class Worker:
         self._failure = loop.create_future()
         parts = build_app(self._settings, self._fail, self._table_options)
         parts.delivery.start()
-        site = await _serve_pages(parts)
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(parts.pipeline.run())]
+        report = Report(parts)
+        site = await _serve_pages(parts, report)
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(parts.pipeline.run()),
+            asyncio.create_task(parts.shadow.run()),
+        ]
         exit_code = 1
         try:
             await parts.app.start()
             tasks.append(asyncio.create_task(self._tick(parts)))
+            tasks.append(asyncio.create_task(_beat(parts, report)))
             tasks.append(asyncio.create_task(parts.app._crashed.wait()))
             await asyncio.wait([stop, self._failure, *tasks], return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure(parts, tasks)
             exit_code = 0
         finally:
-            await _stop(parts, site, tasks, exit_code)
+            await _stop(parts, report, site, tasks, exit_code)
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
@@ -117,10 +131,24 @@ class Worker:
         node, table = parts.node, parts.table
         if table.recovered:
             node.note_recovery()
+            self._compare_seed(node)
             if table.is_owner:
                 await self._act_as_owner(parts)
         node.refresh()
         node.update_gauges()
+        now = time.time()
+        node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
+        parts.ramp.show(now)
+
+    def _compare_seed(self, node: Node) -> None:
+        """Say once, at a restart, that the environment's variables no longer decide."""
+        state = node.view.state
+        if self._seed_compared or state is None:
+            return
+        self._seed_compared = True
+        is_older = datetime.fromisoformat(state.updated_at) < node.started_at
+        if is_older and (notice := seed_notice(self._settings, state)):
+            logger.warning("%s", notice)
 
     async def _act_as_owner(self, parts: Parts) -> None:
         now = time.time()
@@ -128,6 +156,7 @@ class Worker:
             self._renewed_at = now
             parts.table.renew_lease(now)
         parts.training.start_if_due(datetime.now(UTC))
+        await parts.ramp.move(now)
         await self._seed(parts)
 
     async def _seed(self, parts: Parts) -> None:
@@ -144,17 +173,37 @@ class Worker:
             await parts.delivery.send([Outgoing(topic, seed.environment.encode(), encode(seed))])
 
 
-async def _serve_pages(parts: Parts) -> web.AppRunner:
-    runner = web.AppRunner(Pages(parts, Report(parts)).application(), access_log=None)
+async def _beat(parts: Parts, report: Report) -> None:
+    while True:
+        try:
+            await _one_beat(parts, report)
+        except Exception:  # the edge of a timer: the next heartbeat may go well
+            logger.exception("a heartbeat failed")
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+async def _one_beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:
+    reasons = tuple(reason.code for reason in report.reasons())
+    lag = sum(one.lag for one in report.lag())
+    await parts.fleet.beat(reasons, lag, stopping=stopping)
+
+
+async def _serve_pages(parts: Parts, report: Report) -> web.AppRunner:
+    runner = web.AppRunner(Pages(parts, report).application(), access_log=None)
     await runner.setup()
     settings = parts.settings
     await web.TCPSite(runner, settings.http_host, settings.http_port).start()
-    logger.info("pages at http://%s:%s/", *runner.addresses[0][:2])
+    parts.fleet.url = "http://{}:{}/".format(*runner.addresses[0][:2])
+    logger.info("pages at %s", parts.fleet.url)
     return runner
 
 
 async def _stop(
-    parts: Parts, site: web.AppRunner, tasks: list[asyncio.Task[Any]], exit_code: int
+    parts: Parts,
+    report: Report,
+    site: web.AppRunner,
+    tasks: list[asyncio.Task[Any]],
+    exit_code: int,
 ) -> None:
     await parts.training.stop()
     stopping = asyncio.create_task(_drain_and_stop(parts.app))
@@ -162,9 +211,12 @@ async def _stop(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_one_beat(parts, report, stopping=True), LAST_BEAT_SECONDS)
     await parts.delivery.stop()
     await site.cleanup()
     parts.pipeline.stop()
+    parts.shadow.stop()
     parts.node.residency.stop()
     if not stopping.done():
         logger.warning("Faust did not stop within %g s; leaving without it", STOP_SECONDS)

@@ -18,7 +18,7 @@ from registry.errors import RecstreamError
 from registry.manifest import Parameters
 from registry.records import TrainingResult
 from registry.settings import Settings
-from registry.store import Description, Store
+from registry.store import Description, store_of
 from training.fit import Fit, fit_als, one_blas_thread
 from training.gate import Limits, refusal
 from training.learn import Incumbent, Learned, Rules, learn
@@ -109,7 +109,7 @@ def _train(
     fit: Fit,
     journal: Journal,
 ) -> TrainingResult:
-    store = Store(settings.model_registry)
+    store = store_of(settings)
     served = Incumbent(incumbent, store.manifest(incumbent).parameters) if incumbent else None
     with ExitStack() as held:
         held.enter_context(one_blas_thread())

@@ -1,4 +1,4 @@
-"""The benchmarks: ``recstream bench serve|latency|route|scale``.
+"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow``.
 
 On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
 says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine.
@@ -22,7 +22,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Measure serving, latency, routing and scaling on real Kafka.",
+    help="Measure serving, latency, routing, scaling and shadow on real Kafka.",
 )
 
 Json = Annotated[
@@ -91,3 +91,16 @@ def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = No
     with ground() as on:
         what = "the whole job, one worker process against two"
         publish_report("scale", what, on.kafka, json, lambda: measure(on, requests, turns, say))
+
+
+@app.command(name="shadow")
+def measure_shadow(quick: Quick = False, json: Json = None) -> None:
+    """The canary version in shadow of all requests: what it costs p99, and what is shed first."""
+    from ops.bench.ground import ground
+    from ops.bench.run import publish_report, say
+    from ops.bench.shadow import QUICK, Sizes, measure
+
+    sizes = QUICK if quick else Sizes()
+    with ground() as on:
+        what = "without and with the canary version in shadow; one worker, open loop"
+        publish_report("shadow", what, on.kafka, json, lambda: measure(on, sizes, say))

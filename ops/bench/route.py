@@ -14,9 +14,9 @@ from typing import Any, Final
 from ops.bench.figures import at_most
 from ops.bench.report import Cell
 from ops.bench.run import Measured
+from registry.assignment import assign
 from registry.ids import UserId
 from registry.records import Bucketing, RolloutState
-from registry.rollout import assign
 from streams.routing import Rules, route
 
 REQUESTS: Final = 200_000

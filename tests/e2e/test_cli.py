@@ -18,12 +18,25 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.broker import free_port
+from ops.client import produce_all
+from ops.demo_traffic import Traffic
 from registry.settings import Settings
 from registry.topics import create_topics, topics_of
 from training.snapshot import read_snapshot
 
 ROOT = Path(__file__).parents[2]
 RATINGS = "userId,movieId,rating,timestamp\n" + "".join(f"{u},{u % 7},4.5,{u}\n" for u in range(50))
+
+RAMP = """
+canary_version: {version}
+ramp:
+  steps: [50, 100]
+  hold_seconds: 0.5
+  min_requests: 20
+  guardrails:
+    {{error_rate: 0.4, fallback_rate: null, empty_rate: null, latency_ratio: null,
+     sample_ratio: false}}
+"""
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -90,8 +103,9 @@ def acting_epoch(worker: Worker) -> int | None:
 def test_topics_are_created_once_and_then_found_right(settings: Settings) -> None:
     before = recstream(settings, "topics", "check", "--json")
     assert before.returncode == 1
-    assert len(json.loads(before.stdout)["wrong"]) == 6
-    assert len(document(settings, "topics", "create")["created"]) == 6
+    names = {topic.name for topic in topics_of(settings)}
+    assert len(json.loads(before.stdout)["wrong"]) == len(names)
+    assert set(document(settings, "topics", "create")["created"]) == names
     wait_until(lambda: recstream(settings, "topics", "check").returncode == 0, 30, "right topics")
     assert document(settings, "topics", "create") == {"created": []}
 
@@ -171,6 +185,76 @@ def test_a_version_is_swapped_in_asked_and_put_on_trial(
     assert json.loads(refused.stdout)["error"]["code"] == "no_canary"
 
 
+def test_a_ramp_is_planned_applied_followed_and_read_in_the_trail(
+    topics_created: Settings, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    settings = topics_created
+    first, second = publish_model(settings, users=100), publish_model(settings, users=100, seed=1)
+    file = tmp_path / "ramp.yaml"
+    file.write_text(RAMP.format(version=second))
+    plan = document(settings, "rollout", "apply", file, "--dry-run")
+    assert [stage["users"] for stage in plan["stages"]] == [0, 50, 100]
+    worker = start_worker(settings).wait_ready()
+    document(settings, "swap", first)
+    assert recstream(settings, "rollout", "pause").returncode == 1
+    assert recstream(settings, "rollout", "status", "--follow").returncode == 1
+
+    with Traffic(settings, range(1, 101), per_second=100) as traffic:
+        started = document(settings, "rollout", "apply", file)
+        paused = document(settings, "rollout", "pause")
+        assert paused["after"]["ramp"]["paused"]
+        document(settings, "rollout", "resume", "--reason", "go on")
+        followed = recstream(settings, "rollout", "status", "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert "ramp promoted" in followed.stdout
+    assert traffic.unanswered == 0
+    assert traffic.count(lambda answer: answer.model_version == second) > 0
+
+    trail = document(settings, "rollout", "history", "--since", "1h", "--issued-by", "ramp")
+    assert [one["type"] for one in trail] == ["promote", "step", "step"]
+    assert recstream(settings, "rollout", "history", "--type", "party").returncode == 2
+    shown = recstream(settings, "rollout", "history", "--limit", "1").stdout
+    assert f"primary: {first} → {second}" in shown
+    by_environment = document(settings, "rollout", "status", "--all-environments")
+    assert by_environment["production"]["primary_version"] == second
+    assert started["epoch"] < by_environment["production"]["epoch"]
+    (heartbeat,) = document(settings, "fleet")
+    assert (heartbeat["worker"], heartbeat["owns_control"]) == (worker.name, True)
+    assert worker.name in recstream(settings, "fleet").stdout
+
+
+def test_an_assignment_is_explained_and_the_answer_matches(
+    topics_created: Settings, start_worker: Callable[..., Worker]
+) -> None:
+    settings = topics_created
+    first, second = publish_model(settings), publish_model(settings, seed=1)
+    start_worker(settings).wait_ready()
+    wait_until(
+        lambda: recstream(settings, "rollout", "status").returncode == 0, 15, "the seeded state"
+    )
+    words = ["--strategy", "ab_test", "--canary-version", first, "--bucketing", "hash"]
+    document(settings, "rollout", "set", *words)
+    for user, is_integer in (("7", True), ("anna", False)):
+        explained = document(settings, "explain", user)
+        assert explained["matches"], explained
+        assert explained["explanation"]["user_id"] == (int(user) if is_integer else user)
+        assert explained["explanation"]["version"] in (first, second)
+        assert explained["explanation"]["buckets"] == 10_000
+    shown = recstream(settings, "explain", "7")
+    assert shown.returncode == 0
+    assert "murmur3(':7') % 10000" in shown.stdout
+    assert "matches" in shown.stdout
+    assert document(settings, "explain", "7", "--no-ask")["answer"] is None
+
+
+def test_a_fleet_that_nobody_heard_of_ends_with_1(topics_created: Settings) -> None:
+    produce_all(topics_created, topics_of(topics_created).fleet, [("w1", b"no heartbeat")])
+    assert document(topics_created, "fleet") == []
+    ended = recstream(topics_created, "fleet")
+    assert ended.returncode == 1
+    assert topics_created.topic_prefix in ended.stderr
+
+
 def test_training_on_too_little_is_refused_and_publishes_nothing(
     topics_created: Settings, tmp_path: Path
 ) -> None:
@@ -247,7 +331,9 @@ def test_a_killed_broker_command_leaves_no_process_and_no_folder(tmp_path: Path)
     assert list(tmp_path.glob("recstream-*")) == []
 
 
-def test_the_demo_goes_from_nothing_to_a_canary_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_demo_goes_from_nothing_to_ramps_that_end_by_themselves_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
     settings = fresh_settings("127.0.0.1:1", tmp_path)
     command = [sys.executable, "-m", "ops.cli", "demo", "--exit", "--json"]
     ended = subprocess.run(
@@ -263,5 +349,8 @@ def test_the_demo_goes_from_nothing_to_a_canary_and_leaves_nothing(tmp_path: Pat
     figures = json.loads(ended.stdout)
     assert figures["canary_users"] == 100  # user_id % 100 < 10 of the users 1..1000
     assert figures["same_users_on_second_pass"]
-    assert figures["versions"] == ["v0.1", "v0.2"]
+    assert figures["versions"] == ["v0.1", "v0.2", "v0.3"]
+    assert figures["good_ramp"]["outcome"] == "promoted"
+    assert figures["bad_ramp"]["outcome"] == "rolled_back"
+    assert 0 < figures["bad_ramp"]["first_to_last_bad_answer_seconds"] < 10
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from harness.client import Client
 from harness.fresh import publish_model
 from harness.workers import Worker
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from registry.settings import Settings
 
@@ -20,10 +21,15 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+REFUSED = re.compile(r"the server responded with a status of 4(01|09|22) ")
+"""What a browser says of every refusal, whether or not the page shows it."""
+PHONE = {"width": 375, "height": 740}
+SECONDS = 15_000
+"""Milliseconds in which a change must show: slow machines too."""
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         if os.environ.get("CI") == "true":
@@ -31,8 +37,41 @@ def page() -> Iterator[Page]:
         pytest.skip("no chromium on this machine")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser.new_page()
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that must leave no error, no blocked script and no reload behind."""
+    page = browser.new_page()
+    said: list[str] = []
+    loads: list[str] = []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.on("load", lambda loaded: loads.append(loaded.url))
+    yield page
+    page.close()
+    bad = [one for one in said if one.startswith(("error", "warning"))]
+    assert [one for one in bad if not REFUSED.search(one)] == []
+    assert len(loads) <= 1
+
+
+def at(worker: Worker) -> str:
+    return f"http://127.0.0.1:{worker.port}/"
+
+
+def result(page: Page) -> Locator:
+    return page.locator("#result")
+
+
+def press_to(page: Page, label: str) -> None:
+    """Reach a button by keyboard alone, from where the focus is, and press it."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == label:
+            return page.keyboard.press("Enter")
+    raise AssertionError(f"{label!r} cannot be reached by keyboard")
 
 
 def test_the_page_follows_what_happens_without_a_reload(
@@ -43,32 +82,147 @@ def test_the_page_follows_what_happens_without_a_reload(
     worker = start_worker(topics_created).wait_ready()
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
-    page.goto(f"http://127.0.0.1:{worker.port}/")
+    page.goto(at(worker))
+    page.evaluate("window.same = true")
     expect(page.locator(".readiness.good")).to_be_visible()
     expect(page.locator("section.rollout")).to_contain_text("v0.2")
     client.command(type="rollout", strategy="canary", canary_version="v0.1", canary_percentage=25)
+    expect(page.locator("section.rollout")).to_contain_text("25 %", timeout=SECONDS)
     client.send({"request_id": f"p{user}", "user_id": user} for user in range(1, 50))
     client.wait_for([f"p{user}" for user in range(1, 50)])
-    expect(page.locator("section.rollout")).to_contain_text("25 %", timeout=15_000)
     expect(page.locator("section.versions")).to_contain_text("canary")
+    expect(page.locator("section.fleet")).to_contain_text(
+        f"{worker.name} this one", timeout=SECONDS
+    )
+    expect(page.locator("section.fleet")).to_contain_text("control owner")
+    expect(page.locator("section.answers")).to_contain_text("canary v0.1", timeout=SECONDS)
+    expect(page.locator("section.comparison")).to_contain_text("sample ratio", timeout=SECONDS)
     refused = client.command(type="swap", model_version="v9.9", reason="<script>alert(1)</script>")
     assert refused["status"] == "rejected"
-    expect(page.locator("body")).to_contain_text("<script>alert(1)</script>", timeout=15_000)
-    assert all(url.startswith(f"http://127.0.0.1:{worker.port}/") for url in requested)
+    expect(page.locator("main")).to_contain_text("<script>alert(1)</script>", timeout=SECONDS)
+    expect(page.locator("section.commands")).to_contain_text("canary percentage 0 % →")
+    assert page.evaluate("window.same")
+    assert all(url.startswith(at(worker)) for url in requested)
+    assert sum(url == at(worker) for url in requested) == 1, "events came, nothing was polled"
     page.screenshot(path=tmp_path / "page.png", full_page=True)
 
 
-def test_the_page_can_be_read_without_javascript_and_on_a_phone(
+def test_a_ramp_is_started_paused_and_aborted_by_keyboard_from_the_page(
+    topics_created: Settings, start_worker: Start, page: Page
+) -> None:
+    for seed in (0, 1):
+        publish_model(topics_created, seed=seed)
+    worker = start_worker(topics_created).wait_ready()
+    page.goto(at(worker))
+    page.get_by_text("Start a ramp").click()
+    ramp = page.locator("form", has=page.get_by_role("button", name="Start the ramp"))
+    ramp.get_by_label("Canary version").fill("v0.1")
+    ramp.get_by_label("Steps, % of users").fill("10 50")
+    ramp.get_by_label("Requests a step").fill("1")
+    page.get_by_label("Why").fill("a trial")
+    ramp.get_by_label("Requests a step").press("Enter")
+    expect(result(page)).to_contain_text("Start the ramp: applied, epoch")
+    expect(page.locator("section.rollout")).to_contain_text("ramp under way", timeout=SECONDS)
+    expect(page.locator(".rungs .current")).to_contain_text("10 %", timeout=SECONDS)
+    page.get_by_role("link", name="Skip to the commands").focus()
+    page.keyboard.press("Enter")
+    press_to(page, "Pause ramp")
+    expect(result(page)).to_contain_text("Pause ramp: applied")
+    expect(page.locator(".rungs .current")).to_contain_text("paused", timeout=SECONDS)
+    expect(page.get_by_role("button", name="Resume ramp")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(result(page)).to_contain_text("Resume ramp: applied")
+    expect(page.locator(".rungs .current")).not_to_contain_text("paused", timeout=SECONDS)
+    press_to(page, "Abort v0.1")
+    expect(result(page)).to_contain_text("Abort v0.1: applied")
+    expect(page.locator("section.rollout")).to_contain_text("Last ramp", timeout=SECONDS)
+    expect(page.locator(".rungs .rolled_back")).to_contain_text("10 %")
+    state = worker.get("/rollout/status")["state"]
+    assert (state["strategy"], state["ramp"]["outcome"]) == ("fixed", "rolled_back")
+    assert state["ramp"]["plan"]["steps"] == [10, 50]
+    assert state["ramp"]["plan"]["guardrails"].get("fallback_rate", 0.05) == 0.05
+
+
+def test_what_an_operator_types_is_kept_and_refused_once_the_state_has_moved_on(
     client: Client, topics_created: Settings, start_worker: Start, page: Page
+) -> None:
+    for seed in (0, 1):
+        publish_model(topics_created, seed=seed)
+    worker = start_worker(topics_created).wait_ready()
+    page.goto(at(worker))
+    page.get_by_text("Set rollout").first.click()
+    form = page.locator("form[data-send=changed]")
+    form.get_by_label("Strategy").select_option("canary")
+    form.get_by_label("Canary version").fill("v0.1")
+    form.get_by_label("Canary percentage").press_sequentially("1")
+    client.command(type="rollout", salt="autumn", issued_by="bert")
+    expect(page.locator("section.rollout")).to_contain_text("autumn", timeout=SECONDS)
+    expect(form.get_by_label("Canary percentage")).to_be_focused()
+    expect(form.get_by_label("Canary version")).to_have_value("v0.1")
+    expect(form).to_contain_text("The state has changed since you began")
+    form.get_by_role("button", name="Set rollout").click()
+    expect(result(page)).to_contain_text("refused. expected_epoch")
+    expect(result(page)).to_contain_text("bert changed it")
+    form.get_by_role("button", name="Take the present values").click()
+    expect(form.get_by_label("Salt")).to_have_value("autumn")
+    form.get_by_label("Strategy").select_option("ab_test")
+    form.get_by_label("Canary version").fill("v0.1")
+    form.get_by_role("button", name="Set rollout").click()
+    expect(result(page)).to_contain_text("Set rollout: applied")
+    expect(page.locator("section.rollout")).to_contain_text("B v0.1 50 % of users", timeout=SECONDS)
+    page.get_by_role("button", name="Promote v0.1").click()
+    expect(result(page)).to_contain_text("Promote v0.1: applied")
+    expect(page.locator("section.rollout .legend")).to_contain_text("primary v0.1 100 %")
+
+
+def test_a_worker_with_a_token_takes_commands_from_those_who_hold_it(
+    topics_created: Settings, start_worker: Start, page: Page
+) -> None:
+    for seed in (0, 1):
+        publish_model(topics_created, seed=seed)
+    secret = {"RECSTREAM_API_TOKEN": "secret"}
+    worker = start_worker(topics_created, variables=secret).wait_ready()
+    page.goto(at(worker))
+    page.get_by_text("Swap", exact=True).first.click()
+    swap = page.locator("form[action='/switch']")
+    swap.get_by_label("Version for all users").fill("v0.1")
+    swap.get_by_role("button", name="Swap").click()
+    expect(result(page)).to_contain_text("Swap: refused.")
+    expect(page.get_by_label("Token")).to_be_focused()
+    page.get_by_label("Token").fill("secret")
+    swap.get_by_role("button", name="Swap").click()
+    expect(result(page)).to_contain_text("Swap: applied")
+    expect(page.locator("section.rollout .legend")).to_contain_text("primary v0.1", timeout=SECONDS)
+
+
+def test_a_worker_that_is_gone_is_said_to_be_gone(
+    topics_created: Settings, start_worker: Start, page: Page
 ) -> None:
     publish_model(topics_created)
     worker = start_worker(topics_created).wait_ready()
-    assert page.context.browser is not None
-    phone = page.context.browser.new_context(
-        java_script_enabled=False, viewport={"width": 360, "height": 740}
-    ).new_page()
-    phone.goto(f"http://127.0.0.1:{worker.port}/")
+    page.goto(at(worker))
+    expect(page.locator(".lost")).to_be_hidden()
+    worker.pause()
+    expect(page.locator(".lost")).to_contain_text("no word from it", timeout=SECONDS)
+    worker.resume()
+    expect(page.locator(".lost")).to_be_hidden(timeout=2 * SECONDS)
+
+
+def test_the_page_can_be_read_and_commanded_without_javascript_and_on_a_phone(
+    topics_created: Settings, start_worker: Start, browser: Browser
+) -> None:
+    for seed in (0, 1):
+        publish_model(topics_created, seed=seed)
+    worker = start_worker(topics_created).wait_ready()
+    phone = browser.new_context(java_script_enabled=False, viewport=PHONE).new_page()
+    phone.goto(at(worker))
     expect(phone.locator(".readiness.good")).to_be_visible()
-    size = phone.locator("html").bounding_box()
-    assert size is not None
-    assert size["width"] <= 360
+    expect(phone.locator("section.rollout")).to_contain_text("v0.2")
+    expect(phone.locator("noscript .still").first).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.get_by_text("Swap", exact=True).first.click()
+    phone.locator("form[action='/switch'] input:not([type=hidden])").fill("v0.1")
+    phone.locator("form[action='/switch'] button.go").click()
+    expect(phone.locator("body")).to_contain_text('"status":"applied"')
+    phone.goto(at(worker))
+    expect(phone.locator("section.rollout")).to_contain_text("v0.1 100 % of users")

@@ -21,6 +21,7 @@ from streams.delivery import Outgoing
 from streams.metrics import Metrics
 from streams.node import Node
 from streams.routing import Rules
+from streams.traces import Traces
 from streams.view import RolloutView
 
 NOW_MS: Final = 1_700_000_000_000
@@ -135,5 +136,6 @@ def some_parts(
         node=node,
         table=SimpleNamespace(recovered=True, is_owner=True),
         delivery=kafka(node.view),
+        traces=Traces(),
         metrics=metrics,
     )

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from harness.waiting import wait_until
 
-from registry.records import Request, encode
+from registry.fleet import Heartbeat
+from registry.records import Request, decode, encode
 from registry.settings import Settings
 from registry.topics import Topic, client_config, topics_of
 
@@ -36,13 +37,19 @@ class Client:
 
     Answers and results count from the moment when the client is made, dead letters from the
     topic's start. The topics must exist. Use as a context manager, or call :meth:`close`.
+
+    ``answered_at`` has, for each of ``answers``, its record's time in seconds since the epoch;
+    ``trail`` is ``results`` in the topic's order; ``fleet`` the latest heartbeat by instance.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.topics = topics_of(settings)
         self.answers: dict[str, list[Answer]] = defaultdict(list)
+        self.answered_at: dict[str, list[float]] = defaultdict(list)
         self.results: dict[str, list[Answer]] = defaultdict(list)
+        self.trail: list[Answer] = []
+        self.fleet: dict[str, Heartbeat] = {}
         self.letters: list[DeadLetter] = []
         self._errors: list[str] = []
         self._closing = threading.Event()
@@ -64,6 +71,7 @@ class Client:
                 *self._partitions(self.topics.responses, at_end=True),
                 *self._partitions(self.topics.control_results, at_end=True),
                 *self._partitions(self.topics.dead_letter, at_end=False),
+                *self._partitions(self.topics.fleet, at_end=True),
             ]
         )
         self._thread = threading.Thread(target=self._collect, name="test-client", daemon=True)
@@ -100,6 +108,12 @@ class Client:
     ) -> None:
         """Send one record of any kind, confirmed."""
         self._produce(topic, key, value, headers)
+        self.flush()
+
+    def produce_all(self, topic: Topic, values: Iterable[bytes | None]) -> None:
+        """Send records without a key, in their order, confirmed."""
+        for value in values:
+            self._produce(topic, None, value)
         self.flush()
 
     def flush(self) -> None:
@@ -219,10 +233,16 @@ class Client:
             headers = dict(message.headers() or [])
             self.letters.append(DeadLetter(message.key(), message.value(), headers))
             return
+        if message.topic() == self.topics.fleet.name:
+            heartbeat = decode(Heartbeat, message.value())
+            self.fleet = self.fleet | {heartbeat.instance: heartbeat}
+            return
         answer = json.loads(message.value() or b"")
         if message.topic() == self.topics.responses.name:
+            self.answered_at[answer["request_id"]].append(message.timestamp()[1] / 1000)
             self.answers[answer["request_id"]].append(answer)
         else:
+            self.trail.append(answer)
             self.results[answer["command_id"]].append(answer)
 
 

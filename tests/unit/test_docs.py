@@ -5,26 +5,26 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
+import yaml
 
-from ops import codes, reference
+from ops import drawings, reference
 from registry import errors
+from registry.ramps import StageKind
+from registry.rollout import ROWS
 from registry.settings import Settings, read_settings
 from registry.topics import topics_of
-from streams import answering, routing
+from streams import answering, openapi, routing
 from streams.http import Pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-NOT_YET = {"docs/limits.md": {"GET /trace/{request_id}"}}
-"""What a page names because it is not there."""
-
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -33,17 +33,19 @@ NAMED_FILE = re.compile(
 )
 SETTING = re.compile(r"\b((?:KAFKA|MODEL|ROLLOUT|CANARY|RETRAIN|RECSTREAM)_[A-Z_]+)\b(\*?)(?!\.md)")
 METRIC = re.compile(r"[a-z]+_[a-z_]*(?:_total|_seconds|_info|_lag|_epoch|_resident|_in_flight)")
-ENDPOINT = re.compile(r"\b(GET|POST) (/[\w/{}]*)")
+ENDPOINT = re.compile(r"\b(GET|POST) (/[\w/{}]*(?:\.json)?)")
 
 
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+@cache
 def text_of(page: Path) -> str:
     return page.read_text("utf-8")
 
 
+@cache
 def prose_of(page: Path) -> str:
     return FENCE.sub("", text_of(page))
 
@@ -53,6 +55,11 @@ def rows_of(text: str) -> Iterator[list[str]]:
     for table in re.findall(r"(?:^ *\|.*\n)+", text, re.MULTILINE):
         for line in table.splitlines()[2:]:
             yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def unknown(named: Callable[[Path], list[str]], known: set[str]) -> list[str]:
+    """Return what is `named` by a page and is not `known`, with the page."""
+    return [f"{name_of(page)}: {one}" for page in PAGES for one in named(page) if one not in known]
 
 
 def section(page: str, title: str) -> str:
@@ -67,7 +74,8 @@ def commands_shown(page: Path) -> Iterator[str]:
     """Yield every call of `recstream` in shell blocks and in inline code."""
     for language, block in FENCE.findall(text_of(page)):
         lines = block.splitlines() if language in ("sh", "console") else []
-        yield from (line.removeprefix("$ ") for line in map(str.strip, lines))
+        shown = (line.removeprefix("$ ") for line in map(str.strip, lines))
+        yield from (call.strip() for line in shown for call in line.split("&&"))
     yield from INLINE.findall(prose_of(page))
 
 
@@ -91,6 +99,22 @@ def test_a_reference_page_is_what_the_code_makes(name: str, made: dict[str, str]
 
 def test_every_reference_page_is_made_from_the_code(made: dict[str, str]) -> None:
     assert {path.name for path in reference.FOLDER.iterdir()} == set(made)
+
+
+@pytest.mark.parametrize("page", drawings.DRAWN, ids=name_of)
+def test_what_a_page_shows_of_the_rules_is_drawn_from_the_code(page: Path) -> None:
+    assert drawings.drawn(text_of(page)) == text_of(page), "run `python -m ops.drawings`"
+
+
+def test_every_drawing_is_on_a_page() -> None:
+    marks = {mark for page in drawings.DRAWN for mark in drawings.MARK.findall(text_of(page))}
+
+    assert {name for _, name, _ in marks} == set(drawings.PARTS)
+
+
+def test_every_stage_and_every_phase_is_in_the_drawings() -> None:
+    assert all(f"`{kind}`" in drawings.sentences() for kind in get_args(StageKind))
+    assert all(phase in drawings.diagram() for phase in ROWS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -175,13 +199,15 @@ def test_a_rollout_is_watched_in_five_commands() -> None:
     assert [line.split()[0] for line in block.splitlines()] == ["recstream"] * 5
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_target_of_make_that_a_page_names_exists(page: Path) -> None:
-    makefile = text_of(ROOT / "Makefile")
-    shown = [*INLINE.findall(prose_of(page)), *(block for _, block in FENCE.findall(text_of(page)))]
+def test_every_target_of_make_that_a_page_names_exists() -> None:
+    known = set(re.findall(r"^(\w+):", text_of(ROOT / "Makefile"), re.MULTILINE))
 
-    for target in re.findall(r"^make (\w+)", "\n".join(shown), re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    def named(page: Path) -> list[str]:
+        blocks = (block for _, block in FENCE.findall(text_of(page)))
+        shown = "\n".join([*INLINE.findall(prose_of(page)), *blocks])
+        return re.findall(r"^make (\w+)", shown, re.MULTILINE)
+
+    assert unknown(named, known) == []
 
 
 @cache
@@ -194,51 +220,80 @@ def routes() -> set[str]:
     return {route for route in found if not route.startswith("HEAD ")}
 
 
+def test_the_api_reference_is_what_the_code_makes() -> None:
+    assert text_of(reference.API) == reference.api(), "run `make docs`"
+
+
 def test_the_api_reference_lists_the_endpoints_that_there_are() -> None:
     listed = [cell for cell, *_ in rows_of(text_of(DOCS / "API_REFERENCE.md"))]
 
     assert {" ".join(one) for one in ENDPOINT.findall("\n".join(listed))} == routes()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_endpoint_that_a_page_names_exists(page: Path) -> None:
-    named = {" ".join(one) for one in ENDPOINT.findall(" ; ".join(INLINE.findall(prose_of(page))))}
+def test_every_endpoint_that_a_page_names_exists() -> None:
+    def named(page: Path) -> list[str]:
+        inline = " ; ".join(INLINE.findall(prose_of(page)))
+        return [" ".join(one) for one in ENDPOINT.findall(inline)]
 
-    assert named <= routes() | NOT_YET.get(name_of(page), set())
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_setting_that_a_page_names_exists(page: Path) -> None:
-    known = {str(field.alias) for field in Settings.model_fields.values()}
-
-    for name, wildcard in SETTING.findall(text_of(page)):
-        assert name in known or (wildcard and any(one.startswith(name) for one in known)), name
+    assert unknown(named, routes()) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_metric_that_a_page_names_exists(page: Path) -> None:
+def test_every_setting_that_a_page_names_exists() -> None:
+    settings = {str(field.alias) for field in Settings.model_fields.values()}
+    known = settings | {f"{one[:end]}*" for one in settings for end in range(len(one))}
+
+    def named(page: Path) -> list[str]:
+        return ["".join(one) for one in SETTING.findall(text_of(page))]
+
+    assert unknown(named, known) == []
+
+
+def test_every_metric_that_a_page_names_exists() -> None:
+    """Or is a field of an HTTP answer; these are named alike."""
     known = {cell.strip("`") for cell, *_ in rows_of(text_of(reference.FOLDER / "metrics.md"))}
+    schemas = openapi.document()["components"]["schemas"].values()
+    known |= {name for schema in schemas for name in schema.get("properties", {})}
 
-    assert {one for one in INLINE.findall(prose_of(page)) if METRIC.fullmatch(one)} <= known
+    def named(page: Path) -> list[str]:
+        return [one for one in INLINE.findall(prose_of(page)) if METRIC.fullmatch(one)]
+
+    assert unknown(named, known) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_topic_that_a_page_names_exists(page: Path) -> None:
+def test_every_topic_that_a_page_names_exists() -> None:
     known = {topic.name for topic in topics_of(read_settings({}))}
 
-    assert set(re.findall(r"`(reco\.[\w-]+)`", text_of(page))) <= known
+    assert unknown(lambda page: re.findall(r"`(reco\.[\w-]+)`", text_of(page)), known) == []
 
 
-def test_there_is_an_answer_to_every_code() -> None:
+def test_there_is_an_answer_to_every_code(made: dict[str, str]) -> None:
     page = DOCS / "how-to" / "when-something-is-wrong.md"
     answered = {code for cell, *_ in rows_of(text_of(page)) for code in INLINE.findall(cell)}
+    answered -= alerts()
     answered |= set(re.findall(r"^`(\w+)` is `recstream", text_of(page), re.MULTILINE))
-    named = {one.name for one in codes.codes()} | own_codes(errors.RecstreamError)
+    named = {code.strip("`") for code, *_ in rows_of(made["errors.md"])}
+    named |= own_codes(errors.RecstreamError)
     named |= {routing.NOT_READY, routing.LEASE_LAPSED, answering.UNKNOWN_USER}
     patterns = {re.sub(r"\{\w+\}", r"\\w+", name) for name in named}
 
     assert {one for one in answered if not any(re.fullmatch(p, one) for p in patterns)} == set()
     assert {p for p in patterns if not any(re.fullmatch(p, one) for one in answered)} == set()
+
+
+def test_there_is_an_answer_to_every_alert() -> None:
+    page = "docs/how-to/when-something-is-wrong.md"
+    answered = {
+        alert
+        for cell, *_ in rows_of(section(page, "An alert fires"))
+        for alert in INLINE.findall(cell)
+    }
+
+    assert answered == alerts()
+
+
+def alerts() -> set[str]:
+    groups = yaml.safe_load(text_of(ROOT / "ops" / "prometheus" / "alerts.yml"))["groups"]
+    return {rule["alert"] for group in groups for rule in group["rules"]}
 
 
 def own_codes(error: type[errors.RecstreamError]) -> set[str]:

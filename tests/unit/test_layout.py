@@ -82,7 +82,10 @@ def test_no_file_names_a_package_registry() -> None:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("requirements.lock", ["embedded"]), ("requirements-dev.lock", ["embedded", "dev"])],
+    [
+        ("requirements.lock", ["embedded", "s3"]),
+        ("requirements-dev.lock", ["embedded", "s3", "dev"]),
+    ],
 )
 def test_the_locks_hold_what_the_project_asks_for(lock: str, extras: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -3,12 +3,14 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import typer
 from rich.console import Console
 
-from ops import cli
+from ops import bench, cli
 from ops.bench import report, scale
 from ops.bench.disturbance import SWAPS, disturbance
 from ops.bench.figures import at_least
@@ -19,6 +21,18 @@ from ops.bench.synthetic import USERS, requests
 from registry.errors import ConfigurationError
 from registry.records import Request, decode
 from registry.settings import Settings, read_settings
+
+
+@pytest.fixture(scope="module")
+def command_lines() -> list[Any]:
+    """Both command lines as Typer builds them at each call."""
+    return [typer.main.get_command(one.app) for one in (cli, bench)]
+
+
+@pytest.fixture(autouse=True)
+def _built_once(monkeypatch: pytest.MonkeyPatch, command_lines: list[Any]) -> None:
+    for module, command_line in zip((cli, bench), command_lines, strict=True):
+        monkeypatch.setattr(module, "app", command_line)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -48,7 +62,7 @@ def test_the_examples_run(module: object) -> None:
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["latency"], ["route"], ["scale"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["latency"], ["route"], ["scale"], ["shadow"]])
 def test_each_benchmark_has_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:

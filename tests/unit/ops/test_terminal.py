@@ -55,6 +55,15 @@ def test_a_fixed_state_shows_no_percentage() -> None:
     assert "12.5 %" in shown(terminal.state_table(canary))
 
 
+def test_each_strategy_shows_what_it_uses_and_nothing_else() -> None:
+    ab_test = RolloutState("production", 3, "ab_test", "v0.1", "v0.2", 10.0, salt="s")
+    shadow = RolloutState("production", 3, "shadow", "v0.1", "v0.2", shadow_sample_percentage=20)
+    assert "50 %" in shown(terminal.state_table(ab_test))
+    assert "sample" not in shown(terminal.state_table(ab_test))
+    assert "20 % of users" in shown(terminal.state_table(shadow))
+    assert "bucketing" not in shown(terminal.state_table(shadow))
+
+
 def test_a_refused_training_shows_the_check_that_failed_and_the_reason() -> None:
     gate = Gate(False, (Check("users", "fail", "1", "at least 20"),))
     result = TrainingResult("r", "refused", code="gate", reason="users", gate=gate)

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 
 from registry.artifact import ModelArrays
+from registry.counts import ArmCounts
+from registry.fleet import Heartbeat
 from registry.manifest import DataSnapshot, FileEntry, Gate, Manifest, Parameters
+from registry.ramps import Ramp, RampState
 from registry.records import Command, Request, RolloutState
 from registry.store import Description
+
+BEGAN = "2026-01-01T00:00:00.000+00:00"
+BEGAN_AT = 1_767_225_600.0
+"""When each ramp's stage here began, as records say it, and in seconds since the epoch."""
 
 
 def a_state(**given: Any) -> RolloutState:
@@ -30,6 +37,45 @@ def a_canary_state(**given: Any) -> RolloutState:
         "previous_versions": ("v0.0",),
     }
     return a_state(**fields | given)
+
+
+def a_plan(**given: Any) -> Ramp:
+    """Return a ramp over 10 and 100 %, a minute each, and half a minute of soak."""
+    fields: dict[str, Any] = {"steps": (10.0, 100.0), "hold_seconds": 60.0, "soak_seconds": 30.0}
+    return Ramp(**fields | given)
+
+
+def a_ramp(stage: int = 1, plan: Ramp | None = None, **given: Any) -> RampState:
+    return RampState(plan or a_plan(), "deploy", stage, given.pop("since", BEGAN), **given)
+
+
+def a_ramping_state(ramp: RampState | None = None, **given: Any) -> RolloutState:
+    """Return a canary of 10 % in the first step of its ramp."""
+    return a_canary_state(ramp=ramp or a_ramp(), **given)
+
+
+def a_soaking_state(ramp: RampState | None = None, **given: Any) -> RolloutState:
+    """Return what `a_ramping_state` becomes once it is promoted."""
+    fields: dict[str, Any] = {"primary_version": "v0.2", "previous_versions": ("v0.1", "v0.0")}
+    return a_state(**fields | {"ramp": ramp or a_ramp(stage=3)} | given)
+
+
+def an_arm(variant: str, version: str, requests: int = 20_000, **given: Any) -> ArmCounts:
+    """Return an arm of which all is well: a millisecond of scoring, and no error."""
+    fields: dict[str, Any] = {"users": requests // 10, "scoring": {-172: requests}}
+    return ArmCounts(variant, version, requests, **fields | given)
+
+
+def a_heartbeat(worker: str = "w1", **given: Any) -> Heartbeat:
+    """Return what a worker says that acts on epoch 7 with both versions ready."""
+    fields: dict[str, Any] = {
+        "instance": f"{worker}@start",
+        "environment": "production",
+        "at": BEGAN_AT,
+        "epoch": 7,
+        "ready": ("v0.1", "v0.2"),
+    }
+    return Heartbeat(worker=worker, **fields | given)
 
 
 def a_command(kind: Any, **given: Any) -> Command:

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from registry.artifact import MAX_ITEMS, ModelArrays, check_arrays, read_artifact, write_artifact
+from registry.artifact import (
+    MAX_ITEMS,
+    ModelArrays,
+    check_arrays,
+    files_in,
+    read_artifact,
+    write_artifact,
+)
 from registry.errors import DamagedVersion
 from tests.unit.registry.builders import some_arrays
 
@@ -64,24 +71,24 @@ def assert_same(left: ModelArrays, right: ModelArrays) -> None:
 
 def test_it_reads_back_as_it_was_written(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    assert_same(read_artifact(folder), some_arrays())
+    assert_same(read_artifact(files_in(folder)), some_arrays())
 
 
 def test_ids_keep_their_json_type(tmp_path: Path) -> None:
     ids: list[int | str] = [5, "5", -1, "", 'Zoë \u2028 "quoted"', 2**70, "0"]
     arrays = some_arrays(users=7, user_ids=ids, item_ids=ids, titles=[None, "", *"abcde"])
     write_artifact(arrays, tmp_path)
-    assert_same(read_artifact(tmp_path), arrays)
+    assert_same(read_artifact(files_in(tmp_path)), arrays)
 
 
 def test_nobody_having_seen_anything_is_fine(tmp_path: Path) -> None:
     arrays = changed(seen_indptr=np.zeros(6, np.int64), seen_items=np.empty(0, np.int32))
     write_artifact(arrays, tmp_path)
-    assert_same(read_artifact(tmp_path), arrays)
+    assert_same(read_artifact(files_in(tmp_path)), arrays)
 
 
 def test_arrays_are_read_only_memory_maps(folder: Path) -> None:
-    factors = read_artifact(folder).item_factors
+    factors = read_artifact(files_in(folder)).item_factors
     assert isinstance(factors.base, np.memmap)
     assert factors.flags.f_contiguous  # as scoring reads them
     assert factors.flags.aligned
@@ -188,7 +195,7 @@ def test_the_bound_on_items_is_where_the_top_k_would_overflow() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    assert name in refusal_of(lambda: read_artifact(folder))
+    assert name in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -197,14 +204,14 @@ def test_a_truncated_file_is_named(folder: Path, name: str, kept: int) -> None:
     payload = (folder / name).read_bytes()
     (folder / name).write_bytes(payload[:kept])
     if payload[:kept] != payload:
-        assert name in refusal_of(lambda: read_artifact(folder))
+        assert name in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".npy")])
 def test_bytes_after_the_array_are_refused(folder: Path, name: str) -> None:
     with (folder / name).open("ab") as file:
         file.write(b"\0")
-    assert name in refusal_of(lambda: read_artifact(folder))
+    assert name in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 class Marker:
@@ -220,7 +227,7 @@ class Marker:
 def test_a_pickle_is_refused_and_never_loaded(folder: Path, tmp_path: Path) -> None:
     array = np.array([[Marker(tmp_path / "run")]], dtype=object)
     np.save(folder / "user_factors.npy", array, allow_pickle=True)
-    assert "user_factors.npy" in refusal_of(lambda: read_artifact(folder))
+    assert "user_factors.npy" in refusal_of(lambda: read_artifact(files_in(folder)))
     assert not (tmp_path / "run").exists()
     np.load(folder / "user_factors.npy", allow_pickle=True)  # the trap does spring
     assert (tmp_path / "run").exists()
@@ -229,7 +236,7 @@ def test_a_pickle_is_refused_and_never_loaded(folder: Path, tmp_path: Path) -> N
 def test_an_archive_of_arrays_is_refused(folder: Path) -> None:
     np.savez(folder / "x.npz", a=np.ones(3))
     (folder / "x.npz").rename(folder / "popularity.npy")
-    assert "popularity.npy" in refusal_of(lambda: read_artifact(folder))
+    assert "popularity.npy" in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 def write_header(path: Path, descr: object, shape: object, fortran: bool = False) -> None:
@@ -259,7 +266,7 @@ def test_an_absurd_header_is_an_error_and_allocates_nothing(
     folder: Path, shape: object, descr: object
 ) -> None:
     write_header(folder / "user_factors.npy", descr, shape)
-    assert "user_factors" in refusal_of(lambda: read_artifact(folder))
+    assert "user_factors" in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -273,7 +280,7 @@ def test_no_change_of_a_header_raises_anything_but_a_damaged_version(
     try:
         path.write_bytes(original[:position] + bytes([value]) + original[position + 1 :])
         try:
-            read = read_artifact(folder)
+            read = read_artifact(files_in(folder))
         except DamagedVersion:
             return
         assert_same(read, some_arrays())
@@ -286,17 +293,17 @@ def test_no_change_of_a_header_raises_anything_but_a_damaged_version(
 )
 def test_ids_of_another_form_are_refused(folder: Path, payload: bytes) -> None:
     (folder / "user_ids.json").write_bytes(payload)
-    assert "user_ids.json" in refusal_of(lambda: read_artifact(folder))
+    assert "user_ids.json" in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 @pytest.mark.parametrize("field", ["users", "items", "factors", "seen"])
 def test_a_recorded_shape_that_differs_from_the_files_is_refused(folder: Path, field: str) -> None:
     shape = json.loads((folder / "shape.json").read_bytes())
     (folder / "shape.json").write_text(json.dumps(shape | {field: shape[field] + 1}))
-    assert "shape.json" in refusal_of(lambda: read_artifact(folder))
+    assert "shape.json" in refusal_of(lambda: read_artifact(files_in(folder)))
 
 
 def test_another_format_is_refused_with_both_numbers(folder: Path) -> None:
     shape = json.loads((folder / "shape.json").read_bytes())
     (folder / "shape.json").write_text(json.dumps(shape | {"format": 2}))
-    assert "format 2, this program reads 1" in refusal_of(lambda: read_artifact(folder))
+    assert "format 2, this program reads 1" in refusal_of(lambda: read_artifact(files_in(folder)))

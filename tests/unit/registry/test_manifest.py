@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +16,15 @@ from registry.errors import DamagedVersion
 from registry.manifest import (
     SCHEMA_VERSION,
     FileEntry,
+    Provenance,
     decode_manifest,
     digest,
     encode_manifest,
+    manifest_schema,
 )
 from tests.unit.registry.builders import a_manifest
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def changed(**fields: Any) -> bytes:
@@ -33,6 +39,29 @@ def refusal_of(payload: bytes, version: str = "v0.1") -> str:
 
 def test_a_manifest_reads_back_as_it_was_written() -> None:
     assert decode_manifest(encode_manifest(a_manifest()), "v0.1") == a_manifest()
+
+
+def test_provenance_and_intervals_read_back_as_they_were_written() -> None:
+    made = Provenance("host", "3.12.1", libraries={"numpy": "2.4"}, durations={"fit": 1.5})
+    manifest = a_manifest(provenance=made, intervals={"ndcg_at_10": (0.1, 0.2)})
+    assert decode_manifest(encode_manifest(manifest), "v0.1") == manifest
+
+
+def test_a_manifest_of_before_provenance_is_readable() -> None:
+    fields = json.loads(encode_manifest(a_manifest()))
+    older = {name: fields[name] for name in fields.keys() - {"provenance", "intervals"}}
+    assert decode_manifest(json.dumps(older).encode(), "v0.1") == a_manifest()
+
+
+def test_the_published_schema_is_that_of_the_code_and_accepts_what_is_written() -> None:
+    schema = json.loads((DOCS / "reference" / "manifest.schema.json").read_text())
+    assert schema == manifest_schema()
+    validator = jsonschema.Draft202012Validator(schema)
+    made = Provenance("host", "3.12.1", libraries={"numpy": "2.4"}, dirty=True)
+    for manifest in (a_manifest(), a_manifest(provenance=made, intervals={"a": (0.1, 0.2)})):
+        validator.validate(json.loads(encode_manifest(manifest)))
+    for wrong in ({"version": 5}, {"files": {"a": {"sha256": "x", "bytes": 1}}}, {"gate": None}):
+        assert not validator.is_valid(json.loads(changed(**wrong)))
 
 
 def test_it_is_indented_json_that_ends_its_last_line() -> None:
@@ -98,7 +127,7 @@ def test_a_manifest_of_another_shape_is_refused_and_the_field_named(
 
 def test_a_missing_field_is_refused() -> None:
     fields = json.loads(encode_manifest(a_manifest()))
-    for name in fields:
+    for name in fields.keys() - {"provenance", "intervals"}:
         less = {other: value for other, value in fields.items() if other != name}
         assert name in refusal_of(json.dumps(less).encode())
 

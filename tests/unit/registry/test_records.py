@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Struct
 
 from registry.errors import RecordError
+from registry.fleet import Heartbeat
+from registry.ramps import Finding, ShadowStep
 from registry.records import (
     MAX_K,
     AnswerError,
@@ -21,11 +23,22 @@ from registry.records import (
     Request,
     Response,
     RolloutState,
+    ShadowComparison,
     TrainingRun,
     decode,
     encode,
 )
-from tests.unit.registry.builders import a_canary_state, a_request, a_state
+from tests.unit.registry.builders import (
+    a_canary_state,
+    a_command,
+    a_heartbeat,
+    a_plan,
+    a_ramp,
+    a_ramping_state,
+    a_request,
+    a_state,
+    an_arm,
+)
 
 
 def refusal_of(payload: bytes | None, kind: type[Struct] = Request, **more: Any) -> RecordError:
@@ -143,6 +156,13 @@ def test_a_command_tells_absent_fields_from_given_ones() -> None:
         ('"type":"rollout","issued_by":"a","canary_percentage":"10"', "canary_percentage"),
         ('"type":"rollout","issued_by":"a","canary_percentage":null', "canary_percentage"),
         ('"type":"rollout","issued_by":"a","expected_epoch":true', "expected_epoch"),
+        ('"type":"rollout","issued_by":"a","ramp":{"steps":[5]}', "hold_seconds"),
+        ('"type":"rollout","issued_by":"a","ramp":{"steps":[0],"hold_seconds":1}', "steps"),
+        ('"type":"rollout","issued_by":"a","ramp":{"steps":[5],"hold_seconds":1,"x":1}', "x"),
+        ('"type":"rollout","issued_by":"a","environments":[""]', "environments"),
+        ('"type":"step","issued_by":"ramp","step":1.5', "step"),
+        ('"type":"step","issued_by":"ramp","findings":[{"guardrail":"g"}]', "findings"),
+        ('"type":"step","issued_by":"ramp","baseline":{"variant":"A"}', "baseline"),
         ('"type":"retrain","issued_by":"a","factors":0', "factors"),
         ('"type":"retrain","issued_by":"a","alpha":0', "alpha"),
         ('"type":"retrain","issued_by":"a","deploy":"later"', "deploy"),
@@ -170,7 +190,19 @@ EVERY_KIND: list[Struct] = [
     ),
     Interaction(1, "i", "rate", 4.5, 1e9, "Title"),
     Command("c", "rollout", "anna", canary_percentage=0.0),
+    a_command("rollout", ramp=a_plan(shadow=ShadowStep(5, 0.5)), environments=("production", "eu")),
+    a_command(
+        "step",
+        step=2,
+        findings=(Finding("error_rate", "fail", "20 %", {"canary": 0.2}),),
+        baseline=an_arm("primary", "v0.1", scoring={-172: 5, 3: 1}),
+    ),
     a_canary_state(),
+    a_ramping_state(a_ramp(environments=("eu",), baseline=an_arm("primary", "v0.1"))),
+    a_heartbeat(arms=(an_arm("canary", "v0.2", latency={-1: 2}),), failures={"v0.3": "why"}),
+    ShadowComparison(
+        "r1", "anna", "production", 7, "v0.1", "v0.2", 10, 0.5, 0.6, -0.1, 1.5, 2.5, "w1", "now"
+    ),
     CommandResult(
         "c", "swap", "production", "rejected", 7, "anna", "now", AnswerError("x", "y"), a_state()
     ),
@@ -183,7 +215,9 @@ def test_every_record_survives_a_round_trip(record: Struct) -> None:
     assert decode(type(record), encode(record)) == record
 
 
-@pytest.mark.parametrize("kind", [Request, Interaction, Command, RolloutState, Response])
+@pytest.mark.parametrize(
+    "kind", [Request, Interaction, Command, RolloutState, Response, Heartbeat, ShadowComparison]
+)
 @given(payload=st.binary(max_size=60))
 @example(payload=b"[]")
 def test_no_bytes_raise_anything_but_a_record_error(kind: type[Struct], payload: bytes) -> None:

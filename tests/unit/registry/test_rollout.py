@@ -1,63 +1,170 @@
-"""The rollout rules: every cell of the transition table, and the properties of assignment."""
+"""The rollout rules: every cell of the transition table, and what each command refuses."""
 
 from __future__ import annotations
 
-import itertools
+import json
 import math
 from typing import Any, get_args
 
+import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from registry.assignment import HASH_BUCKETS
 from registry.errors import RefusedCommand
-from registry.records import Command, CommandType, RolloutState
+from registry.ramps import RAMP, Finding, Guardrails, Outcome, ShadowStep, stage_of
+from registry.records import ID_CHARACTERS, Command, CommandType, RolloutState, decode, encode
 from registry.rollout import (
-    HASH_BUCKETS,
     PREVIOUS_VERSIONS_KEPT,
     TRANSITIONS,
-    Phase,
     apply_command,
-    assign,
-    bucket_of,
+    is_compared,
     phase_of,
+    ramp_under_way,
     versions_named,
+    words_for,
 )
-from tests.unit.registry.builders import a_canary_state, a_command, a_state
+from tests.unit.registry.builders import (
+    BEGAN,
+    a_canary_state,
+    a_command,
+    a_plan,
+    a_ramp,
+    a_ramping_state,
+    a_soaking_state,
+    a_state,
+    an_arm,
+)
 
-STATES: dict[Phase, RolloutState | None] = {
+NOW = "2026-01-01T00:05:00.000+00:00"
+
+
+def ended(stage: int, outcome: Outcome, **given: Any) -> Any:
+    return a_ramp(stage, outcome=outcome, **given)
+
+
+def paused(stage: int) -> Any:
+    return a_ramp(stage, paused=True)
+
+
+STATES: dict[str, RolloutState | None] = {
     "empty": None,
     "fixed": a_state(previous_versions=("v0.0",)),
     "canary": a_canary_state(),
+    "ab_test": a_canary_state(strategy="ab_test"),
+    "shadow": a_canary_state(strategy="shadow"),
+    "ramping": a_ramping_state(),
+    "ramping, paused": a_ramping_state(paused(1)),
+    "soaking": a_soaking_state(),
+    "soaking, paused": a_soaking_state(paused(3)),
 }
+"""A state of each phase; those with a ramp also while it is paused."""
+
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "swap": {"model_version": "v0.3"},
     "rollout": {"strategy": "canary", "canary_version": "v0.3", "canary_percentage": 25.0},
+    "step": {"step": 2},
 }
-CELLS: dict[tuple[Phase, CommandType], RolloutState | str] = {
-    ("empty", "swap"): a_state(primary_version="v0.3"),
-    ("empty", "rollout"): "no_state",
-    ("empty", "promote"): "no_state",
-    ("empty", "rollback"): "no_state",
-    ("empty", "abort"): "no_state",
-    ("fixed", "swap"): a_state(primary_version="v0.3", previous_versions=("v0.1", "v0.0")),
-    ("fixed", "rollout"): a_canary_state(canary_version="v0.3", canary_percentage=25.0),
-    ("fixed", "promote"): "no_canary",
-    ("fixed", "rollback"): a_state(primary_version="v0.0"),
-    ("fixed", "abort"): "no_canary",
-    ("canary", "swap"): a_canary_state(primary_version="v0.3", previous_versions=("v0.1", "v0.0")),
-    ("canary", "rollout"): a_canary_state(canary_version="v0.3", canary_percentage=25.0),
-    ("canary", "promote"): a_state(primary_version="v0.2", previous_versions=("v0.1", "v0.0")),
-    ("canary", "rollback"): a_state(primary_version="v0.0"),
-    ("canary", "abort"): a_state(previous_versions=("v0.0",)),
+
+NO_RAMP = {"pause": "no_ramp", "resume": "no_ramp", "step": "no_ramp"}
+ON_TRIAL = {
+    "rollout": a_canary_state(canary_version="v0.3", canary_percentage=25.0),
+    "promote": a_state(primary_version="v0.2", previous_versions=("v0.1", "v0.0")),
+    "rollback": a_state(primary_version="v0.0"),
+    "abort": a_state(previous_versions=("v0.0",)),
+}
+SWAPPED = {"primary_version": "v0.3", "previous_versions": ("v0.1", "v0.0")}
+SOAKED = {"primary_version": "v0.2", "previous_versions": ("v0.1", "v0.0")}
+PAUSED = {"paused": True}
+
+ROWS: dict[str, dict[str, RolloutState | str]] = {
+    "empty": {
+        "swap": a_state(primary_version="v0.3"),
+        **dict.fromkeys(
+            ("rollout", "promote", "rollback", "abort", "pause", "resume", "step"), "no_state"
+        ),
+    },
+    "fixed": {
+        "swap": a_state(**SWAPPED),
+        "rollout": a_canary_state(canary_version="v0.3", canary_percentage=25.0),
+        "promote": "no_canary",
+        "rollback": a_state(primary_version="v0.0"),
+        "abort": "no_canary",
+        **NO_RAMP,
+    },
+    "canary": {"swap": a_canary_state(**SWAPPED), **ON_TRIAL, **NO_RAMP},
+    "ab_test": {"swap": a_canary_state(strategy="ab_test", **SWAPPED), **ON_TRIAL, **NO_RAMP},
+    "shadow": {"swap": a_canary_state(strategy="shadow", **SWAPPED), **ON_TRIAL, **NO_RAMP},
+    "ramping": {
+        "swap": a_canary_state(**SWAPPED, ramp=ended(1, "cancelled")),
+        "rollout": replace(ON_TRIAL["rollout"], ramp=ended(1, "cancelled")),
+        "promote": a_soaking_state(a_ramp(3, since=NOW)),
+        "rollback": replace(ON_TRIAL["rollback"], ramp=ended(1, "rolled_back")),
+        "abort": replace(ON_TRIAL["abort"], ramp=ended(1, "rolled_back")),
+        "pause": a_ramping_state(paused(1)),
+        "resume": "ramp_not_paused",
+        "step": a_ramping_state(a_ramp(2, since=NOW), canary_percentage=100.0),
+    },
+    "ramping, paused": {
+        "swap": a_canary_state(**SWAPPED, ramp=ended(1, "cancelled", **PAUSED)),
+        "rollout": replace(ON_TRIAL["rollout"], ramp=ended(1, "cancelled", **PAUSED)),
+        "promote": a_soaking_state(a_ramp(3, since=NOW)),
+        "rollback": replace(ON_TRIAL["rollback"], ramp=ended(1, "rolled_back", **PAUSED)),
+        "abort": replace(ON_TRIAL["abort"], ramp=ended(1, "rolled_back", **PAUSED)),
+        "pause": "ramp_paused",
+        "resume": a_ramping_state(a_ramp(1, since=NOW)),
+        "step": "ramp_paused",
+    },
+    "soaking": {
+        "swap": a_state(
+            primary_version="v0.3",
+            previous_versions=("v0.2", "v0.1", "v0.0"),
+            ramp=ended(3, "cancelled"),
+        ),
+        "rollout": a_canary_state(
+            **SOAKED, canary_version="v0.3", canary_percentage=25.0, ramp=ended(3, "cancelled")
+        ),
+        "promote": "no_canary",
+        "rollback": a_state(previous_versions=("v0.0",), ramp=ended(3, "rolled_back")),
+        "abort": a_state(**SOAKED, ramp=ended(3, "cancelled")),
+        "pause": a_soaking_state(paused(3)),
+        "resume": "ramp_not_paused",
+        "step": a_state(**SOAKED, ramp=ended(3, "promoted")),
+    },
+    "soaking, paused": {
+        "swap": a_state(
+            primary_version="v0.3",
+            previous_versions=("v0.2", "v0.1", "v0.0"),
+            ramp=ended(3, "cancelled", **PAUSED),
+        ),
+        "rollout": a_canary_state(
+            **SOAKED,
+            canary_version="v0.3",
+            canary_percentage=25.0,
+            ramp=ended(3, "cancelled", **PAUSED),
+        ),
+        "promote": "no_canary",
+        "rollback": a_state(previous_versions=("v0.0",), ramp=ended(3, "rolled_back", **PAUSED)),
+        "abort": a_state(**SOAKED, ramp=ended(3, "cancelled", **PAUSED)),
+        "pause": "ramp_paused",
+        "resume": a_soaking_state(a_ramp(3, since=NOW)),
+        "step": "ramp_paused",
+    },
 }
 """What becomes of the states above: the state after the command, or the refusal's code."""
+
+CELLS = {(name, kind): outcome for name, row in ROWS.items() for kind, outcome in row.items()}
+
+
+def arguments(name: str, kind: str) -> dict[str, Any]:
+    """Return what the command needs; the step after the soak, of stages 0..3, is its end."""
+    return {"step": 4} if (name, kind) == ("soaking", "step") else ARGUMENTS.get(kind, {})
 
 
 def applied(
     state: RolloutState | None, command: Command, problems: dict[str, str] | None = None
 ) -> RolloutState:
-    return apply_command(state, command, epoch=8, at="now", problems=problems or {})
+    return apply_command(state, command, epoch=8, at=NOW, problems=problems or {})
 
 
 def refusal_of(
@@ -77,46 +184,54 @@ def rules_of(state: RolloutState) -> tuple[Any, ...]:
         state.bucketing,
         state.salt,
         state.previous_versions,
+        state.shadow_sample_percentage,
+        state.ramp,
     )
 
 
 def test_the_table_has_every_cell_of_phase_and_command_but_retrain() -> None:
-    every = {(p, c) for p in get_args(Phase) for c in get_args(CommandType) if c != "retrain"}
-    assert set(TRANSITIONS) == set(CELLS) == every
-    assert all(phase_of(state) == phase for phase, state in STATES.items())
+    commands = set(get_args(CommandType)) - {"retrain"}
+    assert all(set(row) == commands for row in ROWS.values())
+    assert all(phase_of(state) == name.split(",")[0] for name, state in STATES.items())
+    assert set(TRANSITIONS) == {(name.split(",")[0], kind) for name, kind in CELLS}
 
 
-@pytest.mark.parametrize("expectation", ["none", "right"])
+def test_versions_are_compared_while_both_answer_or_a_ramp_is_under_way() -> None:
+    compared = {name for name, state in STATES.items() if state and is_compared(state)}
+    assert compared == set(STATES) - {"empty", "fixed", "shadow"}
+    assert not is_compared(a_state(ramp=ended(3, "promoted")))
+
+
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_each_cell_does_what_its_row_says(
-    cell: tuple[Phase, CommandType], expectation: str
-) -> None:
-    phase, kind = cell
-    state, outcome = STATES[phase], CELLS[cell]
-    expected = {"none": None, "right": state.epoch if state else -1}[expectation]
-    command = a_command(kind, expected_epoch=expected, **ARGUMENTS.get(kind, {}))
-    if isinstance(outcome, str):
-        assert refusal_of(state, command).code == outcome
-    else:
-        after = applied(state, command)
-        assert rules_of(after) == rules_of(outcome)
-        assert (after.epoch, after.updated_at, after.updated_by) == (8, "now", "anna")
+def test_each_cell_does_what_its_row_says(cell: tuple[str, Any]) -> None:
+    name, kind = cell
+    state, outcome = STATES[name], CELLS[cell]
+    for expected in (None, state.epoch if state else -1):
+        command = a_command(kind, expected_epoch=expected, reason="why", **arguments(*cell))
+        if isinstance(outcome, str):
+            assert refusal_of(state, command).code == outcome
+        else:
+            after = applied(state, command)
+            assert rules_of(after) == rules_of(outcome)
+            assert (after.epoch, after.environment) == (8, "production")
+            assert (after.updated_at, after.updated_by, after.reason) == (NOW, "anna", "why")
 
 
-@pytest.mark.parametrize("stale", [6, 8, -1, 0])
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_each_cell_refuses_an_epoch_that_is_not_the_current_one(
-    cell: tuple[Phase, CommandType], stale: int
-) -> None:
-    phase, kind = cell
-    if phase == "empty" and stale == -1:
-        stale = 7
-    refused = refusal_of(
-        STATES[phase], a_command(kind, expected_epoch=stale, **ARGUMENTS.get(kind, {}))
-    )
-    assert refused.code == "stale_epoch"
-    assert str(stale) in str(refused)
-    assert ("7" if phase != "empty" else "no state yet") in str(refused)
+def test_each_cell_refuses_an_epoch_that_is_not_the_current_one(cell: tuple[str, Any]) -> None:
+    name, kind = cell
+    for stale in (6, 8, 0, 7 if name == "empty" else -1):
+        command = a_command(kind, expected_epoch=stale, **arguments(*cell))
+        refused = refusal_of(STATES[name], command)
+        assert refused.code == "stale_epoch"
+        assert str(stale) in str(refused)
+        assert ("7" if name != "empty" else "no state yet") in str(refused)
+
+
+def test_the_loser_of_two_operators_is_told_what_changed_and_who_did_it() -> None:
+    state = a_canary_state(updated_by="berta", updated_at=NOW)
+    refused = str(refusal_of(state, a_command("promote", expected_epoch=6)))
+    assert f"berta changed it at {NOW}: {words_for(state)}" in refused
 
 
 @pytest.mark.parametrize("kind", ["swap", "rollout"])
@@ -233,98 +348,238 @@ def test_every_version_that_would_begin_to_answer_is_named() -> None:
     assert versions_named(state, a_command("rollback")) == ("v0.8",)
     assert versions_named(a_state(), a_command("rollback")) == ()
     assert versions_named(state, a_command("abort")) == ()
+    assert versions_named(state, a_command("step")) == (state.canary_version,)
+    assert versions_named(a_soaking_state(), a_command("step")) == ()
+    assert versions_named(None, a_command("promote")) == ()
 
 
-# --- assignment -----------------------------------------------------------------------------
+# --- ramps ----------------------------------------------------------------------------------
 
-user_ids = st.one_of(st.integers(), st.text(max_size=40))
-bucketings = st.sampled_from(["modulo", "hash"])
-salts = st.text(max_size=10)
-
-
-def test_fixed_looks_at_no_bucket() -> None:
-    assert assign(5, a_state()) == ("primary", "v0.1", None)
-    assert assign(5, a_canary_state(strategy="fixed", canary_percentage=100.0)).bucket is None
+STAGED = a_ramping_state(a_ramp(0, a_plan(shadow=ShadowStep(60, 0.5, 20.0))), canary_percentage=0.0)
+"""Stages: preparing, shadowing, 10 %, 100 %, soaking."""
 
 
-def test_modulo_is_the_id_modulo_100_also_for_negative_ids() -> None:
-    assert [bucket_of(user, "modulo", "s") for user in (0, 99, 100, 1234, -1)] == [
-        (0, 100),
-        (99, 100),
-        (0, 100),
-        (34, 100),
-        (99, 100),
-    ]
+def a_ramp_command(plan: Any = None, **given: Any) -> Command:
+    return a_command("rollout", **{"canary_version": "v0.3", "ramp": plan or a_plan()} | given)
 
 
-def test_hash_buckets_are_pinned_for_ever() -> None:
-    # MurmurHash3 x86 32 of "s:1", "s:2", "s:anna", ":1": a change would move every user
-    buckets = [bucket_of(user, "hash", "s")[0] for user in (1, 2, "anna")]
-    assert buckets == [1521089622 % 10_000, 6502, 7226]
-    assert bucket_of(1, "hash", "") == (559, 10_000)
+@pytest.mark.parametrize("name", [name for name in STATES if name != "empty"])
+def test_a_ramp_starts_from_any_state_with_no_user_in_the_canary(name: str) -> None:
+    after = applied(STATES[name], a_ramp_command(salt="spring", bucketing="hash"))
+    assert (after.strategy, after.canary_version, after.canary_percentage) == ("canary", "v0.3", 0)
+    assert (after.bucketing, after.salt) == ("hash", "spring")
+    assert after.ramp is not None
+    assert stage_of(after.ramp).kind == "preparing"
+    assert after.ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
 
 
-@given(user_ids, bucketings, salts)
-def test_a_bucket_is_stable_and_in_range(user: int | str, bucketing: Any, salt: str) -> None:
-    bucket, buckets = bucket_of(user, bucketing, salt)
-    assert 0 <= bucket < buckets
-    assert (bucket, buckets) == bucket_of(user, bucketing, salt)
+def test_a_ramp_may_take_the_canary_version_that_is_there() -> None:
+    after = applied(a_canary_state(), a_command("rollout", ramp=a_plan()))
+    assert (after.canary_version, after.canary_percentage) == ("v0.2", 0)
 
 
-@given(st.text(max_size=40), salts)
-def test_a_text_id_is_bucketed_by_hash_under_modulo_too(user: str, salt: str) -> None:
-    assert bucket_of(user, "modulo", salt) == bucket_of(user, "hash", salt)
+def test_a_new_ramp_takes_the_place_of_the_one_under_way_and_keeps_nothing_of_it() -> None:
+    found = (Finding("error_rate", "pass", "fine"),)
+    under_way = a_ramping_state(a_ramp(findings=found, baseline=an_arm("primary", "v0.1")))
+    after = applied(under_way, a_ramp_command())
+    assert after.ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
 
 
-@settings(max_examples=60)
-@given(user_ids, bucketings, salts, st.tuples(st.integers(0, 100), st.integers(0, 100)))
-def test_a_raised_percentage_only_moves_users_into_the_canary(
-    user: int | str, bucketing: Any, salt: str, percentages: tuple[int, int]
+@pytest.mark.parametrize(
+    ("plan", "given_fields", "code"),
+    [
+        ({"steps": (10.0, 10.0)}, {}, "bad_ramp"),
+        ({"steps": (50.0, 10.0)}, {}, "bad_ramp"),
+        ({"steps": (0.5,)}, {}, "bad_percentage"),
+        ({"steps": (0.005,)}, {"bucketing": "hash"}, "bad_percentage"),
+        ({"steps": (100.0,)}, {}, "bad_ramp"),
+        ({"hold_seconds": 0.0}, {}, "bad_ramp"),
+        ({}, {"strategy": "canary"}, "bad_ramp"),
+        ({}, {"canary_percentage": 5.0}, "bad_ramp"),
+        ({}, {"shadow_sample_percentage": 5.0}, "bad_ramp"),
+        ({}, {"canary_version": "v0.1"}, "canary_is_primary"),
+        ({}, {"environments": ()}, "bad_ramp"),
+        ({}, {"environments": ("eu",)}, "bad_ramp"),
+        ({}, {"environments": ("production", "eu", "eu")}, "bad_ramp"),
+        ({}, {"environments": ("production", "x" * ID_CHARACTERS)}, "bad_ramp"),
+    ],
+)
+def test_a_ramp_that_makes_no_sense_is_refused(
+    plan: dict[str, Any], given_fields: dict[str, Any], code: str
 ) -> None:
-    low, high = sorted(percentages)
-    arms = [
-        assign(
-            user,
-            a_canary_state(canary_percentage=float(share), bucketing=bucketing, salt=salt),
-        ).variant
-        for share in (0, low, high, 100)
-    ]
-    assert arms[0] == "primary"
-    assert arms[3] == "canary"
-    assert arms == sorted(arms, reverse=True)  # "primary" … "canary"
+    assert refusal_of(a_state(), a_ramp_command(a_plan(**plan), **given_fields)).code == code
 
 
-@pytest.mark.parametrize("percentage", [0.01, 0.5, 1, 10, 50, 99.99])
-@pytest.mark.parametrize("salt", ["", "spring", "autumn"])
-def test_hash_gives_the_canary_its_share_within_3_sigma(percentage: float, salt: str) -> None:
-    users, share = 20_000, percentage / 100
-    state = a_canary_state(canary_percentage=percentage, bucketing="hash", salt=salt)
-    canary = sum(assign(user, state).variant == "canary" for user in range(users))
-    assert abs(canary - users * share) <= 3 * math.sqrt(users * share * (1 - share)) + 1
+def test_a_ramp_that_begins_with_everybody_is_taken_if_shadowing_comes_before() -> None:
+    plan = a_plan(steps=(100.0,))
+    refused = refusal_of(a_state(), a_ramp_command(plan))
+    assert "the first is 100; without a shadow step before" in str(refused)
+    shadowed = a_ramp_command(replace(plan, shadow=ShadowStep(60, 0.5)))
+    assert ramp_under_way(applied(a_state(), shadowed)) is not None
 
 
-def test_rollouts_of_different_salts_hit_different_users() -> None:
-    users, share = 20_000, 0.1
-    chosen = [
-        {
-            user
-            for user in range(users)
-            if assign(user, a_canary_state(bucketing="hash", salt=salt)).variant == "canary"
-        }
-        for salt in ("one", "two")
-    ]
-    both, expected = len(chosen[0] & chosen[1]), users * share * share
-    assert abs(both - expected) <= 3 * math.sqrt(expected)
+@pytest.mark.parametrize("name", STATES)
+def test_a_ramp_from_another_environment_ends_nothing_that_is_under_way_here(name: str) -> None:
+    state = STATES[name]
+    arriving = replace(a_ramp_command(), issued_by=RAMP)
+    if state is None:
+        assert refusal_of(state, arriving).code == "no_state"
+    elif name == "fixed":
+        assert applied(state, arriving).ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
+    else:
+        refused = refusal_of(state, arriving)
+        assert refused.code == "trial_under_way"
+        assert f"production has a trial of its own ({words_for(state)})" in str(refused)
 
 
-@pytest.mark.parametrize("hundredths", [1, 29, 57, 58, 1_003, 9_999])
-def test_each_hundredth_of_a_percent_is_exactly_one_bucket(hundredths: int) -> None:
-    # 0.29 * 10_000 / 100 is 28.999… in binary
-    state = a_canary_state(bucketing="hash", canary_percentage=hundredths / 100)
-    users = (f"user {number}" for number in itertools.count())
-    last_in, first_out = (
-        next(user for user in users if bucket_of(user, "hash", "")[0] == bucket)
-        for bucket in (hundredths - 1, hundredths)
+def test_a_ramp_from_another_environment_begins_where_the_last_one_has_ended() -> None:
+    state = a_state(ramp=ended(3, "rolled_back"))
+    after = applied(state, replace(a_ramp_command(), issued_by=RAMP))
+    assert after.ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
+
+
+def test_a_ramp_without_a_hold_is_taken_if_it_has_patience() -> None:
+    plan = a_plan(hold_seconds=0.0, patience_seconds=30.0)
+    assert ramp_under_way(applied(a_state(), a_ramp_command(plan))) is not None
+
+
+def test_a_ramp_needs_a_canary_version() -> None:
+    assert refusal_of(a_state(), a_command("rollout", ramp=a_plan())).code == "no_canary"
+
+
+def test_environments_without_a_ramp_are_refused() -> None:
+    command = a_command("rollout", canary_percentage=5.0, environments=("production", "eu"))
+    assert refusal_of(a_canary_state(), command).code == "bad_ramp"
+
+
+def test_a_refusal_stays_small_whatever_was_asked_for() -> None:
+    """The control log remembers the refusals of hundreds of commands in one record."""
+    names = tuple("x" * 190 + str(number) for number in range(100))
+    for environments in (names, ("production", *names, names[0])):
+        refused = refusal_of(a_state(), a_ramp_command(environments=environments))
+        assert len(str(refused)) < 600
+
+
+def test_the_environments_after_this_one_are_kept_and_the_chain_keeps_its_id() -> None:
+    first = a_ramp_command(environments=("production", "eu", "us"))
+    ramp = applied(a_state(), first).ramp
+    assert ramp is not None
+    assert (ramp.ramp_id, ramp.environments) == ("c1", ("eu", "us"))
+
+    second = replace(first, command_id="c1@eu", environment="eu", environments=("eu", "us"))
+    ramp = applied(a_state(environment="eu"), second).ramp
+    assert ramp is not None
+    assert (ramp.ramp_id, ramp.environments) == ("c1", ("us",))
+
+
+def test_an_id_that_is_long_enough_for_the_first_environment_is_so_for_all() -> None:
+    longest = "x" * (ID_CHARACTERS - len("@production"))
+    environments: tuple[str, ...] = ("production", "eu", "us")
+    command_id = longest
+    while environments:
+        command = replace(
+            a_ramp_command(environments=environments),
+            command_id=command_id,
+            environment=environments[0],
+        )
+        assert decode(Command, encode(command)) == command
+        ramp = applied(a_state(environment=environments[0]), command).ramp
+        assert ramp is not None
+        environments = ramp.environments
+        command_id = f"{ramp.ramp_id}@{environments[0]}" if environments else ""
+    refused = refusal_of(
+        a_state(),
+        replace(a_ramp_command(environments=("production", "eu")), command_id=longest + "x"),
     )
-    assert assign(last_in, state) == ("canary", "v0.2", hundredths - 1)
-    assert assign(first_out, state) == ("primary", "v0.1", hundredths)
+    assert refused.code == "bad_ramp"
+
+
+@pytest.mark.parametrize(
+    ("step", "strategy", "percentage", "sample"),
+    [(1, "shadow", 0.0, 20.0), (2, "canary", 10.0, 20.0), (3, "canary", 100.0, 20.0)],
+)
+def test_a_step_sets_what_its_stage_says(
+    step: int, strategy: str, percentage: float, sample: float
+) -> None:
+    after = applied(STAGED, a_command("step", step=step))
+    assert (after.strategy, after.canary_percentage) == (strategy, percentage)
+    assert after.shadow_sample_percentage == sample
+    assert after.ramp is not None
+    assert (after.ramp.stage, after.ramp.since) == (step, NOW)
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1, 3, 4, None])
+def test_a_step_goes_to_a_later_stage_with_users_and_nowhere_else(step: int | None) -> None:
+    given_fields = {} if step is None else {"step": step}
+    refused = refusal_of(a_ramping_state(), a_command("step", **given_fields))
+    assert refused.code == "bad_step"
+    assert "2 can follow" in str(refused)
+
+
+def test_after_the_last_step_only_promote_can_follow() -> None:
+    state = a_ramping_state(a_ramp(2), canary_percentage=100.0)
+    refused = refusal_of(state, a_command("step", step=3))
+    assert refused.code == "bad_step"
+    assert "only promote" in str(refused)
+
+
+@pytest.mark.parametrize("step", [0, 3, 5, None])
+def test_a_soak_ends_with_the_step_after_it_and_no_other(step: int | None) -> None:
+    given_fields = {} if step is None else {"step": step}
+    refused = refusal_of(a_soaking_state(), a_command("step", **given_fields))
+    assert (refused.code, "only 4" in str(refused)) == ("bad_step", True)
+
+
+def test_a_ramp_without_a_soak_ends_when_it_is_promoted() -> None:
+    after = applied(a_ramping_state(a_ramp(2, a_plan(soak_seconds=0.0))), a_command("promote"))
+    assert after.ramp is not None
+    assert (after.ramp.stage, after.ramp.outcome) == (2, "promoted")
+    assert (after.primary_version, phase_of(after)) == ("v0.2", "fixed")
+
+
+def test_a_ramp_with_environments_to_come_soaks_also_without_a_soak_time() -> None:
+    ramp = a_ramp(2, a_plan(soak_seconds=0.0), environments=("eu",))
+    assert phase_of(applied(a_ramping_state(ramp), a_command("promote"))) == "soaking"
+
+
+FOUND = (Finding("error_rate", "fail", "20 % against 0 %", {"canary": 0.2}),)
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        (a_ramping_state(), a_command("step", step=2)),
+        (a_ramping_state(), a_command("promote")),
+        (a_ramping_state(), a_command("abort")),
+        (a_ramping_state(), a_command("rollback")),
+        (a_soaking_state(), a_command("step", step=4)),
+        (a_soaking_state(), a_command("rollback")),
+        (a_soaking_state(), a_command("abort")),
+    ],
+    ids=lambda value: value.type if isinstance(value, Command) else phase_of(value),
+)
+def test_what_moves_a_ramp_leaves_its_findings_in_the_state(
+    state: RolloutState, command: Command
+) -> None:
+    after = applied(state, replace(command, findings=FOUND, baseline=an_arm("primary", "v0.1")))
+    assert after.ramp is not None
+    assert (after.ramp.findings, after.ramp.baseline) == (FOUND, an_arm("primary", "v0.1"))
+
+
+def test_the_last_ramp_is_shown_until_the_next_command_that_is_no_ramps() -> None:
+    rolled_back = applied(a_ramping_state(), a_command("abort"))
+    assert rolled_back.ramp is not None
+    for kind in ("swap", "rollout", "rollback"):
+        assert applied(rolled_back, a_command(kind, **ARGUMENTS.get(kind, {}))).ramp is None
+
+
+def test_a_state_with_a_ramp_survives_the_table_and_the_wire() -> None:
+    plan = a_plan(
+        guardrails=Guardrails(error_rate=None, latency_ratio=3.0), shadow=ShadowStep(5, 0.5)
+    )
+    ramp = a_ramp(plan=plan, environments=("eu",), findings=FOUND, baseline=an_arm("primary", "v"))
+    state = a_ramping_state(ramp)
+    text = json.dumps(msgspec.to_builtins(state, str_keys=True))
+    assert msgspec.convert(json.loads(text), RolloutState, str_keys=True) == state
+    assert decode(RolloutState, encode(state)) == state
+    assert ramp.since == BEGAN

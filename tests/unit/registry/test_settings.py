@@ -23,7 +23,7 @@ def refusal_of(**environment: str) -> str:
         ("MODEL_NAME", "als/../x", "pattern"),
         ("MODEL_VERSION", "0.3", "vMAJOR.MINOR"),
         ("CANARY_VERSION", "latest", "vMAJOR.MINOR"),
-        ("ROLLOUT_STRATEGY", "random", "'fixed' or 'canary'"),
+        ("ROLLOUT_STRATEGY", "random", "'fixed', 'canary', 'ab_test' or 'shadow'"),
         ("CANARY_PERCENTAGE", "101", "less than or equal to 100"),
         ("CANARY_PERCENTAGE", "-1", "greater than or equal to 0"),
         ("CANARY_PERCENTAGE", "ten", "number"),
@@ -39,6 +39,8 @@ def refusal_of(**environment: str) -> str:
         ("RETRAIN_HOLDOUT", "1", "less than 1"),
         ("RETRAIN_REGULARIZATION", "0", "greater than 0"),
         ("RECSTREAM_TOPIC_PREFIX", "a b", "pattern"),
+        ("RECSTREAM_CONTROL_PREFIX", "a b", "pattern"),
+        ("RECSTREAM_SHADOW_QUEUE", "0", "greater than or equal to 1"),
         ("RECSTREAM_PARTITIONS", "0", "greater than or equal to 1"),
         ("RECSTREAM_PARTITIONS", "eight", "integer"),
         ("RECSTREAM_HTTP_PORT", "65536", "less than or equal to 65535"),
@@ -73,8 +75,11 @@ def test_all_wrong_values_are_reported_at_once() -> None:
     assert "RETRAIN_DEPLOY" in message
 
 
-def test_a_canary_needs_its_version() -> None:
-    assert "CANARY_VERSION" in refusal_of(ROLLOUT_STRATEGY="canary")
+@pytest.mark.parametrize("strategy", ["canary", "ab_test", "shadow"])
+def test_every_strategy_but_fixed_needs_a_canary_version(strategy: str) -> None:
+    message = refusal_of(ROLLOUT_STRATEGY=strategy)
+    assert f"ROLLOUT_STRATEGY='{strategy}': needs CANARY_VERSION as well" in message
+    read_settings({"ROLLOUT_STRATEGY": strategy, "CANARY_VERSION": "v0.2"})
 
 
 def test_empty_and_foreign_variables_count_as_unset() -> None:

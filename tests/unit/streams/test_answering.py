@@ -12,11 +12,19 @@ from harness.builders import NOW_MS, a_record, a_request_of, an_answering, some_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.assignment import is_shadowed
 from registry.model import Model, Recommendation
 from registry.records import Provenance, Request, Response, decode
-from streams.answering import Answering, Batch, answer_batch
+from streams.answering import SAMPLES_AN_ARM, Answering, Batch, answer_batch, is_compared
 from streams.routing import Rules
-from tests.unit.registry.builders import a_canary_state, a_request, a_state
+from tests.unit.registry.builders import (
+    a_canary_state,
+    a_ramp,
+    a_ramping_state,
+    a_request,
+    a_soaking_state,
+    a_state,
+)
 
 CANARY = a_canary_state()  # 10 % of v0.2 beside v0.1; users 1..5 are in it
 KNOWN, UNKNOWN = 1, 999
@@ -26,7 +34,7 @@ class Watched(Model):
     """Notes which users each scoring call was for; cannot score `poison`, nor a batch with it."""
 
     def __init__(self, model: Model, poison: Any = None) -> None:
-        super().__init__(model.manifest, model._arrays)
+        vars(self).update(vars(model))
         self.calls: list[list[Any]] = []
         self._poison = poison
 
@@ -255,7 +263,163 @@ def test_the_seconds_of_scoring_one_by_one_add_up(models: Any) -> None:
 
 
 def test_no_record_has_no_answer(fixed: Answering) -> None:
-    assert answer_batch([], fixed) == Batch()
+    assert answer_batch([], fixed) == Batch(epoch=7)
+
+
+# --- what is counted of each arm ------------------------------------------------------------
+
+EVERY_ITEM = [f"film-{row}" for row in range(7)]
+
+
+def tallied(records: Sequence[Any], using: Answering) -> dict[str, tuple[int, int, int, int]]:
+    """Return requests, errors, fallbacks and empty answers by arm."""
+    arms = answer_batch(records, using).arms
+    return {arm: (one.requests, one.errors, one.fallbacks, one.empty) for arm, one in arms.items()}
+
+
+def test_requests_are_counted_in_the_arm_that_answers_them(canary: Answering) -> None:
+    records = [a_request_of(user, f"r{user}") for user in (1, 2, 110)]
+    assert tallied(records, canary) == {
+        "canary": (2, 0, 0, 0),
+        "primary": (1, 0, 1, 0),  # user 110 has no factors: popular items, a fallback
+    }
+
+
+def test_a_fallback_of_a_canary_user_is_counted_in_the_canarys_arm(models: Any) -> None:
+    ready = {"v0.1": models["v0.1"]}
+    using = an_answering(ready, some_rules(CANARY, ready))
+    assert tallied([a_request_of(KNOWN)], using) == {"canary": (1, 0, 1, 0)}
+    batch = answer_batch([a_request_of(KNOWN)], using)
+    assert batch.counts == {("v0.1", "primary", "ok"): 1}
+    assert [answer.arm for answer in batch.answers] == ["canary"]
+
+
+def test_an_unknown_user_is_a_fallback_of_the_own_arm(canary: Answering) -> None:
+    assert tallied([a_request_of(109), a_request_of(110)], canary) == {
+        "canary": (1, 0, 1, 0),
+        "primary": (1, 0, 1, 0),
+    }
+
+
+def test_an_answer_without_an_item_is_counted_as_empty(canary: Answering) -> None:
+    nothing_left = a_request_of(KNOWN, exclude_items=EVERY_ITEM)
+    assert tallied([nothing_left], canary) == {"canary": (1, 0, 0, 1)}
+
+
+def test_an_error_is_counted_in_the_arm_of_the_user_whoever_failed(models: Any) -> None:
+    using = with_a_bug_for(1, models, some_rules(CANARY, models))
+    records = [a_request_of(1, "r1"), a_request_of(2, "r2")]
+    assert tallied(records, using) == {"canary": (2, 1, 0, 0)}
+    stand_in = {"v0.1": models["v0.1"]}
+    using = with_a_bug_for(1, stand_in, some_rules(CANARY, stand_in))
+    assert tallied(records, using) == {"canary": (2, 1, 1, 0)}
+
+
+def test_pinned_expired_and_unusable_requests_are_part_of_no_comparison(models: Any) -> None:
+    using = an_answering(models, some_rules(CANARY, models))
+    records = [
+        a_request_of(1, model_version="v0.2"),
+        a_request_of(1, model_version="v0.1"),
+        a_request_of(1, model_version="v0.9"),
+        a_request_of(1, deadline_ms=1, timestamp=NOW_MS - 2),
+        a_record(b"{"),
+    ]
+    batch = answer_batch(records, using)
+    assert (batch.arms, batch.samples) == ({}, {})
+    assert {answer.arm for answer in batch.answers} == {None}
+    assert answer_batch([a_request_of(1)], an_answering({}, None)).arms == {}
+    failing = with_a_bug_for(1, models, some_rules(CANARY, models))
+    assert tallied([a_request_of(1, model_version="v0.2")], failing) == {}
+
+
+RAMPED = a_ramp(0)
+COMPARED = [
+    (a_state(), False),
+    (CANARY, True),
+    (a_canary_state(strategy="ab_test"), True),
+    (a_canary_state(strategy="shadow"), False),
+    (a_canary_state(strategy="shadow", ramp=RAMPED), True),
+    (a_ramping_state(RAMPED, canary_percentage=0.0), True),
+    (a_soaking_state(), True),
+    (a_state(ramp=a_ramp(3, outcome="promoted")), False),
+]
+
+
+@pytest.mark.parametrize(("state", "compared"), COMPARED)
+def test_users_and_samples_are_noted_only_while_versions_are_compared(
+    state: Any, compared: bool, models: Any
+) -> None:
+    assert is_compared(state) is compared
+    using = an_answering(models, some_rules(state, models))
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in (1, 2, 3, 1)], using)
+    assert sum(arm.requests for arm in batch.arms.values()) == 4
+    users = set().union(*(arm.users for arm in batch.arms.values()))
+    assert users == ({1, 2, 3} if compared else set())
+    assert bool(batch.samples) is compared
+
+
+def test_each_arm_has_samples_that_its_own_version_answered(canary: Answering) -> None:
+    records = [a_request_of(user, f"r{user}") for user in (1, 2, 110, 111)]
+    batch = answer_batch(records, canary)
+    assert batch.versions == {"primary": "v0.1", "canary": "v0.2"}
+    users = {arm: [one.user_id for one in batch.samples[arm]] for arm in batch.versions}
+    assert users == {"primary": [110, 111], "canary": [1, 2]}
+
+
+def test_a_large_batch_has_no_more_samples_than_a_probe_needs(canary: Answering) -> None:
+    users = range(400)  # 40 of them in the canary
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in users], canary)
+    assert all(0 < len(one) <= SAMPLES_AN_ARM for one in batch.samples.values())
+    assert batch.arms["canary"].requests == 40
+
+
+def test_a_request_that_the_other_version_answered_or_that_failed_is_no_sample(
+    models: Any,
+) -> None:
+    ready = {"v0.1": models["v0.1"]}
+    fallen_back = an_answering(ready, some_rules(CANARY, ready))
+    assert answer_batch([a_request_of(KNOWN)], fallen_back).samples == {}
+    failing = with_a_bug_for(KNOWN, models, some_rules(CANARY, models))
+    assert answer_batch([a_request_of(KNOWN)], failing).samples == {}
+
+
+def test_the_arms_belong_to_the_epoch_that_is_acted_on(models: Any) -> None:
+    wanted = a_state(epoch=8, primary_version="v0.3")
+    batch = answer_batch(
+        [a_request_of(KNOWN)], an_answering(models, some_rules(CANARY, models, wanted=wanted))
+    )
+    assert (batch.epoch, set(batch.arms)) == (7, {"canary"})
+
+
+def test_a_shadowed_answer_is_handed_over_with_what_the_comparison_needs(models: Any) -> None:
+    ticks = itertools.count(NOW_MS, 500.0)
+    state = a_canary_state(strategy="shadow", shadow_sample_percentage=100.0)
+    using = an_answering(models, some_rules(state, models), lambda: next(ticks))
+    records = [
+        a_request_of(1, "r1"),
+        a_request_of(2, "r2"),
+        a_request_of(3, "r3", model_version="v0.1"),
+    ]
+    batch = answer_batch(records, using)
+    answers = {one.request_id: one.items for one in read(batch)}
+    assert {(one.request.request_id, one.primary_version, one.canary_version, one.epoch)
+            for one in batch.shadowed} == {
+        ("r1", "v0.1", "v0.2", 7), ("r2", "v0.1", "v0.2", 7)
+    }  # fmt: skip
+    assert all(one.items == answers[one.request.request_id] for one in batch.shadowed)
+    assert {one.key for one in batch.shadowed} == {b"1", b"2"}
+    assert batch.shadowed[0].primary_seconds == pytest.approx(0.5 / 3)
+    assert {one.variant for one in read(batch)} == {"primary"}
+
+
+def test_users_outside_of_the_sample_are_not_shadowed(models: Any) -> None:
+    state = a_canary_state(strategy="shadow", shadow_sample_percentage=30.0)
+    using = an_answering(models, some_rules(state, models))
+    users = range(200)
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in users], using)
+    shadowed = {one.request.user_id for one in batch.shadowed}
+    assert shadowed == {user for user in users if is_shadowed(user, state)}
+    assert 0 < len(shadowed) < len(users)
 
 
 ANYTHING = st.one_of(
@@ -268,9 +432,7 @@ ALMOST_REQUESTS = st.dictionaries(st.sampled_from(FIELDS), ANYTHING).map(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=20), ALMOST_REQUESTS), max_size=8))
 def test_whatever_bytes_arrive_each_record_has_exactly_one_outcome(
     canary: Answering, values: list[bytes | None]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import TransportError
@@ -35,7 +35,6 @@ async def is_confirmed(batch: _Batch) -> bool:
     return batch.confirmed.done()
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 3), st.integers(0, 3), st.data())
 def test_a_batch_is_confirmed_with_the_last_of_its_reports_and_its_seal_in_any_order(
     before: int, behind: int, data: st.DataObject

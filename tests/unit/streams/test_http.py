@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
@@ -16,13 +16,26 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from harness.builders import NeverDecided, OutOfReach, some_parts
 from pydantic import SecretStr
 
-from registry.records import RolloutState
+from registry.counts import ArmCounts
+from registry.errors import TransportError
+from registry.fleet import Heartbeat
+from registry.records import CommandResult, Provenance, Response, RolloutState, encode
+from registry.settings import Settings
+from registry.trail import Asked, Trail
+from streams.answering import Answer as SentAnswer
+from streams.answering import Batch
 from streams.http import Pages
+from streams.problems import Refused
 from streams.report import Report
 from tests.unit.registry.builders import a_canary_state, a_state
 
 TOKEN = "sesame"
 FIXED = a_state(epoch=0, previous_versions=("v0.0",))
+SWAPPED = CommandResult("c1", "swap", "production", "rejected", 7, "bert", "2026-01-01T12:00:00Z")
+RAISED = CommandResult(
+    "c2", "rollout", "production", "applied", 8, "anna", "2026-01-02T12:00:00Z",
+    before=a_canary_state(), after=a_canary_state(epoch=8, canary_percentage=25.0),
+)  # fmt: skip
 
 
 class Answer(NamedTuple):
@@ -43,19 +56,24 @@ def guarded(tmp_path: Path) -> Any:
     return some_parts(tmp_path, FIXED, api_token=SecretStr(TOKEN))
 
 
-def pages(parts: Any) -> Pages:
-    return Pages(parts, Report(parts))
+def pages(parts: Any, *results: CommandResult) -> Pages:
+    """The pages of a worker, and `results` on a Kafka that is not there."""
+
+    def read(_: Settings, asked: Asked) -> Trail:
+        return Trail([one for one in results if asked.includes(one)][: asked.limit], 3)
+
+    return Pages(parts, Report(parts), read)
 
 
-def ask(parts: Any, method: str, path: str, **options: Any) -> Answer:
+def ask(parts: Any, method: str, path: str, *results: CommandResult, **options: Any) -> Answer:
     async def talk() -> Answer:
         async with (
-            TestClient(TestServer(pages(parts).application())) as client,
+            TestClient(TestServer(pages(parts, *results).application())) as client,
             client.request(method, path, **options) as response,
         ):
             body = await response.read()
             is_json = "json" in response.content_type
-            document = msgspec.json.decode(body) if is_json else body.decode()
+            document = msgspec.json.decode(body) if is_json and body else body.decode()
             return Answer(response.status, response.headers, document)
 
     return asyncio.run(talk())
@@ -71,6 +89,15 @@ def problem(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.document["code"]
 
 
+def an_answer(request_id: str, epoch: int) -> SentAnswer:
+    """An answer by the rules of `FIXED`."""
+    provenance = Provenance("production", "w1", 2.0, "fixed", epoch)
+    response = Response(
+        request_id, 1, "ok", provenance, model_version="v0.1", variant="primary", source="model"
+    )
+    return SentAnswer(b"1", encode(response), request_id, "v0.1", 1_700_000_000_000)
+
+
 # Who may write
 
 
@@ -83,15 +110,15 @@ def test_without_a_token_writes_from_elsewhere_are_forbidden(remote: Any, parts:
     request = make_mocked_request("POST", "/rollout/rollback").clone(remote=remote)
 
     async def write() -> None:
-        with pytest.raises(web.HTTPForbidden) as refused:
+        with pytest.raises(Refused, match="loopback only; set RECSTREAM_API_TOKEN") as refused:
             await pages(parts).write("rollback")(request)
-        assert "loopback only; set RECSTREAM_API_TOKEN" in str(refused.value.text)
+        assert refused.value.problem.status == 403
 
     asyncio.run(write())
     assert parts.delivery.commands == []
 
 
-@pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.8.8", "::1"])
+@pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_each_loopback_address_may_write(remote: str, parts: Any) -> None:
     request = make_mocked_request("POST", "/rollout/rollback").clone(remote=remote)
     answer = asyncio.run(_called(pages(parts).write("rollback"), request))
@@ -130,7 +157,7 @@ def test_the_token_is_compared_in_constant_time(
     compared: list[tuple[bytes, bytes]] = []
     real = hmac.compare_digest
     monkeypatch.setattr(
-        "streams.http.hmac.compare_digest", lambda *pair: compared.append(pair) or real(*pair)
+        "streams.writes.hmac.compare_digest", lambda *pair: compared.append(pair) or real(*pair)
     )
     post(guarded, "/rollout/rollback", headers={"Authorization": "Bearer wrong"})
     assert compared == [(b"Bearer wrong", f"Bearer {TOKEN}".encode())]
@@ -164,6 +191,38 @@ def test_a_token_that_is_not_even_text_is_unauthorized(guarded: Any) -> None:
             return answer.splitlines()[0]
 
     assert asyncio.run(status_line()) == b"HTTP/1.1 401 Unauthorized"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example:6066"},
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Host": "[::"},
+        {"X-Forwarded-For": "203.0.113.5"},
+        {"Forwarded": "for=203.0.113.5"},
+    ],
+)
+def test_a_page_of_another_site_or_a_proxy_may_not_write_without_a_token(
+    headers: dict[str, str], parts: Any
+) -> None:
+    assert problem(post(parts, "/rollout/rollback", headers=headers)) == (403, "http")
+    assert parts.delivery.commands == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-origin", "Host": "localhost", "Origin": "http://localhost"},
+        {"Host": "[::1]:6066", "Origin": "http://[::1]:6066"},
+    ],
+)
+def test_our_own_page_may_write(headers: dict[str, str], parts: Any) -> None:
+    assert post(parts, "/rollout/rollback", headers=headers).status == 200
 
 
 def test_who_may_not_write_is_told_so_whatever_the_body(guarded: Any) -> None:
@@ -233,12 +292,15 @@ def test_a_switch_is_a_swap(method: str, name: str, parts: Any) -> None:
     [
         ("/rollout/promote", "no_canary"),
         ("/rollout/update", "nothing_given"),
-        ("/rollout/update?strategy=shadow", "bad_strategy"),
+        ("/rollout/update?strategy=shadow", "no_canary"),
+        ("/rollout/update?strategy=sideways", "bad_strategy"),
+        ("/rollout/pause", "no_ramp"),
+        ("/rollout/resume", "no_ramp"),
         ("/rollout/update?canary_percentage=101", "bad_percentage"),
         ("/rollout/update?canary_percentage=many", "invalid"),
         ("/rollout/update?canary_percentage=nan", "invalid"),
-        ("/rollout/update?expected_epoch=1.5", "invalid"),
-        ("/rollout/update?command_id=", "invalid"),
+        ("/rollout/update?canary_percentage=1e99", "bad_percentage"),
+        ("/rollout/update?canary_percentge=5", "invalid"),
         ("/switch?model=latest", "bad_version"),
         ("/switch", "missing_version"),
     ],
@@ -257,23 +319,60 @@ def test_a_stale_epoch_is_a_conflict(parts: Any) -> None:
     assert "the epoch is now 0" in answer.document["detail"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"null"])
-def test_a_body_that_is_no_json_object_is_refused(body: bytes, parts: Any) -> None:
+@pytest.mark.parametrize(("body", "code"), [(b"{", "malformed"), (b"[]", "invalid")])
+def test_a_body_that_is_no_json_object_of_arguments_is_refused(
+    body: bytes, code: str, parts: Any
+) -> None:
     headers = {"Content-Type": "application/json"}
-    assert problem(post(parts, "/rollout/update", data=body, headers=headers)) == (422, "http")
+    assert problem(post(parts, "/rollout/update", data=body, headers=headers)) == (422, code)
     assert parts.delivery.commands == []
 
 
-@pytest.mark.parametrize("body", [b'{"reason": "\xff"}', b'{"x": ' + b"[" * 5_000])
-def test_a_body_that_cannot_be_read_at_all_is_refused(body: bytes, parts: Any) -> None:
-    headers = {"Content-Type": "application/json"}
-    assert problem(post(parts, "/rollout/update", data=body, headers=headers)) == (422, "http")
+def test_a_form_that_is_not_utf_8_is_refused(parts: Any) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = post(parts, "/rollout/update", data=b"reason=\xff", headers=headers)
+    assert problem(answer) == (422, "malformed")
 
 
-def test_a_field_that_is_a_file_is_refused(parts: Any) -> None:
-    form = aiohttp.FormData()
-    form.add_field("reason", b"why", filename="reason.txt")
-    assert problem(post(parts, "/rollout/update", data=form))[0] == 422
+def test_a_form_that_leaves_a_field_empty_does_not_give_it(parts: Any) -> None:
+    form = {"strategy": "canary", "canary_version": "v0.4", "canary_percentage": "", "salt": ""}
+    assert post(parts, "/rollout/update", data=form).status == 200
+    (command,) = parts.delivery.commands
+    assert (command.canary_percentage, command.salt) == (msgspec.UNSET, msgspec.UNSET)
+
+
+@pytest.mark.parametrize("how", ["JSON", "query", "form"])
+def test_a_ramp_comes_as_an_object_or_as_text(how: str, parts: Any) -> None:
+    ramp = {"steps": [5, 100], "hold_seconds": 60}
+    text = {"canary_version": "v0.4", "ramp": msgspec.json.encode(ramp).decode()}
+    given: dict[str, dict[str, Any]] = {
+        "JSON": {"json": {"canary_version": "v0.4", "ramp": ramp, "environments": ["production"]}},
+        "query": {"params": text | {"environments": '["production"]'}},
+        "form": {"data": text},
+    }
+    assert post(parts, "/rollout/update", **given[how]).status == 200
+    started = parts.node.view.state.ramp
+    assert (started.plan.steps, started.plan.hold_seconds) == ((5.0, 100.0), 60)
+
+
+def test_a_ramp_is_paused_and_resumed(parts: Any) -> None:
+    ramp = {"steps": [5, 100], "hold_seconds": 60}
+    post(parts, "/rollout/update", json={"canary_version": "v0.4", "ramp": ramp})
+    assert post(parts, "/rollout/pause").document["state"]["ramp"]["paused"]
+    assert "paused" not in post(parts, "/rollout/resume").document["state"]["ramp"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "multipart/form-data; boundary=x", "application/json; charset=utf-16", "x"],
+)
+def test_a_body_of_another_type_is_refused(kind: str, parts: Any) -> None:
+    answer = post(parts, "/rollout/update", data=b"{}", headers={"Content-Type": kind})
+    assert problem(answer) == (415, "http")
+    assert (
+        "must be application/json or application/x-www-form-urlencoded"
+        in (answer.document["detail"])
+    )
 
 
 def test_a_body_that_is_too_large_is_refused(parts: Any) -> None:
@@ -290,7 +389,7 @@ def test_a_command_for_another_environment_is_not_decided_for_this_one(parts: An
 def test_a_command_that_nobody_decides_in_time_is_pending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.http.RESULT_SECONDS", 0.0)
+    monkeypatch.setattr("streams.writes.RESULT_SECONDS", 0.0)
     answer = post(some_parts(tmp_path, FIXED, NeverDecided), "/rollout/rollback?command_id=c9")
     assert answer.status == 202
     assert answer.document == {"status": "pending", "command_id": "c9"}
@@ -308,14 +407,125 @@ def test_a_command_that_comes_twice_is_answered_as_a_duplicate(parts: Any) -> No
     assert parts.node.view.state.primary_version == "v0.4"
 
 
+def test_a_refused_command_that_comes_again_is_refused_as_before(parts: Any) -> None:
+    assert problem(post(parts, "/rollout/promote?command_id=c9")) == (422, "no_canary")
+    assert problem(post(parts, "/rollout/rollback?command_id=c9")) == (422, "no_canary")
+
+
 # What is shown
 
 
-def test_the_history_is_newest_first(parts: Any) -> None:
-    for version in ("v0.4", "v0.5"):
-        post(parts, f"/switch?model={version}&command_id={version}")
-    history = ask(parts, "GET", "/rollout/history").document
-    assert [one["command_id"] for one in history] == ["v0.5", "v0.4"]
+def test_the_history_comes_from_kafka_with_what_each_command_changed(parts: Any) -> None:
+    answer = ask(parts, "GET", "/rollout/history", RAISED, SWAPPED)
+    raised, swapped = answer.document
+    assert (raised["command_id"], swapped["command_id"]) == ("c2", "c1")
+    assert raised["changes"] == [{"field": "canary percentage", "before": "10 %", "after": "25 %"}]
+    assert raised["after"]["canary_percentage"] == 25.0
+    assert "changes" not in swapped
+    assert answer.headers["X-Unreadable-Records"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["c2", "c1"]),
+        ("limit=1", ["c2"]),
+        ("type=swap", ["c1"]),
+        ("type=swap,rollout", ["c2", "c1"]),
+        ("issued_by=anna", ["c2"]),
+        ("issued_by=ann", []),
+        ("since=2026-01-02T00:00:00Z", ["c2"]),
+        ("since=2026-01-02", ["c2"]),
+        ("until=2026-01-02T01:00:00%2B01:00", ["c1"]),
+    ],
+)
+def test_the_history_is_filtered(query: str, found: list[str], parts: Any) -> None:
+    answer = ask(parts, "GET", f"/rollout/history?{query}", RAISED, SWAPPED)
+    assert [one["command_id"] for one in answer.document] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("limit=0", ">= 1"),
+        ("limit=1001", "<= 1000"),
+        ("limit=many", "int"),
+        ("type=swop", "must be one of swap, rollout"),
+        ("since=yesterday", "must be a time like 2026-01-05T12:00:00Z"),
+        ("since=2026-01-02&until=2026-01-01", "must be before"),
+        ("issuer=anna", "issuer: unknown; known are limit"),
+        ("limit=1&limit=2", "limit: given more than once"),
+    ],
+)
+def test_a_wrong_filter_of_the_history_is_refused(query: str, told: str, parts: Any) -> None:
+    answer = ask(parts, "GET", f"/rollout/history?{query}")
+    assert problem(answer)[0] == 422
+    assert told in answer.document["detail"]
+
+
+def test_a_history_that_kafka_does_not_give_is_unavailable(parts: Any) -> None:
+    def read(settings: Settings, asked: Asked) -> Trail:
+        raise TransportError("Kafka does not answer")
+
+    async def talk() -> tuple[int, Any]:
+        app = Pages(parts, Report(parts), read).application()
+        async with (
+            TestClient(TestServer(app)) as client,
+            client.get("/rollout/history") as response,
+        ):
+            return response.status, await response.json(content_type=None)
+
+    status, document = asyncio.run(talk())
+    assert (status, document["code"]) == (503, "transport")
+
+
+def test_the_fleet_is_shown_with_ages_and_what_it_counted(parts: Any) -> None:
+    view, now = parts.node.view, time.time()
+    counts = ArmCounts("primary", "v0.1", requests=7, errors=1, users=5)
+    for worker, age in (("w1", 0.5), ("w2", 30.0)):
+        one = Heartbeat(
+            worker, f"{worker}@1", "production", now - age, 0, ("v0.1",), arms=(counts,)
+        )
+        view.offer_heartbeat(one, now)
+    document = ask(parts, "GET", "/fleet").document
+    assert [one["presence"] for one in document["workers"]] == ["live", "silent"]
+    assert [one["heartbeat"]["worker"] for one in document["workers"]] == ["w1", "w2"]
+    assert document["workers"][1]["age_seconds"] == pytest.approx(30, abs=5)
+    assert document["arms"][0]["requests"] == 14
+    assert (document["epoch"], document["ramp"], document["split"]) == (0, None, None)
+
+
+def test_a_ramp_under_way_is_shown_with_its_findings(parts: Any) -> None:
+    ramp = {"steps": [5, 100], "hold_seconds": 60}
+    post(parts, "/rollout/update", json={"canary_version": "v0.4", "ramp": ramp})
+    document = ask(parts, "GET", "/fleet").document["ramp"]
+    assert (document["stage"], document["percentage"]) == ("preparing", 0.0)
+    assert (document["verdict"], document["findings"][0]["guardrail"]) == ("error", "readiness")
+
+
+def test_a_recent_answer_is_traced(parts: Any) -> None:
+    parts.traces.remember(Batch(answers=[an_answer("a/b", epoch=0)]))
+    document = ask(parts, "GET", "/trace/a/b").document
+    assert (document["matches"], document["response"]["request_id"]) == (True, "a/b")
+
+
+def test_an_answer_that_is_not_remembered_is_not_found_and_others_may_have_it(parts: Any) -> None:
+    beat = Heartbeat("w2", "w2@1", "production", time.time(), url="http://w2:6066/")
+    parts.node.view.offer_heartbeat(beat, time.time())
+    answer = ask(parts, "GET", "/trace/r9")
+    assert problem(answer) == (404, "not_traced")
+    assert answer.document["detail"] == (
+        "request 'r9' is not among the last 0 answers of w1; another worker may have answered it: "
+        "http://w2:6066/"
+    )
+
+
+def test_a_worker_that_has_not_read_the_table_takes_no_writes(parts: Any) -> None:
+    parts.node.recovered_once = False
+    answer = post(parts, "/rollout/rollback")
+    assert problem(answer) == (503, "recovering")
+    assert answer.headers["Retry-After"] == "1"
+    assert parts.delivery.commands == []
 
 
 def test_the_rollout_status_tells_the_state_and_what_is_acted_on(parts: Any) -> None:
@@ -356,3 +566,36 @@ def test_a_wrong_method_is_a_problem_that_names_the_right_one(parts: Any) -> Non
     answer = ask(parts, "GET", "/rollout/update")
     assert problem(answer) == (405, "http")
     assert answer.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/rollout/status", "/events"])
+def test_what_is_read_has_a_head(path: str, parts: Any) -> None:
+    answer = ask(parts, "HEAD", path)
+    assert (answer.status, answer.document) == (200, "")
+
+
+def test_a_head_never_writes(parts: Any) -> None:
+    assert ask(parts, "HEAD", "/switch?model=v0.4").status == 405
+    assert parts.delivery.commands == []
+
+
+def test_headers_and_paths_that_are_too_large_are_refused(parts: Any) -> None:
+    assert problem(ask(parts, "GET", "/healthz", headers={"X": "x" * 17_000})) == (431, "http")
+    assert problem(ask(parts, "GET", "/healthz?" + "x" * 9_000)) == (414, "http")
+
+
+def test_no_answer_may_be_framed_kept_or_guessed_at(parts: Any) -> None:
+    for path in ("/", "/healthz", "/unknown"):
+        headers = ask(parts, "GET", path).headers
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_bug_is_a_problem_that_tells_nothing(
+    parts: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts.node.view.training = object()
+    answer = ask(parts, "GET", "/training")
+    assert problem(answer) == (500, "internal")
+    assert "GET /training" in caplog.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
@@ -31,7 +31,6 @@ def exposed(registry: CollectorRegistry) -> dict[tuple[str, str, float], float]:
     }
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["v0.1", "v0.2"]), st.lists(SECONDS)), max_size=5))
 def test_batches_count_as_prometheus_counts_single_observations(
     batches: list[tuple[str, list[float]]],
@@ -50,7 +49,6 @@ def test_batches_count_as_prometheus_counts_single_observations(
     assert exposed(registry) == pytest.approx(exposed(reference_registry))
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(SECONDS, min_size=1), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
 def test_a_quantile_is_the_bound_of_the_bucket_that_holds_it(
     observed: list[float], share: float

@@ -1,121 +1,46 @@
+"""The page: what it shows of a status, and what may run in it."""
+
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from registry.manifest import Check, DataSnapshot, Gate, Manifest, Parameters
-from registry.records import (
-    AnswerError,
-    CommandResult,
-    RolloutState,
-    TrainingResult,
-    TrainingRun,
+from registry.counts import ShadowCounts
+from registry.manifest import Check, Gate
+from registry.ramps import Finding, ShadowStep
+from registry.records import AnswerError, TrainingRun
+from streams.page import render, render_main
+from streams.pictures import steps
+from streams.status import PartitionLag, Reason, Status, Traffic
+from streams.wording import ago
+from tests.unit.streams.statuses import (
+    NOW,
+    SECONDS,
+    a_canary,
+    a_command_result,
+    a_fleet_status,
+    a_heartbeat,
+    a_manifest,
+    a_plan,
+    a_ramp,
+    a_result,
+    a_run,
+    a_state,
+    a_status,
+    a_version,
+    an_arm,
+    everything,
 )
-from streams.page import ago, arms, changes, render, steps
-from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
 
-NOW = "2026-11-23T12:00:00+00:00"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-VOID = {"meta", "link", "br", "img"}
-
-
-def a_status(**given: Any) -> Status:
-    """A worker that has just started: nothing has happened yet."""
-    fields: dict[str, Any] = {
-        "worker": "worker-1",
-        "environment": "production",
-        "program_version": "0.1.0",
-        "started_at": "2026-11-23T11:59:00+00:00",
-        "now": NOW,
-        "reasons": (),
-        "rollout": None,
-        "acting_epoch": None,
-        "lease_age_seconds": None,
-        "lease_seconds": 20.0,
-        "owns_control": False,
-        "versions": (),
-        "lag": (),
-        "requests_per_second": 0.0,
-        "fallbacks_by_reason": {},
-        "dead_letters": 0,
-        "training": None,
-        "commands": (),
-    }
-    return Status(**fields | given)
-
-
-def a_state(**given: Any) -> RolloutState:
-    fields: dict[str, Any] = {
-        "environment": "production",
-        "epoch": 41,
-        "strategy": "fixed",
-        "primary_version": "v0.3",
-        "updated_at": "2026-11-23T11:57:00+00:00",
-        "updated_by": "anna",
-    }
-    return RolloutState(**fields | given)
-
-
-def a_canary(percentage: float = 10.0, **given: Any) -> RolloutState:
-    trial = {"strategy": "canary", "canary_version": "v0.4", "canary_percentage": percentage}
-    return a_state(**trial | given)
-
-
-def a_manifest(version: str = "v0.3", **given: Any) -> Manifest:
-    fields: dict[str, Any] = {
-        "version": version,
-        "model_name": "als",
-        "created_at": "2026-11-23T09:00:00+00:00",
-        "created_by": "timer@worker-2",
-        "git_sha": "ad22e9b1c2d3e4f5a6b7",
-        "image_digest": "sha256:feed",
-        "data_snapshot": DataSnapshot("sha256:5c1e", "t", {"0": (0, 9)}, 100_836, 610, 9_724),
-        "parameters": Parameters(64, 15, 0.05, 40.0, 7),
-        "metrics": {"ndcg_at_10": 0.12041, "hr_at_10": 0.4131},
-        "gate": Gate(True, ()),
-        "files": {},
-    }
-    return Manifest(**fields | given)
-
-
-def a_version(version: str = "v0.3", **given: Any) -> VersionStatus:
-    fields: dict[str, Any] = {"role": "primary", "residency": "ready", "share": 100.0}
-    return VersionStatus(version=version, **fields | given)
-
-
-def a_run(**given: Any) -> TrainingRun:
-    fields: dict[str, Any] = {
-        "run_id": "run-7",
-        "worker": "worker-2",
-        "requested_by": "anna",
-        "started_at": "2026-11-23T11:58:00+00:00",
-        "updated_at": "2026-11-23T11:58:09+00:00",
-    }
-    return TrainingRun(**fields | given)
-
-
-def a_result(status: Any = "published", **given: Any) -> TrainingResult:
-    return TrainingResult("run-7", status, **given)
-
-
-def a_command_result(**given: Any) -> CommandResult:
-    fields: dict[str, Any] = {
-        "command_id": "c1",
-        "type": "swap",
-        "environment": "production",
-        "status": "applied",
-        "epoch": 41,
-        "issued_by": "anna",
-        "at": "2026-11-23T11:57:00+00:00",
-    }
-    return CommandResult(**fields | given)
+VOID = {"meta", "link", "br", "img", "input"}
 
 
 class _Reader(HTMLParser):
@@ -159,35 +84,6 @@ def section(status: Status, name: str) -> str:
     return " ".join(" ".join(read(match[0]).words).split())
 
 
-def everything() -> Status:
-    checks = (
-        Check("users", "pass", "610", "at least 20"),
-        Check("better_than_popularity", "fail", "NDCG@10 0.0702", "more than 0.0811"),
-    )
-    failed = a_result(
-        "refused", code="gate", reason="worse than popularity", gate=Gate(False, checks)
-    )
-    return a_status(
-        reasons=(Reason("lease", "Kafka is silent"),),
-        rollout=a_canary(previous_versions=("v0.2",), salt="autumn", reason="a trial"),
-        acting_epoch=40,
-        lease_age_seconds=3.0,
-        owns_control=True,
-        versions=(
-            a_version(share=90.0, manifest=a_manifest(), traffic=Traffic(1_234, 5, 4.3, 18.7)),
-            a_version("v0.4", role="canary", residency="failed", share=10.0, error="a flipped bit"),
-        ),
-        lag=(PartitionLag(0, 12), PartitionLag(1, 0)),
-        requests_per_second=298.4,
-        fallbacks_by_reason={"version_not_ready": 31},
-        dead_letters=7,
-        training=a_run(result=failed),
-        commands=(
-            a_command_result(status="rejected", error=AnswerError("bad_percentage", "101: no")),
-        ),
-    )
-
-
 def test_a_ready_worker_says_ready() -> None:
     status = a_status(owns_control=True)
     assert section(status, "readiness").startswith("Ready")
@@ -209,20 +105,6 @@ def test_a_rollout_shows_who_changed_it_when_and_why() -> None:
     assert "why trial" in shown
     assert "bucketing hash, salt s" in shown
     assert "before v0.2, v0.1" in shown
-
-
-@pytest.mark.parametrize(
-    ("state", "shares"),
-    [
-        (a_state(), [("primary", "v0.3", 100.0)]),
-        (a_canary(10.0), [("primary", "v0.3", 90.0), ("canary", "v0.4", 10.0)]),
-        (a_canary(0.0), [("primary", "v0.3", 100.0), ("canary", "v0.4", 0.0)]),
-        (a_canary(50.0, strategy="fixed"), [("primary", "v0.3", 100.0)]),
-    ],
-)
-def test_the_split_is_what_the_strategy_gives(state: RolloutState, shares: Any) -> None:
-    found = arms(a_status(rollout=state))
-    assert [(arm.variant, arm.version, arm.percentage) for arm in found] == shares
 
 
 def test_an_arm_of_no_users_has_no_segment_but_is_named() -> None:
@@ -400,16 +282,9 @@ def test_commands_show_what_they_changed() -> None:
     assert "canary percentage 0 % → to 2.5 %" in shown
 
 
-def test_the_first_state_shows_only_what_was_chosen() -> None:
-    (change,) = changes(a_command_result(after=a_state()))
-    assert (change.field, change.before, change.after) == ("primary", "none", "v0.3")
-
-
 def test_a_refused_command_shows_its_error_and_no_change() -> None:
     assert "rejected" in section(everything(), "commands")
     assert "bad_percentage 101: no" in section(everything(), "commands")
-    refused = a_command_result(status="rejected", before=a_state(), after=a_canary())
-    assert changes(refused) == ()
 
 
 def test_a_worker_without_anything_has_a_sentence_for_every_part() -> None:
@@ -475,19 +350,52 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
         value for name, value in read(render(everything())).attributes if name in ("src", "href")
     ]
     assert addresses
-    assert all(address.startswith(("/", "data:")) for address in addresses)
+    assert all(address.startswith(("/", "#", "data:")) for address in addresses)
     assert "@import" not in render(everything())
 
 
-def test_the_page_refreshes_itself_with_and_without_script() -> None:
-    html = render(a_status())
-    assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in html
-    assert "setTimeout(done, 2000)" in html
+def test_what_follows_the_worker_is_the_inside_of_main() -> None:
+    status = everything()
+    inside = re.search('<main id="status" tabindex="-1">(.*)</main>', render(status), re.DOTALL)
+    assert inside is not None
+    assert inside[1].strip() == render_main(status).strip()
+
+
+def test_no_form_and_no_field_stands_where_a_new_picture_would_take_it_away() -> None:
+    inside = read(render_main(everything())).elements
+    assert not {"form", "input", "button", "select", "script", "style"} & set(inside)
+
+
+def test_what_can_have_the_focus_in_a_picture_has_an_id_to_give_it_back_by() -> None:
+    inside = render_main(everything())
+    assert "<summary" in inside
+    assert all(" id=" in one for one in re.findall("<(?:a|summary)\\b[^>]*>", inside))
+
+
+def test_the_page_without_its_script_says_that_it_stands_still() -> None:
+    assert "Without JavaScript this page does not follow by itself" in text_of(a_status())
+
+
+def test_every_id_is_of_one_element() -> None:
+    state = a_canary(5.0, ramp=a_ramp())
+    ids = re.findall(' id="([^"]*)"', render(a_fleet_status(state, versions=everything().versions)))
+    assert len(ids) == len(set(ids))
+
+
+def test_every_field_of_a_form_has_a_label() -> None:
+    page = render(everything())
+    for label in re.findall("<label.*?</label>", page, re.DOTALL):
+        assert re.search("<(input|select)", label), label
+    outside = re.sub("<label.*?</label>", "", page, flags=re.DOTALL)
+    assert set(re.findall(r"<(?:input|select)[^>]*name=\"([^\"]*)", outside)) == {"expected_epoch"}
 
 
 def test_a_restarted_worker_makes_the_page_load_anew() -> None:
     def mark(status: Status) -> str:
-        return dict(read(render(status)).attributes)["data-worker"]
+        (told,) = (
+            value for name, value in read(render_main(status)).attributes if name == "data-now"
+        )
+        return str(json.loads(told)["mark"])
 
     status = a_status()
     assert mark(status) == mark(replace(status, now="2026-11-23T12:00:02+00:00"))
@@ -507,3 +415,149 @@ def test_a_restarted_worker_makes_the_page_load_anew() -> None:
 )
 def test_times_are_distances_and_other_text_is_shown_as_it_is(then: str, words: str) -> None:
     assert ago(then, NOW) == words
+
+
+def test_a_ramp_shows_each_stage_as_done_now_or_to_come() -> None:
+    plan = a_plan(shadow=ShadowStep(300, 0.5), soak_seconds=60)
+    state = a_canary(5.0, ramp=a_ramp(2, plan=plan))
+    shown = section(a_fleet_status(state), "rollout")
+    assert "canary ramp under way" in shown
+    for words in (
+        "✓ prepare done ✓ shadow done ● 5 % 4 min of 10 min ○ 50 % to come ○ 100 % to come",
+        "○ soak to come The canary version answers its share of users, and the guardrails compare.",
+        "Decides in 6 min.",
+    ):
+        assert words in shown
+
+
+def test_a_ramp_that_is_paused_says_how_it_goes_on() -> None:
+    shown = section(a_fleet_status(a_canary(5.0, ramp=a_ramp(paused=True))), "rollout")
+    assert "ramp paused" in shown
+    assert "● 5 % paused" in shown
+    assert "resume begins this stage anew" in shown
+
+
+def test_a_ramp_past_its_hold_says_that_it_waits() -> None:
+    state = a_canary(5.0, ramp=a_ramp(since="2026-11-23T11:45:00+00:00"))
+    shown = section(a_fleet_status(state, a_heartbeat()), "rollout")
+    assert "Its hold is over; it waits for its guardrails" in shown
+
+
+def test_a_ramp_shows_the_environments_after_this_one() -> None:
+    state = a_canary(5.0, ramp=a_ramp(environments=("eu", "us")))
+    assert "production → then eu → then us" in section(a_fleet_status(state), "rollout")
+
+
+def test_the_last_ramp_shows_its_outcome_its_reason_and_where_it_ended() -> None:
+    fail = Finding("error_rate", "fail", "errors 5.10 % of 1,204")
+    ramp = a_ramp(2, outcome="rolled_back", environments=("eu",), findings=(fail,))
+    status = a_fleet_status(a_state(ramp=ramp, updated_by="ramp", reason="step of 50 %: fail"))
+    shown = section(status, "rollout")
+    assert "Last ramp Rolled back, was at 50 % by ramp. step of 50 %: fail" in shown
+    assert "✓ 5 % done ✕ 50 % rolled back ○ 100 % to come" in shown
+    assert "production → eu not begun" in shown
+    assert section(status, "comparison").startswith(
+        "Guardrails when the ramp ended ✕ fail error rate errors 5.10 % of 1,204"
+    )
+
+
+def test_a_ramp_that_promoted_is_done_in_all_its_stages() -> None:
+    state = a_state(primary_version="v0.4", ramp=a_ramp(3, outcome="promoted"))
+    shown = section(a_fleet_status(state), "rollout")
+    assert "Last ramp Promoted by anna." in shown
+    assert "✓ prepare done ✓ 5 % done ✓ 50 % done ✓ 100 % done" in shown
+
+
+def test_every_finding_shows_its_verdict_in_words_the_worst_first() -> None:
+    arms = (an_arm("canary", "v0.4", 2_000, errors=200), an_arm("primary", "v0.3", 38_000))
+    status = a_fleet_status(a_canary(5.0, ramp=a_ramp()), a_heartbeat(arms=arms))
+    shown = section(status, "comparison")
+    assert shown.startswith("Guardrails fail ✕ fail error rate errors 10.00 % of 2,000")
+    assert shown.index("✕ fail") < shown.index("✓ pass readiness")
+    assert "Rolls back now." in section(status, "rollout")
+
+
+def test_an_ab_test_shows_halves_and_checks_the_split_of_its_users() -> None:
+    arms = (an_arm("A", "v0.3", 4_000), an_arm("B", "v0.4", 1_000))
+    status = a_fleet_status(a_canary(strategy="ab_test"), a_heartbeat(arms=arms))
+    assert "A v0.3 50 % of users" in section(status, "rollout")
+    assert "B v0.4 50 % of users" in section(status, "rollout")
+    assert "✕ fail sample ratio users 500" in section(status, "comparison")
+
+
+def test_a_fixed_rollout_says_that_there_is_nothing_to_compare() -> None:
+    assert "Nothing to compare." in section(a_fleet_status(a_state()), "comparison")
+
+
+def test_shadow_shows_the_share_and_what_the_comparison_found() -> None:
+    counts = ShadowCounts(1_000, 7, 0, 640.0, 580.0, 31.0, {-430: 9}, {-400: 9})
+    state = a_canary(strategy="shadow", shadow_sample_percentage=25.0)
+    status = a_fleet_status(state, a_heartbeat(shadow=counts))
+    assert "shadow v0.4 scores 25 % of users' requests off to the side" in section(
+        status, "rollout"
+    )
+    shown = section(status, "comparison")
+    assert "compared 1,000 dropped under load 7 items in common 64 %" in shown
+    assert "rank-biased overlap 0.580 score shift +0.031" in shown
+
+
+def test_shadow_without_a_comparison_says_no_data_yet() -> None:
+    shown = section(a_fleet_status(a_canary(strategy="shadow")), "comparison")
+    assert "No data yet: no request has been scored by both versions." in shown
+
+
+def test_the_answers_of_the_whole_fleet_are_shown_by_variant() -> None:
+    arms = (an_arm("canary", "v0.4", 500, errors=5, fallbacks=1), an_arm("primary", "v0.3", 4_000))
+    fleet = (a_heartbeat(arms=arms), a_heartbeat("worker-2", arms=arms))
+    shown = section(a_fleet_status(a_canary(), *fleet), "answers")
+    assert "all workers, since epoch 41" in shown
+    assert "canary v0.4 1,000 500 1 % 0.2 % 0 %" in shown
+    assert "primary v0.3 8,000 4,000 0 % 0 % 0 %" in shown
+
+
+def test_the_fleet_shows_each_worker_and_names_what_it_could_not_load() -> None:
+    fleet = (
+        a_heartbeat("worker-1", owns_control=True, lag=3, requests_per_second=120.0),
+        a_heartbeat(
+            *("worker-2",), epoch=40, ready=("v0.3",), failures={"v0.4": "a flipped bit"},
+            reasons=("version_not_ready",),
+        ),
+        a_heartbeat("worker-3", at=SECONDS - 31),
+        a_heartbeat("worker-4", at=SECONDS - 2, stopping=True),
+    )  # fmt: skip
+    shown = section(a_fleet_status(a_canary(), *fleet), "fleet")
+    for words in (
+        "Fleet 2 live workers, 120 requests / s",
+        "worker-1 this one control owner live 0.5 s ago 41 v0.3, v0.4 3 120",
+        "worker-2 live 0.5 s ago 40 behind v0.3",
+        "Not ready: version_not_ready v0.4 failed: a flipped bit",
+        "worker-3 silent 31 s ago",
+        "worker-4 stopped 2 s ago",
+    ):
+        assert words in shown
+
+
+def test_the_forms_hold_the_present_values_and_the_epoch_that_the_operator_saw() -> None:
+    page = render(a_fleet_status(a_canary(12.5, salt="autumn")))
+    assert set(re.findall('name="expected_epoch" value="([^"]*)"', page)) == {"41"}
+    assert 'name="canary_percentage" value="12.5"' in page
+    assert 'name="salt" value="autumn"' in page
+    assert '<option value="canary" selected>' in page
+
+
+def test_before_the_first_state_the_forms_expect_none() -> None:
+    assert set(re.findall('name="expected_epoch" value="([^"]*)"', render(a_status()))) == {"-1"}
+
+
+def test_a_command_that_would_be_refused_is_marked_with_the_rules_own_words() -> None:
+    page = render(a_fleet_status(a_state()))
+    assert 'aria-disabled="true" title="promote: no canary version is on trial"' in page
+    assert page.count("aria-disabled=") == 4
+    assert (
+        render(a_fleet_status(a_canary(previous_versions=("v0.2",)))).count("aria-disabled=") == 1
+    )
+
+
+def test_a_token_is_asked_for_only_where_one_is_needed() -> None:
+    assert 'id="token"' not in render(a_status())
+    assert 'id="token" type="password"' in render(a_status(token_needed=True))

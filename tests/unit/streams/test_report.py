@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 from harness.builders import some_parts
 
-from registry.records import RolloutState
+from registry.control import COMMANDS_REMEMBERED, EMPTY_LOG, follow
+from registry.counts import ArmCounts
+from registry.fleet import Heartbeat
+from registry.records import Command, RolloutState
 from registry.store import Store
-from streams.report import REBALANCE_SECONDS, Report, _roles, _share
+from streams.report import (
+    COMMANDS_SHOWN,
+    REBALANCE_SECONDS,
+    Report,
+    _roles,
+    _share,
+    latest_commands,
+)
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 FIXED_WITH_CANARY = a_canary_state(strategy="fixed")
@@ -48,6 +58,8 @@ def test_each_version_of_the_state_has_its_most_important_role(
         (a_state(), {"v0.1": 100, "v0.9": 0}),
         (a_canary_state(), {"v0.1": 90, "v0.2": 10, "v0.0": 0}),
         (a_canary_state(canary_percentage=100.0), {"v0.1": 0, "v0.2": 100}),
+        (a_canary_state(strategy="ab_test"), {"v0.1": 50, "v0.2": 50}),
+        (a_canary_state(strategy="shadow"), {"v0.1": 100, "v0.2": 0}),
         (FIXED_WITH_CANARY, {"v0.1": 100, "v0.2": 0}),
     ],
 )
@@ -129,3 +141,68 @@ def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
     assert (status.worker, status.environment, status.rollout) == (
         *("w1", "production"), parts.node.view.state,
     )  # fmt: skip
+
+
+def after(*commands: Command) -> tuple[Any, dict[int, RolloutState]]:
+    """What is remembered after `commands`, and the state that each epoch stands for."""
+    log, states = EMPTY_LOG, {}
+    for offset, command in enumerate(commands):
+        log = follow(log, command, offset=offset, at="", problems={}).log
+        if log.state is not None:
+            states[log.state.epoch] = log.state
+    return log.remembered, states
+
+
+def swap(version: str, **given: Any) -> Command:
+    return Command(f"to-{version}", "swap", "anna", model_version=version, **given)
+
+
+def test_the_latest_commands_show_the_states_before_and_after_each() -> None:
+    refused = Command("c", "promote", "anna")
+    remembered, states = after(swap("v0.1"), refused, swap("v0.2"), Command("r", "retrain", "anna"))
+    retrain, second, rejected, first = latest_commands(remembered, states)
+    assert (first.before, first.after) == (None, states[0])
+    assert (second.before, second.after) == (states[0], states[2])
+    assert (rejected.before, rejected.after) == (None, None)
+    assert (retrain.before, retrain.after) == (None, None)
+
+
+def test_a_command_whose_states_this_worker_has_not_seen_shows_no_guess_of_them() -> None:
+    remembered, states = after(*(swap(f"v0.{minor}") for minor in range(4)))
+    third, second, first, _ = latest_commands(remembered, {3: states[3], 2: states[2]})
+    assert (third.before, third.after) == (states[2], states[3])
+    assert (second.before, second.after, first.after) == (None, None, None)
+
+
+def test_where_older_commands_are_forgotten_the_oldest_one_left_shows_no_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.report.COMMANDS_SHOWN", COMMANDS_REMEMBERED)
+    remembered, states = after(*(swap(f"v0.{minor}") for minor in range(COMMANDS_REMEMBERED + 1)))
+    *_, second, oldest = latest_commands(remembered, states)
+    assert (oldest.before, oldest.after) == (None, None)
+    assert (second.before, second.after) == (states[1], states[2])
+
+
+def test_only_the_newest_commands_are_shown() -> None:
+    remembered, states = after(*(swap(f"v0.{minor}") for minor in range(COMMANDS_SHOWN + 5)))
+    shown = latest_commands(remembered, states)
+    assert [one.epoch for one in shown] == list(range(COMMANDS_SHOWN + 4, 4, -1))
+
+
+def test_the_status_holds_what_the_whole_fleet_counted_under_the_present_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.report.distribution_version", lambda name: "0.1.0")
+    parts = some_parts(tmp_path, a_canary_state(), api_token="secret")
+    now = time.time()
+    for name, epoch in (("w1", 7), ("w2", 7), ("w3", 6)):
+        arms = (ArmCounts("canary", "v0.2", 10, users=5),)
+        beat = Heartbeat(name, f"{name}@1", "production", now, epoch, arms=arms)
+        parts.node.view.offer_heartbeat(beat, now)
+    status = Report(parts).status()
+    assert [row.heartbeat.worker for row in status.fleet] == ["w1", "w2", "w3"]
+    assert [(arm.variant, arm.requests) for arm in status.arms] == [("canary", 20)]
+    assert status.split is not None
+    assert status.look is None
+    assert status.token_needed

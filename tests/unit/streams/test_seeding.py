@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from registry.control import EMPTY_LOG, ControlLog, follow
 from registry.records import Command, RolloutState, decode, encode
 from registry.settings import Settings
-from streams.seeding import next_seed
+from streams.seeding import next_seed, seed_notice
+from tests.unit.registry.builders import a_canary_state, a_state
 
 CANARY = {"ROLLOUT_STRATEGY": "canary", "CANARY_VERSION": "v0.2", "CANARY_PERCENTAGE": 10}
 
@@ -85,3 +87,53 @@ def test_the_commands_read_back_as_they_were_written() -> None:
     swap = a_seed()
     assert swap is not None
     assert decode(Command, encode(swap)) == swap
+
+
+@pytest.mark.parametrize("strategy", ["ab_test", "shadow"])
+def test_every_strategy_can_be_seeded(strategy: str) -> None:
+    asked = {"ROLLOUT_STRATEGY": strategy, "CANARY_VERSION": "v0.2"}
+    log = after(EMPTY_LOG, a_seed(**asked))
+    log = after(log, a_seed(log.state, **asked))
+    assert log.state is not None
+    assert (log.state.strategy, log.state.canary_version) == (strategy, "v0.2")
+
+
+# --- later starts ---------------------------------------------------------------------------
+
+SEEDED = a_canary_state(updated_by="environment")
+
+
+def a_notice(state: RolloutState, **variables: object) -> str | None:
+    return seed_notice(Settings.model_validate(variables), state)
+
+
+def test_a_later_start_with_the_same_values_or_none_says_nothing() -> None:
+    assert a_notice(SEEDED, MODEL_VERSION="v0.1", **CANARY) is None
+    assert a_notice(SEEDED) is None
+    assert a_notice(a_state()) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"MODEL_VERSION": "v0.9"}, "MODEL_VERSION=v0.9 (now v0.1)"),
+        ({"CANARY_VERSION": "v0.9"}, "CANARY_VERSION=v0.9 (now v0.2)"),
+        (CANARY | {"CANARY_PERCENTAGE": 25}, "CANARY_PERCENTAGE=25 (now 10)"),
+        (CANARY | {"ROLLOUT_STRATEGY": "shadow"}, "ROLLOUT_STRATEGY=shadow (now canary)"),
+        (
+            {"MODEL_VERSION": "v0.9", "CANARY_VERSION": "v0.8"},
+            "MODEL_VERSION=v0.9 (now v0.1), CANARY_VERSION=v0.8 (now v0.2)",
+        ),
+    ],
+)
+def test_a_later_start_with_other_values_says_which_and_that_they_change_nothing(
+    variables: dict[str, object], told: str
+) -> None:
+    assert a_notice(SEEDED, **variables) == (
+        f"{told}: these only seed an environment without a state; production is at epoch 7, set "
+        "by environment. Use `recstream rollout` to change it"
+    )
+
+
+def test_a_canary_that_is_gone_is_told_as_none() -> None:
+    assert "CANARY_VERSION=v0.2 (now none)" in str(a_notice(a_state(), **CANARY))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.control import EMPTY_LOG, ControlLog
+from registry.fleet import FORGET_SECONDS, Heartbeat
 from registry.records import TrainingResult, TrainingRun
-from streams.view import RolloutView
-from tests.unit.registry.builders import a_state
+from streams.view import STATES_REMEMBERED, RolloutView
+from tests.unit.registry.builders import (
+    BEGAN_AT,
+    a_canary_state,
+    a_heartbeat,
+    a_state,
+    an_arm,
+)
 
 
 def a_run(started: int, updated: int, run_id: str = "", **given: Any) -> TrainingRun:
@@ -39,7 +46,6 @@ def test_an_older_log_and_an_echo_are_not_taken() -> None:
     assert view.log is newest
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=20))
 def test_in_whatever_order_logs_arrive_the_newest_is_known(offsets: list[int]) -> None:
     view, known = RolloutView(20), [-1]
@@ -50,7 +56,6 @@ def test_in_whatever_order_logs_arrive_the_newest_is_known(offsets: list[int]) -
     assert known[-1] == max([-1, *offsets])
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=10))
 def test_in_whatever_order_training_runs_arrive_the_latest_is_known(
     times: list[tuple[int, int]],
@@ -125,3 +130,87 @@ def test_a_renewal_that_knows_of_a_change_which_never_came_does_not_hold_the_lea
     view.offer_log(ControlLog(last_offset=3))
     view.renew_lease(1001, 3, now=1001)
     assert view.lease_holds(1001)
+
+
+def test_the_latest_states_can_be_looked_up_by_their_epochs_and_no_more() -> None:
+    view = RolloutView(20)
+    for epoch in range(STATES_REMEMBERED + 5):
+        view.offer_log(ControlLog(epoch, a_state(epoch=epoch)))
+    assert list(view.states) == list(range(5, STATES_REMEMBERED + 5))
+    assert view.states[9] == a_state(epoch=9)
+
+
+def test_a_rejected_command_adds_no_state() -> None:
+    view = RolloutView(20)
+    view.offer_log(ControlLog(7, a_state()))
+    view.offer_log(ControlLog(8, a_state()))
+    assert view.states == {7: a_state()}
+
+
+# --- heartbeats -----------------------------------------------------------------------------
+
+
+def offered(*heartbeats: Any, state: Any = None) -> RolloutView:
+    view = RolloutView(20)
+    if state is not None:
+        view.offer_log(ControlLog(state.epoch, state))
+    for heartbeat in heartbeats:
+        view.offer_heartbeat(heartbeat, max(heartbeat.at, BEGAN_AT))
+    return view
+
+
+def known_to(view: RolloutView) -> list[Heartbeat]:
+    return sorted(view.fleet, key=lambda one: (one.worker, one.instance))
+
+
+def test_the_latest_heartbeat_of_each_worker_is_known() -> None:
+    first, second = a_heartbeat(lag=1), a_heartbeat(at=BEGAN_AT + 1, lag=2)
+    other = a_heartbeat("w2")
+    assert known_to(offered(first, other, second)) == [second, other]
+
+
+def test_a_heartbeat_that_comes_late_or_twice_changes_nothing() -> None:
+    newest = a_heartbeat(at=BEGAN_AT + 5)
+    view = offered(newest, newest, a_heartbeat())
+    assert view.fleet == (newest,)
+
+
+def test_a_restart_under_the_same_name_leaves_the_older_instances_counts() -> None:
+    before = a_heartbeat(instance="w1@1", arms=(an_arm("canary", "v0.2", 10),))
+    after = a_heartbeat(instance="w1@2", at=BEGAN_AT + 1)
+    assert known_to(offered(before, after, state=a_state())) == [before, after]
+
+
+def test_a_late_heartbeat_of_an_older_instance_is_not_taken_for_the_newer_one() -> None:
+    after = a_heartbeat(instance="w1@2", at=BEGAN_AT + 1)
+    before = a_heartbeat(instance="w1@1")
+    assert known_to(offered(after, before)) == [before, after]
+
+
+def test_a_silent_worker_is_forgotten_unless_its_counts_are_of_the_present_state() -> None:
+    silent = a_heartbeat("silent")
+    counted = a_heartbeat("counted", arms=(an_arm("canary", "v0.2"),))
+    alive = a_heartbeat("alive", at=BEGAN_AT + FORGET_SECONDS + 1)
+    view = offered(silent, counted, alive, state=a_canary_state())
+    assert known_to(view) == [alive, counted]
+    view.offer_log(ControlLog(8, a_canary_state(epoch=8)))
+    view.offer_heartbeat(alive, alive.at)
+    assert known_to(view) == [alive]
+
+
+def test_where_no_versions_are_compared_nobodys_counts_are_kept() -> None:
+    counted = a_heartbeat("counted", arms=(an_arm("primary", "v0.1"),))
+    alive = a_heartbeat("alive", at=BEGAN_AT + FORGET_SECONDS + 1)
+    assert known_to(offered(counted, alive, state=a_state())) == [alive]
+
+
+def test_while_the_table_is_read_all_heartbeats_are_kept() -> None:
+    """Which of them count is not known before the first state, which may come last."""
+    counted = a_heartbeat("counted", arms=(an_arm("canary", "v0.2"),))
+    silent = a_heartbeat("silent")
+    alive = a_heartbeat("alive", at=BEGAN_AT + FORGET_SECONDS + 1)
+    view = offered(counted, silent, alive)
+    assert known_to(view) == [alive, counted, silent]
+    view.offer_log(ControlLog(7, a_canary_state()))
+    view.offer_heartbeat(alive, alive.at)
+    assert known_to(view) == [alive, counted]

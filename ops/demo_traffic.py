@@ -1,0 +1,126 @@
+"""The demo's applications: a modest, steady stream of requests, and what came back.
+
+Knows how to ask and to listen in one thread of its own, at a bounded rate. Must not know what the
+answers are compared with.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, Producer
+
+from registry.errors import TransportError
+from registry.reading import reading
+from registry.records import Request, Response, decode, encode
+from registry.settings import Settings
+from registry.topics import client_config, topics_of
+
+TICK_SECONDS: Final = 0.02
+"""Between two handfuls of requests. Rarer and larger ones would be scored in fewer batches, and the
+latency guardrail, which counts batches, would wait for longer."""
+
+ANSWER_SECONDS: Final = 10.0
+"""How long after the last request answers are waited for."""
+
+ITEMS: Final = 5
+
+
+class Answered(NamedTuple):
+    """One answer: when its record was written, in seconds since the epoch, and what it was."""
+
+    at: float
+    response: Response
+
+
+class Traffic:
+    """Asks for each of `users` in turn, `per_second` in all, as long as the context lasts.
+
+    Leaving the context waits for the last answers.
+    """
+
+    def __init__(self, settings: Settings, users: Sequence[int], per_second: int) -> None:
+        self._settings = settings
+        self._topics = topics_of(settings)
+        self._users = cycle(users)
+        self._per_second = per_second
+        self._prefix = f"traffic-{uuid.uuid4().hex[:8]}-"
+        self._asked = 0
+        self._stopping = threading.Event()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="demo-traffic", daemon=True)
+        self.answers: list[Answered] = []
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+        if self._failure is not None and error is None:
+            raise TransportError(f"the demo's traffic has ended: {self._failure}")
+
+    @property
+    def unanswered(self) -> int:
+        """Requests without an answer so far."""
+        return self._asked - len(self.answers)
+
+    def count(self, is_meant: Callable[[Response], bool]) -> int:
+        """Return the number of answers so far that are meant."""
+        return sum(is_meant(one.response) for one in tuple(self.answers))
+
+    def span_seconds(self, is_meant: Callable[[Response], bool]) -> float | None:
+        """Return the seconds from the first answer that is meant to the last; None without one."""
+        times = [one.at for one in tuple(self.answers) if is_meant(one.response)]
+        return max(times) - min(times) if times else None
+
+    def _run(self) -> None:
+        try:
+            with reading(self._settings, self._topics.responses) as consumer:
+                producer = Producer(client_config(self._settings) | {"linger.ms": 2})
+                self._ask_and_listen(producer, consumer)
+        except Exception as error:  # the thread's outermost edge: leaving the context reports it
+            self._failure = error
+
+    def _ask_and_listen(self, producer: Producer, consumer: Consumer) -> None:
+        started = time.monotonic()
+        while not self._stopping.is_set():
+            elapsed = time.monotonic() - started
+            due = int(elapsed * self._per_second) - self._asked
+            self._ask(producer, min(due, self._per_second))
+            self._listen(consumer, TICK_SECONDS)
+        producer.flush(ANSWER_SECONDS)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self.unanswered and time.monotonic() < deadline:
+            self._listen(consumer, TICK_SECONDS)
+
+    def _ask(self, producer: Producer, count: int) -> None:
+        for user in islice(self._users, count):
+            request = Request(f"{self._prefix}{self._asked}", user, k=ITEMS)
+            topic = self._topics.requests.name
+            producer.produce(topic, encode(request), str(user).encode())
+            self._asked += 1
+        producer.poll(0)
+
+    def _listen(self, consumer: Consumer, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            message = consumer.poll(left)
+            if message is None or message.error() is not None:
+                continue
+            response = decode(Response, message.value())
+            if response.request_id.startswith(self._prefix):
+                _, written_ms = message.timestamp()
+                self.answers.append(Answered(written_ms / 1000, response))

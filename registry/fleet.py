@@ -1,0 +1,139 @@
+"""The fleet: what each worker says of itself every second, and what all of them say together.
+
+Pure functions of heartbeats and the time. Must not know how heartbeats travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from registry.counts import ArmCounts, ShadowCounts, summed_arms, summed_shadows
+from registry.ramps import Finding
+
+LIVE_SECONDS: Final = 5.0
+"""Since its last heartbeat, a worker counts as live for so long. Shorter: one slow rebalance, and a
+step begins without it. Longer: a dead worker blocks a step for longer."""
+
+FORGET_SECONDS: Final = 60.0
+"""A silent worker is shown for so long, unless its counts still belong to the present state."""
+
+
+WORKERS_NAMED: Final = 20
+WHY_CHARACTERS: Final = 300
+"""How many workers a finding names, and how much of why each. A ramp's command holds its findings,
+and one that is too large would be no command."""
+
+
+class Heartbeat(Struct, frozen=True, omit_defaults=True):
+    """One worker at one moment (topic ``fleet``, keyed by worker).
+
+    Parameters
+    ----------
+    worker, instance
+        Its name; name and start, so that a restart under the same name is another row.
+    at
+        Seconds since the epoch: by the worker's clock on the topic, by the broker's in the table.
+    epoch
+        Of the state that it acts on; None before the first.
+    ready, failures
+        Versions in memory; why others could not be loaded.
+    lag
+        Request records that wait on its partitions.
+    reasons
+        Codes of why it is not ready.
+    arms, shadow
+        Counts since it began to act on `epoch`.
+    stopping
+        Whether this is its last heartbeat.
+    """
+
+    worker: Annotated[str, Meta(min_length=1, max_length=200)]
+    instance: Annotated[str, Meta(min_length=1, max_length=300)]
+    environment: str
+    at: float
+    epoch: int | None = None
+    ready: tuple[str, ...] = ()
+    failures: dict[str, str] = {}
+    lag: int = 0
+    requests_per_second: float = 0.0
+    owns_control: bool = False
+    reasons: tuple[str, ...] = ()
+    url: str = ""
+    arms: tuple[ArmCounts, ...] = ()
+    shadow: ShadowCounts | None = None
+    stopping: bool = False
+
+
+def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
+    """Return the workers that a step has to wait for, by name."""
+    found = (one for one in fleet if not one.stopping and now - one.at <= LIVE_SECONDS)
+    return tuple(sorted(found, key=lambda one: (one.worker, one.instance)))
+
+
+def remembered(fleet: Iterable[Heartbeat], now: float, epoch: int | None) -> tuple[Heartbeat, ...]:
+    """Return the rows worth keeping: recent ones, and those whose counts are of `epoch`."""
+    return tuple(
+        one
+        for one in fleet
+        if now - one.at <= FORGET_SECONDS or (epoch is not None and one.epoch == epoch and one.arms)
+    )
+
+
+def arms_at(fleet: Iterable[Heartbeat], epoch: int) -> tuple[ArmCounts, ...]:
+    """Return the whole fleet's counts under the state of `epoch`, the dead workers' included."""
+    return summed_arms(arm for one in fleet if one.epoch == epoch for arm in one.arms)
+
+
+def shadow_at(fleet: Iterable[Heartbeat], epoch: int) -> ShadowCounts:
+    """Return the whole fleet's shadow comparisons under the state of `epoch`."""
+    return summed_shadows(one.shadow for one in fleet if one.epoch == epoch and one.shadow)
+
+
+def readiness(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) -> Finding:
+    """Tell whether every live worker acts on `epoch` and has `version` in memory.
+
+    A worker that could not load it is named, with why; so is one that has not said yet.
+    """
+    workers = live(fleet, now)
+    if not workers:
+        return Finding("readiness", "error", "no live worker has sent a heartbeat")
+    waiting = [
+        f"{one.worker} ({_why_not(one, epoch, version)})"
+        for one in workers
+        if version not in one.ready or one.epoch != epoch
+    ]
+    figures = {"ready": float(len(workers) - len(waiting)), "workers": float(len(workers))}
+    if waiting:
+        more = len(waiting) - WORKERS_NAMED
+        named = [*waiting[:WORKERS_NAMED], *([f"{more} more"] if more > 0 else ())]
+        message = f"{version} is not ready on {', '.join(named)}"
+        return Finding("readiness", "inconclusive", message, figures)
+    return Finding("readiness", "pass", f"{version} is ready on all {len(workers)}", figures)
+
+
+def survival(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) -> Finding:
+    """Tell whether workers die of `version`: a worker that hangs or crashes counts no errors.
+
+    ``fail`` if at least half of the workers that acted on `epoch` with it, and at least two, fell
+    silent without a goodbye. One may die of anything, and a rollout that a single death could turn
+    back would never end in a large fleet.
+    """
+    acted = [one for one in fleet if one.epoch == epoch and version in one.ready]
+    silent = [one for one in acted if not one.stopping and now - one.at > LIVE_SECONDS]
+    figures = {"silent": float(len(silent)), "workers": float(len(acted))}
+    if len(silent) >= 2 and 2 * len(silent) >= len(acted):
+        named = ", ".join(sorted(one.worker for one in silent)[:WORKERS_NAMED])
+        message = f"{len(silent)} of {len(acted)} fell silent without a goodbye: {named}"
+        return Finding("workers", "fail", message, figures)
+    return Finding("workers", "pass", f"{len(silent)} of {len(acted)} fell silent", figures)
+
+
+def _why_not(one: Heartbeat, epoch: int, version: str) -> str:
+    if version in one.failures:
+        return one.failures[version][:WHY_CHARACTERS]
+    if version not in one.ready:
+        return "not loaded yet"
+    return f"still acts on epoch {one.epoch}, not {epoch}"

@@ -1,0 +1,109 @@
+"""Rows by id: where a user or an item is in the arrays, in a quarter of a dictionary's memory.
+
+Pure. Knows that ids of two types are never the same (``5`` and ``"5"``). Must not know what a row
+holds. A dictionary of a million ids takes about 100 bytes each, as much as 25 factors; this takes
+12 for a number, and 20 and its UTF-8 for a text, and finds one in about a microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import mmh3
+import numpy as np
+import numpy.typing as npt
+
+from registry.ids import ItemId, UserId
+
+INT64: Final = range(-(2**63), 2**63)
+
+
+class Rows:
+    """The row of each id.
+
+    Parameters
+    ----------
+    ids
+        By row, without repetitions.
+
+    Examples
+    --------
+    >>> rows = Rows([7, "7", -2, 2**70])
+    >>> [rows.of(one) for one in (7, "7", -2, 2**70, 8, True, 7.0, None)]
+    [0, 1, 2, 3, None, None, None, None]
+    """
+
+    def __init__(self, ids: Sequence[UserId | ItemId]) -> None:
+        numbers = [row for row, one in enumerate(ids) if type(one) is int and one in INT64]
+        self._numbers, self._number_rows = _sorted([ids[row] for row in numbers], numbers)
+        self._large = {
+            one: row for row, one in enumerate(ids) if type(one) is int and one not in INT64
+        }
+        texts = [row for row, one in enumerate(ids) if type(one) is str]
+        encoded = [_encoded(str(ids[row])) for row in texts]
+        self._hashes, self._places = _sorted([_hash(one) for one in encoded], range(len(texts)))
+        self._text_rows = np.array(texts, dtype=np.int32)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        self._bytes = b"".join(encoded)
+
+    def of(self, one: object) -> int | None:
+        """Return the row of an id, by its value and exact type; None if it has none."""
+        if type(one) is int:
+            return self._of_number(one)
+        return self._of_text(one) if type(one) is str else None
+
+    def ids(self) -> list[UserId | ItemId]:
+        """Return the ids by row, made anew.
+
+        >>> Rows([7, "7", -2, 2**70]).ids() == [7, "7", -2, 2**70]
+        True
+        """
+        by_row = dict(zip(self._number_rows.tolist(), self._numbers.tolist(), strict=True))
+        by_row |= {row: one for one, row in self._large.items()}
+        texts = zip(self._ends[:-1].tolist(), self._ends[1:].tolist(), strict=True)
+        for row, (start, end) in zip(self._text_rows.tolist(), texts, strict=True):
+            by_row[row] = _decoded(self._bytes[start:end])
+        return [by_row[row] for row in range(len(by_row))]
+
+    def _of_number(self, one: int) -> int | None:
+        if one not in INT64:
+            return self._large.get(one)
+        place = int(self._numbers.searchsorted(one))
+        if place < len(self._numbers) and self._numbers.item(place) == one:
+            return self._number_rows.item(place)
+        return None
+
+    def _of_text(self, one: str) -> int | None:
+        wanted = _encoded(one)
+        key = _hash(wanted)
+        place = int(self._hashes.searchsorted(key))
+        while place < len(self._hashes) and self._hashes.item(place) == key:
+            text = self._places.item(place)
+            start, end = self._ends.item(text), self._ends.item(text + 1)
+            if self._bytes[start:end] == wanted:
+                return self._text_rows.item(text)
+            place += 1  # another text of the same hash
+        return None
+
+
+def _sorted(
+    keys: Sequence[int | str], values: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Return `keys` in order, and `values` in the order of their keys."""
+    unordered = np.array(keys, dtype=np.int64)
+    order = np.argsort(unordered, kind="stable")
+    return unordered[order], np.array(values, dtype=np.int32)[order]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decoded(encoded: bytes) -> str:
+    return encoded.decode("utf-8", "surrogatepass")
+
+
+def _hash(encoded: bytes) -> int:
+    key: int = mmh3.hash64(encoded)[0]
+    return key

@@ -1,0 +1,147 @@
+"""Reading a topic outside of Faust: without a group, from a known position, with a deadline.
+
+Knows how to find the ends of a topic and to read up to them. Must not know what the records hold.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from registry.errors import TransportError
+from registry.settings import Settings
+from registry.topics import Topic, client_config
+
+BROKER_SECONDS: Final = 5.0
+"""How long one question to the broker may take."""
+
+QUIET: Final = {"log_level": 2}
+"""librdkafka would log each refused connection; the errors below say it once, and better."""
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Consumer]:
+    """Yield a consumer that reads nothing yet and commits nothing ever."""
+    consumer = Consumer(
+        client_config(settings)
+        | QUIET
+        | {
+            "group.id": f"recstream-{uuid.uuid4()}",  # required by librdkafka; never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+        }
+    )
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+@contextmanager
+def reading(settings: Settings, topic: Topic, last: int = 0) -> Iterator[Consumer]:
+    """Yield a consumer of all partitions, from `last` records before their ends of now."""
+    with connected(settings) as consumer:
+        consumer.assign(
+            [
+                TopicPartition(one.topic, one.partition, max(low, high - last))
+                for one, low, high in bounds(settings, consumer, topic)
+            ]
+        )
+        yield consumer
+
+
+def bounds(
+    settings: Settings, consumer: Consumer, topic: Topic
+) -> list[tuple[TopicPartition, int, int]]:
+    """Return each partition with its first offset and the offset after its last record.
+
+    Raises
+    ------
+    TransportError
+        If Kafka does not answer, or the topic is missing.
+    """
+    try:
+        found = consumer.list_topics(topic.name, timeout=BROKER_SECONDS).topics[topic.name]
+        partitions = [TopicPartition(topic.name, number) for number in sorted(found.partitions)]
+        offsets = [
+            consumer.get_watermark_offsets(one, timeout=BROKER_SECONDS) for one in partitions
+        ]
+    except KafkaException as error:
+        raise unreachable(settings, error) from error
+    if not partitions:
+        raise TransportError(f"topic {topic.name} is missing; `recstream topics create` makes it")
+    return [(one, low, high) for one, (low, high) in zip(partitions, offsets, strict=True)]
+
+
+def messages(
+    consumer: Consumer, deadline_seconds: float, *, to_end: bool = False
+) -> Iterator[Message]:
+    """Yield records until the deadline, or up to the end of each partition.
+
+    Raises
+    ------
+    TransportError
+        If a partition cannot be read, or its end is not reached in time.
+    """
+    unread = {(one.topic, one.partition) for one in consumer.assignment()} if to_end else {("", -1)}
+    deadline = time.monotonic() + deadline_seconds
+    while unread and (left := deadline - time.monotonic()) > 0:
+        message = consumer.poll(min(left, 0.1))
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:
+            unread.discard((message.topic(), message.partition()))
+        elif not error.retriable():
+            raise TransportError(f"{message.topic()}: not readable: {error.str()}")
+    if to_end and unread:
+        raise TransportError(f"reading did not reach the end within {deadline_seconds:g} s")
+
+
+def slice_of(
+    consumer: Consumer, partition: TopicPartition, start: int, end: int, deadline: float
+) -> list[Message]:
+    """Return the records at offsets ``[start, end)``; there may be fewer than offsets.
+
+    Parameters
+    ----------
+    consumer
+        Is assigned to `partition` at `start`.
+    partition
+        Which one.
+    start, end
+        Within :func:`bounds`.
+    deadline
+        On the clock of `time.monotonic`.
+
+    Raises
+    ------
+    TransportError
+        If the partition cannot be read, or not by the deadline.
+    """
+    consumer.assign([TopicPartition(partition.topic, partition.partition, start)])
+    found: list[Message] = []
+    for message in messages(consumer, deadline - time.monotonic(), to_end=True):
+        offset = message.offset()
+        assert offset is not None  # only a message that was never sent has none
+        if offset < end:
+            found.append(message)
+        if offset >= end - 1:
+            break
+    return found
+
+
+def unreachable(settings: Settings, error: KafkaException) -> TransportError:
+    """Return what to say of a Kafka that does not answer."""
+    return TransportError(
+        f"Kafka does not answer on {settings.kafka_bootstrap_servers}: {error.args[0].str()}; is "
+        "it up, and is KAFKA_BOOTSTRAP_SERVERS right? `recstream broker` starts one for a laptop"
+    )

@@ -1,0 +1,88 @@
+"""The overview: what the heartbeats of all workers say together, as values for the page.
+
+Pure functions of heartbeats, a rollout state and the time. Must not know how they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from registry.assignment import canary_share
+from registry.counts import ArmCounts, Histogram, ShadowCounts
+from registry.fleet import LIVE_SECONDS, Heartbeat
+from registry.guardrails import sample_ratio
+from registry.latency import quantile
+from registry.ramps import Finding
+from registry.records import RolloutState
+from streams.status import ArmTraffic, FleetWorker, Presence, ShadowSummary
+
+SPLIT_ALPHA: Final = 0.001
+"""Most probability that a right split is ever called wrong under one state; there are few states
+and many looks. Larger, and operators learn not to look; smaller, and a wrong split shows later."""
+
+
+def workers_of(fleet: Iterable[Heartbeat], now: float) -> tuple[FleetWorker, ...]:
+    """Return one row for each worker, by name; `now` in seconds since the epoch."""
+    rows = (FleetWorker(one, _presence(one, now), max(now - one.at, 0.0)) for one in fleet)
+    return tuple(sorted(rows, key=lambda row: (row.heartbeat.worker, row.heartbeat.at)))
+
+
+def traffic_of(arms: Iterable[ArmCounts]) -> tuple[ArmTraffic, ...]:
+    """Return what each variant got, its latencies as quantiles in milliseconds."""
+    return tuple(
+        ArmTraffic(
+            variant=arm.variant,
+            version=arm.version,
+            requests=arm.requests,
+            errors=arm.errors,
+            fallbacks=arm.fallbacks,
+            empty=arm.empty,
+            users=arm.users,
+            p50_ms=_milliseconds(arm.latency, 0.5),
+            p99_ms=_milliseconds(arm.latency, 0.99),
+            scoring_ms=_milliseconds(arm.scoring, 0.5),
+        )
+        for arm in arms
+    )
+
+
+def shadow_of(counts: ShadowCounts) -> ShadowSummary:
+    """Return the means and medians of what has been compared."""
+    compared = counts.compared
+    return ShadowSummary(
+        compared=compared,
+        dropped=counts.dropped,
+        failed=counts.failed,
+        overlap=counts.overlap / compared if compared else None,
+        rank_biased_overlap=counts.rank_biased_overlap / compared if compared else None,
+        score_shift=counts.score_shift / compared if compared else None,
+        primary_ms=_milliseconds(counts.primary, 0.5),
+        canary_ms=_milliseconds(counts.canary, 0.5),
+    )
+
+
+def split_of(state: RolloutState, arms: Iterable[ArmCounts]) -> Finding | None:
+    """Return whether users were split as a canary or an A/B test says; None where nobody is split.
+
+    Looked at once a second for as long as the state lasts; so it is the check that stays valid
+    then. In a ramp, a guardrail says the same at the ramp's own `alpha`.
+    """
+    share = canary_share(state)
+    if not 0 < share < 100:
+        return None
+    users = {arm.variant: arm.users for arm in arms}
+    names = ("B", "A") if state.strategy == "ab_test" else ("canary", "primary")
+    canary, primary = (users.get(name, 0) for name in names)
+    return sample_ratio(canary, primary, share / 100, SPLIT_ALPHA)
+
+
+def _presence(one: Heartbeat, now: float) -> Presence:
+    if one.stopping:
+        return "stopped"
+    return "live" if now - one.at <= LIVE_SECONDS else "silent"
+
+
+def _milliseconds(histogram: Histogram, share: float) -> float | None:
+    seconds = quantile(histogram, share)
+    return None if seconds is None else seconds * 1000

@@ -1,0 +1,123 @@
+"""What environments use, read from real Kafka; garbage collection by it from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.fresh import environment_of, publish_model, without
+
+from ops.client import produce_all
+from registry.errors import TransportError
+from registry.records import Command, CommandResult, RolloutState, encode
+from registry.settings import Settings
+from registry.store import Store
+from registry.topics import topics_of
+from registry.usage import versions_in_use
+
+ROOT = Path(__file__).parents[2]
+
+
+def result(environment: str, epoch: int, at: str, **state: Any) -> bytes:
+    after = RolloutState(environment, epoch, "fixed", **state)
+    return encode(
+        CommandResult(f"c{epoch}", "swap", environment, "applied", epoch, "anna", at, after=after)
+    )
+
+
+def say(settings: Settings, *results: bytes) -> None:
+    produce_all(settings, topics_of(settings).control_results, [("x", one) for one in results])
+
+
+def test_states_history_and_waiting_commands_of_all_environments_name_versions(
+    topics_created: Settings,
+) -> None:
+    settings = topics_created
+    say(
+        settings,
+        result("eu", 1, "2020-01-01T00:00:00Z", primary_version="v0.1"),
+        result("us", 2, "2020-01-01T00:00:00Z", primary_version="v0.2"),
+        result(
+            "eu",
+            3,
+            "2026-01-01T00:00:00Z",
+            primary_version="v0.4",
+            canary_version="v0.5",
+            previous_versions=("v0.3",),
+        ),
+    )
+    waiting = Command("later", "swap", "anna", "eu", model_version="v0.6")
+    decided = Command("c1", "swap", "anna", "eu", model_version="v0.9")
+    control = topics_of(settings).control
+    produce_all(
+        settings, control, [("eu", encode(decided)), ("eu", b"{}"), ("eu", encode(waiting))]
+    )
+    assert versions_in_use(settings) == {
+        "v0.1": ["history of eu"],
+        "v0.2": ["state of us", "history of us"],
+        "v0.3": ["state of eu", "history of eu"],
+        "v0.4": ["state of eu", "history of eu"],
+        "v0.5": ["state of eu", "history of eu"],
+        "v0.6": ["command later, which is not decided yet"],
+    }
+    recent = versions_in_use(settings, datetime(2025, 1, 1, tzinfo=UTC))
+    assert recent["v0.2"] == ["state of us"]  # its newest state counts, however old
+    assert "v0.1" not in recent
+
+
+def test_what_cannot_be_read_or_was_never_there_is_an_error(topics_created: Settings) -> None:
+    with pytest.raises(TransportError, match="names no version"):
+        versions_in_use(topics_created)
+    say(topics_created, result("eu", 1, "2026-01-01T00:00:00Z", primary_version="v0.1"), b"{}")
+    with pytest.raises(TransportError, match="the record at offset 1 is no result"):
+        versions_in_use(topics_created)
+
+
+def test_missing_topics_are_an_error(settings: Settings) -> None:
+    with pytest.raises(TransportError, match="is missing"):
+        versions_in_use(settings)
+
+
+def collected(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", "registry", "gc", "--keep", "1", *arguments, "--json"],
+        cwd=ROOT,
+        env=without(os.environ) | environment_of(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_gc_keeps_what_kafka_names_and_removes_nothing_without_kafka(
+    topics_created: Settings,
+) -> None:
+    settings = topics_created
+    for seed in range(4):
+        publish_model(settings, seed=seed)
+    say(settings, result("eu", 1, "2026-01-01T00:00:00Z", primary_version="v0.2"))
+    store = Store(settings.model_registry)
+
+    refused = collected(settings, "--grace-hours", "0", "--remove", "--bootstrap", "127.0.0.1:1")
+    assert refused.returncode == 1
+    assert "does not answer" in refused.stderr
+    assert store.versions() == ["v0.1", "v0.2", "v0.3", "v0.4"]
+
+    expected = {"v0.1": "hiding", "v0.2": "kept", "v0.3": "hiding", "v0.4": "kept"}
+    for arguments in (["--grace-hours", "0"], ["--grace-hours", "0", "--remove"]):
+        done = json.loads(collected(settings, *arguments).stdout)
+        assert {one["version"]: one["fate"] for one in done["versions"]} == expected
+        assert done["dry_run"] == ("--remove" not in arguments)
+    assert store.versions() == ["v0.2", "v0.4"]
+
+    say(settings, result("eu", 2, "2026-01-02T00:00:00Z", primary_version="v0.1"))
+    collected(settings, "--grace-hours", "0", "--remove")
+    assert store.versions() == ["v0.1", "v0.2", "v0.4"]
+    assert store.unpublished() == []

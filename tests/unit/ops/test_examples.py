@@ -1,0 +1,17 @@
+"""The examples in the docstrings of the command line's modules run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["ops.commands_inspect", "ops.ingest", "ops.plan"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_the_docstrings_run(name: str) -> None:
+    ran = doctest.testmod(importlib.import_module(name))
+    assert ran.failed == 0
+    assert ran.attempted > 0
