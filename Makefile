@@ -29,7 +29,7 @@ demo: environment
 	@$(BIN)/recstream demo $(ARGS)
 
 test: environment-dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 unit: environment-dev
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -128,7 +128,7 @@ def next_commands(
     if refusal is not None:
         finding = Finding("command", "fail", f"{forward.type} was refused: {refusal}")
         return (_back(log, state, (*seen.findings, finding), finding.message),)
-    if handed_over is not None:
+    if handed_over is not None and seen.stage.kind == "soaking" and ramp.environments:
         forward = _told(forward, handed_over)
     return (forward,)
 

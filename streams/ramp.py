@@ -52,7 +52,8 @@ class RampAgent:
     async def move(self, now: float) -> None:
         """Send what the ramp commands at `now`, in seconds since the epoch."""
         commands = next_commands(self._view.log, self._view.fleet, now, self._handed_over)
-        self._handed_over = None
+        if not commands:
+            self._handed_over = None
         due = [
             command
             for command in commands

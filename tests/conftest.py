@@ -1,4 +1,7 @@
-"""Fixtures for all tests: one broker for the session, fresh names, real workers and clients."""
+"""Fixtures for all tests: one broker for the session, fresh names, real workers and clients.
+
+Under pytest-xdist the broker is started by the process that hands out the tests, and shared.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("here")
 
 BROKERS = pytest.StashKey[list[str]]()
+SHARED = pytest.StashKey[tuple[ExitStack, Broker]]()
 WORKERS = pytest.StashKey[list[Worker]]()
 
 
@@ -37,7 +41,27 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `timeout` leaves nothing
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where the broker is; started when the first one asks."""
+    if SHARED not in node.config.stash:
+        stack = ExitStack()
+        running = stack.enter_context(best_broker(os.environ))
+        node.config.stash[SHARED] = stack, running
+        node.config.stash[BROKERS].append(str(running))
+    node.workerinput["kafka"] = node.config.stash[SHARED][1].bootstrap
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SHARED in config.stash:
+        config.stash[SHARED][0].close()
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, figure in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(f"{report.nodeid.rsplit('::')[-1]}: {figure}")
     for broker in config.stash[BROKERS]:
         terminalreporter.write_line(f"Kafka: {broker}")
 
@@ -55,9 +79,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
     """The best broker that the machine offers; started when a test first asks."""
+    shared = getattr(pytestconfig, "workerinput", {}).get("kafka")
+    if shared is not None:
+        yield Broker(shared, "shared")
+        return
     with best_broker(os.environ) as running:
         pytestconfig.stash[BROKERS].append(str(running))
         yield running
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Show a measured figure at the end of the run: ``figure("none lost of 12,000")``."""
+    return lambda text: record_property("figure", text)
 
 
 @pytest.fixture(scope="session")

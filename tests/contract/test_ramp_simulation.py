@@ -30,6 +30,12 @@ def test_a_version_as_good_is_rolled_back_less_often_than_the_plan_allows() -> N
     assert rolled_back(ends) <= LOOKS.false_alarm, report("as good", ends)
 
 
+def test_twenty_ramps_of_a_version_as_good_are_all_promoted() -> None:
+    ends = simulate(GOOD, GOOD, runs=20, seed=2, plan=LOOKS, traffic=BUSY)
+
+    assert rolled_back(ends) == 0, report("as good", ends)
+
+
 @pytest.mark.parametrize(
     ("canary", "guardrail", "most"), [(FAILING, "error_rate", 1500), (SLOW, "latency_ratio", 500)]
 )

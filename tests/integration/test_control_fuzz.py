@@ -227,7 +227,7 @@ def bad_records(seed: int) -> Iterator[Bad]:
 
 
 def test_ten_thousand_fuzzed_control_records_change_nothing_and_each_is_refused_with_a_reason(
-    client: Client, topics_created: Settings, start_worker: Start
+    client: Client, topics_created: Settings, start_worker: Start, figure: Callable[[str], None]
 ) -> None:
     for seed in (0, 1):
         publish_model(topics_created, seed=seed)
@@ -245,7 +245,7 @@ def test_ten_thousand_fuzzed_control_records_change_nothing_and_each_is_refused_
     try:
         wait_until(lambda: len(client.trail) - heard >= refusals, 120, f"{refusals} results")
     finally:
-        print(f"\n{len(client.trail) - heard} of {refusals} in {time.monotonic() - started:.1f} s")
+        figure(f"{len(client.trail) - heard} of {refusals} in {time.monotonic() - started:.1f} s")
     swapped = client.command(type="swap", model_version="v0.2")
     assert swapped["status"] == "applied", swapped
     results = client.trail[heard:-1]
@@ -253,7 +253,7 @@ def test_ten_thousand_fuzzed_control_records_change_nothing_and_each_is_refused_
     assert {one["status"] for one in results} == {"rejected"}
     assert all(one["error"]["message"] for one in results)
     codes = Counter(one["error"]["code"] for one in results)
-    print(dict(codes))
+    figure(f"by code: {dict(codes)}")
     first = before[0]["epoch"] + 1
     assert [named(one) for one in results] == [
         one.command_id or f"offset {first + place}" for place, one in enumerate(records) if one.ours

@@ -48,7 +48,7 @@ def owner_and_others(workers: Sequence[Worker]) -> tuple[Worker, list[Worker]]:
 
 
 def test_every_worker_shows_all_and_one_that_stops_or_dies_is_no_longer_waited_for(
-    client: Client, topics_created: Settings, start_worker: Start
+    client: Client, topics_created: Settings, start_worker: Start, figure: Callable[[str], None]
 ) -> None:
     publish_model(topics_created)
     workers = [start_worker(topics_created) for _ in range(3)]
@@ -66,13 +66,13 @@ def test_every_worker_shows_all_and_one_that_stops_or_dies_is_no_longer_waited_f
             LIVE_SECONDS - 1,  # sooner than silence alone could tell
             f"{worker} to see {stopped} go",
         )
-    print(f"\na stopped worker had left after {time.monotonic() - left_at:.1f} s")
+    figure(f"a stopped worker had left after {time.monotonic() - left_at:.1f} s")
     left_at = time.monotonic()
     killed.kill()
     wait_until(
         lambda: presence(owner).get(killed.name) == "silent", LIVE_SECONDS + 2, f"{killed} to go"
     )
-    print(f"a killed one after {time.monotonic() - left_at:.1f} s")
+    figure(f"a killed one after {time.monotonic() - left_at:.1f} s")
     assert presence(owner)[owner.name] == "live"
 
 

@@ -77,7 +77,7 @@ def test_schemathesis_finds_nothing(worker: Worker, tmp_path: Path) -> None:
 
 
 def test_ten_thousand_requests_that_must_be_refused_change_nothing(
-    worker: Worker, capsys: pytest.CaptureFixture[str]
+    worker: Worker, figure: Callable[[str], None]
 ) -> None:
     before = worker.get("/rollout/status")
     started = time.monotonic()
@@ -107,13 +107,10 @@ def test_ten_thousand_requests_that_must_be_refused_change_nothing(
     assert "an unforeseen error" not in worker.log.read_text(errors="replace")
     kinds = Counter(one.attempt.kind for one in found)
     assert len(kinds) == 22, kinds
-    with capsys.disabled():
-        by_status = ", ".join(
-            f"{n} x {status}" for status, n in sorted(Counter(one.status for one in found).items())
-        )
-        print(
-            f"\n{REQUESTS} refused in {seconds:.1f} s: {by_status}; epoch {after['state']['epoch']}"
-        )
+    by_status = ", ".join(
+        f"{n} x {status}" for status, n in sorted(Counter(one.status for one in found).items())
+    )
+    figure(f"{REQUESTS} refused in {seconds:.1f} s: {by_status}; epoch {after['state']['epoch']}")
 
 
 def test_any_worker_takes_a_write_and_the_owner_decides_it(

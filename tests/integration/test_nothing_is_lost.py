@@ -32,7 +32,7 @@ def fleet_settings(topics_created: Settings) -> Settings:
 
 
 def test_kills_joins_and_stops_lose_no_request(
-    client: Client, fleet_settings: Settings, start_worker: Start
+    client: Client, fleet_settings: Settings, start_worker: Start, figure: Callable[[str], None]
 ) -> None:
     first, second = start_worker(fleet_settings), start_worker(fleet_settings)
     first.wait_ready()
@@ -56,7 +56,7 @@ def test_kills_joins_and_stops_lose_no_request(
         time.sleep(max(0.0, start / PER_SECOND - (time.monotonic() - started)))
     answers = client.wait_for(ids, 90)
     twice = sum(len(several) - 1 for several in answers.values())
-    print(f"\n{REQUESTS} requests: none lost, {twice} answered more than once")
+    figure(f"{REQUESTS} requests: none lost, {twice} answered more than once")
     assert {answer["status"] for several in answers.values() for answer in several} == {"ok"}
     assert twice < REQUESTS  # what is answered again is bounded by what was not committed
 

@@ -108,7 +108,7 @@ def by_time(client: Client, ids: Iterable[str]) -> list[tuple[float, Answer]]:
 
 
 def test_a_version_that_fails_for_one_user_in_twenty_is_rolled_back_within_five_seconds(
-    fleet: Fleet,
+    fleet: Fleet, figure: Callable[[str], None]
 ) -> None:
     client, traffic = fleet.client, fleet.traffic
     plan = a_plan([20, 100], hold_seconds=60, guardrails={"error_rate": 0.01})
@@ -127,8 +127,8 @@ def test_a_version_that_fails_for_one_user_in_twenty_is_rolled_back_within_five_
     command_at = datetime.fromisoformat(result["at"]).timestamp()
     evidence_at = time_of_evidence(client, answers, plan) or command_at
     last = bad[-1][0]
-    print(
-        f"\n5 % of users fail: {last - bad[0][0]:.2f} s from the first bad answer to the last, of "
+    figure(
+        f"5 % of users fail: {last - bad[0][0]:.2f} s from the first bad answer to the last, of "
         f"{len(bad)}; the abort {command_at - evidence_at:.2f} s after the evidence, the last bad "
         f"answer {last - evidence_at:.2f} s after it"
     )
@@ -186,7 +186,7 @@ def time_of_evidence(
 
 
 def test_a_version_that_is_three_times_slower_is_rolled_back(
-    fleet: Fleet,
+    fleet: Fleet, figure: Callable[[str], None]
 ) -> None:
     client, traffic = fleet.client, fleet.traffic
     sent_before = len(traffic.ids)
@@ -197,8 +197,8 @@ def test_a_version_that_is_three_times_slower_is_rolled_back(
     traffic.wait_for_more(1)
     answers = by_time(client, traffic.ids[sent_before:])
     slow = [at for at, answer in answers if answer["model_version"] == SLOW]
-    print(
-        f"\n3x slower: {slow[-1] - slow[0]:.2f} s from the first slow answer to the last; "
+    figure(
+        f"3x slower: {slow[-1] - slow[0]:.2f} s from the first slow answer to the last; "
         f"{findings_by_guardrail(result)['latency_ratio']['message']}"
     )
     assert {answer["status"] for _, answer in answers} == {"ok"}
@@ -310,7 +310,7 @@ def owner_of(workers: Sequence[Worker]) -> Worker:
 
 
 def test_a_ramp_over_a_good_version_finishes_while_its_owner_is_killed_twice(
-    client: Client, topics_created: Settings, start_worker: Start
+    client: Client, topics_created: Settings, start_worker: Start, figure: Callable[[str], None]
 ) -> None:
     settings = topics_created
     for _ in range(2):
@@ -333,7 +333,7 @@ def test_a_ramp_over_a_good_version_finishes_while_its_owner_is_killed_twice(
         assert result["after"]["ramp"]["outcome"] == "promoted", result
         traffic.wait_for_more(1)
         answers = traffic.answers()
-    print(f"\na ramp of 4 steps whose owner was killed twice took {seconds:.1f} s")
+    figure(f"a ramp of 4 steps whose owner was killed twice took {seconds:.1f} s")
     assert {answer["status"] for answer in answers} == {"ok"}
     assert {answer["model_version"] for answer in answers} == {"v0.1", GOOD}
     trail = read_trail(settings, environment=settings.environment)

@@ -102,7 +102,7 @@ def assert_no_epoch_goes_back(client: Client) -> None:
 
 
 def test_100_commands_reach_three_workers_within_two_seconds_each(
-    client: Client, fleet_settings: Settings, start_worker: Start
+    client: Client, fleet_settings: Settings, start_worker: Start, figure: Callable[[str], None]
 ) -> None:
     workers = [start_worker(fleet_settings) for _ in range(3)]
     for worker in workers:
@@ -119,7 +119,7 @@ def test_100_commands_reach_three_workers_within_two_seconds_each(
             assert {answer["provenance"]["worker"] for answer in answers} == {"w1", "w2", "w3"}
     delays.sort()
     p99 = delays[int(COMMANDS * 0.99) - 1]
-    print(f"\ncommand to all three workers: median {delays[50]:.3f} s, p99 {p99:.3f} s")
+    figure(f"command to all three workers: median {delays[50]:.3f} s, p99 {p99:.3f} s")
     assert p99 <= BOUND_SECONDS
     assert_no_epoch_goes_back(client)
     states = [worker.get("/rollout/status")["state"] for worker in workers]

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ REGISTRIES = (
 LOCKED = re.compile(r"^([a-zA-Z0-9._-]+)==(\S+)", re.MULTILINE)
 
 
+@cache
 def _files() -> list[str]:
     """All files that git tracks or would add."""
     listed = subprocess.run(

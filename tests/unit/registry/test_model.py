@@ -95,8 +95,8 @@ def test_a_batch_gives_what_the_slow_twin_gives_one_by_one(
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_batch_of_several_slices_keeps_its_order(threads: int) -> None:
-    arrays = some_arrays(users=450, items=25)
-    requests = [a_request(1 + (number * 7) % 460, k=1 + number % 20) for number in range(450)]
+    arrays = some_arrays(users=250, items=25)
+    requests = [a_request(1 + (number * 7) % 260, k=1 + number % 20) for number in range(250)]
     made = a_model(arrays).recommend(requests, threads=threads)
     for request, recommendation in zip(requests, made, strict=True):
         assert_as_the_twin(arrays, request, recommendation)

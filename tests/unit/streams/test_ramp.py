@@ -181,7 +181,7 @@ def test_the_ramp_ends_with_what_the_next_environment_answered(
     monkeypatch.setattr("registry.reading.Consumer", partial(FakeConsumer, trail))
     owner = Owner(tmp_path, HANDING_OVER, NeverDecided)
     owner.hear()
-    assert owner.moved(times=2) == ["rollout", "step"]
+    assert owner.moved(times=10) == ["rollout", "step"]
     end = owner.parts.delivery.commands[-1]
     assert (end.environment, end.reason) == ("production", f"soaked; {words}")
 
