@@ -56,7 +56,7 @@ def test_a_wrong_partition_count_is_found(fresh: Settings) -> None:
 
     complaints = check_topics(other)
 
-    assert len(complaints) == 3  # requests, responses, interactions
+    assert len(complaints) == 4  # requests, responses, interactions, shadow
     assert "has 4 partitions, 5 are needed (RECSTREAM_PARTITIONS)" in complaints[0]
 
 
