@@ -1,31 +1,19 @@
-"""``train``, ``retrain`` and ``registry``: model versions, learned and looked at.
+"""``registry``: model versions, looked at.
 
 Knows options and what is shown. Must not know how a version is learned or stored.
 """
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.arguments import AsJson, Bootstrap, Reason, Registry, settings_with
+from ops.arguments import AsJson, Registry, settings_with
 from registry.errors import ArtifactError, ConfigurationError
-from registry.records import Deploy
 
 if TYPE_CHECKING:
-    from ops.following import StageDisplay
-    from registry.records import Command, CommandResult, TrainingResult
-    from registry.settings import Settings
     from registry.store import Store
-
-Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Columns of the factors.")]
-Iterations = Annotated[int | None, typer.Option(min=1, max=1000, help="ALS sweeps.")]
-Regularization = Annotated[float | None, typer.Option(help="Weight of the L2 term; above 0.")]
-Alpha = Annotated[
-    float | None, typer.Option(help="Confidence of an interaction is alpha × its weight; above 0.")
-]
 
 registry = typer.Typer(no_args_is_help=True, help="The model versions: list, show, verify.")
 
@@ -101,165 +89,6 @@ def verify(
         terminal.out.print(f"{version}  {'sound' if why is None else why}", markup=False)
     if any(problems.values()):
         raise typer.Exit(1)
-
-
-def train(
-    factors: Factors = None,
-    iterations: Iterations = None,
-    regularization: Regularization = None,
-    alpha: Alpha = None,
-    deploy: Annotated[
-        Deploy, typer.Option(help="What to ask the fleet for, once the version is published.")
-    ] = "none",
-    as_json: AsJson = False,
-    registry: Registry = None,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Learn one version here, in the foreground: snapshot, fit, evaluate, gate, publish.
-
-    It is compared with the environment's primary version. The fleet is told with --deploy only.
-
-    Examples
-    --------
-      recstream train --factors 128
-      recstream train --deploy canary
-    """
-    from ops import terminal
-    from ops.following import StageDisplay
-
-    settings = settings_with(
-        KAFKA_BOOTSTRAP_SERVERS=bootstrap,
-        MODEL_REGISTRY=registry,
-        RETRAIN_FACTORS=factors,
-        RETRAIN_ITERATIONS=iterations,
-        RETRAIN_REGULARIZATION=regularization,
-        RETRAIN_ALPHA=alpha,
-    )
-    with StageDisplay(terminal.err, hidden=as_json) as display:
-        result = _train_here(settings, display)
-        display.finish(result)
-    announced = _announce(settings, deploy, result)
-    if as_json:
-        terminal.print_json({"training": result, "announced": announced})
-    else:
-        for table in terminal.training_tables(result):
-            terminal.out.print(table)
-        if announced is not None:
-            terminal.print_result(announced)
-    if result.status != "published" or (announced and announced.status == "rejected"):
-        raise typer.Exit(1)
-
-
-def retrain(
-    factors: Factors = None,
-    iterations: Iterations = None,
-    regularization: Regularization = None,
-    alpha: Alpha = None,
-    deploy: Annotated[
-        Deploy | None, typer.Option(help="Instead of the fleet's RETRAIN_DEPLOY.")
-    ] = None,
-    reason: Reason = None,
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="A worker's pages, to follow the run.")
-    ] = None,
-    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
-    as_json: AsJson = False,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Ask the fleet to learn a new version, and follow the run.
-
-    The run is followed over a worker's HTTP (--url, default this machine's RECSTREAM_HTTP_PORT).
-    If no worker answers there, only what became of the command is reported.
-
-    Examples
-    --------
-      recstream retrain --factors 128 --deploy canary
-      recstream retrain --no-wait
-    """
-    from ops import client, terminal
-
-    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    fields = {
-        "factors": factors,
-        "iterations": iterations,
-        "regularization": regularization,
-        "alpha": alpha,
-        "deploy": deploy,
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
-    command = client.new_command(settings, "retrain", reason=reason, **given)
-    page = url or f"http://{settings.http_host}:{settings.http_port}"
-    result, training = _retrain(settings, command, page if wait else None, as_json)
-    if as_json:
-        terminal.print_json({"command": result, "training": training})
-    elif training is not None:
-        for table in terminal.training_tables(training):
-            terminal.out.print(table)
-    if result.status == "rejected" or (training and training.status != "published"):
-        raise typer.Exit(1)
-
-
-def _retrain(
-    settings: Settings, command: Command, page: str | None, as_json: bool
-) -> tuple[CommandResult, TrainingResult | None]:
-    from ops import client, pages, terminal
-    from ops.following import StageDisplay, follow_run
-    from registry.errors import TransportError
-
-    try:
-        if page:
-            pages.training(page)
-    except TransportError as error:
-        terminal.err.print(f"the run will not be followed: {error}", markup=False)
-        page = None
-    result = client.send_command(settings, command)
-    if not as_json:
-        terminal.print_result(result)
-    if page is None or result.status == "rejected":
-        return result, None
-    with StageDisplay(terminal.err, hidden=as_json) as display:
-        run = follow_run(
-            page,
-            display,
-            run_id=command.command_id,
-            deadline_seconds=settings.retrain_timeout,
-        )
-    return result, run.result
-
-
-def _train_here(settings: Settings, display: StageDisplay) -> TrainingResult:
-    from ops import client
-    from training.run import parameters_of, train
-
-    state = client.rollout_state(settings)
-    return train(
-        settings,
-        parameters_of(settings),
-        run_id=str(uuid.uuid4()),
-        incumbent=state.primary_version if state else None,
-        report=display.report,
-        created_by=client.who(),
-    )
-
-
-def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> CommandResult | None:
-    from ops import client
-
-    if deploy == "none" or result.version is None:
-        return None
-    reason = f"training {result.run_id}"
-    if deploy == "swap":
-        command = client.new_command(settings, "swap", model_version=result.version, reason=reason)
-    else:
-        command = client.new_command(
-            settings,
-            "rollout",
-            strategy="canary",
-            canary_version=result.version,
-            canary_percentage=settings.retrain_canary_percentage,
-            reason=reason,
-        )
-    return client.send_command(settings, command)
 
 
 def _store(url: str | None) -> Store:

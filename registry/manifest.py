@@ -7,7 +7,7 @@ version, so that a version without a manifest does not exist.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,8 +22,11 @@ Count = Annotated[int, Meta(ge=0)]
 Verdict = Literal["pass", "fail", "inconclusive", "error"]
 
 
-class DataSnapshot(Struct, frozen=True):
-    """The interactions that a version learned from: ``[start, end)`` offsets by partition."""
+class DataSnapshot(Struct, frozen=True, omit_defaults=True):
+    """The interactions that a version learned from: ``[start, end)`` offsets by partition.
+
+    ``lost`` are the spans within them that were gone from Kafka before any snapshot held them.
+    """
 
     id: str
     topic: str
@@ -31,10 +34,14 @@ class DataSnapshot(Struct, frozen=True):
     interactions: Count
     users: Count
     items: Count
+    lost: dict[str, tuple[tuple[Count, Count], ...]] = {}
 
 
 class Parameters(Struct, frozen=True):
-    """What the training was told (``implicit``'s names), with the mapping of events to weights."""
+    """What the training was told (``implicit``'s names), with the mapping of events to weights.
+
+    0 days, and a minimum of 0, are without any: the formulas are in :mod:`training.matrix`.
+    """
 
     factors: int
     iterations: int
@@ -44,6 +51,10 @@ class Parameters(Struct, frozen=True):
     weight_watch: float = 1.0
     weight_click: float = 0.5
     rating_floor: float = 0.0
+    window_days: float = 0.0
+    half_life_days: float = 0.0
+    min_user_interactions: int = 0
+    min_item_interactions: int = 0
 
 
 class Check(Struct, frozen=True):
@@ -69,8 +80,38 @@ class FileEntry(Struct, frozen=True):
     bytes: Count
 
 
+class Provenance(Struct, frozen=True):
+    """Where and how a version was made, for whoever has to make it again.
+
+    Parameters
+    ----------
+    host
+        Name of the machine.
+    python
+        Version of the interpreter.
+    backend
+        What fitted the factors, like ``implicit`` or ``spark``.
+    libraries
+        Version by distribution name.
+    dirty
+        The code differed from its commit; None if nobody could tell.
+    durations
+        Seconds by stage of the run.
+    peak_memory_bytes
+        Most memory that the run had resident; None if nobody measured it.
+    """
+
+    host: str
+    python: str
+    backend: str = "implicit"
+    libraries: dict[str, str] = {}
+    dirty: bool | None = None
+    durations: dict[str, float] = {}
+    peak_memory_bytes: Count | None = None
+
+
 class Manifest(Struct, frozen=True):
-    """``meta.json``."""
+    """``meta.json``. ``intervals`` are the bounds (low, high) of metrics, by their names."""
 
     version: str
     model_name: str
@@ -84,6 +125,26 @@ class Manifest(Struct, frozen=True):
     gate: Gate
     files: dict[str, FileEntry]
     schema_version: int = SCHEMA_VERSION
+    provenance: Provenance | None = None
+    intervals: dict[str, tuple[float, float]] = {}
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of ``meta.json``.
+
+    >>> manifest_schema()["title"], "files" in manifest_schema()["required"]
+    ('recstream model manifest', True)
+    """
+    schema = msgspec.json.schema(Manifest)
+    parts = schema["$defs"]
+    manifest = parts.pop("Manifest")
+    manifest["required"].append("schema_version")  # always written, and refused without
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **manifest,
+        "title": "recstream model manifest",
+        "$defs": parts,
+    }
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -77,6 +77,11 @@ class Model:
         )
 
     @property
+    def arrays(self) -> ModelArrays:
+        """What it serves with; for comparisons, not to be changed."""
+        return self._arrays
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of the arrays; the ids and titles come on top."""
         return sum(array.nbytes for array in self._mapped())

@@ -20,12 +20,11 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import fsspec
-import msgspec
 from fsspec.implementations.local import LocalFileSystem
 from msgspec import Struct
 
@@ -38,6 +37,7 @@ from registry.manifest import (
     Gate,
     Manifest,
     Parameters,
+    Provenance,
     decode_manifest,
     encode_manifest,
 )
@@ -61,6 +61,8 @@ class Description(Struct, frozen=True, kw_only=True):
     parameters: Parameters
     metrics: dict[str, float]
     gate: Gate
+    provenance: Provenance | None = None
+    intervals: dict[str, tuple[float, float]] = {}
 
 
 class Store:
@@ -134,7 +136,9 @@ class Store:
             raise ArtifactError(f"{version}: {MANIFEST}: {error}") from error
         return decode_manifest(payload, version)
 
-    def publish(self, arrays: ModelArrays, description: Description) -> Manifest:
+    def publish(
+        self, arrays: ModelArrays, description: Description, extra: Mapping[str, bytes] = {}
+    ) -> Manifest:
         """Publish the next minor version; any number of publishers may do so at once.
 
         A version is never changed afterwards. If this raises before the manifest is in place,
@@ -153,7 +157,7 @@ class Store:
             version = self._claim()
             folder = self.root / str(version)
             try:
-                manifest = _write_artifact(folder, arrays, description)
+                manifest = _write_artifact(folder, arrays, description, extra)
                 with _locked(self.root / ".lock"):
                     _write_beside_and_rename(folder / MANIFEST, encode_manifest(manifest))
                     self._point_latest_to_newest()
@@ -236,15 +240,19 @@ class Store:
             _write_beside_and_rename(self.root / LATEST, f"{newest}\n".encode())
 
 
-def _write_artifact(folder: Path, arrays: ModelArrays, description: Description) -> Manifest:
+def _write_artifact(
+    folder: Path, arrays: ModelArrays, description: Description, extra: Mapping[str, bytes]
+) -> Manifest:
     write_artifact(arrays, folder / ARTIFACT)
+    for name, payload in extra.items():
+        (folder / name).write_bytes(payload)
     paths = _files_of(folder)
     for path in [*(folder / name for name in paths), folder / ARTIFACT, folder.parent]:
         _sync(path)
     return Manifest(
         version=folder.name,
         files={name: _entry(folder / name) for name in paths},
-        **msgspec.structs.asdict(description),
+        **{name: getattr(description, name) for name in Description.__struct_fields__},
     )
 
 
