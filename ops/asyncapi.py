@@ -97,7 +97,14 @@ CHANNELS: Final[Mapping[str, Channel]] = {
         "send",
     ),
     "interactions": Channel(
-        Interaction(42, 356, "rate", 4.5, 1_478_000_000.0, "Forrest Gump (1994)"),
+        Interaction(
+            user_id=42,
+            item_id=356,
+            event="rate",
+            value=4.5,
+            timestamp=1_478_000_000.0,
+            title="Forrest Gump (1994)",
+        ),
         "user id",
         "receive",
     ),

@@ -16,9 +16,9 @@ import typer
 from ops import (
     commands_inspect,
     commands_kafka,
-    commands_models,
     commands_registry,
     commands_rollout,
+    commands_training,
 )
 from ops.arguments import AsJson
 from registry.errors import ConfigurationError, RecstreamError
@@ -58,8 +58,10 @@ app.command(rich_help_panel=RUN)(commands_kafka.broker)
 app.add_typer(commands_kafka.topics, name="topics", rich_help_panel=KAFKA)
 app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
 app.command(rich_help_panel=KAFKA)(commands_kafka.request)
-app.command(rich_help_panel=MODELS)(commands_models.train)
-app.command(rich_help_panel=MODELS)(commands_models.retrain)
+app.command(rich_help_panel=MODELS)(commands_training.train)
+app.command(rich_help_panel=MODELS)(commands_training.retrain)
+app.command(rich_help_panel=MODELS)(commands_training.tune)
+app.command(rich_help_panel=MODELS)(commands_training.reproduce)
 app.add_typer(commands_registry.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(commands_rollout.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(commands_rollout.swap)

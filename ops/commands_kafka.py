@@ -17,12 +17,12 @@ from ops.arguments import AsJson, Bootstrap, settings_with
 from registry.errors import RefusedCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.progress import Progress
 
     from ops.ingest import BadLine
-    from registry.ids import ItemId
+    from registry.ids import ItemId, UserId
     from registry.records import Response
     from registry.settings import Settings
 
@@ -132,7 +132,10 @@ def worker(
 
 def ingest(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help=".csv, .dat or .jsonl; .gz allowed.")
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, help=".csv, .dat or .jsonl, .gz allowed; or .parquet."
+        ),
     ],
     movies: Annotated[
         Path | None,
@@ -141,14 +144,19 @@ def ingest(
     max_bad: Annotated[
         int, typer.Option(min=0, help="Lines that may be unusable; with more, nothing is sent.")
     ] = 0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send all of it, whatever was sent before.")
+    ] = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Send the interactions of FILE to the interaction topic.
+    """Send the interactions of FILE to the interaction topic, once.
 
-    FILE is MovieLens' ratings (CSV with its header, or DAT), or JSON lines of interaction records.
-    The whole file is checked before the first record is sent, because the topic is kept for ever;
-    bad lines are shown with their numbers and are left out if --max-bad allows them.
+    FILE is MovieLens' ratings (CSV with its header, or DAT), JSON lines of interaction records, or
+    a Parquet table of either. The whole file is checked before the first record is sent, because
+    the topic is kept for ever; bad lines are shown with their numbers and are left out if --max-bad
+    allows them. A second run of the same file goes on where the first one ended, or has nothing to
+    do.
 
     Examples
     --------
@@ -157,6 +165,7 @@ def ingest(
     """
     from ops import terminal
     from ops.ingest import read_titles
+    from ops.ingesting import fingerprint, send_once
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     titles = read_titles(movies) if movies else {}
@@ -171,15 +180,30 @@ def ingest(
         )
     started = time.monotonic()
     with terminal.progress(terminal.err, hidden=as_json) as progress:
-        send_interactions(settings, file, titles, good, progress)
+        task = progress.add_task("interactions", total=good)
+        sent = send_once(
+            settings,
+            fingerprint(file, *([movies] if movies else [])),
+            _records(file, titles),
+            again=again,
+            on_sent=lambda done: progress.update(task, completed=done),
+        )
     seconds = time.monotonic() - started
     if as_json:
-        terminal.print_json({"sent": good, "bad_lines": len(bad), "seconds": round(seconds, 3)})
-    else:
-        terminal.out.print(
-            f"{good:,} interactions sent and confirmed in {seconds:.1f} s; "
-            f"{len(bad)} bad lines left out"
+        terminal.print_json(
+            {
+                "sent": sent.now,
+                "sent_before": sent.before,
+                "bad_lines": len(bad),
+                "seconds": round(seconds, 3),
+            }
         )
+        return
+    before = f"{sent.before:,} were sent before (--again sends them, too); " if sent.before else ""
+    terminal.out.print(
+        f"{sent.now:,} interactions sent and confirmed in {seconds:.1f} s, "
+        f"{sent.now / seconds:,.0f}/s; {before}{len(bad)} bad lines left out"
+    )
 
 
 def send_interactions(
@@ -187,23 +211,25 @@ def send_interactions(
 ) -> None:
     """Send the good lines of `file`, showing them on a running `progress`."""
     from ops import client
-    from ops.ingest import BadLine, read_interactions
-    from registry.records import encode
     from registry.topics import topics_of
 
     task = progress.add_task("interactions", total=total)
-    records = (
-        (one.user_id, encode(one))
-        for one in read_interactions(file, titles)
-        if not isinstance(one, BadLine)
-    )
     client.produce_all(
         settings,
         topics_of(settings).interactions,
-        records,
+        _records(file, titles),
         on_sent=lambda sent: progress.update(task, completed=sent),
     )
     progress.update(task, completed=total)
+
+
+def _records(file: Path, titles: Mapping[ItemId, str]) -> Iterator[tuple[UserId, bytes]]:
+    from ops.ingest import BadLine, read_interactions
+    from registry.records import encode
+
+    for one in read_interactions(file, titles):
+        if not isinstance(one, BadLine):
+            yield one.user_id, encode(one)
 
 
 def request(

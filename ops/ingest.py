@@ -1,4 +1,4 @@
-"""Reading interactions from files: MovieLens CSV and DAT, and JSON lines, plain or gzipped.
+"""Reading interactions from files: MovieLens CSV and DAT, JSON lines, and Parquet.
 
 Knows the formats. Must not know Kafka nor the terminal. A line that cannot be used comes out as a
 :class:`BadLine` in its place, so that the caller counts, shows and decides.
@@ -9,30 +9,37 @@ format      a line
 ``csv``     ``userId,movieId,rating,timestamp`` as the header says; other columns are ignored
 ``dat``     ``user::movie::rating::timestamp``, no header
 ``jsonl``   one interaction record (:class:`registry.records.Interaction`)
+``parquet`` a row with the columns of such a record, or with those of the CSV
 ==========  ==============================================================================
 
-Ratings become ``rate`` events whose value is the rating. Ids of digits become integers.
+Ratings become ``rate`` events whose value is the rating. In CSV and DAT, ids of digits become
+integers; in JSON lines and Parquet they keep their type. All but Parquet may be gzipped.
 """
 
 from __future__ import annotations
 
 import csv
+import datetime
 import gzip
 import math
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 from msgspec.structs import replace
 
 from registry.errors import ConfigurationError, RecordError
 from registry.ids import ItemId
 from registry.records import Interaction, decode
 
-FileFormat: TypeAlias = Literal["csv", "dat", "jsonl"]
+FileFormat: TypeAlias = Literal["csv", "dat", "jsonl", "parquet"]
 Row: TypeAlias = "list[str]"
 
 SUFFIXES: Final[Mapping[str, FileFormat]] = {
@@ -41,8 +48,16 @@ SUFFIXES: Final[Mapping[str, FileFormat]] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
+    ".parquet": "parquet",
 }
 RATING_COLUMNS: Final = ("userId", "movieId", "rating", "timestamp")
+FIELD_BY_RATING_COLUMN: Final = {
+    "userId": "user_id",
+    "movieId": "item_id",
+    "rating": "value",
+    "timestamp": "timestamp",
+}
+ROWS_AT_ONCE: Final = 10_000
 MOVIE_COLUMNS: Final = ("movieId", "title")
 
 _INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -50,7 +65,7 @@ _INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that cannot be used: its number, from 1, and why."""
+    """A line, or a row, that cannot be used: its number, from 1, and why."""
 
     number: int
     reason: str
@@ -103,8 +118,9 @@ def read_interactions(
     """
     untold = dict(titles or {})
     for one in _parsed(path):
-        if isinstance(one, Interaction) and one.item_id in untold:
-            yield replace(one, title=untold.pop(one.item_id))
+        item = one.item_id if isinstance(one, Interaction) else None
+        if isinstance(one, Interaction) and item in untold:
+            yield replace(one, title=untold.pop(item))
         else:
             yield one
 
@@ -117,7 +133,7 @@ def read_titles(path: Path) -> dict[ItemId, str]:
     ConfigurationError
         If the file cannot be read, or at its first bad line.
     """
-    if format_of(path) == "jsonl":
+    if format_of(path) not in ("csv", "dat"):
         raise ConfigurationError(f"{path}: titles come from a CSV or DAT file")
     titles: dict[ItemId, str] = {}
     for number, row in _rows(path, MOVIE_COLUMNS, encoding_of_dat="latin-1"):
@@ -128,12 +144,7 @@ def read_titles(path: Path) -> dict[ItemId, str]:
 
 
 def _parsed(path: Path) -> Iterator[Interaction | BadLine]:
-    if format_of(path) == "jsonl":
-        parse = cast("Callable[[object], Interaction]", lambda line: decode(Interaction, line))
-        numbered: Iterable[tuple[int, object]] = _lines(path)
-    else:
-        parse = cast("Callable[[object], Interaction]", _rating)
-        numbered = _rows(path, RATING_COLUMNS, encoding_of_dat="utf-8")
+    parse, numbered = _reader(path)
     for number, content in numbered:
         try:
             if isinstance(content, RecordError):
@@ -141,6 +152,57 @@ def _parsed(path: Path) -> Iterator[Interaction | BadLine]:
             yield parse(content)
         except RecordError as error:
             yield BadLine(number, str(error))
+
+
+def _reader(path: Path) -> tuple[Callable[[Any], Interaction], Iterator[tuple[int, object]]]:
+    """Return what makes an interaction of a line's content, and the numbered contents."""
+    format_ = format_of(path)
+    if format_ == "jsonl":
+        return cast("Callable[[Any], Interaction]", partial(decode, Interaction)), _lines(path)
+    if format_ == "parquet":
+        return _interaction, _table_rows(path)
+    return _rating, _rows(path, RATING_COLUMNS, encoding_of_dat="utf-8")
+
+
+def _interaction(row: Mapping[str, object]) -> Interaction:
+    fields: dict[str, object] = {} if "userId" not in row else {"event": "rate"}
+    for column, value in row.items():
+        if value is None:
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecordError(f"{column} {value}: must be a number", "invalid")
+        name = FIELD_BY_RATING_COLUMN.get(column, column)
+        fields[name] = _seconds(value) if isinstance(value, datetime.datetime) else value
+    try:
+        return msgspec.convert(fields, Interaction)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"Interaction: {error}", "invalid") from error
+
+
+def _seconds(moment: datetime.datetime) -> float:
+    """Return seconds since the epoch; without a time zone it is UTC, as Parquet has it."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    try:
+        file = pq.ParquetFile(path)
+        names = set(file.schema_arrow.names)
+        ours = set(Interaction.__struct_fields__)
+        wanted = RATING_COLUMNS if "userId" in names else sorted(ours & names)
+        needed = RATING_COLUMNS if "userId" in names else ("user_id", "event")
+        if missing := [name for name in needed if name not in names]:
+            raise ConfigurationError(
+                f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(sorted(names))}"
+            )
+        rows = (
+            row
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(wanted))
+            for row in batch.to_pylist()
+        )
+        yield from enumerate(rows, 1)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigurationError(f"{path}: not readable: {error}") from error
 
 
 def _rating(row: Row) -> Interaction:

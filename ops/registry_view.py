@@ -61,6 +61,10 @@ def listing_of(store: Store, labels: Labels) -> Listing:
     return Listing(store.latest(), manifests, labels.labels(), labels.pins(), problems)
 
 
+LISTED: Final = ("ndcg_at_10", "hr_at_10", "coverage_at_10")
+"""Metrics of a list; `registry show` has them all, with their intervals."""
+
+
 def listing_table(listing: Listing) -> Table:
     """Return one row per version."""
     rows: list[tuple[object, ...]] = [
@@ -71,7 +75,7 @@ def listing_table(listing: Listing) -> Table:
             one.created_by,
             f"{one.data_snapshot.interactions:,}",
             one.parameters.factors,
-            ", ".join(f"{name} {value:.3g}" for name, value in one.metrics.items()),
+            ", ".join(f"{name} {one.metrics[name]:.3g}" for name in LISTED if name in one.metrics),
         )
         for one in listing.versions
     ]

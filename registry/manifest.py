@@ -22,8 +22,11 @@ Count = Annotated[int, Meta(ge=0)]
 Verdict = Literal["pass", "fail", "inconclusive", "error"]
 
 
-class DataSnapshot(Struct, frozen=True):
-    """The interactions that a version learned from: ``[start, end)`` offsets by partition."""
+class DataSnapshot(Struct, frozen=True, omit_defaults=True):
+    """The interactions that a version learned from: ``[start, end)`` offsets by partition.
+
+    ``lost`` are the spans within them that were gone from Kafka before any snapshot held them.
+    """
 
     id: str
     topic: str
@@ -31,10 +34,14 @@ class DataSnapshot(Struct, frozen=True):
     interactions: Count
     users: Count
     items: Count
+    lost: dict[str, tuple[tuple[Count, Count], ...]] = {}
 
 
 class Parameters(Struct, frozen=True):
-    """What the training was told (``implicit``'s names), with the mapping of events to weights."""
+    """What the training was told (``implicit``'s names), with the mapping of events to weights.
+
+    0 days, and a minimum of 0, are without any: the formulas are in :mod:`training.matrix`.
+    """
 
     factors: int
     iterations: int
@@ -44,6 +51,10 @@ class Parameters(Struct, frozen=True):
     weight_watch: float = 1.0
     weight_click: float = 0.5
     rating_floor: float = 0.0
+    window_days: float = 0.0
+    half_life_days: float = 0.0
+    min_user_interactions: int = 0
+    min_item_interactions: int = 0
 
 
 class Check(Struct, frozen=True):

@@ -82,6 +82,20 @@ class Model:
         self._titles = arrays.titles
 
     @property
+    def arrays(self) -> ModelArrays:
+        """What it was made of, for comparisons; the users' ids, held in another form, made anew."""
+        return ModelArrays(
+            user_factors=self._user_factors,
+            item_factors=self._item_factors,
+            user_ids=self._user_rows.ids(),
+            item_ids=self._item_ids,
+            seen_indptr=self._seen_bounds,
+            seen_items=self._seen_items,
+            popularity=self._popularity,
+            titles=self._titles,
+        )
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of the arrays; the ids and titles come on top."""
         return sum(array.nbytes for array in self._mapped())

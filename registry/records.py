@@ -97,19 +97,24 @@ class Response(Struct, frozen=True, omit_defaults=True):
     error: AnswerError | None = None
 
 
-class Interaction(Struct, frozen=True, omit_defaults=True):
+class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a user did (topic ``interactions``, keyed by user id).
 
     ``value`` is the rating of a ``rate`` event, or a weight of other events; ``timestamp`` is in
-    seconds since the epoch, and falls back to the record's own.
+    seconds since the epoch, and falls back to the record's own. A ``forget`` takes back all that
+    the user did before it, and needs no item.
     """
 
     user_id: int | Id
-    item_id: int | Id
-    event: Literal["watch", "rate", "click"]
+    item_id: int | Id | None = None
+    event: Literal["watch", "rate", "click", "forget"]
     value: float | None = None
     timestamp: float | None = None
     title: Annotated[str, Meta(max_length=500)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.item_id is None and self.event != "forget":
+            raise ValueError(f"a {self.event} needs an `item_id`")
 
 
 class Command(Struct, frozen=True, omit_defaults=True):

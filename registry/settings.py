@@ -200,6 +200,29 @@ class Settings(BaseModel):
         le=1,
         description="Gate: share of the incumbent's NDCG@10 that a new version may be worse by.",
     )
+    # evaluation
+    retrain_inconclusive: Literal["publish", "refuse"] = Field(
+        "refuse",
+        alias="RETRAIN_INCONCLUSIVE",
+        description="Gate: what becomes of a version if the comparison with popularity or with the "
+        "incumbent was made, and its 95 % interval leaves both possible.",
+    )
+    retrain_max_changed: float = Field(
+        1,
+        alias="RETRAIN_MAX_CHANGED",
+        ge=0,
+        le=1,
+        description="Gate: share of users of whose ten best items more than half may be others "
+        "than the incumbent's; 1: no limit.",
+    )
+    retrain_max_missing_items: float = Field(
+        0.5,
+        alias="RETRAIN_MAX_MISSING_ITEMS",
+        ge=0,
+        le=1,
+        description="Gate: share of the incumbent's items that a new version may lack; 1: no "
+        "limit.",
+    )
 
     topic_prefix: Name = Field(
         "reco", alias="RECSTREAM_TOPIC_PREFIX", description="Prefix of all topics."
@@ -303,6 +326,67 @@ class Settings(BaseModel):
         alias="RECSTREAM_SIGNING_KEY",
         description="Key that signs versions (HMAC-SHA256), at least 32 characters; readers that "
         "have it refuse a version without its signature. Several, by commas: the first signs.",
+    )
+    # snapshots
+    retrain_window_days: float = Field(
+        0,
+        alias="RETRAIN_WINDOW_DAYS",
+        ge=0,
+        description="Interactions older than this, against the snapshot's newest one, teach "
+        "nothing, but count as seen. Days; 0: no window.",
+    )
+    retrain_half_life_days: float = Field(
+        0,
+        alias="RETRAIN_HALF_LIFE_DAYS",
+        ge=0,
+        description="An interaction of this age, against the snapshot's newest one, weighs half. "
+        "Days; 0: no decay.",
+    )
+    retrain_min_user_interactions: int = Field(
+        0,
+        alias="RETRAIN_MIN_USER_INTERACTIONS",
+        ge=0,
+        description="Users with fewer items that teach are left out of the model.",
+    )
+    retrain_min_item_interactions: int = Field(
+        0,
+        alias="RETRAIN_MIN_ITEM_INTERACTIONS",
+        ge=0,
+        description="Items with fewer users that teach are left out of the model.",
+    )
+    retrain_lost_ranges: Literal["refuse", "accept"] = Field(
+        "refuse",
+        alias="RETRAIN_LOST_RANGES",
+        description="If records are gone from Kafka that no snapshot holds: end the run, or train "
+        "on the rest and say so in the manifest.",
+    )
+
+    # past one machine
+    train_backend: Literal["implicit", "spark"] = Field(
+        "implicit",
+        alias="TRAIN_BACKEND",
+        description="Who fits: `implicit` on this machine, or Spark, which needs `recstream[spark]`"
+        " and Java 17.",
+    )
+    train_spark_master: str | None = Field(
+        None,
+        alias="TRAIN_SPARK_MASTER",
+        pattern=r"^(local(-cluster)?(\[.+\])?|yarn|\w+://.+)$",
+        description="Spark's master URL, like `spark://host:7077`. Unset: this machine, with "
+        "`RETRAIN_THREADS`.",
+    )
+    train_spark_staging: str | None = Field(
+        None,
+        alias="TRAIN_SPARK_STAGING",
+        min_length=1,
+        description="Folder or fsspec URL that this machine and Spark's executors share. Unset: a "
+        "temporary folder, which only a Spark on this machine sees.",
+    )
+    train_spark_memory: str = Field(
+        "2g",
+        alias="TRAIN_SPARK_MEMORY",
+        pattern=r"^[1-9]\d*[mg]$",
+        description="Memory of Spark's driver; on this machine that is all of Spark.",
     )
 
 

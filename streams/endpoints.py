@@ -206,6 +206,17 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
+        "/models/{version}/report",
+        "model_report",
+        "The report that the training stored with a version: metrics, comparisons, samples.",
+        (
+            Answered(200, "for people", HTML),
+            Answered(404, "no such version, or one without a report", Problem),
+            Answered(503, "the registry cannot be read", Problem),
+        ),
+    ),
+    Endpoint(
+        "GET",
         "/openapi.json",
         "openapi",
         "This API as OpenAPI 3.1.",

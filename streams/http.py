@@ -18,7 +18,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from registry.errors import ConfigurationError
+from registry.errors import ConfigurationError, UnknownVersion
 from registry.fleet import arms_at, live, shadow_at
 from registry.ramping import look
 from registry.records import CommandType
@@ -44,6 +44,10 @@ HEADER_BYTES: Final = 16_384
 """Larger ones are refused. aiohttp's own limits come after ours, which say why in JSON."""
 
 HARD_LIMITS: Final = {"max_line_size": 4 * HEADER_BYTES, "max_field_size": 4 * HEADER_BYTES}
+
+REPORT: Final = "report.html"
+
+REPORT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 READINGS: Final = 2
 """Readings of the trail at once; each has a consumer and a thread, of which there are few."""
@@ -197,6 +201,20 @@ class Pages:
     async def models(self, request: web.Request) -> web.Response:
         """Return the registry's manifests, newest first."""
         return _json(await asyncio.to_thread(self._report.manifests))
+
+    async def model_report(self, request: web.Request) -> web.Response:
+        """Return a version's report. It is made of data, so nothing in it may run."""
+        version, store = request.match_info["version"], self._parts.node.store
+        try:
+            manifest = await asyncio.to_thread(store.manifest, version)
+        except UnknownVersion as error:
+            raise Refused(404, error.code, str(error)) from error
+        if REPORT not in manifest.files:
+            raise Refused(404, "no_report", f"version {version}: was published without a report")
+        page = await asyncio.to_thread(store.read, version, REPORT)
+        return web.Response(
+            body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
+        )
 
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the API's own description."""

@@ -190,6 +190,14 @@ def _operation(one: Endpoint, made: Mapping[str, Json]) -> Json:
 
 
 def _in_path(one: Endpoint) -> Iterable[Json]:
+    if "{version}" in one.path:
+        yield {
+            "name": "version",
+            "in": "path",
+            "required": True,
+            "description": "Like v0.4.",
+            "schema": {"type": "string", "minLength": 1},
+        }
     if "{request_id}" in one.path:
         yield {
             "name": "request_id",

@@ -1,39 +1,69 @@
 """Learning: from cells to factors, the metrics that they earn, and the gate's verdict on them.
 
 Knows the order fit → evaluate → gate; must not know Kafka, the lock or the store. Two models are
-fitted: one on the older part of each user's interactions, which is evaluated, and one on all of
-them, which is published if the gate passes. The incumbent's recipe is a third (see
-:mod:`training.evaluation`).
+fitted: the *trial* on the older part of each user's interactions, which is evaluated, and one on
+all of them, which is published if the gate passes.
+
+**The incumbent** is judged by what it serves, on held-out interactions that are new to it: neither
+model has then learned from what it is asked for. This needs enough of them: `FEWEST_NEWER` users,
+and an interval that decides or is no wider than the tolerance. A rerun on the same interactions has
+none. Then the incumbent's *recipe* is judged: its parameters, fitted on the same older part. Its
+published factors would not do there, for they have learned what is held out, and would win by
+memory. The gate's check says which of the two it was.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from registry.manifest import Gate, Parameters
-from training.evaluation import Metrics, Split, by_factors, by_popularity, judge, split
+from training.evaluation import (
+    Judgement,
+    Rows,
+    Split,
+    best_unseen,
+    by_factors,
+    by_popularity,
+    evenly,
+    judge,
+    split,
+    unknown_to,
+)
 from training.fit import Fit
 from training.gate import (
+    Change,
     Counts,
     Limits,
-    Quality,
+    accepted_open,
+    change_of,
+    check_change,
     check_counts,
     check_factors,
+    check_life,
     check_quality,
     decide,
     passed,
 )
-from training.matrix import Cells, Csr, Factors, csr, weigh
+from training.incumbent import Incumbent, Published, align
+from training.matrix import Cells, Csr, Factors, csr, weights
 from training.progress import Journal
+from training.quality import Basis, Quality, measure
 
+FEWEST_NEWER: Final = 100
+"""Users without whom the incumbent is not judged by what it serves: of fewer, a handful decides."""
 
-@dataclass(frozen=True, slots=True)
-class Incumbent:
-    """The version that is served now, and the parameters that its manifest tells."""
+FINEST: Final = 0.05
+"""Nor is it if the interval leaves the question open, and reaches further than the tolerance to
+both sides; a tolerance below this share of its NDCG@10 does not ask for more precision."""
 
-    version: str
-    parameters: Parameters
+COMPARED_USERS: Final = 2_000
+"""Users whose lists are compared with the incumbent's: the share of changed ones is then known to
+two points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +76,33 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What was judged, for those who want to look closer than the metrics do."""
+
+    split: Split
+    candidate: Judgement
+    popularity: Judgement
+    incumbent: Judgement | None
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """What came out. ``factors`` is None if there was not enough to fit on."""
 
     factors: Factors | None
-    metrics: dict[str, float]
+    evaluation: Evaluation | None
     gate: Gate
+
+    @property
+    def quality(self) -> Quality | None:
+        """The metrics with their intervals; None if no user could be judged."""
+        return self.evaluation.quality if self.evaluation else None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics as the manifest names them; empty if no user could be judged."""
+        return self.quality.metrics if self.quality else {}
 
 
 def learn(
@@ -79,33 +130,61 @@ def learn(
     journal
         Told of each stage and iteration.
     """
-    weights = weigh(cells.values, parameters)
-    counts = Counts(*cells.shape, int((weights > 0).sum()))
-    enough = check_counts(counts, rules.limits)
+    weight = weights(cells, parameters)
+    counts = Counts(*cells.shape, int((weight > 0).sum()))
+    matrix = csr(cells, weight > 0, weight)
     factors: Factors | None = None
-    quality: Quality | None = None
-    if passed(enough):
-        halves = split(cells, weights, rules.holdout)
+    evaluation: Evaluation | None = None
+    published: Published | None = None
+    if passed(check_counts(counts, rules.limits)):
+        halves = split(cells, weight, rules.holdout)
         fits = _Fits(fit, rules.threads, journal)
         with journal.stage("fit"):
-            trial, factors = fits.in_a_row(
-                (halves.older, parameters), (csr(cells, weights > 0, weights), parameters)
-            )
+            trial, factors = fits.in_a_row((halves.older, parameters), (matrix, parameters))
         with journal.stage("evaluate"):
+            if incumbent and incumbent.arrays:
+                published = align(incumbent.arrays, cells)
             if passed(check_factors(trial, counts, parameters.factors)):
-                candidate = judge(by_factors(trial), halves)
-                popular = judge(by_popularity(halves.popular), halves)
-                rival = _judge_recipe(incumbent, parameters, candidate, cells, halves, fits)
-                quality = Quality(candidate, popular, rival)
+                case = _Case(cells, weight, parameters, halves, trial)
+                evaluation = _evaluate(case, incumbent, published, rules.limits.tolerance, fits)
     with journal.stage("gate"):
-        gate = decide(
-            (
-                *enough,
-                *check_factors(factors, counts, parameters.factors),
-                *check_quality(quality, incumbent.version if incumbent else None, rules.limits),
-            )
-        )
-    return Learned(factors, _named(quality), gate)
+        gate = _gate(counts, parameters, factors, matrix, evaluation, incumbent, published, rules)
+    return Learned(factors, evaluation, gate)
+
+
+def _gate(
+    counts: Counts,
+    parameters: Parameters,
+    factors: Factors | None,
+    matrix: Csr,
+    evaluation: Evaluation | None,
+    incumbent: Incumbent | None,
+    published: Published | None,
+    rules: Rules,
+) -> Gate:
+    limits, quality = rules.limits, evaluation.quality if evaluation else None
+    version, complaint = (incumbent.version, incumbent.complaint) if incumbent else (None, "")
+    shapes = check_factors(factors, counts, parameters.factors)
+    sound = factors if passed(shapes) else None
+    checks = (
+        *check_counts(counts, limits),
+        *shapes,
+        check_life(sound, matrix),
+        *check_quality(quality, version, limits, complaint),
+        *check_change(_change(sound, published, matrix), version, limits, complaint),
+    )
+    return decide(checks, accepted_open(quality, limits))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Case:
+    """A trial model, and what it is judged by."""
+
+    cells: Cells
+    weight: NDArray[np.float32]
+    parameters: Parameters
+    halves: Split
+    trial: Factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +198,9 @@ class _Fits:
         total = sum(parameters.iterations for _, parameters in asked)
         made: list[Factors] = []
         before = 0
-        for weights, parameters in asked:
+        for matrix, parameters in asked:
             advance = partial(self._advance, before, total)
-            made.append(self.fit(weights, parameters, self.threads, advance))
+            made.append(self.fit(matrix, parameters, self.threads, advance))
             before += parameters.iterations
         return made
 
@@ -129,41 +208,61 @@ class _Fits:
         self.journal.advance(before + done, total)
 
 
-def _judge_recipe(
+def _evaluate(
+    case: _Case,
     incumbent: Incumbent | None,
-    parameters: Parameters,
-    candidate: Metrics | None,
-    cells: Cells,
-    halves: Split,
+    published: Published | None,
+    tolerance: float,
     fits: _Fits,
-) -> Metrics | None:
-    """Fit the incumbent's parameters on the older part, and judge that."""
-    if incumbent is None:
+) -> Evaluation | None:
+    """Judge the trial beside popularity and, if there is one, the incumbent."""
+    if published is not None:
+        newer = unknown_to(published.known, published.knows, case.halves, case.cells, case.weight)
+        if len(newer.users) >= FEWEST_NEWER:
+            served = judge(published.score, newer)
+            found = _side_by_side(case.trial, newer, served, "published", tolerance)
+            if found is not None and _tells(found.quality, tolerance):
+                return found
+    recipe = None if incumbent is None else _judge_recipe(incumbent.parameters, case, fits)
+    basis: Basis | None = None if incumbent is None else "recipe"
+    return _side_by_side(case.trial, case.halves, recipe, basis, tolerance)
+
+
+def _side_by_side(
+    trial: Factors, by: Split, rival: Judgement | None, basis: Basis | None, tolerance: float
+) -> Evaluation | None:
+    candidate, popular = judge(by_factors(trial), by), judge(by_popularity(by.popular), by)
+    if candidate is None or popular is None:
         return None
-    if incumbent.parameters == parameters:
-        return candidate  # the same fit, by its seed
-    weights = weigh(cells.values, incumbent.parameters)
-    older = csr(cells, ~halves.held & (weights > 0), weights)
-    (factors,) = fits.in_a_row((older, incumbent.parameters))
-    return judge(by_factors(factors), halves)
+    quality = measure(candidate, popular, rival, basis, tolerance)
+    return Evaluation(by, candidate, popular, rival, quality)
 
 
-def _named(quality: Quality | None) -> dict[str, float]:
-    """Return the metrics as the manifest names them, such as ``popularity_ndcg_at_10``."""
-    if quality is None:
-        return {}
-    judged = {
-        "": quality.candidate,
-        "popularity_": quality.popularity,
-        "incumbent_": quality.incumbent,
-    }
-    return {
-        f"{whose}{name}_at_10": round(value, 6)
-        for whose, metrics in judged.items()
-        if metrics is not None
-        for name, value in (
-            ("ndcg", metrics.ndcg),
-            ("hr", metrics.hr),
-            ("coverage", metrics.coverage),
-        )
-    }
+def _judge_recipe(parameters: Parameters, case: _Case, fits: _Fits) -> Judgement | None:
+    """Fit the incumbent's parameters on the older part, and judge that."""
+    if parameters == case.parameters:
+        return judge(by_factors(case.trial), case.halves)  # the same fit, by its seed
+    weight = weights(case.cells, parameters)
+    older = csr(case.cells, ~case.halves.held & (weight > 0), weight)
+    (factors,) = fits.in_a_row((older, parameters))
+    return judge(by_factors(factors), case.halves)
+
+
+def _tells(quality: Quality, tolerance: float) -> bool:
+    """Tell whether the comparison decides, or would show a difference as large as the tolerance."""
+    if quality.over_floor is None or quality.over_floor.bounds is None or not quality.incumbent:
+        return False
+    low, high = quality.over_floor.bounds
+    fine = (high - low) / 2 <= max(tolerance, FINEST) * quality.incumbent.ndcg
+    return fine or low > 0 or high < 0
+
+
+def _change(factors: Factors | None, published: Published | None, matrix: Csr) -> Change | None:
+    """Compare the lists of the model to be published with the incumbent's, for users of both."""
+    if factors is None or published is None:
+        return None
+    users: Rows = evenly(np.flatnonzero(published.knows), COMPARED_USERS)
+    ours, theirs = (
+        best_unseen(score, users, matrix) for score in (by_factors(factors), published.score)
+    )
+    return change_of(ours, theirs, published.all_items, published.missing_items)

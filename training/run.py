@@ -7,26 +7,32 @@ happens, and the store makes a version visible in one step.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import numpy as np
 from msgspec.structs import replace
 
 from registry.artifact import ModelArrays
-from registry.errors import RecstreamError
+from registry.errors import DamagedVersion, RecstreamError
 from registry.manifest import Parameters
 from registry.records import TrainingResult
 from registry.settings import Settings
-from registry.store import Description, store_of
+from registry.store import Description, Store, store_of
 from training.fit import Fit, fit_als, one_blas_thread
 from training.gate import Limits, refusal
-from training.learn import Incumbent, Learned, Rules, learn
+from training.incumbent import Incumbent
+from training.learn import Learned, Rules, learn
 from training.lock import training_lock
-from training.matrix import Cells, Factors, csr, popularity, weigh
+from training.matrix import Cells, Factors, csr, popularity, trim, weights
 from training.progress import Journal, Report
 from training.provenance import code_sha
+from training.report import About, report_files
 from training.snapshot import Snapshot, read_snapshot
+
+Keep: TypeAlias = Callable[[Mapping[str, bytes]], None]
 
 
 def parameters_of(settings: Settings) -> Parameters:
@@ -40,6 +46,10 @@ def parameters_of(settings: Settings) -> Parameters:
         weight_watch=settings.retrain_weight_watch,
         weight_click=settings.retrain_weight_click,
         rating_floor=settings.retrain_rating_floor,
+        window_days=settings.retrain_window_days,
+        half_life_days=settings.retrain_half_life_days,
+        min_user_interactions=settings.retrain_min_user_interactions,
+        min_item_interactions=settings.retrain_min_item_interactions,
     )
 
 
@@ -50,6 +60,9 @@ def rules_of(settings: Settings) -> Rules:
         min_items=settings.retrain_min_items,
         min_interactions=settings.retrain_min_interactions,
         tolerance=settings.retrain_tolerance,
+        max_changed=settings.retrain_max_changed,
+        max_missing_items=settings.retrain_max_missing_items,
+        inconclusive=settings.retrain_inconclusive,
     )
     return Rules(limits, settings.retrain_holdout, settings.retrain_threads)
 
@@ -63,6 +76,7 @@ def train(
     report: Report,
     created_by: str,
     fit: Fit = fit_als,
+    keep: Keep = lambda _: None,
 ) -> TrainingResult:
     """Learn one version from what is on the interaction topic now, and publish it if it is good.
 
@@ -82,6 +96,8 @@ def train(
         Who asked for the run; goes into the manifest.
     fit
         What makes the factors.
+    keep
+        Receives the report's files by name, of a refused run too. They are stored with a version.
 
     Returns
     -------
@@ -90,7 +106,7 @@ def train(
     """
     journal = Journal(run_id, report)
     try:
-        return _train(settings, parameters, incumbent, created_by, fit, journal)
+        return _train(settings, parameters, incumbent, created_by, fit, journal, keep)
     except RecstreamError as error:
         return TrainingResult(
             run_id,
@@ -108,9 +124,10 @@ def _train(
     created_by: str,
     fit: Fit,
     journal: Journal,
+    keep: Keep,
 ) -> TrainingResult:
     store = store_of(settings)
-    served = Incumbent(incumbent, store.manifest(incumbent).parameters) if incumbent else None
+    served = _served(store, incumbent) if incumbent else None
     with ExitStack() as held:
         held.enter_context(one_blas_thread())
         with journal.stage("lock"):
@@ -118,8 +135,12 @@ def _train(
         journal.check_each_step(lock.require)
         with journal.stage("snapshot"):
             snapshot = read_snapshot(settings, journal.advance)
+            cells = trim(snapshot.cells, parameters)
             journal.advance(1, 1, _summary(snapshot))
-        learned = learn(snapshot.cells, parameters, served, rules_of(settings), fit, journal)
+        learned = learn(cells, parameters, served, rules_of(settings), fit, journal)
+        description = _description(settings, parameters, created_by, snapshot, learned)
+        about = _about(journal.run_id, incumbent, description)
+        keep(report := report_files(about, learned, cells))
         ended = TrainingResult(
             journal.run_id,
             "refused",
@@ -133,14 +154,14 @@ def _train(
         if learned.factors is None or not learned.gate.passed:
             return ended
         with journal.stage("publish"):
-            arrays = _arrays(snapshot.cells, learned.factors, parameters)
-            description = _description(settings, parameters, created_by, snapshot, learned)
+            arrays = arrays_of(cells, learned.factors, parameters)
             lock.confirm()
-            version = store.publish(arrays, description).version
+            version = store.publish(arrays, description, report).version
         return replace(ended, status="published", version=version, code=None, reason=None)
 
 
-def _arrays(cells: Cells, factors: Factors, parameters: Parameters) -> ModelArrays:
+def arrays_of(cells: Cells, factors: Factors, parameters: Parameters) -> ModelArrays:
+    """Return what a version serves with."""
     seen = csr(cells, np.ones(len(cells.user), np.bool_))
     return ModelArrays(
         user_factors=np.ascontiguousarray(factors.users),
@@ -149,7 +170,7 @@ def _arrays(cells: Cells, factors: Factors, parameters: Parameters) -> ModelArra
         item_ids=list(cells.item_ids),
         seen_indptr=seen.indptr,
         seen_items=seen.indices,
-        popularity=popularity(cells, weigh(cells.values, parameters) > 0),
+        popularity=popularity(cells, weights(cells, parameters) > 0),
         titles=list(cells.titles),
     )
 
@@ -171,14 +192,38 @@ def _description(
         parameters=parameters,
         metrics=learned.metrics,
         gate=learned.gate,
+        intervals=dict(learned.quality.intervals) if learned.quality else {},
     )
+
+
+def _about(run_id: str, incumbent: str | None, description: Description) -> About:
+    return About(
+        run_id=run_id,
+        created_at=description.created_at,
+        created_by=description.created_by,
+        model_name=description.model_name,
+        git_sha=description.git_sha,
+        incumbent=incumbent,
+        snapshot=description.data_snapshot,
+        parameters=description.parameters,
+    )
+
+
+def _served(store: Store, version: str) -> Incumbent:
+    """Return the incumbent; one whose files are damaged must not keep its cure from being made."""
+    parameters = store.manifest(version).parameters
+    try:
+        return Incumbent(version, parameters, store.open(version).arrays)
+    except DamagedVersion as error:
+        return Incumbent(version, parameters, complaint=str(error))
 
 
 def _summary(snapshot: Snapshot) -> str:
     described = snapshot.described
     size = (
         f"{described.interactions} interactions of {described.users} users "
-        f"with {described.items} items"
+        f"with {described.items} items; {snapshot.fresh} of {snapshot.records} records read from "
+        "Kafka, the others held by the registry"
     )
     if not snapshot.unusable:
         return size

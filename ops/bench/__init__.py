@@ -1,4 +1,4 @@
-"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow``.
+"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train``.
 
 On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
 says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine.
@@ -22,7 +22,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Measure serving, latency, routing, scaling and shadow on real Kafka.",
+    help="Measure serving, latency, routing, scaling, shadow and training on real Kafka.",
 )
 
 Json = Annotated[
@@ -104,3 +104,22 @@ def measure_shadow(quick: Quick = False, json: Json = None) -> None:
     with ground() as on:
         what = "without and with the canary version in shadow; one worker, open loop"
         publish_report("shadow", what, on.kafka, json, lambda: measure(on, sizes, say))
+
+
+@app.command(name="train")
+def measure_training(
+    quick: Quick = False,
+    interactions: Annotated[
+        int | None, typer.Option(min=10_000, help="Synthetic, drawn with a seed.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """A whole training run against a bare read and a bare fit of the same interactions."""
+    from ops.bench.ground import ground
+    from ops.bench.run import publish_report, say
+    from ops.bench.train import INTERACTIONS, QUICK_INTERACTIONS, measure
+
+    many = interactions or (QUICK_INTERACTIONS if quick else INTERACTIONS)
+    with ground() as on:
+        what = "snapshot, fit, evaluate, publish; two child processes"
+        publish_report("train", what, on.kafka, json, lambda: measure(on, many, say))

@@ -1,7 +1,11 @@
+import datetime
 import gzip
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ops.demo_fleet import MOVIES, RATINGS, RATINGS_COUNT
@@ -46,6 +50,63 @@ def test_json_lines_are_interaction_records_and_unknown_fields_are_ignored(tmp_p
     line = '{"user_id": "1", "item_id": 2, "event": "watch", "new": true}\n'
     path = file_of(tmp_path, "e.jsonl.gz", line)
     assert list(read_interactions(path)) == [Interaction(user_id="1", item_id=2, event="watch")]
+
+
+def table_of(tmp_path: Path, **columns: Any) -> Path:
+    path = tmp_path / "events.parquet"
+    pq.write_table(pa.Table.from_pydict(columns), path)
+    return path
+
+
+def test_a_parquet_table_of_records_keeps_the_ids_types_and_leaves_nulls_out(
+    tmp_path: Path,
+) -> None:
+    path = table_of(
+        tmp_path,
+        user_id=["1", "anna"],
+        item_id=[2, None],
+        event=["watch", "forget"],
+        value=[None, None],
+        timestamp=[7, None],
+        more=[True, False],
+    )
+    assert list(read_interactions(path)) == [
+        Interaction(user_id="1", item_id=2, event="watch", timestamp=7.0),
+        Interaction(user_id="anna", event="forget"),
+    ]
+
+
+def test_a_parquet_table_of_ratings_is_read_by_the_names_of_the_csv(tmp_path: Path) -> None:
+    moment = datetime.datetime(1970, 1, 1, 0, 1)
+    path = table_of(tmp_path, rating=[4.5], movieId=[2], userId=[1], timestamp=[moment])
+    assert list(read_interactions(path, {2: "Jumanji"})) == [
+        Interaction(user_id=1, item_id=2, event="rate", value=4.5, timestamp=60.0, title="Jumanji")
+    ]
+
+
+def test_a_bad_row_of_a_parquet_table_comes_out_with_its_number(tmp_path: Path) -> None:
+    path = table_of(
+        tmp_path,
+        user_id=[1, 2, 3, None],
+        item_id=[1, None, 3, 4],
+        event=["watch", "watch", "rate", "watch"],
+        value=[None, None, float("nan"), None],
+    )
+    good, *bad = read_interactions(path)
+    assert good == Interaction(user_id=1, item_id=1, event="watch")
+    assert [one.number for one in bad if isinstance(one, BadLine)] == [2, 3, 4]
+
+
+def test_a_parquet_table_without_the_columns_is_refused_and_says_what_it_has(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError, match="lacks the columns event; it has user_id"):
+        list(read_interactions(table_of(tmp_path, user_id=[1])))
+
+
+def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not readable"):
+        list(read_interactions(file_of(tmp_path, "e.parquet", "no table")))
 
 
 @pytest.mark.parametrize(

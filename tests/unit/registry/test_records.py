@@ -188,7 +188,7 @@ EVERY_KIND: list[Struct] = [
     Response(
         "r1", 1, "ok", Provenance("production", "w1", 1.5), [Item("5", 0.5), Item(5, 0.5, "A")]
     ),
-    Interaction(1, "i", "rate", 4.5, 1e9, "Title"),
+    Interaction(user_id=1, item_id="i", event="rate", value=4.5, timestamp=1e9, title="Title"),
     Command("c", "rollout", "anna", canary_percentage=0.0),
     a_command("rollout", ramp=a_plan(shadow=ShadowStep(5, 0.5)), environments=("production", "eu")),
     a_command(

@@ -27,7 +27,7 @@ from streams.answering import Batch
 from streams.http import Pages
 from streams.problems import Refused
 from streams.report import Report
-from tests.unit.registry.builders import a_canary_state, a_state
+from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 TOKEN = "sesame"
 FIXED = a_state(epoch=0, previous_versions=("v0.0",))
@@ -599,3 +599,17 @@ def test_a_bug_is_a_problem_that_tells_nothing(
     answer = ask(parts, "GET", "/training")
     assert problem(answer) == (500, "internal")
     assert "GET /training" in caplog.text
+
+
+def test_a_versions_report_is_shown_and_nothing_in_it_may_run(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path)
+    store = parts.node.store
+    store.publish(some_arrays(), a_description(), {"report.html": b"<h1>v0.1</h1>"})
+    store.publish(some_arrays(), a_description())
+    report = ask(parts, "GET", "/models/v0.1/report")
+    assert (report.status, report.document) == (200, "<h1>v0.1</h1>")
+    assert report.headers["Content-Type"].startswith("text/html")
+    assert "script-src" not in report.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in report.headers["Content-Security-Policy"]
+    assert problem(ask(parts, "GET", "/models/v0.2/report")) == (404, "no_report")
+    assert problem(ask(parts, "GET", "/models/v9.9/report")) == (404, "unknown_version")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from registry.manifest import Parameters
-from registry.records import Interaction
-from training.matrix import Cells, EventLog
+from registry.records import Interaction, encode
+from training.matrix import Cells, gather
+from training.segments import table_of
 
 
 def parameters(**changes: Any) -> Parameters:
@@ -19,23 +20,25 @@ def parameters(**changes: Any) -> Parameters:
 
 
 def watch(user: Any, item: Any, at: float = 0.0, **more: Any) -> Interaction:
-    return Interaction(user, item, "watch", timestamp=at, **more)
+    return Interaction(user_id=user, item_id=item, event="watch", timestamp=at, **more)
 
 
 def rate(user: Any, item: Any, rating: float, at: float = 0.0, **more: Any) -> Interaction:
-    return Interaction(user, item, "rate", rating, timestamp=at, **more)
+    return Interaction(user_id=user, item_id=item, event="rate", value=rating, timestamp=at, **more)
 
 
-def log_of(events: Iterable[Interaction]) -> EventLog:
-    """Return a log of events that stand one after the other in partition 0."""
-    log = EventLog()
-    for offset, event in enumerate(events):
-        log.add(event, 0.0, 0, offset)
-    return log
+def forget(user: Any, at: float = 0.0) -> Interaction:
+    return Interaction(user_id=user, event="forget", timestamp=at)
+
+
+def rows_of(events: Iterable[Interaction], recorded_at: float = 1e9) -> Any:
+    """Return the rows of events that stand one after the other in one partition, from offset 0."""
+    payloads = [encode(event) for event in events]
+    return table_of(range(len(payloads)), [recorded_at] * len(payloads), payloads)
 
 
 def cells_of(*events: Interaction) -> Cells:
-    return log_of(events).cells()
+    return gather([(0, rows_of(events))]).cells
 
 
 def checkerboard_events(users: int = 24, items: int = 24) -> list[Interaction]:

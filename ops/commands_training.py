@@ -1,4 +1,4 @@
-"""``train`` and ``retrain``: model versions, learned.
+"""``train``, ``retrain``, ``tune`` and ``reproduce``: model versions, learned.
 
 Knows options and what is shown. Must not know how a version is learned or stored.
 """
@@ -6,11 +6,14 @@ Knows options and what is shown. Must not know how a version is learned or store
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.arguments import AsJson, Bootstrap, Reason, Registry, settings_with
+from registry.errors import ConfigurationError
 from registry.records import Deploy
 
 if TYPE_CHECKING:
@@ -34,6 +37,12 @@ def train(
     deploy: Annotated[
         Deploy, typer.Option(help="What to ask the fleet for, once the version is published.")
     ] = "none",
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the report here too: HTML, or Markdown if it ends in .md."
+        ),
+    ] = None,
     as_json: AsJson = False,
     registry: Registry = None,
     bootstrap: Bootstrap = None,
@@ -41,10 +50,12 @@ def train(
     """Learn one version here, in the foreground: snapshot, fit, evaluate, gate, publish.
 
     It is compared with the environment's primary version. The fleet is told with --deploy only.
+    A report is stored with the version; --report also writes that of a refused run.
 
     Examples
     --------
       recstream train --factors 128
+      recstream train --report report.html
       recstream train --deploy canary
     """
     from ops import terminal
@@ -59,7 +70,7 @@ def train(
         RETRAIN_ALPHA=alpha,
     )
     with StageDisplay(terminal.err, hidden=as_json) as display:
-        result = _train_here(settings, display)
+        result = _train_here(settings, display, report)
         display.finish(result)
     announced = _announce(settings, deploy, result)
     if as_json:
@@ -122,6 +133,89 @@ def retrain(
         raise typer.Exit(1)
 
 
+def tune(
+    trials: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Trials, those of earlier runs included.")
+    ] = 40,
+    minutes: Annotated[float, typer.Option(min=0.01, help="At most, of this run.")] = 15,
+    study: Annotated[
+        Path, typer.Option(metavar="FILE", help="Keeps the trials, to go on with them.")
+    ] = Path("recstream-tune.journal"),
+    env: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put the winning settings into this .env file."),
+    ] = None,
+    as_json: AsJson = False,
+    registry: Registry = None,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Search for better parameters on the interactions that there are; prints them as settings.
+
+    The search begins with the present settings, and may be stopped: the same command goes on where
+    it was. What the winner is compared by in the end, no trial has seen. Needs recstream[tune].
+
+    Examples
+    --------
+      recstream tune --trials 100 --minutes 30
+      recstream tune --env .env
+    """
+    from ops import terminal, tuning_view
+    from training.tune import env_lines, merged
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap, MODEL_REGISTRY=registry)
+    found = tuning_view.search(settings, trials, minutes, study, hidden=as_json)
+    lines = env_lines(found.best)
+    if env is not None:
+        before = env.read_text("utf-8") if env.exists() else ""
+        _write(env, merged(before, lines).encode())
+    if as_json:
+        terminal.print_json(tuning_view.summary(found, lines))
+        return
+    for table in tuning_view.tables(found):
+        terminal.out.print(table)
+    for name, value in lines.items():
+        terminal.out.print(f"{name}={value}", markup=False)
+
+
+def reproduce(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Like v0.4.")],
+    as_json: AsJson = False,
+    registry: Registry = None,
+) -> None:
+    """Train a version again from its snapshot, and compare; exit code 1 if it is not the same.
+
+    Nothing is published. Its snapshot is read from the registry, so no Kafka is needed.
+    """
+    from ops import terminal, tuning_view
+    from ops.following import StageDisplay
+    from registry.store import store_of
+    from training.fit import fit_als
+    from training.progress import Journal
+    from training.reproduce import reproduce as make_again
+
+    settings = settings_with(MODEL_REGISTRY=registry)
+    with StageDisplay(terminal.err, hidden=as_json) as display:
+        journal = Journal(f"reproduce-{version}", display.report)
+        found = make_again(settings, store_of(settings), version, fit_als, journal)
+    if as_json:
+        terminal.print_json(
+            {"version": version, "equal": found.is_equal, "different": found.different}
+            | {"largest_difference": found.largest}
+        )
+    else:
+        for table in tuning_view.reproduction_tables(found):
+            terminal.out.print(table)
+    if not found.is_equal:
+        raise typer.Exit(1)
+
+
+def _write(path: Path, payload: bytes) -> None:
+    try:
+        path.write_bytes(payload)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+
+
 def _retrain(
     settings: Settings, command: Command, page: str | None, as_json: bool
 ) -> tuple[CommandResult, TrainingResult | None]:
@@ -150,9 +244,17 @@ def _retrain(
     return result, run.result
 
 
-def _train_here(settings: Settings, display: StageDisplay) -> TrainingResult:
+def _train_here(settings: Settings, display: StageDisplay, report: Path | None) -> TrainingResult:
     from ops import client
+    from training.report import HTML, MARKDOWN
     from training.run import parameters_of, train
+
+    if report is not None and not report.absolute().parent.is_dir():
+        raise ConfigurationError(f"--report {report}: there is no such folder")
+
+    def keep(files: Mapping[str, bytes]) -> None:
+        if report is not None:
+            _write(report, files[MARKDOWN if report.suffix == ".md" else HTML])
 
     state = client.rollout_state(settings)
     return train(
@@ -162,6 +264,7 @@ def _train_here(settings: Settings, display: StageDisplay) -> TrainingResult:
         incumbent=state.primary_version if state else None,
         report=display.report,
         created_by=client.who(),
+        keep=keep,
     )
 
 

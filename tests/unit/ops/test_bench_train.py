@@ -1,0 +1,34 @@
+"""``bench train`` learns from the same made-up interactions each time."""
+
+from __future__ import annotations
+
+import doctest
+
+from ops.bench import train
+from ops.bench.train import CHUNK, Sizes, pairs, records
+from registry.records import Interaction, decode
+
+
+def test_the_examples_run() -> None:
+    found = doctest.testmod(train)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_the_same_size_gives_the_same_interactions_and_each_can_be_used() -> None:
+    sizes = Sizes(500)
+    one, other = list(records(sizes)), list(records(sizes))
+    events = [decode(Interaction, payload) for _, payload in one]
+
+    assert one == other
+    assert [event.user_id for event in events] == [user for user, _ in one]
+    assert [event.timestamp for event in events] == list(range(1, 501))
+
+
+def test_ids_stay_below_what_the_size_says() -> None:
+    sizes = Sizes(2000)
+    ((user, item),) = pairs(sizes)
+
+    assert CHUNK > 2000
+    assert user.max() < sizes.users
+    assert item.max() < sizes.items

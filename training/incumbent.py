@@ -1,0 +1,114 @@
+"""The version that is served now, seen from the rows of a new training set.
+
+Pure NumPy: knows ids, rows and arrays; must not know the store, nor what is made of the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.artifact import ModelArrays
+from registry.ids import ItemId, UserId
+from registry.manifest import Parameters
+from training.evaluation import Rows, Scores
+from training.matrix import Cells, Mask
+
+ABSENT: Final = -1
+"""Instead of a row: the other side does not have this id."""
+
+Ids: TypeAlias = Sequence[UserId] | Sequence[ItemId]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Published:
+    """The incumbent's arrays, in the rows of a new training set.
+
+    Parameters
+    ----------
+    users, items
+        (users,) and (items,): the incumbent's row of each, `ABSENT` if it has none.
+    known
+        (cells,) which of the training set's cells the incumbent has seen.
+    missing_items
+        Items of the incumbent that the training set has not, of `all_items`.
+    arrays
+        What it serves with.
+    """
+
+    users: Rows
+    items: Rows
+    known: Mask
+    missing_items: int
+    all_items: int
+    arrays: ModelArrays
+
+    @property
+    def knows(self) -> Mask:
+        """(users,): of whom it has learned something."""
+        learned = np.any(self.arrays.user_factors, axis=1)
+        both: Mask = (self.users != ABSENT) & learned[self.users]
+        return both
+
+    def score(self, rows: Rows) -> Scores:
+        """Return (rows, items): its scores of users that it knows; minus infinity without one."""
+        factors = self.arrays.item_factors[self.items]
+        scores: NDArray[np.float32] = self.arrays.user_factors[self.users[rows]] @ factors.T
+        scores[:, self.items == ABSENT] = -np.inf
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The version that is served now.
+
+    Parameters
+    ----------
+    version, parameters
+        As its manifest tells.
+    arrays
+        What it serves with; None if they cannot be read, for the reason that `complaint` tells.
+    """
+
+    version: str
+    parameters: Parameters
+    arrays: ModelArrays | None = None
+    complaint: str = ""
+
+
+def align(arrays: ModelArrays, cells: Cells) -> Published:
+    """Return a version in the rows of `cells`."""
+    users = _rows_of(arrays.user_ids, cells.user_ids)
+    items = _rows_of(arrays.item_ids, cells.item_ids)
+    return Published(
+        users=users,
+        items=items,
+        known=_seen(arrays, users[cells.user], items[cells.item]),
+        missing_items=len(arrays.item_ids) - int((items != ABSENT).sum()),
+        all_items=len(arrays.item_ids),
+        arrays=arrays,
+    )
+
+
+def _rows_of(theirs: Ids, ours: Ids) -> Rows:
+    """Return (ours,): the row in `theirs` of each of our ids; 5 and "5" are different ids."""
+    row = {one: place for place, one in enumerate(theirs)}
+    return np.fromiter((row.get(one, ABSENT) for one in ours), np.int64, len(ours))
+
+
+def _seen(arrays: ModelArrays, user: Rows, item: Rows) -> Mask:
+    """Return (cells,): whether the version has seen item row `item` of user row `user`."""
+    lengths, width = np.diff(arrays.seen_indptr), len(arrays.item_ids)
+    keys = np.repeat(np.arange(len(lengths)), lengths) * width + arrays.seen_items
+    keys.sort()  # the artifact does not promise an order within a user
+    both = (user != ABSENT) & (item != ABSENT)
+    if not len(keys):
+        return np.zeros(len(user), np.bool_)
+    wanted = user * width + item
+    found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    held: Mask = both & (keys[found] == wanted)
+    return held
