@@ -294,7 +294,8 @@ async def _within_limits(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 def _json(content: Any, good: bool = True) -> web.Response:
