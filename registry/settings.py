@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -34,8 +35,16 @@ def _cron(expression: str) -> str:
     return expression
 
 
+def _zone(name: str) -> str:
+    try:
+        return name if name == "UTC" else ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        raise ValueError("must be a time zone that this machine knows, like Europe/Paris") from None
+
+
 Version = Annotated[str, AfterValidator(_version)]
 Cron = Annotated[str, AfterValidator(_cron)]
+Zone = Annotated[str, AfterValidator(_zone)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
 
 
@@ -122,7 +131,29 @@ class Settings(BaseModel):
         description="Seconds between training runs; 0: no timer. `RETRAIN_CRON` goes before it.",
     )
     retrain_cron: Cron | None = Field(
-        None, alias="RETRAIN_CRON", description="Cron expression (UTC) of the training runs."
+        None,
+        alias="RETRAIN_CRON",
+        description="Cron expression of the training runs, in `RETRAIN_TIME_ZONE`.",
+    )
+    retrain_time_zone: Zone = Field(
+        "UTC",
+        alias="RETRAIN_TIME_ZONE",
+        description="Of `RETRAIN_CRON`. At a change of clocks, a time that is skipped is made up "
+        "for right after, one that comes twice counts once.",
+    )
+    retrain_jitter: float = Field(
+        0,
+        alias="RETRAIN_JITTER",
+        ge=0,
+        description="Seconds by which a timer's run may begin later than due, another share of "
+        "them in each environment and at each time.",
+    )
+    retrain_min_new_interactions: int = Field(
+        0,
+        alias="RETRAIN_MIN_NEW_INTERACTIONS",
+        ge=0,
+        description="With fewer records than this since the last run's snapshot, a timer's run is "
+        "skipped; a `retrain` command's never is.",
     )
     retrain_deploy: Deploy = Field(
         "swap", alias="RETRAIN_DEPLOY", description="What a run that passed its gate asks for."
@@ -142,6 +173,20 @@ class Settings(BaseModel):
         alias="RETRAIN_THREADS",
         ge=1,
         description="Threads of the fit; the rest of the machine serves.",
+    )
+    retrain_memory_bytes: int = Field(
+        0,
+        alias="RETRAIN_MEMORY_BYTES",
+        ge=0,
+        description="Memory of its own (without mapped files) at which a run of the fleet is "
+        "ended; 0: no limit.",
+    )
+    retrain_niceness: int = Field(
+        19,
+        alias="RETRAIN_NICENESS",
+        ge=0,
+        le=19,
+        description="Niceness of the fleet's runs, above the worker's; less delays answers.",
     )
     retrain_factors: int = Field(
         32, alias="RETRAIN_FACTORS", ge=1, le=4096, description="ALS: columns of the factors."

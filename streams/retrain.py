@@ -2,7 +2,9 @@
 
 Runs on the worker that owns the control partition; the child process (`python -m training`) takes a
 fleet-wide lock, so that a change of owner cannot start a second run beside the first. On success it
-produces a command as anybody else would; the control agent decides. Must not know how to train.
+produces a command as anybody else would; the control agent decides. A run that ends without a
+version is told on control-results, beside the result of its command: that one was only that the run
+begins. Must not know how to train.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import time
 import uuid
@@ -21,10 +24,12 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from registry.errors import RefusedCommand, TransportError
-from registry.manifest import digest
+from registry.errors import RecordError, RefusedCommand, TransportError
+from registry.manifest import DataSnapshot, digest
 from registry.records import (
+    AnswerError,
     Command,
+    CommandResult,
     Deploy,
     RolloutState,
     TrainingLine,
@@ -37,9 +42,11 @@ from registry.rollout import ramp_under_way
 from registry.settings import Settings
 from registry.topics import Topics
 from streams.delivery import Delivery, Outgoing
+from streams.lookups import command_at, ends_of
 from streams.metrics import Metrics
-from streams.schedule import next_run_at
+from streams.schedule import new_records, next_run_at
 from streams.table import RolloutTable
+from streams.takeover import TIMER, Interrupted, interrupted
 from streams.view import RolloutView
 
 logger = logging.getLogger(__name__)
@@ -49,6 +56,16 @@ PROGRESS_SECONDS: Final = 0.2
 
 LINE_BYTES: Final = 1_000_000
 """Longest line of the child; its result carries the gate's checks."""
+
+SKIPPED: Final = "too_few_new"
+"""Code of a timer's run that did not begin: hardly anything was new."""
+
+COUNTED_BY_CODE: Final[Mapping[str | None, str]] = {
+    SKIPPED: "skipped",
+    "out_of_memory": "out_of_memory",
+    "timeout": "timeout",
+}
+"""Ends with a ``status`` of their own in ``training_runs_total``, by their code."""
 
 _lines = msgspec.json.Decoder(TrainingLine)
 
@@ -78,6 +95,7 @@ class RetrainAgent:
         self._since = datetime.now(UTC)
         self._task: asyncio.Task[None] | None = None
         self._shown: TrainingRun | None = None
+        self._known: set[str] = set()
 
     def refusal(self) -> RefusedCommand | None:
         """Return why no run can start now; None if one can."""
@@ -88,16 +106,24 @@ class RetrainAgent:
         )
 
     def start(self, command: Command) -> None:
-        """Start the run that `command` asks for."""
-        self._task = asyncio.create_task(self._guarded(command))
+        """Start the run that `command` asks for; it is in the rollout table when this returns."""
+        self._task = asyncio.create_task(self._guarded(self._begun(command), command))
 
     def start_if_due(self, now: datetime) -> None:
-        """Start the timer's run if it is due and nobody has run since."""
-        last = self._view.training
+        """Start what a former owner left behind, or the timer's run if nobody has run since."""
+        if self.refusal() is not None:
+            return
+        last, fleet = self._view.training, self._view.fleet
+        left = interrupted(self._view.log, last, fleet, now, self._known)
+        if left is not None:
+            self._task = asyncio.create_task(self._take_over(left))
+            return
         after = self._since if last is None else datetime.fromisoformat(last.started_at)
         due_at = next_run_at(self._settings, after)
-        if due_at is not None and due_at <= now and self.refusal() is None:
-            self.start(Command(str(uuid.uuid4()), "retrain", f"timer@{self._worker}"))
+        if due_at is not None and due_at <= now and (last is None or last.result is not None):
+            learned = last.result.snapshot if last and last.result else None
+            command = self._timed(str(uuid.uuid4()))
+            self._task = asyncio.create_task(self._guarded(self._begun(command), command, learned))
 
     async def stop(self) -> None:
         """End a run that is under way, with its child."""
@@ -105,17 +131,60 @@ class RetrainAgent:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _guarded(self, command: Command) -> None:
+    def _timed(self, run_id: str) -> Command:
+        return Command(run_id, "retrain", TIMER + self._worker)
+
+    def _begun(self, command: Command) -> TrainingRun:
         now = _now()
         run = TrainingRun(command.command_id, self._worker, command.issued_by, now, now)
-        started = time.monotonic()
+        self._known.add(run.run_id)
+        self._show(run)
+        return run
+
+    async def _take_over(self, left: Interrupted) -> None:
+        """End the run that a former owner left behind, and start it anew if that may help."""
         try:
-            result = await asyncio.wait_for(
-                self._train(run, command), self._settings.retrain_timeout
+            command = await self._command_of(left)
+        except TransportError as error:  # the next look tries again
+            logger.warning("an interrupted training run: %s", error)
+            return
+        if left.run is not None:
+            self._known.add(left.run.run_id)
+            then = f"it starts anew as {left.next_id}" if command else "it is not started again"
+            reason = f"its worker {left.run.worker} ended, and the run with it; {then}"
+            self._shown = left.run
+            await self._finish(left.run, None, _failed(left.run, "worker_lost", reason))
+        if command is not None:
+            await self._guarded(self._begun(command), command)
+        elif left.next_id is not None:
+            self._known.add(left.next_id)
+
+    async def _command_of(self, left: Interrupted) -> Command | None:
+        if left.next_id is None:
+            return None
+        if left.offset is None:
+            return self._timed(left.next_id)
+        try:
+            found = await asyncio.to_thread(
+                command_at, self._settings, self._topics.control, left.offset
             )
+        except RecordError as error:
+            logger.error("offset %d of the control topic: %s", left.offset, error)
+            return None
+        return None if found is None else replace(found, command_id=left.next_id)
+
+    async def _guarded(
+        self, run: TrainingRun, command: Command, learned: DataSnapshot | None = None
+    ) -> None:
+        started, limit = time.monotonic(), self._settings.retrain_timeout
+        try:
+            result = await self._skipped(run, learned)
+            if result is None:
+                result = await asyncio.wait_for(self._train(run, command), limit)
         except TimeoutError:
-            limit = self._settings.retrain_timeout
             result = _failed(run, "timeout", f"ended after RETRAIN_TIMEOUT={limit:g} seconds")
+        except TransportError as error:
+            result = _failed(run, error.code, str(error))
         except Exception as error:  # the edge of a background run: it must end with a result
             logger.exception("training run %s", run.run_id)
             result = _failed(run, "internal", f"{type(error).__name__}: {error}")
@@ -123,6 +192,27 @@ class RetrainAgent:
         logger.info(
             "training %s: %s in %.1f s", run.run_id, result.status, time.monotonic() - started
         )
+
+    async def _skipped(
+        self, run: TrainingRun, learned: DataSnapshot | None
+    ) -> TrainingResult | None:
+        """Return the end of a run that is not worth its time; None if it is, or nobody can tell.
+
+        Looked at here, not in the child: the last run's offsets are in the rollout table, so it
+        costs one question to Kafka and no process.
+        """
+        least = self._settings.retrain_min_new_interactions
+        if learned is None or least == 0:
+            return None
+        ends = await asyncio.to_thread(ends_of, self._settings, self._topics.interactions)
+        new = new_records(learned, ends)
+        if new >= least:
+            return None
+        reason = (
+            f"skipped: {new} new records since the last run, "
+            f"RETRAIN_MIN_NEW_INTERACTIONS={least} are needed"
+        )
+        return TrainingResult(run.run_id, "refused", code=SKIPPED, reason=reason, snapshot=learned)
 
     async def _train(self, run: TrainingRun, command: Command) -> TrainingResult:
         child = await asyncio.create_subprocess_exec(
@@ -137,7 +227,7 @@ class RetrainAgent:
             if child.returncode is None:
                 child.kill()
                 await child.wait()
-        return result or _failed(run, "died", f"the training process ended with exit code {code}")
+        return result or _failed(run, "died", _death(code))
 
     def _arguments(self, command: Command) -> list[str]:
         options: dict[str, object] = {
@@ -159,6 +249,8 @@ class RetrainAgent:
         assert child.stdout is not None
         shown_at, stage = 0.0, ""
         async for line in child.stdout:
+            if line.isspace():
+                continue
             try:
                 told = _lines.decode(line)
             except msgspec.DecodeError:
@@ -171,37 +263,57 @@ class RetrainAgent:
                 self._show(_progressed(run, told))
         return None
 
-    async def _finish(self, run: TrainingRun, command: Command, result: TrainingResult) -> None:
-        self._metrics.training_runs.labels(result.status).inc()
+    async def _finish(
+        self, run: TrainingRun, command: Command | None, result: TrainingResult
+    ) -> None:
+        self._metrics.training_runs.labels(COUNTED_BY_CODE.get(result.code, result.status)).inc()
         for stage, seconds in result.stage_seconds.items():
             self._metrics.training_seconds.labels(stage).set(seconds)
-        announcement = None
-        if result.version is not None and ramp_under_way(self._view.state) is not None:
-            why = f"a ramp is under way; `recstream swap {result.version}` once it has ended"
-            result = replace(result, code="not_announced", reason=why)
-        elif result.version is not None:
-            deploy = self._settings.retrain_deploy if command.deploy is UNSET else command.deploy
-            announcement = announce(result.version, deploy, self._view.state, run, self._settings)
-        if announcement is not None:
-            try:
-                await self._delivery.send(
-                    [
-                        Outgoing(
-                            self._topics.control.name,
-                            announcement.environment.encode(),
-                            encode(announcement),
-                        )
-                    ]
-                )
-            except TransportError as error:
-                announcement = None
-                result = replace(result, code="not_announced", reason=str(error))
-        announced = announcement.type if announcement else None
+        announced, result = await self._announced(run, command, result)
+        if result.version is None and result.code != SKIPPED:
+            await self._report(run, result)
         last = self._shown if self._shown and self._shown.run_id == run.run_id else run
         stage = "announce" if announced else last.stage
+        updated_at = max(_now(), last.updated_at)  # another worker's clock may be ahead
         self._show(
-            replace(last, updated_at=_now(), stage=stage, result=result, announced=announced)
+            replace(last, updated_at=updated_at, stage=stage, result=result, announced=announced)
         )
+
+    async def _announced(
+        self, run: TrainingRun, command: Command | None, result: TrainingResult
+    ) -> tuple[str | None, TrainingResult]:
+        """Offer the version to the fleet; return the type of the command, and why if there is none.
+
+        Parameters
+        ----------
+        command
+            What asked for the run; None if that is not known.
+        """
+        if result.version is None or command is None:
+            return None, result
+        if ramp_under_way(self._view.state) is not None:
+            why = f"a ramp is under way; `recstream swap {result.version}` once it has ended"
+            return None, replace(result, code="not_announced", reason=why)
+        deploy = self._settings.retrain_deploy if command.deploy is UNSET else command.deploy
+        offer = announce(result.version, deploy, self._view.state, run, self._settings)
+        if offer is None:
+            return None, result
+        try:
+            await self._send(self._topics.control.name, offer.environment, encode(offer))
+        except TransportError as error:
+            return None, replace(result, code="not_announced", reason=str(error))
+        return offer.type, result
+
+    async def _report(self, run: TrainingRun, result: TrainingResult) -> None:
+        """Tell the trail; the rollout table, which everybody sees, tells it in any case."""
+        told = end_of(run, result, self._view.state, self._settings.environment, _now())
+        try:
+            await self._send(self._topics.control_results.name, told.environment, encode(told))
+        except TransportError as error:
+            logger.warning("the end of training run %s is not in the trail: %s", run.run_id, error)
+
+    async def _send(self, topic: str, environment: str, value: bytes) -> None:
+        await self._delivery.send([Outgoing(topic, environment.encode(), value)])
 
     def _show(self, run: TrainingRun) -> None:
         self._shown = run
@@ -242,6 +354,27 @@ def announce(
     )
 
 
+def end_of(
+    run: TrainingRun, result: TrainingResult, state: RolloutState | None, environment: str, at: str
+) -> CommandResult:
+    """Return what the trail is told of a run that ended without a version.
+
+    It has an id and a type of its own: there is one result per command, and that of the ``retrain``
+    came when the run began.
+    """
+    return CommandResult(
+        command_id=f"ended-{digest(run.run_id.encode())[:32]}",
+        type="training",
+        environment=environment,
+        status="rejected",
+        epoch=state.epoch if state else None,
+        issued_by=f"retrain@{run.worker}",
+        at=at,
+        error=AnswerError(result.code or result.status, result.reason or result.status),
+        reason=f"training run {run.run_id}, asked for by {run.requested_by}",
+    )
+
+
 def _progressed(run: TrainingRun, told: TrainingProgress) -> TrainingRun:
     return replace(
         run,
@@ -255,6 +388,16 @@ def _progressed(run: TrainingRun, told: TrainingProgress) -> TrainingRun:
 
 def _failed(run: TrainingRun, code: str, reason: str) -> TrainingResult:
     return TrainingResult(run.run_id, "failed", code=code, reason=reason)
+
+
+def _death(code: int) -> str:
+    """Say how the training process ended: a negative exit code is a signal's."""
+    if code >= 0:
+        return f"the training process ended with exit code {code}"
+    said = f"the training process was ended by {signal.Signals(-code).name}"
+    if code == -signal.SIGKILL:
+        said += ", which is also what a system without memory does; see its log"
+    return said
 
 
 def _now() -> str:

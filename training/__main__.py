@@ -1,6 +1,8 @@
 """One training run as a process: progress and result as JSON lines on standard output.
 
-Exit code 0: published; 1: refused or failed; 2: wrong configuration; 3: the parent has died.
+Exit code 0: published; 1: refused or failed; 2: wrong configuration; 3: the parent has died; 4: out
+of memory. A run that a worker has started (``--end-with-parent``) keeps the limits of
+`training.limits`.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from registry.errors import ConfigurationError
-from registry.records import TrainingResult
-from registry.settings import read_settings
+from registry.records import TrainingResult, encode
+from registry.settings import Settings, read_settings
+from training.limits import lower_priority, watch_memory
 from training.progress import line_writer
 from training.run import parameters_of, train
 
-CHILD_NICENESS: Final = 19
-"""A run that a worker started takes what serving leaves of the processor; less delays answers."""
+OUT_OF_MEMORY: Final = 4
 
 PARAMETERS: Final = ("factors", "iterations", "regularization", "alpha")
 """Options that go before the environment variable ``RETRAIN_…`` of the same name."""
@@ -31,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run once; return the exit code."""
     options = _parser().parse_args(arguments)
     if options.end_with_parent:
-        os.nice(CHILD_NICENESS)
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     given = {f"RETRAIN_{one.upper()}": getattr(options, one) for one in PARAMETERS}
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     write = line_writer(sys.stdout.buffer)
+    if options.end_with_parent:
+        _keep_limits(settings, options.run_id)
     try:
         result = train(
             settings,
@@ -51,12 +54,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report=write,
             created_by=options.requested_by,
         )
+    except MemoryError as error:
+        logging.exception("training run %s", options.run_id)
+        result = _out_of_memory(options.run_id, f"the system gives no more memory: {error}")
     except Exception as error:  # the edge: the parent needs a reason, the log the traceback
         logging.exception("training run %s", options.run_id)
         reason = f"{type(error).__name__}: {error}"
         result = TrainingResult(options.run_id, "failed", code="internal", reason=reason)
     write(result)
     return 0 if result.status == "published" else 1
+
+
+def _keep_limits(settings: Settings, run_id: str) -> None:
+    def ended(reason: str) -> None:
+        # Past Python's buffer, whose lock the run may hold. On a line of its own: one may be open.
+        os.write(sys.stdout.fileno(), b"\n" + encode(_out_of_memory(run_id, reason)) + b"\n")
+        os._exit(OUT_OF_MEMORY)
+
+    lower_priority(settings.retrain_niceness)
+    watch_memory(settings.retrain_memory_bytes, ended)
+
+
+def _out_of_memory(run_id: str, reason: str) -> TrainingResult:
+    return TrainingResult(run_id, "failed", code="out_of_memory", reason=reason)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.manifest import digest
 from registry.records import encode
 from registry.settings import Settings
 from registry.store import Store
@@ -160,28 +161,111 @@ def test_a_killed_training_leaves_the_fleet_serving_and_says_so(
     wait_until(lambda: stage_of(owner) == "fit", 40, "the fit")
     child = training_child(owner)
     assert child is not None
+    assert os.getpriority(os.PRIO_PROCESS, child) == 19
     os.kill(child, signal.SIGKILL)
     run = finished_run(workers[1], run_id)
     assert (run["result"]["status"], run["result"]["code"]) == ("failed", "died")
+    assert "SIGKILL" in run["result"]["reason"]
     assert Store(quick.model_registry).versions() == []
     assert finished_run(owner, retrain(client, iterations=3))["result"]["status"] == "published"
 
 
-def test_a_training_ends_with_its_worker_and_the_next_owner_can_start_anew(
+def test_a_training_ends_with_its_worker_and_the_next_owner_starts_it_anew(
     client: Client, quick: Settings, start_worker: Start
 ) -> None:
     workers = fleet(quick, start_worker)
     ingest(client)
-    retrain(client, iterations=1000, factors=2048)
+    run_id = retrain(client, iterations=1000, factors=2048)
     owner = owner_of(workers)
     wait_until(lambda: stage_of(owner) == "fit", 40, "the fit")
     child = training_child(owner)
     owner.kill()
     wait_until(lambda: not Path(f"/proc/{child}/cmdline").exists(), 10, "the child to end as well")
     next_owner = owner_of(workers)
-    run_id = client.command(seconds=60, type="retrain", iterations=3)["command_id"]
-    assert finished_run(next_owner, run_id)["result"]["status"] == "published"
+    wait_until(
+        lambda: (next_owner.get("/training") or {})["run_id"] == f"{run_id}-again", 60, "a new run"
+    )
+    told = client.result_of(f"ended-{digest(run_id.encode())[:32]}")
+    assert (told["type"], told["error"]["code"]) == ("training", "worker_lost")
+    wait_until(lambda: stage_of(next_owner) == "fit", 60, "the fit of the same command")
+    again = training_child(next_owner)
+    assert again is not None
+    assert b"2048" in Path(f"/proc/{again}/cmdline").read_bytes()
+    os.kill(again, signal.SIGKILL)
+    assert finished_run(next_owner, f"{run_id}-again")["result"]["code"] == "died"
+    assert Store(quick.model_registry).versions() == []
+    finished = finished_run(next_owner, retrain(client, iterations=3))
+    assert finished["result"]["status"] == "published"
     assert Store(quick.model_registry).versions() == ["v0.1"]
+
+
+DIES_BEFORE_THE_RUN = """
+import asyncio, os
+from registry.settings import read_settings
+from streams.retrain import RetrainAgent
+from streams.worker import run_worker
+def start(agent, command):
+    agent._known.add(command.command_id)
+    asyncio.get_running_loop().call_later(3, os._exit, 9)
+RetrainAgent.start = start
+run_worker(read_settings(os.environ))
+"""
+
+
+def test_a_command_whose_owner_dies_before_its_run_begins_is_carried_out_by_the_next_one(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    first = start_worker(quick, arguments=("-c", DIES_BEFORE_THE_RUN))
+    wait_until(lambda: joined(first), 60, "the first worker to join")
+    ingest(client)
+    run_id = retrain(client, iterations=3)
+    assert first.process.wait(20) == 9
+    (second,) = fleet(quick, start_worker, 1)
+    run = finished_run(second, run_id)
+    assert (run["result"]["status"], run["worker"]) == ("published", second.name)
+
+
+def test_a_training_beyond_its_memory_or_its_time_says_so_wherever_one_looks(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    (worker,) = fleet(quick.model_copy(update={"retrain_memory_bytes": 10**7}), start_worker, 1)
+    ingest(client)
+    run_id = retrain(client)
+    assert ended(client, worker, run_id, "out_of_memory").endswith("=10000000 are allowed")
+    worker.stop()
+    (worker,) = fleet(quick.model_copy(update={"retrain_timeout": 0.2}), start_worker, 1)
+    run_id = retrain(client)
+    assert "RETRAIN_TIMEOUT=0.2" in ended(client, worker, run_id, "timeout")
+    assert Store(quick.model_registry).versions() == []
+
+
+def ended(client: Client, worker: Worker, run_id: str, code: str) -> str:
+    """Check the run's end on the page, in the metrics and in the trail; return the reason."""
+    result = finished_run(worker, run_id)["result"]
+    assert (result["status"], result["code"]) == ("failed", code)
+    assert f'training_runs_total{{status="{code}"}} 1.0' in worker.fetch("/metrics").text
+    told = client.result_of(f"ended-{digest(run_id.encode())[:32]}")
+    assert told["error"] == {"code": code, "message": result["reason"]}
+    return str(result["reason"])
+
+
+def test_a_timer_skips_its_run_until_enough_is_new(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    ingest(client)
+    timed = {"retrain_interval": 3.0, "retrain_iterations": 3, "retrain_min_new_interactions": 10}
+    (worker,) = fleet(quick.model_copy(update=timed), start_worker, 1)
+    worker.wait_ready(90)
+    skipped = wait_until(lambda: result_with(worker, "too_few_new"), 30, "a skipped run")
+    assert skipped["reason"].startswith("skipped: 0 new records since the last run")
+    assert Store(quick.model_registry).versions() == ["v0.1"]
+    ingest(client)
+    wait_until(lambda: Store(quick.model_registry).versions()[-1] != "v0.1", 60, "a second version")
+
+
+def result_with(worker: Worker, code: str) -> Any:
+    result = (worker.get("/training") or {}).get("result") or {}
+    return result if result.get("code") == code else None
 
 
 def stage_of(worker: Worker) -> str | None:

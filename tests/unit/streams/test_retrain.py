@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.builders import DecidedAtOnce, NeverDecided, OutOfReach, some_parts
+from harness.builders import DecidedAtOnce, NeverDecided, OutOfReach, confirmed, some_parts
 
 from registry.assignment import canary_share
 from registry.control import EMPTY_LOG, ControlLog, follow
 from registry.records import (
+    AnswerError,
     Command,
+    CommandResult,
     RolloutState,
     TrainingResult,
     TrainingRun,
@@ -20,6 +25,7 @@ from registry.records import (
     encode,
 )
 from registry.settings import Settings
+from streams.delivery import Outgoing
 from streams.retrain import RetrainAgent, announce
 from tests.unit.registry.builders import (
     a_canary_state,
@@ -169,3 +175,109 @@ def test_a_kafka_that_does_not_take_the_announcement_is_told_with_the_run(tmp_pa
     assert run.announced is None
     assert run.result is not None
     assert (run.result.version, run.result.code) == ("v0.9", "not_announced")
+
+
+class Trail:
+    """Takes what is sent to the control-results topic."""
+
+    def __init__(self) -> None:
+        self.results: list[CommandResult] = []
+
+    def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
+        self.results += [decode(CommandResult, record.value) for record in records]
+        return confirmed()
+
+
+class Run:
+    """A retrain agent whose table and delivery remember, and what it has told of its runs."""
+
+    def __init__(self, folder: Path, state: RolloutState | None = None, **settings: Any) -> None:
+        parts = some_parts(folder, state, NeverDecided, **settings)
+        self.view, self.metrics = parts.node.view, parts.metrics
+        self.runs, self.trail = Runs(), Trail()
+        agents: Any = (self.view, self.runs, self.trail, parts.metrics, {})
+        self.agent = RetrainAgent(parts.settings, parts.topics, "w2", *agents)
+
+    def counted(self, status: str) -> float | None:
+        return self.metrics.registry.get_sample_value("training_runs_total", {"status": status})
+
+    def end(self, result: TrainingResult) -> None:
+        asyncio.run(self.agent._finish(RUN, Command("run-1", "retrain", "anna"), result))
+
+
+def test_a_run_is_in_the_table_before_its_command_has_a_result(tmp_path: Path) -> None:
+    seen = Run(tmp_path)
+
+    async def started() -> list[TrainingRun]:
+        seen.agent.start(Command("run-1", "retrain", "anna"))
+        written = list(seen.runs.written)
+        await seen.agent.stop()
+        return written
+
+    (run,) = asyncio.run(started())
+    assert (run.run_id, run.worker, run.result) == ("run-1", "w2", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "counted"),
+    [
+        ("failed", "timeout", "timeout"),
+        ("failed", "out_of_memory", "out_of_memory"),
+        ("failed", "died", "failed"),
+        ("refused", "gate", "refused"),
+    ],
+)
+def test_a_run_that_ends_without_a_version_is_told_on_the_page_in_metrics_and_in_the_trail(
+    tmp_path: Path, status: Any, code: str, counted: str
+) -> None:
+    seen = Run(tmp_path, a_state())
+    seen.end(TrainingResult("run-1", status, code=code, reason="why"))
+    assert seen.runs.written[-1].result == TrainingResult("run-1", status, code=code, reason="why")
+    assert seen.counted(counted) == 1
+    (told,) = seen.trail.results
+    assert (told.type, told.status, told.error) == (
+        "training",
+        "rejected",
+        AnswerError(code, "why"),
+    )
+    assert told.command_id != "run-1"  # there is one result per command
+    assert told.reason == "training run run-1, asked for by anna"
+
+
+def test_a_version_that_is_for_the_registry_only_is_no_failure_of_the_trail(tmp_path: Path) -> None:
+    seen = Run(tmp_path, a_state(), retrain_deploy="none")
+    seen.end(TrainingResult("run-1", "published", version="v0.9"))
+    assert seen.trail.results == []
+    assert seen.counted("published") == 1
+
+
+def test_a_skipped_run_is_told_and_is_not_in_the_trail(tmp_path: Path) -> None:
+    seen = Run(tmp_path, a_state())
+    seen.end(TrainingResult("run-1", "refused", code="too_few_new", reason="skipped"))
+    assert seen.counted("skipped") == 1
+    assert seen.runs.written[-1].result is not None
+    assert seen.trail.results == []
+
+
+def test_a_run_left_behind_by_a_worker_is_ended_and_by_whom_it_goes_on_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # the run itself is not what is shown
+    seen = Run(tmp_path, a_state())
+    left = TrainingRun("run-1", "w1", "timer@w1", RUN.started_at, RUN.updated_at)
+    seen.view.offer_training(left)
+
+    async def taken_over() -> None:
+        seen.agent.start_if_due(datetime.now(UTC))
+        assert seen.agent._task is not None
+        await seen.agent._task
+
+    asyncio.run(taken_over())
+    lost, again = seen.runs.written[0], seen.runs.written[-1]
+    assert lost.result is not None
+    assert (lost.run_id, lost.worker, lost.result.code) == ("run-1", "w1", "worker_lost")
+    assert lost.result.reason is not None
+    assert lost.result.reason.endswith("it starts anew as run-1-again")
+    assert (again.run_id, again.worker, again.requested_by) == ("run-1-again", "w2", "timer@w2")
+    assert again.result is not None
+    assert again.result.reason == "the training process ended with exit code 1"

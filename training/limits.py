@@ -1,0 +1,90 @@
+"""The limits of a run that a worker has started: niceness, and memory of its own.
+
+An edge: knows the operating system. Must not know what a run does. Its threads are the fit's
+(``RETRAIN_THREADS``), its time the retrain agent's (``RETRAIN_TIMEOUT``).
+
+Why the memory is watched, and not limited by ``setrlimit``: ``RLIMIT_AS`` and ``RLIMIT_DATA`` count
+what is reserved. Each thread reserves 8 MB of stack, Arrow and malloc reserve arenas, a Java
+machine its whole heap; so the figure depends on the number of cores, not on what a run takes from
+the others. At such a limit, native code (BLAS, librdkafka) aborts or crashes, and there is nobody
+left to say why. ``RLIMIT_RSS`` has no effect on Linux. What runs out on the machine is resident
+memory; and the run is ended from outside of the code that takes it, with a result. The price is
+what can be taken between two looks.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+LOOK_SECONDS: Final = 0.05
+"""Between two looks, which cost 50 µs each. New pages come at 1 to 2 GB a second: a run passes its
+limit by 100 MB at most, if it holds Python's lock no longer than that."""
+
+OWN: Final = ("RssAnon", "RssShmem")
+"""What Linux takes from others for this process alone; mapped files are in the page cache, shared
+with the workers that serve from them, and given back when they are needed."""
+
+STATUS: Final = Path("/proc/self/status")
+
+
+def own_bytes() -> int:
+    """Return the resident memory of this process without mapped files, in bytes.
+
+    Where there is no ``/proc``, the peak of all its resident memory.
+    """
+    return sum(_linux(field) for field in OWN) if STATUS.exists() else _peak()
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process had resident at once, in bytes.
+
+    On Linux ``VmHWM``: ``getrusage`` of a child begins at the peak of the parent that started it.
+    """
+    return _linux("VmHWM") if STATUS.exists() else _peak()
+
+
+def lower_priority(niceness: int) -> None:
+    """Raise the niceness of this process, and of what it starts, by `niceness` (0..19)."""
+    os.nice(niceness)
+
+
+def watch_memory(limit_bytes: int, ended: Callable[[str], None]) -> None:
+    """Call `ended` with the reason, in a thread, once the process has more memory than it may.
+
+    Parameters
+    ----------
+    limit_bytes
+        Compared with :func:`own_bytes`; 0: there is no limit, and no thread.
+    ended
+        Is called once, and ends the process.
+    """
+    if limit_bytes:
+        watch = threading.Thread(target=_watch, args=(limit_bytes, ended), daemon=True)
+        watch.start()
+
+
+def _watch(limit_bytes: int, ended: Callable[[str], None]) -> None:
+    while (taken := own_bytes()) <= limit_bytes:
+        time.sleep(LOOK_SECONDS)
+    ended(f"ended at {taken} bytes of memory, RETRAIN_MEMORY_BYTES={limit_bytes} are allowed")
+
+
+def _linux(field: str) -> int:
+    """Return one of the sizes in ``/proc/self/status``, which are in units of 1024 bytes."""
+    for line in STATUS.read_text("ascii", "replace").splitlines():
+        name, _, size = line.partition(":")
+        if name == field:
+            return int(size.split()[0]) * 1024
+    raise OSError(f"{STATUS} has no {field}")
+
+
+def _peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
