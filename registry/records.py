@@ -240,8 +240,9 @@ class TrainingProgress(Struct, frozen=True, tag="progress", tag_field="kind"):
 class TrainingResult(Struct, frozen=True, tag="result", tag_field="kind"):
     """The last line of a training child's output.
 
-    ``published``: ``version`` is in the registry. ``refused``: the gate said no. ``failed``: the
-    run ended before it had a model; ``code`` and ``reason`` say why.
+    ``published``: ``version`` is in the registry. ``refused``: the gate said no, or there was too
+    little new to learn from. ``failed``: the run ended before it had a model; ``code`` and
+    ``reason`` say why.
     """
 
     run_id: str

@@ -78,7 +78,12 @@ def topics_of(settings: Settings) -> Topics:
         responses=topic("responses", by_user, "answers", 24, **large),
         interactions=topic("interactions", by_user, "what users did: the training set", None),
         control=topic("control", 1, "rollout commands, totally ordered", None, **stamped),
-        control_results=topic("control-results", 1, "one result per command", None),
+        control_results=topic(
+            "control-results",
+            1,
+            "one result per command, and of each training without a version",
+            None,
+        ),
         shadow=topic("shadow", by_user, "shadow comparisons", 24),
         dead_letter=topic(
             "dead-letter",

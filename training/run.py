@@ -25,10 +25,11 @@ from training.fit import Fit, fit_als, one_blas_thread
 from training.gate import Limits, refusal
 from training.incumbent import Incumbent
 from training.learn import Learned, Rules, learn
+from training.limits import peak_memory_bytes
 from training.lock import training_lock
 from training.matrix import Cells, Factors, csr, popularity, trim, weights
 from training.progress import Journal, Report
-from training.provenance import code_sha
+from training.provenance import code_sha, provenance_of
 from training.report import About, report_files
 from training.snapshot import Snapshot, read_snapshot
 
@@ -138,7 +139,9 @@ def _train(
             cells = trim(snapshot.cells, parameters)
             journal.advance(1, 1, _summary(snapshot))
         learned = learn(cells, parameters, served, rules_of(settings), fit, journal)
-        description = _description(settings, parameters, created_by, snapshot, learned)
+        description = _description(
+            settings, parameters, created_by, snapshot, learned, journal.stage_seconds
+        )
         about = _about(journal.run_id, incumbent, description)
         keep(report := report_files(about, learned, cells))
         ended = TrainingResult(
@@ -181,7 +184,13 @@ def _description(
     created_by: str,
     snapshot: Snapshot,
     learned: Learned,
+    stage_seconds: Mapping[str, float],
 ) -> Description:
+    making = replace(
+        provenance_of(settings, settings.train_backend),
+        durations=dict(stage_seconds),
+        peak_memory_bytes=peak_memory_bytes(),
+    )
     return Description(
         model_name=settings.model_name,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -193,6 +202,7 @@ def _description(
         metrics=learned.metrics,
         gate=learned.gate,
         intervals=dict(learned.quality.intervals) if learned.quality else {},
+        provenance=making,
     )
 
 
