@@ -114,15 +114,17 @@ def readiness(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) 
     return Finding("readiness", "pass", f"{version} is ready on all {len(workers)}", figures)
 
 
-def survival(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) -> Finding:
+def survival(fleet: Sequence[Heartbeat], epoch: int, version: str) -> Finding:
     """Tell whether workers die of `version`: a worker that hangs or crashes counts no errors.
 
     ``fail`` if at least half of the workers that acted on `epoch` with it, and at least two, fell
     silent without a goodbye. One may die of anything, and a rollout that a single death could turn
-    back would never end in a large fleet.
+    back would never end in a large fleet. Silence is measured against the latest heartbeat of all:
+    while a rebalance holds them all up, nobody is silent.
     """
     acted = [one for one in fleet if one.epoch == epoch and version in one.ready]
-    silent = [one for one in acted if not one.stopping and now - one.at > LIVE_SECONDS]
+    heard_at = max((one.at for one in fleet), default=0.0)
+    silent = [one for one in acted if not one.stopping and heard_at - one.at > LIVE_SECONDS]
     figures = {"silent": float(len(silent)), "workers": float(len(acted))}
     if len(silent) >= 2 and 2 * len(silent) >= len(acted):
         named = ", ".join(sorted(one.worker for one in silent)[:WORKERS_NAMED])

@@ -158,7 +158,7 @@ def _findings(
     ready = readiness(fleet, now, state.epoch, version)
     if stage.kind == "preparing":
         return (ready,)
-    alive = survival(fleet, now, state.epoch, version)
+    alive = survival(fleet, state.epoch, version)
     plan = ramp.plan
     if stage.kind == "shadowing":
         assert plan.shadow is not None

@@ -212,7 +212,9 @@ class RetrainAgent:
             f"skipped: {new} new records since the last run, "
             f"RETRAIN_MIN_NEW_INTERACTIONS={least} are needed"
         )
-        return TrainingResult(run.run_id, "refused", code="too_few_new", reason=reason, snapshot=learned)
+        return TrainingResult(
+            run.run_id, "refused", code="too_few_new", reason=reason, snapshot=learned
+        )
 
     async def _train(self, run: TrainingRun, command: Command) -> TrainingResult:
         child = await asyncio.create_subprocess_exec(

@@ -31,6 +31,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("here")
 
+# A console reads its width once, when it is made: in whichever test comes first.
+os.environ["COLUMNS"] = "200"
+
 BROKERS = pytest.StashKey[list[str]]()
 SHARED = pytest.StashKey[tuple[ExitStack, Broker]]()
 WORKERS = pytest.StashKey[list[Worker]]()

@@ -150,7 +150,8 @@ def test_a_version_fails_once_half_of_its_workers_and_two_have_fallen_silent(
     at = NOW - LIVE_SECONDS - 0.1
     fleet = [a_heartbeat(f"dead{n}", at=at) for n in range(silent)]
     fleet += [a_heartbeat(f"w{n}") for n in range(alive)]
-    found = survival(fleet, NOW, 7, "v0.2")
+    fleet.append(a_heartbeat("new", epoch=None))  # somebody must be there to judge
+    found = survival(fleet, 7, "v0.2")
     assert (found.guardrail, found.verdict) == ("workers", verdict)
     assert found.figures == {"silent": float(silent), "workers": float(silent + alive)}
     assert found.message.startswith(f"{silent} of {silent + alive} fell silent")
@@ -164,12 +165,18 @@ def test_a_version_fails_once_half_of_its_workers_and_two_have_fallen_silent(
 def test_what_is_no_death_of_the_version_does_not_count_as_one(given: dict[str, Any]) -> None:
     silent = {"at": NOW - 100} | given
     fleet = [a_heartbeat(name, **silent) for name in ("w1", "w2")]
-    assert survival(fleet, NOW, 7, "v0.2").verdict == "pass"
+    assert survival(fleet, 7, "v0.2").verdict == "pass"
+
+
+def test_while_nobody_is_heard_of_nobody_is_silent() -> None:
+    held_up = [a_heartbeat(name, at=NOW - 100) for name in ("w1", "w2")]
+    assert survival(held_up, 7, "v0.2").verdict == "pass"
 
 
 def test_the_workers_that_fell_silent_are_named_and_not_too_many_of_them() -> None:
     fleet = [a_heartbeat(f"w{n:03}", at=NOW - 100) for n in range(500)]
-    found = survival(fleet, NOW, 7, "v0.2")
+    fleet.append(a_heartbeat("new", epoch=None))
+    found = survival(fleet, 7, "v0.2")
     assert found.message.startswith("500 of 500 fell silent without a goodbye: w000, w001")
     assert len(encode(found)) < 10_000
 
