@@ -189,14 +189,14 @@ def reproduce(
     from ops import terminal, tuning_view
     from ops.following import StageDisplay
     from registry.store import store_of
-    from training.fit import fit_als
+    from training.backends import fit_of
     from training.progress import Journal
     from training.reproduce import reproduce as make_again
 
     settings = settings_with(MODEL_REGISTRY=registry)
     with StageDisplay(terminal.err, hidden=as_json) as display:
         journal = Journal(f"reproduce-{version}", display.report)
-        found = make_again(settings, store_of(settings), version, fit_als, journal)
+        found = make_again(settings, store_of(settings), version, fit_of(settings), journal)
     if as_json:
         terminal.print_json(
             {"version": version, "equal": found.is_equal, "different": found.different}

@@ -21,7 +21,8 @@ from registry.manifest import Parameters
 from registry.records import TrainingResult
 from registry.settings import Settings
 from registry.store import Description, Store, store_of
-from training.fit import Fit, fit_als, one_blas_thread
+from training.backends import fit_of
+from training.fit import Fit, one_blas_thread
 from training.gate import Limits, refusal
 from training.incumbent import Incumbent
 from training.learn import Learned, Rules, learn
@@ -76,7 +77,7 @@ def train(
     incumbent: str | None,
     report: Report,
     created_by: str,
-    fit: Fit = fit_als,
+    fit: Fit | None = None,
     keep: Keep = lambda _: None,
 ) -> TrainingResult:
     """Learn one version from what is on the interaction topic now, and publish it if it is good.
@@ -96,7 +97,7 @@ def train(
     created_by
         Who asked for the run; goes into the manifest.
     fit
-        What makes the factors.
+        What makes the factors; None for what ``TRAIN_BACKEND`` names.
     keep
         Receives the report's files by name, of a refused run too. They are stored with a version.
 
@@ -107,7 +108,9 @@ def train(
     """
     journal = Journal(run_id, report)
     try:
-        return _train(settings, parameters, incumbent, created_by, fit, journal, keep)
+        return _train(
+            settings, parameters, incumbent, created_by, fit or fit_of(settings), journal, keep
+        )
     except RecstreamError as error:
         return TrainingResult(
             run_id,
