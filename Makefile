@@ -61,6 +61,9 @@ LOCK = printf 'setuptools>=80\n' | uv pip compile --quiet --universal --generate
 lock:
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	printf 'pyspark\n' | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-header - --constraint requirements-dev.lock \
+		--output-file requirements-spark.lock
 
 environment: python
 	@'$(PYTHON)' -I ops/environment.py

@@ -154,7 +154,7 @@ def fit_spark(
     session = _imported()
     _require_java()
     with (
-        _named_failures(),
+        _named_failures("", "spark_failed"),
         _staging(cluster, weights) as staging,
         _session(session, cluster, threads) as spark,
     ):
@@ -422,9 +422,7 @@ def _note_ended(tracker: Any, ended: dict[int, bool]) -> None:
 
 
 @contextmanager
-def _named_failures(
-    prefix: str = "", code: str = "spark_failed", *more: type[Exception]
-) -> Iterator[None]:
+def _named_failures(prefix: str, code: str, *more: type[Exception]) -> Iterator[None]:
     """Give Spark's errors a code and their first line; the rest is in its log."""
     from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException

@@ -13,11 +13,13 @@ read from ``/proc``. Without pyspark or Java there are no rows of Spark, and a n
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +48,11 @@ from training.ranges import Span
 from training.run import arrays_of
 from training.segments import SCHEMA, Segments
 
-MEASURED: Final = (300_000, 1_000_000, 3_000_000)
-BY_SPARK: Final = (300_000, 1_000_000)
-QUICK: Final = (20_000, 40_000)
-CHECKED: Final = 10_000_000
-"""Measured, too, but left out of the lines: it shows what they are worth."""
+MEASURED: Final = (1_000_000, 3_000_000, 10_000_000)
+"""With less, all factors are in the processor's caches, and the line would promise too much."""
 
+BY_SPARK: Final = (1_000_000,)
+QUICK: Final = (20_000, 40_000)
 EXTRAPOLATED: Final = (10_000_000, 100_000_000, 1_000_000_000)
 
 SHIPPED: Final = 0
@@ -78,6 +79,7 @@ class Sized(Struct, frozen=True):
     cells: int
     gather_seconds: float
     fit_seconds: float
+    fit_cpu_seconds: float | None
     peak_bytes: int
     segment_bytes: int
     array_bytes: int
@@ -107,13 +109,12 @@ def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return float(intercept), float(slope)
 
 
-def measure(sizes: Sequence[int], by_spark: Sequence[int], checked: Sequence[int]) -> Measured:
+def measure(sizes: Sequence[int], by_spark: Sequence[int]) -> Measured:
     """Measure each size in a process of its own, and extend the lines through `sizes`."""
     ours = [_child("implicit", one) for one in (SHIPPED, *sizes)]
     theirs = [_child("spark", one) for one in (SHIPPED, *by_spark)] if by_spark else []
     measured = ours[1:]
     rows = [_row(one) for one in (*ours, *theirs)]
-    rows += [_row(_child("implicit", one)) for one in checked]
     rows += [_extended(measured, one) for one in EXTRAPOLATED]
     return Measured(
         parameters={"factors": FACTORS, "iterations": ITERATIONS, "threads": cores()},
@@ -131,6 +132,7 @@ def _row(one: Sized) -> dict[str, Cell]:
         "items": one.items,
         "gather s": one.gather_seconds,
         "fit s": one.fit_seconds,
+        "cpu s": one.fit_cpu_seconds,
         "fit s/M": one.fit_seconds / one.interactions * 1e6,
         "peak MB": one.peak_bytes / MEGABYTE,
         "snapshot MB": one.segment_bytes / MEGABYTE if one.segment_bytes else None,
@@ -140,7 +142,7 @@ def _row(one: Sized) -> dict[str, Cell]:
 
 def _extended(measured: Sequence[Sized], interactions: int) -> dict[str, Cell]:
     found: dict[str, Cell] = {"who": "extrapolated", "interactions": interactions}
-    for name in ("gather s", "fit s", "peak MB", "snapshot MB", "artifact MB"):
+    for name in ("gather s", "fit s", "cpu s", "peak MB", "snapshot MB", "artifact MB"):
         intercept, slope = line(
             (float(one.interactions), float(_row(one)[name] or 0)) for one in measured
         )
@@ -238,9 +240,9 @@ def sized(backend: str, interactions: int, folder: Path) -> Sized:
     matrix = csr(cells, weight > 0, weight)
     gathered = time.monotonic() - started
     with one_blas_thread():
-        started = time.monotonic()
+        started, used = time.monotonic(), time.process_time()
         factors = fit_of(settings)(matrix, parameters, cores(), lambda _done: None)
-        fitted = time.monotonic() - started
+        fitted, used = time.monotonic() - started, time.process_time() - used
     peak = peak_bytes() + sum(map(_peak_of, _children()))
     artifact = folder / "artifact"
     write_artifact(arrays_of(cells, factors, parameters), artifact)
@@ -252,6 +254,7 @@ def sized(backend: str, interactions: int, folder: Path) -> Sized:
         cells=len(cells.user),
         gather_seconds=gathered,
         fit_seconds=fitted,
+        fit_cpu_seconds=used if backend == "implicit" else None,  # Spark's is not of this process
         peak_bytes=peak,
         segment_bytes=_weight(folder.rglob("*.parquet")),
         array_bytes=_weight(artifact.glob("*.npy")),
@@ -285,9 +288,6 @@ def _peak_of(pid: int) -> int:
 
 
 def _has_spark() -> bool:
-    import shutil
-    from importlib.util import find_spec
-
     return find_spec("pyspark") is not None and shutil.which("java") is not None
 
 
@@ -299,9 +299,8 @@ def main(words: Sequence[str]) -> int:
         return 0
     sizes = QUICK if "--quick" in words else MEASURED
     by_spark = BY_SPARK if sizes is MEASURED and _has_spark() else ()
-    checked = (CHECKED,) if sizes is MEASURED else ()
     what = "one training without Kafka: read segments, make the matrix, fit once"
-    publish_report("sizing", what, "not used", None, lambda: measure(sizes, by_spark, checked))
+    publish_report("sizing", what, "not used", None, lambda: measure(sizes, by_spark))
     return 0
 
 
