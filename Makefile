@@ -63,7 +63,7 @@ lock:
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	printf 'pyspark\n' | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-header - --constraint requirements-dev.lock \
-		--output-file requirements-spark.lock
+		--output-file ops/spark.lock
 
 environment: python
 	@'$(PYTHON)' -I ops/environment.py
