@@ -24,6 +24,7 @@ PLACES: Final[Mapping[str, tuple[str, int]]] = {
     "TrainingFailed": ("a training without a version", 1),
     "TrainingResult": ("a training without a version", -1),
     "_failed": ("a training without a version", 1),
+    "_named_failures": ("a training without a version", 1),
     "replace": ("a training without a version", -1),
     "Refused": ("an HTTP answer", 1),
 }

@@ -16,7 +16,8 @@ from ops import terminal
 from ops.following import StageDisplay
 from registry.manifest import Parameters
 from registry.settings import Settings
-from training.fit import fit_als, one_blas_thread
+from training.backends import fit_of
+from training.fit import one_blas_thread
 from training.matrix import trim
 from training.quality import Estimate, Quality
 from training.reproduce import Reproduction
@@ -46,7 +47,7 @@ def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidd
             settings.retrain_holdout,
             Bounds(trials, minutes * 60),
             study,
-            fit_als,
+            fit_of(settings),
             settings.retrain_threads,
             report,
         )
