@@ -152,7 +152,7 @@ def tune(
     """Search for better parameters on the interactions that there are; prints them as settings.
 
     The search begins with the present settings, and may be stopped: the same command goes on where
-    it was. What the winner is compared by in the end, no trial has seen. Needs recstream[tune].
+    it was. What the winner is compared by in the end, no trial has seen. Needs the extra `tune`.
 
     Examples
     --------

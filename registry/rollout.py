@@ -205,6 +205,12 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
     _require_versions(after)
     _require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
     _require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
+    if given.get("canary_percentage") and after.canary_version is None:
+        raise RefusedCommand(
+            f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
+            "could get; give canary_version and strategy as well",
+            "no_canary",
+        )
     if isinstance(command.ramp, Ramp):
         after = replace(after, ramp=_new_ramp(command.ramp, command, after.bucketing))
     return after

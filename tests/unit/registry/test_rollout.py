@@ -583,3 +583,10 @@ def test_a_state_with_a_ramp_survives_the_table_and_the_wire() -> None:
     assert msgspec.convert(json.loads(text), RolloutState, str_keys=True) == state
     assert decode(RolloutState, encode(state)) == state
     assert ramp.since == BEGAN
+
+
+def test_a_percentage_without_any_canary_version_is_refused_instead_of_waiting_unseen() -> None:
+    refused = refusal_of(a_state(), a_command("rollout", canary_percentage=25.0))
+    assert refused.code == "no_canary"
+    assert "25" in str(refused)
+    assert applied(a_state(), a_command("rollout", canary_percentage=0.0)).strategy == "fixed"
