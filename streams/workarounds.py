@@ -7,12 +7,19 @@ is pinned by a test, so that an upgrade which changes it is noticed.
 from __future__ import annotations
 
 import asyncio
+import logging
+from itertools import count
 from typing import Any, Final
 
 import faust
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+
+logger = logging.getLogger(__name__)
+
+STALL_SECONDS: Final = 3.0
+"""Without an end of the changelog for so long, it is read again from what the table holds."""
 
 RECOVERY_ATTEMPTS: Final = 10
 """How often one slow broker call is waited for again. Each wait lasts `broker_request_timeout`."""
@@ -23,14 +30,20 @@ class PatientRecovery(Recovery):
 
     One broker call that is slower than `broker_request_timeout` during a rebalance would leave the
     worker in its group, consuming nothing. Here the call is waited for again.
+
+    Behaviour: changelog records that arrive between the seek and the resumption of their partition
+    are dropped, and the position is behind them; recovery then waits for their offsets for ever, if
+    nobody but this worker writes the table. Here the rest is read again.
     """
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         call: asyncio.Future[Any] = asyncio.ensure_future(coro)
         restart: Any = self.signal_recovery_start
         try:
-            for _ in range(RECOVERY_ATTEMPTS):
-                result = await self.wait_first(asyncio.shield(call), restart, timeout=timeout)
+            for _ in count() if timeout is None else range(RECOVERY_ATTEMPTS):
+                result = await self.wait_first(
+                    asyncio.shield(call), restart, timeout=timeout or STALL_SECONDS
+                )
                 if self.should_stop or self.crashed:
                     raise ServiceStopped
                 if restart in result.done:
@@ -38,9 +51,19 @@ class PatientRecovery(Recovery):
                 if call.done():
                     call.result()
                     return
+                if timeout is None:
+                    await self._read_rest_again()
             raise ServiceStopped
         finally:
             call.cancel()
+
+    async def _read_rest_again(self) -> None:
+        behind = {tp for tp, left in self.active_remaining().items() if left > 0}
+        if behind:
+            logger.warning("reading the rest of %s again", ", ".join(tp.topic for tp in behind))
+            consumer = self.app.consumer
+            await self._seek_offsets(consumer, behind, self.active_offsets, "active")
+            consumer.resume_partitions(behind)
 
 
 class FolderlessApp(faust.App):
