@@ -11,8 +11,8 @@ records of a whole poll; its offset is the last record's. What must stay exact:
    and committed (bounded in time), then the ledgers are forgotten. A slice that comes back late
    belongs to no ledger and commits nothing.
 3. **Seek.** When Faust seeks back to the committed offsets, which ends every rebalance, the ledgers
-   start anew. Reading and seeking exclude each other: what was read before a seek is not delivered
-   after it, and sliced topics are not delivered between a rebalance and its seek.
+   start anew. Reading and seeking exclude each other, changelogs included: what was read before a
+   seek is not delivered after it, and nothing else is read between a rebalance and its seek.
 4. **Back-pressure.** A partition with too many unacknowledged records is not read until half of
    them are done. The other topics go on: a backlog never delays a control command.
 
@@ -72,7 +72,6 @@ class SliceConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._ledgers: dict[TP, Ledger] = {}
         self._reading = asyncio.Lock()
-        self._seeks = 0
         self._sought = False
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
@@ -87,21 +86,18 @@ class SliceConsumer(Consumer):
             # not while reading: a seek would wait for it
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
         async with self._reading:
-            runs = await self._read(min(timeout, READ_SECONDS))
-            read_after = (self.app.consumer_generation_id, self._seeks)
-        for tp, run in runs:
-            if not self.flow_active or read_after != (self.app.consumer_generation_id, self._seeks):
-                return  # what is left is sought again
-            yield tp, self._deliver(tp, run)
+            for tp, run in await self._read(min(timeout, READ_SECONDS)):
+                if not self.flow_active:
+                    return  # what is left is sought again
+                yield tp, self._deliver(tp, run)
 
     async def _read(self, timeout: float) -> list[tuple[TP, list[Any]]]:
         """Read once; return runs of records, each to become one message."""
-        records, active = await self._wait_next_records(timeout)
-        if records is None or self.should_stop:
-            return []
         if not self.flow_active:
-            await self._seek_back()
-            return []
+            return []  # stopped while this waited for a seek to end
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop or not self.flow_active:
+            return []  # what was read is sought again
         wanted = {tp: run for tp, run in records.items() if self._is_wanted(tp, active)}
         for tp in wanted:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
@@ -118,7 +114,7 @@ class SliceConsumer(Consumer):
         if self._is_changelog_tp(tp):
             return True
         paused = active is not None and tp not in active and tp not in self._buffered_partitions
-        return not paused and (self._sought or not self._is_sliced(tp))
+        return self._sought and not paused
 
     def _deliver(self, tp: TP, run: list[Any]) -> Message:
         message = self._to_message(tp, run[-1])
@@ -153,24 +149,29 @@ class SliceConsumer(Consumer):
         if not self._is_sliced(tp):
             await super()._add_gap(tp, offset_from, offset_to)
 
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek to `partitions`' offsets, which recovery does with a changelog, between two reads.
+
+        A read that is under way would bring and drop records from there on, and recovery would wait
+        for them for ever.
+        """
+        async with self._reading:
+            await super().seek_wait(partitions)
+
     async def perform_seek(self) -> None:
         """Seek back to the committed offsets: what was delivered from there on comes again."""
         async with self._reading:
-            await self._seek_back()
+            self._ledgers.clear()
+            await super().perform_seek()
+            uncommitted = [
+                tp
+                for tp in self.assignment()
+                if not self._is_changelog_tp(tp) and not self._committed_offset[tp]
+            ]
+            if uncommitted:  # aiokafka leaves these where they are, past what was read and dropped
+                for tp, offset in (await self.earliest_offsets(*uncommitted)).items():
+                    await self.seek(tp, offset)
             self._sought = True
-
-    async def _seek_back(self) -> None:
-        self._seeks += 1
-        self._ledgers.clear()
-        await super().perform_seek()
-        uncommitted = [
-            tp
-            for tp in self.assignment()
-            if not self._is_changelog_tp(tp) and not self._committed_offset[tp]
-        ]
-        if uncommitted:  # aiokafka leaves these where they are, past what was read and dropped
-            for tp, offset in (await self.earliest_offsets(*uncommitted)).items():
-                await self.seek(tp, offset)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Answer and commit what was delivered, then give the partitions away."""

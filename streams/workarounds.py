@@ -31,9 +31,9 @@ class PatientRecovery(Recovery):
     One broker call that is slower than `broker_request_timeout` during a rebalance would leave the
     worker in its group, consuming nothing. Here the call is waited for again.
 
-    Behaviour: changelog records that arrive between the seek and the resumption of their partition
-    are dropped, and the position is behind them; recovery then waits for their offsets for ever, if
-    nobody but this worker writes the table. Here the rest is read again.
+    Behaviour: recovery waits without limit for the changelog's last offset, also when its records
+    came and were dropped, or when the signal of the end was given before anybody waited for it.
+    Here what is missing is read again, and a signal that was missed is given again.
     """
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
@@ -58,6 +58,8 @@ class PatientRecovery(Recovery):
             call.cancel()
 
     async def _read_rest_again(self) -> None:
+        if not self.in_recovery:
+            self.signal_recovery_end.set()
         behind = {tp for tp, left in self.active_remaining().items() if left > 0}
         if behind:
             logger.warning("reading the rest of %s again", ", ".join(tp.topic for tp in behind))

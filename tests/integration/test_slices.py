@@ -64,6 +64,50 @@ import streams.app
 streams.app.COMMIT_SECONDS = 60.0
 """
 
+LOSES_ITS_PARTITIONS_IN_MID_SEEK = """
+from aiokafka.errors import IllegalStateError
+seek = slices.SliceConsumer.seek_to_committed
+async def moved(self):
+    if not self.flow_active:
+        raise IllegalStateError("a partition went to another worker")
+    return await seek(self)
+slices.SliceConsumer.seek_to_committed = moved
+"""
+
+SEEKS_WHILE_READING = """
+slices.SliceConsumer.seek_wait = Consumer.seek_wait
+slices.HANDOVER_SECONDS = 0.0
+"""
+
+READS_ACROSS_THE_SEEK = """
+import asyncio, logging
+logging.basicConfig(level=logging.INFO)
+from streams.workarounds import PatientRecovery
+sought = asyncio.Event()
+wait, seek = slices.SliceConsumer._wait_next_records, PatientRecovery._seek_offsets
+build = PatientRecovery._build_highwaters
+async def behind(self, consumer, tps, destination, title):
+    sought.clear()
+    for table in self.tables.values():  # the owner's last write, which it has not read back
+        await (await table.changelog_topic.send(key=b'"fleet:gone"', value=None))
+    await build(self, consumer, tps, destination, title)
+async def slowly(self, consumer, tps, offsets, title):
+    await seek(self, consumer, tps, offsets, title)
+    sought.set()
+    await asyncio.sleep(1)
+async def late(self, timeout):
+    found = await wait(self, timeout)
+    if not self.flow_active:  # a rebalance began: the broker answers this read after the seek
+        await asyncio.wait([asyncio.ensure_future(sought.wait())], timeout=5)
+        changelogs = [tp for tp in self.assignment() if self._is_changelog_tp(tp)]
+        fetcher = self._thread._ensure_consumer()._fetcher
+        await self._thread.call_thread(fetcher.fetched_records, changelogs, timeout=0.2)
+    return found
+PatientRecovery._build_highwaters = behind
+PatientRecovery._seek_offsets = slowly
+slices.SliceConsumer._wait_next_records = late
+"""
+
 HANDS_NOTHING_OVER = """
 async def nothing(self):
     pass
@@ -252,6 +296,37 @@ def test_without_the_hand_over_a_join_makes_answers_come_twice(
         client, fleet_settings, start_worker, HANDS_NOTHING_OVER
     )
     assert twice > 0
+
+
+def log_after_a_join(client: Client, settings: Settings, start_worker: Start, *patches: str) -> str:
+    """Return the log of the table's owner, which another worker joined, once it serves again."""
+    patched = start_worker(settings, **program(*patches)).wait_ready()
+    start_worker(settings).wait_ready()
+    patched.wait_ready(30)
+    send_and_wait(client, 100)
+    assert patched.process.poll() is None
+    return patched.log.read_text()
+
+
+def test_a_worker_survives_that_its_partitions_go_in_mid_seek(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    log_after_a_join(client, fleet_settings, start_worker, LOSES_ITS_PARTITIONS_IN_MID_SEEK)
+
+
+def test_a_read_that_outlasts_a_rebalance_loses_nothing_of_the_changelog(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    log = log_after_a_join(client, fleet_settings, start_worker, READS_ACROSS_THE_SEEK)
+    assert "reading the rest" not in log
+
+
+def test_a_recovery_that_lost_records_of_the_changelog_reads_them_again(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    patches = (READS_ACROSS_THE_SEEK, SEEKS_WHILE_READING)
+    log = log_after_a_join(client, fleet_settings, start_worker, *patches)
+    assert "reading the rest" in log
 
 
 def test_a_hole_in_the_offsets_does_not_stop_the_commits(
