@@ -7,13 +7,16 @@ commands that need them, so that ``--help`` and completion come at once.
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 from ops import (
+    commands_asking,
     commands_inspect,
     commands_kafka,
     commands_registry,
@@ -57,7 +60,8 @@ app.command(rich_help_panel=RUN)(commands_kafka.worker)
 app.command(rich_help_panel=RUN)(commands_kafka.broker)
 app.add_typer(commands_kafka.topics, name="topics", rich_help_panel=KAFKA)
 app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
-app.command(rich_help_panel=KAFKA)(commands_kafka.request)
+app.command(rich_help_panel=KAFKA)(commands_asking.request)
+app.command(rich_help_panel=KAFKA)(commands_asking.traffic)
 app.command(rich_help_panel=MODELS)(commands_training.train)
 app.command(rich_help_panel=MODELS)(commands_training.retrain)
 app.command(rich_help_panel=MODELS)(commands_training.tune)
@@ -96,6 +100,27 @@ def bench(context: typer.Context) -> None:
     from ops.bench import app as benchmarks
 
     benchmarks(args=context.args, prog_name="recstream bench")
+
+
+def flowing(told: str) -> str:
+    r"""Return a docstring whose paragraphs are one line each, to be wrapped by the terminal.
+
+    >>> flowing("One\ntwo.\n\nThree\nfour.\n\nExamples\n--------\n  recstream demo")
+    'One two.\n\nThree four.\n\nExamples\n--------\n  recstream demo'
+    """
+    prose, mark, examples = told.partition("Examples\n--------\n")
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", prose) + mark + examples
+
+
+def _let_help_flow(commands: typer.Typer) -> None:
+    for one in commands.registered_commands:
+        one.help = flowing(inspect.getdoc(one.callback) or "")
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _let_help_flow(group.typer_instance)
+
+
+_let_help_flow(app)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from registry.errors import TransportError
+from registry.errors import RefusedCommand, TransportError
 from registry.ids import UserId
 from registry.reading import BROKER_SECONDS, QUIET, messages, reading, unreachable
 from registry.records import (
@@ -39,6 +39,9 @@ from registry.topics import Topic, client_config, topics_of
 DEADLINE_SECONDS: Final = 15.0
 """How long to wait for a result or for answers. Shorter than a rebalance, it would give up while
 another worker takes over."""
+
+AS_JAVA: Final = {"partitioner": "murmur2_random"}
+"""A user's records go to the partition that Java's producers choose: one worker has them all."""
 
 RESULTS_READ_FIRST: Final = 50
 """How many results from the end are looked at first; then ten times as many."""
@@ -133,6 +136,22 @@ def rollout_state(settings: Settings) -> RolloutState | None:
         count *= 10
 
 
+def require_state(state: RolloutState | None, settings: Settings) -> RolloutState:
+    """Return `state` if there is one.
+
+    Raises
+    ------
+    RefusedCommand
+        If the environment has none yet.
+    """
+    if state is None:
+        raise RefusedCommand(
+            f"environment {settings.environment} has no rollout state yet: swap a version in first",
+            "no_state",
+        )
+    return state
+
+
 def ask(
     settings: Settings, requests: Sequence[Request], deadline_seconds: float = DEADLINE_SECONDS
 ) -> Answers:
@@ -182,7 +201,7 @@ def produce_all(
     topic
         Must exist.
     records
-        Keys are ids; records with the same key stay in order.
+        Keys are ids; records with the same key stay in order, unless the client sends some again.
     on_sent
         Called now and then with the number handed over so far.
 
@@ -204,8 +223,8 @@ def produce_all(
             "acks": "all",  # not idempotent: every record has an id, and a first send is sooner
             "linger.ms": 5,
             "message.timeout.ms": int(DEADLINE_SECONDS * 1000),
-            "partitioner": "murmur2_random",  # as Java producers do, so a user has one partition
         }
+        | AS_JAVA
     )
     _connect(producer, topic)
     sent = 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry.explanation import Explanation
     from registry.ids import UserId
-    from registry.records import Response, RolloutState
+    from registry.records import Response
     from registry.settings import Settings
 
 ATTEMPTS: Final = 3
@@ -58,7 +58,7 @@ def status(
       recstream rollout status --follow
       recstream rollout status --url http://127.0.0.1:6066 --json
     """
-    from ops import observing, pages, rollout_view
+    from ops import client, observing, rollout_view
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     if sum((url is not None, follow, all_environments)) > 1:
@@ -70,8 +70,8 @@ def status(
     if follow:
         _follow(settings, as_json)
         return
-    seen = observing.Seen(pages.rollout(url).state) if url else observing.observe(settings)
-    state = _required(seen.state, settings)
+    seen = observing.observe_worker(url) if url else observing.observe(settings)
+    state = client.require_state(seen.state, settings)
     _print(state, rollout_view.seen_tables(seen), as_json)
 
 
@@ -210,7 +210,7 @@ def _explained(settings: Settings, user: UserId, ask: bool) -> _Explained:
     from registry.records import Request
 
     for _ in range(ATTEMPTS):
-        state = _required(client.rollout_state(settings), settings)
+        state = client.require_state(client.rollout_state(settings), settings)
         told = explanation.explain(user, state)
         if not ask:
             return _Explained(told)
@@ -228,7 +228,7 @@ def _follow(settings: Settings, as_json: bool) -> None:
     from ops import client, observing, terminal
     from ops.watching import RampDisplay, follow_ramp
 
-    state = _required(client.rollout_state(settings), settings)
+    state = client.require_state(client.rollout_state(settings), settings)
     if state.ramp is None:
         raise RefusedCommand(f"environment {settings.environment} has no ramp", "no_ramp")
     with RampDisplay(terminal.out, hidden=as_json) as display:
@@ -237,15 +237,6 @@ def _follow(settings: Settings, as_json: bool) -> None:
         terminal.print_json(observing.observe(settings).state)
     if outcome != "promoted":
         raise typer.Exit(1)
-
-
-def _required(state: RolloutState | None, settings: Settings) -> RolloutState:
-    if state is None:
-        raise RefusedCommand(
-            f"environment {settings.environment} has no rollout state yet: swap a version in first",
-            "no_state",
-        )
-    return state
 
 
 def moment_of(option: str, text: str | None, now: datetime) -> datetime | None:

@@ -1,4 +1,4 @@
-"""``topics``, ``broker``, ``worker``, ``ingest`` and ``request``: what has to do with Kafka itself.
+"""``topics``, ``broker``, ``worker`` and ``ingest``: what has to do with Kafka itself.
 
 Knows options and what is shown. Must not know wire formats nor file formats.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,14 +16,7 @@ from ops.arguments import AsJson, Bootstrap, settings_with
 from registry.errors import RefusedCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from rich.progress import Progress
-
     from ops.ingest import BadLine
-    from registry.ids import ItemId, UserId
-    from registry.records import Response
-    from registry.settings import Settings
 
 BAD_LINES_SHOWN = 10
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -152,11 +144,11 @@ def ingest(
 ) -> None:
     """Send the interactions of FILE to the interaction topic, once.
 
-    FILE is MovieLens' ratings (CSV with its header, or DAT), JSON lines of interaction records, or
-    a Parquet table of either. The whole file is checked before the first record is sent, because
-    the topic is kept for ever; bad lines are shown with their numbers and are left out if --max-bad
-    allows them. A second run of the same file goes on where the first one ended, or has nothing to
-    do.
+    FILE is interaction records (CSV with a header: user_id, event, and what there is of item_id,
+    value, timestamp, title; JSON lines; a Parquet table) or MovieLens' ratings (CSV, DAT, Parquet).
+    The whole file is checked before the first record is sent, because the topic is kept for ever;
+    bad lines are shown with their numbers and are left out if --max-bad allows them. A second run
+    of the same file goes on where the first one ended, or has nothing to do.
 
     Examples
     --------
@@ -165,7 +157,7 @@ def ingest(
     """
     from ops import terminal
     from ops.ingest import read_titles
-    from ops.ingesting import fingerprint, send_once
+    from ops.ingesting import fingerprint, records_of, send_once
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     titles = read_titles(movies) if movies else {}
@@ -184,7 +176,7 @@ def ingest(
         sent = send_once(
             settings,
             fingerprint(file, *([movies] if movies else [])),
-            _records(file, titles),
+            records_of(file, titles),
             again=again,
             on_sent=lambda done: progress.update(task, completed=done),
         )
@@ -204,98 +196,6 @@ def ingest(
         f"{sent.now:,} interactions sent and confirmed in {seconds:.1f} s, "
         f"{sent.now / seconds:,.0f}/s; {before}{len(bad)} bad lines left out"
     )
-
-
-def send_interactions(
-    settings: Settings, file: Path, titles: Mapping[ItemId, str], total: int, progress: Progress
-) -> None:
-    """Send the good lines of `file`, showing them on a running `progress`."""
-    from ops import client
-    from registry.topics import topics_of
-
-    task = progress.add_task("interactions", total=total)
-    client.produce_all(
-        settings,
-        topics_of(settings).interactions,
-        _records(file, titles),
-        on_sent=lambda sent: progress.update(task, completed=sent),
-    )
-    progress.update(task, completed=total)
-
-
-def _records(file: Path, titles: Mapping[ItemId, str]) -> Iterator[tuple[UserId, bytes]]:
-    from ops.ingest import BadLine, read_interactions
-    from registry.records import encode
-
-    for one in read_interactions(file, titles):
-        if not isinstance(one, BadLine):
-            yield one.user_id, encode(one)
-
-
-def request(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Digits are an integer id.")],
-    k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="How many items.")] = 10,
-    model_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Pin a version, for debugging.")
-    ] = None,
-    include_seen: Annotated[bool, typer.Option(help="Items already seen may come, too.")] = False,
-    count: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Ask so many times; the answers are summed up.")
-    ] = 1,
-    string_id: Annotated[bool, typer.Option(help="USER is a string even if it is digits.")] = False,
-    as_json: AsJson = False,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Ask for recommendations through Kafka, and print the answer.
-
-    Examples
-    --------
-      recstream request 42
-      recstream request 42 -k 3 --model-version v0.4
-      recstream request anna --json
-    """
-    from ops import client
-    from ops.ingest import parse_id
-    from registry.records import Request
-
-    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    requests = [
-        Request(
-            request_id=str(uuid.uuid4()),
-            user_id=user if string_id else parse_id(user),
-            k=k,
-            exclude_seen=not include_seen,
-            model_version=model_version,
-        )
-        for _ in range(count)
-    ]
-    answers = client.ask(settings, requests)
-    responses = [answers.by_request_id[one.request_id] for one in requests]
-    _show_responses(responses, as_json)
-    if any(response.status != "ok" for response in responses):
-        raise typer.Exit(1)
-
-
-def _show_responses(responses: Sequence[Response], as_json: bool) -> None:
-    from ops import terminal
-
-    if as_json:
-        terminal.print_json(responses[0] if len(responses) == 1 else responses)
-        return
-    terminal.out.print(f"user {responses[0].user_id!r}", style="bold")
-    for table in terminal.answer_tables(responses[0]):
-        terminal.out.print(table)
-    if len(responses) > 1:
-        groups: dict[tuple[object, ...], list[float]] = {}
-        for one in responses:
-            key = (one.status, one.model_version, one.variant, one.source)
-            groups.setdefault(key, []).append(one.provenance.latency_ms)
-        rows = [
-            (*(part or "" for part in key), len(values), f"{sorted(values)[len(values) // 2]:.1f}")
-            for key, values in groups.items()
-        ]
-        columns = ("status", "version", "variant", "source", "answers #", "median ms #")
-        terminal.out.print(terminal.grid(columns, rows))
 
 
 def _checked(file: Path) -> tuple[int, list[BadLine]]:

@@ -19,18 +19,18 @@ from rich.text import Text
 from ops import client, demo_fleet, terminal
 from ops.broker import start_broker
 from ops.children import ChildGroup, stopped_by_signals
-from ops.commands_kafka import send_interactions
 from ops.demo_fleet import Fleet
-from ops.demo_traffic import Traffic
 from ops.following import StageDisplay, follow_run
-from ops.ingest import BadLine, read_interactions, read_titles
+from ops.ingest import read_titles
+from ops.ingesting import records_of
 from ops.observing import observe
 from ops.rollout_file import read_rollout_file
 from ops.rollout_view import trail_lines
+from ops.traffic import Answered, Traffic, span_seconds
 from ops.watching import RampDisplay, follow_ramp
 from registry.errors import RefusedCommand, TrainingFailed
 from registry.ramps import Outcome
-from registry.records import Command, CommandResult, Request, Response, TrainingResult, encode
+from registry.records import Command, CommandResult, Request, Response, TrainingResult
 from registry.settings import Settings, read_settings
 from registry.topics import create_topics, topics_of
 from registry.trail import read_trail
@@ -173,9 +173,14 @@ class Tour:
         titles = read_titles(demo_fleet.MOVIES)
         started = time.monotonic()
         with terminal.progress(self._console) as progress:
-            send_interactions(
-                settings, demo_fleet.RATINGS, titles, demo_fleet.RATINGS_COUNT, progress
+            task = progress.add_task("interactions", total=demo_fleet.RATINGS_COUNT)
+            client.produce_all(
+                settings,
+                topics_of(settings).interactions,
+                records_of(demo_fleet.RATINGS, titles),
+                on_sent=lambda sent: progress.update(task, completed=sent),
             )
+            progress.update(task, completed=demo_fleet.RATINGS_COUNT)
         rate = demo_fleet.RATINGS_COUNT / (time.monotonic() - started)
         self.say(
             f"MovieLens ml-latest-small (its terms: README.txt beside it); {rate:,.0f} a second"
@@ -245,11 +250,12 @@ class Tour:
 
     def _ramp_that_promotes(self, fleet: Fleet, version: str) -> None:
         started = time.monotonic()
-        with Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND) as traffic:
+        answers: list[Answered] = []
+        with _traffic(fleet, answers) as traffic:
             outcome = self._ramp(fleet, version, "a second version, with other parameters")
             seconds = time.monotonic() - started
         self.say(
-            f"{outcome} {seconds:.1f} s after the command: {len(traffic.answers):,} answers, "
+            f"{outcome} {seconds:.1f} s after the command: {len(answers):,} answers, "
             f"{traffic.unanswered} missing; no operator did anything"
         )
         self.figures["good_ramp"] = {"outcome": outcome, "seconds": round(seconds, 2)}
@@ -259,11 +265,8 @@ class Tour:
         careless = {"RECSTREAM_TOPIC_PREFIX": WRONG_PREFIX, "RETRAIN_INCONCLUSIVE": "publish"}
         settings = read_settings({**variables, **careless})
         create_topics(settings)
-        interactions = (
-            (one.user_id, encode(one))
-            for one in read_interactions(demo_fleet.RATINGS, read_titles(demo_fleet.MOVIES))
-            if not isinstance(one, BadLine) and one.user_id in WRONG_USERS
-        )
+        records = records_of(demo_fleet.RATINGS, read_titles(demo_fleet.MOVIES))
+        interactions = ((user, record) for user, record in records if user in WRONG_USERS)
         topic = topics_of(settings).interactions
         count = client.produce_all(settings, topic, interactions)
         self.say(f"{topic.name} holds {count:,} ratings, of a tenth of the users only")
@@ -285,11 +288,13 @@ class Tour:
         def is_bad(response: Response) -> bool:
             return response.model_version == version and response.fallback_reason is not None
 
-        with Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND) as traffic:
+        answers: list[Answered] = []
+        with _traffic(fleet, answers):
             outcome = self._ramp(fleet, version, "trained this morning")
-        seconds = traffic.span_seconds(is_bad)
+        bad = [one for one in answers if is_bad(one.response)]
+        seconds = span_seconds(bad)
         self.say(
-            f"{outcome.replace('_', ' ')}: {traffic.count(is_bad):,} of {len(traffic.answers):,} "
+            f"{outcome.replace('_', ' ')}: {len(bad):,} of {len(answers):,} "
             f"answers were bad, {seconds or 0:.1f} s from the first to the last; no operator did "
             "anything"
         )
@@ -316,6 +321,11 @@ class Tour:
         results = read_trail(fleet.settings, environment=fleet.settings.environment)
         self._show([trail_lines(results)])
         self.figures["commands"] = len(results)
+
+
+def _traffic(fleet: Fleet, answers: list[Answered]) -> Traffic:
+    """Return the demo's applications, whose answers are added to `answers`."""
+    return Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND, answers.append)
 
 
 def _send(fleet: Fleet, command: Command) -> CommandResult:

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ops.tally import Tally
 from registry.assignment import canary_share
 from registry.manifest import Gate, Manifest
 from registry.records import CommandResult, Response, RolloutState, TrainingResult
@@ -82,11 +83,19 @@ def pairs(rows: Mapping[str, object], title: str | None = None) -> Table:
 def grid(
     columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None
 ) -> Table:
-    """Return a table with a header; a column whose name ends in ``#`` is a column of numbers."""
+    """Return a table with a header; a column whose name ends in ``#`` is a column of numbers.
+
+    However narrow the terminal, no word of the header is broken.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in columns:
+        shown, of_numbers = name.rstrip("# "), name.endswith("#")
         table.add_column(
-            name.rstrip("# "), justify="right" if name.endswith("#") else "left", overflow="fold"
+            shown,
+            justify="right" if of_numbers else "left",
+            overflow="fold",
+            min_width=max(map(len, shown.split()), default=1),
+            no_wrap=of_numbers and " " not in shown,  # so that words make room, not figures
         )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
@@ -94,8 +103,12 @@ def grid(
 
 
 def state_table(state: RolloutState) -> Table:
-    """Return the rollout state as names and values; what the strategy does not use is left out."""
+    """Return the rollout state as names and values; what the strategy does not use is left out.
+
+    But for a bucketing that somebody has set: the next canary begins with it.
+    """
     splits, shadows = state.strategy in ("canary", "ab_test"), state.strategy == "shadow"
+    deals = splits or state.bucketing != "modulo" or state.salt
     sampled = f"{state.shadow_sample_percentage:g} % of users"
     return pairs(
         {
@@ -105,8 +118,10 @@ def state_table(state: RolloutState) -> Table:
             "primary version": state.primary_version,
             "canary version": state.canary_version,
             "canary percentage": f"{canary_share(state):g} %" if splits else None,
-            "bucketing": state.bucketing if splits else None,
-            "salt": state.salt if splits else None,
+            "bucketing": state.bucketing + ("" if splits else ", kept for the next canary")
+            if deals
+            else None,
+            "salt": state.salt,
             "shadow sample": sampled if shadows else None,
             "ramp": ramp_words(state.ramp) if state.ramp else None,
             "previous versions": ", ".join(state.previous_versions),
@@ -123,9 +138,8 @@ def print_result(result: CommandResult) -> None:
             Text(f"{result.type} rejected ({result.error.code}): {result.error.message}", "red")
         )
         return
-    out.print(
-        Text(f"{result.type} {result.status}", "green"), Text(f"  epoch {result.epoch}", "dim")
-    )
+    epoch = "" if result.epoch is None else f"   epoch {result.epoch}"
+    out.print(Text.assemble((f"{result.type} {result.status}", "green"), (epoch, "dim")))
     if result.after is not None:
         out.print(state_table(result.after))
 
@@ -170,6 +184,16 @@ def answer_tables(response: Response) -> list[Table | Text]:
         )
     )
     return shown
+
+
+def tally_table(tally: Tally) -> Table:
+    """Return one row for each version, variant and source that has answered."""
+    rows = [
+        (one.status, one.version, one.variant, one.source, f"{one.answers:,}", one.median_ms)
+        for one in tally.counts()
+    ]
+    columns = ("status", "version", "variant", "source", "answers #", "median ms #")
+    return grid(columns, rows)
 
 
 def gate_table(gate: Gate) -> Table:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -44,12 +43,7 @@ class RampDisplay:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
         if self._lines:
             self._console.print(Padding(followed_ramp(self._last_seen), (0, 0, 0, 4)))
@@ -120,9 +114,13 @@ def follow_ramp(
         time.sleep(every_seconds)
 
 
-def redraw(console: Console, look: Callable[[], RenderableType]) -> None:
-    """Show what `look` returns, once a second, until Ctrl-C."""
+def redraw(
+    console: Console,
+    look: Callable[[], RenderableType],
+    goes_on: Callable[[], bool] = lambda: True,
+) -> None:
+    """Show what `look` returns, once a second, while `goes_on` says so; Ctrl-C ends it, too."""
     with Live(console=console, auto_refresh=False) as live:
-        while True:
+        while goes_on():
             live.update(look(), refresh=True)
             time.sleep(LOOK_SECONDS)

@@ -1,21 +1,24 @@
-"""What the rollout guide shows is so: its commands and files, on a real worker.
+"""What the rollout guide and the tutorial show is so: their commands and files, on a real worker.
 
-The blocks of its worked examples are run in the page's order, as one operator would type them. A
-comment beneath a line is a claim of what holds after it.
+The blocks of the guide's worked examples are run in the page's order, as one operator would type
+them; the `recstream traffic` that it has in another terminal runs all the while. A comment beneath
+a line is a claim of what holds after it. What the tutorial has beneath a command is compared with
+what is printed, as far as it is no matter of data, time or machine.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from harness.client import Client
 from harness.fresh import environment_of, publish_model
 from harness.workers import ROOT, Worker
 
@@ -28,41 +31,38 @@ from registry.trail import ramp_words
 GUIDE = (ROOT / "docs" / "ROLLOUT_GUIDE.md").read_text("utf-8")
 EXAMPLES = GUIDE.split("\n## Worked examples\n")[1].split("\n## ")[0]
 BLOCK = re.compile(r"^```(yaml|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-USERS = 1_000
-STRIDE = 617
-"""From user to user: of any hundred in a row, the canary has its share. Prime to `USERS`."""
-REQUESTS_A_BURST = 6
-BURSTS_A_SECOND = 50
-MOST_BURSTS = BURSTS_A_SECOND * 120
+(TRAFFIC,) = re.findall(r"^\$ recstream (traffic .*)$", EXAMPLES, re.MULTILINE)
+MOST_SECONDS = 120
 """Traffic ends by itself, should the test hang."""
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+SESSION = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SAME_EVERYWHERE = re.compile(
+    r"(strategy|(primary|canary|previous) versions?|canary percentage|bucket(ing)?|reason|version"
+    r"|rollout|promote|rollback|rule|variant) | {4}\S"
+)
+"""How a line begins that says what the rules say."""
+USERS = 1_000
 
 
 @pytest.fixture
-def busy_worker(
-    client: Client, topics_created: Settings, start_worker: Callable[..., Worker]
-) -> Iterator[Worker]:
+def busy_worker(topics_created: Settings, start_worker: Callable[..., Worker]) -> Iterator[Worker]:
     """A worker on v0.1 with two more versions, the third of a tenth of the users; users ask."""
     for users in (USERS, USERS, USERS // 10):
         publish_model(topics_created, users=users)
     seeded = topics_created.model_copy(update={"model_version": "v0.1"})
     worker = start_worker(seeded).wait_ready()
-    done = threading.Event()
-
-    def keep_asking() -> None:
-        for burst in range(MOST_BURSTS):
-            if done.wait(1 / BURSTS_A_SECOND):
-                return
-            first = burst * REQUESTS_A_BURST
-            client.send(
-                {"request_id": f"g{number}", "user_id": number * STRIDE % USERS + 1}
-                for number in range(first, first + REQUESTS_A_BURST)
-            )
-
-    asking = threading.Thread(target=keep_asking)
-    asking.start()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", *shlex.split(TRAFFIC), "--seconds", str(MOST_SECONDS)],
+        cwd=ROOT,
+        env=os.environ | environment_of(topics_created),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     yield worker
-    done.set()
-    asking.join()
+    asking.send_signal(signal.SIGINT)
+    printed, _ = asking.communicate(timeout=60)
+    assert asking.returncode == 0, printed
+    assert re.search(r"^\d+,\d+ requests, 0 without an answer$", printed, re.MULTILINE), printed
 
 
 @pytest.fixture
@@ -109,6 +109,43 @@ def test_each_command_of_the_guide_does_what_the_guide_says(
     assert strategies == {"fixed", "canary", "ab_test", "shadow"}
 
 
+def test_each_command_of_the_tutorial_prints_what_the_tutorial_shows(
+    topics_created: Settings,
+    start_worker: Callable[..., Worker],
+    operator: Callable[[str], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(2):
+        publish_model(topics_created, users=USERS)
+    start_worker(topics_created.model_copy(update={"model_version": "v0.2"})).wait_ready()
+    compared = 0
+    for line, shown in sessions_of(TUTORIAL):
+        code = operator(line)
+        printed = " ".join(" ".join(capsys.readouterr()).split())
+        assert code == any("rejected" in one for one in shown), printed
+        for one in filter(SAME_EVERYWHERE.match, shown):
+            assert re.search(words_of(one), printed), f"{line}\n{one}\n{printed}"
+            compared += 1
+    assert compared > 30
+
+
+def words_of(shown: str) -> str:
+    """Return a pattern for the words of a line, at whatever epoch."""
+    return re.sub(r"epoch\\ \d+", r"epoch\\ \\d+", re.escape(" ".join(shown.split())))
+
+
+def sessions_of(page: str) -> list[tuple[str, list[str]]]:
+    """Return each command of a page's console blocks with the lines beneath it."""
+    found: list[tuple[str, list[str]]] = []
+    for block in SESSION.findall(page):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line.removeprefix("$ "), []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
 def commands_of(block: str) -> list[tuple[str, list[str]]]:
     """Return each line of a shell with the claims in the comments beneath it."""
     found: list[tuple[str, list[str]]] = []
@@ -139,6 +176,14 @@ def holds(claim: str, state: RolloutState, printed: str) -> bool:
 
 def pattern(words: str) -> str:
     return re.escape(words).replace("…", ".*")
+
+
+def test_a_line_of_the_tutorial_that_is_not_so_is_found() -> None:
+    """The negative control: an epoch may differ, nothing else."""
+    line = "rollout       canary epoch 13 bucket 9"
+    assert re.search(words_of(line), "rollout canary epoch 7 bucket 9 learned from")
+    assert not re.search(words_of(line), "rollout canary epoch 7 bucket 10")
+    assert not re.search(words_of(line), "rollout canary epoch seven bucket 9")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The demo's applications: a modest, steady stream of requests, and what came back.
+"""Applications that ask: a modest, steady stream of requests, and what came back.
 
 Knows how to ask and to listen in one thread of its own, at a bounded rate. Must not know what the
 answers are compared with.
@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from types import TracebackType
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, Producer
 
+from ops import client
 from registry.errors import TransportError
+from registry.ids import UserId
 from registry.reading import reading
 from registry.records import Request, Response, decode, encode
 from registry.settings import Settings
@@ -42,20 +44,28 @@ class Answered(NamedTuple):
 class Traffic:
     """Asks for each of `users` in turn, `per_second` in all, as long as the context lasts.
 
-    Leaving the context waits for the last answers.
+    Leaving the context waits for the last answers. `heard` is given the first answer to each
+    request, in this object's own thread.
     """
 
-    def __init__(self, settings: Settings, users: Sequence[int], per_second: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        users: Sequence[UserId],
+        per_second: int,
+        heard: Callable[[Answered], None],
+    ) -> None:
         self._settings = settings
         self._topics = topics_of(settings)
         self._users = cycle(users)
         self._per_second = per_second
+        self._heard = heard
         self._prefix = f"traffic-{uuid.uuid4().hex[:8]}-"
-        self._asked = 0
+        self._waiting: set[str] = set()
         self._stopping = threading.Event()
         self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="demo-traffic", daemon=True)
-        self.answers: list[Answered] = []
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+        self.asked = 0
 
     def __enter__(self) -> Traffic:
         self._thread.start()
@@ -69,49 +79,51 @@ class Traffic:
     ) -> None:
         self._stopping.set()
         self._thread.join()
-        if self._failure is not None and error is None:
-            raise TransportError(f"the demo's traffic has ended: {self._failure}")
+        if error is None:
+            self.require_running()
 
     @property
     def unanswered(self) -> int:
         """Requests without an answer so far."""
-        return self._asked - len(self.answers)
+        return len(self._waiting)
 
-    def count(self, is_meant: Callable[[Response], bool]) -> int:
-        """Return the number of answers so far that are meant."""
-        return sum(is_meant(one.response) for one in tuple(self.answers))
+    def require_running(self) -> None:
+        """Check that nothing has ended it early.
 
-    def span_seconds(self, is_meant: Callable[[Response], bool]) -> float | None:
-        """Return the seconds from the first answer that is meant to the last; None without one."""
-        times = [one.at for one in tuple(self.answers) if is_meant(one.response)]
-        return max(times) - min(times) if times else None
+        Raises
+        ------
+        TransportError
+            With what has.
+        """
+        if self._failure is not None:
+            raise TransportError(f"the traffic has ended: {self._failure}") from self._failure
 
     def _run(self) -> None:
         try:
             with reading(self._settings, self._topics.responses) as consumer:
-                producer = Producer(client_config(self._settings) | {"linger.ms": 2})
-                self._ask_and_listen(producer, consumer)
-        except Exception as error:  # the thread's outermost edge: leaving the context reports it
+                config = client_config(self._settings) | client.AS_JAVA | {"linger.ms": 2}
+                self._ask_and_listen(Producer(config), consumer)
+        except Exception as error:  # the thread's outermost edge: who looks at it is told
             self._failure = error
 
     def _ask_and_listen(self, producer: Producer, consumer: Consumer) -> None:
         started = time.monotonic()
         while not self._stopping.is_set():
             elapsed = time.monotonic() - started
-            due = int(elapsed * self._per_second) - self._asked
+            due = int(elapsed * self._per_second) - self.asked
             self._ask(producer, min(due, self._per_second))
             self._listen(consumer, TICK_SECONDS)
         producer.flush(ANSWER_SECONDS)
         deadline = time.monotonic() + ANSWER_SECONDS
-        while self.unanswered and time.monotonic() < deadline:
+        while self._waiting and time.monotonic() < deadline:
             self._listen(consumer, TICK_SECONDS)
 
     def _ask(self, producer: Producer, count: int) -> None:
         for user in islice(self._users, count):
-            request = Request(f"{self._prefix}{self._asked}", user, k=ITEMS)
-            topic = self._topics.requests.name
-            producer.produce(topic, encode(request), str(user).encode())
-            self._asked += 1
+            request = Request(f"{self._prefix}{self.asked}", user, k=ITEMS)
+            self._waiting.add(request.request_id)
+            producer.produce(self._topics.requests.name, encode(request), str(user).encode())
+            self.asked += 1
         producer.poll(0)
 
     def _listen(self, consumer: Consumer, seconds: float) -> None:
@@ -121,6 +133,16 @@ class Traffic:
             if message is None or message.error() is not None:
                 continue
             response = decode(Response, message.value())
-            if response.request_id.startswith(self._prefix):
+            if response.request_id in self._waiting:
+                self._waiting.remove(response.request_id)
                 _, written_ms = message.timestamp()
-                self.answers.append(Answered(written_ms / 1000, response))
+                self._heard(Answered(written_ms / 1000, response))
+
+
+def span_seconds(answers: Iterable[Answered]) -> float | None:
+    """Return the seconds from the first answer to the last; None without one.
+
+    Their records' times count, so it does not matter in which order they were heard.
+    """
+    times = [one.at for one in answers]
+    return max(times) - min(times) if times else None
