@@ -6,14 +6,16 @@ Knows the formats. Must not know Kafka nor the terminal. A line that cannot be u
 ==========  ==============================================================================
 format      a line
 ==========  ==============================================================================
-``csv``     ``userId,movieId,rating,timestamp`` as the header says; other columns are ignored
+``csv``     what the header says: ``userId,movieId,rating,timestamp``, or fields of such a record
+            as below, ``user_id`` and ``event`` among them; other columns are ignored
 ``dat``     ``user::movie::rating::timestamp``, no header
 ``jsonl``   one interaction record (:class:`registry.records.Interaction`)
 ``parquet`` a row with the columns of such a record, or with those of the CSV
 ==========  ==============================================================================
 
 Ratings become ``rate`` events whose value is the rating. In CSV and DAT, ids of digits become
-integers; in JSON lines and Parquet they keep their type. All but Parquet may be gzipped.
+integers; in JSON lines and Parquet they keep their type. An empty cell of a CSV's record is a field
+that is absent. All but Parquet may be gzipped.
 """
 
 from __future__ import annotations
@@ -51,6 +53,10 @@ SUFFIXES: Final[Mapping[str, FileFormat]] = {
     ".parquet": "parquet",
 }
 RATING_COLUMNS: Final = ("userId", "movieId", "rating", "timestamp")
+RECORD_COLUMNS: Final = Interaction.__struct_fields__
+NEEDED_COLUMNS: Final = ("user_id", "event")
+"""Of a table of interaction records; the rest may be missing."""
+
 FIELD_BY_RATING_COLUMN: Final = {
     "userId": "user_id",
     "movieId": "item_id",
@@ -161,7 +167,22 @@ def _reader(path: Path) -> tuple[Callable[[Any], Interaction], Iterator[tuple[in
         return cast("Callable[[Any], Interaction]", partial(decode, Interaction)), _lines(path)
     if format_ == "parquet":
         return _interaction, _table_rows(path)
+    if format_ == "csv" and "user_id" in (names := _header(path)):
+        columns = tuple(name for name in RECORD_COLUMNS if name in {*names, *NEEDED_COLUMNS})
+        return partial(_record, columns), _rows(path, columns, encoding_of_dat="utf-8")
     return _rating, _rows(path, RATING_COLUMNS, encoding_of_dat="utf-8")
+
+
+def _record(columns: tuple[str, ...], row: Row) -> Interaction:
+    """Return the interaction that a CSV's cells are; an empty one is a field that is absent."""
+    cells = ((name, cell) for name, cell in zip(columns, row, strict=True) if cell)
+    return _interaction({name: _typed(name, cell) for name, cell in cells})
+
+
+def _typed(name: str, text: str) -> object:
+    if name in ("user_id", "item_id"):
+        return parse_id(text)
+    return _number(name, text) if name in ("value", "timestamp") else text
 
 
 def _interaction(row: Mapping[str, object]) -> Interaction:
@@ -188,9 +209,8 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     try:
         file = pq.ParquetFile(path)
         names = set(file.schema_arrow.names)
-        ours = set(Interaction.__struct_fields__)
-        wanted = RATING_COLUMNS if "userId" in names else sorted(ours & names)
-        needed = RATING_COLUMNS if "userId" in names else ("user_id", "event")
+        wanted = RATING_COLUMNS if "userId" in names else sorted(names.intersection(RECORD_COLUMNS))
+        needed = RATING_COLUMNS if "userId" in names else NEEDED_COLUMNS
         if missing := [name for name in needed if name not in names]:
             raise ConfigurationError(
                 f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(sorted(names))}"
@@ -243,14 +263,25 @@ def _rows(
 
 
 def _places(path: Path, header: bytes, columns: tuple[str, ...]) -> list[int]:
-    names = _columns(header.removeprefix(b"\xef\xbb\xbf"), "utf-8", ",", None)
-    missing = [name for name in columns if isinstance(names, RecordError) or name not in names]
-    if isinstance(names, RecordError) or missing:
+    names = _names(header)
+    if missing := [name for name in columns if name not in names]:
+        or_record = f" (ratings), or {', '.join(NEEDED_COLUMNS)}, … (interaction records)"
         raise ConfigurationError(
-            f"{path}: the header {header[:80]!r} lacks {', '.join(missing)}; "
-            f"needed are {', '.join(columns)}"
+            f"{path}: the header {header[:80].decode('utf-8', 'replace')!r} lacks "
+            f"{', '.join(missing)}; needed are {', '.join(columns)}"
+            + (or_record if columns == RATING_COLUMNS else "")
         )
     return [names.index(name) for name in columns]
+
+
+def _header(path: Path) -> Row:
+    """Return the names in the first line of a CSV; none if there is no line."""
+    return _names(next(_lines(path), (1, b""))[1])
+
+
+def _names(header: bytes) -> Row:
+    names = _columns(header.removeprefix(b"\xef\xbb\xbf"), "utf-8", ",", None)
+    return [] if isinstance(names, RecordError) else names
 
 
 def _columns(

@@ -41,6 +41,39 @@ def test_csv_columns_go_by_the_header_not_by_their_place(tmp_path: Path) -> None
     assert list(read_interactions(path)) == [rating(1, 2, 4.0, 9.0)]
 
 
+def test_a_csv_of_records_has_their_fields_in_any_order_and_an_empty_cell_is_none(
+    tmp_path: Path,
+) -> None:
+    lines = (
+        "event,user_id,item_id,value,timestamp,title,shop\n"
+        'watch,5,sku-1,,7,"Tea, green",eu\n'
+        "rate,anna,31,4.5,,,eu\n"
+        "forget,042,,,,,eu\n"
+    )
+    assert list(read_interactions(file_of(tmp_path, "e.csv", lines))) == [
+        Interaction(user_id=5, item_id="sku-1", event="watch", timestamp=7.0, title="Tea, green"),
+        Interaction(user_id="anna", item_id=31, event="rate", value=4.5),
+        Interaction(user_id="042", event="forget"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (",31,watch,7", "user_id"),
+        ("1,,watch,7", "a watch needs an `item_id`"),
+        ("1,31,sleep,7", "sleep"),
+        ("1,31,watch,monday", "timestamp 'monday': must be a number"),
+        ("1,31", "too few columns"),
+    ],
+)
+def test_a_bad_line_of_a_csv_of_records_says_why(tmp_path: Path, line: str, reason: str) -> None:
+    head = "user_id,item_id,event,timestamp\n"
+    (bad,) = read_interactions(file_of(tmp_path, "e.csv", f"{head}{line}\n"))
+    assert isinstance(bad, BadLine)
+    assert reason in bad.reason
+
+
 def test_dat_ratings_are_read_without_a_header(tmp_path: Path) -> None:
     path = file_of(tmp_path, "ratings.dat", "1::1193::5::978300760\n")
     assert list(read_interactions(path)) == [rating(1, 1193, 5.0, 978300760.0)]
@@ -168,6 +201,8 @@ def test_dat_titles_are_latin_1(tmp_path: Path) -> None:
         ("r.txt", "", "the format is told by the name"),
         ("r.csv", "1,31,2.5,1260759144\n", "lacks userId, movieId, rating, timestamp"),
         ("r.csv", "", "lacks userId"),
+        ("r.csv", "user,item\n", "needed are userId, .* or user_id, event"),
+        ("r.csv", "user_id,item_id\n", "'user_id,item_id' lacks event"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_with_what_is_needed(
