@@ -1,7 +1,7 @@
-"""Looking at a running fleet through Kafka: states, heartbeats, and what they say of a ramp.
+"""Looking at a running fleet: states, heartbeats, and what they say of a ramp.
 
-Knows which topics tell what. Must not know what is shown to people, nor the rules: what a ramp's
-figures mean is `registry.ramping`'s.
+Knows which topics tell what, and which pages of a worker. Must not know what is shown to people,
+nor the rules: what a ramp's figures mean is `registry.ramping`'s.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
+from msgspec.structs import replace
 
-from ops import client
+from ops import client, pages
 from registry.errors import RecordError
 from registry.fleet import Heartbeat
+from registry.ramp_rules import ramp_under_way
 from registry.ramping import Look, look
 from registry.reading import BROKER_SECONDS, connected, messages, reading, unreachable
 from registry.records import CommandResult, RolloutState, decode
-from registry.rollout import ramp_under_way
 from registry.settings import Settings
 from registry.topics import topics_of
+from streams.documents import RampLook
 
 HEARD_SECONDS: Final = 15.0
 """Heartbeats of so long are read: a worker that was silent for longer is not shown."""
@@ -34,7 +36,7 @@ class Seen(NamedTuple):
 
     state: RolloutState | None
     fleet: tuple[Heartbeat, ...] = ()
-    ramp: Look | None = None
+    ramp: Look | RampLook | None = None
 
 
 def observe(settings: Settings) -> Seen:
@@ -46,10 +48,21 @@ def observe(settings: Settings) -> Seen:
     return Seen(state, fleet, look(state, fleet, time.time()))
 
 
+def observe_worker(url: str) -> Seen:
+    """Return what the worker at `url` sees; its pages are read one after the other."""
+    state = pages.rollout(url).state
+    if ramp_under_way(state) is None:
+        return Seen(state)
+    fleet = pages.fleet(url)
+    same = state is not None and fleet.epoch == state.epoch
+    return Seen(state, (), fleet.ramp if same else None)
+
+
 def heartbeats(settings: Settings, seconds: float = HEARD_SECONDS) -> tuple[Heartbeat, ...]:
     """Return the newest heartbeat of each worker of the environment within the last `seconds`.
 
-    A record that is none is left out: the fleet agent, whose topic it is, reports it.
+    Its ``at`` is the broker's stamp, as the fleet agent has it: workers' clocks need not agree. A
+    record that is no heartbeat is left out: that agent reports it.
     """
     topic = topics_of(settings).fleet.name
     since = time.time() - seconds
@@ -65,8 +78,9 @@ def heartbeats(settings: Settings, seconds: float = HEARD_SECONDS) -> tuple[Hear
         for message in messages(consumer, READ_SECONDS, to_end=True):
             with suppress(RecordError):
                 one = decode(Heartbeat, message.value())
-                if one.environment == settings.environment and one.at >= since:
-                    newest[one.instance] = one
+                if one.environment == settings.environment:
+                    _, stamped_ms = message.timestamp()
+                    newest[one.instance] = replace(one, at=stamped_ms / 1000)
     return tuple(sorted(newest.values(), key=lambda one: (one.worker, one.at)))
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from registry.errors import TransportError
 from registry.records import RolloutState, TrainingRun
+from streams.documents import RampLook
 from streams.status import Reason
 
 Page = TypeVar("Page")
@@ -37,6 +38,13 @@ class RolloutPage(Struct, frozen=True):
     acting_epoch: int | None = None
 
 
+class FleetPage(Struct, frozen=True):
+    """``GET /fleet``: the epoch, and what the guardrails say of a ramp under way."""
+
+    epoch: int | None = None
+    ramp: RampLook | None = None
+
+
 def readiness(url: str) -> Readiness:
     """Return the readiness of the worker at `url`, whether it is ready or not."""
     return _read(url, "/readyz", Readiness)
@@ -45,6 +53,11 @@ def readiness(url: str) -> Readiness:
 def rollout(url: str) -> RolloutPage:
     """Return what the worker at `url` acts on."""
     return _read(url, "/rollout/status", RolloutPage)
+
+
+def fleet(url: str) -> FleetPage:
+    """Return what the worker at `url` says of the fleet."""
+    return _read(url, "/fleet", FleetPage)
 
 
 def training(url: str) -> TrainingRun | None:
