@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from registry.settings import Settings
 
 HEAD: Final = """\
-# recstream's settings, each with its default. Copy to .env and set what differs.
+# recstream's settings, each with its default. Copy to .env, set what differs (in quotes if it has
+# blanks), and load it before a command: set -a; . ./.env; set +a
 # Made by `python -m ops.env_example` from registry/settings.py; do not edit.
 """
 

@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import version as distribution
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -14,13 +15,25 @@ import pytest
 import yaml
 
 from ops import drawings, reference
+from ops.ingesting import NOTE_RECORDS
 from registry import errors
-from registry.ramps import StageKind
-from registry.rollout import ROWS
+from registry.artifact import MAX_ITEMS
+from registry.control import COMMANDS_REMEMBERED
+from registry.fleet import LIVE_SECONDS
+from registry.ramps import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS, StageKind
+from registry.rollout import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.settings import Settings, read_settings
 from registry.topics import topics_of
 from streams import answering, openapi, routing
+from streams.exposures import USERS_COUNTED
+from streams.fleet import HEARTBEAT_SECONDS
 from streams.http import Pages
+from streams.probing import LEAST_PAUSE_SECONDS
+from streams.report import REBALANCE_SECONDS
+from streams.residency import RETRY_SECONDS
+from streams.takeover import SILENT_SECONDS
+from streams.worker import TICK_SECONDS
+from streams.writes import RESULT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -31,7 +44,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(
     r"`((?:registry|training|streams|ops|tests|docs)/[\w./-]*|\.ci/run)(?:::([\w:]+))?`"
 )
-SETTING = re.compile(r"\b((?:KAFKA|MODEL|ROLLOUT|CANARY|RETRAIN|RECSTREAM)_[A-Z_]+)\b(\*?)(?!\.md)")
+SETTING = re.compile(
+    r"\b((?:KAFKA|MODEL|ROLLOUT|CANARY|RETRAIN|TRAIN|RECSTREAM)_[A-Z_]+)\b(\*?)(?!\.md)"
+)
 METRIC = re.compile(r"[a-z]+_[a-z_]*(?:_total|_seconds|_info|_lag|_epoch|_resident|_in_flight)")
 ENDPOINT = re.compile(r"\b(GET|POST) (/[\w/{}]*(?:\.json)?)")
 
@@ -299,6 +314,42 @@ def alerts() -> set[str]:
 def own_codes(error: type[errors.RecstreamError]) -> set[str]:
     below = [own_codes(one) for one in error.__subclasses__()]
     return {error.code}.union(*below)
+
+
+NUMBERS = {
+    "limits.md": [
+        f"latest {COMMANDS_REMEMBERED} commands",
+        f"latest {PREVIOUS_VERSIONS_KEPT} primaries",
+        f"up to {USERS_COUNTED:,} an epoch",
+        f"up to {1 / LEAST_PAUSE_SECONDS:g} times a second and arm",
+        f"at most {MAX_ITEMS // 1_000_000} million items",
+        f"`faust-streaming` {distribution('faust-streaming')}",
+        f"`mode-streaming` {distribution('mode-streaming')}",
+    ],
+    "ROLLOUT_GUIDE.md": [
+        f"patience is {PATIENCE_HOLDS} × `hold_seconds` unless",
+        f"at least {LOADING_SECONDS:g} s while versions are loaded",
+        f"{ROLL_BACK_SECONDS:g} s from the evidence to the last worker: a heartbeat "
+        f"({HEARTBEAT_SECONDS:g} s), a look ({TICK_SECONDS:g} s)",
+        f"after {LIVE_SECONDS:g} s of silence it blocks no step",
+    ],
+    "explanation/ramps.md": [f"a heartbeat within the last {LIVE_SECONDS:g} s"],
+    "how-to/bring-your-interactions.md": [f"it may send up to {NOTE_RECORDS:,} records again"],
+    "how-to/when-something-is-wrong.md": [
+        f"loading is tried again every {RETRY_SECONDS:g} s",
+        f"when a rebalance has lasted for {REBALANCE_SECONDS / 60:g} minutes",
+        f"nobody decided within {RESULT_SECONDS:g} s",
+    ],
+    "how-to/retrain-on-a-schedule.md": [f"waits for {SILENT_SECONDS:g} s of silence first"],
+}
+"""By page, what it says of a constant of the code."""
+
+
+@pytest.mark.parametrize("page", NUMBERS)
+def test_a_number_that_a_page_says_is_that_of_the_code(page: str) -> None:
+    words = " ".join(text_of(DOCS / page).split())
+
+    assert [said for said in NUMBERS[page] if said not in words] == []
 
 
 def test_the_changelog_begins_with_the_version_to_come() -> None:

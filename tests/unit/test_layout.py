@@ -125,6 +125,16 @@ def test_the_example_environment_is_made_from_the_settings() -> None:
     assert seen == env_example(), "python -m ops.env_example > .env.example"
 
 
+def test_the_settings_example_loaded_as_its_head_says_changes_nothing() -> None:
+    script = "set -a; . ./.env.example; set +a; env -0"
+    assert "set -a; . ./.env; set +a" in env_example()
+    loaded = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, env={}, capture_output=True, text=True, check=True
+    )
+    variables = dict(one.split("=", 1) for one in loaded.stdout.split("\0") if one)
+    assert read_settings(variables) == read_settings({})
+
+
 def test_the_example_environment_holds_the_defaults() -> None:
     lines = env_example().splitlines()
     variables = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
