@@ -16,7 +16,7 @@ help:
 	@echo 'make test      all tests, on the best Kafka that the machine offers'
 	@echo 'make unit      the quick ones, without a broker'
 	@echo 'make check     format, lint, types, imports'
-	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=serve|latency|route|scale'
+	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=serve|latency|route|scale|shadow|train|load'
 	@echo 'make docs      write the reference pages and .env.example again, from the code'
 	@echo 'make up, down  the stack in containers: Kafka, workers, Prometheus, Grafana'
 	@echo 'make setup     only make .venv, with the development tools'

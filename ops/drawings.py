@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from ops.codes import ROOT
+from ops.markdown import table
 from ops.plan import Plan, plan_of, plan_tables
 from ops.rollout_file import read_rollout_file
 from registry.errors import RefusedCommand
@@ -72,12 +73,12 @@ def transition_table() -> str:
         [f"`{command}`", *(_cell(ROWS[phases[0]][command]) for phases in groups.values())]
         for command in ROWS["empty"]
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def sentences() -> str:
     """Return each kind of stage with its sentence."""
-    return _table(["stage", "what happens"], [[f"`{kind}`", SENTENCES[kind]] for kind in SENTENCES])
+    return table(["stage", "what happens"], [[f"`{kind}`", SENTENCES[kind]] for kind in SENTENCES])
 
 
 def action_table() -> str:
@@ -88,7 +89,7 @@ def action_table() -> str:
         [f"`{moment}`", *(ACTIONS[moment, verdict].replace("_", " ") for verdict in verdicts)]
         for moment in moments
     ]
-    return _table(["", *(f"`{verdict}`" for verdict in verdicts)], lines)
+    return table(["", *(f"`{verdict}`" for verdict in verdicts)], lines)
 
 
 @cache
@@ -112,8 +113,8 @@ def diagram() -> str:
 def plan() -> str:
     """Return what the dry run says of the guide's plan."""
     console = Console(file=io.StringIO(), width=100, highlight=False)
-    for table in plan_tables(_planned()):
-        console.print(table)
+    for part in plan_tables(_planned()):
+        console.print(part)
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     return "\n".join(["```text", *lines, "```"])
@@ -132,7 +133,7 @@ def step_times() -> str:
                 + [_wait(wait, stage.hold_seconds, stage.at_most_seconds) for wait in waits]
             )
     head = ["step", *(f"at {rate} requests a second" for rate in RATES)]
-    return f"{needed:,} requests of the canary are needed in each step.\n\n" + _table(head, lines)
+    return f"{needed:,} requests of the canary are needed in each step.\n\n" + table(head, lines)
 
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
@@ -223,11 +224,6 @@ def _arrows() -> Iterator[Arrow]:
                 continue
             yield names[phase_of(state)], command.type, names[phase_of(after)]
             waiting.append(replace(after, previous_versions=after.previous_versions[:1]))
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 if __name__ == "__main__":

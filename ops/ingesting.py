@@ -17,7 +17,7 @@ user with an item the latest counts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +28,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops import client
+from ops.ingest import BadLine, read_interactions
 from registry.errors import TransportError
-from registry.ids import UserId
+from registry.ids import ItemId, UserId
+from registry.records import encode
 from registry.settings import Settings
 from registry.topics import client_config, topics_of
 
@@ -57,6 +59,15 @@ def fingerprint(*files: Path) -> str:
     return whole.hexdigest()[:16]
 
 
+def records_of(
+    file: Path, titles: Mapping[ItemId, str] | None = None
+) -> Iterator[tuple[UserId, bytes]]:
+    """Yield the records of a file's good lines, each with its user id."""
+    for one in read_interactions(file, titles):
+        if not isinstance(one, BadLine):
+            yield one.user_id, encode(one)
+
+
 def send_once(
     settings: Settings,
     file_id: str,
@@ -74,7 +85,7 @@ def send_once(
     file_id
         Of :func:`fingerprint`.
     records
-        All of the file's, in the same order each time: (user id, record).
+        Of :func:`records_of`: all of the file's, in the same order each time.
     again
         Send all, whatever was sent before.
     on_sent

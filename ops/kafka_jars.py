@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +21,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from ops.ports import HOST, free_ports, listens
 from registry.errors import TransportError
 
 KAFKA_VERSION: Final = "4.1.1"
@@ -32,9 +31,6 @@ MIN_JAVA: Final = 17
 
 CLUSTER_ID: Final = "cmVjc3RyZWFtLXRlc3RzIQ"
 """16 bytes in base64. Each node here is a cluster of its own, so one name does for all."""
-
-PORTS: Final = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections, which could take one meanwhile."""
 
 FETCH_SECONDS: Final = 300.0
 START_SECONDS: Final = 60.0
@@ -180,7 +176,7 @@ def start_node(jars: Path, folder: Path) -> KafkaNode:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for its users first; they end it
         )
-    node = KafkaNode(f"127.0.0.1:{port}", process, log)
+    node = KafkaNode(f"{HOST}:{port}", process, log)
     try:
         wait_for_broker(node.bootstrap, START_SECONDS, lambda: process.poll() is None)
     except TransportError as error:
@@ -190,7 +186,7 @@ def start_node(jars: Path, folder: Path) -> KafkaNode:
 
 
 def _properties(port: int, controller_port: int, log_folder: Path) -> str:
-    listener, controller = f"127.0.0.1:{port}", f"127.0.0.1:{controller_port}"
+    listener, controller = f"{HOST}:{port}", f"{HOST}:{controller_port}"
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -203,20 +199,6 @@ def _properties(port: int, controller_port: int, log_folder: Path) -> str:
         **BROKER_SETTINGS,
     }
     return "".join(f"{name}={setting}\n" for name, setting in settings.items())
-
-
-def free_ports(count: int) -> list[int]:
-    """Return `count` different ports of loopback that nobody listens on now."""
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        for port in random.SystemRandom().sample(PORTS, len(PORTS)):
-            probe = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):  # taken: try the next
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
-            if len(ports) == count:
-                return ports
-    raise TransportError(f"no {count} free ports in {PORTS.start}..{PORTS.stop - 1}")
 
 
 def _bound_to_parent(command: list[str]) -> list[str]:
@@ -250,19 +232,11 @@ def wait_for_broker(bootstrap: str, seconds: float, alive: Callable[[], bool]) -
     host, _, port = bootstrap.rpartition(":")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and alive():
-        if _listens(host, int(port)) and _lists_itself(bootstrap):
+        if listens(host, int(port)) and _lists_itself(bootstrap):
             return
         time.sleep(0.05)
     seen = f"no answer within {seconds} s" if alive() else "its process has ended"
     raise TransportError(f"Kafka at {bootstrap} did not start: {seen}")
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _lists_itself(bootstrap: str) -> bool:

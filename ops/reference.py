@@ -1,7 +1,7 @@
 """The reference pages, written from the code: ``make docs``, or ``python -m ops.reference``.
 
-Knows how settings, topics, messages, metrics, commands and errors are shown as Markdown. A test
-makes the pages again and compares them with `docs/reference/`, so that they cannot go stale.
+Knows what is said of settings, topics, messages, metrics, commands and errors. A test makes the
+pages again and compares them with `docs/reference/`, so that they cannot go stale.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import typer
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from ops import asyncapi, bench, cli
+from ops import asyncapi, bench, cli, markdown
 from ops.codes import ROOT, codes
 from registry.errors import RecstreamError
 from registry.manifest import manifest_schema
@@ -57,14 +57,16 @@ def settings() -> str:
         default = field.default
         shown = default.get_secret_value() if isinstance(default, SecretStr) else default
         known = "unset" if shown is None or shown == "" else f"`{shown}`"
-        rows.append((f"`{field.alias}`", field.description, _allowed(schema[field.alias]), known))
-    return _page(
+        rows.append(
+            (f"`{field.alias}`", field.description, markdown.allowed(schema[field.alias]), known)
+        )
+    return markdown.page(
         "Settings",
         "Environment variables, read once at the start (`registry/settings.py`). Empty ones "
         "count as unset. A wrong value stops the start with exit code 2 and names the variable, "
         "the value and what is allowed. `.env.example` lists the same; `recstream` reads no `.env` "
         "file by itself.",
-        _table(("variable", "what", "allowed", "default"), rows),
+        markdown.table(("variable", "what", "allowed", "default"), rows),
     )
 
 
@@ -80,13 +82,13 @@ def topics() -> str:
             (f"`{topic.name}`", topic.partitions, channel.key, topic.what, f"{who} it", configs)
         )
     columns = ("topic", "partitions", "key", "what", "a worker", "configs")
-    return _page(
+    return markdown.page(
         "Topics",
         "With the default settings (`registry/topics.py`). `RECSTREAM_TOPIC_PREFIX` replaces "
         "`reco`, `RECSTREAM_PARTITIONS` the 8. `recstream topics create` makes those that are "
         "missing, `recstream topics check` compares the others, and a worker does not start on "
         "wrong ones. The messages are on [their own page](messages.md).",
-        _table(columns, rows),
+        markdown.table(columns, rows),
         "Faust adds one compacted topic, `{prefix}-{environment}-rollout-changelog`, the rollout "
         "table's. Consumer groups: `{prefix}-{environment}` (the workers) and "
         "`{prefix}-{environment}-training` (the training lock).",
@@ -96,12 +98,15 @@ def topics() -> str:
 def messages() -> str:
     """Return the page of the messages."""
     schemas = asyncapi.schemas()
-    channels = {type(one.example).__name__: one for one in asyncapi.CHANNELS.values()}
-    names = [name for name in channels if name in schemas]
-    names += [name for name in schemas if name not in channels]
-    parts = [_message(name, schemas[name], channels.get(name)) for name in names]
+    examples = {
+        one.message: asyncapi.example_of(one)
+        for one in asyncapi.CHANNELS.values()
+        if one.example is not None
+    }
+    names = [*examples, *(name for name in schemas if name not in examples)]
+    parts = [markdown.described(name, schemas[name], examples.get(name)) for name in names]
     headers = ", ".join(f"`{name}`" for name in asyncapi.dead_letter_headers())
-    return _page(
+    return markdown.page(
         "Messages",
         "JSON objects in UTF-8 (`registry/records.py`). Unknown fields are ignored; a missing or "
         "mistyped one makes the record a dead letter. Fields that have their default may be absent "
@@ -124,11 +129,11 @@ def metrics() -> str:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         named = ", ".join(f"`{label}`" for label in labels)
         rows.append((f"`{name}`", family.type, named, family.documentation))
-    return _page(
+    return markdown.page(
         "Metrics",
         "Prometheus text at `GET /metrics` of each worker (`streams/metrics.py`). Times are in "
         "seconds. A metric with labels appears with its first value.",
-        _table(("metric", "type", "labels", "what"), rows),
+        markdown.table(("metric", "type", "labels", "what"), rows),
     )
 
 
@@ -141,7 +146,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 def command_line() -> str:
     """Return the page of the command line."""
     parts = [_command(name, command) for name, command in commands() if name]
-    return _page(
+    return markdown.page(
         "Command line",
         "`recstream --help`, and `--help` of each command, say the same. Exit codes: 0 done, "
         "1 refused or failed, 2 wrong usage or configuration, 130 interrupted. "
@@ -157,13 +162,13 @@ def errors() -> str:
         modules.setdefault((kind, name), []).append(f"`{module}`")
     rows = [(f"`{name}`", kind, ", ".join(where)) for (kind, name), where in modules.items()]
     fallbacks = ", ".join(f"`{name}`" for name in (NOT_READY, LEASE_LAPSED, UNKNOWN_USER))
-    return _page(
+    return markdown.page(
         "Errors and codes",
         "What to do about each: [when something is wrong](../how-to/when-something-is-wrong.md). "
         "The branch of an error says what its catcher does (`registry/errors.py`).",
         "\n".join(_branch(RecstreamError, 0)),
         "## Codes\n\nStable; messages may change. `{field}` stands for the field's name.",
-        _table(("code", "stands for", "named in"), rows),
+        markdown.table(("code", "stands for", "named in"), rows),
         f"`fallback_reason` of an answer is one of {fallbacks}.",
     )
 
@@ -185,31 +190,31 @@ def api() -> str:
     ]
     fields = {name: told for one in arguments for name, told in schemas[one]["properties"].items()}
     own = [name for name in schemas if name not in elsewhere and name not in arguments]
-    page = _page(
+    page = markdown.page(
         "HTTP API",
         API_WORDS["intro"],
         "## Reading",
-        _table(
+        markdown.table(
             ("endpoint", "what", "answers"),
             [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in reads],
         ),
         "## The history\n\nRead from Kafka by any worker; filters are query parameters:",
-        _table(("parameter", "allowed", "what"), _rows(filters)),
+        markdown.table(("parameter", "allowed", "what"), _rows(filters)),
         "## Writing",
-        _table(("endpoint", "command", "what", "arguments"), named),
+        markdown.table(("endpoint", "command", "what", "arguments"), named),
         f"Each takes these as well: {', '.join(f'`{name}`' for name in common)}.",
         API_WORDS["fields"],
-        _table(("argument", "allowed", "what"), _rows(fields)),
+        markdown.table(("argument", "allowed", "what"), _rows(fields)),
         "## Answers to a write",
-        _table(
+        markdown.table(
             ("status", "when", "body"),
             [(one.status, one.when, _content(one)) for one in (*WRITE_ANSWERS, *EVERYWHERE)],
         ),
         API_WORDS["writers"],
         "## Documents",
-        *(_message(name, schemas[name], None).replace("## ", "### ", 1) for name in own),
+        *(markdown.described(name, schemas[name]).replace("## ", "### ", 1) for name in own),
     )
-    here = {_anchor(name) for name in own}
+    here = {markdown.anchor(name) for name in own}
     return HEAD + re.sub(
         r"\]\(#(\w+)\)",
         lambda link: link[0] if link[1] in here else f"](reference/messages.md#{link[1]})",
@@ -226,7 +231,9 @@ def _names(schemas: Mapping[str, Any], kind: str | None) -> str:
 def _rows(schemas: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Say what each argument may be; of its form, its meaning gives an example."""
     plain = {name: {**told, "pattern": None} for name, told in schemas.items()}
-    return [(f"`{name}`", _allowed(told), told["description"]) for name, told in plain.items()]
+    return [
+        (f"`{name}`", markdown.allowed(told), told["description"]) for name, told in plain.items()
+    ]
 
 
 def _answers(answers: Iterable[Answered]) -> str:
@@ -236,7 +243,7 @@ def _answers(answers: Iterable[Answered]) -> str:
 def _content(answer: Answered) -> str:
     """Say what the body is, with a link to its description."""
     ((media, content),) = openapi.content_of(answer.content).items()
-    return _allowed(content["schema"]) if "json" in media else f"`{media}`"
+    return markdown.allowed(content["schema"]) if "json" in media else f"`{media}`"
 
 
 API_WORDS: Final = {
@@ -281,81 +288,6 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
-def _page(title: str, *parts: str) -> str:
-    return "\n\n".join([f"# {title}", *parts]) + "\n"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return re.sub(r"\s+", " ", str(value)).replace("|", "\\|").strip()
-
-
-def _allowed(schema: Mapping[str, Any]) -> str:
-    """Say in words what a JSON Schema allows."""
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[1]
-        return f"[{name}](#{_anchor(name)})"
-    if "anyOf" in schema:
-        return " or ".join(_allowed(one) for one in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(f"`{one}`" for one in schema["enum"])
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if schema["type"] == "array":
-        return f"list of {_allowed(schema['items'])}"
-    bounds = [
-        words.format(schema[name]) for name, words in BOUNDS.items() if schema.get(name) is not None
-    ]
-    return ", ".join([str(schema["type"]), *bounds])
-
-
-def _anchor(title: str) -> str:
-    """Return the anchor that GitHub gives to a heading of one word."""
-    return re.sub(r"\W", "", title.lower())
-
-
-BOUNDS: Final = {
-    "minimum": "≥ {}",
-    "exclusiveMinimum": "> {}",
-    "maximum": "≤ {}",
-    "exclusiveMaximum": "< {}",
-    "minLength": "≥ {} characters",
-    "maxLength": "≤ {} characters",
-    "pattern": "matching `{}`",
-}
-"""By JSON Schema's word, how a bound is shown."""
-
-
-def _message(name: str, schema: Mapping[str, Any], channel: asyncapi.Channel | None) -> str:
-    required = schema.get("required", [])
-    rows = [
-        (f"`{field}`", _allowed(told), "required" if field in required else _default(told))
-        for field, told in schema["properties"].items()
-    ]
-    parts = [f"## {name}", _prose(schema["description"])]
-    parts.append(_table(("field", "type", "default"), rows))
-    if channel is not None:
-        example = json.dumps(asyncapi.example_of(channel), indent=1, ensure_ascii=False)
-        parts.append(f"```json\n{example}\n```")
-    return "\n\n".join(parts)
-
-
-def _prose(docstring: str) -> str:
-    """Return a NumPy docstring with its parameters as a list."""
-    told, _, parameters = docstring.partition("\n\nParameters\n----------\n")
-    items = re.sub(r"^(\S.*)\n {4}", r"- `\1`: ", parameters, flags=re.MULTILINE)
-    return "\n\n".join(filter(None, (told, items)))
-
-
-def _default(schema: Mapping[str, Any]) -> str:
-    """Say what an absent field means; for `msgspec`'s UNSET there is no default."""
-    return f"`{json.dumps(schema['default'])}`" if "default" in schema else "absent"
-
-
 def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield name, command
     yield from _below(name, command)
@@ -381,7 +313,7 @@ def _command(name: str, command: Any) -> str:
         parts.append(f"```sh\n{inspect.cleandoc(examples)}\n```")
     if records:
         rows = [(f"`{words}`", what) for _, words, what in records]
-        parts.append(_table(("option", "what"), rows))
+        parts.append(markdown.table(("option", "what"), rows))
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train``.
+"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load``.
 
 On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
 says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine.
@@ -22,7 +22,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Measure serving, latency, routing, scaling, shadow and training on real Kafka.",
+    help="Measure serving, latency, routing, scaling, shadow, training and loading on real Kafka.",
 )
 
 Json = Annotated[
@@ -38,15 +38,13 @@ def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = No
     """One worker's whole job, against stock Faust's no-op agent and the obvious implementation."""
     from dataclasses import replace
 
-    from ops.bench.ground import ground
-    from ops.bench.run import publish_report, say
+    from ops.bench.run import publish_on_kafka, say
     from ops.bench.serve import QUICK, Sizes, measure
 
     sizes = QUICK if quick else Sizes()
     sizes = replace(sizes, rounds=rounds or sizes.rounds)
-    with ground() as on:
-        what = "decode, route, exact top 10, typed answer, confirmed; a backlog, one process"
-        publish_report("serve", what, on.kafka, json, lambda: measure(on, sizes, say))
+    what = "decode, route, exact top 10, typed answer, confirmed; a backlog, one process"
+    publish_on_kafka("serve", what, json, lambda on: measure(on, sizes, say))
 
 
 @app.command(name="latency")
@@ -58,14 +56,12 @@ def measure_latency(
     json: Json = None,
 ) -> None:
     """Record timestamp to confirmed answer, steady traffic, with and without swaps and training."""
-    from ops.bench.ground import ground
     from ops.bench.latency import QUICK_SECONDS, SECONDS, measure
-    from ops.bench.run import publish_report, say
+    from ops.bench.run import publish_on_kafka, say
 
     length = seconds or (QUICK_SECONDS if quick else SECONDS)
-    with ground() as on:
-        what = "from a request's time to its confirmed answer; one worker, open loop"
-        publish_report("latency", what, on.kafka, json, lambda: measure(on, length, say))
+    what = "from a request's time to its confirmed answer; one worker, open loop"
+    publish_on_kafka("latency", what, json, lambda on: measure(on, length, say))
 
 
 @app.command(name="route")
@@ -82,28 +78,24 @@ def measure_routing(quick: Quick = False, json: Json = None) -> None:
 @app.command(name="scale")
 def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
     """Two workers against one, on the same backlog."""
-    from ops.bench.ground import ground
-    from ops.bench.run import publish_report, say
+    from ops.bench.run import publish_on_kafka, say
     from ops.bench.scale import QUICK_REQUESTS, REQUESTS, ROUNDS, measure
 
     requests = QUICK_REQUESTS if quick else REQUESTS
     turns = rounds or (1 if quick else ROUNDS)
-    with ground() as on:
-        what = "the whole job, one worker process against two"
-        publish_report("scale", what, on.kafka, json, lambda: measure(on, requests, turns, say))
+    what = "the whole job, one worker process against two"
+    publish_on_kafka("scale", what, json, lambda on: measure(on, requests, turns, say))
 
 
 @app.command(name="shadow")
 def measure_shadow(quick: Quick = False, json: Json = None) -> None:
     """The canary version in shadow of all requests: what it costs p99, and what is shed first."""
-    from ops.bench.ground import ground
-    from ops.bench.run import publish_report, say
+    from ops.bench.run import publish_on_kafka, say
     from ops.bench.shadow import QUICK, Sizes, measure
 
     sizes = QUICK if quick else Sizes()
-    with ground() as on:
-        what = "without and with the canary version in shadow; one worker, open loop"
-        publish_report("shadow", what, on.kafka, json, lambda: measure(on, sizes, say))
+    what = "without and with the canary version in shadow; one worker, open loop"
+    publish_on_kafka("shadow", what, json, lambda on: measure(on, sizes, say))
 
 
 @app.command(name="train")
@@ -115,11 +107,29 @@ def measure_training(
     json: Json = None,
 ) -> None:
     """A whole training run against a bare read and a bare fit of the same interactions."""
-    from ops.bench.ground import ground
-    from ops.bench.run import publish_report, say
+    from ops.bench.run import publish_on_kafka, say
     from ops.bench.train import INTERACTIONS, QUICK_INTERACTIONS, measure
 
     many = interactions or (QUICK_INTERACTIONS if quick else INTERACTIONS)
-    with ground() as on:
-        what = "snapshot, fit, evaluate, publish; two child processes"
-        publish_report("train", what, on.kafka, json, lambda: measure(on, many, say))
+    what = "snapshot, fit, evaluate, publish; two child processes"
+    publish_on_kafka("train", what, json, lambda on: measure(on, many, say))
+
+
+@app.command(name="load")
+def measure_loading(
+    quick: Quick = False,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Publish below this, not to a folder; removed afterwards."
+        ),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """From a publication to workers that answer with it, and arrays mapped against copied."""
+    from ops.bench.load import QUICK, SHAPE, measure
+    from ops.bench.run import publish_on_kafka, say
+
+    shape = QUICK if quick else SHAPE
+    what = "publish, swap, ready on two workers; memory mapped against copied"
+    publish_on_kafka("load", what, json, lambda on: measure(on, shape, registry, say))

@@ -20,9 +20,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ops import client, pages
-from ops.broker import HOST, free_port
 from ops.children import ChildGroup, stopped_by_signals
 from ops.kafka_jars import KAFKA_VERSION, running_kafka
+from ops.ports import HOST, free_port
 from registry.errors import ConfigurationError, TransportError
 from registry.settings import Settings, read_settings, to_environment
 from registry.topics import client_config, create_topics, topics_of
@@ -159,7 +159,13 @@ def wait_until_ready(on: Ground, url: str) -> None:
     wait_until(on, ready, f"{url}/readyz", READY_SECONDS)
 
 
-def wait_until(on: Ground, look: Callable[[], bool], what: str, seconds: float) -> None:
+def wait_until(
+    on: Ground,
+    look: Callable[[], bool],
+    what: str,
+    seconds: float,
+    every_seconds: float = LOOK_SECONDS,
+) -> None:
     """Look again and again until `look` says yes.
 
     Raises
@@ -174,7 +180,7 @@ def wait_until(on: Ground, look: Callable[[], bool], what: str, seconds: float) 
             logs = sorted(on.group.folder.glob("*.log"))
             tails = "\n".join(f"-- {log.stem}:\n{on.group.tail(log.stem)}" for log in logs)
             raise TransportError(f"waited {seconds:g} s for {what}\n{tails}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(every_seconds)
 
 
 def _are_led(settings: Settings) -> bool:

@@ -19,8 +19,8 @@ from ops.bench.machine import process_seconds
 from ops.bench.report import Cell
 from ops.bench.run import Measured
 from ops.bench.traffic import Traffic, drive
-from ops.ingest import read_interactions
-from registry.records import Interaction, TrainingRun, encode
+from ops.ingesting import records_of
+from registry.records import TrainingRun
 from registry.settings import Settings
 from registry.topics import topics_of
 
@@ -148,9 +148,4 @@ def _said(traffic: Traffic) -> str:
 
 
 def _ingest(settings: Settings) -> None:
-    records = (
-        (one.user_id, encode(one))
-        for one in read_interactions(demo_fleet.RATINGS)
-        if isinstance(one, Interaction)
-    )
-    client.produce_all(settings, topics_of(settings).interactions, records)
+    client.produce_all(settings, topics_of(settings).interactions, records_of(demo_fleet.RATINGS))

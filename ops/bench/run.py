@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ops import terminal
 from ops.bench.figures import Bar
+from ops.bench.ground import Ground, ground
 from ops.bench.machine import this_machine
 from ops.bench.report import Cell, Report, show, write
 
@@ -46,6 +47,14 @@ def publish_report(
     path = path or Path("bench-results") / f"{benchmark}.json"
     write(report, path)
     say(f"written to {path}")
+
+
+def publish_on_kafka(
+    benchmark: str, measured: str, path: Path | None, measure: Callable[[Ground], Measured]
+) -> None:
+    """Do the same for what is measured on Kafka, which is started unless there is one."""
+    with ground() as on:
+        publish_report(benchmark, measured, on.kafka, path, lambda: measure(on))
 
 
 def say(line: str) -> None:

@@ -21,13 +21,12 @@ from ops.bench.machine import CpuSamples
 from ops.bench.report import Cell
 from ops.bench.run import Measured
 from ops.bench.traffic import Traffic, drive
+from ops.observing import heartbeats
 from registry.counts import ShadowCounts
 from registry.errors import TransportError
 from registry.fleet import Heartbeat, shadow_at
-from registry.reading import messages, reading
-from registry.records import Strategy, decode
+from registry.records import Strategy
 from registry.settings import Settings
-from registry.topics import topics_of
 
 WARM_SECONDS: Final = 3.0
 BAR_RATIO: Final = 1.2
@@ -35,7 +34,6 @@ BAR_ALL: Final = 1.0
 BAR_SHED: Final = 0.5
 """Share of the comparisons under overload that must be shed, for it to have been one."""
 
-HEARTBEATS_READ: Final = 10
 HEARTBEAT_SECONDS: Final = 20.0
 """How long a worker may take until a heartbeat says what is waited for."""
 
@@ -144,17 +142,11 @@ class _Fleet:
         found: list[Heartbeat] = []
 
         def look() -> bool:
-            found[:] = [beat for beat in _heartbeats(self.settings) if seen(beat)]
+            found[:] = [beat for beat in heartbeats(self.settings) if seen(beat)]
             return bool(found)
 
         wait_until(self.on, look, "a heartbeat that says so", HEARTBEAT_SECONDS)
         return found[-1]
-
-
-def _heartbeats(settings: Settings) -> list[Heartbeat]:
-    with reading(settings, topics_of(settings).fleet, last=HEARTBEATS_READ) as consumer:
-        found = messages(consumer, HEARTBEAT_SECONDS, to_end=True)
-        return [decode(Heartbeat, message.value()) for message in found]
 
 
 def _accounted_for(counts: ShadowCounts) -> int:

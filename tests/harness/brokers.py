@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from ops.kafka_jars import (
     BROKER_SETTINGS,
     KAFKA_VERSION,
-    free_ports,
     java_command,
     running_kafka,
     wait_for_broker,
 )
+from ops.ports import free_port
 from registry.errors import ConfigurationError, TransportError
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
@@ -92,7 +92,7 @@ def container() -> Iterator[str]:
     from docker.errors import DockerException  # type: ignore[import-untyped]
     from testcontainers.core.container import DockerContainer
 
-    (port,) = free_ports(1)
+    port = free_port()
     kafka = DockerContainer(IMAGE).with_bind_ports(port, port)
     host = kafka.get_docker_client().host()
     try:

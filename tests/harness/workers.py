@@ -19,7 +19,7 @@ from typing import Any
 from harness.fresh import environment_of, without
 from harness.waiting import wait_until
 
-from ops.kafka_jars import free_ports
+from ops.ports import free_port
 from registry.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ class Worker:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.log = folder / f"{name}.log"
         own = {"RECSTREAM_WORKER": name, "RECSTREAM_HTTP_PORT": str(self.port)}
         python = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
