@@ -54,7 +54,7 @@ def show(version: Version, as_json: AsJson = False, registry: Registry = None) -
     if as_json:
         terminal.print_json(manifest)
         return
-    for table in registry_view.manifest_tables(manifest, registry_view.listing_of(store, labels)):
+    for table in registry_view.manifest_tables(manifest, registry_view.marks_in(store, labels)):
         terminal.out.print(table)
 
 
@@ -193,7 +193,9 @@ def gc(
     ] = 24,
     history_days: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", help="How far history keeps versions; default: for ever."),
+        typer.Option(
+            min=0, metavar="DAYS", help="How far history keeps versions; default: for ever."
+        ),
     ] = None,
     control_prefix: Annotated[
         list[str] | None,
@@ -207,7 +209,8 @@ def gc(
         str | None,
         typer.Option(
             metavar="VERSIONS",
-            help="What environments use, by commas, instead of asking Kafka; '' for none.",
+            help="What environments use, versions or labels by commas, instead of asking Kafka; "
+            "'' for none.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -245,8 +248,9 @@ def gc(
             settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap), control_prefix, since
         )
     else:
-        named = {one.strip(): ["--versions-in-use"] for one in versions_in_use.split(",") if one}
-    marked = registry_view.named_by_marks(store, labels)
+        told = [one.strip() for one in versions_in_use.split(",") if one.strip()]
+        named = {labels.resolve(one): ["--versions-in-use"] for one in told}
+    marked = registry_view.named_by(registry_view.marks_in(store, labels))
     named = {one: [*named.get(one, ()), *marked.get(one, ())] for one in {**named, **marked}}
     judged = collect(store, named, rules, now, dry_run=dry_run)
     if as_json:

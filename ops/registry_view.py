@@ -32,13 +32,18 @@ NOT_COMPARED: Final = frozenset({"version", "schema_version", "created_at"})
 """Always different, or never."""
 
 
-class Listing(Struct, frozen=True, omit_defaults=True):
-    """What a registry holds; a version whose manifest cannot be read is among the problems."""
+class Marks(Struct, frozen=True, omit_defaults=True):
+    """What a registry's people say of its versions."""
 
     latest: str | None
-    versions: list[Manifest]
     labels: dict[str, Mark] = {}
     pins: dict[str, Mark] = {}
+
+
+class Listing(Marks, frozen=True, omit_defaults=True, kw_only=True):
+    """What a registry holds; a version whose manifest cannot be read is among the problems."""
+
+    versions: list[Manifest]
     problems: dict[str, str] = {}
 
 
@@ -50,6 +55,11 @@ class Difference(Struct, frozen=True):
     right: str | None
 
 
+def marks_in(store: Store, labels: Labels) -> Marks:
+    """Return what points to versions of `store`; no manifest is read."""
+    return Marks(store.latest(), labels.labels(), labels.pins())
+
+
 def listing_of(store: Store, labels: Labels) -> Listing:
     """Return what `store` holds."""
     manifests, problems = [], {}
@@ -58,7 +68,8 @@ def listing_of(store: Store, labels: Labels) -> Listing:
             manifests.append(store.manifest(version))
         except ArtifactError as error:
             problems[version] = str(error)
-    return Listing(store.latest(), manifests, labels.labels(), labels.pins(), problems)
+    marks = msgspec.structs.asdict(marks_in(store, labels))
+    return Listing(**marks, versions=manifests, problems=problems)
 
 
 LISTED: Final = ("ndcg_at_10", "hr_at_10", "coverage_at_10")
@@ -86,10 +97,10 @@ def listing_table(listing: Listing) -> Table:
     return terminal.grid(columns, rows)
 
 
-def manifest_tables(manifest: Manifest, listing: Listing) -> list[Table | Text]:
+def manifest_tables(manifest: Manifest, marks: Marks) -> list[Table | Text]:
     """Return one version with everything that its manifest says."""
     shown = terminal.manifest_tables(manifest)
-    extra: dict[str, object] = {"labels": ", ".join(_marks_of(manifest.version, listing))}
+    extra: dict[str, object] = {"labels": ", ".join(_marks_of(manifest.version, marks))}
     extra |= {name: f"{low:.4g} to {high:.4g}" for name, (low, high) in manifest.intervals.items()}
     made = manifest.provenance
     if made is not None:
@@ -97,6 +108,7 @@ def manifest_tables(manifest: Manifest, listing: Listing) -> list[Table | Text]:
         peak = made.peak_memory_bytes
         extra |= {
             "host": f"{made.host}, Python {made.python}, {made.backend}",
+            "fit began": made.start,
             "working tree": changed[made.dirty],
             "libraries": _pairs(made.libraries),
             "seconds": _pairs({name: f"{value:.3g}" for name, value in made.durations.items()}),
@@ -130,15 +142,14 @@ def difference_table(left: Manifest, right: Manifest, found: Sequence[Difference
     return terminal.grid(("field", f"{left.version} #", f"{right.version} #", "change #"), rows)
 
 
-def named_by_marks(store: Store, labels: Labels) -> Named:
+def named_by(marks: Marks) -> Named:
     """Return which versions labels, pins and ``latest`` name."""
     named: dict[str, list[str]] = {}
-    latest = store.latest()
-    if latest is not None:
-        named[latest] = ["latest"]
-    for name, mark in labels.labels().items():
+    if marks.latest is not None:
+        named[marks.latest] = ["latest"]
+    for name, mark in marks.labels.items():
         named.setdefault(mark.version, []).append(f"label {name}")
-    for version, mark in labels.pins().items():
+    for version, mark in marks.pins.items():
         named.setdefault(version, []).append(f"pinned by {mark.by}")
     return named
 
@@ -152,11 +163,11 @@ def retention_tables(judged: Sequence[Judged], *, dry_run: bool) -> list[Table |
     return [terminal.grid(("version", "fate", "why"), rows), Text(f"{summary}: {end}")]
 
 
-def _marks_of(version: str, listing: Listing) -> Iterator[str]:
-    if version == listing.latest:
+def _marks_of(version: str, marks: Marks) -> Iterator[str]:
+    if version == marks.latest:
         yield "latest"
-    yield from (name for name, mark in listing.labels.items() if mark.version == version)
-    if version in listing.pins:
+    yield from (name for name, mark in marks.labels.items() if mark.version == version)
+    if version in marks.pins:
         yield "pinned"
 
 

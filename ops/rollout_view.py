@@ -5,7 +5,7 @@ Knows columns and words. Must not know where the values come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -21,6 +21,7 @@ from registry.ramping import Look
 from registry.ramps import Finding, Outcome, RampState, stages_of
 from registry.records import CommandResult, RolloutState
 from registry.trail import diff, ramp_words
+from streams.documents import RampLook
 
 OUTCOME_STYLE: Final[dict[Outcome, str]] = {
     "promoted": "green",
@@ -56,14 +57,14 @@ def ramp_line(state: RolloutState) -> Text:
     """Return where the ramp of `state` is, or how it ended, in one line."""
     assert state.ramp is not None  # the caller has looked
     style = OUTCOME_STYLE[state.ramp.outcome] if state.ramp.outcome else "cyan"
-    versions = " over ".join(
-        version for version in (state.canary_version, state.primary_version) if version
-    )
     words = Text.assemble(("ramp ", "bold"), (ramp_words(state.ramp), f"bold {style}"))
-    return words.append(f"   {versions}", "dim")
+    if state.ramp.outcome is None:
+        versions = filter(None, (state.canary_version, state.primary_version))
+        words.append(f"   {' over '.join(versions)}", "dim")
+    return words
 
 
-def stage_table(ramp: RampState, look: Look | None) -> Table:
+def stage_table(ramp: RampState, look: Look | RampLook | None) -> Table:
     """Return the ramp's stages: done, under way, to come."""
     rows = []
     for place, stage in enumerate(stages_of(ramp.plan, ramp.environments)):
@@ -108,7 +109,7 @@ def states_table(states: Iterable[RolloutState]) -> Table:
             one.primary_version,
             one.canary_version or "",
             ramp_words(one.ramp) if one.ramp else "",
-            f"{one.updated_at} by {one.updated_by}",
+            f"{_moment(one.updated_at)} by {one.updated_by}",
         )
         for one in states
     ]
@@ -125,7 +126,7 @@ def trail_lines(results: Iterable[CommandResult]) -> Group:
 def _trail_entry(result: CommandResult) -> RenderableType:
     epoch = "" if result.epoch is None else f"   epoch {result.epoch}"
     head = Text.assemble(
-        (result.at.replace("T", " ")[:19], "dim"),
+        (_moment(result.at), "dim"),
         f"   {result.environment}   ",
         (result.type, "bold"),
         f" by {result.issued_by}   ",
@@ -140,23 +141,35 @@ def _trail_entry(result: CommandResult) -> RenderableType:
     return Group(head, *(Padding(line, (0, 0, 0, 4), expand=False) for line in below))
 
 
-def fleet_table(fleet: Iterable[Heartbeat], now: float) -> Table:
-    """Return the workers; `now` is in seconds since the epoch."""
+def _moment(at: str) -> str:
+    """Return a record's time to the second, in UTC as it is there, so that it can be wrapped."""
+    return at.replace("T", " ")[:19]
+
+
+def fleet_table(fleet: Sequence[Heartbeat], now: float) -> Group:
+    """Return the workers, each over the address of its pages, and what they could not load.
+
+    `now` is in seconds since the epoch.
+    """
     rows = [
         (
-            one.worker + (" (owns control)" if one.owns_control else ""),
+            "\n".join([one.worker, one.url, *(["owns control"] if one.owns_control else [])]),
             _life(one, now),
             "none" if one.epoch is None else one.epoch,
-            _readiness(one),
+            ", ".join(one.ready) or "none",
             f"{one.lag:,}",
             f"{one.requests_per_second:,.0f}",
             f"{now - one.at:.1f} s",
-            one.url,
         )
         for one in fleet
     ]
-    columns = ("worker", "is", "epoch #", "versions ready", "lag #", "req/s #", "heard #", "pages")
-    return grid(columns, rows)
+    columns = ("worker", "is", "epoch #", "versions", "lag #", "req/s #", "heard #")
+    failures = [
+        Text(f"{one.worker} could not load {version}: {why}", "red")
+        for one in fleet
+        for version, why in one.failures.items()
+    ]
+    return Group(grid(columns, rows), *failures)
 
 
 def _life(one: Heartbeat, now: float) -> Text:
@@ -165,13 +178,8 @@ def _life(one: Heartbeat, now: float) -> Text:
     if now - one.at > LIVE_SECONDS:
         return Text("silent", "red")
     if one.reasons:
-        return Text(f"not ready: {', '.join(one.reasons)}", "yellow")
+        return Text("\n".join(["not ready:", *one.reasons]), "yellow")
     return Text("ready", "green")
-
-
-def _readiness(one: Heartbeat) -> str:
-    failed = [f"{version} failed: {why}" for version, why in one.failures.items()]
-    return "\n".join([", ".join(one.ready) or "none", *failed])
 
 
 def explanation_table(explanation: Explanation) -> Table:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from registry.errors import DamagedVersion
-from registry.ids import ItemId, UserId
+from registry.ids import ItemId, UserId, pieces
 
 FORMAT: Final = 1
 """Raised when a reader of this format would misread the next one; any other is refused."""
@@ -202,9 +202,13 @@ def _check_counts(arrays: ModelArrays) -> None:
 
 
 def _check_ids(name: str, ids: list[Any]) -> None:
-    wrong = next((one for one in ids if type(one) not in (int, str)), None)
-    _require(name, wrong is None, f"{wrong!r} is not an integer or a string")
-    _require(name, len(set(ids)) == len(ids), f"{len(ids) - len(set(ids))} ids occur twice")
+    seen: set[Any] = set()
+    for piece in pieces(ids):
+        for kind in set(map(type, piece)) - {int, str}:
+            wrong = next(one for one in piece if type(one) is kind)
+            _require(name, False, f"{wrong!r} is not an integer or a string")
+        seen.update(piece)
+    _require(name, len(seen) == len(ids), f"{len(ids) - len(seen)} ids occur twice")
 
 
 def _check_factors(arrays: ModelArrays) -> None:

@@ -6,12 +6,19 @@ Pure. An id is an integer or a string and keeps its JSON type from the training 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from registry.errors import ConfigurationError
 
 UserId: TypeAlias = int | str
 ItemId: TypeAlias = int | str
+
+PIECE: Final = 10_000
+"""Ids that one call may work on. For a million, ``set`` or ``np.array`` keeps the interpreter from
+all other threads for a tenth of a second, and a version is loaded while requests are answered."""
+
+One = TypeVar("One")
 
 _VERSION = re.compile(r"v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,8})")
 
@@ -57,3 +64,13 @@ def is_version_name(name: str) -> bool:
     (True, False, False)
     """
     return _VERSION.fullmatch(name) is not None
+
+
+def pieces(values: Sequence[One]) -> Iterator[Sequence[One]]:
+    """Yield `values` in their order, `PIECE` at a time.
+
+    >>> [len(piece) for piece in pieces(range(25_000))]
+    [10000, 10000, 5000]
+    """
+    for start in range(0, len(values), PIECE):
+        yield values[start : start + PIECE]

@@ -8,15 +8,19 @@ holds. A dictionary of a million ids takes about 100 bytes each, as much as 25 f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import mmh3
 import numpy as np
 import numpy.typing as npt
 
-from registry.ids import ItemId, UserId
+from registry.ids import ItemId, UserId, pieces
 
-INT64: Final = range(-(2**63), 2**63)
+LEAST: Final = -(2**63)
+MOST: Final = 2**63 - 1
+"""Of a 64 bit integer."""
+
+Number = TypeVar("Number", np.int32, np.int64)
 
 
 class Rows:
@@ -35,15 +39,20 @@ class Rows:
     """
 
     def __init__(self, ids: Sequence[UserId | ItemId]) -> None:
-        numbers = [row for row, one in enumerate(ids) if type(one) is int and one in INT64]
+        numbers: list[int] = []
+        texts: list[int] = []
+        self._large: dict[int, int] = {}
+        for row, one in enumerate(ids):
+            if type(one) is str:
+                texts.append(row)
+            elif type(one) is int and LEAST <= one <= MOST:
+                numbers.append(row)
+            elif type(one) is int:
+                self._large[one] = row
         self._numbers, self._number_rows = _sorted([ids[row] for row in numbers], numbers)
-        self._large = {
-            one: row for row, one in enumerate(ids) if type(one) is int and one not in INT64
-        }
-        texts = [row for row, one in enumerate(ids) if type(one) is str]
         encoded = [_encoded(str(ids[row])) for row in texts]
         self._hashes, self._places = _sorted([_hash(one) for one in encoded], range(len(texts)))
-        self._text_rows = np.array(texts, dtype=np.int32)
+        self._text_rows = _array(texts, np.int32)
         self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self._bytes = b"".join(encoded)
 
@@ -67,7 +76,7 @@ class Rows:
         return [by_row[row] for row in range(len(by_row))]
 
     def _of_number(self, one: int) -> int | None:
-        if one not in INT64:
+        if not LEAST <= one <= MOST:
             return self._large.get(one)
         place = int(self._numbers.searchsorted(one))
         if place < len(self._numbers) and self._numbers.item(place) == one:
@@ -91,9 +100,15 @@ def _sorted(
     keys: Sequence[int | str], values: Sequence[int]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Return `keys` in order, and `values` in the order of their keys."""
-    unordered = np.array(keys, dtype=np.int64)
+    unordered = _array(keys, np.int64)
     order = np.argsort(unordered, kind="stable")
-    return unordered[order], np.array(values, dtype=np.int32)[order]
+    return unordered[order], _array(values, np.int32)[order]
+
+
+def _array(numbers: Sequence[int | str], dtype: type[Number]) -> npt.NDArray[Number]:
+    if not numbers:
+        return np.empty(0, dtype)
+    return np.concatenate([np.array(piece, dtype) for piece in pieces(numbers)])
 
 
 def _encoded(text: str) -> bytes:

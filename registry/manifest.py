@@ -80,7 +80,44 @@ class FileEntry(Struct, frozen=True):
     bytes: Count
 
 
-class Provenance(Struct, frozen=True):
+class WarmStart(Struct, frozen=True, tag="warm"):
+    """The fit began with the factors of another version.
+
+    Parameters
+    ----------
+    version, digest
+        Which one, and :func:`content_digest` of its manifest.
+    users, items
+        How many rows are its; the others began at random.
+    iterations
+        Of this fit, instead of those of the parameters.
+    """
+
+    version: str
+    digest: str
+    users: Count
+    items: Count
+    iterations: Count
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"from {self.version}'s factors of {self.users:,} users and {self.items:,} items, "
+            f"{self.iterations} iterations"
+        )
+
+
+class ColdStart(Struct, frozen=True, tag="cold"):
+    """The fit began at random though a warm start was asked for; ``reason`` says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"at random: {self.reason}"
+
+
+class TrainingProvenance(Struct, frozen=True):
     """Where and how a version was made, for whoever has to make it again.
 
     Parameters
@@ -99,6 +136,8 @@ class Provenance(Struct, frozen=True):
         Seconds by stage of the run.
     peak_memory_bytes
         Most memory that the run had resident; None if nobody measured it.
+    start
+        Where the fit began; None: at random, as nothing else was asked for.
     """
 
     host: str
@@ -108,6 +147,7 @@ class Provenance(Struct, frozen=True):
     dirty: bool | None = None
     durations: dict[str, float] = {}
     peak_memory_bytes: Count | None = None
+    start: WarmStart | ColdStart | None = None
 
 
 class Manifest(Struct, frozen=True):
@@ -125,8 +165,13 @@ class Manifest(Struct, frozen=True):
     gate: Gate
     files: dict[str, FileEntry]
     schema_version: int = SCHEMA_VERSION
-    provenance: Provenance | None = None
+    provenance: TrainingProvenance | None = None
     intervals: dict[str, tuple[float, float]] = {}
+
+    @property
+    def backend(self) -> str:
+        """What fitted the factors: ``implicit`` alone, before manifests said so."""
+        return self.provenance.backend if self.provenance else "implicit"
 
 
 def manifest_schema() -> dict[str, Any]:
@@ -180,6 +225,15 @@ def decode_manifest(payload: bytes, version: str) -> Manifest:
                 f"{version}: meta.json names a file outside of its folder: {path!r}"
             )
     return manifest
+
+
+def content_digest(manifest: Manifest) -> str:
+    """Return the SHA-256 of what the files of a version hold, whatever its name and manifest.
+
+    The files are in the order of their names, each by its name and checksum.
+    """
+    files = sorted(manifest.files.items())
+    return digest("".join(f"{name} {entry.sha256}\n" for name, entry in files).encode())
 
 
 class _SchemaOnly(Struct):

@@ -21,6 +21,7 @@ from registry.control import ControlLog
 from registry.counts import ArmCounts
 from registry.fleet import Heartbeat, arms_at, readiness, shadow_at, survival
 from registry.guardrails import judge, judge_shadow
+from registry.ramp_rules import ramp_under_way
 from registry.ramps import (
     RAMP,
     Finding,
@@ -34,7 +35,6 @@ from registry.ramps import (
     worst,
 )
 from registry.records import Command, CommandResult, RolloutState
-from registry.rollout import ramp_under_way
 
 REASON_CHARACTERS: Final = 1000
 """What a command's reason may hold, the rest is cut; all is in its ``findings`` as well."""

@@ -147,6 +147,8 @@ class RampState(Struct, frozen=True, omit_defaults=True):
         have no primary beside them, and are compared with it.
     outcome
         None while it goes on.
+    version
+        Which it brings to users; older records do not say (None).
     """
 
     plan: Ramp
@@ -158,6 +160,7 @@ class RampState(Struct, frozen=True, omit_defaults=True):
     findings: tuple[Finding, ...] = ()
     baseline: ArmCounts | None = None
     outcome: Outcome | None = None
+    version: str | None = None
 
 
 class Stage(NamedTuple):

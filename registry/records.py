@@ -35,6 +35,9 @@ Bucketing: TypeAlias = Literal["modulo", "hash"]
 CommandType: TypeAlias = Literal[
     "swap", "rollout", "promote", "rollback", "abort", "pause", "resume", "step", "retrain"
 ]
+ResultType: TypeAlias = Literal[CommandType, "training"]
+"""What the audit trail tells of: commands, and a training run that ended without a version."""
+
 Deploy: TypeAlias = Literal["swap", "canary", "shadow", "none"]
 CommandStatus: TypeAlias = Literal["applied", "rejected", "duplicate"]
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]

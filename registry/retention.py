@@ -148,12 +148,15 @@ def _done(store: Store, judged: Judged) -> Judged:
 
 
 def _held(store: Store) -> list[Held]:
-    published = set(store.versions())
+    listed = {
+        version: {one.path: one.modified_at for one in store.objects.found(version)}
+        for version in store.folders()
+    }
+    # only now: whoever hides a version meanwhile writes this first, and then takes its manifest
     hidden_at = {one.path: one.modified_at for one in store.objects.found(REMOVED)}
     held = []
-    for version in [*published, *store.unpublished()]:
-        written = {one.path: one.modified_at for one in store.objects.found(version)}
-        if version in published:
+    for version, written in listed.items():
+        if MANIFEST in written:
             held.append(Held(version, True, written[MANIFEST]))
         elif written:
             written |= {path: at for path, at in hidden_at.items() if path == f"{version}.json"}

@@ -2,31 +2,40 @@
 
 The decision core: no I/O, no clock, no randomness. :func:`apply_command` (state × command → new
 state or refusal) is one table, :data:`TRANSITIONS`. Whether a version can be loaded is found out by
-the caller, for the versions that :func:`versions_named` lists, and comes in as an argument. Which
-user a state gives which version is in `registry.assignment`; when a ramp commands itself onward, in
-`registry.ramping`.
+the caller, for the versions that :func:`versions_named` lists, and comes in as an argument. What
+becomes of a ramp is in `registry.ramp_rules`, when it commands itself onward in `registry.ramping`;
+which user a state gives which version, in `registry.assignment`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from registry.assignment import canary_share
+from registry.assignment import canary_share, require_percentage
 from registry.errors import RefusedCommand
 from registry.ids import is_version_name
-from registry.ramps import RAMP, Outcome, Ramp, RampState, patience_seconds, stage_of, stages_of
-from registry.records import ID_CHARACTERS, Bucketing, Command, CommandType, RolloutState, Strategy
+from registry.ramp_rules import (
+    STAGE_BEGINS,
+    abort_soak,
+    enter_stage,
+    finish_soak,
+    new_ramp,
+    pause_ramp,
+    promoted,
+    ramp_ended,
+    ramp_under_way,
+    resume_ramp,
+    with_evidence,
+)
+from registry.ramps import RAMP, Ramp, stage_of
+from registry.records import Bucketing, Command, CommandType, RolloutState, Strategy
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
 """How far ``rollback`` can go back."""
-
-STAGE_BEGINS: Final = ""
-"""A ramp's ``since`` until `apply_command`, which knows the time, has stamped it."""
 
 NO_EPOCH: Final = -1
 """What ``expected_epoch`` says of an environment without a state; no offset is negative."""
@@ -128,13 +137,6 @@ def words_for(state: RolloutState) -> str:
     return words
 
 
-def ramp_under_way(state: RolloutState | None) -> RampState | None:
-    """Return the ramp of `state` if it has not ended."""
-    if state is None or state.ramp is None or state.ramp.outcome is not None:
-        return None
-    return state.ramp
-
-
 def is_compared(state: RolloutState) -> bool:
     """Tell whether two versions, or one and its predecessor, are being compared under `state`."""
     return state.strategy in ("canary", "ab_test") or ramp_under_way(state) is not None
@@ -178,7 +180,7 @@ def _swap(state: RolloutState | None, command: Command) -> RolloutState:
         raise RefusedCommand("swap: model_version is missing", "missing_version")
     if state is None:
         return RolloutState(command.environment, 0, "fixed", version)
-    state = _ramp_ended(state, "cancelled")
+    state = ramp_ended(state, "cancelled")
     if version == state.canary_version:
         state = _without_canary(state)
     return _with_primary(state, version)
@@ -201,10 +203,10 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
         raise RefusedCommand("environments: only a ramp goes through environments", "bad_ramp")
     _require_one_of("strategy", given.get("strategy"), get_args(Strategy))
     _require_one_of("bucketing", given.get("bucketing"), get_args(Bucketing))
-    after: RolloutState = replace(_ramp_ended(state, "cancelled"), **given)
+    after: RolloutState = replace(ramp_ended(state, "cancelled"), **given)
     _require_versions(after)
-    _require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
-    _require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
+    require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
+    require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
     if given.get("canary_percentage") and after.canary_version is None:
         raise RefusedCommand(
             f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
@@ -212,7 +214,7 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
             "no_canary",
         )
     if isinstance(command.ramp, Ramp):
-        after = replace(after, ramp=_new_ramp(command.ramp, command, after.bucketing))
+        after = replace(after, ramp=new_ramp(command.ramp, command, after))
     return after
 
 
@@ -226,6 +228,14 @@ def _require_no_trial(state: RolloutState, command: Command) -> None:
         )
 
 
+def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
+    """Return `given` with what the ramp itself sets; refuse what would contradict it."""
+    for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
+        if name in given:
+            raise RefusedCommand(f"{name}: a ramp sets it by itself; leave it out", "bad_ramp")
+    return given | {"strategy": "canary", "canary_percentage": 0.0}
+
+
 def _require_versions(after: RolloutState) -> None:
     if after.strategy != "fixed" and after.canary_version is None:
         raise RefusedCommand(f"strategy {after.strategy}: needs a canary_version", "no_canary")
@@ -236,156 +246,13 @@ def _require_versions(after: RolloutState) -> None:
         )
 
 
-def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
-    """Return `given` with what the ramp itself sets; refuse what would contradict it."""
-    for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
-        if name in given:
-            raise RefusedCommand(f"{name}: a ramp sets it by itself; leave it out", "bad_ramp")
-    return given | {"strategy": "canary", "canary_percentage": 0.0}
-
-
-def _require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
-    """Refuse steps that do not rise, and a plan that could only be rolled back."""
-    for before, step in pairwise((0.0, *ramp.steps)):
-        if step <= before:
-            raise RefusedCommand(
-                f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
-                "bad_ramp",
-            )
-        _require_percentage("ramp.steps", step, bucketing)
-    if ramp.steps[0] >= 100 and ramp.shadow is None:
-        raise RefusedCommand(
-            "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
-            "the primary version, which the canary version is compared with",
-            "bad_ramp",
-        )
-    if ramp.hold_seconds + patience_seconds(ramp) <= 0:
-        raise RefusedCommand(
-            "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
-            "answer, so give one of them",
-            "bad_ramp",
-        )
-
-
-def _new_ramp(ramp: Ramp, command: Command, bucketing: Bucketing) -> RampState:
-    _require_plan(ramp, bucketing)
-    environments = (command.environment,) if command.environments is UNSET else command.environments
-    if not environments or environments[0] != command.environment:
-        raise RefusedCommand(
-            f"environments: must begin with {command.environment}, which this command is for; "
-            f"{environments[0] if environments else 'none'} given",
-            "bad_ramp",
-        )
-    twice = [name for place, name in enumerate(environments) if name in environments[:place]]
-    if twice:
-        raise RefusedCommand(f"environments: each may come once; {twice[0]} twice", "bad_ramp")
-    ramp_id = command.command_id.removesuffix(f"@{command.environment}")
-    longest = max(map(len, environments)) + len(ramp_id) + 1
-    if len(environments) > 1 and longest > ID_CHARACTERS:
-        raise RefusedCommand(
-            f"command_id: {len(ramp_id)} characters; with @ and the name of an "
-            f"environment they must be at most {ID_CHARACTERS}",
-            "bad_ramp",
-        )
-    return RampState(
-        plan=ramp,
-        ramp_id=ramp_id,
-        stage=0,
-        since=STAGE_BEGINS,
-        environments=environments[1:],
-    )
-
-
-def _step(state: RolloutState | None, command: Command) -> RolloutState:
-    """The ramp enters a later stage; only ``promote`` brings it to the soak."""
-    assert state is not None
-    ramp = _moving(state, command)
-    stages = stages_of(ramp.plan, ramp.environments)
-    allowed = [
-        place
-        for place, stage in enumerate(stages)
-        if place > ramp.stage and stage.kind in ("shadowing", "stepping")
-    ]
-    if command.step not in allowed:
-        raise RefusedCommand(
-            f"step {command.step}: the ramp is in stage {ramp.stage}; "
-            f"{', '.join(map(str, allowed)) or 'no stage'} can follow"
-            f"{'' if allowed else ', only promote'}",
-            "bad_step",
-        )
-    stage = stages[command.step]
-    shadow = ramp.plan.shadow
-    return replace(
-        state,
-        strategy="shadow" if stage.kind == "shadowing" else "canary",
-        canary_percentage=stage.percentage,
-        shadow_sample_percentage=shadow.sample_percentage if shadow else 100.0,
-        ramp=replace(ramp, stage=command.step, since=STAGE_BEGINS),
-    )
-
-
-def _finish(state: RolloutState | None, command: Command) -> RolloutState:
-    """The soak is over: the ramp has ended well."""
-    assert state is not None
-    ramp = _moving(state, command)
-    past = len(stages_of(ramp.plan, ramp.environments))
-    if command.step != past:
-        raise RefusedCommand(
-            f"step {command.step}: the ramp soaks; only {past} can follow, its end", "bad_step"
-        )
-    return replace(state, ramp=replace(ramp, outcome="promoted"))
-
-
-def _moving(state: RolloutState, command: Command) -> RampState:
-    """Return the ramp with what the command found out; refuse while it is paused."""
-    ramp = ramp_under_way(state)
-    assert ramp is not None
-    if ramp.paused:
-        raise RefusedCommand(f"{command.type}: the ramp is paused; resume it", "ramp_paused")
-    return _with_evidence(ramp, command)
-
-
-def _with_evidence(ramp: RampState, command: Command) -> RampState:
-    if command.findings is not UNSET:
-        ramp = replace(ramp, findings=command.findings)
-    if command.baseline is not UNSET:
-        ramp = replace(ramp, baseline=command.baseline)
-    return ramp
-
-
-def _pause(state: RolloutState | None, command: Command) -> RolloutState:
-    """The ramp stays where it is until it is resumed."""
-    assert state is not None
-    ramp = ramp_under_way(state)
-    assert ramp is not None
-    if ramp.paused:
-        raise RefusedCommand("pause: the ramp is paused already", "ramp_paused")
-    return replace(state, ramp=replace(ramp, paused=True))
-
-
-def _resume(state: RolloutState | None, command: Command) -> RolloutState:
-    """The ramp goes on; the stage that it was in begins anew, and so does its evidence."""
-    assert state is not None
-    ramp = ramp_under_way(state)
-    assert ramp is not None
-    if not ramp.paused:
-        raise RefusedCommand("resume: the ramp is not paused", "ramp_not_paused")
-    return replace(state, ramp=replace(ramp, paused=False, since=STAGE_BEGINS))
-
-
 def _promote(state: RolloutState | None, command: Command) -> RolloutState:
     """The canary version becomes primary."""
     assert state is not None
     assert state.canary_version is not None
     after = _with_primary(_without_canary(state), state.canary_version)
     ramp = ramp_under_way(state)
-    if ramp is None:
-        return _ramp_ended(after, "cancelled")
-    ramp = _with_evidence(replace(ramp, paused=False), command)
-    last = len(stages_of(ramp.plan, ramp.environments)) - 1
-    if stages_of(ramp.plan, ramp.environments)[last].kind == "soaking":
-        return replace(after, ramp=replace(ramp, stage=last, since=STAGE_BEGINS))
-    return replace(after, ramp=replace(ramp, outcome="promoted"))
+    return replace(after, ramp=None if ramp is None else promoted(ramp, command))
 
 
 def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
@@ -410,25 +277,11 @@ def _abort(state: RolloutState | None, command: Command) -> RolloutState:
     return _rolled_back(state, command)
 
 
-def _abort_soak(state: RolloutState | None, command: Command) -> RolloutState:
-    """The primary is kept, and no further environment begins."""
-    assert state is not None
-    ramp = ramp_under_way(state)
-    assert ramp is not None
-    return replace(state, ramp=replace(_with_evidence(ramp, command), outcome="cancelled"))
-
-
 def _rolled_back(state: RolloutState, command: Command) -> RolloutState:
     ramp = ramp_under_way(state)
     if ramp is not None:
-        state = replace(state, ramp=_with_evidence(ramp, command))
-    return _without_canary(_ramp_ended(state, "rolled_back"))
-
-
-def _ramp_ended(state: RolloutState, outcome: Outcome) -> RolloutState:
-    """End the ramp that is under way; forget one that ended before."""
-    ramp = ramp_under_way(state)
-    return replace(state, ramp=None if ramp is None else replace(ramp, outcome=outcome))
+        state = replace(state, ramp=with_evidence(ramp, command))
+    return _without_canary(ramp_ended(state, "rolled_back"))
 
 
 def _with_primary(state: RolloutState, version: str) -> RolloutState:
@@ -451,19 +304,6 @@ def _require_one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> 
         raise RefusedCommand(
             f"{field} {value!r}: must be one of {', '.join(allowed)}", f"bad_{field}"
         )
-
-
-def _require_percentage(field: str, percentage: float, bucketing: Bucketing) -> None:
-    if not 0 <= percentage <= 100:
-        raise RefusedCommand(f"{field} {percentage:g}: must be between 0 and 100", "bad_percentage")
-    steps = percentage if bucketing == "modulo" else percentage * 100
-    if abs(steps - round(steps)) > 1e-6:
-        allowed = (
-            "whole percentages only under bucketing modulo; use bucketing hash for steps of 0.01"
-            if bucketing == "modulo"
-            else "must be a multiple of 0.01"
-        )
-        raise RefusedCommand(f"{field} {percentage:g}: {allowed}", "bad_percentage")
 
 
 _NO_STATE = _refuse("no_state", "this environment has no version yet; swap one in first")
@@ -504,16 +344,16 @@ ROWS: Final[Mapping[Phase, Mapping[CommandType, Transition]]] = {
     "canary": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
     "ab_test": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
     "shadow": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
-    "ramping": {**_ON_TRIAL, "pause": _pause, "resume": _resume, "step": _step},
+    "ramping": {**_ON_TRIAL, "pause": pause_ramp, "resume": resume_ramp, "step": enter_stage},
     "soaking": {
         "swap": _swap,
         "rollout": _rollout,
         "promote": _NO_CANARY,
         "rollback": _rollback,
-        "abort": _abort_soak,
-        "pause": _pause,
-        "resume": _resume,
-        "step": _finish,
+        "abort": abort_soak,
+        "pause": pause_ramp,
+        "resume": resume_ramp,
+        "step": finish_soak,
     },
 }
 

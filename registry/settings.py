@@ -194,6 +194,14 @@ class Settings(BaseModel):
     retrain_iterations: int = Field(
         15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
     )
+    retrain_warm_iterations: int = Field(
+        0,
+        alias="RETRAIN_WARM_ITERATIONS",
+        ge=0,
+        le=1000,
+        description="ALS: sweeps of a fit that begins with the primary version's factors, where "
+        "ids match; 0: each begins at random. The model that is judged always does.",
+    )
     retrain_regularization: float = Field(
         3.0, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."
     )
@@ -470,6 +478,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"RECSTREAM_SESSION_TIMEOUT={settings.session_timeout:g}: must be less than "
             f"RECSTREAM_LEASE_SECONDS={settings.lease_seconds:g}, or the death of one worker lets "
             "the lease of all others lapse"
+        )
+    if settings.retrain_warm_iterations and settings.train_backend != "implicit":
+        yield (
+            f"RETRAIN_WARM_ITERATIONS={settings.retrain_warm_iterations}: must be 0 with "
+            f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot begin with given factors"
         )
     if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
         yield (

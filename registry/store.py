@@ -5,12 +5,15 @@ invisible. Must not know how a version is learned or routed to.
 
 Publishing, step by step; a crash after any of them leaves the versions before it as they were:
 
-1. the arrays are checked and, with every file's checksum, written to a folder of this machine;
+1. the arrays are checked and written to a folder of this machine;
 2. the version's number is claimed by creating ``claims/v0.4``, which only one publisher can; a
    claim stays for ever, so no number is used twice;
-3. the files are written, then ``meta.sig`` if there is a key to sign with;
-4. ``meta.json`` is created: now it is a version;
-5. ``latest.txt`` is exchanged for the newest version's name, never for an older one.
+3. the files are written, further ones too, that may name the version; then ``meta.sig`` if there
+   is a key to sign with;
+4. ``latest.txt`` is created if it is not there, so that no reader goes by a listing any more, which
+   shows two first publications in any order;
+5. ``meta.json`` is created: now it is a version;
+6. ``latest.txt`` is exchanged for the newest version's name, never for an older one.
 
 Removing goes the other way: first the manifest moves to ``removed/``, so that nobody begins to
 read the version; the files follow later, when whoever had begun has ended.
@@ -28,7 +31,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from registry.artifact import ModelArrays, check_arrays, read_artifact, write_artifact
+from registry.artifact import ModelArrays, read_artifact, write_artifact
 from registry.cache import Cache, entry_of, require_entry
 from registry.errors import ArtifactError, ConfigurationError, DamagedVersion, UnknownVersion
 from registry.ids import VersionName, is_version_name
@@ -38,19 +41,23 @@ from registry.manifest import (
     Gate,
     Manifest,
     Parameters,
-    Provenance,
+    TrainingProvenance,
     decode_manifest,
     encode_manifest,
 )
 from registry.model import Model
-from registry.objects import Found, MissingObject, Objects
+from registry.objects import MissingObject, Objects
 from registry.settings import Settings
 from registry.signature import Keys, read_keys, require_signature, sign
+from registry.storage import Found
 from registry.trimming import trim_memory
 
 MANIFEST: Final = "meta.json"
 SIGNATURE: Final = "meta.sig"
 LATEST: Final = "latest.txt"
+NONE_YET: Final = b"none\n"
+"""What ``latest.txt`` holds until the first publication is through."""
+
 ARTIFACT: Final = "als"
 CLAIMS: Final = "claims"
 REMOVED: Final = "removed"
@@ -69,7 +76,7 @@ class Description(Struct, frozen=True, kw_only=True):
     parameters: Parameters
     metrics: dict[str, float]
     gate: Gate
-    provenance: Provenance | None = None
+    provenance: TrainingProvenance | None = None
     intervals: dict[str, tuple[float, float]] = {}
 
 
@@ -113,8 +120,7 @@ class Store:
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest to newest; a missing folder holds none."""
-        names = map(str, self._named(""))
-        found = self.objects.existing([f"{name}/{MANIFEST}" for name in names])
+        found = self.objects.existing([f"{name}/{MANIFEST}" for name in self.folders()])
         return [path.partition("/")[0] for path in found]
 
     def latest(self) -> str | None:
@@ -125,10 +131,12 @@ class Store:
         DamagedVersion
             If ``latest.txt`` names no published version.
         """
-        named = self._named_latest()
+        held = self.objects.read_if_there(LATEST)
+        if held is None:
+            return self._newest()
+        named = self._parsed_latest(held)
         if named is None:
-            versions = self.versions()
-            return versions[-1] if versions else None
+            return None
         if not self.objects.exists(f"{named}/{MANIFEST}"):
             raise DamagedVersion(
                 f"{LATEST} names {named}, which is not published; delete {self.url}/{LATEST} to "
@@ -165,7 +173,7 @@ class Store:
         self,
         arrays: ModelArrays,
         description: Description,
-        extra: Mapping[str, bytes] = {},
+        extra: Mapping[str, Callable[[str], bytes]] = {},
     ) -> Manifest:
         """Publish the next minor version; any number of publishers may do so at once.
 
@@ -180,7 +188,8 @@ class Store:
         description
             What is said of it.
         extra
-            Further files by name, like a report; verified with the others, not needed to serve.
+            Further files by name, like a report, each as a function of the version; verified with
+            the others, not needed to serve.
 
         Raises
         ------
@@ -190,10 +199,14 @@ class Store:
         ArtifactError
             If the files cannot be written.
         """
-        check_arrays(arrays)
         with _about(f"{self.url}: could not publish"), self.objects.staging() as staging:
-            files = _stage(staging, arrays, extra)
+            write_artifact(arrays, staging / ARTIFACT)
+            further = {_further(name, staging): payload_of for name, payload_of in extra.items()}
             version = str(self._claim(description))
+            for path, payload_of in further.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(payload_of(version))
+            files = _files_in(staging)
             manifest = Manifest(
                 version=version,
                 files={name: _entry(path) for name, path in files.items()},
@@ -216,11 +229,17 @@ class Store:
             Naming the file that is missing, extra or changed, or the array that is wrong.
         """
         manifest, listed = self.manifest(version), self.objects.found(version)
+        unread = set(manifest.files)
         with _about(version), self._opener(manifest) as open_file:
+
+            def of_artifact(name: str) -> BufferedReader:
+                unread.discard(f"{ARTIFACT}/{name}")
+                return open_file(f"{ARTIFACT}/{name}")
+
             _check_listing(manifest, listed)
-            for name in manifest.files:
+            read_artifact(of_artifact)
+            for name in sorted(unread):
                 open_file(name).close()
-            read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}"))
         return manifest
 
     def open(self, version: str) -> Model:
@@ -258,7 +277,7 @@ class Store:
 
         Raises
         ------
-        UnknownVersion
+        MissingObject
             If there is no such version.
         """
         payload = self.objects.read(f"{version}/{MANIFEST}")
@@ -293,21 +312,24 @@ class Store:
         for one in self.objects.found(version):
             self.objects.delete(f"{version}/{one.path}")
 
-    def unpublished(self) -> list[str]:
-        """Return the versions of which there are files and no manifest, oldest to newest."""
-        published = set(self.versions())
-        return [str(name) for name in self._named("") if str(name) not in published]
+    def folders(self) -> list[str]:
+        """Return the versions of which there are files, published or not, oldest to newest."""
+        return [str(name) for name in self._named("")]
 
     def _named(self, folder: str) -> list[VersionName]:
         """Return the version names in `folder`, in order."""
         names = self.objects.names(folder)
         return sorted(VersionName.parse(name) for name in names if is_version_name(name))
 
+    def _newest(self) -> str | None:
+        versions = self.versions()
+        return versions[-1] if versions else None
+
     def _named_latest(self) -> VersionName | None:
         return self._parsed_latest(self.objects.read_if_there(LATEST))
 
     def _parsed_latest(self, payload: bytes | None) -> VersionName | None:
-        if payload is None:
+        if payload is None or payload == NONE_YET:
             return None
         name = payload.decode("utf-8", "replace").strip()
         if not is_version_name(name):
@@ -347,6 +369,9 @@ class Store:
         """Write what makes it a version. If that fails, it may still have happened: all stays."""
         if self._keys:
             self.objects.create(f"{version}/{SIGNATURE}", sign(payload, self._keys[0]))
+        if self.objects.read_if_there(LATEST) is None:
+            newest = self._newest()
+            self.objects.create(LATEST, f"{newest}\n".encode() if newest else NONE_YET)
         written = self.objects.create(f"{version}/{MANIFEST}", payload)
         # a storage whose answer got lost is asked again by its driver, and then finds our own
         if not written and self.objects.read(f"{version}/{MANIFEST}") != payload:
@@ -402,15 +427,15 @@ def store_of(settings: Settings) -> Store:
     )
 
 
-def _stage(folder: Path, arrays: ModelArrays, extra: Mapping[str, bytes]) -> dict[str, Path]:
-    """Write all files of a version to `folder`; return where each is, by its name."""
-    write_artifact(arrays, folder / ARTIFACT)
-    for name, payload in extra.items():
-        path = folder / name
-        if name in (MANIFEST, SIGNATURE) or path.exists() or not _is_inside(path, folder):
-            raise ArtifactError(f"{name!r}: a further file cannot have this name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(payload)
+def _further(name: str, folder: Path) -> Path:
+    """Return the path of a further file in a version's `folder`; refuse one that is not free."""
+    path = folder / name
+    if name in (MANIFEST, SIGNATURE) or path.exists() or not _is_inside(path, folder):
+        raise ArtifactError(f"{name!r}: a further file cannot have this name")
+    return path
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths}
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from registry.errors import ConfigurationError, RecordError
 from registry.ramps import RampState, stage_of, stages_of
 from registry.reading import bounds, connected, slice_of
-from registry.records import CommandResult, CommandType, RolloutState, decode
+from registry.records import CommandResult, ResultType, RolloutState, decode
 from registry.settings import Settings
 from registry.topics import topics_of
 
@@ -66,7 +66,7 @@ class Asked:
     since, until
         Bounds of ``at``, the command's time: ``since <= at < until``. With a time zone.
     types
-        Types of command; empty for all.
+        Types of result; empty for all.
     issued_by
         Who, exactly as in the result; None for everybody.
 
@@ -86,7 +86,7 @@ class Asked:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
             raise ConfigurationError(f"limit {self.limit}: must be between 1 and {MAX_LIMIT}")
-        allowed = get_args(CommandType)
+        allowed = get_args(ResultType)
         for name in self.types:
             if name not in allowed:
                 raise ConfigurationError(f"type {name!r}: must be one of {', '.join(allowed)}")
@@ -262,7 +262,9 @@ def ramp_words(ramp: RampState | None) -> str:
     place = f"at {stage.percentage:g} %" if stage.kind == "stepping" else stage.kind
     if ramp.outcome is not None:
         outcome = ramp.outcome.replace("_", " ")
-        return outcome if ramp.outcome == "promoted" else f"{outcome}, was {place}"
+        if ramp.outcome == "promoted":
+            return f"{outcome} {ramp.version or ''}".rstrip()
+        return f"{outcome}, {f'{ramp.version} was' if ramp.version else 'was'} {place}"
     stages = stages_of(ramp.plan, ramp.environments)
     words = f"{place} (stage {ramp.stage + 1} of {len(stages)})"
     if ramp.paused:

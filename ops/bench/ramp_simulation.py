@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from registry.counts import ArmCounts
 from registry.errors import ShapeError
-from registry.guardrails import RATES, judge, rank_bounds
+from registry.evidence import rank_bounds
+from registry.guardrails import RATES, judge
 from registry.latency import MAPPING, bucket_counts
 from registry.ramps import Finding, Ramp, alpha_of, patience_seconds, worst
 
@@ -310,7 +311,7 @@ def _needed(alpha: float) -> float:
 
 
 def _log_e(total: Counts, count: Counts, mean: Floats | np.float64) -> Floats:
-    """Return what `registry.guardrails.log_e_value` does, of arrays."""
+    """Return what `registry.evidence.log_e_value` does, of arrays."""
     halves, wholes = _log_gammas(int(count.max()).bit_length())
     missing = count - total
     mixed = halves[total] + halves[missing] - wholes[count] - math.log(math.pi)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ops.commands_registry import app
 from registry.errors import ArtifactError, ConfigurationError
-from registry.manifest import Parameters, Provenance
+from registry.manifest import ColdStart, Parameters, TrainingProvenance
 from registry.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
@@ -18,7 +18,9 @@ from tests.unit.registry.builders import a_description, some_arrays
 @pytest.fixture
 def store(shared_url: str) -> Store:
     store = Store(shared_url)
-    made = Provenance("host-1", "3.12.1", libraries={"numpy": "2.4"}, dirty=True)
+    made = TrainingProvenance(
+        "host-1", "3.12.1", libraries={"numpy": "2.4"}, dirty=True, start=ColdStart("too few")
+    )
     store.publish(
         some_arrays(), a_description(provenance=made, intervals={"ndcg_at_10": (0.05, 0.15)})
     )
@@ -63,6 +65,7 @@ def test_a_version_is_shown_with_its_provenance(store: Store) -> None:
     shown = text(store, "show", "v0.1")
     for words in ("host-1, Python 3.12.1", "numpy 2.4", "changed since its commit", "0.05 to 0.15"):
         assert words in shown
+    assert "at random: too few" in shown
 
 
 def test_two_versions_are_compared_field_by_field(store: Store) -> None:
@@ -100,6 +103,18 @@ def test_gc_says_what_it_would_do_and_needs_no_kafka_if_told_what_is_in_use(stor
     assert "nothing was done" in text(store, *arguments)
     assert "1 to hide" in text(store, *arguments, "--remove")
     assert store.versions() == ["v0.2", "v0.3"]
+
+
+def test_what_gc_is_told_to_keep_may_be_a_label_and_must_be_something(store: Store) -> None:
+    store.publish(some_arrays(), a_description())
+    text(store, "promote-label", "stable", "v0.1")
+    arguments = ("gc", "--keep", "1", "--grace-hours", "0", "--versions-in-use")
+    assert document(store, *arguments, "stable, v0.2")["versions"][0]["why"] == (
+        "--versions-in-use, label stable"
+    )
+    with pytest.raises(ArtifactError, match=r"'v02': neither a version like v0\.3 nor a label"):
+        text(store, *arguments, "v0.1,v02", "--remove")
+    assert store.versions() == ["v0.1", "v0.2", "v0.3"]
 
 
 @pytest.mark.parametrize("arguments", [("show", "nope"), ("unpin", "v0.1"), ("pin", "v0.9")])

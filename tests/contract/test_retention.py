@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,22 @@ def test_what_is_named_and_cannot_come_back_is_left_alone_and_said(store: Store)
     store.objects.delete("v0.1/als/shape.json")
     assert run(store, 2, "v0.1") == {"v0.1": "hidden", "v0.2": "kept"}
     assert len(store.objects.found("v0.1")) == 8
+
+
+def test_a_version_that_another_run_hides_meanwhile_keeps_its_grace_period(tmp_path: Path) -> None:
+    class Overtaken(Store):
+        def folders(self) -> list[str]:
+            seen = super().folders()
+            plain.hide("v0.1")
+            return seen
+
+    plain = Store(str(tmp_path))
+    for _ in range(2):
+        plain.publish(some_arrays(), a_description())
+    for file in (tmp_path / "v0.1").rglob("*"):
+        os.utime(file, (0, 0))
+    assert run(Overtaken(plain.url), 0) == {"v0.1": "hidden", "v0.2": "kept"}
+    assert len(plain.objects.found("v0.1")) == 9
 
 
 def test_what_a_killed_publisher_left_goes_after_the_grace_period(store: Store) -> None:

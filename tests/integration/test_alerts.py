@@ -12,7 +12,7 @@ PROMETHEUS = Path(__file__).parents[2] / "ops" / "prometheus"
 
 @pytest.mark.skipif(
     shutil.which("promtool") is None and os.environ.get("CI") != "true",
-    reason="promtool is not on this machine",
+    reason="promtool comes with Prometheus, not with Python; CI has it, this machine does not",
 )
 @pytest.mark.parametrize(("what", "file"), [("check", "alerts.yml"), ("test", "alerts_test.yml")])
 def test_promtool_finds_the_alerts_valid_and_right(what: str, file: str) -> None:

@@ -21,8 +21,8 @@ FIXED = RolloutState("production", 6, "fixed", "v0.1")
 RAMPING = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0, ramp=RAMP)
 
 
-def shown(*renderables: RenderableType) -> str:
-    console = Console(width=140, force_terminal=False)
+def shown(*renderables: RenderableType, width: int = 140) -> str:
+    console = Console(width=width, force_terminal=False)
     with console.capture() as captured:
         for one in renderables:
             console.print(one)
@@ -87,7 +87,8 @@ def test_the_trail_says_what_each_command_changed_and_why_another_was_refused() 
 
 def test_each_worker_shows_what_it_is_at_and_what_it_could_not_load() -> None:
     def worker(name: str, **fields: object) -> Heartbeat:
-        return Heartbeat(name, name, "production", **{"at": AT - 1, "ready": ("v0.1",)} | fields)
+        default = {"at": AT - 1, "ready": ("v0.1",), "url": f"http://{name}:6066/"}
+        return Heartbeat(name, name, "production", **default | fields)
 
     fleet = [
         worker("w1", epoch=7, owns_control=True, lag=1200),
@@ -96,13 +97,21 @@ def test_each_worker_shows_what_it_is_at_and_what_it_could_not_load() -> None:
         worker("w4", stopping=True),
     ]
     lines = shown(rollout_view.fleet_table(fleet, AT)).splitlines()[3:]
-    assert "w1 (owns control)   ready" in lines[0]
-    assert "1,200" in lines[0]
-    assert "not ready: no_version" in lines[1]
-    assert "v0.2 failed: a flipped bit" in lines[2]
-    assert "silent" in lines[3]
-    assert "9.0 s" in lines[3]
-    assert "stopping" in lines[4]
+    cells = [line.split() for line in lines]
+    assert cells[0] == ["w1", "ready", "7", "v0.1", "1,200", "0", "1.0", "s"]
+    assert cells[1:3] == [["http://w1:6066/"], ["owns", "control"]]
+    assert cells[3] == ["w2", "not", "ready:", "none", "none", "0", "0", "1.0", "s"]
+    assert cells[4] == ["http://w2:6066/", "no_version"]
+    assert cells[5][:2] == ["w3", "silent"]
+    assert "9.0 s" in lines[5]
+    assert cells[7][:2] == ["w4", "stopping"]
+    assert lines[-1] == "w2 could not load v0.2: a flipped bit"
+
+
+def test_a_fleets_addresses_are_whole_on_a_terminal_of_80_columns() -> None:
+    url = "http://127.0.0.1:18161/"
+    fleet = [Heartbeat("worker-1", "i", "production", AT, epoch=123, lag=12_345, url=url)]
+    assert url in shown(rollout_view.fleet_table(fleet, AT), width=80)
 
 
 def test_an_explanation_shows_bucket_and_rule() -> None:
@@ -116,6 +125,12 @@ def test_environments_are_shown_one_a_row() -> None:
     lines = shown(rollout_view.states_table(states)).splitlines()
     assert any("eu" in line and "at 10 %" in line for line in lines)
     assert any("us" in line and "fixed" in line for line in lines)
+
+
+def test_a_ramp_that_has_ended_names_its_version_and_no_other() -> None:
+    ramp = replace(RAMP, outcome="rolled_back", version="v0.2")
+    text = shown(rollout_view.followed_ramp(Seen(replace(FIXED, ramp=ramp))))
+    assert text.splitlines()[0].rstrip() == "ramp rolled back, v0.2 was at 10 %"
 
 
 def test_where_nothing_can_be_drawn_again_a_ramp_is_a_line_a_change() -> None:

@@ -55,6 +55,25 @@ def test_a_fixed_state_shows_no_percentage() -> None:
     assert "12.5 %" in shown(terminal.state_table(canary))
 
 
+def test_a_bucketing_that_the_next_canary_begins_with_is_shown_under_fixed_too() -> None:
+    fixed = RolloutState("production", 3, "fixed", "v0.1")
+    dealt = RolloutState("production", 3, "fixed", "v0.1", bucketing="hash", salt="s1")
+    assert "bucketing" not in shown(terminal.state_table(fixed))
+    assert "hash, kept for the next canary" in shown(terminal.state_table(dealt))
+    assert "s1" in shown(terminal.state_table(dealt))
+
+
+def test_no_word_of_a_header_is_broken_however_long_the_cells() -> None:
+    table = terminal.grid(("a long header", "interactions #"), [("x" * 300, 1)])
+    first, *_ = (line for line in shown(table).splitlines() if line.strip())
+    assert "interactions" in first
+
+
+def test_a_command_without_an_epoch_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.print_result(CommandResult("c", "retrain", "production", "applied", None, "me", "now"))
+    assert capsys.readouterr().out == "retrain applied\n"
+
+
 def test_each_strategy_shows_what_it_uses_and_nothing_else() -> None:
     ab_test = RolloutState("production", 3, "ab_test", "v0.1", "v0.2", 10.0, salt="s")
     shadow = RolloutState("production", 3, "shadow", "v0.1", "v0.2", shadow_sample_percentage=20)

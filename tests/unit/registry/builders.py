@@ -46,7 +46,9 @@ def a_plan(**given: Any) -> Ramp:
 
 
 def a_ramp(stage: int = 1, plan: Ramp | None = None, **given: Any) -> RampState:
-    return RampState(plan or a_plan(), "deploy", stage, given.pop("since", BEGAN), **given)
+    """Return a ramp of the version that `a_canary_state` has on trial."""
+    fields: dict[str, Any] = {"since": BEGAN, "version": "v0.2"}
+    return RampState(plan or a_plan(), "deploy", stage, **fields | given)
 
 
 def a_ramping_state(ramp: RampState | None = None, **given: Any) -> RolloutState:

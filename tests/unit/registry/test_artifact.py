@@ -141,6 +141,7 @@ BAD_ARRAYS: dict[str, tuple[str, Callable[[], ModelArrays]]] = {
     "user twice": ("user_ids", lambda: changed(user_ids=[1, 2, 3, 4, 1])),
     "item twice": ("item_ids", lambda: changed(item_ids=["a", *"abcdef"])),
     "bool id": ("user_ids", lambda: changed(user_ids=[True, 2, 3, 4, 5])),
+    "no id": ("user_ids", lambda: changed(user_ids=[None, 2, 3, 4, 5])),
     "float id": ("user_ids", lambda: changed(user_ids=[1.0, 2, 3, 4, 5])),
     "NumPy id": ("user_ids", lambda: changed(user_ids=list(np.arange(5)))),
     "one user too few": ("user_factors", lambda: changed(user_ids=[1, 2, 3, 4])),

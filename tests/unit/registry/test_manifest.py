@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from registry.errors import DamagedVersion
 from registry.manifest import (
     SCHEMA_VERSION,
+    ColdStart,
     FileEntry,
-    Provenance,
+    TrainingProvenance,
+    WarmStart,
+    content_digest,
     decode_manifest,
     digest,
     encode_manifest,
@@ -42,9 +45,37 @@ def test_a_manifest_reads_back_as_it_was_written() -> None:
 
 
 def test_provenance_and_intervals_read_back_as_they_were_written() -> None:
-    made = Provenance("host", "3.12.1", libraries={"numpy": "2.4"}, durations={"fit": 1.5})
+    made = TrainingProvenance("host", "3.12.1", libraries={"numpy": "2.4"}, durations={"fit": 1.5})
     manifest = a_manifest(provenance=made, intervals={"ndcg_at_10": (0.1, 0.2)})
     assert decode_manifest(encode_manifest(manifest), "v0.1") == manifest
+
+
+@pytest.mark.parametrize(
+    "start", [WarmStart("v0.1", "d" * 64, users=3, items=4, iterations=5), ColdStart("none"), None]
+)
+def test_where_a_fit_began_reads_back_as_it_was_written(
+    start: WarmStart | ColdStart | None,
+) -> None:
+    manifest = a_manifest(provenance=TrainingProvenance("host", "3.12.1", start=start))
+    written = encode_manifest(manifest)
+    assert decode_manifest(written, "v0.1") == manifest
+    jsonschema.Draft202012Validator(manifest_schema()).validate(json.loads(written))
+
+
+def test_what_fitted_a_version_is_implicit_unless_it_says_otherwise() -> None:
+    assert a_manifest().backend == "implicit"
+    by_spark = TrainingProvenance("host", "3.12.1", backend="spark")
+    assert a_manifest(provenance=by_spark).backend == "spark"
+
+
+def test_the_content_digest_is_of_names_and_checksums_alone() -> None:
+    entries = {name: FileEntry(name * 64, 1) for name in "ab"}
+    one = a_manifest(files=entries)
+    same = a_manifest(files=dict(reversed(entries.items())), created_by="somebody else")
+    assert content_digest(one) == content_digest(same)
+    assert content_digest(one) == digest(b"a " + b"a" * 64 + b"\nb " + b"b" * 64 + b"\n")
+    for other in ({"a": entries["a"]}, {"a": entries["b"], "b": entries["a"]}):
+        assert content_digest(a_manifest(files=other)) != content_digest(one)
 
 
 def test_a_manifest_of_before_provenance_is_readable() -> None:
@@ -57,7 +88,7 @@ def test_the_published_schema_is_that_of_the_code_and_accepts_what_is_written() 
     schema = json.loads((DOCS / "reference" / "manifest.schema.json").read_text())
     assert schema == manifest_schema()
     validator = jsonschema.Draft202012Validator(schema)
-    made = Provenance("host", "3.12.1", libraries={"numpy": "2.4"}, dirty=True)
+    made = TrainingProvenance("host", "3.12.1", libraries={"numpy": "2.4"}, dirty=True)
     for manifest in (a_manifest(), a_manifest(provenance=made, intervals={"a": (0.1, 0.2)})):
         validator.validate(json.loads(encode_manifest(manifest)))
     for wrong in ({"version": 5}, {"files": {"a": {"sha256": "x", "bytes": 1}}}, {"gate": None}):

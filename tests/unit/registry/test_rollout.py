@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from registry.assignment import HASH_BUCKETS
 from registry.errors import RefusedCommand
+from registry.ramp_rules import ramp_under_way
 from registry.ramps import RAMP, Finding, Guardrails, Outcome, ShadowStep, stage_of
 from registry.records import ID_CHARACTERS, Command, CommandType, RolloutState, decode, encode
 from registry.rollout import (
@@ -20,7 +21,6 @@ from registry.rollout import (
     apply_command,
     is_compared,
     phase_of,
-    ramp_under_way,
     versions_named,
     words_for,
 )
@@ -358,6 +358,9 @@ def test_every_version_that_would_begin_to_answer_is_named() -> None:
 STAGED = a_ramping_state(a_ramp(0, a_plan(shadow=ShadowStep(60, 0.5, 20.0))), canary_percentage=0.0)
 """Stages: preparing, shadowing, 10 %, 100 %, soaking."""
 
+NEW_RAMP = replace(a_ramp(0, since=NOW), ramp_id="c1", version="v0.3")
+"""What `a_ramp_command` starts."""
+
 
 def a_ramp_command(plan: Any = None, **given: Any) -> Command:
     return a_command("rollout", **{"canary_version": "v0.3", "ramp": plan or a_plan()} | given)
@@ -370,19 +373,21 @@ def test_a_ramp_starts_from_any_state_with_no_user_in_the_canary(name: str) -> N
     assert (after.bucketing, after.salt) == ("hash", "spring")
     assert after.ramp is not None
     assert stage_of(after.ramp).kind == "preparing"
-    assert after.ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
+    assert after.ramp == NEW_RAMP
 
 
 def test_a_ramp_may_take_the_canary_version_that_is_there() -> None:
     after = applied(a_canary_state(), a_command("rollout", ramp=a_plan()))
     assert (after.canary_version, after.canary_percentage) == ("v0.2", 0)
+    assert after.ramp is not None
+    assert after.ramp.version == "v0.2"
 
 
 def test_a_new_ramp_takes_the_place_of_the_one_under_way_and_keeps_nothing_of_it() -> None:
     found = (Finding("error_rate", "pass", "fine"),)
     under_way = a_ramping_state(a_ramp(findings=found, baseline=an_arm("primary", "v0.1")))
     after = applied(under_way, a_ramp_command())
-    assert after.ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
+    assert after.ramp == NEW_RAMP
 
 
 @pytest.mark.parametrize(
@@ -425,7 +430,7 @@ def test_a_ramp_from_another_environment_ends_nothing_that_is_under_way_here(nam
     if state is None:
         assert refusal_of(state, arriving).code == "no_state"
     elif name == "fixed":
-        assert applied(state, arriving).ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
+        assert applied(state, arriving).ramp == NEW_RAMP
     else:
         refused = refusal_of(state, arriving)
         assert refused.code == "trial_under_way"
@@ -435,7 +440,7 @@ def test_a_ramp_from_another_environment_ends_nothing_that_is_under_way_here(nam
 def test_a_ramp_from_another_environment_begins_where_the_last_one_has_ended() -> None:
     state = a_state(ramp=ended(3, "rolled_back"))
     after = applied(state, replace(a_ramp_command(), issued_by=RAMP))
-    assert after.ramp == replace(a_ramp(0, since=NOW), ramp_id="c1")
+    assert after.ramp == NEW_RAMP
 
 
 def test_a_ramp_without_a_hold_is_taken_if_it_has_patience() -> None:

@@ -69,6 +69,12 @@ def test_what_can_match_nothing_is_refused(asked: dict[str, Any], message: str) 
         Asked("production", **asked)
 
 
+def test_the_end_of_a_training_run_can_be_asked_for_like_a_command() -> None:
+    asked = Asked("production", types=("training",))
+    assert asked.includes(a_result(type="training", status="rejected"))
+    assert not asked.includes(a_result(type="retrain"))
+
+
 def test_a_report_that_came_twice_is_one_and_keeps_its_states() -> None:
     whole = a_result(before=a_state(), after=a_canary_state())
     without = a_result()
@@ -125,6 +131,9 @@ def test_the_step_of_a_ramp_is_told_in_words() -> None:
         (a_ramp(outcome="rolled_back"), "rolled back, was at 5 %"),
         (a_ramp(stage=0, outcome="cancelled"), "cancelled, was preparing"),
         (a_ramp(stage=3, outcome="promoted"), "promoted"),
+        (a_ramp(version="v0.2"), "at 5 % (stage 2 of 4)"),
+        (a_ramp(version="v0.2", outcome="rolled_back"), "rolled back, v0.2 was at 5 %"),
+        (a_ramp(version="v0.2", stage=3, outcome="promoted"), "promoted v0.2"),
     ],
 )
 def test_a_ramp_is_told_in_words(ramp: RampState | None, words: str) -> None:
