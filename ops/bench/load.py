@@ -1,0 +1,316 @@
+"""``bench load``: from a publication to workers that answer with it, and what mapping saves.
+
+Two workers on real Kafka get a version by ``swap``; then two processes each open it as workers do,
+memory-mapped, and with arrays of their own. Knows the order of things and the bars;
+:mod:`ops.bench.load_sides` is what runs in the child processes. Must not know how a version is
+written or read.
+"""
+
+from __future__ import annotations
+
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from ops import client, pages
+from ops.bench.figures import Bar, at_most
+from ops.bench.ground import (
+    Ground,
+    fresh_topics,
+    wait_until,
+    wait_until_ready,
+    worker,
+)
+from ops.bench.load_sides import Memory, Opened, Published, memory_of
+from ops.bench.report import Cell
+from ops.bench.run import Measured
+from ops.bench.synthetic import Shape, publish_model
+from registry.errors import TransportError
+from registry.objects import Objects
+from registry.settings import Settings
+
+SHAPE: Final = Shape(users=1_000_000, items=100_000)
+QUICK: Final = Shape(users=100_000, items=10_000)
+BEFORE: Final = Shape(users=100, items=100)
+"""What the workers serve before: next to nothing, so that their growth is that of the version."""
+
+WORKERS: Final = 2
+ROUNDS: Final = 3
+MEMORY_BAR: Final = 1.3
+LOOK_SECONDS: Final = 0.02
+STEP_SECONDS: Final = 300.0
+"""For each step: a publication, a command's result, all workers' being ready, opening."""
+
+MEGABYTE: Final = 1024 * 1024
+WAYS: Final = ("mapped", "copied")
+
+Told = TypeVar("Told")
+_Process: TypeAlias = subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """How a version came to the workers, in seconds after the command, and what it takes there."""
+
+    applied: float
+    ready: Sequence[float]
+    memory: Sequence[Memory]
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A version opened by one process, nobody beside it."""
+
+    opened: Opened
+    seconds_by_part: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way of opening: the median of the rounds, and `WORKERS` processes at once."""
+
+    alone: Alone
+    together: Sequence[Opened]
+
+    @property
+    def proportional(self) -> int:
+        """Bytes of those together, shared pages counted once."""
+        return sum(one.memory.proportional for one in self.together)
+
+
+def measure(on: Ground, shape: Shape, registry: str | None, say: Callable[[str], None]) -> Measured:
+    """Publish a version, have it served, and open it in both ways.
+
+    Parameters
+    ----------
+    on
+        A broker and a folder.
+    shape
+        Of the version.
+    registry
+        URL below which it is published, and removed again; None: a folder of this benchmark.
+    say
+        Is told what is going on.
+    """
+    url = on.registry if registry is None else f"{registry.rstrip('/')}/{on.group.folder.name}"
+    cache = str(on.group.folder / "cache")
+    try:
+        before = publish_model(url, 0, BEFORE)
+        chosen = {"MODEL_REGISTRY": url, "RECSTREAM_MODEL_CACHE": cache, "MODEL_VERSION": before}
+        with fresh_topics(on, "load", **chosen) as settings:
+            published, arrived = _served(on, settings, shape, say)
+            sides = _sides((url, cache, published.version), say)
+    finally:
+        if registry is not None:
+            _remove(url)
+    return Measured(
+        parameters={
+            "version": f"{shape.users:,} users, {shape.items:,} items x {shape.factors} factors, "
+            f"{shape.seen} items seen by each user",
+            "factors MB": round(4 * shape.factors * (shape.users + shape.items) / MEGABYTE),
+            "arrays MB": round(published.array_bytes / MEGABYTE),
+            "files MB": round(published.file_bytes / MEGABYTE),
+            "registry": "a folder of this machine" if registry is None else registry,
+        },
+        rows=[*_rows(published, arrived, sides)],
+        bars=_bars(published, arrived),
+        notes=[*_notes(published, arrived, sides)],
+    )
+
+
+def _served(
+    on: Ground, settings: Settings, shape: Shape, say: Callable[[str], None]
+) -> tuple[Published, Arrived]:
+    """Publish a version and swap it in on workers that serve another one."""
+    with ExitStack() as workers:
+        names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
+        running = [workers.enter_context(worker(on, settings, name)) for name in names]
+        for _, url in running:
+            wait_until_ready(on, url)
+        before = [memory_of(pid) for pid, _ in running]
+        say(f"publishing {shape.users:,} users")
+        published = _publish(settings, shape)
+        say(f"swap: {WORKERS} workers load {published.version}")
+        applied, ready = _swapped(on, settings, published.version, [url for _, url in running])
+        memory = [
+            memory_of(pid).grown_from(then) for (pid, _), then in zip(running, before, strict=True)
+        ]
+    return published, Arrived(applied, ready, memory)
+
+
+def _swapped(
+    on: Ground, settings: Settings, version: str, urls: Sequence[str]
+) -> tuple[float, list[float]]:
+    """Return the seconds until the command's result, and until each worker acts on it, sorted."""
+    started = time.perf_counter()
+    command = client.new_command(settings, "swap", model_version=version)
+    result = client.send_command(settings, command, STEP_SECONDS)
+    if result.status != "applied":
+        raise TransportError(f"swap was {result.status}: {result.error}")
+    applied = time.perf_counter() - started
+    ready: dict[str, float] = {}
+
+    def all_ready() -> bool:
+        for url in urls:
+            if url not in ready and pages.rollout(url).acting_epoch == result.epoch:
+                ready[url] = time.perf_counter() - started
+        return len(ready) == len(urls)
+
+    wait_until(on, all_ready, "the workers to be ready", STEP_SECONDS, LOOK_SECONDS)
+    return applied, sorted(ready.values())
+
+
+def _publish(settings: Settings, shape: Shape) -> Published:
+    words = ("publish", settings.model_registry, msgspec.json.encode(shape).decode())
+    with _running(*words) as publisher:
+        return _told(publisher, Published)
+
+
+def _sides(what: Sequence[str], say: Callable[[str], None]) -> dict[str, Side]:
+    """Open the version in both ways, in turns; `what` is a side's URL, cache and version."""
+    rounds: dict[str, list[Alone]] = {way: [] for way in WAYS}
+    for number in range(1, ROUNDS + 1):
+        say(f"one process opens it, mapped, then copied: {number} of {ROUNDS}")
+        for way in WAYS:
+            rounds[way].append(_alone(way, what))
+    say(f"{WORKERS} processes at once")
+    return {way: Side(_middle(rounds[way]), opened_together(way, what)) for way in WAYS}
+
+
+def _middle(rounds: Sequence[Alone]) -> Alone:
+    return sorted(rounds, key=lambda one: one.opened.seconds)[len(rounds) // 2]
+
+
+def _alone(way: str, what: Sequence[str]) -> Alone:
+    with _running(way, *what) as process:
+        _told(process, str)
+        opened = _told(_asked(process), Opened)
+        return Alone(opened, _told(_asked(process), dict[str, float]))
+
+
+def opened_together(way: str, what: Sequence[str]) -> list[Opened]:
+    """Open a version in `WORKERS` processes; their memory is asked for while all hold it.
+
+    Parameters
+    ----------
+    way
+        ``mapped`` or ``copied``.
+    what
+        The registry's URL, the folder of its cache, and the version.
+    """
+    with ExitStack() as held:
+        processes = [held.enter_context(_running(way, *what)) for _ in range(WORKERS)]
+        for process in processes:
+            _told(process, str)
+        return [_told(_asked(process), Opened) for process in processes]
+
+
+@contextmanager
+def _running(*words: str) -> Iterator[_Process]:
+    """Run one side until it has ended; if the block fails, it is killed."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "ops.bench.load_sides", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _asked(process: _Process) -> _Process:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    return process
+
+
+def _told(process: _Process, kind: type[Told]) -> Told:
+    """Return the next line that a side prints; it prints none before it is asked."""
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], STEP_SECONDS)[0]:
+        raise TransportError(f"process {process.pid} said nothing for {STEP_SECONDS:g} s")
+    line = process.stdout.readline()
+    if not line:
+        raise TransportError(f"process {process.pid} has ended with exit code {process.wait()}")
+    return msgspec.json.decode(line, type=kind)
+
+
+def _remove(url: str) -> None:
+    objects = Objects(url)
+    if objects.folder is not None:
+        shutil.rmtree(objects.folder)
+        return
+    for one in objects.found():
+        objects.delete(one.path)
+
+
+def _rows(
+    published: Published, arrived: Arrived, sides: Mapping[str, Side]
+) -> Iterator[dict[str, Cell]]:
+    yield {"who": "publisher", "what": "published", "seconds": published.seconds}
+    for part, seconds in published.seconds_by_part.items():
+        yield {"who": "", "what": f"of it: {part}", "seconds": seconds}
+    yield {"who": "workers", "what": "swap applied", "seconds": arrived.applied}
+    for place, (seconds, memory) in enumerate(zip(arrived.ready, arrived.memory, strict=True), 1):
+        what = f"ready, number {place}"
+        yield {"who": "", "what": what, "seconds": seconds, **_sizes(memory, published)}
+    for way, side in sides.items():
+        sizes = _sizes(side.alone.opened.memory, published)
+        yield {"who": way, "what": "opened", "seconds": side.alone.opened.seconds, **sizes}
+        for part, seconds in side.alone.seconds_by_part.items():
+            if way == WAYS[0]:
+                yield {"who": "", "what": f"of it: {part}", "seconds": seconds}
+        for one in side.together:
+            sizes = _sizes(one.memory, published)
+            what = f"opened, {WORKERS} at once"
+            yield {"who": "", "what": what, "seconds": one.seconds, **sizes}
+
+
+def _sizes(memory: Memory, published: Published) -> dict[str, Cell]:
+    return {
+        "resident MB": memory.resident / MEGABYTE,
+        "times arrays": memory.resident / published.array_bytes,
+        "own share MB": memory.proportional / MEGABYTE,
+    }
+
+
+def _bars(published: Published, arrived: Arrived) -> list[Bar]:
+    resident = max(one.resident for one in arrived.memory)
+    together = sum(one.proportional for one in arrived.memory)
+    return [
+        at_most(
+            "times the arrays, resident in a worker", resident / published.array_bytes, MEMORY_BAR
+        ),
+        at_most(
+            f"times the arrays, {WORKERS} workers together",
+            together / published.array_bytes,
+            MEMORY_BAR,
+        ),
+    ]
+
+
+def _notes(published: Published, arrived: Arrived, sides: Mapping[str, Side]) -> Iterator[str]:
+    whole = published.seconds + arrived.ready[0]
+    yield (
+        f"From the publication's begin to the first worker: {whole:.1f} s, to the last "
+        f"{published.seconds + arrived.ready[-1]:.1f} s; seconds of workers are from the command. "
+        "All files were in the page cache."
+    )
+    mapped, copied = (sides[way] for way in WAYS)
+    slower = copied.alone.opened.seconds / mapped.alone.opened.seconds
+    yield (
+        f"Copied against mapped: {slower:.2f} times the seconds of one process, and "
+        f"{copied.proportional / mapped.proportional:.2f} times the memory of {WORKERS} together. "
+        f"Seconds of one process are the median of {ROUNDS} rounds; the parts were done once more."
+    )
