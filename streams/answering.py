@@ -70,7 +70,8 @@ class Answering:
     """All that a batch is answered with.
 
     ``rules`` is None while no version can be served: every answer is then an error ``no_version``.
-    ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps.
+    ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps;
+    ``timer`` counts seconds from anywhere, and never goes back: durations are measured by it.
     """
 
     origin: Origin
@@ -79,6 +80,7 @@ class Answering:
     max_request_bytes: int
     threads: int
     clock_ms: Callable[[], float]
+    timer: Callable[[], float]
 
 
 class Answer(NamedTuple):
@@ -175,7 +177,8 @@ def _route(
         return None
     rules = using.rules
     if rules is None:
-        error = AnswerError("no_version", "no model version is put out yet; swap one in")
+        why = "no version is put out yet, or none could be loaded here: /readyz says which"
+        error = AnswerError("no_version", why)
         _refuse(record, request, using, batch, "error", error)
         return None
     if request.model_version is None:
@@ -226,14 +229,14 @@ def _refuse(
 
 
 def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
-    started_ms = using.clock_ms()
+    started = using.timer()
     try:
         found = model.recommend([routed.request for routed in group], threads=using.threads)
     except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
         _answer_one_by_one(error, model, group, using, batch)
         return
+    seconds = using.timer() - started
     now_ms = using.clock_ms()
-    seconds = (now_ms - started_ms) / 1000
     batch.scoring_seconds[model.version] += seconds
     for routed, recommendation in zip(group, found, strict=True):
         batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))

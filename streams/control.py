@@ -7,15 +7,16 @@ the rules.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import faust
-from faust.types import EventT, StreamT
+from faust.types import EventT
 
-from registry.control import follow
+from registry.control import Followed, follow
 from registry.errors import RecordError, RefusedCommand, TransportError
 from registry.ids import is_version_name
 from registry.records import AnswerError, Command, CommandResult, decode, encode
@@ -65,15 +66,18 @@ class ControlAgent:
         """Register the control agent."""
 
         @app.agent(channel, name="decide-commands")
-        async def decide_commands(stream: StreamT[Any]) -> None:
-            async for event in stream.events():
+        async def decide_commands(stream: Any) -> None:
+            # Faust acknowledges what an agent was at when it is stopped; a command would be lost
+            async for event in stream.noack().events():
                 try:
                     await self._decide(event)
                 except TransportError as error:
                     self._on_failure(error)
+                    await asyncio.Event().wait()  # the next owner decides this one and the others
                 except Exception:  # an agent that dies decides no further command
                     logger.exception("control record at offset %s", event.message.offset)
                     self._node.metrics.commands.labels("", "failed").inc()
+                event.ack()
 
     async def _decide(self, event: EventT[Any]) -> None:
         message = event.message
@@ -85,26 +89,46 @@ class ControlAgent:
         if command.environment != self._node.settings.environment:
             return
         try:
-            await self._carry_out(command, message)
-        except TransportError:
-            raise
+            problems = await self._problems(command)
+            refusal = self._training.refusal() if command.type == "retrain" else None
+            followed = self._followed(command, message, problems, refusal)
+            self._table.write_log(followed.log)
+            if command.type == "retrain" and followed.is_new and followed.result.error is None:
+                self._training.start(command)
+            result = followed.result
         except Exception as error:  # a bug must not leave the issuer waiting for ever
             logger.exception("command %s at offset %s", command.command_id, message.offset)
-            await self._report(self._rejection(command, message, "internal", repr(error)))
+            result = self._after_a_bug(command, message, error)
+        await self._report(result)
 
-    async def _carry_out(self, command: Command, message: Any) -> None:
-        followed = follow(
+    def _followed(
+        self,
+        command: Command,
+        message: Any,
+        problems: Mapping[str, str],
+        refusal: RefusedCommand | None,
+    ) -> Followed:
+        return follow(
             self._node.view.log,
             command,
             offset=message.offset,
             at=_time_of(message),
-            problems=await self._problems(command),
-            refusal=self._training.refusal() if command.type == "retrain" else None,
+            problems=problems,
+            refusal=refusal,
         )
-        self._table.write_log(followed.log)
-        if command.type == "retrain" and followed.is_new and followed.result.status == "applied":
-            self._training.start(command)
-        await self._report(followed.result)
+
+    def _after_a_bug(self, command: Command, message: Any, bug: Exception) -> CommandResult:
+        """Return what became of a command: what the log says, or that it is refused.
+
+        The refusal is remembered, so that a ramp goes back instead of asking for the same for ever.
+        """
+        refusal = RefusedCommand(repr(bug), "internal")
+        followed = self._followed(command, message, {}, refusal)
+        try:
+            self._table.write_log(followed.log)
+        except Exception:  # the answer matters more
+            logger.exception("the refusal of command %s is not remembered", command.command_id)
+        return followed.result
 
     async def _problems(self, command: Command) -> dict[str, str]:
         problems = {}
@@ -125,22 +149,18 @@ class ControlAgent:
         self._node.metrics.dead_letters.labels(message.topic, error.code).inc()
         dead = dead_letter_record(self._topics.dead_letter.name, message, error, self._node.worker)
         why = f"offset {message.offset}: {error}"
-        await self._report(self._rejection(None, message, error.code, why), dead)
-
-    def _rejection(
-        self, command: Command | None, message: Any, code: str, why: str
-    ) -> CommandResult:
         state = self._node.view.state
-        return CommandResult(
-            command_id=command.command_id if command else "",
-            type=command.type if command else "",
+        rejection = CommandResult(
+            command_id="",
+            type="",
             environment=self._node.settings.environment,
             status="rejected",
             epoch=state.epoch if state else None,
-            issued_by=command.issued_by if command else "",
+            issued_by="",
             at=_time_of(message),
-            error=AnswerError(code, why),
+            error=AnswerError(error.code, why),
         )
+        await self._report(rejection, dead)
 
 
 def _time_of(message: Any) -> str:

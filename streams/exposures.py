@@ -7,7 +7,6 @@ epoch: answers from under an older state say nothing of the present one. Must no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,8 +16,9 @@ from registry.assignment import arms_of
 from registry.counts import ArmCounts, Histogram, added
 from registry.ids import UserId
 from registry.latency import bucket_counts
-from registry.records import RolloutState, Variant
+from registry.records import RolloutState
 from streams.answering import Batch, Tally
+from streams.latencies import latencies_by
 
 USERS_COUNTED: Final = 100_000
 """Different users that one worker counts under one state, in all arms; some 10 MB. The split of
@@ -44,7 +44,7 @@ class Exposures:
 
     def __init__(self) -> None:
         self._epoch = -1
-        self._arms: defaultdict[Variant, _Arm] = defaultdict(_Arm)
+        self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
         self.answered = 0
 
     def count(self, batch: Batch, now_ms: float) -> None:
@@ -60,9 +60,9 @@ class Exposures:
             self._count_arm(self._arms[variant], tally)
             if has_room:  # for all arms of the batch or for none: the split must stay theirs
                 self._arms[variant].users |= tally.users
-        for variant, seconds in _latencies(batch, now_ms).items():
-            arm = self._arms[variant]
-            arm.latency = added((arm.latency, seconds))
+        for name, seconds in latencies_by(lambda one: one.arm, batch.answers, now_ms).items():
+            arm = self._arms[name]
+            arm.latency = added((arm.latency, bucket_counts(seconds)))
 
     def arms(self, acting: RolloutState | None) -> tuple[ArmCounts, ...]:
         """Return the counts under `acting`; nothing if no answer was given under it yet."""
@@ -91,13 +91,3 @@ class Exposures:
         arm.empty += tally.empty
         if tally.scoring:
             arm.scoring = added((arm.scoring, bucket_counts(np.array(tally.scoring))))
-
-
-def _latencies(batch: Batch, now_ms: float) -> Mapping[Variant, Histogram]:
-    timestamps: defaultdict[Variant, list[int]] = defaultdict(list)
-    for answer in batch.answers:
-        if answer.arm is not None:
-            timestamps[answer.arm].append(answer.timestamp_ms)
-    seconds = {variant: (now_ms - np.array(sent)) / 1000 for variant, sent in timestamps.items()}
-    # A producer whose clock is ahead sends requests from the future; their latency is not known.
-    return {variant: bucket_counts(known[known >= 0]) for variant, known in seconds.items()}

@@ -36,7 +36,10 @@ MAX_HEARTBEAT_BYTES: Final = 200_000
 
 
 class FleetAgent:
-    """Sends and merges heartbeats; see the module. Set `url` once the pages listen."""
+    """Sends and merges heartbeats; see the module. Set `url` once the pages listen.
+
+    ``requests_per_second`` is what this worker answered between its last two heartbeats.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class FleetAgent:
         self._instance = f"{node.worker}@{node.started_at.isoformat(timespec='milliseconds')}"
         self._answered = 0
         self._beat_at: float | None = None
+        self.requests_per_second = 0.0
         self.url = ""
 
     def agent(self, app: faust.App, channel: Any) -> None:
@@ -94,6 +98,7 @@ class FleetAgent:
             Whether it is the last one.
         """
         node, acting = self._node, self._node.acting
+        self._measure()
         heartbeat = Heartbeat(
             worker=node.worker,
             instance=self._instance,
@@ -103,7 +108,7 @@ class FleetAgent:
             ready=tuple(sorted(node.residency.ready)),
             failures=dict(node.residency.failures),
             lag=lag,
-            requests_per_second=self._requests_per_second(),
+            requests_per_second=self.requests_per_second,
             owns_control=self._table.is_owner,
             reasons=reasons,
             url=self.url,
@@ -117,8 +122,9 @@ class FleetAgent:
         except TransportError as error:  # the next one says the same and more
             logger.warning("a heartbeat was not sent: %s", error)
 
-    def _requests_per_second(self) -> float:
+    def _measure(self) -> None:
         now, answered = time.monotonic(), self._exposures.answered
-        before, since = self._answered, self._beat_at
+        if self._beat_at is not None:
+            seconds = max(now - self._beat_at, 1e-3)
+            self.requests_per_second = (answered - self._answered) / seconds
         self._answered, self._beat_at = answered, now
-        return 0.0 if since is None else (answered - before) / max(now - since, 1e-3)

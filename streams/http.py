@@ -19,8 +19,7 @@ from msgspec import UNSET, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from registry.errors import ConfigurationError, UnknownVersion
-from registry.fleet import arms_at, live, shadow_at
-from registry.ramping import look
+from registry.fleet import live
 from registry.records import CommandType
 from registry.settings import Settings
 from registry.trail import Asked, Trail, diff, moment, trail_of
@@ -30,7 +29,7 @@ from streams.documents import Fleet, Health, HistoryEntry, RampLook, Readiness, 
 from streams.endpoints import ENDPOINTS, HistoryQuery
 from streams.events import Events
 from streams.openapi import encoded
-from streams.overview import shadow_of, split_of, traffic_of, workers_of
+from streams.overview import overview_of
 from streams.page import render, render_main
 from streams.problems import Handler, Refused, errors_as_problems
 from streams.report import Report
@@ -113,7 +112,7 @@ class Pages:
         return web.Response(text=html, content_type="text/html")
 
     def _rendered(self, render_status: Callable[[Status], str]) -> str:
-        """Render in a thread; one at a time, because the report remembers what it has seen."""
+        """Render in a thread; one at a time, for more would only take turns at the interpreter."""
         with self._rendering:
             return render_status(self._report.status())
 
@@ -135,12 +134,12 @@ class Pages:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Expose the metrics as Prometheus text."""
+        metrics, topic = self._parts.metrics, self._parts.topics.requests.name
+        metrics.consumer_lag.clear()  # another worker tells of the partitions that it took over
         for one in self._report.lag():
-            self._parts.metrics.consumer_lag.labels(
-                self._parts.topics.requests.name, str(one.partition)
-            ).set(one.lag)
-        self._parts.metrics.requests_in_flight.set(self._report.requests_in_flight())
-        text = generate_latest(self._parts.metrics.registry)
+            metrics.consumer_lag.labels(topic, str(one.partition)).set(one.lag)
+        metrics.requests_in_flight.set(self._report.requests_in_flight())
+        text = generate_latest(metrics.registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def rollout_status(self, request: web.Request) -> web.Response:
@@ -224,16 +223,15 @@ class Pages:
 def fleet_of(parts: Parts, now: float) -> Fleet:
     """Return the fleet as the worker of `parts` knows it at `now`, in seconds since the epoch."""
     view = parts.node.view
-    state, fleet = view.state, view.fleet
-    arms = arms_at(fleet, state.epoch) if state else ()
-    seen = look(state, fleet, now)
+    state, seen = view.state, parts.ramp.seen(now)
+    overview = overview_of(state, view.fleet, now)
     return Fleet(
         environment=parts.settings.environment,
         epoch=state.epoch if state else None,
-        workers=workers_of(fleet, now),
-        arms=traffic_of(arms),
-        shadow=shadow_of(shadow_at(fleet, state.epoch)) if state else None,
-        split=split_of(state, arms) if state else None,
+        workers=overview.workers,
+        arms=overview.arms,
+        shadow=overview.shadow,
+        split=overview.split,
         ramp=None
         if seen is None
         else RampLook(

@@ -25,6 +25,11 @@ SHARE_BUCKETS: Final = tuple(tenth / 10 for tenth in range(11))
 """Upper bounds of shares. An answer of ten items overlaps by one of them exactly."""
 
 
+VERSIONS_KEPT: Final = 32
+"""Versions of one histogram, those observed last. Each has some thirty series; a worker that lives
+for months under an hourly training would tell of thousands that nobody can be answered by."""
+
+
 class BatchHistogram(Collector):
     """A Prometheus histogram by model version that takes whole batches.
 
@@ -50,15 +55,19 @@ class BatchHistogram(Collector):
             np.searchsorted(LATENCY_BUCKETS, seconds), minlength=len(LATENCY_BUCKETS) + 1
         )
         with self._lock:
-            self._counts[version] = self._counts.get(version, 0) + buckets
+            self._counts[version] = self._counts.pop(version, 0) + buckets  # the latest goes last
             self._sums[version] = self._sums.get(version, 0.0) + float(seconds.sum())
+            if len(self._counts) > VERSIONS_KEPT:
+                oldest = next(iter(self._counts))
+                del self._counts[oldest], self._sums[oldest]
 
     def quantile(self, version: str, share: float) -> float | None:
         """Return the upper bound, in seconds, of the bucket that holds the `share` quantile.
 
         None without observations; infinity if it lies above the largest bound.
         """
-        counts = self._counts.get(version)
+        with self._lock:
+            counts = self._counts.get(version)
         if counts is None or not (total := int(counts.sum())):
             return None
         index = int(np.searchsorted(np.cumsum(counts), share * total))

@@ -80,6 +80,7 @@ class Node:
             max_request_bytes=self.settings.max_request_bytes,
             threads=self.settings.scoring_threads,
             clock_ms=lambda: time.time() * 1000,
+            timer=time.perf_counter,
         )
 
     def _on_loaded(self, seconds: float) -> None:

@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from registry.errors import RefusedCommand
+from registry.ramp_rules import ramp_under_way
 from registry.records import Command, RolloutState
-from registry.rollout import NO_EPOCH, ROLLOUT_FIELDS, apply_command, ramp_under_way
+from registry.rollout import NO_EPOCH, ROLLOUT_FIELDS, apply_command
 from streams.status import Status
 
 OneClick: TypeAlias = Literal["promote", "pause", "resume", "abort", "rollback"]

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 
-from registry.records import Bucketing, CommandType, RolloutState, Strategy
+from registry.records import Bucketing, ResultType, RolloutState, Strategy
 from streams.arguments import ARGUMENTS, NESTED
 from streams.documents import Decided, Pending
 from streams.endpoints import ENDPOINTS, EVENTS, EVERYWHERE, HTML, METRICS, Answered, Endpoint
@@ -24,7 +24,7 @@ Json: TypeAlias = dict[str, Any]
 REF: Final = "#/components/schemas/{name}"
 TOKEN: Final = "token"
 _VERSION: Final = {"pattern": r"^v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,8})$"}
-_TYPES: Final = "|".join(get_args(CommandType))
+_TYPES: Final = "|".join(get_args(ResultType))
 _PERCENTAGE: Final = {"minimum": 0, "maximum": 100}
 
 ALLOWED: Final[Mapping[str, Json]] = {

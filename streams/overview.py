@@ -5,12 +5,12 @@ Pure functions of heartbeats, a rollout state and the time. Must not know how th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from registry.assignment import canary_share
 from registry.counts import ArmCounts, Histogram, ShadowCounts
-from registry.fleet import LIVE_SECONDS, Heartbeat
+from registry.fleet import LIVE_SECONDS, Heartbeat, arms_at, shadow_at
 from registry.guardrails import sample_ratio
 from registry.latency import quantile
 from registry.ramps import Finding
@@ -20,6 +20,24 @@ from streams.status import ArmTraffic, FleetWorker, Presence, ShadowSummary
 SPLIT_ALPHA: Final = 0.001
 """Most probability that a right split is ever called wrong under one state; there are few states
 and many looks. Larger, and operators learn not to look; smaller, and a wrong split shows later."""
+
+
+class Overview(NamedTuple):
+    """What all workers say together under one rollout state; see `streams.status.Status`."""
+
+    workers: tuple[FleetWorker, ...]
+    arms: tuple[ArmTraffic, ...]
+    shadow: ShadowSummary | None
+    split: Finding | None
+
+
+def overview_of(state: RolloutState | None, fleet: Sequence[Heartbeat], now: float) -> Overview:
+    """Return what `fleet` says at `now`, in seconds since the epoch; of counts only `state`'s."""
+    if state is None:
+        return Overview(workers_of(fleet, now), (), None, None)
+    arms = arms_at(fleet, state.epoch)
+    shadow = shadow_of(shadow_at(fleet, state.epoch))
+    return Overview(workers_of(fleet, now), traffic_of(arms), shadow, split_of(state, arms))
 
 
 def workers_of(fleet: Iterable[Heartbeat], now: float) -> tuple[FleetWorker, ...]:

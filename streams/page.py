@@ -33,6 +33,9 @@ SILENT_SECONDS: Final = 6
 LAGGING_PARTITIONS_SHOWN: Final = 16
 """The worst ones; more would push everything else off a telephone's screen."""
 
+COMMANDS_OPEN: Final = 4
+"""The latest; the older ones are folded."""
+
 PLAN: Final = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=600)
 """What the ramp form holds at first: the defaults of the command, with the usual steps."""
 
@@ -95,6 +98,7 @@ def _environment() -> Environment:
         "poll_seconds": POLL_SECONDS,
         "silent_seconds": SILENT_SECONDS,
         "lagging_shown": LAGGING_PARTITIONS_SHOWN,
+        "commands_open": COMMANDS_OPEN,
         "plan": PLAN,
         "guardrails": Guardrails(),
         "sentences": SENTENCES,

@@ -12,11 +12,11 @@ import asyncio
 import logging
 import math
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from registry.ramping import Look, look, next_commands
 from registry.ramps import stages_of
-from registry.records import Command, CommandResult, encode
+from registry.records import Command, CommandResult, RolloutState, encode
 from registry.settings import Settings
 from registry.topics import Topics
 from registry.trail import read_trail
@@ -26,8 +26,19 @@ from streams.view import RolloutView
 
 logger = logging.getLogger(__name__)
 
+LOOK_SECONDS: Final = 1.0
+"""How old a look may be that is shown: as heartbeats come, so that all who ask share one look."""
+
 AGAIN_SECONDS: Final = 5.0
 """After which an unanswered command is sent again; its id makes the second one a duplicate."""
+
+
+class _Looked(NamedTuple):
+    """What was seen of `state`, and when."""
+
+    state: RolloutState | None
+    at: float
+    look: Look | None
 
 
 class RampAgent:
@@ -48,6 +59,19 @@ class RampAgent:
         self._metrics = metrics
         self._sent_at: dict[str, float] = {}
         self._handed_over: CommandResult | None = None
+        self._looked = _Looked(None, 0.0, None)
+
+    def seen(self, now: float) -> Look | None:
+        """Return a look at the present state's ramp, at most `LOOK_SECONDS` old; for any thread."""
+        looked = self._looked
+        if looked.state is not self._view.state or not 0 <= now - looked.at < LOOK_SECONDS:
+            looked = self._look(now)
+        return looked.look
+
+    def _look(self, now: float) -> _Looked:
+        state = self._view.state
+        self._looked = looked = _Looked(state, now, look(state, self._view.fleet, now))
+        return looked
 
     async def move(self, now: float) -> None:
         """Send what the ramp commands at `now`, in seconds since the epoch."""
@@ -89,8 +113,8 @@ class RampAgent:
 
     def show(self, now: float) -> Look | None:
         """Bring the ramp's metrics up to date; return what was seen."""
-        seen = look(self._view.state, self._view.fleet, now)
-        metrics, state = self._metrics, self._view.state
+        state, _, seen = self._look(now)
+        metrics = self._metrics
         metrics.guardrail_verdict.clear()
         metrics.ramp_info.clear()
         metrics.ramp_outcome.clear()

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
 from registry.assignment import canary_share
 from registry.control import COMMANDS_REMEMBERED, Remembered
 from registry.errors import RecstreamError
-from registry.fleet import arms_at, shadow_at
 from registry.ids import VersionName
 from registry.manifest import Manifest
-from registry.ramping import look
 from registry.records import CommandResult, RolloutState
 from streams.app import Parts
-from streams.overview import shadow_of, split_of, traffic_of, workers_of
+from streams.overview import overview_of
 from streams.slices import SliceConsumer
 from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
 
 VERSIONS_SHOWN: Final = 12
 COMMANDS_SHOWN: Final = 10
-RATE_SECONDS: Final = 10.0
+LIST_SECONDS: Final = 10.0
+"""How old the page's list of the registry may be, where nothing is announced."""
+
 REBALANCE_SECONDS: Final = 180.0
 """A rebalance that takes longer than this is stuck, and only a restart helps."""
+
+
+class _Listing(NamedTuple):
+    """The registry's manifests, what had been told by then, and when, by the monotonic clock."""
+
+    told: tuple[object, ...]
+    manifests: tuple[Manifest, ...]
+    at: float
 
 
 class Report:
@@ -37,7 +45,7 @@ class Report:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._manifests: dict[str, Manifest] = {}
-        self._seen: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])
+        self._listing = _Listing((), (), -math.inf)
         self._rebalancing_since: float | None = None
 
     def reasons(self) -> tuple[Reason, ...]:
@@ -74,15 +82,24 @@ class Report:
     def manifests(self) -> tuple[Manifest, ...]:
         """Return the registry's manifests that can be read, newest first. Reads files."""
         store = self._parts.node.store
-        found = []
+        found: dict[str, Manifest] = {}
         for version in reversed(store.versions()):
             try:
-                if version not in self._manifests:
-                    self._manifests[version] = store.manifest(version)
+                found[version] = self._manifests.get(version) or store.manifest(version)
             except RecstreamError:
                 continue  # `registry verify` says why; a page must not fail for it
-            found.append(self._manifests[version])
-        return tuple(found)
+        self._manifests = found
+        return tuple(found.values())
+
+    def _listed(self) -> tuple[Manifest, ...]:
+        """Return the manifests, listed anew after whatever may have brought one, and at times."""
+        view = self._parts.node.view
+        run = view.training.run_id if view.training and view.training.result else ""
+        told = (view.log.last_offset, run)
+        now = time.monotonic()
+        if told != self._listing.told or now - self._listing.at > LIST_SECONDS:
+            self._listing = _Listing(told, self.manifests(), now)
+        return self._listing.manifests
 
     def status(self) -> Status:
         """Return the whole status. Reads files: not on the event loop."""
@@ -90,8 +107,7 @@ class Report:
         node, now = parts.node, time.time()
         view, totals = node.view, _totals(parts)
         state = view.state
-        fleet = view.fleet
-        arms = arms_at(fleet, state.epoch) if state else ()
+        overview = overview_of(state, view.fleet, now)
         return Status(
             worker=parts.worker,
             environment=parts.settings.environment,
@@ -106,7 +122,7 @@ class Report:
             owns_control=parts.table.is_owner,
             versions=self._versions(state, totals),
             lag=self.lag(),
-            requests_per_second=self._requests_per_second(totals),
+            requests_per_second=parts.fleet.requests_per_second,
             fallbacks_by_reason={
                 labels[0]: int(count)
                 for labels, count in totals.get("recommend_fallbacks_total", {}).items()
@@ -114,11 +130,11 @@ class Report:
             dead_letters=int(sum(totals.get("dead_letters_total", {}).values())),
             training=view.training,
             commands=latest_commands(view.log.remembered, view.states),
-            fleet=workers_of(fleet, now),
-            arms=traffic_of(arms),
-            shadow=shadow_of(shadow_at(fleet, state.epoch)) if state else None,
-            look=look(state, fleet, now),
-            split=split_of(state, arms) if state else None,
+            fleet=overview.workers,
+            arms=overview.arms,
+            shadow=overview.shadow,
+            look=parts.ramp.seen(now),
+            split=overview.split,
             token_needed=bool(parts.settings.api_token.get_secret_value()),
         )
 
@@ -135,16 +151,6 @@ class Report:
         consumer = self._parts.app.consumer
         return consumer.unacknowledged_records() if isinstance(consumer, SliceConsumer) else 0
 
-    def _requests_per_second(self, totals: Totals) -> float:
-        """Return the mean over the last seconds, as far as somebody has looked meanwhile."""
-        now = time.monotonic()
-        total = sum(totals.get("recommend_requests_total", {}).values())
-        while len(self._seen) > 1 and now - self._seen[1][0] > RATE_SECONDS:
-            self._seen.popleft()
-        then, before = self._seen[0]
-        self._seen.append((now, total))
-        return (total - before) / max(now - then, 1e-3)
-
     def _lease_reason(self) -> Reason:
         view = self._parts.node.view
         age = view.lease_age_seconds(time.time())
@@ -157,7 +163,7 @@ class Report:
 
     def _versions(self, state: RolloutState | None, totals: Totals) -> tuple[VersionStatus, ...]:
         ready = self._parts.node.residency.ready
-        known = {manifest.version: manifest for manifest in self.manifests()}
+        known = {manifest.version: manifest for manifest in self._listed()}
         known |= {version: model.manifest for version, model in ready.items()}
         roles = _roles(state)
         names = sorted(known | dict.fromkeys(roles), key=VersionName.parse, reverse=True)

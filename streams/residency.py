@@ -10,12 +10,14 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 from registry.errors import RecstreamError
 from registry.model import Model
 from registry.store import Store
+
+Read = TypeVar("Read")
 
 RETRY_SECONDS: Final = 5.0
 """After a failed load. Shorter only repeats the failure; longer delays a repaired registry."""
@@ -31,6 +33,12 @@ class Residency:
         self._ready: dict[str, Model] = {}
         self._failed: dict[str, tuple[float, str]] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
+        self._reading: set[Future[Any]] = set()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a version is being read; it goes on after `stop`, for as long as it takes."""
+        return any(one.running() for one in self._reading)
 
     @property
     def ready(self) -> Mapping[str, Model]:
@@ -76,9 +84,8 @@ class Residency:
         """Find out whether `version` can be served; return why not, without naming it again."""
         if version in self._ready:
             return None
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._loader, self._store.verify, version)
+            await self._read(self._store.verify, version)
         except RecstreamError as error:
             return str(error).removeprefix("version ").removeprefix(f"{version}: ")
         return None
@@ -89,19 +96,28 @@ class Residency:
 
     async def _load(self, version: str) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            model, seconds = await loop.run_in_executor(self._loader, self._open, version)
+            model, seconds = await self._read(self._open, version)
         except RecstreamError as error:
-            self._failed[version] = (time.monotonic(), str(error))
+            self._note_failure(version, str(error))
         except Exception as error:  # the outermost edge of a background load: reported, retried
-            self._failed[version] = (time.monotonic(), f"{type(error).__name__}: {error}")
+            self._note_failure(version, f"{type(error).__name__}: {error}")
         else:
-            self._failed.pop(version, None)
+            self._failed = {name: why for name, why in self._failed.items() if name != version}
             self._ready = {**self._ready, version: model}
             gc.freeze()  # a model's ids and titles are millions of objects that stay
             self._on_loaded(seconds)
         finally:
             del self._loading[version]
+
+    def _note_failure(self, version: str, why: str) -> None:
+        """Replace the failures whole: the page reads them in a thread of its own."""
+        self._failed = {**self._failed, version: (time.monotonic(), why)}
+
+    async def _read(self, act: Callable[[str], Read], version: str) -> Read:
+        reading = self._loader.submit(act, version)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.wrap_future(reading)
 
     def _open(self, version: str) -> tuple[Model, float]:
         started = time.monotonic()

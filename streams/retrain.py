@@ -1,6 +1,6 @@
-"""The retrain agent: starts training runs, follows them, and announces what they published.
+"""The retrain agent: begins training runs when they are due, and announces what they published.
 
-Runs on the worker that owns the control partition; the child process (`python -m training`) takes a
+Runs on the worker that owns the control partition; the child process (`streams.child`) takes a
 fleet-wide lock, so that a change of owner cannot start a second run beside the first. On success it
 produces a command as anybody else would; the control agent decides. A run that ends without a
 version is told on control-results, beside the result of its command: that one was only that the run
@@ -11,36 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import sys
 import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.errors import RecordError, RefusedCommand, TransportError
-from registry.manifest import DataSnapshot, digest
-from registry.records import (
-    AnswerError,
-    Command,
-    CommandResult,
-    Deploy,
-    RolloutState,
-    TrainingLine,
-    TrainingProgress,
-    TrainingResult,
-    TrainingRun,
-    encode,
-)
-from registry.rollout import ramp_under_way
+from registry.manifest import DataSnapshot
+from registry.ramp_rules import ramp_under_way
+from registry.records import Command, TrainingResult, TrainingRun, encode
 from registry.settings import Settings
 from registry.topics import Topics
+from streams.announcing import announce, end_of
+from streams.child import time_now, trained
 from streams.delivery import Delivery, Outgoing
 from streams.lookups import command_at, ends_of
 from streams.metrics import Metrics
@@ -51,12 +38,6 @@ from streams.view import RolloutView
 
 logger = logging.getLogger(__name__)
 
-PROGRESS_SECONDS: Final = 0.2
-"""Least time between two table writes of one stage; each write goes to every worker."""
-
-LINE_BYTES: Final = 1_000_000
-"""Longest line of the child; its result carries the gate's checks."""
-
 SKIPPED: Final = "too_few_new"
 """Code of a timer's run that did not begin: hardly anything was new."""
 
@@ -66,8 +47,6 @@ COUNTED_BY_CODE: Final[Mapping[str | None, str]] = {
     "timeout": "timeout",
 }
 """Ends with a ``status`` of their own in ``training_runs_total``, by their code."""
-
-_lines = msgspec.json.Decoder(TrainingLine)
 
 
 class RetrainAgent:
@@ -94,6 +73,7 @@ class RetrainAgent:
         self._environment = environment
         self._since = datetime.now(UTC)
         self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
         self._shown: TrainingRun | None = None
         self._known: set[str] = set()
 
@@ -106,12 +86,17 @@ class RetrainAgent:
         )
 
     def start(self, command: Command) -> None:
-        """Start the run that `command` asks for; it is in the rollout table when this returns."""
+        """Start the run that `command` asks for; it is in the rollout table when this returns.
+
+        A worker that stops leaves it to the next owner, which finds that no run came of it.
+        """
+        if self._is_stopping:
+            return
         self._task = asyncio.create_task(self._guarded(self._begun(command), command))
 
     def start_if_due(self, now: datetime) -> None:
         """Start what a former owner left behind, or the timer's run if nobody has run since."""
-        if self.refusal() is not None:
+        if self._is_stopping or self.refusal() is not None:
             return
         last, fleet = self._view.training, self._view.fleet
         left = interrupted(self._view.log, last, fleet, now, self._known)
@@ -126,7 +111,8 @@ class RetrainAgent:
             self._task = asyncio.create_task(self._guarded(self._begun(command), command, learned))
 
     async def stop(self) -> None:
-        """End a run that is under way, with its child."""
+        """End a run that is under way, with its child, and begin none."""
+        self._is_stopping = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -135,8 +121,9 @@ class RetrainAgent:
         return Command(run_id, "retrain", TIMER + self._worker)
 
     def _begun(self, command: Command) -> TrainingRun:
-        now = _now()
-        run = TrainingRun(command.command_id, self._worker, command.issued_by, now, now)
+        last = self._view.training
+        at = time_now() if last is None else time_now(after=last.started_at)
+        run = TrainingRun(command.command_id, self._worker, command.issued_by, at, at)
         self._known.add(run.run_id)
         self._show(run)
         return run
@@ -153,7 +140,8 @@ class RetrainAgent:
             then = f"it starts anew as {left.next_id}" if command else "it is not started again"
             reason = f"its worker {left.run.worker} ended, and the run with it; {then}"
             self._shown = left.run
-            await self._finish(left.run, None, _failed(left.run, "worker_lost", reason))
+            lost = TrainingResult(left.run.run_id, "failed", code="worker_lost", reason=reason)
+            await self._finish(left.run, None, lost)
         if command is not None:
             await self._guarded(self._begun(command), command)
         elif left.next_id is not None:
@@ -180,15 +168,21 @@ class RetrainAgent:
         try:
             result = await self._skipped(run, learned)
             if result is None:
-                result = await asyncio.wait_for(self._train(run, command), limit)
+                result = await asyncio.wait_for(self._trained(run, command), limit)
         except TimeoutError:
-            result = _failed(run, "timeout", f"ended after RETRAIN_TIMEOUT={limit:g} seconds")
+            why = f"ended after RETRAIN_TIMEOUT={limit:g} seconds"
+            result = TrainingResult(run.run_id, "failed", code="timeout", reason=why)
         except TransportError as error:
-            result = _failed(run, error.code, str(error))
+            result = TrainingResult(run.run_id, "failed", code=error.code, reason=str(error))
         except Exception as error:  # the edge of a background run: it must end with a result
             logger.exception("training run %s", run.run_id)
-            result = _failed(run, "internal", f"{type(error).__name__}: {error}")
-        await self._finish(run, command, result)
+            why = f"{type(error).__name__}: {error}"
+            result = TrainingResult(run.run_id, "failed", code="internal", reason=why)
+        try:
+            await self._finish(run, command, result)
+        except Exception:  # without an end it would be under way for ever, and none begin after it
+            logger.exception("the end of training run %s", run.run_id)
+            self._show(replace(run, updated_at=time_now(after=run.updated_at), result=result))
         logger.info(
             "training %s: %s in %.1f s", run.run_id, result.status, time.monotonic() - started
         )
@@ -216,54 +210,10 @@ class RetrainAgent:
             run.run_id, "refused", code="too_few_new", reason=reason, snapshot=learned
         )
 
-    async def _train(self, run: TrainingRun, command: Command) -> TrainingResult:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "training", *self._arguments(command),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            limit=LINE_BYTES, env={**os.environ, **self._environment},
-        )  # fmt: skip
-        try:
-            result = await self._follow(run, child)
-            code = await child.wait()
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        return result or _failed(run, "died", _death(code))
-
-    def _arguments(self, command: Command) -> list[str]:
-        options: dict[str, object] = {
-            "--run-id": command.command_id,
-            "--requested-by": command.issued_by,
-            "--factors": command.factors,
-            "--iterations": command.iterations,
-            "--regularization": command.regularization,
-            "--alpha": command.alpha,
-        }
-        if self._view.state is not None:
-            options["--incumbent"] = self._view.state.primary_version
-        given = [[name, str(value)] for name, value in options.items() if value is not UNSET]
-        return ["--end-with-parent", *(word for pair in given for word in pair)]
-
-    async def _follow(
-        self, run: TrainingRun, child: asyncio.subprocess.Process
-    ) -> TrainingResult | None:
-        assert child.stdout is not None
-        shown_at, stage = 0.0, ""
-        async for line in child.stdout:
-            if line.isspace():
-                continue
-            try:
-                told = _lines.decode(line)
-            except msgspec.DecodeError:
-                logger.warning("training said: %s", line.decode(errors="replace").rstrip())
-                continue
-            if isinstance(told, TrainingResult):
-                return told
-            if told.stage != stage or time.monotonic() - shown_at >= PROGRESS_SECONDS:
-                shown_at, stage = time.monotonic(), told.stage
-                self._show(_progressed(run, told))
-        return None
+    async def _trained(self, run: TrainingRun, command: Command) -> TrainingResult:
+        state = self._view.state
+        incumbent = state.primary_version if state is not None else None
+        return await trained(run, command, incumbent, self._environment, self._show)
 
     async def _finish(
         self, run: TrainingRun, command: Command | None, result: TrainingResult
@@ -276,7 +226,7 @@ class RetrainAgent:
             await self._report(run, result)
         last = self._shown if self._shown and self._shown.run_id == run.run_id else run
         stage = "announce" if announced else last.stage
-        updated_at = max(_now(), last.updated_at)  # another worker's clock may be ahead
+        updated_at = time_now(after=last.updated_at)
         self._show(
             replace(last, updated_at=updated_at, stage=stage, result=result, announced=announced)
         )
@@ -308,7 +258,7 @@ class RetrainAgent:
 
     async def _report(self, run: TrainingRun, result: TrainingResult) -> None:
         """Tell the trail; the rollout table, which everybody sees, tells it in any case."""
-        told = end_of(run, result, self._view.state, self._settings.environment, _now())
+        told = end_of(run, result, self._view.state, self._settings.environment, time_now())
         try:
             await self._send(self._topics.control_results.name, told.environment, encode(told))
         except TransportError as error:
@@ -320,87 +270,3 @@ class RetrainAgent:
     def _show(self, run: TrainingRun) -> None:
         self._shown = run
         self._table.write_training(run)
-
-
-def announce(
-    version: str,
-    deploy: Deploy,
-    state: RolloutState | None,
-    run: TrainingRun,
-    settings: Settings,
-) -> Command | None:
-    """Return the command that offers `version` to the fleet; None if it only goes to the registry.
-
-    The first version of an environment is always swapped in: there is nothing beside which it
-    could be a canary.
-    """
-    if deploy == "none":
-        return None
-    command = Command(
-        command_id=f"announce-{digest(run.run_id.encode())[:32]}",
-        type="swap",
-        issued_by=f"retrain@{run.worker}",
-        environment=settings.environment,
-        reason=f"training run {run.run_id}, asked for by {run.requested_by}",
-    )
-    if deploy == "swap" or state is None:
-        return replace(command, model_version=version)
-    command = replace(command, type="rollout", strategy=deploy, canary_version=version)
-    if deploy == "shadow":
-        return command
-    percentage = settings.retrain_canary_percentage
-    return replace(
-        command,
-        canary_percentage=percentage,
-        bucketing=UNSET if percentage == round(percentage) else "hash",
-    )
-
-
-def end_of(
-    run: TrainingRun, result: TrainingResult, state: RolloutState | None, environment: str, at: str
-) -> CommandResult:
-    """Return what the trail is told of a run that ended without a version.
-
-    It has an id and a type of its own: there is one result per command, and that of the ``retrain``
-    came when the run began.
-    """
-    return CommandResult(
-        command_id=f"ended-{digest(run.run_id.encode())[:32]}",
-        type="training",
-        environment=environment,
-        status="rejected",
-        epoch=state.epoch if state else None,
-        issued_by=f"retrain@{run.worker}",
-        at=at,
-        error=AnswerError(result.code or result.status, result.reason or result.status),
-        reason=f"training run {run.run_id}, asked for by {run.requested_by}",
-    )
-
-
-def _progressed(run: TrainingRun, told: TrainingProgress) -> TrainingRun:
-    return replace(
-        run,
-        updated_at=_now(),
-        stage=told.stage,
-        done=told.done,
-        total=told.total,
-        message=told.message,
-    )
-
-
-def _failed(run: TrainingRun, code: str, reason: str) -> TrainingResult:
-    return TrainingResult(run.run_id, "failed", code=code, reason=reason)
-
-
-def _death(code: int) -> str:
-    """Say how the training process ended: a negative exit code is a signal's."""
-    if code >= 0:
-        return f"the training process ended with exit code {code}"
-    said = f"the training process was ended by {signal.Signals(-code).name}"
-    if code == -signal.SIGKILL:
-        said += ", which is also what a system without memory does; see its log"
-    return said
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

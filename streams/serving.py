@@ -29,6 +29,7 @@ from registry.topics import Topics
 from streams.answering import Answering, Batch, answer_batch
 from streams.dead_letters import dead_letter_record
 from streams.delivery import Delivery, Outgoing
+from streams.latencies import latencies_by
 from streams.metrics import Metrics
 from streams.probing import Prober
 
@@ -186,15 +187,9 @@ class Pipeline:
             metrics.scoring.observe(version, np.array([seconds]))
         for dead in batch.dead_letters:
             metrics.dead_letters.labels(dead.record.topic, dead.error.code).inc()
-        self._observe_latency(batch)
-
-    def _observe_latency(self, batch: Batch) -> None:
-        now_ms = time.time() * 1000
-        for version in {answer.version for answer in batch.answers if answer.version}:
-            timestamps = [
-                answer.timestamp_ms for answer in batch.answers if answer.version == version
-            ]
-            self._metrics.latency.observe(version, (now_ms - np.array(timestamps)) / 1000)
+        latencies = latencies_by(lambda one: one.version, batch.answers, time.time() * 1000)
+        for version, known in latencies.items():
+            metrics.latency.observe(version, known)
 
     def stop(self) -> None:
         """Let go of the scoring thread."""

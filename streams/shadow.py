@@ -185,7 +185,13 @@ class Shadow:
             self._drop(NOT_READY, len(chunk))
             return
         loop = asyncio.get_running_loop()
-        done, sent = await loop.run_in_executor(self._thread, self._score_and_send, model, chunk)
+        try:
+            done, sent = await loop.run_in_executor(
+                self._thread, self._score_and_send, model, chunk
+            )
+        except Exception as error:  # what is off to the side must not end the worker
+            self._count(chunk[0], _Done([], ShadowCounts(failed=len(chunk)), error))
+            return
         sent.add_done_callback(partial(self._note_delivery, len(done.comparisons)))
         self._count(chunk[0], done)
 

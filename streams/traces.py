@@ -107,7 +107,7 @@ def trace_of(answer: Answer, states: Mapping[int, RolloutState]) -> Trace:
         Rollout states by epoch, the latest ones.
     """
     response = decode(Response, answer.payload)
-    request = getattr(answer, "request", None)
+    request = answer.request
     epoch = response.provenance.rollout_epoch
     state = None if epoch is None else states.get(epoch)
     told = explain(response.user_id, state) if state is not None else None

@@ -82,7 +82,8 @@ class RolloutView:
         if last_offset > self.log.last_offset:
             return
         renewed_at = min(at, now)  # an owner's clock that is ahead must not stretch the lease
-        if self._renewed_at is None or renewed_at > self._renewed_at:
+        known = self._renewed_at
+        if known is None or renewed_at > known or known > now:  # the last: our clock was set back
             self._renewed_at = renewed_at
 
     def lease_age_seconds(self, now: float) -> float | None:
@@ -90,9 +91,13 @@ class RolloutView:
         return None if self._renewed_at is None else now - self._renewed_at
 
     def lease_holds(self, now: float) -> bool:
-        """Tell whether this worker is in touch with the rollout table at `now`."""
+        """Tell whether this worker is in touch with the rollout table at `now`.
+
+        A renewal from the future was heard before this worker's clock was set back: it counts for a
+        lease at most, or the lease would hold for as long as the clock was set back.
+        """
         age = self.lease_age_seconds(now)
-        return age is not None and age <= self.lease_seconds
+        return age is not None and abs(age) <= self.lease_seconds
 
 
 def _told_at(run: TrainingRun) -> tuple[str, str, bool]:

@@ -41,9 +41,11 @@ def rate(per_second: float) -> str:
 def milliseconds(latency_ms: float) -> str:
     """Word a latency, three figures or so.
 
-    >>> milliseconds(3.41), milliseconds(87.2), milliseconds(1234.0)
-    ('3.4 ms', '87 ms', '1.23 s')
+    >>> milliseconds(0.0312), milliseconds(3.41), milliseconds(87.2), milliseconds(1234.0)
+    ('0.031 ms', '3.4 ms', '87 ms', '1.23 s')
     """
+    if latency_ms < 1:
+        return f"{latency_ms:.2g} ms"
     if latency_ms >= 1000:
         return f"{latency_ms / 1000:.2f} s"
     return f"{latency_ms:.{1 if latency_ms < 10 else 0}f} ms"

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import faust
@@ -18,7 +21,7 @@ import uvloop
 from aiohttp import web
 from threadpoolctl import threadpool_limits
 
-from registry.errors import TransportError
+from registry.errors import ArtifactError, ConfigurationError, TransportError
 from registry.fleet import live
 from registry.records import encode
 from registry.rollout import NO_EPOCH
@@ -32,7 +35,7 @@ from streams.node import Node
 from streams.report import Report
 from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
-from streams.table import LEASE_RENEWALS
+from streams.table import LEASE_RENEWALS, RolloutTable
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,9 @@ GC_THRESHOLDS: Final = (50_000, 20, 100)
 LAST_BEAT_SECONDS: Final = 0.5
 """How long the last heartbeat may take; without it, the others wait until we have fallen silent."""
 
+LAST_ANSWERS_SECONDS: Final = 1.0
+"""How long HTTP requests that are under way may take at a stop; aiohttp itself waits a minute."""
+
 STOP_SECONDS: Final = 4.0
 """How long a stop may take; what is unanswered then is answered by another worker."""
 
@@ -55,7 +61,7 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
     Raises
     ------
     ConfigurationError
-        If the topics are not as they must be.
+        If the topics are not as they must be, or the pages' address is taken.
     TransportError
         If Kafka cannot be reached, or did not take a record in time.
     """
@@ -73,7 +79,7 @@ class Worker:
         self._settings = settings
         self._table_options = table_options
         self._failure: asyncio.Future[None] | None = None
-        self._renewed_at = 0.0
+        self._renewed_at = -math.inf
         self._seeded_epochs: set[int] = set()
         self._seed_compared = False
 
@@ -95,8 +101,7 @@ class Worker:
         exit_code = 1
         try:
             await parts.app.start()
-            tasks.append(asyncio.create_task(self._tick(parts)))
-            tasks.append(asyncio.create_task(_beat(parts, report)))
+            tasks += [asyncio.create_task(timer) for timer in self._timers(parts, report)]
             tasks.append(asyncio.create_task(parts.app._crashed.wait()))
             await asyncio.wait([stop, self._failure, *tasks], return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure(parts, tasks)
@@ -119,26 +124,33 @@ class Worker:
             if task.done():
                 task.result()
 
-    async def _tick(self, parts: Parts) -> None:
-        while True:
-            try:
-                await self._look(parts)
-            except Exception:  # the edge of a timer: the next look may go well
-                logger.exception("the look at leases, schedules and gauges failed")
-            await asyncio.sleep(TICK_SECONDS)
+    def _timers(self, parts: Parts, report: Report) -> list[Coroutine[Any, Any, None]]:
+        """Return what is done again and again: what waits for Kafka must not hold up the lease."""
+        return [
+            _again(TICK_SECONDS, "the look at leases and gauges", partial(self._look, parts)),
+            _again(TICK_SECONDS, "the look at trainings", _owners(parts, _start_training)),
+            _again(TICK_SECONDS, "the look at the ramp", _owners(parts, _move_ramp)),
+            _again(TICK_SECONDS, "seeding", _owners(parts, self._seed)),
+            _again(HEARTBEAT_SECONDS, "a heartbeat", partial(_beat, parts, report)),
+        ]
 
     async def _look(self, parts: Parts) -> None:
-        node, table = parts.node, parts.table
+        node, table, now = parts.node, parts.table, time.time()
         if table.recovered:
             node.note_recovery()
             self._compare_seed(node)
             if table.is_owner:
-                await self._act_as_owner(parts)
+                self._renew_lease(table, now)
         node.refresh()
         node.update_gauges()
-        now = time.time()
         node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
         parts.ramp.show(now)
+
+    def _renew_lease(self, table: RolloutTable, now: float) -> None:
+        elapsed = time.monotonic()  # the wall clock may be set back, and nobody would renew
+        if elapsed - self._renewed_at >= self._settings.lease_seconds / LEASE_RENEWALS:
+            self._renewed_at = elapsed
+            table.renew_lease(now)
 
     def _compare_seed(self, node: Node) -> None:
         """Say once, at a restart, that the environment's variables no longer decide."""
@@ -150,49 +162,70 @@ class Worker:
         if is_older and (notice := seed_notice(self._settings, state)):
             logger.warning("%s", notice)
 
-    async def _act_as_owner(self, parts: Parts) -> None:
-        now = time.time()
-        if now - self._renewed_at >= self._settings.lease_seconds / LEASE_RENEWALS:
-            self._renewed_at = now
-            parts.table.renew_lease(now)
-        parts.training.start_if_due(datetime.now(UTC))
-        await parts.ramp.move(now)
-        await self._seed(parts)
-
     async def _seed(self, parts: Parts) -> None:
         """Issue the next seed, at most one for each state; beside a primary only if it is ours."""
         state = parts.node.view.state
         epoch = NO_EPOCH if state is None else state.epoch
         if epoch in self._seeded_epochs or (state is not None and not self._seeded_epochs):
             return
-        self._seeded_epochs.add(epoch)
         latest = await asyncio.to_thread(parts.node.store.latest)
         seed = next_seed(parts.settings, state, latest, f"seed-{uuid.uuid4()}")
         if seed is not None:
             topic = parts.topics.control.name
             await parts.delivery.send([Outgoing(topic, seed.environment.encode(), encode(seed))])
+        self._seeded_epochs.add(epoch)
 
 
-async def _beat(parts: Parts, report: Report) -> None:
+async def _again(seconds: float, what: str, act: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            await _one_beat(parts, report)
-        except Exception:  # the edge of a timer: the next heartbeat may go well
-            logger.exception("a heartbeat failed")
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+            await act()
+        except (TransportError, ArtifactError) as error:  # the next time may go well
+            logger.warning("%s failed: %s", what, error)
+        except Exception:  # the edge of a timer: a bug must not stop the others
+            logger.exception("%s failed", what)
+        await asyncio.sleep(seconds)
 
 
-async def _one_beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:
+def _owners(
+    parts: Parts, work: Callable[[Parts], Awaitable[None]]
+) -> Callable[[], Awaitable[None]]:
+    """Return `work` as the owner of the control partition does it, and nobody else."""
+
+    async def work_if_owner() -> None:
+        if parts.table.recovered and parts.table.is_owner:
+            await work(parts)
+
+    return work_if_owner
+
+
+async def _start_training(parts: Parts) -> None:
+    parts.training.start_if_due(datetime.now(UTC))
+
+
+async def _move_ramp(parts: Parts) -> None:
+    await parts.ramp.move(time.time())
+
+
+async def _beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:
     reasons = tuple(reason.code for reason in report.reasons())
     lag = sum(one.lag for one in report.lag())
     await parts.fleet.beat(reasons, lag, stopping=stopping)
 
 
 async def _serve_pages(parts: Parts, report: Report) -> web.AppRunner:
-    runner = web.AppRunner(Pages(parts, report).application(), access_log=None)
+    application = Pages(parts, report).application()
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_SECONDS)
     await runner.setup()
     settings = parts.settings
-    await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+    host, port = settings.http_host, settings.http_port
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"RECSTREAM_HTTP_HOST={host} RECSTREAM_HTTP_PORT={port}: {error.strerror or error}; "
+            "must be an address of this machine and a free port, or 0 for any"
+        ) from error
     parts.fleet.url = "http://{}:{}/".format(*runner.addresses[0][:2])
     logger.info("pages at %s", parts.fleet.url)
     return runner
@@ -212,16 +245,17 @@ async def _stop(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(_one_beat(parts, report, stopping=True), LAST_BEAT_SECONDS)
+        await asyncio.wait_for(_beat(parts, report, stopping=True), LAST_BEAT_SECONDS)
     await parts.delivery.stop()
     await site.cleanup()
     parts.pipeline.stop()
     parts.shadow.stop()
     parts.node.residency.stop()
-    if not stopping.done():
-        logger.warning("Faust did not stop within %g s; leaving without it", STOP_SECONDS)
+    if not stopping.done() or parts.node.residency.is_reading:
+        what = "a version is being read" if stopping.done() else "Faust has not stopped"
+        logger.warning("%s, and this worker was told to end: leaving without it", what)
         logging.shutdown()
-        os._exit(exit_code)  # a recovery that hangs must not keep a process that was told to end
+        os._exit(exit_code)  # Python would wait for its threads, however long they take
 
 
 async def _drain_and_stop(app: faust.App) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka.structs import ConsumerRecord
 
@@ -17,9 +17,10 @@ from registry.records import Command, Request, RolloutState, decode, encode
 from registry.settings import Settings
 from registry.topics import topics_of
 from streams.answering import Answering, Origin
-from streams.delivery import Outgoing
+from streams.delivery import Delivery, Outgoing
 from streams.metrics import Metrics
 from streams.node import Node
+from streams.ramp import RampAgent
 from streams.routing import Rules
 from streams.traces import Traces
 from streams.view import RolloutView
@@ -68,8 +69,8 @@ def an_answering(
     clock_ms: Callable[[], float] = lambda: float(NOW_MS),
     **given: Any,
 ) -> Answering:
-    """Return what worker ``w1`` answers with when its clock stands still."""
-    fields: dict[str, Any] = {"max_request_bytes": 10_000, "threads": 1}
+    """Return what worker ``w1`` answers with when its clocks stand still."""
+    fields: dict[str, Any] = {"max_request_bytes": 10_000, "threads": 1, "timer": lambda: 0.0}
     return Answering(Origin("production", "w1"), rules, models, clock_ms=clock_ms, **fields | given)
 
 
@@ -128,14 +129,17 @@ def some_parts(
     if state is not None:
         node.view.offer_log(ControlLog(state.epoch, state))
     node.recovered_once = True
+    topics, delivery = topics_of(configured), kafka(node.view)
     return SimpleNamespace(
         settings=configured,
         worker="w1",
-        topics=topics_of(configured),
+        topics=topics,
         app=SimpleNamespace(rebalancing=False, crashed=False, consumer=None),
         node=node,
         table=SimpleNamespace(recovered=True, is_owner=True),
-        delivery=kafka(node.view),
+        delivery=delivery,
+        fleet=SimpleNamespace(requests_per_second=0.0),
+        ramp=RampAgent(configured, topics, node.view, cast(Delivery, delivery), metrics),
         traces=Traces(),
         metrics=metrics,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from registry.settings import Settings
 from registry.topics import client_config, topics_of
 from registry.trail import CHUNK_GROWTH, FIRST_CHUNK, Asked, read_trail, trail_of
 from streams.openapi import document
+from streams.writes import BODY_SECONDS
 
 Start = Callable[..., Worker]
 REQUESTS = 10_000
@@ -182,6 +184,16 @@ def test_with_a_token_only_its_holder_writes(topics_created: Settings, start_wor
     assert worker.fetch("/rollout/history").status == 200
 
 
+def test_a_request_that_never_ends_does_not_hold_up_a_worker_that_is_told_to_end(
+    worker: Worker,
+) -> None:
+    with closing(socket.create_connection(("127.0.0.1", worker.port))) as connection:
+        connection.sendall(
+            b"POST /retrain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        )
+        assert worker.stop(seconds=BODY_SECONDS - 2) == 0
+
+
 def test_the_history_survives_every_worker_and_is_filtered(
     worker: Worker, topics_created: Settings, start_worker: Start
 ) -> None:
@@ -191,6 +203,8 @@ def test_the_history_survives_every_worker_and_is_filtered(
     worker.kill()
     late = start_worker(topics_created)
     wait_until(lambda: answers(late), 30, "pages")
+    # an owner that is killed right after it decided has not reported yet: the next one does
+    wait_until(lambda: len(late.get("/rollout/history")) == 3, 30, "the whole history")
     history = late.get("/rollout/history")
     assert [one["type"] for one in history] == ["abort", "rollout", "swap"]
     assert history[1]["changes"] == [

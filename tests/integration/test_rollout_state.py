@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,3 +260,44 @@ def current_or_not_ready(worker: Worker, epoch: int) -> bool:
         codes = {reason["code"] for reason in reasons}
         assert codes & {"rollout_lease_expired", "recovering", "version_not_ready"}, reasons
     return acting >= epoch
+
+
+READS_SLOWLY = """
+import os, pathlib, time
+from registry.settings import read_settings
+from registry.store import Store
+from streams.worker import run_worker
+
+def slow(act, name, seconds):
+    def acts_slowly(store, version):
+        pathlib.Path(name).touch()
+        time.sleep(seconds)  # a large version on a slow disk
+        return act(store, version)
+    return acts_slowly
+
+Store.verify = slow(Store.verify, "verifying", 3)
+Store.open = slow(Store.open, "opening", %d)
+run_worker(read_settings(os.environ))
+"""
+
+
+def test_a_command_that_its_owner_was_deciding_when_it_was_stopped_is_decided_by_the_next_one(
+    client: Client, fleet_settings: Settings, start_worker: Start, tmp_path: Path
+) -> None:
+    seeded = fleet_settings.model_copy(update={"model_version": "v0.2"})
+    first = start_worker(seeded, "slow", arguments=("-c", READS_SLOWLY % 0)).wait_ready()
+    (tmp_path / "verifying").unlink()
+    command = client.post_command(type="swap", model_version="v0.1")
+    wait_until((tmp_path / "verifying").exists, 15, "the command to be looked at")
+    assert first.stop() == 0
+    assert command not in client.results
+    start_worker(seeded, "next").wait_ready()
+    assert client.result_of(command)["status"] == "applied"
+
+
+def test_a_worker_that_is_reading_a_version_when_it_is_told_to_end_does_not_wait_for_it(
+    fleet_settings: Settings, start_worker: Start, tmp_path: Path
+) -> None:
+    worker = start_worker(fleet_settings, "slow", arguments=("-c", READS_SLOWLY % 600))
+    wait_until((tmp_path / "opening").exists, 30, "the version to be read")
+    assert worker.stop() == 0

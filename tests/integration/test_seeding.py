@@ -44,6 +44,8 @@ def test_workers_that_start_together_seed_once_and_a_restart_with_other_values_c
     assert (seeded["primary_version"], seeded["canary_version"]) == ("v0.1", "v0.2")
     duplicated = client.post_command(type="rollout", canary_version="v0.3")
     assert client.result_of(duplicated)["status"] == "applied"
+    changed = client.results[duplicated][0]["after"]
+    wait_until(lambda: state_of(workers[0]) == changed, 10, "the change on the first worker")
     before = state_of(workers[0])
     assert before["canary_version"] == "v0.3"
     for worker in workers:

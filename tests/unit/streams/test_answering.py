@@ -198,10 +198,19 @@ def test_each_version_scores_all_its_users_in_one_call(models: Any) -> None:
 
 
 def test_the_seconds_of_scoring_are_known_by_version(models: Any) -> None:
-    ticks = itertools.count(NOW_MS, 500.0)
-    using = an_answering(models, some_rules(CANARY, models), lambda: next(ticks))
+    ticks = itertools.count(0.0, 0.5)
+    using = an_answering(models, some_rules(CANARY, models), timer=lambda: next(ticks))
     batch = answer_batch([a_request_of(1), a_request_of(110)], using)
     assert batch.scoring_seconds == {"v0.1": 0.5, "v0.2": 0.5}
+
+
+def test_a_clock_that_is_set_back_makes_no_duration_negative(models: Any) -> None:
+    ticks = itertools.count(NOW_MS, -60_000.0)
+    shadow = a_canary_state(strategy="shadow", shadow_sample_percentage=100.0)
+    using = an_answering(models, some_rules(shadow, models), lambda: next(ticks))
+    batch = answer_batch([a_request_of(KNOWN)], using)
+    assert batch.scoring_seconds["v0.1"] == 0
+    assert [one.primary_seconds for one in batch.shadowed] == [0]
 
 
 def test_a_canary_that_is_not_ready_is_told_in_the_answer(models: Any) -> None:
@@ -255,9 +264,9 @@ def test_a_bug_in_scoring_is_counted_for_the_version_that_has_it(models: Any) ->
 
 
 def test_the_seconds_of_scoring_one_by_one_add_up(models: Any) -> None:
-    ticks = itertools.count(NOW_MS, 500.0)
+    ticks = itertools.count(0.0, 0.5)
     watched = {"v0.1": Watched(models["v0.1"], poison=2)}
-    using = an_answering(watched, some_rules(a_state(), watched), lambda: next(ticks))
+    using = an_answering(watched, some_rules(a_state(), watched), timer=lambda: next(ticks))
     batch = answer_batch([a_request_of(user) for user in (1, 2, 3)], using)
     assert batch.scoring_seconds["v0.1"] >= 1.0
 
@@ -392,9 +401,9 @@ def test_the_arms_belong_to_the_epoch_that_is_acted_on(models: Any) -> None:
 
 
 def test_a_shadowed_answer_is_handed_over_with_what_the_comparison_needs(models: Any) -> None:
-    ticks = itertools.count(NOW_MS, 500.0)
+    ticks = itertools.count(0.0, 0.5)
     state = a_canary_state(strategy="shadow", shadow_sample_percentage=100.0)
-    using = an_answering(models, some_rules(state, models), lambda: next(ticks))
+    using = an_answering(models, some_rules(state, models), timer=lambda: next(ticks))
     records = [
         a_request_of(1, "r1"),
         a_request_of(2, "r2"),

@@ -14,23 +14,26 @@ from harness.builders import OutOfReach, confirmed, some_parts
 
 from registry.control import ControlLog
 from registry.errors import TransportError
-from registry.records import CommandResult, decode, encode
+from registry.records import AnswerError, Command, CommandResult, decode, encode
 from streams.control import ControlAgent
 from streams.delivery import Outgoing
+from streams.view import RolloutView
 from tests.unit.registry.builders import BEGAN, BEGAN_AT, a_canary_state, a_command
 
 
 class Table:
     """Stands in for Faust's table: keeps the logs that are written to it, or fails."""
 
-    def __init__(self, failure: Exception | None) -> None:
+    def __init__(self, failure: Exception | None, view: RolloutView) -> None:
         self.written: list[ControlLog] = []
         self._failure = failure
+        self._view = view
 
     def write_log(self, log: ControlLog) -> None:
         if self._failure is not None:
             raise self._failure
         self.written.append(log)
+        self._view.offer_log(log)
 
 
 class Taken:
@@ -44,13 +47,34 @@ class Taken:
         return confirmed()
 
 
+class Buggy:
+    """Stands in for the retrain agent: fails where it is told to."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def refusal(self) -> None:
+        if self._where == "refusal":
+            raise KeyError(self._where)
+
+    def start(self, command: Command) -> None:
+        raise KeyError(self._where)
+
+
 class Owner:
     """A control agent with its surroundings, in an environment with a canary of 10 %."""
 
-    def __init__(self, folder: Path, failure: Exception | None = None, kafka: Any = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        failure: Exception | None = None,
+        kafka: Any = None,
+        training: Any = None,
+    ) -> None:
         self.parts = some_parts(folder, a_canary_state())
-        self.table, self.kafka = Table(failure), kafka or Taken()
-        surroundings: Any = (self.table, self.kafka, None, None)
+        self.view = self.parts.node.view
+        self.table, self.kafka = Table(failure, self.view), kafka or Taken()
+        surroundings: Any = (self.table, self.kafka, training, None)
         self.agent = ControlAgent(self.parts.topics, self.parts.node, *surroundings)
 
     def decide(self, value: bytes | None) -> None:
@@ -101,6 +125,27 @@ def test_a_command_that_meets_a_bug_is_answered_and_changes_nothing(
     assert (result.error.code, result.error.message) == ("internal", "KeyError('surprise')")
     commands = owner.parts.metrics.commands
     assert commands.labels("abort", "rejected")._value.get() == 1
+
+
+def test_a_refusal_for_a_bug_is_remembered_so_that_a_ramp_does_not_ask_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = Owner(tmp_path, training=Buggy("refusal"))
+    with caplog.at_level(logging.CRITICAL):
+        owner.decide(encode(a_command("retrain")))
+    (remembered,) = owner.view.log.remembered
+    assert remembered.result == owner.result
+    assert remembered.result.error == AnswerError("internal", "KeyError('refusal')")
+    assert owner.view.state == a_canary_state()
+
+
+def test_a_bug_after_a_command_was_applied_does_not_call_it_rejected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = Owner(tmp_path, training=Buggy("start"))
+    with caplog.at_level(logging.CRITICAL):
+        owner.decide(encode(a_command("retrain")))
+    assert (owner.result.status, owner.result.error) == ("applied", None)
 
 
 def test_a_kafka_out_of_reach_is_no_bug_of_the_command(tmp_path: Path) -> None:

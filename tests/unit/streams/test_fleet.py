@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +97,17 @@ def test_a_worker_that_acts_on_nothing_yet_says_so(tmp_path: Path) -> None:
 
 def test_counts_are_not_lost_with_a_heartbeat_for_the_next_one_has_them_too(fleet: Fleet) -> None:
     assert fleet.beaten().arms == fleet.beaten().arms
+
+
+def test_a_heartbeat_tells_the_rate_of_answers_since_the_one_before(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("streams.fleet.time", SimpleNamespace(monotonic=lambda: now[0], time=time))
+    assert fleet.beaten().requests_per_second == 0
+    fleet.exposures.answered += 30
+    now[0] += 2
+    assert fleet.beaten().requests_per_second == fleet.agent.requests_per_second == 15
 
 
 def test_the_last_heartbeat_says_goodbye(fleet: Fleet) -> None:

@@ -27,6 +27,7 @@ from streams.answering import Batch
 from streams.http import Pages
 from streams.problems import Refused
 from streams.report import Report
+from streams.status import PartitionLag
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 TOKEN = "sesame"
@@ -558,6 +559,17 @@ def test_the_metrics_are_prometheus_text(parts: Any) -> None:
     assert "# TYPE recommend_latency_seconds histogram" in answer.document
 
 
+def test_the_lag_of_a_partition_that_another_worker_took_over_is_not_told_any_more(
+    parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for assigned in (1, 2):
+        lag = (PartitionLag(assigned, 7),)
+        monkeypatch.setattr(Report, "lag", lambda _, lag=lag: lag)
+        told = ask(parts, "GET", "/metrics").document
+    assert 'partition="2"' in told
+    assert 'partition="1"' not in told
+
+
 def test_an_unknown_page_is_a_problem(parts: Any) -> None:
     assert problem(ask(parts, "GET", "/unknown")) == (404, "http")
 
@@ -604,7 +616,11 @@ def test_a_bug_is_a_problem_that_tells_nothing(
 def test_a_versions_report_is_shown_and_nothing_in_it_may_run(tmp_path: Path) -> None:
     parts = some_parts(tmp_path)
     store = parts.node.store
-    store.publish(some_arrays(), a_description(), {"report.html": b"<h1>v0.1</h1>"})
+    store.publish(
+        some_arrays(),
+        a_description(),
+        {"report.html": lambda version: f"<h1>{version}</h1>".encode()},
+    )
     store.publish(some_arrays(), a_description())
     report = ask(parts, "GET", "/models/v0.1/report")
     assert (report.status, report.document) == (200, "<h1>v0.1</h1>")

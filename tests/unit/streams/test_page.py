@@ -18,7 +18,7 @@ from registry.ramps import Finding, ShadowStep
 from registry.records import AnswerError, TrainingRun
 from streams.page import render, render_main
 from streams.pictures import steps
-from streams.status import PartitionLag, Reason, Status, Traffic
+from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
 from streams.wording import ago
 from tests.unit.streams.statuses import (
     NOW,
@@ -280,6 +280,24 @@ def test_commands_show_what_they_changed() -> None:
     assert "strategy fixed → to canary" in shown
     assert "canary none → to v0.4" in shown
     assert "canary percentage 0 % → to 2.5 %" in shown
+
+
+def test_older_commands_and_versions_that_play_no_role_are_folded() -> None:
+    commands = tuple(a_command_result(epoch=epoch) for epoch in range(9, 2, -1))
+    shown = section(a_status(commands=commands), "commands")
+    assert shown.index("epoch 6") < shown.index("3 older") < shown.index("epoch 5")
+    assert "older" not in section(a_status(commands=commands[:4]), "commands")
+    versions = (VersionStatus("v0.4", "primary", "ready"), VersionStatus("v0.3", "", "absent"))
+    listed = section(a_status(versions=versions), "versions")
+    assert listed.index("v0.4") < listed.index("1 more in the registry") < listed.index("v0.3")
+    assert '<details id="others" open>' in render(a_status(versions=versions[1:]))
+
+
+def test_a_bucketing_that_buckets_nobody_now_says_whom_it_is_for() -> None:
+    for strategy, words in (("fixed", " for the next canary"), ("canary", "")):
+        state = a_canary(strategy=strategy, bucketing="hash", salt="autumn")
+        shown = section(a_status(rollout=state), "rollout")
+        assert f"bucketing hash, salt autumn{words} before" in shown
 
 
 def test_a_refused_command_shows_its_error_and_no_change() -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from registry.control import ControlLog
 from registry.errors import TransportError
 from registry.records import AnswerError, CommandResult, RolloutState, encode
-from streams.ramp import RampAgent
+from streams.ramp import LOOK_SECONDS, RampAgent
 from tests.unit.registry.builders import (
     BEGAN,
     BEGAN_AT,
@@ -228,3 +228,17 @@ def test_how_the_last_ramp_ended_is_a_metric_until_the_next_command(tmp_path: Pa
     owner.view.offer_log(ControlLog(10, a_state(epoch=10)))
     owner.agent.show(DUE)
     assert owner.gauges("ramp_outcome") == {}
+
+
+def test_whoever_asks_within_a_second_shares_one_look_and_a_new_state_is_looked_at_anew(
+    tmp_path: Path,
+) -> None:
+    owner = Owner(tmp_path, a_ramping_state())
+    owner.hear()
+    first = owner.agent.show(BEGAN_AT)
+    assert first is not None
+    assert owner.agent.seen(BEGAN_AT + LOOK_SECONDS / 2) is first
+    assert owner.agent.seen(BEGAN_AT + LOOK_SECONDS) is not first
+    assert owner.agent.seen(BEGAN_AT - 3600) is not first, "the clock was set back"
+    owner.view.offer_log(ControlLog(8, a_state(epoch=8)))
+    assert owner.agent.seen(BEGAN_AT + LOOK_SECONDS) is None

@@ -9,20 +9,27 @@ from typing import Any
 import pytest
 from harness.builders import some_parts
 
-from registry.control import COMMANDS_REMEMBERED, EMPTY_LOG, follow
+from registry.control import COMMANDS_REMEMBERED, EMPTY_LOG, ControlLog, follow
 from registry.counts import ArmCounts
 from registry.fleet import Heartbeat
-from registry.records import Command, RolloutState
+from registry.records import Command, RolloutState, TrainingResult, TrainingRun
 from registry.store import Store
 from streams.report import (
     COMMANDS_SHOWN,
+    LIST_SECONDS,
     REBALANCE_SECONDS,
     Report,
     _roles,
     _share,
     latest_commands,
 )
-from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
+from tests.unit.registry.builders import (
+    a_canary_state,
+    a_description,
+    a_manifest,
+    a_state,
+    some_arrays,
+)
 
 FIXED_WITH_CANARY = a_canary_state(strategy="fixed")
 
@@ -141,6 +148,39 @@ def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
     assert (status.worker, status.environment, status.rollout) == (
         *("w1", "production"), parts.node.view.state,
     )  # fmt: skip
+
+
+def test_the_registry_is_listed_when_something_is_told_and_now_and_then_but_not_at_each_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.report.distribution_version", lambda name: "0.1.0")
+    parts = some_parts(tmp_path)
+    versions, now = iter([["v0.1"], ["v0.2"], ["v0.3"], ["v0.4"]]), [1000.0]
+    monkeypatch.setattr("streams.report.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(parts.node.store, "versions", lambda: next(versions))
+    monkeypatch.setattr(parts.node.store, "manifest", lambda name: a_manifest(version=name))
+    report = Report(parts)
+
+    def shown() -> list[str]:
+        return [one.version for one in report.status().versions]
+
+    assert [shown(), shown()] == [["v0.1"], ["v0.1"]]
+    parts.node.view.offer_log(ControlLog(3))
+    assert [shown(), shown()] == [["v0.2"], ["v0.2"]]
+    ended = TrainingResult("run-1", "published")
+    parts.node.view.offer_training(TrainingRun("run-1", "w1", "anna", "1", "2", result=ended))
+    assert [shown(), shown()] == [["v0.3"], ["v0.3"]]
+    now[0] += LIST_SECONDS + 1
+    assert [shown(), shown()] == [["v0.4"], ["v0.4"]]
+
+
+def test_the_page_tells_the_same_rate_of_requests_as_the_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.report.distribution_version", lambda name: "0.1.0")
+    parts = some_parts(tmp_path)
+    parts.fleet.requests_per_second = 12.5
+    assert Report(parts).status().requests_per_second == 12.5
 
 
 def after(*commands: Command) -> tuple[Any, dict[int, RolloutState]]:

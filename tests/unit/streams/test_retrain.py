@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,14 +20,16 @@ from registry.records import (
     Command,
     CommandResult,
     RolloutState,
+    TrainingProgress,
     TrainingResult,
     TrainingRun,
     decode,
     encode,
 )
 from registry.settings import Settings
+from streams.announcing import announce
 from streams.delivery import Outgoing
-from streams.retrain import RetrainAgent, announce
+from streams.retrain import RetrainAgent
 from tests.unit.registry.builders import (
     a_canary_state,
     a_ramp,
@@ -281,3 +284,76 @@ def test_a_run_left_behind_by_a_worker_is_ended_and_by_whom_it_goes_on_is_told(
     assert (again.run_id, again.worker, again.requested_by) == ("run-1-again", "w2", "timer@w2")
     assert again.result is not None
     assert again.result.reason == "the training process ended with exit code 1"
+
+
+# --- a run that ends otherwise than it should -----------------------------------------------
+
+
+def ran(seen: Run) -> TrainingResult:
+    """Return the result of a run that a command starts."""
+
+    async def run() -> None:
+        seen.agent.start(Command("run-1", "retrain", "anna", deploy="none"))
+        assert seen.agent._task is not None
+        await seen.agent._task
+
+    asyncio.run(run())
+    result = seen.runs.written[-1].result
+    assert result is not None
+    return result
+
+
+def a_child_that(does: str, folder: Path, before: str = "") -> str:
+    """Return a program that says that it has published v0.9, and then `does` something."""
+    told = encode(TrainingResult("run-1", "published", version="v0.9")).decode()
+    child = folder / "child"
+    child.write_text(f"#!/bin/sh\necho '{before}'\necho '{told}'\n{does}\n")
+    child.chmod(0o755)
+    return str(child)
+
+
+def test_a_training_that_has_told_its_result_and_does_not_exit_is_ended_and_its_result_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", a_child_that("exec sleep 600", tmp_path))
+    monkeypatch.setattr("streams.child.EXIT_SECONDS", 0.01)
+    seen = Run(tmp_path, a_state(), retrain_timeout=5.0)
+    assert (ran(seen).status, ran(seen).version) == ("published", "v0.9")
+
+
+def test_a_bug_at_the_end_of_a_run_does_not_leave_it_under_way_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path))
+    seen = Run(tmp_path, a_state())
+    monkeypatch.setattr(seen.metrics, "training_runs", None)
+    with caplog.at_level(logging.CRITICAL):
+        assert ran(seen).version == "v0.9"
+
+
+def test_a_run_after_that_of_a_worker_whose_clock_is_ahead_is_the_latest_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = encode(TrainingProgress("run-1", "fit", 1, 2)).decode()
+    monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path, told))
+    seen, ahead = Run(tmp_path, a_state()), "2100-01-01T00:00:00.000+00:00"
+    ended = TrainingResult("run-0", "published", version="v0.8")
+    seen.view.offer_training(TrainingRun("run-0", "w1", "anna", ahead, ahead, result=ended))
+    ran(seen)
+    assert len(seen.runs.written) == 3
+    for run in seen.runs.written:
+        seen.view.offer_training(run)
+        assert seen.view.training == run
+
+
+def test_a_worker_that_stops_begins_no_run_and_leaves_it_to_the_next_owner(tmp_path: Path) -> None:
+    seen = Run(tmp_path, a_state(), retrain_interval=0.001)
+
+    async def stopped() -> None:
+        await seen.agent.stop()
+        seen.agent.start(Command("run-1", "retrain", "anna"))
+        seen.agent.start_if_due(datetime(2100, 1, 1, tzinfo=UTC))
+
+    asyncio.run(stopped())
+    assert seen.runs.written == []
+    assert seen.agent.refusal() is None

@@ -450,3 +450,19 @@ def test_a_kafka_out_of_reach_is_counted_and_ends_nothing(models: Mapping[str, M
             assert bench.counts.compared == 2
 
     run(story())
+
+
+def test_a_bug_beside_the_scoring_is_counted_and_ends_nothing(
+    models: Mapping[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("a bug")
+
+    async def story() -> None:
+        async with a_bench(models) as bench:
+            monkeypatch.setattr(bench.sent, "send", fail)
+            bench.shadow.offer(samples(models, [1, 2]))
+            await bench.until_compared(2)
+            assert (bench.counts.compared, bench.counts.failed) == (0, 2)
+
+    run(story())

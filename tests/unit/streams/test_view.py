@@ -123,6 +123,21 @@ def test_an_owners_clock_that_is_ahead_by_more_than_the_lease_cannot_hold_it_for
     assert not view.lease_holds(1021)
 
 
+def test_a_clock_that_is_set_back_does_not_stretch_the_lease() -> None:
+    view = RolloutView(20)
+    view.renew_lease(5000, -1, now=5000)
+    assert not view.lease_holds(1000)
+    view.renew_lease(1000, -1, now=1000)
+    assert view.lease_holds(1020)
+    assert not view.lease_holds(1021)
+
+
+def test_a_clock_that_is_corrected_by_a_little_does_no_harm() -> None:
+    view = RolloutView(20)
+    view.renew_lease(1000, -1, now=1000)
+    assert view.lease_holds(998)
+
+
 def test_a_renewal_that_knows_of_a_change_which_never_came_does_not_hold_the_lease() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, 3, now=1000)

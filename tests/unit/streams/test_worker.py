@@ -1,0 +1,144 @@
+"""The worker's timers: what waits or fails holds up nothing else, and is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from harness.builders import NeverDecided, OutOfReach, some_parts
+
+from registry.errors import ConfigurationError, DamagedVersion
+from registry.store import Store
+from streams.report import Report
+from streams.worker import Worker, _serve_pages
+from tests.unit.registry.builders import a_description, a_state, some_arrays
+
+
+class Owner:
+    """The worker that owns the control partition; its parts do nothing unless a test says so."""
+
+    def __init__(self, folder: Path, state: Any = None, kafka: Any = NeverDecided) -> None:
+        self.parts = some_parts(folder, state, kafka)
+        self.renewed_at: list[float] = []
+        self.parts.table.renew_lease = self.renewed_at.append
+        self.parts.training = SimpleNamespace(start_if_due=lambda now: None)
+        self.parts.ramp = SimpleNamespace(move=self._rest, show=lambda now: None)
+        self.parts.fleet = SimpleNamespace(beat=self._rest)
+        self.worker = Worker(self.parts.settings)
+
+    async def _rest(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+    def run_until(self, done: Callable[[], bool]) -> None:
+        report: Any = SimpleNamespace(reasons=tuple, lag=tuple)
+
+        async def run() -> None:
+            timers = self.worker._timers(self.parts, report)
+            tasks = [asyncio.create_task(timer) for timer in timers]
+            async with asyncio.timeout(10):
+                while not done():
+                    await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+
+        asyncio.run(run())
+
+
+@pytest.fixture(autouse=True)
+def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.worker.TICK_SECONDS", 0)
+    monkeypatch.setattr("streams.worker.LEASE_RENEWALS", 1e9)
+
+
+def test_a_ramp_that_waits_for_kafka_does_not_hold_up_the_lease(tmp_path: Path) -> None:
+    owner = Owner(tmp_path, a_state())
+
+    async def wait(now: float) -> None:
+        await asyncio.Event().wait()
+
+    owner.parts.ramp.move = wait
+    owner.run_until(lambda: len(owner.renewed_at) > 2)
+
+
+def test_the_lease_is_renewed_also_after_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = itertools.count(1_700_000_000.0, -86_400.0)
+    clocks = SimpleNamespace(time=lambda: next(days), monotonic=time.monotonic)
+    monkeypatch.setattr("streams.worker.time", clocks)
+    owner = Owner(tmp_path, a_state())
+    owner.run_until(lambda: len(owner.renewed_at) > 2)
+    assert owner.renewed_at == sorted(owner.renewed_at, reverse=True)
+
+
+def test_a_bug_in_one_timer_stops_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner, moved = Owner(tmp_path, a_state()), []
+
+    def fail(now: Any) -> None:
+        raise KeyError("a bug")
+
+    async def move(now: float) -> None:
+        moved.append(now)
+
+    owner.parts.training.start_if_due = fail
+    owner.parts.ramp.move = move
+    with caplog.at_level(logging.CRITICAL):
+        owner.run_until(lambda: len(owner.renewed_at) > 2 and len(moved) > 2)
+
+
+def test_only_the_owner_of_the_control_partition_renews_moves_and_seeds(tmp_path: Path) -> None:
+    owner, looks = Owner(tmp_path), []
+    owner.parts.table.is_owner = False
+    owner.parts.ramp.show = looks.append
+    owner.parts.ramp.move = owner.parts.training.start_if_due = None  # not to be called
+    owner.run_until(lambda: len(looks) > 2)
+    assert (owner.renewed_at, owner.parts.delivery.commands) == ([], [])
+
+
+def test_a_seed_waits_for_a_registry_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = Owner(tmp_path)
+    Store(owner.parts.settings.model_registry).publish(some_arrays(), a_description())
+    answers = iter([DamagedVersion("latest.txt: damaged"), "v0.1"])
+
+    def latest() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(owner.parts.node.store, "latest", latest)
+    with caplog.at_level(logging.CRITICAL):
+        owner.run_until(lambda: bool(owner.parts.delivery.commands))
+    (seed,) = owner.parts.delivery.commands
+    assert (seed.type, seed.model_version, seed.expected_epoch) == ("swap", "v0.1", -1)
+
+
+def test_a_seed_that_kafka_did_not_take_is_sent_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = Owner(tmp_path, kafka=OutOfReach)
+    Store(owner.parts.settings.model_registry).publish(some_arrays(), a_description())
+    with caplog.at_level(logging.WARNING, "streams.worker"):
+        owner.run_until(lambda: len(caplog.messages) > 1)
+    assert set(caplog.messages) == {"seeding failed: Kafka did not take a record: timed out"}
+
+
+def test_a_port_that_is_taken_is_told_with_the_variables_that_name_it(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        parts = some_parts(tmp_path, http_port=port)
+        with pytest.raises(ConfigurationError, match=f"RECSTREAM_HTTP_PORT={port}: .* in use"):
+            asyncio.run(_serve_pages(parts, Report(parts)))
