@@ -35,7 +35,10 @@ def train(
     regularization: Regularization = None,
     alpha: Alpha = None,
     deploy: Annotated[
-        Deploy, typer.Option(help="What to ask the fleet for, once the version is published.")
+        Deploy,
+        typer.Option(
+            help="What to ask the fleet for, once the version is published; a first one: swap."
+        ),
     ] = "none",
     report: Annotated[
         Path | None,
@@ -51,6 +54,9 @@ def train(
 
     It is compared with the environment's primary version. The fleet is told with --deploy only.
     A report is stored with the version; --report also writes that of a refused run.
+
+    RETRAIN_TIMEOUT, RETRAIN_MEMORY_BYTES and RETRAIN_NICENESS are for the fleet's runs, which share
+    a machine with a worker. This one has the limits of what starts it (timeout, nice, a container).
 
     Examples
     --------
@@ -184,19 +190,19 @@ def reproduce(
 ) -> None:
     """Train a version again from its snapshot, and compare; exit code 1 if it is not the same.
 
-    Nothing is published. Its snapshot is read from the registry, so no Kafka is needed.
+    Nothing is published. Its snapshot is read from the registry, so no Kafka is needed. It is
+    fitted by the backend that fitted it, and begins with the version that it began with.
     """
     from ops import terminal, tuning_view
     from ops.following import StageDisplay
     from registry.store import store_of
-    from training.backends import fit_of
     from training.progress import Journal
     from training.reproduce import reproduce as make_again
 
     settings = settings_with(MODEL_REGISTRY=registry)
     with StageDisplay(terminal.err, hidden=as_json) as display:
         journal = Journal(f"reproduce-{version}", display.report)
-        found = make_again(settings, store_of(settings), version, fit_of(settings), journal)
+        found = make_again(settings, store_of(settings), version, journal)
     if as_json:
         terminal.print_json(
             {"version": version, "equal": found.is_equal, "different": found.different}
@@ -270,20 +276,12 @@ def _train_here(settings: Settings, display: StageDisplay, report: Path | None) 
 
 def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> CommandResult | None:
     from ops import client
+    from registry.offering import offering
 
     if deploy == "none" or result.version is None:
         return None
-    reason = f"training {result.run_id}"
-    if deploy == "swap":
-        command = client.new_command(settings, "swap", model_version=result.version, reason=reason)
-    else:
-        share = {"canary_percentage": settings.retrain_canary_percentage}
-        command = client.new_command(
-            settings,
-            "rollout",
-            strategy=deploy,
-            canary_version=result.version,
-            reason=reason,
-            **(share if deploy == "canary" else {}),
-        )
-    return client.send_command(settings, command)
+    command = client.new_command(settings, "swap", reason=f"training {result.run_id}")
+    state, percentage = client.rollout_state(settings), settings.retrain_canary_percentage
+    return client.send_command(
+        settings, offering(command, result.version, deploy, state, percentage)
+    )

@@ -23,13 +23,14 @@ from training.quality import Estimate, Quality
 from training.reproduce import Reproduction
 from training.run import parameters_of
 from training.snapshot import read_snapshot
-from training.tune import SPACE, Bounds, Trial, Tuned, best_of, tune
+from training.tune import SPACE, Bounds, Trial, Tuned, best_of, require_optuna, tune
 
 SHOWN_TRIALS: Final = 8
 
 
 def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidden: bool) -> Tuned:
     """Read the interactions, and search, showing each trial on standard error."""
+    require_optuna()
     start = parameters_of(settings)
     with StageDisplay(terminal.err, hidden=hidden) as display, one_blas_thread():
         snapshot = read_snapshot(
@@ -70,12 +71,12 @@ def tables(found: Tuned) -> list[Table | Text]:
 
 def verdict(quality: Quality) -> str:
     """Say what the winner is worth, on what no trial has seen."""
-    told = f"NDCG@10 {_bounded(_candidate(quality))} of {quality.users} users that no trial saw"
+    told = f"NDCG@10 {_candidate(quality):.4f} of {quality.users} users that no trial saw"
     difference = quality.differences["incumbent"]["ndcg"]
     if difference.value == 0 and difference.bounds == (0, 0):
         return f"{told}: the present settings are the best"
     sure = difference.bounds is not None and difference.bounds[0] > 0
-    return f"{told}: {_bounded(difference, '+')} over the present settings" + (
+    return f"{told}: {difference:+.4f} over the present settings" + (
         "" if sure else ": not shown to be better"
     )
 
@@ -130,11 +131,3 @@ def _values(parameters: Parameters) -> list[str]:
 
 def _candidate(quality: Quality) -> Estimate:
     return Estimate(quality.candidate.ndcg, quality.intervals.get("ndcg_at_10"))
-
-
-def _bounded(estimate: Estimate, sign: str = "") -> str:
-    told = format(estimate.value, f"{sign}.4f")
-    if estimate.bounds is None:
-        return told
-    low, high = (format(bound, f"{sign}.4f") for bound in estimate.bounds)
-    return f"{told} [{low}, {high}]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
@@ -24,8 +24,26 @@ Fit: TypeAlias = Callable[[Csr, Parameters, int, Callable[[int], None]], Factors
 """What :func:`fit_als` is; a run takes the fit as an argument."""
 
 
+class FitFrom(Protocol):
+    """A fit that can begin with given factors."""
+
+    def __call__(
+        self,
+        weights: Csr,
+        parameters: Parameters,
+        threads: int,
+        advance: Callable[[int], None],
+        start: Factors,
+    ) -> Factors:
+        """Return the factors, made from `start`."""
+
+
 def fit_als(
-    weights: Csr, parameters: Parameters, threads: int, advance: Callable[[int], None]
+    weights: Csr,
+    parameters: Parameters,
+    threads: int,
+    advance: Callable[[int], None],
+    start: Factors | None = None,
 ) -> Factors:
     r"""Return the factors that minimise the loss of implicit feedback.
 
@@ -46,6 +64,8 @@ def fit_als(
         Of the solver; BLAS is held to one, as `implicit` asks.
     advance
         Called after each iteration with the number of those done; what it raises ends the fit.
+    start
+        First values of both matrices, writable: they become the result. None: drawn by the seed.
 
     Returns
     -------
@@ -65,6 +85,8 @@ def fit_als(
             num_threads=threads,
             random_state=parameters.seed,
         )
+        if start is not None:
+            model.user_factors, model.item_factors = start
         try:
             model.fit(
                 csr_matrix((weights.values, weights.indices, weights.indptr), shape=weights.shape),

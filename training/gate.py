@@ -283,8 +283,7 @@ def _decided(estimate: Estimate, *, strictly: bool) -> Verdict:
 def _difference(estimate: Estimate) -> str:
     if estimate.bounds is None:
         return f"{estimate.value:+.4f}, of fewer than {FEWEST_USERS} users"
-    low, high = estimate.bounds
-    return f"{estimate.value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return f"{estimate:+.4f}"
 
 
 def _stood(incumbent: str, quality: Quality, note: str) -> str:

@@ -50,9 +50,17 @@ class Published:
     @property
     def knows(self) -> Mask:
         """(users,): of whom it has learned something."""
-        learned = np.any(self.arrays.user_factors, axis=1)
-        both: Mask = (self.users != ABSENT) & learned[self.users]
-        return both
+        return _learned(self.users, self.arrays.user_factors)
+
+    @property
+    def knows_items(self) -> Mask:
+        """(items,): of which it has learned something."""
+        return _learned(self.items, self.arrays.item_factors)
+
+    @property
+    def gone(self) -> int:
+        """How many of the pairs that it has seen are not in the training set."""
+        return len(self.arrays.seen_items) - int(self.known.sum())
 
     def score(self, rows: Rows) -> Scores:
         """Return (rows, items): its scores of users that it knows; minus infinity without one."""
@@ -72,12 +80,16 @@ class Incumbent:
         As its manifest tells.
     arrays
         What it serves with; None if they cannot be read, for the reason that `complaint` tells.
+    backend, digest
+        As its manifest tells: what fitted it, and :func:`registry.manifest.content_digest`.
     """
 
     version: str
     parameters: Parameters
     arrays: ModelArrays | None = None
     complaint: str = ""
+    backend: str = "implicit"
+    digest: str = ""
 
 
 def align(arrays: ModelArrays, cells: Cells) -> Published:
@@ -98,6 +110,13 @@ def _rows_of(theirs: Ids, ours: Ids) -> Rows:
     """Return (ours,): the row in `theirs` of each of our ids; 5 and "5" are different ids."""
     row = {one: place for place, one in enumerate(theirs)}
     return np.fromiter((row.get(one, ABSENT) for one in ours), np.int64, len(ours))
+
+
+def _learned(rows: Rows, factors: NDArray[np.float32]) -> Mask:
+    """Return (ours,): whether there is a row in `factors`, and not of zeros."""
+    learned = np.any(factors, axis=1)
+    both: Mask = (rows != ABSENT) & learned[rows]
+    return both
 
 
 def _seen(arrays: ModelArrays, user: Rows, item: Rows) -> Mask:

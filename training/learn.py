@@ -10,6 +10,9 @@ and an interval that decides or is no wider than the tolerance. A rerun on the s
 none. Then the incumbent's *recipe* is judged: its parameters, fitted on the same older part. Its
 published factors would not do there, for they have learned what is held out, and would win by
 memory. The gate's check says which of the two it was.
+
+**The trial begins at random**, even if what is published begins with the incumbent's factors, for
+the same reason: see :mod:`training.warm`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.manifest import Gate, Parameters
+from registry.manifest import ColdStart, Gate, Parameters, WarmStart
 from training.evaluation import (
     Judgement,
     Rows,
@@ -53,6 +56,7 @@ from training.incumbent import Incumbent, Published, align
 from training.matrix import Cells, Csr, Factors, csr, weights
 from training.progress import Journal
 from training.quality import Basis, Quality, measure
+from training.warm import Warming, beginning
 
 FEWEST_NEWER: Final = 100
 """Users without whom the incumbent is not judged by what it serves: of fewer, a handful decides."""
@@ -88,11 +92,15 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What came out. ``factors`` is None if there was not enough to fit on."""
+    """What came out. ``factors`` is None if there was not enough to fit on.
+
+    ``start`` is where their fit began; None: at random, as nothing else was asked for.
+    """
 
     factors: Factors | None
     evaluation: Evaluation | None
     gate: Gate
+    start: WarmStart | ColdStart | None = None
 
     @property
     def quality(self) -> Quality | None:
@@ -112,6 +120,7 @@ def learn(
     rules: Rules,
     fit: Fit,
     journal: Journal,
+    warming: Warming | None = None,
 ) -> Learned:
     """Fit, evaluate and judge.
 
@@ -129,6 +138,8 @@ def learn(
         What makes the factors.
     journal
         Told of each stage and iteration.
+    warming
+        How the fit of what is published may begin with the incumbent's factors; None: it may not.
     """
     weight = weights(cells, parameters)
     counts = Counts(*cells.shape, int((weight > 0).sum()))
@@ -136,20 +147,27 @@ def learn(
     factors: Factors | None = None
     evaluation: Evaluation | None = None
     published: Published | None = None
+    start: WarmStart | ColdStart | None = None
     if passed(check_counts(counts, rules.limits)):
         halves = split(cells, weight, rules.holdout)
-        fits = _Fits(fit, rules.threads, journal)
+        fits = _Fits(rules.threads, journal)
         with journal.stage("fit"):
-            trial, factors = fits.in_a_row((halves.older, parameters), (matrix, parameters))
-        with journal.stage("evaluate"):
             if incumbent and incumbent.arrays:
                 published = align(incumbent.arrays, cells)
+            last = beginning(fit, parameters, warming, incumbent, published)
+            start = last.start
+            trial, factors = fits.in_a_row(
+                _Asked(fit, halves.older, parameters),
+                _Asked(last.fit, matrix, last.parameters),
+                note=None if start is None else f"begins {start}",
+            )
+        with journal.stage("evaluate"):
             if passed(check_factors(trial, counts, parameters.factors)):
-                case = _Case(cells, weight, parameters, halves, trial)
+                case = _Case(cells, weight, parameters, halves, trial, fit)
                 evaluation = _evaluate(case, incumbent, published, rules.limits.tolerance, fits)
     with journal.stage("gate"):
         gate = _gate(counts, parameters, factors, matrix, evaluation, incumbent, published, rules)
-    return Learned(factors, evaluation, gate)
+    return Learned(factors, evaluation, gate, start)
 
 
 def _gate(
@@ -185,27 +203,34 @@ class _Case:
     parameters: Parameters
     halves: Split
     trial: Factors
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    fit: Fit
+    matrix: Csr
+    parameters: Parameters
 
 
 @dataclass(frozen=True, slots=True)
 class _Fits:
-    fit: Fit
     threads: int
     journal: Journal
 
-    def in_a_row(self, *asked: tuple[Csr, Parameters]) -> list[Factors]:
-        """Fit each, reporting the iterations of all as one count."""
-        total = sum(parameters.iterations for _, parameters in asked)
+    def in_a_row(self, *asked: _Asked, note: str | None = None) -> list[Factors]:
+        """Fit each, reporting the iterations of all as one count, with the `note`."""
+        total = sum(one.parameters.iterations for one in asked)
         made: list[Factors] = []
         before = 0
-        for matrix, parameters in asked:
-            advance = partial(self._advance, before, total)
-            made.append(self.fit(matrix, parameters, self.threads, advance))
-            before += parameters.iterations
+        for one in asked:
+            advance = partial(self._advance, note, before, total)
+            made.append(one.fit(one.matrix, one.parameters, self.threads, advance))
+            before += one.parameters.iterations
         return made
 
-    def _advance(self, before: int, total: int, done: int) -> None:
-        self.journal.advance(before + done, total)
+    def _advance(self, note: str | None, before: int, total: int, done: int) -> None:
+        self.journal.advance(before + done, total, note)
 
 
 def _evaluate(
@@ -244,7 +269,7 @@ def _judge_recipe(parameters: Parameters, case: _Case, fits: _Fits) -> Judgement
         return judge(by_factors(case.trial), case.halves)  # the same fit, by its seed
     weight = weights(case.cells, parameters)
     older = csr(case.cells, ~case.halves.held & (weight > 0), weight)
-    (factors,) = fits.in_a_row((older, parameters))
+    (factors,) = fits.in_a_row(_Asked(case.fit, older, parameters))
     return judge(by_factors(factors), case.halves)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from registry.manifest import Provenance
+from registry.manifest import TrainingProvenance
 from registry.settings import Settings
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def is_dirty(settings: Settings, checkout: Path = CHECKOUT) -> bool | None:
     return None if changes is None else bool(changes)
 
 
-def provenance_of(settings: Settings, backend: str = "implicit") -> Provenance:
+def provenance_of(settings: Settings) -> TrainingProvenance:
     """Return where a version is made; durations and peak memory are the run's to add.
 
     Commit and image are fields of the manifest itself; see :func:`code_sha`.
@@ -46,10 +46,10 @@ def provenance_of(settings: Settings, backend: str = "implicit") -> Provenance:
     >>> provenance_of(Settings(git_sha="4f2a")).dirty is None
     True
     """
-    return Provenance(
+    return TrainingProvenance(
         host=platform.node(),
         python=platform.python_version(),
-        backend=backend,
+        backend=settings.train_backend,
         libraries={name: found for name in LIBRARIES if (found := _version(name)) is not None},
         dirty=is_dirty(settings),
     )

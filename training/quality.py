@@ -27,10 +27,22 @@ RIVALS: Final = ("popularity", "incumbent")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over the judged users. ``bounds`` are None where there are too few of them."""
+    """A mean over the judged users. ``bounds`` are None where there are too few of them.
+
+    >>> f"{Estimate(0.5, (0.25, 0.75)):+.2f}", f"{Estimate(0.5, None):.1f}"
+    ('+0.50 [+0.25, +0.75]', '0.5')
+    """
 
     value: float
     bounds: Bounds | None
+
+    def __format__(self, spec: str) -> str:
+        """Return the value and its interval, each number by `spec`."""
+        told = format(self.value, spec)
+        if self.bounds is None:
+            return told
+        low, high = (format(bound, spec) for bound in self.bounds)
+        return f"{told} [{low}, {high}]"
 
 
 @dataclass(frozen=True, slots=True)

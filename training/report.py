@@ -7,9 +7,10 @@ snapshot does: whoever may read the registry may read it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -41,6 +42,9 @@ METRICS: Final = {
 }
 COMPARED: Final = ("ndcg", "hr", "recall", "map")
 
+Page: TypeAlias = Callable[[str | None], bytes]
+"""A file of the report, as a function of the version; None: there is none, or not yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -66,7 +70,7 @@ class About:
     parameters: Parameters
 
 
-def report_files(about: About, learned: Learned, cells: Cells) -> dict[str, bytes]:
+def report_pages(about: About, learned: Learned, cells: Cells) -> dict[str, Page]:
     """Return the report's files by name, :data:`HTML` and :data:`MARKDOWN`.
 
     Parameters
@@ -79,10 +83,11 @@ def report_files(about: About, learned: Learned, cells: Cells) -> dict[str, byte
         The training set, for the sample users.
     """
     shown = _shown(about, learned, cells)
-    return {
-        name: _TEMPLATES.get_template(f"{name}.jinja").render(shown).encode()
-        for name in (HTML, MARKDOWN)
-    }
+    return {name: partial(_page, name, shown) for name in (HTML, MARKDOWN)}
+
+
+def _page(name: str, shown: dict[str, Any], version: str | None) -> bytes:
+    return _TEMPLATES.get_template(f"{name}.jinja").render(shown, version=version).encode()
 
 
 def _cell(text: object) -> str:
@@ -105,7 +110,7 @@ _TEMPLATES.filters["cell"] = _cell
 def _shown(about: About, learned: Learned, cells: Cells) -> dict[str, Any]:
     evaluation = learned.evaluation
     shown = {
-        "about": _about(about),
+        "about": _about(about) | _start(learned),
         "model": about.model_name,
         "incumbent": about.incumbent,
         "gate": learned.gate,
@@ -148,6 +153,11 @@ def _about(about: About) -> dict[str, str]:
     }
 
 
+def _start(learned: Learned) -> dict[str, str]:
+    """Say where the fit began, if anything but chance was asked for."""
+    return {} if learned.start is None else {"begun": str(learned.start)}
+
+
 def _basis(quality: Quality, incumbent: str | None) -> str:
     if quality.basis is None:
         return "There is no incumbent to compare with."
@@ -175,23 +185,15 @@ def _metric_rows(quality: Quality) -> list[tuple[str, list[str]]]:
     rows = []
     for name, label in METRICS.items():
         row = [
-            _estimate(Estimate(getattr(one, name), quality.intervals.get(f"{whose}{name}_at_10")))
+            f"{Estimate(getattr(one, name), quality.intervals.get(f'{whose}{name}_at_10')):.4f}"
             for whose, one in judged
             if one is not None
         ]
         for rival in sorted(quality.differences):
             found = quality.differences[rival].get(name)
-            row.append("" if found is None else _estimate(found, "+"))
+            row.append("" if found is None else f"{found:+.4f}")
         rows.append((label, row))
     return rows
-
-
-def _estimate(estimate: Estimate, sign: str = "") -> str:
-    told = format(estimate.value, f"{sign}.4f")
-    if estimate.bounds is None:
-        return told
-    low, high = (format(bound, f"{sign}.4f") for bound in estimate.bounds)
-    return f"{told} [{low}, {high}]"
 
 
 def _bars(quality: Quality) -> str:

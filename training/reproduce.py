@@ -13,14 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.artifact import ModelArrays
-from registry.manifest import Manifest
+from registry.errors import TrainingFailed, UnknownVersion
+from registry.manifest import Manifest, WarmStart, content_digest
 from registry.settings import Settings
 from registry.store import Store
-from training.fit import Fit, one_blas_thread
-from training.matrix import csr, trim, weights
+from training.backends import fit_from_of, fit_of
+from training.fit import one_blas_thread
+from training.incumbent import align
+from training.matrix import Cells, csr, trim, weights
 from training.progress import Journal
 from training.run import arrays_of
 from training.snapshot import read_again
+from training.warm import Beginning, warm
 
 NUMBERS: Final = ("user_factors", "item_factors", "popularity")
 EXACT: Final = ("user_ids", "item_ids", "seen_indptr", "seen_items", "titles")
@@ -50,21 +54,20 @@ class Reproduction:
         return not self.different
 
 
-def reproduce(
-    settings: Settings, store: Store, version: str, fit: Fit, journal: Journal
-) -> Reproduction:
-    """Train `version` again, with its parameters, on its snapshot; publish nothing.
+def reproduce(settings: Settings, store: Store, version: str, journal: Journal) -> Reproduction:
+    """Train `version` again as it was: by its backend, on its snapshot; publish nothing.
+
+    A fit that began with the factors of another version begins with them again. That version is
+    taken as it is: to check a chain of them, reproduce each.
 
     Parameters
     ----------
     settings
-        Registry and threads.
+        Registry, threads, and where Spark runs.
     store
         Where it is published.
     version
         Which one.
-    fit
-        What makes the factors.
     journal
         Told of the stages.
 
@@ -72,8 +75,11 @@ def reproduce(
     ------
     UnknownVersion, DamagedVersion
         If it is not there, or not as it was published.
+    ConfigurationError
+        If this program has not the backend that fitted it.
     TrainingFailed
-        ``lost_range`` if its snapshot is no longer whole.
+        ``lost_range`` if its snapshot is no longer whole, ``lost_start`` if the version is gone
+        whose factors it began with.
     """
     published = store.open(version)
     manifest = published.manifest
@@ -82,10 +88,11 @@ def reproduce(
         with journal.stage("snapshot"):
             cells = trim(read_again(settings, manifest.data_snapshot).cells, parameters)
         with journal.stage("fit"):
+            last = _as_begun(settings, store, manifest, cells)
             weight = weights(cells, parameters)
             matrix = csr(cells, weight > 0, weight)
-            advance = partial(_advance, journal, parameters.iterations)
-            factors = fit(matrix, parameters, settings.retrain_threads, advance)
+            advance = partial(_advance, journal, last.parameters.iterations)
+            factors = last.fit(matrix, last.parameters, settings.retrain_threads, advance)
     return compared(manifest, published.arrays, arrays_of(cells, factors, parameters))
 
 
@@ -97,6 +104,32 @@ def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> 
         {name: _largest(*pairs[name]) for name in NUMBERS},
         tuple(name for name, (one, other) in pairs.items() if not _same(one, other)),
     )
+
+
+def _as_begun(settings: Settings, store: Store, manifest: Manifest, cells: Cells) -> Beginning:
+    """Return the fit that made a version."""
+    start = manifest.provenance.start if manifest.provenance else None
+    if not isinstance(start, WarmStart):
+        return Beginning(start, fit_of(settings, manifest.backend), manifest.parameters)
+    published = align(_started_from(store, manifest.version, start), cells)
+    return warm(fit_from_of(manifest.backend), manifest.parameters, start, published)
+
+
+def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
+    told = f"{version} began with the factors of {start.version}"
+    try:
+        found = store.open(start.version)
+    except UnknownVersion as error:
+        raise TrainingFailed(
+            f"{told}, without which it cannot be made again: {error}", "lost_start"
+        ) from error
+    if content_digest(found.manifest) != start.digest:
+        raise TrainingFailed(
+            f"{told} as {start.digest}, but what has this name now is another version: "
+            f"{content_digest(found.manifest)}",
+            "lost_start",
+        )
+    return found.arrays
 
 
 def _advance(journal: Journal, total: int, done: int) -> None:

@@ -7,21 +7,23 @@ happens, and the store makes a version visible in one step.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec import structs
 
 from registry.artifact import ModelArrays
 from registry.errors import DamagedVersion, RecstreamError
-from registry.manifest import Parameters
+from registry.manifest import Parameters, content_digest
 from registry.records import TrainingResult
 from registry.settings import Settings
 from registry.store import Description, Store, store_of
-from training.backends import fit_of
+from training.backends import fit_of, warming_of
 from training.fit import Fit, one_blas_thread
 from training.gate import Limits, refusal
 from training.incumbent import Incumbent
@@ -31,10 +33,12 @@ from training.lock import training_lock
 from training.matrix import Cells, Factors, csr, popularity, trim, weights
 from training.progress import Journal, Report
 from training.provenance import code_sha, provenance_of
-from training.report import About, report_files
+from training.report import About, report_pages
 from training.snapshot import Snapshot, read_snapshot
 
 Keep: TypeAlias = Callable[[Mapping[str, bytes]], None]
+
+logger = logging.getLogger(__name__)
 
 
 def parameters_of(settings: Settings) -> Parameters:
@@ -99,7 +103,8 @@ def train(
     fit
         What makes the factors; None for what ``TRAIN_BACKEND`` names.
     keep
-        Receives the report's files by name, of a refused run too. They are stored with a version.
+        Receives the report's files by name, of a refused run too; once more, with the version in
+        their titles, when it is published. Those are stored with it.
 
     Returns
     -------
@@ -117,7 +122,7 @@ def train(
             "failed",
             code=error.code,
             reason=str(error),
-            stage_seconds=journal.stage_seconds,
+            stage_seconds=dict(journal.stage_seconds),
         )
 
 
@@ -141,12 +146,16 @@ def _train(
             snapshot = read_snapshot(settings, journal.advance)
             cells = trim(snapshot.cells, parameters)
             journal.advance(1, 1, _summary(snapshot))
-        learned = learn(cells, parameters, served, rules_of(settings), fit, journal)
+        learned = learn(
+            cells, parameters, served, rules_of(settings), fit, journal, warming_of(settings)
+        )
+        if learned.start is not None:
+            logger.info("training run %s: the fit began %s", journal.run_id, learned.start)
         description = _description(
             settings, parameters, created_by, snapshot, learned, journal.stage_seconds
         )
-        about = _about(journal.run_id, incumbent, description)
-        keep(report := report_files(about, learned, cells))
+        pages = report_pages(_about(journal.run_id, incumbent, description), learned, cells)
+        keep({name: page(None) for name, page in pages.items()})
         ended = TrainingResult(
             journal.run_id,
             "refused",
@@ -155,15 +164,23 @@ def _train(
             gate=learned.gate,
             metrics=learned.metrics,
             snapshot=snapshot.described,
-            stage_seconds=journal.stage_seconds,
+            stage_seconds=dict(journal.stage_seconds),
         )
         if learned.factors is None or not learned.gate.passed:
             return ended
         with journal.stage("publish"):
             arrays = arrays_of(cells, learned.factors, parameters)
             lock.confirm()
-            version = store.publish(arrays, description, report).version
-        return replace(ended, status="published", version=version, code=None, reason=None)
+            version = store.publish(arrays, description, pages).version
+        keep({name: page(version) for name, page in pages.items()})
+        return structs.replace(
+            ended,
+            status="published",
+            version=version,
+            code=None,
+            reason=None,
+            stage_seconds=dict(journal.stage_seconds),
+        )
 
 
 def arrays_of(cells: Cells, factors: Factors, parameters: Parameters) -> ModelArrays:
@@ -189,10 +206,11 @@ def _description(
     learned: Learned,
     stage_seconds: Mapping[str, float],
 ) -> Description:
-    making = replace(
-        provenance_of(settings, settings.train_backend),
+    made = structs.replace(
+        provenance_of(settings),
         durations=dict(stage_seconds),
         peak_memory_bytes=peak_memory_bytes(),
+        start=learned.start,
     )
     return Description(
         model_name=settings.model_name,
@@ -205,7 +223,7 @@ def _description(
         metrics=learned.metrics,
         gate=learned.gate,
         intervals=dict(learned.quality.intervals) if learned.quality else {},
-        provenance=making,
+        provenance=made,
     )
 
 
@@ -224,11 +242,14 @@ def _about(run_id: str, incumbent: str | None, description: Description) -> Abou
 
 def _served(store: Store, version: str) -> Incumbent:
     """Return the incumbent; one whose files are damaged must not keep its cure from being made."""
-    parameters = store.manifest(version).parameters
+    manifest = store.manifest(version)
+    told = Incumbent(
+        version, manifest.parameters, backend=manifest.backend, digest=content_digest(manifest)
+    )
     try:
-        return Incumbent(version, parameters, store.open(version).arrays)
+        return replace(told, arrays=store.open(version).arrays)
     except DamagedVersion as error:
-        return Incumbent(version, parameters, complaint=str(error))
+        return replace(told, complaint=str(error))
 
 
 def _summary(snapshot: Snapshot) -> str:

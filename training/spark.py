@@ -26,7 +26,7 @@ and so differs in two places, of which one can be made up for:
   :math:`\alpha w`. Spark cannot be told a confidence of 1 or less with a preference of 1, which
   an :math:`\alpha w` of up to 1 would need, so ``alpha`` is handed on as it is.
 
-The matrix goes to Spark, and the factors come back, as Parquet in a staging folder, so nothing goes
+The matrix goes to Spark, and the factors come back, by way of `training.staging`, so nothing goes
 through the driver's memory, and the executors need no Python.
 """
 
@@ -37,30 +37,19 @@ import os
 import re
 import shutil
 import socket
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import fsspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from registry.errors import TrainingFailed
 from registry.manifest import Parameters
 from training.matrix import Csr, Factors
-
-SCHEMA: Final = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("rating", pa.float32())])
-
-ROWS_AT_ONCE: Final = 4096
-"""Users whose entries become one row group."""
+from training.staging import RATINGS, Staging, staged
 
 LEAST_ENTRIES: Final = 10_000
 """A block of users, or items, is one task; fewer entries are not worth one."""
@@ -155,7 +144,7 @@ def fit_spark(
     _require_java()
     with (
         _named_failures("", "spark_failed"),
-        _staging(cluster, weights) as staging,
+        staged(weights, cluster.staging) as staging,
         _session(session, cluster, threads) as spark,
     ):
         spark.sparkContext.setCheckpointDir(staging.for_spark("checkpoints"))
@@ -218,91 +207,6 @@ def iterations_in(aggregates: int) -> int:
     return CHECKPOINT_ITERATIONS * cycles + rest // 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Staging:
-    """A fresh folder that driver and executors see.
-
-    Parameters
-    ----------
-    files
-        The file system.
-    folder
-        On it.
-    url
-        The folder as Hadoop names it.
-    """
-
-    files: Any
-    folder: str
-    url: str
-
-    def for_spark(self, name: str) -> str:
-        return f"{self.url}/{name}"
-
-    def write(self, weights: Csr) -> None:
-        """Write the entries, some users at a time."""
-        path = f"{self.folder}/ratings.parquet"
-        with pq.ParquetWriter(path, SCHEMA, filesystem=self.files) as writer:
-            for start in range(0, weights.shape[0], ROWS_AT_ONCE):
-                indptr = weights.indptr[start : start + ROWS_AT_ONCE + 1]
-                users = np.arange(start, start + len(indptr) - 1, dtype=np.int32)
-                entries = slice(indptr[0], indptr[-1])
-                columns = (
-                    np.repeat(users, np.diff(indptr)),
-                    weights.indices[entries],
-                    weights.values[entries],
-                )
-                writer.write_table(pa.table(dict(zip(SCHEMA.names, columns, strict=True)), SCHEMA))
-
-    def factors(self, side: str, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Read one side's factors; rows that Spark did not learn are zeros."""
-        found = np.zeros(shape, np.float32)
-        folder = f"{self.folder}/{side}"
-        for batch in ds.dataset(folder, format="parquet", filesystem=self.files).to_batches():
-            values = batch["features"].flatten().to_numpy()
-            found[batch["id"].to_numpy()] = values.reshape(batch.num_rows, shape[1])
-        return found
-
-
-@contextmanager
-def _staging(cluster: Cluster, weights: Csr) -> Iterator[_Staging]:
-    """Make a fresh folder with the matrix in it, and delete it in the end."""
-    with ExitStack() as held:
-        try:
-            made = held.enter_context(_fresh(cluster.staging))
-            made.write(weights)
-        except (OSError, ValueError, ImportError) as error:
-            raise TrainingFailed(
-                f"TRAIN_SPARK_STAGING={cluster.staging!r}: {error}; it must be a folder or an "
-                "fsspec URL with room for the matrix, that this process may write to",
-                "spark_staging",
-            ) from error
-        yield made
-
-
-@contextmanager
-def _fresh(staging: str | None) -> Iterator[_Staging]:
-    if staging is None:
-        with tempfile.TemporaryDirectory(prefix="recstream-spark-") as made:
-            yield _Staging(fsspec.filesystem("file"), made, Path(made).as_uri())
-        return
-    asked = f"{staging.rstrip('/')}/{uuid.uuid4().hex}"
-    files, folder = fsspec.url_to_fs(asked)
-    files.makedirs(folder)
-    try:
-        yield _Staging(files, folder, _hadoop_url(asked, folder))
-    finally:
-        files.rm(folder, recursive=True)
-
-
-def _hadoop_url(asked: str, folder: str) -> str:
-    """Return the URL that Spark's file systems know: S3 is ``s3a`` there."""
-    scheme = asked.partition("://")[0] if "://" in asked else "file"
-    if scheme == "file":
-        return Path(folder).as_uri()
-    return re.sub(r"^s3://", "s3a://", asked)
-
-
 @contextmanager
 def _session(session: Any, cluster: Cluster, threads: int) -> Iterator[Any]:
     """Start Spark, and stop it in the end."""
@@ -331,7 +235,8 @@ def _imported() -> Any:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise TrainingFailed(
-            f"TRAIN_BACKEND=spark needs pyspark ({error}): pip install 'recstream[spark]'",
+            f"TRAIN_BACKEND=spark needs pyspark ({error}): pip install -e '.[spark]' in a "
+            "checkout of recstream",
             "spark_missing",
         ) from error
     return SparkSession
@@ -391,9 +296,9 @@ def _solver(weights: Csr, parameters: Parameters) -> Any:
     )
 
 
-def _followed(spark: Any, solver: Any, staging: _Staging, advance: Callable[[int], None]) -> Any:
+def _followed(spark: Any, solver: Any, staging: Staging, advance: Callable[[int], None]) -> Any:
     """Fit in a thread of its own, telling `advance` how far Spark is; stop Spark if it raises."""
-    context, ratings = spark.sparkContext, spark.read.parquet(staging.for_spark("ratings.parquet"))
+    context, ratings = spark.sparkContext, spark.read.parquet(staging.for_spark(RATINGS))
 
     def fit() -> Any:
         context.setJobGroup(GROUP, "alternating least squares")

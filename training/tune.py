@@ -1,7 +1,7 @@
 """The search for better parameters, on one snapshot.
 
 Knows what is varied and by what it is judged; must not know Kafka, nor how a result is shown. The
-only module that uses `optuna`, an extra of its own (``recstream[tune]``).
+only module that uses `optuna`, an extra of its own (``tune``).
 
 1. What the gate would judge by, each user's newest interactions, is put aside.
 2. The rest is split in the same way, and each trial is judged by NDCG@10 on *its* newest part: the
@@ -16,8 +16,9 @@ where it was: a trial is told by what it depends on, so that nothing else is tak
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -27,7 +28,7 @@ from registry.errors import ConfigurationError, TrainingFailed
 from registry.manifest import Parameters, digest
 from training.evaluation import Score, Split, by_factors, by_popularity, judge, split
 from training.fit import Fit
-from training.matrix import Cells, Mask, weights
+from training.matrix import Cells, only, weights
 from training.quality import Quality, measure
 
 if TYPE_CHECKING:
@@ -90,6 +91,20 @@ Report: TypeAlias = Callable[[Trial, Trial | None], None]
 Fitted: TypeAlias = Callable[[Split, Parameters], Score]
 
 
+def require_optuna() -> None:
+    """Refuse to begin without Optuna, before the interactions are read.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not installed.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigurationError(
+            "tuning needs Optuna: pip install -e '.[tune]' in a checkout of recstream"
+        )
+
+
 def tune(
     cells: Cells,
     snapshot_id: str,
@@ -122,13 +137,11 @@ def tune(
 
     Raises
     ------
-    ConfigurationError
-        If Optuna is not installed.
     TrainingFailed
         ``no_data`` if no user can be judged, or no trial has ended.
     """
     outer = split(cells, weights(cells, start), holdout)
-    inner_cells = _only(cells, ~outer.held)
+    inner_cells = only(cells, ~outer.held)
     inner = split(inner_cells, weights(inner_cells, start), holdout)
     if not len(inner.users) or not len(outer.users):
         raise TrainingFailed("no user has enough interactions to be judged by", "no_data")
@@ -182,13 +195,9 @@ def merged(text: str, lines: dict[str, str]) -> str:
 
 
 def _study(file: Path, name: str, start: Parameters) -> Study:
-    try:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-    except ImportError as error:
-        raise ConfigurationError(
-            f"tuning needs Optuna ({error}): pip install 'recstream[tune]'"
-        ) from error
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
     study = optuna.create_study(
@@ -253,14 +262,3 @@ def _has_ended(one: FrozenTrial) -> bool:
 def _told(one: FrozenTrial, start: Parameters) -> Trial:
     seconds = one.duration.total_seconds() if one.duration else 0.0
     return Trial(one.number, _parameters(dict(one.params), start), one.value, seconds)
-
-
-def _only(cells: Cells, chosen: Mask) -> Cells:
-    """Return the chosen cells, with the rows of all."""
-    return replace(
-        cells,
-        user=cells.user[chosen],
-        item=cells.item[chosen],
-        time=cells.time[chosen],
-        values=cells.values[chosen],
-    )

@@ -21,12 +21,12 @@ from registry.records import Interaction, encode
 from registry.settings import read_settings
 from training.evaluation import Split, by_factors, by_popularity, judge, split
 from training.fit import fit_als, one_blas_thread
-from training.intervals import Bounds
-from training.matrix import Cells, Factors, csr, gather, weights
-from training.quality import Quality, measure
+from training.gathering import gather
+from training.matrix import Cells, Factors, csr, weights
+from training.quality import Estimate, Quality, measure
 from training.report import METRICS
+from training.rows import table_of
 from training.run import parameters_of
-from training.segments import table_of
 
 PREFIXES: Final = {"popularity": "popularity_", "implicit": "incumbent_", "recstream": ""}
 """Whose metrics stand under which names: `implicit` takes the incumbent's place."""
@@ -43,7 +43,8 @@ def shipped_cells() -> Cells:
     ]
     payloads = [encode(one) for one in events]
     times = [one.timestamp or 0.0 for one in events]
-    return gather([(0, table_of(range(len(events)), times, payloads))]).cells
+    rows = table_of(range(len(events)), times, payloads)
+    return gather(lambda _columns: [(0, rows)]).cells
 
 
 def compared() -> Quality:
@@ -79,7 +80,7 @@ def main() -> None:
 
 def _defaults(cells: Cells, halves: Split, seed: int) -> Factors:
     """Fit `implicit` as it comes, on the ratings of the same older part."""
-    older = csr(cells, ~halves.held, cells.values[:, 2].astype(np.float32))
+    older = csr(cells, ~halves.held, cells.values["rate"])
     model = AlternatingLeastSquares(num_threads=1, random_state=seed)
     matrix = csr_matrix((older.values, older.indices, older.indptr), shape=older.shape)
     model.fit(matrix, show_progress=False)
@@ -87,19 +88,17 @@ def _defaults(cells: Cells, halves: Split, seed: int) -> Factors:
 
 
 def _told(quality: Quality, name: str) -> str:
-    return _bounded(quality.metrics[name], quality.intervals.get(name))
+    return _stacked(format(Estimate(quality.metrics[name], quality.intervals.get(name)), ".4f"))
 
 
 def _difference(quality: Quality, rival: str, name: str) -> str:
     found = quality.differences[rival].get(name)
-    return "" if found is None else _bounded(found.value, found.bounds, "+")
+    return "" if found is None else _stacked(format(found, "+.4f"))
 
 
-def _bounded(value: float, bounds: Bounds | None, sign: str = "") -> str:
-    told = format(value, f"{sign}.4f")
-    if bounds is None:
-        return told
-    return f"{told}\n[{bounds[0]:{sign}.4f},{bounds[1]:{sign}.4f}]"
+def _stacked(told: str) -> str:
+    """Put the interval below the value, for a table of six columns."""
+    return told.replace(" [", "\n[")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ from training.backends import fit_of
 from training.evaluation import Judgement, Split, by_factors, judge, split
 from training.fit import Fit, fit_als
 from training.matrix import Csr, Factors, csr, weights
+from training.progress import Journal
 from training.quality import measure
+from training.reproduce import reproduce
 from training.run import parameters_of, train
 from training.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
 
@@ -231,12 +233,16 @@ def test_a_whole_run_by_spark_publishes_a_version_like_any_other(topics_created:
     store.verify(result.version)
     assert store.open(result.version).arrays.user_factors.shape == (40, 4)
 
+    # by the backend that made it, whatever TRAIN_BACKEND says now
+    by_implicit = settings.model_copy(update={"train_backend": "implicit"})
+    assert reproduce(by_implicit, store, result.version, Journal("2", lambda _: None)).is_equal
+
 
 def test_without_pyspark_a_run_says_what_to_install() -> None:
     done = child("sys.modules['pyspark'] = None\nfit()")
 
     assert done.stdout.startswith("spark_missing TRAIN_BACKEND=spark needs pyspark"), done.stderr
-    assert "pip install 'recstream[spark]'" in done.stdout
+    assert "pip install -e '.[spark]' in a checkout" in done.stdout
 
 
 def test_without_java_a_run_says_so(tmp_path: Path) -> None:

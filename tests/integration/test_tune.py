@@ -129,6 +129,22 @@ def test_a_version_is_made_again_bit_by_bit(settings: Settings) -> None:
     assert done.returncode == 0
 
 
+def test_without_optuna_the_command_says_so_before_it_looks_for_kafka() -> None:
+    code = "import sys; sys.modules['optuna'] = None; from ops.cli import main; main()"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "tune", "--bootstrap", "127.0.0.1:1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "pip install -e '.[tune]' in a checkout" in done.stderr
+
+
 def searched(study: Path, trials: int, seconds: float = LONG, **more: Any) -> Tuned:
     given: dict[str, Any] = {
         "start": parameters(),

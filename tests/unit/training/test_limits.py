@@ -90,7 +90,7 @@ def test_outside_of_a_checkout_nobody_can_tell(tmp_path: Path) -> None:
 
 
 def test_provenance_names_machine_interpreter_and_libraries() -> None:
-    made = provenance_of(Settings(git_sha="4f2a"), backend="spark")
+    made = provenance_of(Settings(git_sha="4f2a", train_backend="spark"))
     assert made.host
     assert made.python.count(".") == 2
     assert made.backend == "spark"

@@ -19,7 +19,8 @@ from training.incumbent import Incumbent
 from training.learn import Learned, Rules, learn
 from training.matrix import Cells
 from training.progress import Journal
-from training.report import HTML, MARKDOWN, About, report_files
+from training.report import HTML, MARKDOWN, About, report_pages
+from training.warm import Warming
 
 ABOUT = About(
     run_id="run-7",
@@ -34,18 +35,19 @@ ABOUT = About(
 NASTY = "<script>alert(1)</script> | & Sons"
 
 
-def learned(cells: Cells, least: int = 1) -> Learned:
+def learned(cells: Cells, least: int = 1, warming: Warming | None = None) -> Learned:
     rules = Rules(Limits(least, 1, 1, tolerance=0.1), holdout=0.2, threads=1)
     incumbent = Incumbent("v0.3", parameters())
-    return learn(cells, parameters(), incumbent, rules, fit_als, Journal("run", lambda _: None))
+    journal = Journal("run", lambda _: None)
+    return learn(cells, parameters(), incumbent, rules, fit_als, journal, warming)
 
 
 @pytest.fixture(scope="module")
 def pages() -> tuple[str, str]:
     titled = [watch(1, item, at=item / 9, title=NASTY) for item in (1, 3)]
     cells = cells_of(*checkerboard_events(), *titled)
-    files = report_files(ABOUT, learned(cells), cells)
-    return files[HTML].decode(), files[MARKDOWN].decode()
+    named = report_pages(ABOUT, learned(cells), cells)
+    return named[HTML]("v0.4").decode(), named[MARKDOWN]("v0.4").decode()
 
 
 class Balance(HTMLParser):
@@ -72,6 +74,13 @@ def test_both_forms_tell_the_same(pages: tuple[str, str]) -> None:
             assert told in page
         assert "v0.3 stands for its parameters, fitted anew" in page.replace("&#39;", "'")
         assert "missing items" in page
+
+
+def test_the_title_names_the_version(pages: tuple[str, str]) -> None:
+    page, text = pages
+    assert "<title>Training report: als v0.4</title>" in page
+    assert "<h1>Training report: als v0.4<" in page
+    assert text.startswith("# Training report: als v0.4, passed\n")
 
 
 def test_the_page_is_well_formed_and_loads_nothing(pages: tuple[str, str]) -> None:
@@ -102,10 +111,20 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(pages: tuple[str, st
 def test_a_refused_run_has_a_report_that_says_why() -> None:
     cells = cells_of(*checkerboard_events())
 
-    for page in report_files(ABOUT, learned(cells, least=99), cells).values():
-        assert b"refused" in page
-        assert b"at least 99" in page
-        assert b"No user could be judged." in page
+    for page in report_pages(ABOUT, learned(cells, least=99), cells).values():
+        assert b"refused" in page(None)
+        assert b"at least 99" in page(None)
+        assert b"No user could be judged." in page(None)
+
+
+def test_where_the_fit_began_is_told_if_a_warm_start_was_asked_for() -> None:
+    cells = cells_of(*checkerboard_events())
+    asked = learned(cells, warming=Warming(2, "implicit", fit_als))
+
+    for page in report_pages(ABOUT, asked, cells).values():
+        assert b"at random: v0.3 cannot be read" in page(None)
+    for page in report_pages(ABOUT, learned(cells), cells).values():
+        assert b"at random" not in page(None)
 
 
 def test_the_first_version_has_nothing_to_be_compared_with() -> None:
@@ -113,10 +132,10 @@ def test_the_first_version_has_nothing_to_be_compared_with() -> None:
     rules = Rules(Limits(1, 1, 1, tolerance=0.1), holdout=0.2, threads=1)
     first = learn(cells, parameters(), None, rules, fit_als, Journal("run", lambda _: None))
 
-    for page in report_files(replace(ABOUT, incumbent=None), first, cells).values():
-        assert b"nothing: there is no version yet" in page
-        assert b"over popularity" in page
-        assert b"over incumbent" not in page
+    for page in report_pages(replace(ABOUT, incumbent=None), first, cells).values():
+        assert b"nothing: there is no version yet" in page(None)
+        assert b"over popularity" in page(None)
+        assert b"over incumbent" not in page(None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""Warm starts on real Kafka and the real store: said in the manifest, and made again from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from harness.fresh import fresh_settings
+from typer.testing import CliRunner
+
+from ops.commands_registry import app
+from registry.errors import TrainingFailed
+from registry.manifest import ColdStart, Manifest, WarmStart, content_digest
+from registry.records import Interaction, TrainingProgress, encode
+from registry.settings import Settings
+from registry.store import Store
+from registry.topics import client_config, create_topics, topics_of
+from tests.unit.training.builders import checkerboard_events, forget, parameters, watch
+from training.progress import Journal
+from training.reproduce import Reproduction, reproduce
+from training.run import train
+
+EVENTS = checkerboard_events()
+
+
+@pytest.fixture
+def settings(kafka: str, tmp_path: Path) -> Settings:
+    """Settings with warm starts, and a version that has learned from all but the newest events."""
+    fresh = fresh_settings(kafka, tmp_path, RETRAIN_WARM_ITERATIONS="2")
+    create_topics(fresh)
+    produce(fresh, (one for one in EVENTS if (one.timestamp or 0) < 20))
+    assert begun(fresh, None) == ColdStart("there is no version to begin with")
+    produce(fresh, (one for one in EVENTS if (one.timestamp or 0) >= 20))
+    return fresh
+
+
+def produce(settings: Settings, events: Iterable[Interaction]) -> None:
+    producer = Producer(client_config(settings))
+    for event in events:
+        producer.produce(topics_of(settings).interactions.name, encode(event))
+    assert producer.flush(30) == 0
+
+
+def trained(settings: Settings, incumbent: str | None, **more: Any) -> Manifest:
+    """Publish a version; return its manifest."""
+    given: dict[str, Any] = {"report": lambda _line: None, **more}
+    result = train(
+        settings, parameters(), run_id="run", incumbent=incumbent, created_by="test", **given
+    )
+    assert result.status == "published", result
+    return Store(settings.model_registry).manifest(str(result.version))
+
+
+def begun(settings: Settings, incumbent: str | None) -> WarmStart | ColdStart | None:
+    made = trained(settings, incumbent).provenance
+    assert made is not None
+    return made.start
+
+
+def again(settings: Settings, version: str) -> Reproduction:
+    store = Store(settings.model_registry)
+    return reproduce(settings, store, version, Journal("again", lambda _: None))
+
+
+def test_the_manifest_names_what_the_fit_began_with_and_it_is_made_again_from_there(
+    settings: Settings,
+) -> None:
+    store = Store(settings.model_registry)
+    told: list[TrainingProgress] = []
+
+    manifest = trained(settings, "v0.1", report=told.append)
+
+    digest = content_digest(store.manifest("v0.1"))
+    assert manifest.provenance is not None
+    assert manifest.provenance.start == WarmStart("v0.1", digest, users=24, items=24, iterations=2)
+    assert manifest.parameters == parameters()
+    assert b"from v0.1" in store.read("v0.2", "report.md")
+    assert any("from v0.1" in (line.message or "") for line in told)
+    shown = CliRunner().invoke(app, ["show", "v0.2", "--registry", store.url])
+    assert "from v0.1's factors" in shown.output
+    assert again(settings, "v0.2").is_equal
+
+    # negative control: one that began at random is another
+    cold = trained(settings.model_copy(update={"retrain_warm_iterations": 0}), "v0.1")
+    assert cold.provenance is not None
+    assert cold.provenance.start is None
+    theirs, ours = (store.open(one).arrays.item_factors for one in ("v0.2", cold.version))
+    assert not (theirs == ours).all()
+
+
+def test_a_version_whose_start_is_gone_or_another_is_not_made_again(settings: Settings) -> None:
+    store = Store(settings.model_registry)
+    trained(settings, "v0.1")
+    store.hide("v0.1")
+
+    with pytest.raises(TrainingFailed) as gone:
+        again(settings, "v0.2")
+    assert gone.value.code == "lost_start"
+    assert "v0.2 began with the factors of v0.1" in str(gone.value)
+
+    store.restore("v0.1")
+    assert again(settings, "v0.2").is_equal
+
+
+def test_what_was_forgotten_does_not_live_on_in_the_next_version(settings: Settings) -> None:
+    produce(settings, (one for user in range(100, 140) for one in _watches(user)))
+    assert isinstance(begun(settings, "v0.1"), WarmStart)
+    produce(settings, [forget(100, at=1e9)])
+
+    start = begun(settings, "v0.2")
+
+    assert isinstance(start, ColdStart)
+    assert "that v0.2 has seen are not in the training set" in start.reason
+
+
+def test_an_incumbent_that_is_damaged_or_of_other_parameters_is_not_begun_with(
+    settings: Settings,
+) -> None:
+    wider = parameters(factors=5)
+    done = train(
+        settings,
+        wider,
+        run_id="run",
+        incumbent="v0.1",
+        created_by="test",
+        report=lambda _line: None,
+    )
+    assert done.status == "published", done
+    told = Store(settings.model_registry).manifest(str(done.version)).provenance
+    assert told is not None
+    assert told.start == ColdStart("v0.1 was made with factors=4 (now 5)")
+
+    (Path(settings.model_registry) / "v0.1" / "als" / "item_factors.npy").unlink()
+    start = begun(settings, "v0.1")
+
+    assert isinstance(start, ColdStart)
+    assert "item_factors.npy is missing" in start.reason
+
+
+def _watches(user: int) -> list[Interaction]:
+    return [watch(user, item, at=float(item)) for item in range(user % 2, 24, 2)]
