@@ -24,8 +24,8 @@ CONFIDENCE: Final = 0.95
 FEWEST_USERS: Final = 10
 """With fewer, so few resamples differ that the bounds claim more than is known."""
 
-DRAWS_AT_ONCE: Final = 2_000_000
-"""Users drawn in one step (16 MB); the bounds do not depend on it."""
+DRAWS_AT_ONCE: Final = 250_000
+"""Users drawn in one step (2 MB); the bounds do not depend on it."""
 
 Bounds = tuple[float, float]
 """Low and high."""

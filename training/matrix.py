@@ -1,50 +1,38 @@
-"""From events to the training matrix: who did what with which item, and how much it counts.
+"""The training matrix: who did what with which item, and how much it counts.
 
-Pure: knows columns of events, ids and weights; must not know Kafka, files, `implicit` or the
+Pure NumPy: knows cells and weights; must not know where the events come from, `implicit` or the
 evaluation.
 
-A *cell* is one (user, item) pair. Of each kind of event, a cell keeps the latest one (by timestamp,
-then partition and offset), so a producer that sends a record twice, or a user who rates an item
-again, never counts double. Ids are sorted, integers before strings; so the same set of events gives
-the same bytes whatever order the partitions arrived in.
-
-A `forget` takes back what its user did before it: every event with an earlier timestamp, and every
-event that stands before it in its partition. So neither a producer with a wrong clock nor an old
-file that is ingested again brings back what was forgotten.
+A *cell* is one (user, item) pair. Of each kind of event, a cell keeps the latest one, so a producer
+that sends a record twice, or a user who rates an item again, never counts double.
+:mod:`training.gathering` makes the cells from the log.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from registry.errors import ShapeError
 from registry.ids import ItemId, UserId
 from registry.manifest import Parameters
-from training.segments import FORGOTTEN
 
 KINDS: Final = ("watch", "click", "rate")
-"""Columns of :attr:`Cells.values`."""
-
-FORGET: Final = len(KINDS)
-"""The kind of a `forget`; never a column of the values."""
+"""What a user does with an item; of each kind, a cell has at most one event."""
 
 DAY_SECONDS: Final = 86_400.0
 
-MOST_IDS: Final = 2**30
-"""Most users, and most items: more would overflow the sorting key of user, item and kind."""
+ENTRIES_AT_ONCE: Final = 65_536
+"""Entries of one block of rows, with some 6 MB of working memory; no result depends on it."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.int32]
-Part = TypeVar("Part")
+Values: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""By kind, of those that there are: (cells,) its latest event's value, NaN where there is none."""
 
 
 class Csr(NamedTuple):
@@ -57,7 +45,7 @@ class Csr(NamedTuple):
     indices
         (entries,) int32, ascending within a row.
     values
-        (entries,) float32.
+        (entries,) float32; ones that take no memory, where only the places count.
     shape
         Rows (users) and columns (items).
     """
@@ -85,12 +73,14 @@ class Cells:
         Sorted ids; an id's place is its row.
     titles
         The latest title of each item, by row; None where no event told one.
-    user, item
-        (cells,) int32 rows.
+    indptr
+        (users + 1,) int64: user row u has the cells ``indptr[u]:indptr[u + 1]``.
+    item
+        (cells,) int32 item rows, ascending within a user.
     time
         (cells,) seconds since the epoch of the cell's latest event.
     values
-        (cells, 3) float32: value of the latest event of each of `KINDS`, NaN where there is none.
+        What the events said.
     newest
         Seconds since the epoch of the snapshot's latest event, from which ages are counted; 0 if
         there is none.
@@ -99,11 +89,17 @@ class Cells:
     user_ids: tuple[UserId, ...]
     item_ids: tuple[ItemId, ...]
     titles: tuple[str | None, ...]
-    user: Rows
+    indptr: NDArray[np.int64]
     item: Rows
     time: Floats
-    values: NDArray[np.float32]
+    values: Values
     newest: float
+
+    @property
+    def user(self) -> Rows:
+        """(cells,) int32 user rows, ascending; made anew each time."""
+        rows: Rows = np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
+        return rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -135,15 +131,18 @@ def weights(cells: Cells, parameters: Parameters) -> NDArray[np.float32]:
     (cells,) float32, at least 0; empty for no cells.
     """
     weight = weigh(cells.values, parameters)
-    age_days = (cells.newest - cells.time) / DAY_SECONDS
     if parameters.half_life_days:
-        weight *= np.exp2(-age_days / parameters.half_life_days).astype(np.float32)
+        weight *= np.exp2(-_age_days(cells) / parameters.half_life_days).astype(np.float32)
     if parameters.window_days:
-        weight[age_days > parameters.window_days] = 0
+        weight[_age_days(cells) > parameters.window_days] = 0
     return weight
 
 
-def weigh(values: NDArray[np.float32], parameters: Parameters) -> NDArray[np.float32]:
+def _age_days(cells: Cells) -> Floats:
+    return (cells.newest - cells.time) / DAY_SECONDS
+
+
+def weigh(values: Values, parameters: Parameters) -> NDArray[np.float32]:
     """Return how much the events of each cell count: the one mapping of events to weights.
 
     ``weight = max(0, weight_watch × watch + weight_click × click + (rating - rating_floor))``
@@ -153,7 +152,7 @@ def weigh(values: NDArray[np.float32], parameters: Parameters) -> NDArray[np.flo
     Parameters
     ----------
     values
-        (cells, 3), columns as in `KINDS`, NaN where there is no event.
+        By kind, NaN where there is no event.
     parameters
         Its ``weight_watch``, ``weight_click`` and ``rating_floor`` are read.
 
@@ -164,15 +163,18 @@ def weigh(values: NDArray[np.float32], parameters: Parameters) -> NDArray[np.flo
     Examples
     --------
     >>> told = Parameters(8, 1, 0.1, 1.0, 42, weight_watch=1, weight_click=0.5, rating_floor=2)
-    >>> weigh(np.array([[1, np.nan, np.nan], [np.nan, 1, 5], [1, np.nan, 0.5]]), told).tolist()
-    [1.0, 3.5, 0.0]
+    >>> values = {"watch": np.array([1, np.nan, 1]), "rate": np.array([np.nan, 5, 0.5])}
+    >>> weigh(values, told).tolist()
+    [1.0, 3.0, 0.0]
     """
     scales = (parameters.weight_watch, parameters.weight_click, 1.0)
     floors = (0.0, 0.0, parameters.rating_floor)
-    total = np.zeros(len(values), np.float32)
-    for told, scale, floor in zip(values.T, scales, floors, strict=True):
-        total += np.where(np.isnan(told), 0, scale * told - floor).astype(np.float32)
-    return np.maximum(total, 0)
+    total = np.zeros(len(next(iter(values.values()), ())), np.float32)
+    for kind, scale, floor in zip(KINDS, scales, floors, strict=True):
+        if kind in values:
+            told = (scale * values[kind] - floor).astype(np.float32, copy=False)
+            np.add(total, told, out=total, where=~np.isnan(told))
+    return np.maximum(total, 0, out=total)
 
 
 def trim(cells: Cells, parameters: Parameters) -> Cells:
@@ -195,41 +197,60 @@ def trim(cells: Cells, parameters: Parameters) -> Cells:
     if not any(least):
         return cells
     teaches = weights(cells, parameters) > 0
+    user, item = cells.user, cells.item
     users, items = (np.ones(rows, np.bool_) for rows in cells.shape)
     while True:
-        counted = teaches & users[cells.user] & items[cells.item]
+        counted = teaches & users[user] & items[item]
         enough = (
-            np.bincount(cells.user[counted], minlength=len(users)) >= least[0],
-            np.bincount(cells.item[counted], minlength=len(items)) >= least[1],
+            np.bincount(user[counted], minlength=len(users)) >= least[0],
+            np.bincount(item[counted], minlength=len(items)) >= least[1],
         )
         if (enough[0] >= users).all() and (enough[1] >= items).all():
-            return _only(cells, users, items)
+            return _without_the_rest(only(cells, users[user] & items[item]))
         users, items = users & enough[0], items & enough[1]
 
 
-def _only(cells: Cells, users: Mask, items: Mask) -> Cells:
-    kept = users[cells.user] & items[cells.item]
-    users = np.bincount(cells.user[kept], minlength=len(users)) > 0  # who has lost all cells
-    items = np.bincount(cells.item[kept], minlength=len(items)) > 0
-    user_row, item_row = (np.cumsum(one, dtype=np.int32) - 1 for one in (users, items))
+def only(cells: Cells, chosen: Mask) -> Cells:
+    """Return the `chosen` cells, with the rows of all users and items.
+
+    Parameters
+    ----------
+    cells
+        All cells.
+    chosen
+        (cells,) which of them.
+    """
     return replace(
         cells,
-        user_ids=_chosen(cells.user_ids, users),
-        item_ids=_chosen(cells.item_ids, items),
-        titles=_chosen(cells.titles, items),
-        user=user_row[cells.user[kept]],
-        item=item_row[cells.item[kept]],
-        time=cells.time[kept],
-        values=cells.values[kept],
+        indptr=_chosen_starts(cells, chosen),
+        item=cells.item[chosen],
+        time=cells.time[chosen],
+        values={kind: column[chosen] for kind, column in cells.values.items()},
     )
 
 
-def _chosen(values: tuple[Any, ...], chosen: Mask) -> tuple[Any, ...]:
+def _without_the_rest(cells: Cells) -> Cells:
+    """Return the cells with the rows of those users and items that have one."""
+    per_user = np.diff(cells.indptr)
+    users, items = per_user > 0, np.bincount(cells.item, minlength=cells.shape[1]) > 0
+    return replace(
+        cells,
+        user_ids=_at(cells.user_ids, users),
+        item_ids=_at(cells.item_ids, items),
+        titles=_at(cells.titles, items),
+        indptr=starts_of(per_user[users]),
+        item=(np.cumsum(items, dtype=np.int32) - np.int32(1))[cells.item],
+    )
+
+
+def _at(values: tuple[Any, ...], chosen: Mask) -> tuple[Any, ...]:
     return tuple(values[row] for row in np.flatnonzero(chosen))
 
 
 def csr(cells: Cells, chosen: Mask, values: NDArray[np.float32] | None = None) -> Csr:
     """Return the `chosen` cells as a users × items matrix, with `values` or ones.
+
+    If all are chosen, the matrix shares its arrays with the cells.
 
     Parameters
     ----------
@@ -240,269 +261,51 @@ def csr(cells: Cells, chosen: Mask, values: NDArray[np.float32] | None = None) -
     values
         (cells,) their values; None for ones.
     """
-    per_user = np.bincount(cells.user[chosen], minlength=cells.shape[0])
-    indptr = np.concatenate(([0], np.cumsum(per_user))).astype(np.int64)
-    entries = int(indptr[-1])
-    kept = np.ones(entries, np.float32) if values is None else values[chosen]
-    return Csr(indptr, cells.item[chosen].astype(np.int32), kept, cells.shape)
+    if chosen.all():
+        indptr, item = cells.indptr, cells.item
+    else:
+        indptr, item = _chosen_starts(cells, chosen), cells.item[chosen]
+        values = None if values is None else values[chosen]
+    if values is None:
+        values = np.broadcast_to(np.float32(1), len(item))
+    return Csr(indptr, item, values, cells.shape)
 
 
 def popularity(cells: Cells, chosen: Mask) -> Floats:
     """Return (items,): how many users have a `chosen` cell with each item."""
-    return np.bincount(cells.item[chosen], minlength=cells.shape[1]).astype(np.float64)
+    counted = np.bincount(csr(cells, chosen).indices, minlength=cells.shape[1])
+    return counted.astype(np.float64)
 
 
-class Gathered(NamedTuple):
-    """What the tables held.
+def starts_of(lengths: NDArray[np.integer | np.bool_]) -> NDArray[np.int64]:
+    """Return where each of some runs begins, and where the last one ends.
 
-    Parameters
-    ----------
-    cells
-        The cells.
-    interactions
-        How many events they come from.
-    unusable
-        Records that taught nothing, by reason; those of forgotten users among them.
-    forgotten
-        Of each table, in their order: offsets whose user was forgotten later.
+    >>> starts_of(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
     """
-
-    cells: Cells
-    interactions: int
-    unusable: Counter[str]
-    forgotten: list[NDArray[np.int64]]
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
 
 
-def gather(tables: Iterable[tuple[int, pa.Table]]) -> Gathered:
-    """Return the cells of all events.
+def blocks(indptr: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Yield the rows in blocks ``[first, last)`` of at most `most` entries, or of one row.
 
-    Parameters
-    ----------
-    tables
-        (partition, rows of :data:`training.segments.SCHEMA`); by partition, then by offset.
+    >>> list(blocks(np.array([0, 2, 3, 9, 9]), 3))
+    [(0, 2), (2, 3), (3, 4)]
     """
-    log, titles, unusable = _Log(), _Titles(), Counter[str]()
-    for partition, table in tables:
-        for one in pc.value_counts(table["unusable"].drop_null()).to_pylist():
-            unusable[one["values"]] += one["counts"]
-        titles.take(table)
-        log.add(partition, table.filter(pc.is_valid(table["event"])))
-    kept, forgotten = log.settle()
-    if taken_back := sum(map(len, forgotten)):
-        unusable[FORGOTTEN] += taken_back
-    return Gathered(log.cells(kept, titles), int(kept.sum()), unusable, forgotten)
+    first, rows = 0, len(indptr) - 1
+    while first < rows:
+        last = int(np.searchsorted(indptr, indptr[first] + most, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
 
 
-class _Ids(NamedTuple):
-    """One table's ids, each once; a column names them by their place, the numbers first."""
-
-    numbers: NDArray[np.int64]
-    texts: list[str]
-
-
-class _Log:
-    """All tables' events in columns, 29 bytes each; a column that is taken is gone from here."""
-
-    def __init__(self) -> None:
-        self._partition: list[int] = []
-        self._user: list[tuple[_Ids, Rows]] = []
-        self._item: list[tuple[_Ids, Rows]] = []
-        self._kind: list[NDArray[np.int8]] = []
-        self._value: list[NDArray[np.float32]] = []
-        self._time: list[Floats] = []
-        self._offset: list[NDArray[np.int64]] = []
-
-    def add(self, partition: int, events: pa.Table) -> None:
-        """Add one table's events."""
-        kind = pc.index_in(events["event"], pa.array([*KINDS, "forget"]))
-        time = pc.coalesce(events["timestamp"], events["at"])
-        self._partition.append(partition)
-        self._user.append(_coded(events["user_int"], events["user_text"]))
-        self._item.append(_coded(events["item_int"], events["item_text"]))
-        self._kind.append(kind.to_numpy().astype(np.int8))
-        self._value.append(pc.fill_null(events["value"], 1.0).to_numpy().astype(np.float32))
-        self._time.append(time.to_numpy().copy())  # not a view, which would hold Arrow's memory
-        self._offset.append(events["offset"].to_numpy().copy())
-
-    def settle(self) -> tuple[Mask, list[NDArray[np.int64]]]:
-        """Return which events count, and of each table the offsets of those taken back."""
-        kind = np.concatenate([np.empty(0, np.int8), *self._kind])
-        forget = np.flatnonzero(kind == FORGET)
-        gone = self._taken_back(forget) if len(forget) else np.zeros(len(kind), np.bool_)
-        masks = np.split(gone, np.cumsum([len(one) for one in self._offset]))
-        offsets = [
-            offset[mask] for offset, mask in zip(_taken(self._offset), masks[:-1], strict=True)
-        ]
-        return ~(gone | (kind == FORGET)), offsets
-
-    def cells(self, kept: Mask, titles: _Titles) -> Cells:
-        """Return the cells of the events that are `kept`."""
-        chosen: Mask | slice = slice(None) if kept.all() else kept
-        user_ids, user = _sorted_rows(_taken(self._user), chosen)
-        item_ids, item = _sorted_rows(_taken(self._item), chosen)
-        if max(len(user_ids), len(item_ids)) > MOST_IDS:
-            raise ShapeError(f"{len(user_ids)} users, {len(item_ids)} items: at most {MOST_IDS}")
-        key = user.astype(np.int64)
-        del user
-        key *= len(item_ids)
-        key += item
-        del item
-        key *= len(KINDS)
-        key += np.concatenate([np.empty(0, np.int8), *_taken(self._kind)])[chosen]
-        time = np.concatenate([np.empty(0), *_taken(self._time)])[chosen]
-        newest = float(time.max()) if len(time) else 0.0
-        latest = _latest(key, time)
-        key, time = key[latest], time[latest]
-        value = np.concatenate([np.empty(0, np.float32), *_taken(self._value)])[chosen][latest]
-        del latest
-        kind = (key % len(KINDS)).astype(np.int8)
-        key //= len(KINDS)
-        first = _first(key)
-        starts = np.flatnonzero(first)
-        values = np.full((len(starts), len(KINDS)), np.nan, np.float32)
-        values[np.cumsum(first, dtype=np.int32) - 1, kind] = value
-        key = key[starts]
-        return Cells(
-            user_ids=user_ids,
-            item_ids=item_ids,
-            titles=tuple(titles.of(one) for one in item_ids),
-            user=(key // max(1, len(item_ids))).astype(np.int32),
-            item=(key % max(1, len(item_ids))).astype(np.int32),
-            time=_largest(time, starts),
-            values=values,
-            newest=newest,
-        )
-
-    def _taken_back(self, forget: NDArray[np.int64]) -> Mask:
-        """Return (events,): which ones a `forget` takes back; `forget` says where those stand."""
-        ids, user = _sorted_rows(self._user, slice(None))
-        time = np.concatenate(self._time)
-        until, before = np.full(len(ids), -np.inf), np.full(len(ids), -1)
-        np.maximum.at(until, user[forget], time[forget])
-        gone = time < until[user]
-        for first, end in self._by_partition():
-            inside = forget[(forget >= first) & (forget < end)]
-            before[:] = -1
-            np.maximum.at(before, user[inside], inside)
-            gone[first:end] |= np.arange(first, end) < before[user[first:end]]
-        gone[forget] = False
-        return gone
-
-    def _by_partition(self) -> Iterator[tuple[int, int]]:
-        """Yield where the events of each partition begin and end."""
-        bounds = np.concatenate(([0], np.cumsum([len(one) for one in self._kind])))
-        for one in sorted(set(self._partition)):
-            tables = [place for place, seen in enumerate(self._partition) if seen == one]
-            yield int(bounds[tables[0]]), int(bounds[tables[-1] + 1])
-
-
-def _taken(parts: list[Part]) -> list[Part]:
-    """Return the parts, and forget them here: joined, they are needed no more."""
-    taken = parts[:]
-    parts.clear()
-    return taken
-
-
-class _Latest(NamedTuple):
-    at: tuple[float, int]
-    title: str
-
-
-class _Titles:
-    """The latest title of each item; between titles of the same time, the one further on counts.
-
-    Also that of an event that was forgotten: what an item is called tells nothing of the user.
-    """
-
-    def __init__(self) -> None:
-        self._latest: dict[tuple[type, ItemId], _Latest] = {}
-        self._tables = 0
-
-    def take(self, table: pa.Table) -> None:
-        """Look at one table's titles."""
-        self._tables += 1
-        named = pc.or_(pc.is_valid(table["item_int"]), pc.is_valid(table["item_text"]))
-        told = table.filter(pc.and_(named, pc.is_valid(table["title"])))
-        ids, item = _coded(told["item_int"], told["item_text"])
-        time = pc.coalesce(told["timestamp"], told["at"]).to_numpy()
-        latest = _latest(item.astype(np.int64), time)
-        titles = told["title"].take(pa.array(latest)).to_pylist()
-        items: list[ItemId] = [*ids.numbers.tolist(), *ids.texts]
-        for one, at, title in zip(items, time[latest].tolist(), titles, strict=True):
-            found = _Latest((at, self._tables), title)
-            key = (type(one), one)
-            self._latest[key] = max(found, self._latest.get(key, found))
-
-    def of(self, item_id: ItemId) -> str | None:
-        """Return the item's title; None if none was told."""
-        found = self._latest.get((type(item_id), item_id))
-        return found.title if found else None
-
-
-def _coded(numbers: pa.ChunkedArray, texts: pa.ChunkedArray) -> tuple[_Ids, Rows]:
-    """Return the ids of two columns, of which one has the id, and each row's place among them.
-
-    A row that has neither has place -1.
-    """
-    integers = numbers.combine_chunks().dictionary_encode()
-    strings = texts.combine_chunks().dictionary_encode()
-    ids = _Ids(integers.dictionary.to_numpy(), strings.dictionary.to_pylist())
-    codes: Rows = pc.fill_null(integers.indices, -1).to_numpy().copy()
-    if ids.texts:
-        code = pc.fill_null(strings.indices, -1).to_numpy()
-        np.copyto(codes, code + len(ids.numbers), where=code >= 0)
-    return ids, codes
-
-
-def _sorted_rows(
-    coded: Sequence[tuple[_Ids, Rows]], chosen: Mask | slice
-) -> tuple[tuple[Any, ...], Rows]:
-    """Return the ids that `chosen` events name, integers before strings, and those events' rows."""
-    numbers = np.unique(np.concatenate([np.empty(0, np.int64), *(ids.numbers for ids, _ in coded)]))
-    texts = sorted({text for ids, _ in coded for text in ids.texts})
-    row_by_text = {text: row for row, text in enumerate(texts, len(numbers))}
-    rows = np.empty(sum(len(codes) for _, codes in coded), np.int32)
-    end = 0
-    for ids, codes in coded:
-        start, end = end, end + len(codes)
-        named = np.array([row_by_text[text] for text in ids.texts], np.int32)
-        place = np.concatenate([np.searchsorted(numbers, ids.numbers), named, [-1]])
-        rows[start:end] = place.astype(np.int32)[codes]  # the last one, -1, stands for none
-    rows = rows[chosen]
-    used = np.bincount(rows, minlength=len(numbers) + len(texts)) > 0
-    ids_in_order = (*numbers.tolist(), *texts)
-    if used.all():
-        return ids_in_order, rows
-    row = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    return _chosen(ids_in_order, used), row[rows]
-
-
-def _latest(key: NDArray[np.int64], time: Floats) -> NDArray[np.int64]:
-    """Return, for each key in ascending order, where the latest of its rows is.
-
-    >>> _latest(np.array([5, 3, 5, 5]), np.array([1.0, 0.0, 2.0, 2.0])).tolist()
-    [1, 3]
-    """
-    order = np.argsort(key, kind="stable")
-    first = _first(key[order])
-    if first.all():
-        return order
-    several = ~(first & np.append(first[1:], True))  # rows whose key has others: seldom many
-    latest, rows = order[first], order[several]
-    starts = np.flatnonzero(first[several])
-    times = time[rows]
-    rows[times != _largest(times, starts)[np.cumsum(first[several]) - 1]] = -1
-    latest[several[first]] = _largest(rows, starts)
-    return latest
-
-
-def _first(ordered: NDArray[np.int64]) -> Mask:
-    """Return where a run of equal values begins."""
-    first = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return first
-
-
-def _largest(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
-    """Return the largest value of each run."""
-    return np.maximum.reduceat(values, starts) if len(starts) else values[:0]
+def _chosen_starts(cells: Cells, chosen: Mask) -> NDArray[np.int64]:
+    per_user = np.empty(cells.shape[0], np.int64)
+    for first, last in blocks(cells.indptr, ENTRIES_AT_ONCE):
+        bounds = cells.indptr[first : last + 1]
+        before = starts_of(chosen[bounds[0] : bounds[-1]])
+        per_user[first:last] = np.diff(before[bounds - bounds[0]])
+    return starts_of(per_user)

@@ -1,58 +1,42 @@
 """The snapshot: the interaction topic up to fixed end offsets.
 
-An edge: knows Kafka, and what of it the registry's segments hold already; must not know weights or
-models.
+An edge: knows what the topic has, and what of it the registry's segments hold already; must not
+know how Kafka is read, weights or models.
 
 1. What the segments hold of each partition is listed, then its high watermark, as a fetch at its
    end tells it, is noted once. The range goes from where the segments, or else Kafka, begin to that
    end. What is produced later belongs to the next run.
 2. The last record that the segments hold is compared with Kafka's: it must be the same topic still.
-3. What no segment holds is read with a plain assigned consumer: no group, no commits, nobody is
-   disturbed. It becomes segments as it comes, so a run that is killed has not read for nothing.
-   What is in neither is lost: the run ends, or with ``RETRAIN_LOST_RANGES=accept`` the snapshot
-   says so.
+3. What no segment holds is read, and becomes segments as it comes, so a run that is killed has not
+   read for nothing. What is in neither is lost: the run ends, or with
+   ``RETRAIN_LOST_RANGES=accept`` the snapshot says so.
 4. The cells are made from the segments alone, so they are the same whoever read the records.
 5. The snapshot's id is a digest of topic, ranges and lost ranges: the same id, the same cells.
 """
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias, cast
 
+import numpy as np
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
+from numpy.typing import NDArray
 
-from registry.errors import ConfigurationError, TrainingFailed, TransportError
+from registry.errors import ConfigurationError, TrainingFailed
 from registry.manifest import DataSnapshot, digest
 from registry.objects import Objects
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
-from training.matrix import Cells, gather
+from registry.topics import topics_of
+from training.gathering import gather
+from training.log import Log, Ranges, opened
+from training.matrix import Cells
 from training.ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
-from training.segments import SCHEMA, Segments, lost_rows, lost_spans, table_of
-
-BATCH_RECORDS: Final = 10_000
-"""Records taken from the client at once; progress is reported this often."""
-
-STALL_SECONDS: Final = 30.0
-"""So long without any record, the read is given up: a broker's restart fits in, a lost one does
-not. An open transaction on the topic looks the same, because its records cannot be read yet."""
-
-POLL_SECONDS: Final = 0.1
-"""The client waits this long to fill a batch, so the last one costs no more than this."""
-
-FETCH_WAIT_MS: Final = 20
-"""The broker holds a fetch at a partition's end this long, and the next partition's behind it."""
-
-QUEUED_KILOBYTES: Final = 16_384
-"""Read ahead by the client: a tenth of a second's work, and not the 64 MB that it would take."""
-
-Ranges: TypeAlias = dict[int, tuple[int, int]]
-"""``[start, end)`` offsets by partition."""
+from training.rows import SCHEMA, lost_rows, lost_spans, table_of
+from training.segments import Segments
 
 Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
 """Ranges that are lost, by partition."""
@@ -109,13 +93,13 @@ def read_snapshot(settings: Settings, advance: Callable[[int, int], None]) -> Sn
     """
     topic = topics_of(settings).interactions.name
     segments = Segments(Objects(settings.model_registry), topic)
-    with _consuming(settings, topic) as consumer:
-        held = {one: segments.held(one) for one in _partitions(consumer, topic)}
-        limits = _limits(consumer, topic, list(held))
-        _require_same_topic(consumer, topic, segments, held, limits)
-        plans = {one: plan(held[one], *limits[one]) for one in sorted(held)}
+    with opened(settings, topic) as log:
+        held = {one: segments.held(one) for one in log.partitions()}
+        limits = log.limits(list(held))
+        _require_same_topic(log, segments, held, limits)
+        plans = {one: plan(held[one], *limits[one]) for one in held}
         _settle_lost(settings, topic, segments, plans)
-        fresh = _read_new(consumer, topic, segments, plans, advance)
+        fresh = _read_new(log, segments, plans, advance)
     return _assembled(topic, segments, {one: told.range for one, told in plans.items()}, fresh)
 
 
@@ -156,10 +140,10 @@ def _assembled(topic: str, segments: Segments, ranges: Mapping[int, Span], fresh
         if gaps := missing(segments.held(partition), span):
             raise _lost_range(topic, partition, gaps, segments.place)
     rows = _Rows(segments, ranges)
-    cells, interactions, unusable, forgotten = gather(rows)
-    for (partition, segment), offsets in zip(rows.read, forgotten, strict=True):
-        if len(offsets):
-            segments.forget(partition, segment, offsets)
+    cells, interactions, unusable, forgotten = gather(rows.read)
+    for (partition, segment), offsets in _by_segment(rows.segments, forgotten).items():
+        segments.forget(partition, segment, offsets)
+    pa.default_memory_pool().release_unused()  # Arrow would keep some 20 MB, and the fit is next
     lost = {partition: tuple(spans) for partition, spans in rows.lost.items()}
     described = DataSnapshot(
         id=snapshot_id(topic, dict(ranges), lost),
@@ -174,22 +158,35 @@ def _assembled(topic: str, segments: Segments, ranges: Mapping[int, Span], fresh
 
 
 class _Rows:
-    """The rows of some ranges, by partition and offset; remembers what it has passed."""
+    """The rows of some ranges, by partition and offset; remembers what it has passed last."""
 
     def __init__(self, segments: Segments, ranges: Mapping[int, Span]) -> None:
         self._segments, self._ranges = segments, ranges
-        self.read: list[tuple[int, Span]] = []
+        self.segments: list[tuple[int, Span]] = []
         self.lost: dict[str, list[tuple[int, int]]] = {}
         self.count = 0
 
-    def __iter__(self) -> Iterator[tuple[int, pa.Table]]:
+    def read(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield all rows, anew at each call."""
+        self.segments, self.lost, self.count = [], {}, 0
         for partition, span in sorted(self._ranges.items()):
-            for cut, table in self._segments.read(partition, span):
-                for gone in lost_spans(table):
+            for cut, table in self._segments.read(partition, span, columns):
+                for gone in lost_spans(table) if "unusable" in columns else ():
                     self.lost.setdefault(str(partition), []).append((gone.start, gone.end))
-                self.read.append((partition, cut.segment))
+                self.segments.append((partition, cut.segment))
                 self.count += len(table)
                 yield partition, table
+
+
+def _by_segment(
+    segments: Sequence[tuple[int, Span]], offsets: Sequence[NDArray[np.int64]]
+) -> dict[tuple[int, Span], NDArray[np.int64]]:
+    """Return the offsets of each segment that has some, from those of each table."""
+    found: dict[tuple[int, Span], list[NDArray[np.int64]]] = {}
+    for segment, some in zip(segments, offsets, strict=True):
+        if len(some):
+            found.setdefault(segment, []).append(some)
+    return {segment: np.concatenate(some) for segment, some in found.items()}
 
 
 def _settle_lost(
@@ -213,8 +210,7 @@ def _lost_range(topic: str, partition: int, gaps: Sequence[Span], place: str) ->
 
 
 def _read_new(
-    consumer: Consumer,
-    topic: str,
+    log: Log,
     segments: Segments,
     plans: Mapping[int, Plan],
     advance: Callable[[int, int], None],
@@ -225,7 +221,7 @@ def _read_new(
     passed = records = 0
     for partition, span in spans:
         begun, tables = span.start, [SCHEMA.empty_table()]
-        for position, messages in _batches(consumer, topic, partition, span):
+        for position, messages in log.batches(partition, span):
             tables.append(_table(messages))
             records += len(messages)
             if position == span.end or position - begun >= SEGMENT_RECORDS:
@@ -238,60 +234,15 @@ def _read_new(
 
 
 def _table(messages: Sequence[Message]) -> pa.Table:
-    offsets = cast("list[int]", [message.offset() for message in messages])  # see _batches
+    offsets = cast(
+        "list[int]", [message.offset() for message in messages]
+    )  # they came from a broker
     times = [message.timestamp()[1] / 1000 for message in messages]
     return table_of(offsets, times, [message.value() for message in messages])
 
 
-def _batches(
-    consumer: Consumer, topic: str, partition: int, span: Span
-) -> Iterator[tuple[int, list[Message]]]:
-    """Yield records of `span`, with the offset up to which all have come; the last is its end.
-
-    A gap at the end of a range (compaction, transaction markers) has no last record: it is passed
-    by the client's news that the partition's end is reached.
-    """
-    consumer.assign([TopicPartition(topic, partition, span.start)])
-    position, moved = span.start, time.monotonic()
-    while position < span.end:
-        taken = consumer.consume(min(BATCH_RECORDS, span.end - position), timeout=POLL_SECONDS)
-        messages = [message for message in taken if message.error() is None]
-        if len(messages) < len(taken):
-            _raise_but_end(taken)
-        reached = max((_next_offset(message) for message in taken[-1:]), default=position)
-        if reached > position:
-            position, moved = min(reached, span.end), time.monotonic()
-            while messages and _offset(messages[-1]) >= span.end:
-                messages.pop()
-            yield position, messages
-        elif time.monotonic() - moved > STALL_SECONDS:
-            raise TransportError(
-                f"topic {topic}: no record for {STALL_SECONDS:.0f} s in partition {partition} "
-                f"from offset {position}; check the broker, and for a transaction left open"
-            )
-
-
-def _raise_but_end(messages: Sequence[Message]) -> None:
-    for message in messages:
-        error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    if offset is None:
-        raise TransportError(f"the Kafka client gave a message from nowhere: {message}")
-    return offset
-
-
-def _next_offset(message: Message) -> int:
-    return _offset(message) if message.error() is not None else _offset(message) + 1
-
-
 def _require_same_topic(
-    consumer: Consumer,
-    topic: str,
+    log: Log,
     segments: Segments,
     held: Mapping[int, Sequence[Span]],
     limits: Ranges,
@@ -305,28 +256,31 @@ def _require_same_topic(
         low, high = limits[partition]
         end = max((span.end for span in spans), default=0)
         if end > high:
-            raise _other_topic(topic, partition, f"hold offsets up to {end}, it ends at {high}")
-        for offset, at in _last_record(segments, partition, spans):
-            if offset < low:
-                continue
-            for _, messages in _batches(consumer, topic, partition, Span(offset, offset + 1)):
-                found = [message.timestamp()[1] / 1000 for message in messages]
-                if found and found != [at]:
-                    raise _other_topic(
-                        topic, partition, f"hold a record of {at} at offset {offset}, it {found[0]}"
-                    )
+            raise _other_topic(log.topic, partition, f"hold offsets up to {end}, it ends at {high}")
+        last = _last_record(segments, partition, spans)
+        if last is None or last[0] < low:
+            continue
+        offset, at = last
+        for _, messages in log.batches(partition, Span(offset, offset + 1)):
+            found = [message.timestamp()[1] / 1000 for message in messages]
+            if found and found != [at]:
+                raise _other_topic(
+                    log.topic, partition, f"hold a record of {at} at offset {offset}, it {found[0]}"
+                )
 
 
 def _last_record(
     segments: Segments, partition: int, spans: Sequence[Span]
-) -> Iterator[tuple[int, float]]:
+) -> tuple[int, float] | None:
+    """Return offset and time of the last record held; None if there is none, or if it is lost."""
     if not spans:
-        return
-    last = max(spans, key=lambda one: one.end)
-    for _, table in segments.read(partition, last, ["offset", "at"]):
-        for row in table.slice(max(0, len(table) - 1)).to_pylist():
-            if row["at"] is not None:  # else it stands for a lost range
-                yield row["offset"], row["at"]
+        return None
+    newest = max(spans, key=lambda one: one.end)
+    read = segments.read(partition, newest, ["offset", "at"])
+    for table in deque((table for _, table in read if len(table)), maxlen=1):
+        (row,) = table.slice(len(table) - 1).to_pylist()
+        return None if row["at"] is None else (row["offset"], row["at"])
+    return None
 
 
 def _other_topic(topic: str, partition: int, why: str) -> ConfigurationError:
@@ -335,81 +289,3 @@ def _other_topic(topic: str, partition: int, why: str) -> ConfigurationError:
         "and made again, or MODEL_REGISTRY is another cluster's. To begin anew, move the folder "
         f"snapshots/{topic} out of the registry"
     )
-
-
-@contextmanager
-def _consuming(settings: Settings, topic: str) -> Iterator[Consumer]:
-    consumer = Consumer(
-        client_config(settings)
-        | {
-            "group.id": f"{settings.topic_prefix}-snapshot",  # required by the client, never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,  # ranges that end in a gap have no last record
-            "auto.offset.reset": "error",  # records that retention took away: an error, not a skip
-            "fetch.wait.max.ms": FETCH_WAIT_MS,
-            "queued.max.messages.kbytes": QUEUED_KILOBYTES,
-        }
-    )
-    try:
-        yield consumer
-    except KafkaException as error:
-        raise TransportError(
-            f"topic {topic}: {error}; check KAFKA_BOOTSTRAP_SERVERS and that the broker is up"
-        ) from error
-    finally:
-        consumer.close()
-
-
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    found = consumer.list_topics(topic, timeout=STALL_SECONDS).topics[topic]
-    if found.error is not None or not found.partitions:
-        raise ConfigurationError(
-            f"topic {topic}: {found.error or 'has no partitions'}; "
-            "`recstream topics create` makes it, `recstream ingest` fills it"
-        )
-    return sorted(found.partitions)
-
-
-def _limits(consumer: Consumer, topic: str, partitions: Sequence[int]) -> Ranges:
-    listed = {one: _watermarks(consumer, topic, one) for one in partitions}
-    return {one: (listed[one][0], end) for one, end in _ends(consumer, topic, listed).items()}
-
-
-def _ends(consumer: Consumer, topic: str, listed: Ranges) -> dict[int, int]:
-    """Return the partitions' high watermarks, as fetches tell them.
-
-    The listed ends are only a place to begin: the embedded broker lists the first offset of the
-    last batch plus one, while the watermark in its fetch responses is right.
-    """
-    consumer.assign([TopicPartition(topic, one, end) for one, (_, end) in listed.items()])
-    deadline = time.monotonic() + STALL_SECONDS
-    while True:
-        consumer.poll(POLL_SECONDS)
-        ends = {
-            one: consumer.get_watermark_offsets(TopicPartition(topic, one), cached=True)[1]
-            for one in listed
-        }
-        if all(end >= listed[one][1] for one, end in ends.items()):
-            return ends
-        if time.monotonic() > deadline:
-            raise TransportError(f"topic {topic}: the broker does not tell where it ends: {ends}")
-
-
-def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """Ask until the partition has a leader: it may be new, or its leader moving."""
-    deadline = time.monotonic() + STALL_SECONDS
-    while True:
-        try:
-            return consumer.get_watermark_offsets(TopicPartition(topic, partition), STALL_SECONDS)
-        except KafkaException as error:
-            if not _is_about_leaders(error) or time.monotonic() > deadline:
-                raise
-        consumer.poll(POLL_SECONDS)  # nothing is assigned: this only waits
-
-
-def _is_about_leaders(error: KafkaException) -> bool:
-    return error.args[0].code() in {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }

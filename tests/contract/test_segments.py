@@ -6,7 +6,7 @@ import pytest
 
 from registry.objects import Objects
 from tests.unit.training.builders import forget, rows_of, watch
-from training.matrix import gather
+from training.gathering import gather
 from training.ranges import Span
 from training.segments import Segments
 
@@ -37,7 +37,9 @@ def test_the_first_of_two_writers_stays_and_the_second_agrees(url: str) -> None:
 
 def test_who_is_forgotten_is_wiped_out_in_place(segments: Segments) -> None:
     segments.add(0, Span(0, 3), rows_of([watch(1, 7), watch(2, 7), forget(1)]))
-    (offsets,) = gather((0, table) for _, table in segments.read(0, Span(0, 3))).forgotten
+    (offsets,) = gather(
+        lambda columns: ((0, rows) for _, rows in segments.read(0, Span(0, 3), columns))
+    ).forgotten
 
     segments.forget(0, Span(0, 3), offsets)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-import numpy as np
 
 from registry.manifest import Parameters
 from registry.records import Interaction, encode
-from training.matrix import Cells, gather
-from training.segments import table_of
+from training.gathering import Gathered, gather
+from training.matrix import Cells
+from training.rows import table_of
 
 
 def parameters(**changes: Any) -> Parameters:
@@ -37,8 +36,18 @@ def rows_of(events: Iterable[Interaction], recorded_at: float = 1e9) -> Any:
     return table_of(range(len(payloads)), [recorded_at] * len(payloads), payloads)
 
 
+def gathered(*partitions: list[Interaction]) -> Gathered:
+    """Return what comes of the events of each partition."""
+    return gather_rows([(number, rows_of(events)) for number, events in enumerate(partitions)])
+
+
+def gather_rows(tables: Sequence[tuple[int, Any]]) -> Gathered:
+    """Return what comes of (partition, rows)."""
+    return gather(lambda _columns: tables)
+
+
 def cells_of(*events: Interaction) -> Cells:
-    return gather([(0, rows_of(events))]).cells
+    return gathered([*events]).cells
 
 
 def checkerboard_events(users: int = 24, items: int = 24) -> list[Interaction]:
@@ -55,8 +64,13 @@ def checkerboard_events(users: int = 24, items: int = 24) -> list[Interaction]:
     ]
 
 
-def dense(cells: Cells, column: int) -> np.ndarray[Any, Any]:
-    """Return the values of one kind as a users × items matrix, NaN where there is none."""
-    matrix = np.full(cells.shape, np.nan)
-    matrix[cells.user, cells.item] = cells.values[:, column]
-    return matrix
+def same_cells(one: Cells, other: Cells) -> bool:
+    names = ("user_ids", "item_ids", "titles", "newest")
+    return all(getattr(one, name) == getattr(other, name) for name in names) and (
+        _bytes_of(one) == _bytes_of(other)
+    )
+
+
+def _bytes_of(cells: Cells) -> dict[str, bytes]:
+    columns = {"indptr": cells.indptr, "item": cells.item, "time": cells.time, **cells.values}
+    return {name: column.tobytes() for name, column in columns.items()}

@@ -1,8 +1,18 @@
-"""The snapshot's name: the same ranges have the same id, others have another."""
+"""The snapshot: its name, and what it takes out of the segments that it is made of."""
 
 from __future__ import annotations
 
-from training.snapshot import snapshot_id
+import uuid
+
+import pytest
+
+from registry.manifest import DataSnapshot
+from registry.objects import Objects
+from registry.settings import read_settings
+from tests.unit.training.builders import forget, rows_of, watch
+from training.ranges import Span
+from training.segments import Segments
+from training.snapshot import read_again, snapshot_id
 
 
 def test_the_id_tells_topic_ranges_and_losses_apart_and_nothing_else() -> None:
@@ -19,3 +29,21 @@ def test_the_id_tells_topic_ranges_and_losses_apart_and_nothing_else() -> None:
 
     assert len(ids) == 7
     assert snapshot_id("a", dict(reversed(ranges.items()))) == snapshot_id("a", ranges, {})
+
+
+def test_a_forgotten_user_is_wiped_out_of_all_tables_that_a_segment_is_read_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.segments.ROWS_AT_ONCE", 2)
+    url = f"memory://test-snapshot/{uuid.uuid4().hex}"
+    events = [watch(1, 7), watch(2, 7), watch(1, 8), watch(2, 8), watch(1, 9), forget(1)]
+    segments = Segments(Objects(url), "log")
+    segments.add(0, Span(0, 6), rows_of(events))
+    described = DataSnapshot("an id", "log", {"0": (0, 6)}, 0, 0, 0)
+
+    found = read_again(read_settings({"MODEL_REGISTRY": url}), described)
+
+    assert (found.records, found.unusable) == (6, {"forgotten": 3})
+    assert found.cells.user_ids == (2,)
+    rows = [row for _, table in segments.read(0, Span(0, 6)) for row in table.to_pylist()]
+    assert [row["user_int"] for row in rows] == [None, 2, None, 2, None, 1]
