@@ -43,10 +43,12 @@ from registry.records import encode
 from registry.settings import read_settings
 from training.backends import fit_of
 from training.fit import one_blas_thread
-from training.matrix import Cells, csr, gather, weights
+from training.gathering import gather
+from training.matrix import Cells, csr, weights
 from training.ranges import Span
+from training.rows import SCHEMA
 from training.run import arrays_of
-from training.segments import SCHEMA, Segments
+from training.segments import Segments
 
 MEASURED: Final = (1_000_000, 3_000_000, 10_000_000)
 """With less, all factors are in the processor's caches, and the line would promise too much."""
@@ -267,8 +269,8 @@ def _gathered(folder: Path, interactions: int) -> tuple[Cells, int]:
         cells = shipped_cells()
         return cells, len(cells.user)
     segments = Segments(Objects(str(folder)), "sizing")
-    read = segments.read(0, Span(0, interactions))
-    found = gather((0, table) for _, table in read)
+    whole = Span(0, interactions)
+    found = gather(lambda columns: ((0, rows) for _, rows in segments.read(0, whole, columns)))
     return found.cells, found.interactions
 
 

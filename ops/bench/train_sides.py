@@ -1,7 +1,9 @@
-"""The two sides of ``bench train``, each a process of its own: a whole run, and the bare minimum.
+"""The sides of ``bench train``, each a process of its own: a whole run, a bare read, a bare fit.
 
-``python -m ops.bench.train_sides ours`` or ``bare INTERACTIONS``; prints one JSON line. Knows what
-is measured where; must not know the bars. Linux only: memory is read from ``/proc``.
+``python -m ops.bench.train_sides ours``, ``read own|default``, ``matrix INTERACTIONS FOLDER`` or
+``fit FOLDER``; prints one JSON line. Knows what is measured where; must not know the bars. Linux
+only: memory is read from ``/proc``. What the imports take is not counted; a process of its own is
+needed, because what one step gives back the next one takes without any growth.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,33 +26,42 @@ from registry.records import TrainingProgress, encode
 from registry.settings import Settings, read_settings
 from registry.topics import client_config, topics_of
 from training.fit import fit_als, one_blas_thread
-from training.matrix import Csr
+from training.log import READING
+from training.matrix import Csr, starts_of
 from training.run import parameters_of, train
 
 BATCH: Final = 10_000
 STALL_SECONDS: Final = 30.0
+MATRIX: Final = "matrix.npz"
 
 
 class Ours(Struct, frozen=True):
-    """A run: how long each stage took, and the largest memory up to its end."""
+    """A run: how long each stage took, and how much memory it had taken up to its end."""
 
     status: str
     seconds_by_stage: dict[str, float]
-    peak_by_stage: dict[str, int]
-    imported_bytes: int
-
-    def grown_bytes(self, stage: str | None = None) -> int:
-        """Return the peak up to the end of `stage`, or of all, less what the imports took."""
-        peaks = self.peak_by_stage
-        return (peaks[stage] if stage else max(peaks.values())) - self.imported_bytes
+    grown_by_stage: dict[str, int]
+    cpu_seconds: float
 
 
-class Bare(Struct, frozen=True):
-    """The bare read and the bare fit."""
+class Read(Struct, frozen=True):
+    """A bare read."""
 
-    read_seconds: float
-    fit_seconds: float
+    seconds: float
+    cpu_seconds: float
+
+
+class Made(Struct, frozen=True):
+    """A matrix in a file, as long as it is in memory."""
+
     matrix_bytes: int
+
+
+class Fitted(Struct, frozen=True):
+    """A bare fit, and how much memory matrix, transposed matrix and factors have taken."""
+
+    seconds: float
+    cpu_seconds: float
     grown_bytes: int
 
 
@@ -65,17 +76,19 @@ def _status_bytes(name: str) -> int:
     return int(kilobytes) * 1024
 
 
-def _forget_peak() -> None:
+def _imported_bytes() -> int:
+    """Return the resident memory of now, and forget the peak before it."""
     Path("/proc/self/clear_refs").write_text("5")
+    return _status_bytes("VmRSS")
 
 
 def ours(settings: Settings) -> Ours:
     """Run once, as the retrain agent's child does."""
-    imported = peak_bytes()
-    peaks: dict[str, int] = {}
+    imported, used = _imported_bytes(), time.process_time()
+    grown: dict[str, int] = {}
 
     def report(line: TrainingProgress) -> None:
-        peaks.setdefault(line.stage, peak_bytes())
+        grown.setdefault(line.stage, peak_bytes() - imported)
 
     result = train(
         settings,
@@ -87,33 +100,53 @@ def ours(settings: Settings) -> Ours:
     )
     if result.status == "failed":
         raise TransportError(f"the run failed: {result.reason}")
-    return Ours(result.status, result.stage_seconds, _to_ends(peaks), imported)
+    ends = [*list(grown.values())[1:], peak_bytes() - imported]  # from those at the beginnings
+    return Ours(
+        status=result.status,
+        seconds_by_stage=result.stage_seconds,
+        grown_by_stage=dict(zip(grown, ends, strict=True)),
+        cpu_seconds=time.process_time() - used,
+    )
 
 
-def bare(settings: Settings, interactions: int) -> Bare:
-    """Read the topic and throw the records away; fit the matrix, which is not made here."""
-    started = time.monotonic()
-    _read(settings)
-    read = time.monotonic() - started
-    matrix = _matrix(interactions)
-    imported = _status_bytes("VmRSS") - _bytes_of(matrix)
-    _forget_peak()
+def read(settings: Settings, how: str) -> Read:
+    """Read the topic and throw the records away.
+
+    Parameters
+    ----------
+    settings
+        Which topic.
+    how
+        ``own``: the client waits as a snapshot has it wait; ``default``: as it comes.
+    """
+    started, used = time.monotonic(), time.process_time()
+    _read(settings, READING if how == "own" else {})
+    return Read(time.monotonic() - started, time.process_time() - used)
+
+
+def matrix(interactions: int, folder: Path) -> Made:
+    """Make the matrix of so many interactions."""
+    made = _matrix(interactions)
+    np.savez(folder / MATRIX, **made._asdict())
+    return Made(made.indptr.nbytes + made.indices.nbytes + made.values.nbytes)
+
+
+def fit(settings: Settings, folder: Path) -> Fitted:
+    """Fit the matrix."""
+    imported = _imported_bytes()
+    with np.load(folder / MATRIX) as file:
+        made = Csr(file["indptr"], file["indices"], file["values"], tuple(file["shape"].tolist()))
     with one_blas_thread():
-        started = time.monotonic()
-        fit_als(matrix, parameters_of(settings), settings.retrain_threads, lambda _done: None)
-        fitted = time.monotonic() - started
-    return Bare(read, fitted, _bytes_of(matrix), peak_bytes() - imported)
+        started, used = time.monotonic(), time.process_time()
+        fit_als(made, parameters_of(settings), settings.retrain_threads, lambda _done: None)
+        fitted, used = time.monotonic() - started, time.process_time() - used
+    return Fitted(fitted, used, peak_bytes() - imported)
 
 
-def _to_ends(peaks: dict[str, int]) -> dict[str, int]:
-    """Return the peaks at the stages' ends from those at their beginnings."""
-    return dict(zip(peaks, [*list(peaks.values())[1:], peak_bytes()], strict=True))
-
-
-def _read(settings: Settings) -> int:
+def _read(settings: Settings, more: dict[str, Any]) -> int:
     topic = topics_of(settings).interactions.name
     consumer = Consumer(
-        client_config(settings) | {"group.id": "bench", "enable.auto.commit": False}
+        client_config(settings) | {"group.id": "bench", "enable.auto.commit": False} | more
     )
     parts = [TopicPartition(topic, one, 0) for one in range(settings.partitions)]
     total = sum(consumer.get_watermark_offsets(one, timeout=10)[1] for one in parts)
@@ -137,21 +170,23 @@ def _matrix(interactions: int) -> Csr:
     sizes = Sizes(interactions)
     keys = np.unique(np.concatenate([user * sizes.items + item for user, item in pairs(sizes)]))
     user, item = np.divmod(keys, sizes.items)
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(user, minlength=sizes.users))))
+    indptr = starts_of(np.bincount(user, minlength=sizes.users))
     values = np.ones(len(keys), np.float32)
     return Csr(indptr, item.astype(np.int32), values, (sizes.users, sizes.items))
-
-
-def _bytes_of(matrix: Csr) -> int:
-    return matrix.indptr.nbytes + matrix.indices.nbytes + matrix.values.nbytes
 
 
 def main(words: Sequence[str]) -> int:
     """Run one side."""
     pa.array([0])  # imports pandas if it is there, as it is where the tests run
     settings = read_settings(os.environ)
-    side = ours(settings) if words[0] == "ours" else bare(settings, int(words[1]))
-    print(encode(side).decode(), flush=True)
+    side, *told = words
+    sides: dict[str, Callable[[], Struct]] = {
+        "ours": lambda: ours(settings),
+        "read": lambda: read(settings, *told),
+        "matrix": lambda: matrix(int(told[0]), Path(told[1])),
+        "fit": lambda: fit(settings, Path(*told)),
+    }
+    print(encode(sides[side]()).decode(), flush=True)
     return 0
 
 
