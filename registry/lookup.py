@@ -7,6 +7,7 @@ holds. A dictionary of a million ids takes about 100 bytes each, as much as 25 f
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -53,6 +54,8 @@ class Rows:
         encoded = [_encoded(str(ids[row])) for row in texts]
         self._hashes, self._places = _sorted([_hash(one) for one in encoded], range(len(texts)))
         self._text_rows = _array(texts, np.int32)
+        # numpy's own search lets go of the interpreter at each call: others would take it
+        self._sorted_numbers, self._sorted_hashes = map(memoryview, (self._numbers, self._hashes))
         self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self._bytes = b"".join(encoded)
 
@@ -78,16 +81,16 @@ class Rows:
     def _of_number(self, one: int) -> int | None:
         if not LEAST <= one <= MOST:
             return self._large.get(one)
-        place = int(self._numbers.searchsorted(one))
-        if place < len(self._numbers) and self._numbers.item(place) == one:
+        place = bisect_left(self._sorted_numbers, one)
+        if place < len(self._numbers) and self._sorted_numbers[place] == one:
             return self._number_rows.item(place)
         return None
 
     def _of_text(self, one: str) -> int | None:
         wanted = _encoded(one)
         key = _hash(wanted)
-        place = int(self._hashes.searchsorted(key))
-        while place < len(self._hashes) and self._hashes.item(place) == key:
+        place = bisect_left(self._sorted_hashes, key)
+        while place < len(self._hashes) and self._sorted_hashes[place] == key:
             text = self._places.item(place)
             start, end = self._ends.item(text), self._ends.item(text + 1)
             if self._bytes[start:end] == wanted:
