@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -25,8 +25,18 @@ QUIET: Final = {"log_level": 2}
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Consumer]:
-    """Yield a consumer that reads nothing yet and commits nothing ever."""
+def connected(
+    settings: Settings, more: Mapping[str, str | int] | None = None
+) -> Iterator[Consumer]:
+    """Yield a consumer that reads nothing yet and commits nothing ever.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    more
+        What the client is told beyond that, or instead.
+    """
     consumer = Consumer(
         client_config(settings)
         | QUIET
@@ -36,6 +46,7 @@ def connected(settings: Settings) -> Iterator[Consumer]:
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
         }
+        | dict(more or {})
     )
     try:
         yield consumer

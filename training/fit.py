@@ -76,11 +76,14 @@ def fit_als(
     TrainingFailed
         ``not_a_number`` if the solver went astray.
     """
+    confidence = weights.values
+    if parameters.alpha != 1:  # `implicit` would copy the indices as well
+        confidence = confidence * np.float32(parameters.alpha)
     with one_blas_thread():
         model = AlternatingLeastSquares(
             factors=parameters.factors,
             regularization=parameters.regularization,
-            alpha=parameters.alpha,
+            alpha=1.0,
             iterations=parameters.iterations,
             num_threads=threads,
             random_state=parameters.seed,
@@ -89,7 +92,7 @@ def fit_als(
             model.user_factors, model.item_factors = start
         try:
             model.fit(
-                csr_matrix((weights.values, weights.indices, weights.indptr), shape=weights.shape),
+                csr_matrix((confidence, weights.indices, weights.indptr), shape=weights.shape),
                 show_progress=False,
                 callback=lambda iteration, _seconds, _loss: advance(iteration + 1),
             )

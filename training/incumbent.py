@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from registry.artifact import ModelArrays
 from registry.ids import ItemId, UserId
 from registry.manifest import Parameters
-from training.evaluation import Rows, Scores
+from training.evaluation import Rows, Score, Scores
 from training.matrix import Cells, Mask
 
 ABSENT: Final = -1
@@ -62,12 +62,17 @@ class Published:
         """How many of the pairs that it has seen are not in the training set."""
         return len(self.arrays.seen_items) - int(self.known.sum())
 
-    def score(self, rows: Rows) -> Scores:
-        """Return (rows, items): its scores of users that it knows; minus infinity without one."""
-        factors = self.arrays.item_factors[self.items]
-        scores: NDArray[np.float32] = self.arrays.user_factors[self.users[rows]] @ factors.T
-        scores[:, self.items == ABSENT] = -np.inf
-        return scores
+    @property
+    def score(self) -> Score:
+        """Its scores of users that it knows; minus infinity of items that it has not."""
+        items, absent = self.arrays.item_factors[self.items].T, self.items == ABSENT
+
+        def score(rows: Rows) -> Scores:
+            scores: NDArray[np.float32] = self.arrays.user_factors[self.users[rows]] @ items
+            scores[:, absent] = -np.inf
+            return scores
+
+        return score
 
 
 @dataclass(frozen=True, slots=True)

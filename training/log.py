@@ -1,9 +1,9 @@
 """The interaction topic, read in bulk from given offsets.
 
-An edge: knows Kafka's client. Must not know what the records hold, nor what becomes of them. A
-plain assigned consumer reads: no group, no commits, nobody is disturbed.
-:mod:`registry.reading` reads a few records, up to a deadline; here many are read, in batches, up to
-offsets that are known before, over the gaps that compaction and transactions leave.
+An edge: knows Kafka's client. Must not know what the records hold, nor what becomes of them. The
+plain assigned consumer of :mod:`registry.reading` reads: no group, no commits, nobody is disturbed.
+There a few records are read, up to a deadline; here many, in batches, up to offsets that are known
+before, over the gaps that compaction and transactions leave.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import ConfigurationError, TransportError
+from registry.reading import connected
 from registry.settings import Settings
-from registry.topics import client_config
 from training.ranges import Span
 
 BATCH_RECORDS: Final = 5_000
@@ -30,7 +30,7 @@ not. An open transaction on the topic looks the same, because its records cannot
 POLL_SECONDS: Final = 0.1
 """The client waits this long to fill a batch, so the last one costs no more than this."""
 
-READING: Final[dict[str, int]] = {
+READING: Final[dict[str, str | int]] = {
     "fetch.wait.max.ms": 20,
     "fetch.queue.backoff.ms": 10,
     "queued.min.messages": 20_000,
@@ -40,6 +40,9 @@ READING: Final[dict[str, int]] = {
 partition's behind it. So many records are read ahead, a twentieth of a second's work, of 16 MB at
 most; the client's own 100,000 take 30 MB more. When they are there it looks again this soon: its
 default of a second is a pause after each time, two thirds of a whole read (`bench train`)."""
+
+STRICT: Final[dict[str, str | int]] = {"auto.offset.reset": "error"}
+"""Records that retention took away are an error, not a skip."""
 
 Ranges: TypeAlias = dict[int, tuple[int, int]]
 """``[start, end)`` offsets by partition."""
@@ -159,24 +162,13 @@ def opened(settings: Settings, topic: str) -> Iterator[Log]:
     TransportError
         If Kafka does not answer, in what is done with the log, too.
     """
-    consumer = Consumer(
-        client_config(settings)
-        | {
-            "group.id": f"{settings.topic_prefix}-snapshot",  # required by the client, never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,  # ranges that end in a gap have no last record
-            "auto.offset.reset": "error",  # records that retention took away: an error, not a skip
-        }
-        | READING
-    )
-    try:
-        yield Log(consumer, topic)
-    except KafkaException as error:
-        raise TransportError(
-            f"topic {topic}: {error}; check KAFKA_BOOTSTRAP_SERVERS and that the broker is up"
-        ) from error
-    finally:
-        consumer.close()
+    with connected(settings, READING | STRICT) as consumer:
+        try:
+            yield Log(consumer, topic)
+        except KafkaException as error:
+            raise TransportError(
+                f"topic {topic}: {error}; check KAFKA_BOOTSTRAP_SERVERS and that the broker is up"
+            ) from error
 
 
 def _raise_but_end(messages: Sequence[Message]) -> None:

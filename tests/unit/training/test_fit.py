@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy.sparse import csr_matrix
 
 from registry.errors import TrainingFailed
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, rate, watch
@@ -45,6 +47,25 @@ def test_the_same_weights_and_seed_give_the_same_bytes() -> None:
 
     assert one.items.tobytes() == other.items.tobytes()
     assert one.items.tobytes() != seeded.items.tobytes()
+
+
+def test_alpha_makes_the_same_bytes_as_implicits_own() -> None:
+    made = matrix(cells_of(*checkerboard_events()))
+    told = parameters(alpha=2.3)
+    theirs = AlternatingLeastSquares(
+        told.factors,
+        told.regularization,
+        told.alpha,
+        iterations=told.iterations,
+        num_threads=1,
+        random_state=told.seed,
+    )
+    theirs.fit(csr_matrix((made.values, made.indices, made.indptr), made.shape), False)
+
+    ours = fit_als(made, told, 1, lambda _done: None)
+
+    assert ours.users.tobytes() == theirs.user_factors.tobytes()
+    assert ours.items.tobytes() == theirs.item_factors.tobytes()
 
 
 def test_one_sweep_solves_the_normal_equations_of_the_paper() -> None:
