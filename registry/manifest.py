@@ -7,7 +7,7 @@ version, so that a version without a manifest does not exist.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -107,14 +107,41 @@ class WarmStart(Struct, frozen=True, tag="warm"):
         )
 
 
+class TrialStart(Struct, frozen=True, tag="trial"):
+    """The fit began with the factors of the trial, by which the run was judged.
+
+    Parameters
+    ----------
+    holdout
+        The share of each user's interactions, the newest, from which the trial has not learned.
+    iterations
+        Of this fit, instead of those of the parameters, which are the trial's.
+    reason
+        Why it did not begin with another version's factors, if that was asked for.
+    """
+
+    holdout: Annotated[float, Meta(gt=0, lt=1)]
+    iterations: Annotated[int, Meta(ge=1)]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"from the trial's factors, {self.iterations} iterations{why}"
+
+
 class ColdStart(Struct, frozen=True, tag="cold"):
-    """The fit began at random though a warm start was asked for; ``reason`` says why."""
+    """The fit began at random though something else was asked for; ``reason`` says why."""
 
     reason: str
 
     def __str__(self) -> str:
         """Say it in one line."""
         return f"at random: {self.reason}"
+
+
+Start: TypeAlias = WarmStart | TrialStart | ColdStart
+"""Where the fit of what is published began, if anything but chance was asked for."""
 
 
 class TrainingProvenance(Struct, frozen=True):
@@ -147,7 +174,7 @@ class TrainingProvenance(Struct, frozen=True):
     dirty: bool | None = None
     durations: dict[str, float] = {}
     peak_memory_bytes: Count | None = None
-    start: WarmStart | ColdStart | None = None
+    start: Start | None = None
 
 
 class Manifest(Struct, frozen=True):

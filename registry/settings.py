@@ -200,7 +200,15 @@ class Settings(BaseModel):
         ge=0,
         le=1000,
         description="ALS: sweeps of a fit that begins with the primary version's factors, where "
-        "ids match; 0: each begins at random. The model that is judged always does.",
+        "ids match; 0: none does. The model that is judged always begins at random.",
+    )
+    retrain_final_iterations: int = Field(
+        3,
+        alias="RETRAIN_FINAL_ITERATIONS",
+        ge=0,
+        le=1000,
+        description="ALS: sweeps of the fit of what is published, which begins with the factors of "
+        "the model that is judged; 0: it begins at random, with RETRAIN_ITERATIONS.",
     )
     retrain_regularization: float = Field(
         3.0, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."

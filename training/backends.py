@@ -5,13 +5,18 @@ Knows the settings that choose; must not know how any of them fits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Final
 
 from registry.errors import ConfigurationError
 from registry.settings import Settings
 from training.fit import Fit, FitFrom, fit_als
 from training.spark import Cluster, fit_spark
 from training.warm import Warming
+
+BEGINNING_ANYWHERE: Final[Mapping[str, FitFrom]] = {"implicit": fit_als}
+"""Fits that can begin with given factors. Spark's ALS draws its first values itself."""
 
 
 def fit_of(settings: Settings, backend: str | None = None) -> Fit:
@@ -43,14 +48,20 @@ def fit_from_of(backend: str) -> FitFrom:
     Raises
     ------
     ConfigurationError
-        If it cannot: Spark's ALS draws its first values itself.
+        If it cannot.
     """
-    if backend != "implicit":
+    if backend not in BEGINNING_ANYWHERE:
         raise ConfigurationError(f"backend {backend!r}: its fit cannot begin with given factors")
-    return fit_als
+    return BEGINNING_ANYWHERE[backend]
 
 
 def warming_of(settings: Settings) -> Warming | None:
-    """Return how a run warms its start; None if ``RETRAIN_WARM_ITERATIONS`` is 0."""
-    iterations, backend = settings.retrain_warm_iterations, settings.train_backend
-    return Warming(iterations, backend, fit_from_of(backend)) if iterations else None
+    """Return what the fit of what is published may begin with; None: with nothing.
+
+    That is so if ``RETRAIN_FINAL_ITERATIONS`` and ``RETRAIN_WARM_ITERATIONS`` are 0.
+    """
+    served, final = settings.retrain_warm_iterations, settings.retrain_final_iterations
+    if not served and not final:
+        return None
+    backend = settings.train_backend
+    return Warming(served, backend, BEGINNING_ANYWHERE.get(backend), final)

@@ -1,8 +1,13 @@
 """Learning: from cells to factors, the metrics that they earn, and the gate's verdict on them.
 
-Knows the order fit → evaluate → gate; must not know Kafka, the lock or the store. Two models are
-fitted: the *trial* on the older part of each user's interactions, which is evaluated, and one on
-all of them, which is published if the gate passes.
+Knows the order fit → evaluate → fit → gate; must not know Kafka, the lock or the store. Two models
+are fitted: the *trial* on the older part of each user's interactions, which is evaluated, and one
+on all of them, which is published if the gate passes.
+
+**The trial decides first.** Counts and quality need nothing but it. If they do not pass, no second
+model can: the run is refused without one, and the gate's other checks, shapes, life and changed
+lists, are made of the trial, so that a refusal tells all that is wrong. Otherwise they are made of
+what is published. What only the trial needs is given back before the second fit.
 
 **The incumbent** is judged by what it serves, on held-out interactions that are new to it: neither
 model has then learned from what it is asked for. This needs enough of them: `FEWEST_NEWER` users,
@@ -11,8 +16,8 @@ none. Then the incumbent's *recipe* is judged: its parameters, fitted on the sam
 published factors would not do there, for they have learned what is held out, and would win by
 memory. The gate's check says which of the two it was.
 
-**The trial begins at random**, even if what is published begins with the incumbent's factors, for
-the same reason: see :mod:`training.warm`.
+**The trial begins at random**, for the same reason. What is published begins with the trial's
+factors, or with the incumbent's: see :mod:`training.warm`.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.manifest import ColdStart, Gate, Parameters, WarmStart
+from registry.manifest import Check, Gate, Parameters, Start, TrialStart, WarmStart
 from training.evaluation import (
     Judgement,
     Rows,
@@ -53,10 +58,10 @@ from training.gate import (
     passed,
 )
 from training.incumbent import Incumbent, Published, align
-from training.matrix import Cells, Csr, Factors, csr, weights
+from training.matrix import Cells, Csr, Factors, Mask, csr, weights
 from training.progress import Journal
 from training.quality import Basis, Quality, measure
-from training.warm import Warming, beginning
+from training.warm import Warming, first_values, shortened, start_of
 
 FEWEST_NEWER: Final = 100
 """Users without whom the incumbent is not judged by what it serves: of fewer, a handful decides."""
@@ -80,10 +85,20 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What remains of a :class:`Split` once the models are judged: by whom, and by what."""
+
+    held: Mask
+    relevant: Csr
+    users: Rows
+    popular: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """What was judged, for those who want to look closer than the metrics do."""
 
-    split: Split
+    split: HeldOut
     candidate: Judgement
     popularity: Judgement
     incumbent: Judgement | None
@@ -92,7 +107,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What came out. ``factors`` is None if there was not enough to fit on.
+    """What came out. ``factors`` are those to publish; None if nothing could be, or may be.
 
     ``start`` is where their fit began; None: at random, as nothing else was asked for.
     """
@@ -100,7 +115,7 @@ class Learned:
     factors: Factors | None
     evaluation: Evaluation | None
     gate: Gate
-    start: WarmStart | ColdStart | None = None
+    start: Start | None = None
 
     @property
     def quality(self) -> Quality | None:
@@ -122,7 +137,7 @@ def learn(
     journal: Journal,
     warming: Warming | None = None,
 ) -> Learned:
-    """Fit, evaluate and judge.
+    """Fit the trial, evaluate and judge it; if it may go on, fit what is published, and judge that.
 
     Parameters
     ----------
@@ -139,118 +154,139 @@ def learn(
     journal
         Told of each stage and iteration.
     warming
-        How the fit of what is published may begin with the incumbent's factors; None: it may not.
+        What the fit of what is published may begin with; None: it begins at random.
     """
     weight = weights(cells, parameters)
     counts = Counts(*cells.shape, int((weight > 0).sum()))
-    matrix = csr(cells, weight > 0, weight)
-    factors: Factors | None = None
-    evaluation: Evaluation | None = None
-    published: Published | None = None
-    start: WarmStart | ColdStart | None = None
-    if passed(check_counts(counts, rules.limits)):
-        halves = split(cells, weight, rules.holdout)
-        fits = _Fits(rules.threads, journal)
-        with journal.stage("fit"):
-            if incumbent and incumbent.arrays:
-                published = align(incumbent.arrays, cells)
-            last = beginning(fit, parameters, warming, incumbent, published)
-            start = last.start
-            trial, factors = fits.in_a_row(
-                _Asked(fit, halves.older, parameters),
-                _Asked(last.fit, matrix, last.parameters),
-                note=None if start is None else f"begins {start}",
-            )
-        with journal.stage("evaluate"):
-            if passed(check_factors(trial, counts, parameters.factors)):
-                case = _Case(cells, weight, parameters, halves, trial, fit)
-                evaluation = _evaluate(case, incumbent, published, rules.limits.tolerance, fits)
-    with journal.stage("gate"):
-        gate = _gate(counts, parameters, factors, matrix, evaluation, incumbent, published, rules)
-    return Learned(factors, evaluation, gate, start)
-
-
-def _gate(
-    counts: Counts,
-    parameters: Parameters,
-    factors: Factors | None,
-    matrix: Csr,
-    evaluation: Evaluation | None,
-    incumbent: Incumbent | None,
-    published: Published | None,
-    rules: Rules,
-) -> Gate:
-    limits, quality = rules.limits, evaluation.quality if evaluation else None
-    version, complaint = (incumbent.version, incumbent.complaint) if incumbent else (None, "")
-    shapes = check_factors(factors, counts, parameters.factors)
-    sound = factors if passed(shapes) else None
-    checks = (
-        *check_counts(counts, limits),
-        *shapes,
-        check_life(sound, matrix),
-        *check_quality(quality, version, limits, complaint),
-        *check_change(_change(sound, published, matrix), version, limits, complaint),
+    published = align(incumbent.arrays, cells) if incumbent and incumbent.arrays else None
+    case = _Case(
+        cells, weight, counts, parameters, incumbent, published, rules, fit, warming, journal
     )
-    return decide(checks, accepted_open(quality, limits))
+    if not passed(check_counts(counts, rules.limits)):
+        return Learned(None, None, _gate(case, None, csr(cells, weight > 0), None))
+    start = case.start
+    tried = _try(case, start)
+    if tried.refused is not None:
+        return Learned(None, tried.evaluation, tried.refused)
+    factors, matrix = _fit_all(case, start, tried.trial)
+    return Learned(factors, tried.evaluation, _gate(case, factors, matrix, tried.evaluation), start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Case:
-    """A trial model, and what it is judged by."""
+    """What all steps know: what there is to learn from, beside what, and by what means."""
 
     cells: Cells
     weight: NDArray[np.float32]
+    counts: Counts
     parameters: Parameters
-    halves: Split
-    trial: Factors
+    incumbent: Incumbent | None
+    published: Published | None
+    rules: Rules
     fit: Fit
+    warming: Warming | None
+    journal: Journal
+
+    @property
+    def start(self) -> Start | None:
+        """Where the fit of what is published will begin."""
+        if self.warming is None:
+            return None
+        return start_of(
+            self.warming, self.parameters, self.incumbent, self.published, self.rules.holdout
+        )
+
+    def advance(self, start: Start | None, before: int, done: int) -> None:
+        """Report the iterations of trial and published model as one count."""
+        total = self.parameters.iterations + shortened(self.parameters, start).iterations
+        self.journal.advance(before + done, total, None if start is None else f"begins {start}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    fit: Fit
-    matrix: Csr
-    parameters: Parameters
+class _Tried:
+    """How the trial did. ``trial`` are its factors, if the next fit begins with them."""
+
+    evaluation: Evaluation | None
+    refused: Gate | None
+    trial: Factors | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Fits:
-    threads: int
-    journal: Journal
-
-    def in_a_row(self, *asked: _Asked, note: str | None = None) -> list[Factors]:
-        """Fit each, reporting the iterations of all as one count, with the `note`."""
-        total = sum(one.parameters.iterations for one in asked)
-        made: list[Factors] = []
-        before = 0
-        for one in asked:
-            advance = partial(self._advance, note, before, total)
-            made.append(one.fit(one.matrix, one.parameters, self.threads, advance))
-            before += one.parameters.iterations
-        return made
-
-    def _advance(self, note: str | None, before: int, total: int, done: int) -> None:
-        self.journal.advance(before + done, total, note)
+def _try(case: _Case, start: Start | None) -> _Tried:
+    """Fit the trial and judge it; what it alone needs is given back with the return."""
+    with case.journal.stage("fit"):
+        halves = split(case.cells, case.weight, case.rules.holdout)
+        advance = partial(case.advance, start, 0)
+        trial = case.fit(halves.older, case.parameters, case.rules.threads, advance)
+    with case.journal.stage("evaluate"):
+        sound = passed(check_factors(trial, case.counts, case.parameters.factors))
+        evaluation = _evaluate(case, halves, trial) if sound else None
+    if _may_go_on(case, evaluation):
+        return _Tried(evaluation, None, trial if isinstance(start, TrialStart) else None)
+    return _Tried(evaluation, _gate(case, trial, halves.older, evaluation), None)
 
 
-def _evaluate(
-    case: _Case,
-    incumbent: Incumbent | None,
-    published: Published | None,
-    tolerance: float,
-    fits: _Fits,
-) -> Evaluation | None:
+def _fit_all(case: _Case, start: Start | None, trial: Factors | None) -> tuple[Factors, Csr]:
+    """Fit what is published on all interactions; return these as well."""
+    with case.journal.stage("fit"):
+        matrix = csr(case.cells, case.weight > 0, case.weight)
+        first, fit = trial, case.fit
+        if isinstance(start, WarmStart):
+            assert case.published is not None  # or the decision would have been another
+            first = first_values(case.published, case.parameters)
+        if first is not None:
+            assert case.warming is not None
+            assert case.warming.fit is not None
+            fit = partial(case.warming.fit, start=first)
+        advance = partial(case.advance, start, case.parameters.iterations)
+        told = shortened(case.parameters, start)
+        return fit(matrix, told, case.rules.threads, advance), matrix
+
+
+def _may_go_on(case: _Case, evaluation: Evaluation | None) -> bool:
+    """Tell whether the trial is as good as the gate asks; only then a second model can pass."""
+    quality = evaluation.quality if evaluation else None
+    accepted = accepted_open(quality, case.rules.limits)
+    return decide(_quality_checks(case, quality), accepted).passed
+
+
+def _gate(case: _Case, factors: Factors | None, matrix: Csr, evaluation: Evaluation | None) -> Gate:
+    """Judge the model that was fitted on `matrix`; the quality is always the trial's."""
+    with case.journal.stage("gate"):
+        limits, quality = case.rules.limits, evaluation.quality if evaluation else None
+        shapes = check_factors(factors, case.counts, case.parameters.factors)
+        sound = factors if passed(shapes) else None
+        checks = (
+            *check_counts(case.counts, limits),
+            *shapes,
+            check_life(sound, matrix),
+            *_quality_checks(case, quality),
+            *check_change(_change(case, sound), *_told(case.incumbent, limits)),
+        )
+        return decide(checks, accepted_open(quality, limits))
+
+
+def _quality_checks(case: _Case, quality: Quality | None) -> tuple[Check, ...]:
+    return check_quality(quality, *_told(case.incumbent, case.rules.limits))
+
+
+def _told(incumbent: Incumbent | None, limits: Limits) -> tuple[str | None, Limits, str]:
+    """Return what the gate's comparisons are told: version, limits, complaint."""
+    return (incumbent.version, limits, incumbent.complaint) if incumbent else (None, limits, "")
+
+
+def _evaluate(case: _Case, halves: Split, trial: Factors) -> Evaluation | None:
     """Judge the trial beside popularity and, if there is one, the incumbent."""
+    published, incumbent, tolerance = case.published, case.incumbent, case.rules.limits.tolerance
     if published is not None:
-        newer = unknown_to(published.known, published.knows, case.halves, case.cells, case.weight)
+        newer = unknown_to(published.known, published.knows, halves, case.cells, case.weight)
         if len(newer.users) >= FEWEST_NEWER:
             served = judge(published.score, newer)
-            found = _side_by_side(case.trial, newer, served, "published", tolerance)
+            found = _side_by_side(trial, newer, served, "published", tolerance)
             if found is not None and _tells(found.quality, tolerance):
                 return found
-    recipe = None if incumbent is None else _judge_recipe(incumbent.parameters, case, fits)
+    recipe = None if incumbent is None else _judge_recipe(incumbent.parameters, case, halves, trial)
     basis: Basis | None = None if incumbent is None else "recipe"
-    return _side_by_side(case.trial, case.halves, recipe, basis, tolerance)
+    return _side_by_side(trial, halves, recipe, basis, tolerance)
 
 
 def _side_by_side(
@@ -260,17 +296,23 @@ def _side_by_side(
     if candidate is None or popular is None:
         return None
     quality = measure(candidate, popular, rival, basis, tolerance)
-    return Evaluation(by, candidate, popular, rival, quality)
+    held_out = HeldOut(by.held, by.relevant, by.users, by.popular)
+    return Evaluation(held_out, candidate, popular, rival, quality)
 
 
-def _judge_recipe(parameters: Parameters, case: _Case, fits: _Fits) -> Judgement | None:
+def _judge_recipe(
+    parameters: Parameters, case: _Case, halves: Split, trial: Factors
+) -> Judgement | None:
     """Fit the incumbent's parameters on the older part, and judge that."""
     if parameters == case.parameters:
-        return judge(by_factors(case.trial), case.halves)  # the same fit, by its seed
+        return judge(by_factors(trial), halves)  # the same fit, by its seed
     weight = weights(case.cells, parameters)
-    older = csr(case.cells, ~case.halves.held & (weight > 0), weight)
-    (factors,) = fits.in_a_row(_Asked(case.fit, older, parameters))
-    return judge(by_factors(factors), case.halves)
+    older = csr(case.cells, ~halves.held & (weight > 0), weight)
+
+    def advance(done: int) -> None:
+        case.journal.advance(done, parameters.iterations)
+
+    return judge(by_factors(case.fit(older, parameters, case.rules.threads, advance)), halves)
 
 
 def _tells(quality: Quality, tolerance: float) -> bool:
@@ -282,12 +324,14 @@ def _tells(quality: Quality, tolerance: float) -> bool:
     return fine or low > 0 or high < 0
 
 
-def _change(factors: Factors | None, published: Published | None, matrix: Csr) -> Change | None:
-    """Compare the lists of the model to be published with the incumbent's, for users of both."""
+def _change(case: _Case, factors: Factors | None) -> Change | None:
+    """Compare a model's lists with the incumbent's, for users of both."""
+    published = case.published
     if factors is None or published is None:
         return None
     users: Rows = evenly(np.flatnonzero(published.knows), COMPARED_USERS)
+    seen = csr(case.cells, case.weight > 0)
     ours, theirs = (
-        best_unseen(score, users, matrix) for score in (by_factors(factors), published.score)
+        best_unseen(score, users, seen) for score in (by_factors(factors), published.score)
     )
     return change_of(ours, theirs, published.all_items, published.missing_items)

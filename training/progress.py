@@ -50,14 +50,18 @@ class Journal:
 
     @contextmanager
     def stage(self, stage: TrainingStage) -> Iterator[None]:
-        """Report the start of `stage` and measure it, whether it ends well or not."""
+        """Report the start of `stage` and measure it, whether it ends well or not.
+
+        The seconds of a stage that comes again are added.
+        """
         self._stage = stage
         self.advance(0, 0)
         began = time.monotonic()
         try:
             yield
         finally:
-            self.stage_seconds[stage] = round(time.monotonic() - began, 3)
+            seconds = self.stage_seconds.get(stage, 0.0) + time.monotonic() - began
+            self.stage_seconds[stage] = round(seconds, 3)
 
     def advance(self, done: int, total: int, message: str | None = None) -> None:
         """Report that `done` of `total` units of the current stage are done."""

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from registry.artifact import ModelArrays
 from registry.errors import TrainingFailed, UnknownVersion
-from registry.manifest import Manifest, WarmStart, content_digest
+from registry.manifest import Manifest, TrialStart, WarmStart, content_digest
 from registry.settings import Settings
 from registry.store import Store
 from training.backends import fit_from_of, fit_of
+from training.evaluation import split
 from training.fit import one_blas_thread
 from training.incumbent import align
-from training.matrix import Cells, csr, trim, weights
+from training.matrix import Cells, Factors, csr, trim, weights
 from training.progress import Journal
 from training.run import arrays_of
 from training.snapshot import read_again
-from training.warm import Beginning, warm
+from training.warm import first_values, shortened
 
 NUMBERS: Final = ("user_factors", "item_factors", "popularity")
 EXACT: Final = ("user_ids", "item_ids", "seen_indptr", "seen_items", "titles")
@@ -57,8 +58,9 @@ class Reproduction:
 def reproduce(settings: Settings, store: Store, version: str, journal: Journal) -> Reproduction:
     """Train `version` again as it was: by its backend, on its snapshot; publish nothing.
 
-    A fit that began with the factors of another version begins with them again. That version is
-    taken as it is: to check a chain of them, reproduce each.
+    A fit that began with the trial's factors begins with them again: the trial is made first. One
+    that began with those of another version takes that version as it is: to check a chain of them,
+    reproduce each.
 
     Parameters
     ----------
@@ -88,11 +90,7 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
         with journal.stage("snapshot"):
             cells = trim(read_again(settings, manifest.data_snapshot).cells, parameters)
         with journal.stage("fit"):
-            last = _as_begun(settings, store, manifest, cells)
-            weight = weights(cells, parameters)
-            matrix = csr(cells, weight > 0, weight)
-            advance = partial(_advance, journal, last.parameters.iterations)
-            factors = last.fit(matrix, last.parameters, settings.retrain_threads, advance)
+            factors = _fitted(settings, store, manifest, cells, journal)
     return compared(manifest, published.arrays, arrays_of(cells, factors, parameters))
 
 
@@ -106,13 +104,30 @@ def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> 
     )
 
 
-def _as_begun(settings: Settings, store: Store, manifest: Manifest, cells: Cells) -> Beginning:
-    """Return the fit that made a version."""
+def _fitted(
+    settings: Settings, store: Store, manifest: Manifest, cells: Cells, journal: Journal
+) -> Factors:
+    """Fit as a version was fitted, from where its fit began."""
+    parameters, threads = manifest.parameters, settings.retrain_threads
     start = manifest.provenance.start if manifest.provenance else None
-    if not isinstance(start, WarmStart):
-        return Beginning(start, fit_of(settings, manifest.backend), manifest.parameters)
-    published = align(_started_from(store, manifest.version, start), cells)
-    return warm(fit_from_of(manifest.backend), manifest.parameters, start, published)
+    fit, weight = fit_of(settings, manifest.backend), weights(cells, parameters)
+    told = shortened(parameters, start)
+    trial = parameters.iterations if isinstance(start, TrialStart) else 0
+
+    def advance(before: int, done: int) -> None:
+        journal.advance(before + done, trial + told.iterations)
+
+    first: Factors | None = None
+    if isinstance(start, TrialStart):
+        trial_on = split(cells, weight, start.holdout).older
+        first = fit(trial_on, parameters, threads, partial(advance, 0))
+        del trial_on  # what follows needs the memory
+    elif isinstance(start, WarmStart):
+        published = align(_started_from(store, manifest.version, start), cells)
+        first = first_values(published, parameters)
+    if first is not None:
+        fit = partial(fit_from_of(manifest.backend), start=first)
+    return fit(csr(cells, weight > 0, weight), told, threads, partial(advance, trial))
 
 
 def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
@@ -130,10 +145,6 @@ def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
             "lost_start",
         )
     return found.arrays
-
-
-def _advance(journal: Journal, total: int, done: int) -> None:
-    journal.advance(done, total)
 
 
 def _same(one: Any, other: Any) -> bool:

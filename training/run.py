@@ -1,4 +1,4 @@
-"""A run: lock → snapshot → fit → evaluate → gate → publish.
+"""A run: lock → snapshot → fit → evaluate → fit → gate → publish.
 
 Knows the order of the stages and what a run's end looks like; must not know how a stage does its
 work. A run that does not publish leaves the registry as it was: publication is the last thing that
@@ -101,7 +101,7 @@ def train(
     created_by
         Who asked for the run; goes into the manifest.
     fit
-        What makes the factors; None for what ``TRAIN_BACKEND`` names.
+        What makes all factors, each from random ones; None for what ``TRAIN_BACKEND`` names.
     keep
         Receives the report's files by name, of a refused run too; once more, with the version in
         their titles, when it is published. Those are stored with it.
@@ -113,9 +113,7 @@ def train(
     """
     journal = Journal(run_id, report)
     try:
-        return _train(
-            settings, parameters, incumbent, created_by, fit or fit_of(settings), journal, keep
-        )
+        return _train(settings, parameters, incumbent, created_by, fit, journal, keep)
     except RecstreamError as error:
         return TrainingResult(
             run_id,
@@ -131,7 +129,7 @@ def _train(
     parameters: Parameters,
     incumbent: str | None,
     created_by: str,
-    fit: Fit,
+    fit: Fit | None,
     journal: Journal,
     keep: Keep,
 ) -> TrainingResult:
@@ -147,7 +145,13 @@ def _train(
             cells = trim(snapshot.cells, parameters)
             journal.advance(1, 1, _summary(snapshot))
         learned = learn(
-            cells, parameters, served, rules_of(settings), fit, journal, warming_of(settings)
+            cells,
+            parameters,
+            served,
+            rules_of(settings),
+            fit or fit_of(settings),
+            journal,
+            None if fit else warming_of(settings),
         )
         if learned.start is not None:
             logger.info("training run %s: the fit began %s", journal.run_id, learned.start)

@@ -1,29 +1,33 @@
-"""Warm starts: whether a fit may begin with the incumbent's factors, and its first values then.
+"""Warm starts: whether a fit may begin with given factors, with which, and its first values then.
 
 Pure NumPy: knows parameters, ids and factors; must not know the store, nor how a fit goes on.
 
-**Nothing leaks into the evaluation.** Only the fit of what is published begins so. The trial model,
-by which a run is judged, always begins at random: the incumbent has learned from most of what is
-held out from it, and would tell. For the same reason nothing may live on that is gone: the
-incumbent must have seen nothing that the training set has not. So what a user did before a `forget`
-leaves no trace in any later version; and a version still knows no more than what it has seen, by
-which it is judged as the next run's incumbent.
+**With the trial's.** What is published is fitted on all interactions after the trial was fitted on
+the older part of them, by the same parameters. So it begins where the trial has arrived, and does
+a few iterations more; :mod:`ops.bench.warm_start` measures how many are enough.
+
+**With the incumbent's**, if that is asked for. Nothing may live on that is gone: the incumbent must
+have seen nothing that the training set has not. So what a user did before a `forget` leaves no
+trace in any later version; and a version still knows no more than what it has seen, by which it is
+judged as the next run's incumbent.
+
+**Nothing leaks into the evaluation.** Only the fit of what is published begins so. The trial, by
+which a run is judged, always begins at random, and is judged before its factors go on to learn from
+what was held out. The incumbent has learned from most of that, and would tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
 from msgspec.structs import asdict, replace
 
-from registry.manifest import ColdStart, Parameters, WarmStart
-from training.fit import Fit, FitFrom
+from registry.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
+from training.fit import FitFrom
 from training.incumbent import Incumbent, Published
-from training.matrix import Csr, Factors
+from training.matrix import Factors
 
 SCALE: Final = 0.01
 """Largest first value of a row that is drawn; `implicit`'s own."""
@@ -35,21 +39,24 @@ After a change of any other, a few iterations need not be enough."""
 
 @dataclass(frozen=True, slots=True)
 class Warming:
-    """How a run warms its start, if it may.
+    """What the fit of what is published may begin with.
 
     Parameters
     ----------
     iterations
-        Of a fit that begins with the incumbent's factors.
+        Of a fit that begins with the incumbent's factors; 0: none does.
     backend
         Name of what fits.
     fit
-        What fits.
+        What fits; None: it cannot begin with given factors.
+    trial_iterations
+        Of a fit that begins with the trial's, where none begins with the incumbent's; 0: none does.
     """
 
     iterations: int
     backend: str
-    fit: FitFrom
+    fit: FitFrom | None
+    trial_iterations: int = 0
 
 
 def start_of(
@@ -57,8 +64,9 @@ def start_of(
     parameters: Parameters,
     incumbent: Incumbent | None,
     published: Published | None,
-) -> WarmStart | ColdStart:
-    """Decide where the fit begins.
+    holdout: float,
+) -> Start | None:
+    """Decide where the fit of what is published begins; None: at random, as was asked for.
 
     Parameters
     ----------
@@ -69,64 +77,24 @@ def start_of(
     incumbent, published
         The version that is served now, and its arrays in the rows of the training set; None without
         one, or if they cannot be read.
+    holdout
+        The share of each user's interactions that the trial does not learn from.
     """
-    if incumbent is None:
-        return ColdStart("there is no version to begin with")
-    if published is None:
-        return ColdStart(f"{incumbent.version} cannot be read: {incumbent.complaint}")
-    if incumbent.backend != warming.backend:
-        return ColdStart(
-            f"{incumbent.version} was fitted by {incumbent.backend}, this run's is "
-            f"{warming.backend}"
-        )
-    if other := _differences(incumbent.parameters, parameters):
-        return ColdStart(f"{incumbent.version} was made with {other}")
-    if published.gone:
-        return ColdStart(
-            f"{published.gone:,} of the {len(published.arrays.seen_items):,} user-item pairs that "
-            f"{incumbent.version} has seen are not in the training set: forgotten, or filtered out"
-        )
-    return WarmStart(
-        version=incumbent.version,
-        digest=incumbent.digest,
-        users=int(published.knows.sum()),
-        items=int(published.knows_items.sum()),
-        iterations=warming.iterations,
-    )
+    if warming.fit is None:
+        return ColdStart(f"{warming.backend}'s fit cannot begin with given factors")
+    served = None
+    if warming.iterations:
+        served = _from_incumbent(warming, parameters, incumbent, published)
+    if isinstance(served, WarmStart) or not warming.trial_iterations:
+        return served
+    return TrialStart(holdout, warming.trial_iterations, served.reason if served else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """The fit of what is published: where it begins (None: nobody asked), by what, and with what.
-
-    The iterations of its parameters are those that it does.
-    """
-
-    start: WarmStart | ColdStart | None
-    fit: Fit
-    parameters: Parameters
-
-
-def beginning(
-    fit: Fit,
-    parameters: Parameters,
-    warming: Warming | None,
-    incumbent: Incumbent | None,
-    published: Published | None,
-) -> Beginning:
-    """Return the fit of what is published; `fit` is that of a cold start."""
-    if warming is None:
-        return Beginning(None, fit, parameters)
-    start = start_of(warming, parameters, incumbent, published)
-    if published is None or isinstance(start, ColdStart):
-        return Beginning(start, fit, parameters)
-    return warm(warming.fit, parameters, start, published)
-
-
-def warm(fit: FitFrom, parameters: Parameters, start: WarmStart, published: Published) -> Beginning:
-    """Return the fit that begins with the factors of `published`, as `start` says."""
-    shorter = replace(parameters, iterations=start.iterations)
-    return Beginning(start, partial(_fit, fit, published), shorter)
+def shortened(parameters: Parameters, start: Start | None) -> Parameters:
+    """Return the parameters of a fit that begins there, with the iterations that it does."""
+    if start is None or isinstance(start, ColdStart):
+        return parameters
+    return replace(parameters, iterations=start.iterations)
 
 
 def first_values(published: Published, parameters: Parameters) -> Factors:
@@ -156,15 +124,36 @@ def first_values(published: Published, parameters: Parameters) -> Factors:
     return Factors(users, items)
 
 
-def _fit(
-    fit: FitFrom,
-    published: Published,
-    weights: Csr,
+def _from_incumbent(
+    warming: Warming,
     parameters: Parameters,
-    threads: int,
-    advance: Callable[[int], None],
-) -> Factors:
-    return fit(weights, parameters, threads, advance, first_values(published, parameters))
+    incumbent: Incumbent | None,
+    published: Published | None,
+) -> WarmStart | ColdStart:
+    """Decide whether the fit begins with the incumbent's factors."""
+    if incumbent is None:
+        return ColdStart("there is no version to begin with")
+    if published is None:
+        return ColdStart(f"{incumbent.version} cannot be read: {incumbent.complaint}")
+    if incumbent.backend != warming.backend:
+        return ColdStart(
+            f"{incumbent.version} was fitted by {incumbent.backend}, this run's is "
+            f"{warming.backend}"
+        )
+    if other := _differences(incumbent.parameters, parameters):
+        return ColdStart(f"{incumbent.version} was made with {other}")
+    if published.gone:
+        return ColdStart(
+            f"{published.gone:,} of the {len(published.arrays.seen_items):,} user-item pairs that "
+            f"{incumbent.version} has seen are not in the training set: forgotten, or filtered out"
+        )
+    return WarmStart(
+        version=incumbent.version,
+        digest=incumbent.digest,
+        users=int(published.knows.sum()),
+        items=int(published.knows_items.sum()),
+        iterations=warming.iterations,
+    )
 
 
 def _differences(theirs: Parameters, ours: Parameters) -> str:

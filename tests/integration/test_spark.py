@@ -19,12 +19,12 @@ from confluent_kafka import Producer
 
 from ops.bench.quality import shipped_cells
 from registry.errors import TrainingFailed
+from registry.manifest import ColdStart
 from registry.records import encode
 from registry.settings import Settings, read_settings
 from registry.store import Store
 from registry.topics import client_config, topics_of
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
-from training.backends import fit_of
 from training.evaluation import Judgement, Split, by_factors, judge, split
 from training.fit import Fit, fit_als
 from training.matrix import Csr, Factors, csr, weights
@@ -224,13 +224,14 @@ def test_a_whole_run_by_spark_publishes_a_version_like_any_other(topics_created:
         incumbent=None,
         report=lambda _: None,
         created_by="test",
-        fit=fit_of(settings),
     )
 
     assert (result.status, result.reason) == ("published", None)
     assert result.version is not None
     store = Store(settings.model_registry)
-    store.verify(result.version)
+    made = store.verify(result.version).provenance
+    assert made is not None
+    assert made.start == ColdStart("spark's fit cannot begin with given factors")
     assert store.open(result.version).arrays.user_factors.shape == (40, 4)
 
     # by the backend that made it, whatever TRAIN_BACKEND says now

@@ -377,7 +377,7 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     assert result.status == "published"
     assert result.snapshot is not None
     assert result.snapshot.interactions == len(checkerboard_events())
-    (message,) = (line.message for line in told if line.message)
+    (message,) = (line.message for line in told if line.message and line.stage == "snapshot")
     assert message is not None
     assert message.endswith(
         "not usable: 1 empty, 3 invalid, 1 malformed, 1 no_rating, 1 out_of_range"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ops.commands_registry import app
 from registry.errors import TrainingFailed
-from registry.manifest import ColdStart, Manifest, WarmStart, content_digest
+from registry.manifest import Manifest, Start, TrialStart, WarmStart, content_digest
 from registry.records import Interaction, TrainingProgress, encode
 from registry.settings import Settings
 from registry.store import Store
@@ -32,7 +32,7 @@ def settings(kafka: str, tmp_path: Path) -> Settings:
     fresh = fresh_settings(kafka, tmp_path, RETRAIN_WARM_ITERATIONS="2")
     create_topics(fresh)
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) < 20))
-    assert begun(fresh, None) == ColdStart("there is no version to begin with")
+    assert begun(fresh, None) == TrialStart(0.2, 3, "there is no version to begin with")
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) >= 20))
     return fresh
 
@@ -54,7 +54,7 @@ def trained(settings: Settings, incumbent: str | None, **more: Any) -> Manifest:
     return Store(settings.model_registry).manifest(str(result.version))
 
 
-def begun(settings: Settings, incumbent: str | None) -> WarmStart | ColdStart | None:
+def begun(settings: Settings, incumbent: str | None) -> Start | None:
     made = trained(settings, incumbent).provenance
     assert made is not None
     return made.start
@@ -83,12 +83,35 @@ def test_the_manifest_names_what_the_fit_began_with_and_it_is_made_again_from_th
     assert "from v0.1's factors" in shown.output
     assert again(settings, "v0.2").is_equal
 
-    # negative control: one that began at random is another
-    cold = trained(settings.model_copy(update={"retrain_warm_iterations": 0}), "v0.1")
-    assert cold.provenance is not None
-    assert cold.provenance.start is None
-    theirs, ours = (store.open(one).arrays.item_factors for one in ("v0.2", cold.version))
+    # negative control: one that began elsewhere is another
+    other = trained(settings.model_copy(update={"retrain_warm_iterations": 0}), "v0.1")
+    assert other.provenance is not None
+    assert other.provenance.start == TrialStart(0.2, 3)
+    theirs, ours = (store.open(one).arrays.item_factors for one in ("v0.2", other.version))
     assert not (theirs == ours).all()
+
+
+def test_a_version_that_began_with_its_trial_is_made_again_as_is_one_that_began_at_random(
+    settings: Settings,
+) -> None:
+    store = Store(settings.model_registry)
+    told: list[TrainingProgress] = []
+    plain = settings.model_copy(update={"retrain_warm_iterations": 0})
+    ours = trained(plain, None, report=told.append)
+    other = trained(plain.model_copy(update={"retrain_holdout": 0.3}), None)
+    cold = trained(plain.model_copy(update={"retrain_final_iterations": 0}), None)
+
+    starts = [one.provenance.start for one in (ours, other, cold) if one.provenance]
+    assert starts == [TrialStart(0.2, 3), TrialStart(0.3, 3), None]
+    assert any("from the trial's factors" in (line.message or "") for line in told)
+    assert b"from the trial&#39;s factors" in store.read(ours.version, "report.html")
+    shown = CliRunner().invoke(app, ["show", ours.version, "--registry", store.url])
+    assert "from the trial's factors" in shown.output
+    for version in (ours.version, other.version, cold.version):
+        assert again(settings, version).is_equal  # whatever the settings of now
+    items = [store.open(one.version).arrays.item_factors for one in (ours, other, cold)]
+    assert not (items[0] == items[1]).all()
+    assert not (items[0] == items[2]).all()
 
 
 def test_a_version_whose_start_is_gone_or_another_is_not_made_again(settings: Settings) -> None:
@@ -112,7 +135,7 @@ def test_what_was_forgotten_does_not_live_on_in_the_next_version(settings: Setti
 
     start = begun(settings, "v0.2")
 
-    assert isinstance(start, ColdStart)
+    assert isinstance(start, TrialStart)
     assert "that v0.2 has seen are not in the training set" in start.reason
 
 
@@ -131,12 +154,12 @@ def test_an_incumbent_that_is_damaged_or_of_other_parameters_is_not_begun_with(
     assert done.status == "published", done
     told = Store(settings.model_registry).manifest(str(done.version)).provenance
     assert told is not None
-    assert told.start == ColdStart("v0.1 was made with factors=4 (now 5)")
+    assert told.start == TrialStart(0.2, 3, "v0.1 was made with factors=4 (now 5)")
 
     (Path(settings.model_registry) / "v0.1" / "als" / "item_factors.npy").unlink()
     start = begun(settings, "v0.1")
 
-    assert isinstance(start, ColdStart)
+    assert isinstance(start, TrialStart)
     assert "item_factors.npy is missing" in start.reason
 
 

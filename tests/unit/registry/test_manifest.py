@@ -17,7 +17,9 @@ from registry.manifest import (
     SCHEMA_VERSION,
     ColdStart,
     FileEntry,
+    Start,
     TrainingProvenance,
+    TrialStart,
     WarmStart,
     content_digest,
     decode_manifest,
@@ -51,11 +53,15 @@ def test_provenance_and_intervals_read_back_as_they_were_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [WarmStart("v0.1", "d" * 64, users=3, items=4, iterations=5), ColdStart("none"), None]
+    "start",
+    [
+        WarmStart("v0.1", "d" * 64, users=3, items=4, iterations=5),
+        TrialStart(0.2, 3, "v0.1 cannot be read"),
+        ColdStart("none"),
+        None,
+    ],
 )
-def test_where_a_fit_began_reads_back_as_it_was_written(
-    start: WarmStart | ColdStart | None,
-) -> None:
+def test_where_a_fit_began_reads_back_as_it_was_written(start: Start | None) -> None:
     manifest = a_manifest(provenance=TrainingProvenance("host", "3.12.1", start=start))
     written = encode_manifest(manifest)
     assert decode_manifest(written, "v0.1") == manifest

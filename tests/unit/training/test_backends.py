@@ -24,11 +24,15 @@ def test_a_backend_that_this_program_has_not_is_refused() -> None:
         fit_of(Settings(), "torch")
 
 
-def test_warm_starts_are_off_unless_they_are_asked_for() -> None:
-    assert warming_of(Settings()) is None
-    assert warming_of(SPARK) is None
+def test_a_fit_begins_with_the_trial_and_with_what_is_served_only_if_it_is_asked_for() -> None:
+    assert warming_of(Settings()) == Warming(0, "implicit", fit_als, 3)
+    assert warming_of(Settings(retrain_final_iterations=0)) is None
     asked = Settings(retrain_warm_iterations=5)
-    assert warming_of(asked) == Warming(5, "implicit", fit_als)
+    assert warming_of(asked) == Warming(5, "implicit", fit_als, 3)
+
+
+def test_spark_is_told_as_a_backend_that_begins_at_random() -> None:
+    assert warming_of(SPARK) == Warming(0, "spark", None, 3)
 
 
 def test_spark_is_not_asked_to_begin_with_given_factors() -> None:

@@ -156,7 +156,7 @@ def test_neither_evaluated_model_has_seen_what_is_held_out() -> None:
 
     learned(incumbent=Incumbent("v0.1", parameters(factors=5)), fit=counted)
 
-    trial, final, recipe = entries
+    trial, recipe, final = entries
     assert final == len(checkerboard_events())
     assert trial == recipe == final - 24 * (final // 24 // 5)
 
@@ -166,8 +166,47 @@ def test_progress_counts_the_iterations_of_both_fits() -> None:
     learned(lines=lines)
 
     fits = [(line.done, line.total) for line in lines if line.stage == "fit"]
-    assert fits == [(0, 0), *((done, 16) for done in range(1, 17))]
-    assert [line.stage for line in lines if line.total == 0] == ["fit", "evaluate", "gate"]
+    trial, final = ([(done, 16) for done in range(first, first + 8)] for first in (1, 9))
+    assert fits == [(0, 0), *trial, (0, 0), *final]
+    assert [line.stage for line in lines if line.total == 0] == ["fit", "evaluate", "fit", "gate"]
+
+
+def test_a_model_whose_trial_does_not_pass_is_not_fitted_and_all_checks_are_of_the_trial() -> None:
+    events = checkerboard_events(USERS, items=60)
+    entries: list[int] = []
+
+    def turned(
+        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+    ) -> Factors:
+        entries.append(len(weights.indices))
+        right = fit_als(weights, told, threads, advance)
+        right.items[7] = 0
+        return Factors(-right.users, right.items)
+
+    result = learned(cells_of(*events), served(events), turned)
+
+    assert entries[0] < len(events)
+    assert len(events) not in entries
+    assert result.factors is None
+    assert result.evaluation is not None
+    assert failures(result) == {"dead_factors": "fail", "better_than_popularity": "fail"}
+    assert check_of(result, "factor_shapes").seen == "users 120 × 4, items 60 × 4"
+    assert " of 120 (" in check_of(result, "changed_users").seen
+
+
+def test_what_only_the_second_model_shows_is_refused_as_well() -> None:
+    def dead(
+        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+    ) -> Factors:
+        right = fit_als(weights, told, threads, advance)
+        if len(weights.indices) == len(checkerboard_events()):
+            right.users[5] = 0
+        return right
+
+    result = learned(fit=dead)
+
+    assert failures(result) == {"dead_factors": "fail"}
+    assert result.quality is not None
 
 
 @pytest.mark.parametrize("users", [0, 1])

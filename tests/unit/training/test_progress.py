@@ -35,6 +35,16 @@ def test_a_stage_reports_its_start_and_is_measured_even_if_it_fails() -> None:
     assert journal.stage_seconds["fit"] >= 0
 
 
+def test_the_seconds_of_a_stage_that_comes_again_are_added() -> None:
+    journal = Journal("r", lambda _: None)
+    journal.stage_seconds["fit"] = 100.0  # as if it had taken so long before
+
+    with journal.stage("fit"):
+        pass
+
+    assert 100 <= journal.stage_seconds["fit"] < 101
+
+
 def test_a_check_comes_before_each_step() -> None:
     lines: list[TrainingProgress] = []
     journal = Journal("r", lines.append)

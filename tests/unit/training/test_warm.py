@@ -1,4 +1,4 @@
-"""Warm starts: when a fit may begin with the incumbent's factors, with which, who never does."""
+"""Warm starts: when a fit may begin with given factors, with which, who never does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from registry.artifact import ModelArrays
-from registry.manifest import ColdStart, Parameters, WarmStart
+from registry.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
 from registry.records import Interaction, TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, forget, parameters, watch
+from training.evaluation import split
 from training.fit import fit_als
 from training.gate import Limits
 from training.incumbent import Incumbent, align
@@ -47,9 +48,11 @@ OLD_CELLS = cells_of(*(one for one in EVENTS if (one.timestamp or 0) < 16))
 INCUMBENT = Incumbent("v0.1", parameters(), published(OLD_CELLS), digest="d" * 64)
 
 
-def started(incumbent: Incumbent | None, cells: Cells, **changes: Any) -> WarmStart | ColdStart:
+def started(
+    incumbent: Incumbent | None, cells: Cells, warming: Warming = WARMING, **changes: Any
+) -> Start | None:
     aligned = align(incumbent.arrays, cells) if incumbent and incumbent.arrays else None
-    return start_of(WARMING, parameters(**changes), incumbent, aligned)
+    return start_of(warming, parameters(**changes), incumbent, aligned, 0.2)
 
 
 # --- may it? ---
@@ -107,6 +110,37 @@ def test_otherwise_it_begins_with_the_incumbents_factors() -> None:
 
     assert start == WarmStart("v0.1", "d" * 64, users=24, items=24, iterations=2)
     assert str(start) == "from v0.1's factors of 24 users and 24 items, 2 iterations"
+
+
+@pytest.mark.parametrize(
+    ("warming", "incumbent", "start"),
+    [
+        (Warming(0, "implicit", fit_als, 3), INCUMBENT, TrialStart(0.2, 3)),
+        (
+            Warming(2, "implicit", fit_als, 3),
+            None,
+            TrialStart(0.2, 3, "there is no version to begin with"),
+        ),
+        (Warming(2, "implicit", fit_als, 3), INCUMBENT, WarmStart("v0.1", "d" * 64, 24, 24, 2)),
+        (Warming(0, "implicit", fit_als, 0), INCUMBENT, None),
+        (
+            Warming(0, "spark", None, 3),
+            INCUMBENT,
+            ColdStart("spark's fit cannot begin with given factors"),
+        ),
+    ],
+)
+def test_without_the_incumbents_it_begins_with_the_trials(
+    warming: Warming, incumbent: Incumbent | None, start: Start | None
+) -> None:
+    assert started(incumbent, cells_of(*EVENTS), warming) == start
+
+
+def test_it_is_said_in_one_line() -> None:
+    assert str(TrialStart(0.2, 3)) == "from the trial's factors, 3 iterations"
+    assert str(TrialStart(0.2, 3, "v0.1 is gone")) == (
+        "from the trial's factors, 3 iterations: v0.1 is gone"
+    )
 
 
 # --- with what ---
@@ -212,3 +246,43 @@ def test_progress_tells_where_the_fit_begins() -> None:
     assert {line.message for line in fits} == {
         "begins from v0.1's factors of 24 users and 24 items, 2 iterations"
     }
+
+
+# --- the trial's ---
+
+
+def test_what_is_published_goes_on_from_where_the_trial_has_arrived() -> None:
+    given: list[Factors] = []
+
+    def fit_from(
+        matrix: Csr, told: Parameters, threads: int, advance: Callable[[int], None], start: Factors
+    ) -> Factors:
+        given.append(Factors(start.users.copy(), start.items.copy()))
+        return fit_als(matrix, told, threads, advance, start)
+
+    lines: list[TrainingProgress] = []
+    ours, fits = learned(None, Warming(0, "implicit", fit_from, 3), lines)
+    cold, cold_fits = learned(None, None)
+
+    older = len(EVENTS) - 24 * 2
+    assert fits == [(older, 8)]
+    assert cold_fits == [(older, 8), (len(EVENTS), 8)]
+    assert ours.start == TrialStart(0.2, 3)
+    assert ours.metrics == cold.metrics  # so the trial was judged before it has learned more
+    assert ours.gate.passed
+    (first,) = given
+    halves = split(cells := cells_of(*EVENTS), weights(cells, parameters()), 0.2)
+    trial = fit_als(halves.older, parameters(), 1, lambda _: None)
+    assert [one.tobytes() for one in first] == [one.tobytes() for one in trial]
+    assert [line.done for line in lines if line.stage == "fit" and line.total] == [*range(1, 12)]
+    assert {line.total for line in lines if line.stage == "fit"} == {0, 11}
+    assert ours.factors is not None
+    assert cold.factors is not None
+    near, far = (
+        np.abs(_products(one) - _products(cold.factors)).max() for one in (ours.factors, trial)
+    )
+    assert near < far / 2
+
+
+def _products(factors: Factors) -> Any:
+    return factors.users @ factors.items.T
