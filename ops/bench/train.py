@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -98,7 +99,7 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
         ours = _side(on, settings, Ours, "ours")
         say("a second run: its snapshot is held")
         again = _side(on, settings, Ours, "ours")
-    whole, peak = sum(ours.seconds_by_stage.values()), max(ours.grown_by_stage.values())
+    whole, peak = ours.seconds, ours.grown_bytes
     least = read.seconds + fitted.seconds
     return Measured(
         parameters={
@@ -125,14 +126,15 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
             f"The bare fit's own peak: {fitted.grown_bytes / made.matrix_bytes:.1f} times the CSR "
             "matrix, for it holds that, the transposed one and the factors. The run's peak is "
             f"{peak / fitted.grown_bytes:.1f} times the bare fit's, and before its first fit "
-            f"{ours.grown_by_stage['snapshot'] / made.matrix_bytes:.1f} times the matrix. All are "
-            "counted from after the imports.",
+            f"{_before_the_fit(ours) / made.matrix_bytes:.1f} times the matrix. All are counted "
+            "from after the imports.",
             "By processor time, which others on the machine disturb less: "
             f"{ours.cpu_seconds / (read.cpu_seconds + fitted.cpu_seconds):.2f} times a bare read "
             "and a bare fit.",
             "Beside a bare read with the client's defaults, which pause for a second again and "
             f"again: {whole / (slow.seconds + fitted.seconds):.2f} times.",
-            "A run fits twice: on the older part, to be judged, and on all, to be published.",
+            "A run fits twice: on the older part, to be judged; then on all, to be published, from "
+            "the first fit's factors and with fewer iterations.",
             f"The run ended {ours.status}.",
         ],
     )
@@ -174,10 +176,14 @@ def _by_power_law(share: npt.NDArray[np.float64], many: int) -> npt.NDArray[np.i
 
 
 def _rows(who: str, run: Ours) -> Iterator[dict[str, Cell]]:
-    for stage, seconds in run.seconds_by_stage.items():
-        yield _row(who, stage, seconds, None, run.grown_by_stage[stage])
-    whole = sum(run.seconds_by_stage.values())
-    yield _row(who, "all", whole, run.cpu_seconds, max(run.grown_by_stage.values()))
+    for one in run.stages:
+        yield _row(who, one.name, one.seconds, None, one.grown_bytes)
+    yield _row(who, "all", run.seconds, run.cpu_seconds, run.grown_bytes)
+
+
+def _before_the_fit(run: Ours) -> int:
+    """Return the most memory up to the first fit."""
+    return next(before.grown_bytes for before, stage in pairwise(run.stages) if stage.name == "fit")
 
 
 def _row(

@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,13 +36,30 @@ STALL_SECONDS: Final = 30.0
 MATRIX: Final = "matrix.npz"
 
 
+class Stage(Struct, frozen=True):
+    """One stage of a run, the way to the next one included: how much memory up to its end."""
+
+    name: str
+    seconds: float
+    grown_bytes: int
+
+
 class Ours(Struct, frozen=True):
-    """A run: how long each stage took, and how much memory it had taken up to its end."""
+    """A run, by its stages in their order; `fit` comes twice."""
 
     status: str
-    seconds_by_stage: dict[str, float]
-    grown_by_stage: dict[str, int]
+    stages: list[Stage]
     cpu_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """From the first stage to the end of the run."""
+        return sum(one.seconds for one in self.stages)
+
+    @property
+    def grown_bytes(self) -> int:
+        """The most memory of the whole run."""
+        return max(one.grown_bytes for one in self.stages)
 
 
 class Read(Struct, frozen=True):
@@ -85,10 +103,14 @@ def _imported_bytes() -> int:
 def ours(settings: Settings) -> Ours:
     """Run once, as the retrain agent's child does."""
     imported, used = _imported_bytes(), time.process_time()
-    grown: dict[str, int] = {}
+    marks: list[tuple[str, float, int]] = []
+
+    def mark(name: str) -> None:
+        marks.append((name, time.monotonic(), peak_bytes() - imported))
 
     def report(line: TrainingProgress) -> None:
-        grown.setdefault(line.stage, peak_bytes() - imported)
+        if not line.total and (not marks or marks[-1][0] != line.stage):  # a stage begins
+            mark(line.stage)
 
     result = train(
         settings,
@@ -100,13 +122,12 @@ def ours(settings: Settings) -> Ours:
     )
     if result.status == "failed":
         raise TransportError(f"the run failed: {result.reason}")
-    ends = [*list(grown.values())[1:], peak_bytes() - imported]  # from those at the beginnings
-    return Ours(
-        status=result.status,
-        seconds_by_stage=result.stage_seconds,
-        grown_by_stage=dict(zip(grown, ends, strict=True)),
-        cpu_seconds=time.process_time() - used,
-    )
+    mark("end")
+    stages = [
+        Stage(name, after - before, grown)
+        for (name, before, _), (_, after, grown) in pairwise(marks)
+    ]
+    return Ours(result.status, stages, time.process_time() - used)
 
 
 def read(settings: Settings, how: str) -> Read:
