@@ -55,7 +55,8 @@ class Rows:
         self._hashes, self._places = _sorted([_hash(one) for one in encoded], range(len(texts)))
         self._text_rows = _array(texts, np.int32)
         # numpy's own search lets go of the interpreter at each call: others would take it
-        self._sorted_numbers, self._sorted_hashes = map(memoryview, (self._numbers, self._hashes))
+        self._sorted_numbers = self._numbers.data
+        self._sorted_hashes = self._hashes.data
         self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self._bytes = b"".join(encoded)
 
