@@ -7,6 +7,7 @@ version, so that a version without a manifest does not exist.
 from __future__ import annotations
 
 import hashlib
+from inspect import cleandoc
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -209,6 +210,8 @@ def manifest_schema() -> dict[str, Any]:
     """
     schema = msgspec.json.schema(Manifest)
     parts = schema["$defs"]
+    for part in parts.values():  # Python 3.13 indents no docstring
+        part["description"] = cleandoc(part["description"])
     manifest = parts.pop("Manifest")
     manifest["required"].append("schema_version")  # always written, and refused without
     return {

@@ -133,7 +133,10 @@ class Store:
         """
         held = self.objects.read_if_there(LATEST)
         if held is None:
-            return self._newest()
+            newest = self._newest()
+            held = self.objects.read_if_there(LATEST)  # it comes before a first version
+            if held is None:
+                return newest
         named = self._parsed_latest(held)
         if named is None:
             return None
