@@ -55,8 +55,8 @@ def test_runs_that_were_missed_are_made_up_for_once(settings: Settings) -> None:
 BERLIN = {"retrain_time_zone": "Europe/Berlin"}
 
 
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
 def runs(expression: str, after: datetime, until: datetime) -> list[datetime]:

@@ -123,8 +123,7 @@ def test_an_error_has_no_version_to_compare() -> None:
     assert trace.differences == ("the answer has status error: no version gave it",)
 
 
-@pytest.mark.skipif("request" not in Answer._fields, reason="answers do not carry requests yet")
 def test_a_request_that_pins_a_version_asks_no_rule() -> None:
     request = Request("r1", 1, model_version="v0.1")
-    trace = traced(an_answer(model_version="v0.1")._replace(**{"request": request}))
+    trace = traced(an_answer(model_version="v0.1")._replace(request=request))
     assert (trace.request, trace.matches) == (request, None)
