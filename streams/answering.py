@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from registry.assignment import arms_of, is_shadowed
 from registry.errors import RecordError
 from registry.ids import UserId
@@ -91,8 +94,18 @@ class Answer(NamedTuple):
     request_id: str
     version: str
     timestamp_ms: int
-    arm: Variant | None = None
     request: Request | None = None
+
+
+class Sent(NamedTuple):
+    """When the requests of one arm, or of none, were sent that one version has answered.
+
+    ``at_ms`` are the records' timestamps, int64 (n,), in milliseconds since the epoch.
+    """
+
+    version: str
+    arm: Variant | None
+    at_ms: npt.NDArray[np.int64]
 
 
 class Shadowed(NamedTuple):
@@ -133,6 +146,7 @@ class Batch:
 
     epoch: int | None = None
     answers: list[Answer] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
@@ -247,9 +261,13 @@ def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batc
 
 
 def _tally(group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
-    for arm, count in Counter(routed.route.arm for routed in group).items():
+    sent_ms: defaultdict[Variant | None, list[int]] = defaultdict(list)
+    for record, _, way in group:
+        sent_ms[way.arm].append(record.timestamp)
+    for arm, timestamps in sent_ms.items():
+        batch.sent.append(Sent(group[0].route.version, arm, np.array(timestamps, np.int64)))
         if arm is not None:
-            batch.arms[arm].requests += count
+            batch.arms[arm].requests += len(timestamps)
     if using.rules is None or not is_compared(using.rules.acting):
         return
     arms = arms_of(using.rules.acting)
@@ -326,7 +344,6 @@ def _answer(
         request.request_id,
         model.version,
         record.timestamp,
-        way.arm,
         request,
     )
 

@@ -18,7 +18,7 @@ from registry.ids import UserId
 from registry.latency import bucket_counts
 from registry.records import RolloutState
 from streams.answering import Batch, Tally
-from streams.latencies import latencies_by
+from streams.latencies import known_latencies
 
 USERS_COUNTED: Final = 100_000
 """Different users that one worker counts under one state, in all arms; some 10 MB. The split of
@@ -60,9 +60,11 @@ class Exposures:
             self._count_arm(self._arms[variant], tally)
             if has_room:  # for all arms of the batch or for none: the split must stay theirs
                 self._arms[variant].users |= tally.users
-        for name, seconds in latencies_by(lambda one: one.arm, batch.answers, now_ms).items():
-            arm = self._arms[name]
-            arm.latency = added((arm.latency, bucket_counts(seconds)))
+        for _, name, sent_ms in batch.sent:
+            if name is not None:
+                arm = self._arms[name]
+                counts = bucket_counts(known_latencies(sent_ms, now_ms))
+                arm.latency = added((arm.latency, counts))
 
     def arms(self, acting: RolloutState | None) -> tuple[ArmCounts, ...]:
         """Return the counts under `acting`; nothing if no answer was given under it yet."""

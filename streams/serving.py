@@ -29,7 +29,7 @@ from registry.topics import Topics
 from streams.answering import Answering, Batch, answer_batch
 from streams.dead_letters import dead_letter_record
 from streams.delivery import Delivery, Outgoing
-from streams.latencies import latencies_by
+from streams.latencies import known_latencies
 from streams.metrics import Metrics
 from streams.probing import Prober
 
@@ -187,9 +187,9 @@ class Pipeline:
             metrics.scoring.observe(version, np.array([seconds]))
         for dead in batch.dead_letters:
             metrics.dead_letters.labels(dead.record.topic, dead.error.code).inc()
-        latencies = latencies_by(lambda one: one.version, batch.answers, time.time() * 1000)
-        for version, known in latencies.items():
-            metrics.latency.observe(version, known)
+        now_ms = time.time() * 1000
+        for version, _, sent_ms in batch.sent:
+            metrics.latency.observe(version, known_latencies(sent_ms, now_ms))
 
     def stop(self) -> None:
         """Let go of the scoring thread."""

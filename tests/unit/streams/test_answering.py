@@ -300,7 +300,7 @@ def test_a_fallback_of_a_canary_user_is_counted_in_the_canarys_arm(models: Any) 
     assert tallied([a_request_of(KNOWN)], using) == {"canary": (1, 0, 1, 0)}
     batch = answer_batch([a_request_of(KNOWN)], using)
     assert batch.counts == {("v0.1", "primary", "ok"): 1}
-    assert [answer.arm for answer in batch.answers] == ["canary"]
+    assert [(one.version, one.arm, one.at_ms.size) for one in batch.sent] == [("v0.1", "canary", 1)]
 
 
 def test_an_unknown_user_is_a_fallback_of_the_own_arm(canary: Answering) -> None:
@@ -335,7 +335,7 @@ def test_pinned_expired_and_unusable_requests_are_part_of_no_comparison(models: 
     ]
     batch = answer_batch(records, using)
     assert (batch.arms, batch.samples) == ({}, {})
-    assert {answer.arm for answer in batch.answers} == {None}
+    assert {(one.arm, one.at_ms.size) for one in batch.sent} == {(None, 1)}  # the pinned ones
     assert answer_batch([a_request_of(1)], an_answering({}, None)).arms == {}
     failing = with_a_bug_for(1, models, some_rules(CANARY, models))
     assert tallied([a_request_of(1, model_version="v0.2")], failing) == {}

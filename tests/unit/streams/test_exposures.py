@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from harness.builders import NOW_MS
 
 from registry.latency import MAPPING
 from registry.records import Variant
 from streams import exposures as module
-from streams.answering import Answer, Batch, Tally
+from streams.answering import Answer, Batch, Sent, Tally
 from streams.exposures import Exposures
 from tests.unit.registry.builders import a_canary_state, a_state
 
 CANARY = a_canary_state()
+AN_ANSWER = Answer(b"1", b"{}", "r1", "v0.2", NOW_MS)
 
 
 def a_batch(epoch: int | None = 7, **arms: Tally) -> Batch:
@@ -24,8 +26,8 @@ def a_batch(epoch: int | None = 7, **arms: Tally) -> Batch:
     return batch
 
 
-def an_answer(arm: Variant | None = "canary", ago_ms: int = 40) -> Answer:
-    return Answer(b"1", b"{}", "r1", "v0.2", NOW_MS - ago_ms, arm)
+def sent(*ago_ms: int, arm: Variant | None = "canary") -> Sent:
+    return Sent("v0.2", arm, NOW_MS - np.array(ago_ms))
 
 
 def counted(*batches: Batch, exposures: Exposures | None = None) -> Exposures:
@@ -54,14 +56,14 @@ def test_batches_add_up_by_arm() -> None:
 
 def test_the_latency_is_from_the_requests_timestamp_to_the_confirmation() -> None:
     batch = a_batch(canary=Tally(2))
-    batch.answers += [an_answer(ago_ms=40), an_answer(ago_ms=40), an_answer(None)]
+    batch.sent += [sent(40, 40), sent(40, arm=None)]
     (canary,) = counted(batch).arms(CANARY)
     assert canary.latency == {MAPPING.key(0.04): 2}
 
 
 def test_a_request_from_the_future_is_counted_and_its_latency_is_not() -> None:
     batch = a_batch(canary=Tally(2))
-    batch.answers += [an_answer(ago_ms=-1), an_answer(ago_ms=0)]
+    batch.sent.append(sent(-1, 0))
     (canary,) = counted(batch).arms(CANARY)
     assert (canary.requests, sum(canary.latency.values())) == (2, 1)
 
@@ -82,14 +84,14 @@ def test_a_state_under_which_nothing_was_answered_yet_has_no_counts() -> None:
 
 def test_answers_without_a_state_are_only_in_the_number_of_all() -> None:
     batch = a_batch(None)
-    batch.answers += [an_answer(None)] * 3
+    batch.answers += [AN_ANSWER] * 3
     exposures = counted(batch, a_batch(7, canary=Tally(1)))
     assert (exposures.answered, len(exposures.arms(CANARY))) == (3, 1)
 
 
 def test_answers_of_an_older_state_are_still_in_the_number_of_all() -> None:
     late = a_batch(6, canary=Tally(1))
-    late.answers.append(an_answer())
+    late.answers.append(AN_ANSWER)
     assert counted(a_batch(7, canary=Tally(1)), late).answered == 1
 
 
