@@ -9,11 +9,12 @@ BIN = .venv/bin
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check bench docs up down lock environment environment-dev python
+.PHONY: help setup demo test test-long unit check bench docs up down lock environment environment-dev python
 
 help:
 	@echo 'make demo      the whole thing on this machine: broker, two workers, training, canary'
 	@echo 'make test      all tests, on the best Kafka that the machine offers'
+	@echo 'make test-long the tests that take minutes: outages, ages, soak; run before a release'
 	@echo 'make unit      the quick ones, without a broker'
 	@echo 'make check     format, lint, types, imports'
 	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=serve|latency|route|scale|shadow|train|load'
@@ -21,7 +22,7 @@ help:
 	@echo 'make up, down  the stack in containers: Kafka, workers, Prometheus, Grafana'
 	@echo 'make setup     only make .venv, with the development tools'
 	@echo 'make lock      write the lock files again, from pyproject.toml'
-	@echo "ARGS='...' is passed on by demo, test, unit and bench, as in: make demo ARGS=--exit"
+	@echo "ARGS='...' is passed on by demo, test, test-long, unit and bench, as in: make demo ARGS=--exit"
 
 setup: environment-dev
 
@@ -30,6 +31,9 @@ demo: environment
 
 test: environment-dev
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+test-long: environment-dev
+	@$(BIN)/python -m pytest --long -m long $(ARGS)
 
 unit: environment-dev
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -37,6 +37,23 @@ os.environ["COLUMNS"] = "200"
 BROKERS = pytest.StashKey[list[str]]()
 SHARED = pytest.StashKey[tuple[ExitStack, Broker]]()
 WORKERS = pytest.StashKey[list[Worker]]()
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="run the tests marked `long` too: minutes each"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+    config.stash[LEFT_OUT] = len(long)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,6 +72,18 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["kafka"] = node.config.stash[SHARED][1].bootstrap
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Hear from a worker of pytest-xdist, which is who collects, how many tests it left out."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if SHARED in config.stash:
         config.stash[SHARED][0].close()
@@ -65,6 +94,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for name, figure in report.user_properties:
             if name == "figure" and report.when == "call":
                 terminalreporter.write_line(f"{report.nodeid.rsplit('::')[-1]}: {figure}")
+    left_out = config.stash.get(LEFT_OUT, 0)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} long tests were left out: `make test-long`")
     for broker in config.stash[BROKERS]:
         terminalreporter.write_line(f"Kafka: {broker}")
 
