@@ -19,6 +19,7 @@ from faust.types.auth import SASLMechanism
 
 from registry.settings import Settings, to_environment
 from registry.topics import Topics, topics_of
+from streams.assignor import BalancedAssignor
 from streams.control import ControlAgent
 from streams.delivery import Delivery
 from streams.exposures import Exposures
@@ -153,6 +154,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         web_enabled=False,
         autodiscover=False,
         TableManager=PatientTableManager,
+        PartitionAssignor=BalancedAssignor,
     )
     app.transport = SliceTransport(
         app.conf.broker_consumer,
