@@ -1,10 +1,12 @@
-# recstream: `make help` says what there is. Needs Python 3.11 to 3.13 and nothing else;
-# `make up` needs Docker, `make lock` needs uv.
+# recstream: `make help` lists the targets. Needs Python 3.11 to 3.13 and nothing else; `make up`
+# needs Docker.
 
 FIND_PYTHON = for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && { command -v $$python; break; }; done
-PYTHON ?= $(shell $(FIND_PYTHON))
+ifndef PYTHON
+PYTHON := $(shell $(FIND_PYTHON))
+endif
 BIN = .venv/bin
 ARGS =
 
@@ -21,7 +23,7 @@ help:
 	@echo 'make docs      write the reference pages and .env.example again, from the code'
 	@echo 'make up, down  the stack in containers: Kafka, workers, Prometheus, Grafana'
 	@echo 'make setup     only make .venv, with the development tools'
-	@echo 'make lock      write the lock files again, from pyproject.toml'
+	@echo 'make lock      write requirements.lock again, from pyproject.toml'
 	@echo "ARGS='...' is passed on by demo, test, test-long, unit and bench, as in: make demo ARGS=--exit"
 
 setup: environment-dev
@@ -58,24 +60,46 @@ up:
 down:
 	docker compose down
 
-# The second holds the first at the same versions; setuptools builds the project itself.
-LOCK = printf 'setuptools>=80\n' | uv pip compile --quiet --universal --generate-hashes \
-	--python-version 3.11 --no-emit-index-url --no-header pyproject.toml - --extra embedded --extra s3
+# One lock file for all extras: a constraint with hashes, of which each environment takes its part.
+UV = .venv/bin/uv
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --require-hashes --only-binary :all: \
+	--constraint requirements.lock --requirement pyproject.toml --extra build --extra embedded --extra s3
+ITSELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+LOCKED = requirements.lock pyproject.toml
 
-lock:
-	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
-	printf 'pyspark\n' | uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-		--no-emit-index-url --no-header - --constraint requirements-dev.lock \
-		--output-file ops/spark.lock
+# A moved clone, or another Python, needs a new environment.
+MADE_FOR = $(CURDIR) $(shell '$(PYTHON)' -V 2>&1)
+ifneq ($(MADE_FOR),$(shell cat .venv/made-for 2>/dev/null))
+.PHONY: $(UV)
+endif
 
-environment: python
-	@'$(PYTHON)' -I ops/environment.py
+lock: $(UV)
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock pyproject.toml
 
-environment-dev: python
-	@'$(PYTHON)' -I ops/environment.py --dev
+environment: .venv/filled
+
+environment-dev: .venv/filled-dev
+
+.venv/filled: $(UV) $(LOCKED)
+	@test -e .venv/filled-dev || { echo 'recstream: filling .venv (once)'; $(INSTALL) && $(ITSELF); }
+	@touch $@
+
+.venv/filled-dev: $(UV) $(LOCKED)
+	@echo 'recstream: filling .venv with the development tools (once)'
+	@$(INSTALL) --extra dev && $(ITSELF)
+	@touch $@ .venv/filled
+
+# pip comes from the Python outside where it has one, and from the environment's own otherwise.
+$(UV): ops/setup/uv.txt | python
+	@'$(PYTHON)' -m venv --clear --without-pip .venv
+	@'$(PYTHON)' -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@if [ -x $(BIN)/pip3 ]; then set -- $(BIN)/python -m pip; else \
+	set -- '$(PYTHON)' -m pip --python $(BIN)/python; fi; "$$@" install --quiet \
+	--disable-pip-version-check --no-input --require-hashes --only-binary :all: --requirement $<
+	@echo '$(MADE_FOR)' > .venv/made-for
 
 python:
 	@test -n '$(PYTHON)' || { echo 'recstream needs Python 3.11, 3.12 or 3.13 with its venv module' \
-	'(Debian, Ubuntu: apt-get install python3-venv); looked for python3, python3.13, python3.12,' \
-	'python3.11. Another one: make PYTHON=/path/to/python' >&2; exit 1; }
+	'(Debian, Ubuntu: apt-get install python3-venv). Not found: python3, python3.13, python3.12,' \
+	'python3.11. To use another one: make PYTHON=/path/to/python' >&2; exit 1; }

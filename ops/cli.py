@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import sys
+from importlib.metadata import version as distribution_version
 from typing import Annotated
 
 import typer
@@ -71,6 +72,24 @@ app.add_typer(commands_rollout.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(commands_rollout.swap)
 app.command(rich_help_panel=ROLLOUT)(commands_inspect.explain)
 app.command(rich_help_panel=ROLLOUT)(commands_inspect.fleet)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"recstream {distribution_version('recstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    """Declare the options of `recstream` itself."""
 
 
 @app.command(rich_help_panel=RUN)

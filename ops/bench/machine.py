@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from threadpoolctl import threadpool_info
 
 from ops.bench.figures import Window, used_between
 
@@ -30,6 +31,7 @@ class Machine(Struct, frozen=True):
     system: str
     python: str
     libraries: str
+    blas: str
     kafka: str
     load_before: str
 
@@ -42,8 +44,20 @@ def this_machine(kafka: str) -> Machine:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         libraries=", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+        blas=_blas(),
         kafka=kafka,
         load_before=" ".join(f"{load:.2f}" for load in os.getloadavg()),
+    )
+
+
+def _blas() -> str:
+    """Return which BLAS NumPy calls, and the processor kernel that it chose."""
+    import numpy  # noqa: F401  # loads its BLAS
+
+    found = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    return ", ".join(
+        f"{one['internal_api']} {one['version']} ({one.get('architecture', 'unknown')})"
+        for one in found
     )
 
 
