@@ -20,13 +20,14 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from registry.errors import RefusedCommand, TransportError
+from registry.errors import RecordError, RefusedCommand, TransportError
 from registry.ids import UserId
 from registry.reading import BROKER_SECONDS, QUIET, messages, reading, unreachable
 from registry.records import (
     Command,
     CommandResult,
     CommandType,
+    Record,
     Request,
     Response,
     RolloutState,
@@ -106,10 +107,10 @@ def send_command(
     topics = topics_of(settings)
     with reading(settings, topics.control_results) as consumer:
         produce_all(settings, topics.control, [(command.environment, encode(command))])
-        wanted = command.command_id.encode()
         for message in messages(consumer, deadline_seconds):
-            if wanted in (message.value() or b""):
-                return decode(CommandResult, message.value())
+            result = readable(CommandResult, message)
+            if result is not None and result.command_id == command.command_id:
+                return result
     raise TransportError(
         f"no result of command {command.command_id} after {deadline_seconds:g} s; it is in "
         f"{topics.control.name} and may still be applied. Does a worker run on "
@@ -129,7 +130,8 @@ def rollout_state(settings: Settings) -> RolloutState | None:
             result.after
             for message in seen
             if (message.key() or b"") == settings.environment.encode()
-            and (result := decode(CommandResult, message.value())).after is not None
+            and (result := readable(CommandResult, message)) is not None
+            and result.after is not None
         ]
         if states or len(seen) < count:
             return max(states, key=lambda state: state.epoch, default=None)
@@ -170,7 +172,9 @@ def ask(
         records = ((request.user_id, encode(request)) for request in requests)
         produce_all(settings, topics.requests, records)
         for message in messages(consumer, deadline_seconds):
-            response = decode(Response, message.value())
+            response = readable(Response, message)
+            if response is None:
+                continue
             if response.request_id in found:
                 duplicates += 1
             elif response.request_id in waiting:
@@ -183,6 +187,14 @@ def ask(
         f"does it read {topics.requests.name}? Its /readyz says what it waits for; "
         f"{topics.dead_letter.name} holds what it could not use"
     )
+
+
+def readable(kind: type[Record], message: Message) -> Record | None:
+    """Return what a record holds; None of garbage, which is somebody else's: ours may follow."""
+    try:
+        return decode(kind, message.value())
+    except RecordError:
+        return None
 
 
 def produce_all(

@@ -21,6 +21,7 @@ PLACES: Final[Mapping[str, tuple[str, int]]] = {
     "_refuse": ("a refused command", 0),
     "AnswerError": ("the error of an answer or a result", 0),
     "Reason": ("not ready", 0),
+    "Notice": ("a notice of a worker that serves", 0),
     "TrainingFailed": ("a training without a version", 1),
     "TrainingResult": ("a training without a version", -1),
     "_failed": ("a training without a version", 1),

@@ -89,7 +89,8 @@ def states_by_environment(settings: Settings) -> dict[str, RolloutState]:
     newest: dict[str, RolloutState] = {}
     with reading(settings, topics_of(settings).control_results, last=ALL_RECORDS) as consumer:
         for message in messages(consumer, READ_SECONDS, to_end=True):
-            after = decode(CommandResult, message.value()).after
+            result = client.readable(CommandResult, message)
+            after = result.after if result else None
             if after is not None:
                 newest[after.environment] = max(
                     after, newest.get(after.environment, after), key=lambda state: state.epoch

@@ -20,7 +20,7 @@ from ops import client
 from registry.errors import TransportError
 from registry.ids import UserId
 from registry.reading import reading
-from registry.records import Request, Response, decode, encode
+from registry.records import Request, Response, encode
 from registry.settings import Settings
 from registry.topics import client_config, topics_of
 
@@ -132,8 +132,8 @@ class Traffic:
             message = consumer.poll(left)
             if message is None or message.error() is not None:
                 continue
-            response = decode(Response, message.value())
-            if response.request_id in self._waiting:
+            response = client.readable(Response, message)
+            if response is not None and response.request_id in self._waiting:
                 self._waiting.remove(response.request_id)
                 _, written_ms = message.timestamp()
                 self._heard(Answered(written_ms / 1000, response))

@@ -33,6 +33,7 @@ from streams.shadow import Shadow
 from streams.slices import SliceTransport
 from streams.table import RolloutTable
 from streams.traces import Traces
+from streams.transactions import OpenTransactions
 from streams.workarounds import FolderlessApp, PatientTableManager
 
 COMMIT_SECONDS: Final = 1.0
@@ -60,6 +61,7 @@ class Parts:
     shadow: Shadow
     traces: Traces
     metrics: Metrics
+    transactions: OpenTransactions
 
 
 def build_app(
@@ -131,6 +133,7 @@ def build_app(
         shadow=shadow,
         traces=traces,
         metrics=metrics,
+        transactions=OpenTransactions(topics.requests.name),
     )
 
 

@@ -13,7 +13,7 @@ from registry.ramping import Action, Moment
 from registry.ramps import Finding, StageKind, Verdict
 from registry.records import CommandResult, RolloutState
 from registry.trail import Change
-from streams.status import ArmTraffic, FleetWorker, Reason, ShadowSummary
+from streams.status import ArmTraffic, FleetWorker, Notice, Reason, ShadowSummary
 
 
 class Health(Struct, frozen=True):
@@ -25,11 +25,15 @@ class Health(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether a worker answers from the current state with loaded versions, and why not."""
+    """Whether a worker answers from the current state with loaded versions, and why not.
+
+    ``notices`` are what an operator should act on though the worker is ready.
+    """
 
     ready: bool
     reasons: tuple[Reason, ...]
     worker: str
+    notices: tuple[Notice, ...] = ()
 
 
 class RolloutStatus(Struct, frozen=True):

@@ -130,7 +130,8 @@ class Pages:
     async def readyz(self, request: web.Request) -> web.Response:
         """Tell whether the worker answers from the current state; 503 with the reasons if not."""
         reasons = self._report.reasons()
-        return _json(Readiness(not reasons, reasons, self._parts.worker), not reasons)
+        notices = self._report.notices()
+        return _json(Readiness(not reasons, reasons, self._parts.worker, notices), not reasons)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Expose the metrics as Prometheus text."""

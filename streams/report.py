@@ -20,7 +20,7 @@ from registry.records import CommandResult, RolloutState
 from streams.app import Parts
 from streams.overview import overview_of
 from streams.slices import SliceConsumer
-from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
+from streams.status import Notice, PartitionLag, Reason, Status, Traffic, VersionStatus
 
 VERSIONS_SHOWN: Final = 12
 COMMANDS_SHOWN: Final = 10
@@ -67,6 +67,11 @@ class Report:
                 Reason("version_not_ready", f"primary version {wanted.primary_version}: {why}")
             )
         return tuple(reasons)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return what an operator should act on, whether or not the worker is ready."""
+        found = [self._parts.transactions.notice(time.monotonic())]
+        return tuple(one for one in found if one is not None)
 
     def is_alive(self) -> bool:
         """Tell whether a restart would not help: no rebalance is stuck, Faust has not crashed."""
@@ -115,6 +120,7 @@ class Report:
             started_at=node.started_at.isoformat(timespec="seconds"),
             now=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
             reasons=self.reasons(),
+            notices=self.notices(),
             rollout=state,
             acting_epoch=node.acting.epoch if node.acting else None,
             lease_age_seconds=view.lease_age_seconds(now),

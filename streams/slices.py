@@ -31,6 +31,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, Message
 
+from streams.progress import Progress
 from streams.workarounds import PromptConsumerThread
 
 HANDOVER_SECONDS: Final = 4.0
@@ -197,22 +198,31 @@ class SliceConsumer(Consumer):
         """Return how many records of sliced topics are delivered and not yet answered."""
         return sum(ledger.unacknowledged for ledger in self._ledgers.values())
 
-    def lags(self, topic: str) -> Mapping[int, int]:
-        """Return, by assigned partition of `topic`, the records not yet answered."""
+    def progress(self, topic: str) -> Mapping[int, Progress]:
+        """Return, by assigned partition of `topic`, how far it is read."""
         try:
-            assigned = self.assignment()
+            assigned = {tp for tp in self.assignment() if tp.topic == topic}
         except ConsumerNotStarted:
             return {}
-        lags = {}
-        for tp in assigned:
-            highwater = self.highwater(tp) if tp.topic == topic else None
-            if highwater is None:
-                continue
-            ledger = self._ledgers.get(tp)
-            done = ledger.next_offset if ledger else None
-            done = self._committed_offset[tp] if done is None else done
-            lags[tp.partition] = max(0, highwater - (done or 0))
-        return lags
+        found = {tp.partition: self._thread.progress(tp) for tp in assigned}
+        return {partition: progress for partition, progress in found.items() if progress}
+
+    def lags(self, topic: str) -> Mapping[int, int]:
+        """Return, by assigned partition of `topic`, the records not yet answered.
+
+        Those that were delivered and are not acknowledged, and those from the position on that may
+        be read. Offsets that hold no record, such as the markers of transactions, are passed by the
+        position; what an open transaction holds back is not ours to answer yet.
+        """
+        return {
+            partition: self._unacknowledged(TP(topic, partition)) + one.unread
+            for partition, one in self.progress(topic).items()
+            if one.stable_end is not None
+        }
+
+    def _unacknowledged(self, tp: TP) -> int:
+        ledger = self._ledgers.get(tp)
+        return ledger.unacknowledged if ledger else 0
 
 
 class SliceTransport(Transport):

@@ -26,6 +26,13 @@ class Reason(Struct, frozen=True):
     message: str
 
 
+class Notice(Struct, frozen=True):
+    """What an operator should act on, though the worker serves: as a :class:`Reason`."""
+
+    code: str
+    message: str
+
+
 class Traffic(Struct, frozen=True):
     """What one version answered on this worker since its start; latencies in milliseconds.
 
@@ -136,6 +143,7 @@ class Status(Struct, frozen=True):
     look: Look | None = None
     split: Finding | None = None
     token_needed: bool = False
+    notices: tuple[Notice, ...] = ()
 
     @property
     def ready(self) -> bool:

@@ -15,6 +15,9 @@ import faust
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
+
+from streams.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +98,26 @@ Apache Kafka answers at once when a record comes. Shorter only asks an idle brok
 
 
 class PromptConsumerThread(AIOKafkaConsumerThread):
-    """Behaviour: the longest wait of a fetch is fixed at 1500 ms."""
+    """Behaviour: the longest wait of a fetch is fixed at 1500 ms.
+
+    Behaviour: unless Faust itself produces in transactions, it reads what others' transactions have
+    not committed, and what they aborted. Here only what is committed is read.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"
         return consumer
+
+    def progress(self, tp: TP) -> Progress | None:
+        """Return how far `tp` is read; None if it is not assigned."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        if assignment is None or tp not in assignment.tps:
+            return None
+        state = assignment.state_value(tp)
+        stable_end = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
+        return Progress(state._position, stable_end, state.highwater)
 
 
 ROLLOUT_TABLE_OPTIONS: Final[dict[str, Any]] = {

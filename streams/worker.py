@@ -32,6 +32,7 @@ from streams.delivery import Outgoing
 from streams.fleet import HEARTBEAT_SECONDS
 from streams.http import Pages
 from streams.node import Node
+from streams.notices import Notices
 from streams.report import Report
 from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
@@ -82,6 +83,7 @@ class Worker:
         self._renewed_at = -math.inf
         self._seeded_epochs: set[int] = set()
         self._seed_compared = False
+        self._notices = Notices()
 
     async def run(self) -> None:
         """Start, wait for a signal or a failure, stop."""
@@ -128,6 +130,7 @@ class Worker:
         """Return what is done again and again: what waits for Kafka must not hold up the lease."""
         return [
             _again(TICK_SECONDS, "the look at leases and gauges", partial(self._look, parts)),
+            _again(TICK_SECONDS, "the look at notices", partial(self._notice, parts, report)),
             _again(TICK_SECONDS, "the look at trainings", _owners(parts, _start_training)),
             _again(TICK_SECONDS, "the look at the ramp", _owners(parts, _move_ramp)),
             _again(TICK_SECONDS, "seeding", _owners(parts, self._seed)),
@@ -145,6 +148,13 @@ class Worker:
         node.update_gauges()
         node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
         parts.ramp.show(now)
+
+    async def _notice(self, parts: Parts, report: Report) -> None:
+        consumer = parts.app.consumer
+        if isinstance(consumer, SliceConsumer):
+            progress = consumer.progress(parts.topics.requests.name)
+            parts.transactions.look(progress, time.monotonic())
+        self._notices.log(report.notices())
 
     def _renew_lease(self, table: RolloutTable, now: float) -> None:
         elapsed = time.monotonic()  # the wall clock may be set back, and nobody would renew

@@ -23,6 +23,7 @@ from streams.node import Node
 from streams.ramp import RampAgent
 from streams.routing import Rules
 from streams.traces import Traces
+from streams.transactions import OpenTransactions
 from streams.view import RolloutView
 
 NOW_MS: Final = 1_700_000_000_000
@@ -142,4 +143,5 @@ def some_parts(
         ramp=RampAgent(configured, topics, node.view, cast(Delivery, delivery), metrics),
         traces=Traces(),
         metrics=metrics,
+        transactions=OpenTransactions(topics.requests.name),
     )

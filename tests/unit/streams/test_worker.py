@@ -39,7 +39,7 @@ class Owner:
         """Do nothing."""
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        report: Any = SimpleNamespace(reasons=tuple, lag=tuple)
+        report: Any = SimpleNamespace(reasons=tuple, notices=tuple, lag=tuple)
 
         async def run() -> None:
             timers = self.worker._timers(self.parts, report)
