@@ -56,6 +56,6 @@ class OpenTransactions:
             "open_transaction",
             f"an open transaction of a producer holds up {self._topic}: {'; '.join(named)}. "
             "What is behind it is answered once the producer commits or aborts, or once Kafka "
-            "aborts for it (transaction.timeout.ms); `kafka-transactions.sh find-hanging` names the "
-            "producer",
+            "aborts for it (transaction.timeout.ms); `kafka-transactions.sh find-hanging` names "
+            "the producer",
         )
