@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import Consumer, Transport
@@ -204,7 +204,8 @@ class SliceConsumer(Consumer):
             assigned = {tp for tp in self.assignment() if tp.topic == topic}
         except ConsumerNotStarted:
             return {}
-        found = {tp.partition: self._thread.progress(tp) for tp in assigned}
+        thread = cast(PromptConsumerThread, self._thread)
+        found = {tp.partition: thread.progress(tp) for tp in assigned}
         return {partition: progress for partition, progress in found.items() if progress}
 
     def lags(self, topic: str) -> Mapping[int, int]:
