@@ -1,7 +1,7 @@
 """Apache Kafka without Docker: the official jars, run by the machine's Java.
 
-Knows how the jars are fetched (by Maven, once per machine), and how one KRaft node is configured,
-started and ended. Must not know who uses it; tests and benchmarks do.
+Knows how the jars are fetched (by Maven, once per machine), and how a KRaft node is configured,
+formatted, started and ended. Must not know who uses it; tests and benchmarks do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MIN_JAVA: Final = 17
 """Kafka 4's brokers need Java 17; older ones stop with `UnsupportedClassVersionError`."""
 
 CLUSTER_ID: Final = "cmVjc3RyZWFtLXRlc3RzIQ"
-"""16 bytes in base64. Each node here is a cluster of its own, so one name does for all."""
+"""16 bytes in base64. No two clusters here ever meet, so one name does for all."""
 
 FETCH_SECONDS: Final = 300.0
 START_SECONDS: Final = 60.0
@@ -166,16 +166,8 @@ def start_node(jars: Path, folder: Path) -> KafkaNode:
     properties = folder / "server.properties"
     properties.write_text(_properties(port, controller_port, folder / "log"))
     log = folder / "broker.log"
-    java = [java_command(), "-cp", f"{jars}/*"]
-    _format([*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)])
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            _bound_to_parent([java[0], "-Xmx512m", *java[1:], "kafka.Kafka", str(properties)]),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for its users first; they end it
-        )
+    format_node(properties, "--standalone", jars=jars)
+    process = launch_node(properties, log, jars=jars)
     node = KafkaNode(f"{HOST}:{port}", process, log)
     try:
         wait_for_broker(node.bootstrap, START_SECONDS, lambda: process.poll() is None)
@@ -183,6 +175,42 @@ def start_node(jars: Path, folder: Path) -> KafkaNode:
         _end(process)
         raise TransportError(f"{error}\n{log.read_text(errors='replace')[-2000:]}") from error
     return node
+
+
+def format_node(properties: Path, *options: str, jars: Path) -> None:
+    """Format the log folder that the file `properties` names.
+
+    Raises
+    ------
+    TransportError
+        If Kafka's own tool refuses.
+    """
+    tool = [java_command(), "-cp", f"{jars}/*", "kafka.tools.StorageTool", "format"]
+    run = subprocess.run(
+        [*tool, "-t", CLUSTER_ID, "-c", str(properties), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    if run.returncode != 0:
+        seen = (run.stdout + run.stderr)[-2000:]
+        raise TransportError(f"Apache Kafka's log folder could not be formatted:\n{seen}")
+
+
+def launch_node(
+    properties: Path, log: Path, heap: str = "512m", *, jars: Path
+) -> subprocess.Popen[bytes]:
+    """Start the formatted node that the file `properties` describes; it adds to `log`."""
+    java = [java_command(), f"-Xmx{heap}", "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            _bound_to_parent(java),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for its users first; they end it
+        )
 
 
 def _properties(port: int, controller_port: int, log_folder: Path) -> str:
@@ -210,15 +238,6 @@ def _bound_to_parent(command: list[str]) -> list[str]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()  # its files go anyway: there is nothing to flush
     process.wait()
-
-
-def _format(tool: list[str]) -> None:
-    run = subprocess.run(
-        [*tool, "--standalone"], capture_output=True, text=True, check=False, timeout=START_SECONDS
-    )
-    if run.returncode != 0:
-        seen = (run.stdout + run.stderr)[-2000:]
-        raise TransportError(f"Apache Kafka's log folder could not be formatted:\n{seen}")
 
 
 def wait_for_broker(bootstrap: str, seconds: float, alive: Callable[[], bool]) -> None:
