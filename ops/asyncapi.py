@@ -170,7 +170,9 @@ CHANNELS: Final[Mapping[str, Channel]] = {
 
 def dead_letter_headers() -> list[str]:
     """Return the names of the headers that every dead letter has."""
-    record = SimpleNamespace(topic="", partition=0, offset=0, timestamp=0, key=None, value=None)
+    record = SimpleNamespace(
+        topic="", partition=0, offset=0, timestamp=0, key=None, value=None, headers=()
+    )
     letter = dead_letter_record("", record, RecordError("", ""), "")
     return [name for name, _ in letter.headers or []]
 

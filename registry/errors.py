@@ -8,6 +8,7 @@ branch                      what the catcher does
 :class:`ConfigurationError` stops the start, exit code 2
 :class:`RecordError`        dead-letters the record and goes on
 :class:`TransportError`     retries, then exits with code 1
+:class:`RefusedRecord`      reports it, sends a substitute where there is one, goes on
 :class:`ArtifactError`      keeps serving what is served
 :class:`RefusedCommand`     changes nothing and reports the reason
 :class:`ShapeError`         a bug: stops what was being done
@@ -49,6 +50,22 @@ class TransportError(RecstreamError):
     """Kafka could not be reached, or did not confirm in time."""
 
     code = "transport"
+
+
+class RefusedRecord(RecstreamError):
+    """Kafka refuses a record for good: no outage, and asking again changes nothing.
+
+    Parameters
+    ----------
+    message
+        Which record it is, and what Kafka said.
+    code
+        One of ``too_large``, ``invalid``, ``unauthorized``.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ArtifactError(RecstreamError):

@@ -51,6 +51,7 @@ class RawRecord(Protocol):
     timestamp: Any
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 class DeadLetter(NamedTuple):
@@ -95,6 +96,7 @@ class Answer(NamedTuple):
     version: str
     timestamp_ms: int
     request: Request | None = None
+    way: Route | None = None
 
 
 class Sent(NamedTuple):
@@ -139,13 +141,14 @@ class Tally:
 class Batch:
     """What became of one batch of records, under the state of ``epoch``.
 
-    ``scoring_seconds`` is by version. ``samples`` are, while versions are being compared, the first
-    requests that each arm's own version has answered; `streams.probing` times them again with
-    these ``versions``.
+    ``records`` has each answer's request record. ``scoring_seconds`` is by version. ``samples``
+    are, while versions are being compared, the first requests that each arm's own version has
+    answered; `streams.probing` times them again with these ``versions``.
     """
 
     epoch: int | None = None
     answers: list[Answer] = field(default_factory=list)
+    records: list[RawRecord] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -225,6 +228,7 @@ def _refuse(
         provenance=_provenance(record, using, using.clock_ms(), None, None),
         error=error,
     )
+    batch.records.append(record)
     batch.answers.append(
         Answer(
             record.key,
@@ -253,6 +257,7 @@ def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batc
     now_ms = using.clock_ms()
     batch.scoring_seconds[model.version] += seconds
     for routed, recommendation in zip(group, found, strict=True):
+        batch.records.append(routed.record)
         batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))
     for variant, count in Counter(routed.route.variant for routed in group).items():
         batch.counts[model.version, variant or "", "ok"] += count
@@ -345,6 +350,7 @@ def _answer(
         model.version,
         record.timestamp,
         request,
+        way,
     )
 
 

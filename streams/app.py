@@ -27,6 +27,7 @@ from streams.fleet import FleetAgent
 from streams.metrics import Metrics
 from streams.node import Node
 from streams.ramp import RampAgent
+from streams.refused_records import RefusedRecords
 from streams.retrain import RetrainAgent
 from streams.serving import Pipeline
 from streams.shadow import Shadow
@@ -85,7 +86,7 @@ def build_app(
     app = _faust_app(settings, topics)
     metrics = Metrics()
     node = Node(settings, worker, metrics)
-    delivery = Delivery(settings)
+    delivery = Delivery(settings, RefusedRecords(metrics).note)
     table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
     training = RetrainAgent(
         settings, topics, worker, node.view, table, delivery, metrics, to_environment(settings)

@@ -8,6 +8,7 @@ the rules.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,15 +16,16 @@ from typing import Any, Final, Protocol
 
 import faust
 from faust.types import EventT
+from msgspec.structs import replace
 
 from registry.control import Followed, follow
-from registry.errors import RecordError, RefusedCommand, TransportError
+from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.ids import is_version_name
 from registry.records import AnswerError, Command, CommandResult, decode, encode
 from registry.rollout import versions_named
 from registry.topics import Topics
 from streams.dead_letters import dead_letter_record
-from streams.delivery import Delivery, Outgoing
+from streams.delivery import Delivery, Outgoing, Refusal
 from streams.node import Node
 from streams.table import RolloutTable
 
@@ -142,7 +144,13 @@ class ControlAgent:
     async def _report(self, result: CommandResult, *more: Outgoing) -> None:
         self._node.metrics.commands.labels(result.type, result.status).inc()
         topic, key = self._topics.control_results.name, result.environment.encode()
-        await self._delivery.send([Outgoing(topic, key, encode(result)), *more])
+
+        def without_states(_: Refusal) -> Outgoing:
+            return Outgoing(topic, key, encode(replace(result, before=None, after=None)))
+
+        told = Outgoing(topic, key, encode(result), instead=without_states)
+        with contextlib.suppress(RefusedRecord):  # counted and reported; the command stands
+            await self._delivery.send([told, *more])
 
     async def _put_aside(self, message: Any, error: RecordError) -> None:
         """Dead-letter a record that is no command, and report it: its sender may be waiting."""

@@ -15,11 +15,11 @@ import faust
 from faust.types import StreamT
 from msgspec.structs import replace
 
-from registry.errors import RecordError, TransportError
+from registry.errors import RecordError, RefusedRecord, TransportError
 from registry.fleet import FORGET_SECONDS, Heartbeat
 from registry.records import decode, encode
 from registry.topics import Topics
-from streams.delivery import Delivery, Outgoing
+from streams.delivery import Delivery, Outgoing, Refusal
 from streams.exposures import Exposures
 from streams.node import Node
 from streams.shadow import Shadow
@@ -116,9 +116,17 @@ class FleetAgent:
             shadow=self._shadow.counts_at(acting.epoch) if acting else None,
             stopping=stopping,
         )
-        record = Outgoing(self._topics.fleet.name, node.worker.encode(), encode(heartbeat))
+        topic, key = self._topics.fleet.name, node.worker.encode()
+
+        def bare(_: Refusal) -> Outgoing:
+            return Outgoing(
+                topic, key, encode(replace(heartbeat, arms=(), shadow=None, failures={}))
+            )
+
         try:
-            await self._delivery.send([record])
+            await self._delivery.send([Outgoing(topic, key, encode(heartbeat), instead=bare)])
+        except RefusedRecord:
+            pass  # counted and reported
         except TransportError as error:  # the next one says the same and more
             logger.warning("a heartbeat was not sent: %s", error)
 

@@ -161,6 +161,10 @@ class Metrics:
         self.dead_letters = Counter(
             "dead_letters", "Records put aside.", ["topic", "reason"], registry=registry
         )
+        self.records_refused = Counter(
+            "records_refused", "Records that Kafka will never take, whatever was sent instead.",
+            ["topic", "reason"], registry=registry,
+        )  # fmt: skip
         self.requests_in_flight = Gauge(
             "requests_in_flight", "Requests read and not yet acknowledged.", registry=registry
         )

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from registry.errors import ArtifactError, RecordError, TransportError
+from registry.errors import ArtifactError, RecordError, RefusedRecord, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 STATUS_BY_BRANCH: Final = (
     (RecordError, 422),
     (TransportError, 503),
+    (RefusedRecord, 503),
     (ArtifactError, 503),
 )
 """What an error of the tree means to a caller; others are bugs, 500."""
@@ -97,7 +98,7 @@ async def errors_as_problems(request: web.Request, handler: Handler) -> web.Stre
         return Refused(error.status, "http", detail, headers=headers).answer()
     except web.RequestPayloadError as error:
         return Refused(400, "http", f"the body cannot be read: {error}").answer()
-    except (RecordError, TransportError, ArtifactError) as error:
+    except (RecordError, TransportError, RefusedRecord, ArtifactError) as error:
         status = next(status for branch, status in STATUS_BY_BRANCH if isinstance(error, branch))
         return Refused(status, error.code, str(error)).answer()
     except Exception:  # the outermost edge: a bug costs one answer, and is seen in the log

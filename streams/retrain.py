@@ -20,7 +20,7 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from registry.errors import RecordError, RefusedCommand, TransportError
+from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.manifest import DataSnapshot
 from registry.ramp_rules import ramp_under_way
 from registry.records import Command, TrainingResult, TrainingRun, encode
@@ -252,7 +252,7 @@ class RetrainAgent:
             return None, result
         try:
             await self._send(self._topics.control.name, offer.environment, encode(offer))
-        except TransportError as error:
+        except (TransportError, RefusedRecord) as error:
             return None, replace(result, code="not_announced", reason=str(error))
         return offer.type, result
 
@@ -261,7 +261,7 @@ class RetrainAgent:
         told = end_of(run, result, self._view.state, self._settings.environment, time_now())
         try:
             await self._send(self._topics.control_results.name, told.environment, encode(told))
-        except TransportError as error:
+        except (TransportError, RefusedRecord) as error:
             logger.warning("the end of training run %s is not in the trail: %s", run.run_id, error)
 
     async def _send(self, topic: str, environment: str, value: bytes) -> None:

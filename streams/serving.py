@@ -5,7 +5,8 @@ The protocol, in the words that the documentation uses:
 1. *merge*: all slices that wait become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
 2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
    letters are queued at the producer; where a backlog makes it worth it, two batches at once;
-3. *confirm*: while the next batch is being answered, the delivery reports of this one come in;
+3. *confirm*: while the next batch is being answered, the delivery reports of this one come in; what
+   Kafka refuses for good is replaced (`streams.refused_answers`);
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
 
 A worker that dies between 2 and 4 answers those requests again elsewhere: at least once, with
@@ -16,6 +17,7 @@ answered (`streams.answering`) or who answers it (`streams.routing`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +27,16 @@ import faust
 import numpy as np
 from faust.types import EventT
 
+from registry.errors import RefusedRecord
 from registry.topics import Topics
 from streams.answering import Answering, Batch, answer_batch
+from streams.carried_headers import carried
 from streams.dead_letters import dead_letter_record
 from streams.delivery import Delivery, Outgoing
 from streams.latencies import known_latencies
 from streams.metrics import Metrics
 from streams.probing import Prober
+from streams.refused_answers import RefusedAnswers
 
 BATCHES_AT_ONCE: Final = 2
 """While one batch is in the scoring kernel, which leaves the interpreter free, another is decoded
@@ -155,12 +160,21 @@ class Pipeline:
         self, records: Sequence[Any], using: Answering
     ) -> tuple[Batch, asyncio.Future[None]]:
         batch = answer_batch(records, using)
-        responses = self._topics.responses.name
-        outgoing = [Outgoing(responses, answer.key, answer.payload) for answer in batch.answers]
-        outgoing += [
-            dead_letter_record(
-                self._topics.dead_letter.name, dead.record, dead.error, using.origin.worker
+        responses, letters = self._topics.responses.name, self._topics.dead_letter.name
+        worker = using.origin.worker
+        instead = RefusedAnswers(batch, letters, worker).instead
+        outgoing = [
+            Outgoing(
+                responses,
+                answer.key,
+                answer.payload,
+                carried(record.headers) if record.headers else None,
+                instead,
             )
+            for answer, record in zip(batch.answers, batch.records, strict=True)
+        ]
+        outgoing += [
+            dead_letter_record(letters, dead.record, dead.error, worker)
             for dead in batch.dead_letters
         ]
         confirmed = self._delivery.send(outgoing)
@@ -170,7 +184,8 @@ class Pipeline:
     async def _confirm(
         self, events: Sequence[EventT[Any]], batch: Batch, confirmed: asyncio.Future[None]
     ) -> None:
-        await confirmed
+        with contextlib.suppress(RefusedRecord):  # counted and reported; nothing more can be done
+            await confirmed
         for event in events:
             event.ack()
         self._count(batch)

@@ -21,7 +21,7 @@ import uvloop
 from aiohttp import web
 from threadpoolctl import threadpool_limits
 
-from registry.errors import ArtifactError, ConfigurationError, TransportError
+from registry.errors import ArtifactError, ConfigurationError, RefusedRecord, TransportError
 from registry.fleet import live
 from registry.records import encode
 from registry.rollout import NO_EPOCH
@@ -190,7 +190,7 @@ async def _again(seconds: float, what: str, act: Callable[[], Awaitable[None]]) 
     while True:
         try:
             await act()
-        except (TransportError, ArtifactError) as error:  # the next time may go well
+        except (TransportError, RefusedRecord, ArtifactError) as error:  # the next time may go well
             logger.warning("%s failed: %s", what, error)
         except Exception:  # the edge of a timer: a bug must not stop the others
             logger.exception("%s failed", what)

@@ -39,6 +39,7 @@ class Client:
     topic's start. The topics must exist. Use as a context manager, or call :meth:`close`.
 
     ``answered_at`` has, for each of ``answers``, its record's time in seconds since the epoch;
+    ``answer_headers`` are those of a request's last answer;
     ``trail`` is ``results`` in the topic's order; ``fleet`` the latest heartbeat by instance.
     """
 
@@ -47,6 +48,7 @@ class Client:
         self.topics = topics_of(settings)
         self.answers: dict[str, list[Answer]] = defaultdict(list)
         self.answered_at: dict[str, list[float]] = defaultdict(list)
+        self.answer_headers: dict[str, dict[str, str | bytes | None]] = {}
         self.results: dict[str, list[Answer]] = defaultdict(list)
         self.trail: list[Answer] = []
         self.fleet: dict[str, Heartbeat] = {}
@@ -244,6 +246,7 @@ class Client:
         if not isinstance(answer, dict):
             return
         if message.topic() == self.topics.responses.name:
+            self.answer_headers[answer["request_id"]] = dict(message.headers() or [])
             self.answered_at[answer["request_id"]].append(message.timestamp()[1] / 1000)
             self.answers[answer["request_id"]].append(answer)
         else:

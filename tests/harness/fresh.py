@@ -30,12 +30,22 @@ def fresh_settings(bootstrap: str, folder: Path, **variables: str) -> Settings:
 
 
 def publish_model(
-    settings: Settings, users: int = 50, items: int = 40, factors: int = 8, seed: int = 0
+    settings: Settings,
+    users: int = 50,
+    items: int = 40,
+    factors: int = 8,
+    seed: int = 0,
+    arrays: ModelArrays | None = None,
 ) -> str:
     """Publish a version of random factors; users are 1..users, items 1..items; return its name.
 
-    User ``u`` has seen the items ``u % items + 1`` and ``(u + 1) % items + 1``.
+    User ``u`` has seen the items ``u % items + 1`` and ``(u + 1) % items + 1``. With `arrays` it is
+    made of those instead.
     """
+    if arrays is None:
+        arrays = random_arrays(users, items, factors, seed)
+    users, factors = arrays.user_factors.shape
+    items = len(arrays.item_ids)
     snapshot = DataSnapshot(
         id=f"test-{seed}",
         topic=f"{settings.topic_prefix}.interactions",
@@ -57,7 +67,6 @@ def publish_model(
         metrics={"ndcg_at_10": 0.5},
         gate=Gate(passed=True, checks=(Check("users", "pass", str(users), "at least 1"),)),
     )
-    arrays = random_arrays(users, items, factors, seed)
     return Store(settings.model_registry).publish(arrays, description).version
 
 

@@ -68,7 +68,7 @@ def test_each_record_that_cannot_be_used_is_put_aside_and_the_stream_goes_on(
     good = [f"good{number}" for number in range(200)]
     for number, payload in enumerate(POISON.values()):
         client.send({"request_id": one, "user_id": 7} for one in good[number * 50 :][:50])
-        client.produce(client.topics.requests, payload, key=b"7")
+        client.produce(client.topics.requests, payload, b"7", {"traceparent": b"00-4bf9"})
     client.send([{"request_id": "pinned", "user_id": 7, "model_version": "v9.9"}])
     answers = client.wait_for([*good, "pinned"])
     assert {answers[one][0]["status"] for one in good} == {"ok"}
@@ -81,8 +81,22 @@ def test_each_record_that_cannot_be_used_is_put_aside_and_the_stream_goes_on(
     }
     for letter in letters:
         assert letter.key == b"7"
+        assert letter.headers["traceparent"] == b"00-4bf9"
         assert letter.headers["source_topic"] == client.topics.requests.name.encode()
         assert int(letter.headers["source_offset"] or -1) >= 0
+
+
+def test_an_answer_carries_the_headers_of_its_request(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    start_worker(fleet_settings).wait_ready()
+    headers = {"traceparent": b"00-4bf9", "correlation-id": b"\xff\x00"}
+    request = b'{"request_id": "traced", "user_id": 7}'
+    client.produce(client.topics.requests, request, b"7", headers)
+    client.send([{"request_id": "plain", "user_id": 7}])
+    client.wait_for(["traced", "plain"])
+    assert client.answer_headers["traced"] == headers
+    assert client.answer_headers["plain"] == {}
 
 
 def test_a_malformed_command_is_put_aside_refused_and_changes_nothing(

@@ -7,6 +7,7 @@ from harness.builders import a_record
 
 from registry.errors import RecordError
 from streams.dead_letters import dead_letter_record
+from streams.delivery import Refusal
 
 WRONG = RecordError("Request: the record is empty", "empty")
 
@@ -29,4 +30,29 @@ def test_the_headers_tell_why_and_where_from() -> None:
         ("source_partition", "3"),
         ("source_offset", "41"),
         ("worker", "w1"),
+    ]
+
+
+def test_the_sources_headers_come_before_ours() -> None:
+    source = a_record(b"", headers=(("traceparent", b"00-1"), ("reason", b"theirs")))
+    dead = dead_letter_record("reco.dead-letter", source, WRONG, "w1")
+    assert dead.headers is not None
+    assert dead.headers[:3] == [
+        ("traceparent", b"00-1"),
+        ("reason", b"theirs"),
+        ("reason", "empty"),
+    ]
+    assert dict(dead.headers)["reason"] == "empty"
+
+
+def test_a_dead_letter_that_is_refused_goes_without_its_value_and_says_so() -> None:
+    dead = dead_letter_record("reco.dead-letter", a_record(b"12345"), WRONG, "w1")
+    assert dead.instead is not None
+    small = dead.instead(Refusal(0, dead, "too_large", "too large"))
+    assert small is not None
+    assert (small.key, small.value, small.instead) == (dead.key, None, None)
+    assert small.headers == [
+        *(dead.headers or []),
+        ("value_bytes", "5"),
+        ("value_left_out", "too_large"),
     ]
