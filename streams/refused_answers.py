@@ -41,7 +41,8 @@ class RefusedAnswers:
         response = decode(Response, answer.payload)
         if response.status != "ok":
             return self._dead_letter(place, refusal)
-        error = AnswerError(f"answer_{refusal.cause}", _sentence(answer, refusal))
+        cause = refusal.cause
+        error = AnswerError(f"answer_{cause}", _sentence(answer, refusal))
         refused = replace(
             response,
             status="error",
@@ -61,9 +62,8 @@ class RefusedAnswers:
         )
 
     def _dead_letter(self, place: int, refusal: Refusal) -> Outgoing:
-        batch, record = self._batch, self._batch.records[place]
-        code = f"answer_{refusal.cause}"
-        error = RecordError(_sentence(batch.answers[place], refusal), code)
+        batch, record, cause = self._batch, self._batch.records[place], refusal.cause
+        error = RecordError(_sentence(batch.answers[place], refusal), f"answer_{cause}")
         batch.dead_letters.append(DeadLetter(record, error))
         return dead_letter_record(self._dead_letter_topic, record, error, self._worker)
 
