@@ -7,22 +7,19 @@ nor the rules: what a ramp's figures mean is `registry.ramping`'s.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from datetime import datetime
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
-from msgspec.structs import replace
-
 from ops import client, pages
-from registry.errors import RecordError
-from registry.fleet import Heartbeat
+from registry.fleet import KEPT_SECONDS, Heartbeat
 from registry.ramp_rules import ramp_under_way
 from registry.ramping import Look, look
-from registry.reading import BROKER_SECONDS, connected, messages, reading, unreachable
-from registry.records import CommandResult, RolloutState, decode
+from registry.reading import messages, reading
+from registry.records import CommandResult, RolloutState
 from registry.settings import Settings
 from registry.topics import topics_of
 from streams.documents import RampLook
+from streams.heartbeats import heartbeats_since
 
 HEARD_SECONDS: Final = 15.0
 """Heartbeats of so long are read: a worker that was silent for longer is not shown."""
@@ -44,7 +41,7 @@ def observe(settings: Settings) -> Seen:
     state = client.rollout_state(settings)
     if ramp_under_way(state) is None:
         return Seen(state)
-    fleet = heartbeats(settings)
+    fleet = heartbeats(settings, counted_under=state)
     return Seen(state, fleet, look(state, fleet, time.time()))
 
 
@@ -58,30 +55,28 @@ def observe_worker(url: str) -> Seen:
     return Seen(state, (), fleet.ramp if same else None)
 
 
-def heartbeats(settings: Settings, seconds: float = HEARD_SECONDS) -> tuple[Heartbeat, ...]:
-    """Return the newest heartbeat of each worker of the environment within the last `seconds`.
+def heartbeats(
+    settings: Settings, *, counted_under: RolloutState | None = None
+) -> tuple[Heartbeat, ...]:
+    """Return the newest heartbeat of each worker of the environment that was not silent of late.
 
-    Its ``at`` is the broker's stamp, as the fleet agent has it: workers' clocks need not agree. A
-    record that is no heartbeat is left out: that agent reports it.
+    Its ``at`` is the broker's stamp, as workers have it: their clocks need not agree. A record that
+    is no heartbeat is left out: each worker reports it.
+
+    Parameters
+    ----------
+    settings
+        Where heartbeats are.
+    counted_under
+        A state whose counts are needed, also of workers that are no more.
     """
-    topic = topics_of(settings).fleet.name
-    since = time.time() - seconds
-    newest: dict[str, Heartbeat] = {}
-    with connected(settings) as consumer:
-        try:
-            found = consumer.offsets_for_times(
-                [TopicPartition(topic, 0, int(since * 1000))], timeout=BROKER_SECONDS
-            )
-        except KafkaException as error:
-            raise unreachable(settings, error) from error
-        consumer.assign(found)
-        for message in messages(consumer, READ_SECONDS, to_end=True):
-            with suppress(RecordError):
-                one = decode(Heartbeat, message.value())
-                if one.environment == settings.environment:
-                    _, stamped_ms = message.timestamp()
-                    newest[one.instance] = replace(one, at=stamped_ms / 1000)
-    return tuple(sorted(newest.values(), key=lambda one: (one.worker, one.at)))
+    now = time.time()
+    since = now - HEARD_SECONDS
+    if counted_under is not None and counted_under.updated_at:
+        began = datetime.fromisoformat(counted_under.updated_at).timestamp()
+        since = min(since, max(began, now - KEPT_SECONDS))
+    found = heartbeats_since(settings, topics_of(settings).fleet, since)
+    return tuple(sorted(found, key=lambda one: (one.worker, one.at)))
 
 
 def states_by_environment(settings: Settings) -> dict[str, RolloutState]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from registry.counts import ArmCounts, ShadowCounts, summed_arms, summed_shadows
 from registry.ramps import Finding
@@ -20,6 +21,16 @@ step begins without it. Longer: a dead worker blocks a step for longer."""
 FORGET_SECONDS: Final = 60.0
 """A silent worker is shown for so long, unless its counts still belong to the present state."""
 
+KEPT_SECONDS: Final = 3600.0
+"""The fleet topic keeps heartbeats for so long."""
+
+CARRY_SECONDS: Final = KEPT_SECONDS / 3
+"""How often the owner says again what a worker that is no more has counted, so that a ramp's stage
+may last longer than the fleet topic keeps, and an owner may be missing for longer than a restart
+takes. More often only writes more."""
+
+RECOVERING: Final = "recovering"
+"""Code of why a worker is not ready that is still reading the rollout table."""
 
 WORKERS_NAMED: Final = 20
 WHY_CHARACTERS: Final = 300
@@ -30,12 +41,15 @@ and one that is too large would be no command."""
 class Heartbeat(Struct, frozen=True, omit_defaults=True):
     """One worker at one moment (topic ``fleet``, keyed by worker).
 
+    The heartbeat of the worker that owns the control partition is the lease of all.
+
     Parameters
     ----------
     worker, instance
-        Its name; name and start, so that a restart under the same name is another row.
+        Its name; name, start and a random end, so that a restart under the same name, or a
+        namesake, is another row.
     at
-        Seconds since the epoch: by the worker's clock on the topic, by the broker's in the table.
+        Seconds since the epoch: by the worker's clock on the topic; by the broker's, once read.
     epoch
         Of the state that it acts on; None before the first.
     ready, failures
@@ -48,6 +62,11 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
         Counts since it began to act on `epoch`.
     stopping
         Whether this is its last heartbeat.
+    log_offset
+        Last offset of the control log that it knows, -1 before the first command. None: a worker
+        of a release before this field, whose lease is in the rollout table.
+    heard_at
+        When it was sent first, by the broker's clock, if the owner says it again; see `carried`.
     """
 
     worker: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -65,6 +84,8 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     arms: tuple[ArmCounts, ...] = ()
     shadow: ShadowCounts | None = None
     stopping: bool = False
+    log_offset: int | None = None
+    heard_at: float | None = None
 
 
 def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
@@ -79,6 +100,52 @@ def remembered(fleet: Iterable[Heartbeat], now: float, epoch: int | None) -> tup
         one
         for one in fleet
         if now - one.at <= FORGET_SECONDS or (epoch is not None and one.epoch == epoch and one.arms)
+    )
+
+
+def carried(fleet: Iterable[Heartbeat], now: float, epoch: int) -> tuple[Heartbeat, ...]:
+    """Return what silent workers counted under `epoch`, for the owner to say again."""
+    return tuple(
+        replace(one, heard_at=one.at)
+        for one in fleet
+        if one.epoch == epoch and one.arms and now - one.at > FORGET_SECONDS
+    )
+
+
+def predecessors(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
+    """Return the workers of a release that reads lease and fleet from the rollout table."""
+    return tuple(
+        one
+        for one in fleet
+        if one.log_offset is None and not one.stopping and now - one.at <= FORGET_SECONDS
+    )
+
+
+def behind(
+    fleet: Sequence[Heartbeat], log_offset: int, within_seconds: float
+) -> tuple[Heartbeat, ...]:
+    """Return the workers whose control log is older than that of `log_offset`.
+
+    One that is still reading the rollout table is not among them, nor one that was silent of late.
+
+    Parameters
+    ----------
+    fleet
+        The latest heartbeats.
+    log_offset
+        Last offset of the newest log.
+    within_seconds
+        How recent a heartbeat must be, measured against the latest of all.
+    """
+    heard_at = max((one.at for one in fleet), default=0.0)
+    return tuple(
+        one
+        for one in fleet
+        if one.log_offset is not None
+        and one.log_offset < log_offset
+        and heard_at - one.at <= min(within_seconds, LIVE_SECONDS)
+        and not one.stopping
+        and RECOVERING not in one.reasons
     )
 
 

@@ -24,6 +24,7 @@ from streams.control import ControlAgent
 from streams.delivery import Delivery
 from streams.exposures import Exposures
 from streams.fleet import FleetAgent
+from streams.heartbeats import HeartbeatFollower
 from streams.metrics import Metrics
 from streams.node import Node
 from streams.ramp import RampAgent
@@ -58,6 +59,7 @@ class Parts:
     delivery: Delivery
     training: RetrainAgent
     fleet: FleetAgent
+    follower: HeartbeatFollower
     ramp: RampAgent
     shadow: Shadow
     traces: Traces
@@ -118,7 +120,6 @@ def build_app(
     control = ControlAgent(topics, node, table, delivery, training, on_failure)
     control.agent(app, _raw(app, topics.control.name))
     fleet = FleetAgent(topics, node, table, delivery, exposures, shadow)
-    fleet.agent(app, _raw(app, topics.fleet.name))
     return Parts(
         settings=settings,
         worker=worker,
@@ -130,11 +131,28 @@ def build_app(
         delivery=delivery,
         training=training,
         fleet=fleet,
+        follower=_follower(settings, topics, node),
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
         shadow=shadow,
         traces=traces,
         metrics=metrics,
         transactions=OpenTransactions(topics.requests.name),
+    )
+
+
+def _follower(settings: Settings, topics: Topics, node: Node) -> HeartbeatFollower:
+    view, fleet = node.view, topics.fleet
+
+    def note_start(since: float) -> None:
+        view.heard_since = since
+
+    return HeartbeatFollower(
+        settings,
+        fleet,
+        hear=lambda heartbeats: view.hear(heartbeats, time.time()),
+        note_start=note_start,
+        note_end=lambda: view.note_end(time.time()),
+        count_refused=lambda code: node.metrics.dead_letters.labels(fleet.name, code).inc(),
     )
 
 

@@ -1,26 +1,28 @@
-"""The fleet agent: sends this worker's heartbeat, and on the owner merges those of all.
+"""The fleet agent: sends this worker's heartbeat, once a second.
 
-An edge. A heartbeat goes to the fleet topic; the worker that owns that topic's only partition, and
-with it the control partition, writes the latest of each worker to the rollout table, whose
-changelog brings it to every worker's view. Must not know what heartbeats are used for.
+An edge. Every worker follows the fleet topic (`streams.heartbeats`). Must not know what heartbeats
+are used for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
-from typing import Any, Final
+import uuid
+from typing import Final
 
-import faust
-from faust.types import StreamT
 from msgspec.structs import replace
 
-from registry.errors import RecordError, RefusedRecord, TransportError
-from registry.fleet import FORGET_SECONDS, Heartbeat
-from registry.records import decode, encode
+from registry.errors import RefusedRecord, TransportError
+from registry.fleet import CARRY_SECONDS, Heartbeat, carried
+from registry.records import encode
+from registry.rollout import is_compared
 from registry.topics import Topics
 from streams.delivery import Delivery, Outgoing, Refusal
 from streams.exposures import Exposures
+from streams.heartbeats import heartbeats_since
 from streams.node import Node
 from streams.shadow import Shadow
 from streams.table import RolloutTable
@@ -31,12 +33,9 @@ HEARTBEAT_SECONDS: Final = 1.0
 """Between two heartbeats. A guardrail can fail no sooner than the second that the evidence takes to
 come here; more often would only write more."""
 
-MAX_HEARTBEAT_BYTES: Final = 200_000
-"""A heartbeat with full histograms stays below half of it, and it must fit into the changelog."""
-
 
 class FleetAgent:
-    """Sends and merges heartbeats; see the module. Set `url` once the pages listen.
+    """Sends heartbeats; see the module. Set `url` once the pages listen.
 
     ``requests_per_second`` is what this worker answered between its last two heartbeats.
     """
@@ -56,34 +55,13 @@ class FleetAgent:
         self._delivery = delivery
         self._exposures = exposures
         self._shadow = shadow
-        self._instance = f"{node.worker}@{node.started_at.isoformat(timespec='milliseconds')}"
+        started = node.started_at.isoformat(timespec="milliseconds")
+        self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
+        self._said_at: dict[str, float] = {}
         self._answered = 0
         self._beat_at: float | None = None
         self.requests_per_second = 0.0
         self.url = ""
-
-    def agent(self, app: faust.App, channel: Any) -> None:
-        """Register the fleet agent."""
-
-        @app.agent(channel, name="merge-heartbeats")
-        async def merge_heartbeats(stream: StreamT[Any]) -> None:
-            async for event in stream.events():
-                try:
-                    self._merge(event.value, event.message.timestamp, time.time())
-                except Exception:  # an agent that dies merges no further heartbeat
-                    logger.exception("fleet record at offset %s", event.message.offset)
-
-    def _merge(self, value: bytes | None, stamped: float, now: float) -> None:
-        """Take a heartbeat that the broker has stamped: workers' clocks need not agree."""
-        try:
-            heartbeat = decode(Heartbeat, value, MAX_HEARTBEAT_BYTES)
-        except RecordError as error:
-            self._node.metrics.dead_letters.labels(self._topics.fleet.name, error.code).inc()
-            logger.warning("a heartbeat is left out: %s", error)
-            return
-        ours = heartbeat.environment == self._node.settings.environment
-        if ours and now - stamped <= FORGET_SECONDS:
-            self._table.write_heartbeat(replace(heartbeat, at=stamped), now)
 
     async def beat(self, reasons: tuple[str, ...], lag: int, *, stopping: bool = False) -> None:
         """Send this worker's heartbeat.
@@ -109,26 +87,53 @@ class FleetAgent:
             failures=dict(node.residency.failures),
             lag=lag,
             requests_per_second=self.requests_per_second,
-            owns_control=self._table.is_owner,
+            owns_control=self._table.is_owner and self._table.recovered,
             reasons=reasons,
             url=self.url,
             arms=self._exposures.arms(acting),
             shadow=self._shadow.counts_at(acting.epoch) if acting else None,
             stopping=stopping,
+            log_offset=node.view.log.last_offset,
         )
-        topic, key = self._topics.fleet.name, node.worker.encode()
-
-        def bare(_: Refusal) -> Outgoing:
-            return Outgoing(
-                topic, key, encode(replace(heartbeat, arms=(), shadow=None, failures={}))
-            )
-
         try:
-            await self._delivery.send([Outgoing(topic, key, encode(heartbeat), instead=bare)])
+            await self._delivery.send(
+                self._outgoing(one) for one in (heartbeat, *self._carried(heartbeat))
+            )
         except RefusedRecord:
             pass  # counted and reported
         except TransportError as error:  # the next one says the same and more
             logger.warning("a heartbeat was not sent: %s", error)
+
+    def _outgoing(self, heartbeat: Heartbeat) -> Outgoing:
+        topic, key = self._topics.fleet.name, heartbeat.worker.encode()
+
+        def bare(_: Refusal) -> Outgoing:
+            less = replace(heartbeat, arms=(), shadow=None, failures={})
+            return Outgoing(topic, key, encode(less))
+
+        return Outgoing(topic, key, encode(heartbeat), instead=bare)
+
+    async def reach_back(self) -> None:
+        """Hear what was sent before this worker listened, where that is evidence."""
+        view = self._node.view
+        since = view.unheard_since(time.time())
+        if since is None or math.isinf(view.heard_since):
+            return
+        settings, topic = self._node.settings, self._topics.fleet
+        heartbeats = await asyncio.to_thread(heartbeats_since, settings, topic, since)
+        view.hear(heartbeats, time.time())
+        view.heard_since = since
+
+    def _carried(self, own: Heartbeat) -> list[Heartbeat]:
+        """Return what the owner says again of workers that are no more; each now and then."""
+        state, now = self._node.view.state, time.time()
+        if not own.owns_control or state is None or not is_compared(state):
+            return []
+        known = {one.instance: one for one in carried(self._node.view.fleet, now, state.epoch)}
+        said_at = {instance: self._said_at.get(instance, one.at) for instance, one in known.items()}
+        due = [known[one] for one, at in said_at.items() if abs(now - at) > CARRY_SECONDS]
+        self._said_at = said_at | {one.instance: now for one in due}
+        return due
 
     def _measure(self) -> None:
         now, answered = time.monotonic(), self._exposures.answered

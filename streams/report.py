@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from registry.assignment import canary_share
 from registry.control import COMMANDS_REMEMBERED, Remembered
 from registry.errors import RecstreamError
+from registry.fleet import RECOVERING
 from registry.ids import VersionName
 from registry.manifest import Manifest
 from registry.records import CommandResult, RolloutState
@@ -52,7 +53,7 @@ class Report:
         """Return why this worker is not ready; nothing if it is."""
         node, table = self._parts.node, self._parts.table
         if not node.recovered_once or not table.recovered:
-            return (Reason("recovering", "reading the rollout table; wait"),)
+            return (Reason(RECOVERING, "reading the rollout table; wait"),)
         wanted = node.view.state
         reasons = []
         if not node.view.lease_holds(time.time()):

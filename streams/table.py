@@ -1,9 +1,13 @@
 """The rollout table: a Faust GlobalTable whose changelog feeds the rollout view of every worker.
 
-Keys of plain JSON: ``log`` (state and latest commands), ``lease`` (the owner's time, every few
-seconds), ``training`` (the latest run) and ``fleet:…`` (a worker's latest heartbeat). Only the
-control agent writes ``log``. Nobody reads the table; all read the view, which never goes back.
-Knows the table's encoding, not the rules.
+Keys of plain JSON: ``log`` (state and latest commands) and ``training`` (the latest run); nothing
+that is written again and again, because a worker that starts reads all of it. Only the control
+agent writes ``log``. Nobody reads the table; all read the view, which never goes back. Knows the
+table's encoding, not the rules.
+
+The release before kept the lease here (``lease``, every few seconds) and the fleet (``fleet:…``, a
+row for each worker). As long as workers of it are heard, the owner writes the lease here as well;
+their rows are written by one of themselves.
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ import msgspec
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 
-from registry.control import ControlLog
-from registry.fleet import Heartbeat
+from registry.control import EMPTY_LOG, ControlLog
+from registry.fleet import behind, predecessors
 from registry.records import TrainingRun
 from streams.view import RolloutView
 from streams.workarounds import ROLLOUT_TABLE_OPTIONS
@@ -27,18 +31,25 @@ from streams.workarounds import ROLLOUT_TABLE_OPTIONS
 logger = logging.getLogger(__name__)
 
 LEASE_RENEWALS: Final = 10
-"""Renewals within one lease: so many may be lost in a row before a worker is out of touch."""
-
+"""Renewals within one lease, for workers of the release before."""
 
 RENEWALS_A_LOG: Final = 4
-"""Renewals until the log is written again. A missed change is mended before the lease runs out."""
-
+"""Renewals until the log is written again, for them: they do not say what they miss."""
 
 FLEET_KEY: Final = "fleet:"
 
+SETTLE_SECONDS: Final = 2.0
+"""Since a log was written, until a heartbeat that names an older one means that it was missed."""
+
+MEND_SECONDS: Final = 3.0
+"""Since a log was written, until it is written again because somebody misses it. Doubles each time:
+what cannot be mended must not fill the changelog."""
+
+MOST_MEND_SECONDS: Final = 60.0
+
 
 class Lease(msgspec.Struct, frozen=True):
-    """When the owner last wrote, by its clock, and up to which command it knew the log."""
+    """When an owner of the release before last wrote, by its clock, and what log it knew."""
 
     at: float
     last_offset: int
@@ -74,6 +85,9 @@ class RolloutTable:
         self._view = view
         self._on_change = on_change
         self._renewals = 0
+        self._echoed = EMPTY_LOG.last_offset
+        self._written_at = time.monotonic()
+        self._mend_seconds = MEND_SECONDS
         self._table = app.GlobalTable(
             "rollout",
             on_changelog_event=self._on_changelog_event,
@@ -95,7 +109,8 @@ class RolloutTable:
 
     def write_log(self, log: ControlLog) -> None:
         """Write the log, and show it to this worker at once."""
-        self._table["log"] = _plain(log)
+        self._write_log(log)
+        self._mend_seconds = MEND_SECONDS
         if self._view.offer_log(log):
             self._on_change()
 
@@ -104,28 +119,43 @@ class RolloutTable:
         self._table["training"] = _plain(run)
         self._view.offer_training(run)
 
-    def write_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
-        """Write a worker's latest heartbeat, and forget the workers that the view forgot."""
-        self._view.offer_heartbeat(heartbeat, now)
-        known = {FLEET_KEY + one.instance for one in self._view.fleet}
-        key = FLEET_KEY + heartbeat.instance
-        if key in known:
-            self._table[key] = _plain(heartbeat)
-        for written in [one for one in self._table if str(one).startswith(FLEET_KEY)]:
-            if written not in known:
-                del self._table[written]
+    def mend(self) -> None:
+        """Write the log again if a worker misses it, or if the changelog ends with an older one.
 
-    def renew_lease(self, now: float) -> None:
-        """Write `now` and which log is known; now and then the log itself, to mend what was missed.
-
-        A paused former owner may have written an older log over the newest, and a rebalance may
-        have taken a change away from a worker, which then does not renew its lease.
+        A rebalance may have taken a change away from a worker; a paused former owner may have woken
+        up and written an older log over the newest. For the owner only; call it often.
         """
+        log = self._view.log
+        elapsed = time.monotonic() - self._written_at
+        if log.last_offset < 0 or elapsed < self._mend_seconds:
+            return
+        missing = behind(self._view.fleet, log.last_offset, elapsed - SETTLE_SECONDS)
+        if not missing and self._echoed >= log.last_offset:
+            self._mend_seconds = MEND_SECONDS
+            return
+        who = ", ".join(one.worker for one in missing) or "the changelog"
+        logger.warning("%s lacks the log of offset %d: written again", who, log.last_offset)
+        self._write_log(log)
+        self._mend_seconds = min(2 * self._mend_seconds, MOST_MEND_SECONDS)
+
+    def serve_predecessors(self, now: float) -> None:
+        """Write `now` and the log as the release before reads it; remove what it left, once gone.
+
+        For the owner only, every tenth of a lease, once the fleet is known.
+        """
+        if not predecessors(self._view.fleet, now):
+            for key in [key for key in self._table if str(key).startswith(FLEET_KEY)]:
+                del self._table[key]
+            return
         log = self._view.log
         self._renewals += 1
         if self._renewals % RENEWALS_A_LOG == 0 and log.last_offset >= 0:
-            self._table["log"] = _plain(log)
+            self._write_log(log)
         self._table["lease"] = _plain(Lease(now, log.last_offset))
+
+    def _write_log(self, log: ControlLog) -> None:
+        self._table["log"] = _plain(log)
+        self._written_at = time.monotonic()
 
     async def _on_changelog_event(self, event: EventT[Any]) -> None:
         try:
@@ -137,11 +167,9 @@ class RolloutTable:
 
     def _offer(self, key: Any, value: Any) -> None:
         if key == "log":
-            self._view.offer_log(msgspec.convert(value, ControlLog, str_keys=True))
-        elif str(key).startswith(FLEET_KEY):
-            if value is not None:  # None: the owner forgot the worker; the view forgets by itself
-                heartbeat = msgspec.convert(value, Heartbeat, str_keys=True)
-                self._view.offer_heartbeat(heartbeat, time.time())
+            log = msgspec.convert(value, ControlLog, str_keys=True)
+            self._echoed = log.last_offset
+            self._view.offer_log(log)
         elif key == "lease":
             lease = msgspec.convert(value, Lease)
             self._view.renew_lease(lease.at, lease.last_offset, time.time())

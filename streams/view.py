@@ -1,17 +1,20 @@
-"""The rollout view: what this worker knows of the rollout table, and how fresh that is.
+"""The rollout view: what this worker knows of rollout table and fleet, and how fresh that is.
 
 No Faust, no clock. The table itself may show an older value for a moment (its writer re-applies its
 own echo; a paused writer may wake up), so nobody reads the table: its changelog and the control
-agent's own writes are offered here, and the view only ever moves forward.
+agent's own writes are offered here, heartbeats as they are heard, and the view only ever moves
+forward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 from registry.control import EMPTY_LOG, ControlLog
-from registry.fleet import Heartbeat, remembered
+from registry.fleet import KEPT_SECONDS, LIVE_SECONDS, Heartbeat, remembered
 from registry.records import RolloutState, TrainingRun
 from registry.rollout import is_compared
 
@@ -20,14 +23,22 @@ STATES_REMEMBERED: Final = 64
 
 
 class RolloutView:
-    """The newest control log, lease, training run and heartbeats that reached this worker."""
+    """The newest control log, lease, training run and heartbeats that reached this worker.
+
+    ``heard_since`` is from when on all heartbeats have been heard, by the broker's clock, infinite
+    before the first; ``heard_offset`` the highest offset of a control log that anybody named.
+    """
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self.log: ControlLog = EMPTY_LOG
         self.training: TrainingRun | None = None
         self.states: Mapping[int, RolloutState] = {}
+        self.heard_since = math.inf
+        self.heard_offset = EMPTY_LOG.last_offset
+        self._heard_at: float | None = None
         self._renewed_at: float | None = None
+        self._owner_at: float | None = None
         self._heartbeats: Mapping[str, Heartbeat] = {}
 
     @property
@@ -48,19 +59,53 @@ class RolloutView:
         if log.state is not None and log.state.epoch not in self.states:
             latest = list(self.states.items())[1 - STATES_REMEMBERED :]
             self.states = dict([*latest, (log.state.epoch, log.state)])
+        self._renew()
         return True
 
-    def offer_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
-        """Take `heartbeat` unless a later one of that worker is known; forget silent workers."""
-        known = self._heartbeats.get(heartbeat.instance)
-        if known is not None and known.at > heartbeat.at:
-            return
-        offered = {**self._heartbeats, heartbeat.instance: heartbeat}
-        self._heartbeats = offered
+    def hear(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
+        """Take heartbeats, each unless a later one of that worker is known; forget silent workers.
+
+        The control owner's is the lease of all; see :meth:`renew_lease`.
+        """
+        known = dict(self._heartbeats)
+        for heartbeat in heartbeats:
+            earlier = known.get(heartbeat.instance)
+            if earlier is not None and earlier.at > heartbeat.at:
+                continue
+            known[heartbeat.instance] = heartbeat
+            if heartbeat.log_offset is None:  # of an older release: its lease is in the table
+                continue
+            if heartbeat.owns_control:
+                self.renew_lease(heartbeat.at, heartbeat.log_offset, now)
+            self.heard_offset = max(self.heard_offset, heartbeat.log_offset)
         if self.state is not None:  # while the table is being read, it is not known what to forget
             epoch = self.state.epoch if is_compared(self.state) else None
-            kept = remembered(offered.values(), now, epoch)
-            self._heartbeats = {one.instance: one for one in kept}
+            known = {one.instance: one for one in remembered(known.values(), now, epoch)}
+        self._heartbeats = known
+
+    def unheard_since(self, now: float) -> float | None:
+        """Return from when on heartbeats matter that have not been heard; None if all have been.
+
+        While versions are compared, each worker's last counts under the state are evidence, also
+        those of a worker that was no more when this one started.
+        """
+        if self.state is None or not is_compared(self.state):
+            return None
+        updated_at, since = self.state.updated_at, now - KEPT_SECONDS
+        if updated_at:  # whatever is older is no longer in the topic
+            since = max(since, datetime.fromisoformat(updated_at).timestamp())
+        return since if since < self.heard_since else None
+
+    def note_end(self, now: float) -> None:
+        """Note that no heartbeat is known to Kafka that has not been heard."""
+        self._heard_at = now
+
+    def knows_fleet(self, now: float) -> bool:
+        """Tell whether all that Kafka has of the latest heartbeats has been heard.
+
+        Right after a start, or while Kafka does not answer, a worker that was not heard may live.
+        """
+        return self._heard_at is not None and abs(now - self._heard_at) <= LIVE_SECONDS
 
     def offer_training(self, run: TrainingRun) -> None:
         """Take the run unless it was started, or told, before the known one."""
@@ -68,23 +113,32 @@ class RolloutView:
             self.training = run
 
     def renew_lease(self, at: float, last_offset: int, now: float) -> None:
-        """Note that the owner was there, unless a change that it had written has not come here.
+        """Note that the owner was there; that counts once all it had written has come here.
+
+        A former owner that was paused, and does not know yet that it is replaced, names an older
+        log than others have named: it renews nothing.
 
         Parameters
         ----------
         at
-            When it wrote, in seconds since the epoch by its clock.
+            When it said so, in seconds since the epoch, by the broker's clock.
         last_offset
             Of the log that it knew.
         now
             The present by this worker's clock.
         """
-        if last_offset > self.log.last_offset:
+        if last_offset < self.heard_offset:
             return
-        renewed_at = min(at, now)  # an owner's clock that is ahead must not stretch the lease
-        known = self._renewed_at
-        if known is None or renewed_at > known or known > now:  # the last: our clock was set back
-            self._renewed_at = renewed_at
+        self.heard_offset = last_offset
+        owner_at = min(at, now)  # a broker's clock that is ahead must not stretch the lease
+        known = self._owner_at
+        if known is None or owner_at > known or known > now:  # the last: our clock was set back
+            self._owner_at = owner_at
+        self._renew()
+
+    def _renew(self) -> None:
+        if self.log.last_offset >= self.heard_offset and self._owner_at is not None:
+            self._renewed_at = self._owner_at
 
     def lease_age_seconds(self, now: float) -> float | None:
         """Return the seconds since the last renewal that arrived; None if none ever did."""

@@ -36,7 +36,7 @@ from streams.notices import Notices
 from streams.report import Report
 from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
-from streams.table import LEASE_RENEWALS, RolloutTable
+from streams.table import LEASE_RENEWALS
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class Worker:
         self._failure = loop.create_future()
         parts = build_app(self._settings, self._fail, self._table_options)
         parts.delivery.start()
+        parts.follower.start()
         report = Report(parts)
         site = await _serve_pages(parts, report)
         tasks: list[asyncio.Task[Any]] = [
@@ -134,6 +135,7 @@ class Worker:
             _again(TICK_SECONDS, "the look at trainings", _owners(parts, _start_training)),
             _again(TICK_SECONDS, "the look at the ramp", _owners(parts, _move_ramp)),
             _again(TICK_SECONDS, "seeding", _owners(parts, self._seed)),
+            _again(TICK_SECONDS, "the look at earlier heartbeats", parts.fleet.reach_back),
             _again(HEARTBEAT_SECONDS, "a heartbeat", partial(_beat, parts, report)),
         ]
 
@@ -143,7 +145,7 @@ class Worker:
             node.note_recovery()
             self._compare_seed(node)
             if table.is_owner:
-                self._renew_lease(table, now)
+                self._keep_log(parts, now)
         node.refresh()
         node.update_gauges()
         node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
@@ -156,11 +158,14 @@ class Worker:
             parts.transactions.look(progress, time.monotonic())
         self._notices.log(report.notices())
 
-    def _renew_lease(self, table: RolloutTable, now: float) -> None:
+    def _keep_log(self, parts: Parts, now: float) -> None:
+        """Mend the log where somebody misses it, and serve workers of the release before."""
+        parts.table.mend()
         elapsed = time.monotonic()  # the wall clock may be set back, and nobody would renew
-        if elapsed - self._renewed_at >= self._settings.lease_seconds / LEASE_RENEWALS:
+        due = elapsed - self._renewed_at >= self._settings.lease_seconds / LEASE_RENEWALS
+        if due and parts.node.view.knows_fleet(now):
             self._renewed_at = elapsed
-            table.renew_lease(now)
+            parts.table.serve_predecessors(now)
 
     def _compare_seed(self, node: Node) -> None:
         """Say once, at a restart, that the environment's variables no longer decide."""
@@ -210,11 +215,14 @@ def _owners(
 
 
 async def _start_training(parts: Parts) -> None:
-    parts.training.start_if_due(datetime.now(UTC))
+    if parts.node.view.knows_fleet(time.time()):  # or a run that goes on would seem interrupted
+        parts.training.start_if_due(datetime.now(UTC))
 
 
 async def _move_ramp(parts: Parts) -> None:
-    await parts.ramp.move(time.time())
+    now, view = time.time(), parts.node.view
+    if view.knows_fleet(now) and view.unheard_since(now) is None:  # all evidence is here
+        await parts.ramp.move(now)
 
 
 async def _beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:
@@ -256,6 +264,7 @@ async def _stop(
     await asyncio.gather(*tasks, return_exceptions=True)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(_beat(parts, report, stopping=True), LAST_BEAT_SECONDS)
+    parts.follower.stop()
     await parts.delivery.stop()
     await site.cleanup()
     parts.pipeline.stop()

@@ -487,7 +487,7 @@ def test_the_fleet_is_shown_with_ages_and_what_it_counted(parts: Any) -> None:
         one = Heartbeat(
             worker, f"{worker}@1", "production", now - age, 0, ("v0.1",), arms=(counts,)
         )
-        view.offer_heartbeat(one, now)
+        view.hear([one], now)
     document = ask(parts, "GET", "/fleet").document
     assert [one["presence"] for one in document["workers"]] == ["live", "silent"]
     assert [one["heartbeat"]["worker"] for one in document["workers"]] == ["w1", "w2"]
@@ -512,7 +512,7 @@ def test_a_recent_answer_is_traced(parts: Any) -> None:
 
 def test_an_answer_that_is_not_remembered_is_not_found_and_others_may_have_it(parts: Any) -> None:
     beat = Heartbeat("w2", "w2@1", "production", time.time(), url="http://w2:6066/")
-    parts.node.view.offer_heartbeat(beat, time.time())
+    parts.node.view.hear([beat], time.time())
     answer = ask(parts, "GET", "/trace/r9")
     assert problem(answer) == (404, "not_traced")
     assert answer.document["detail"] == (

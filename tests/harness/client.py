@@ -14,9 +14,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from harness.waiting import wait_until
 
 from registry.fleet import Heartbeat
-from registry.records import Request, decode, encode
+from registry.records import Request, encode
 from registry.settings import Settings
 from registry.topics import Topic, client_config, topics_of
+from streams.heartbeats import heartbeat_of
 
 Answer: TypeAlias = dict[str, Any]
 DELIVERY_SECONDS = 30.0
@@ -236,7 +237,7 @@ class Client:
             self.letters.append(DeadLetter(message.key(), message.value(), headers))
             return
         if message.topic() == self.topics.fleet.name:
-            heartbeat = decode(Heartbeat, message.value())
+            heartbeat = heartbeat_of(message)
             self.fleet = self.fleet | {heartbeat.instance: heartbeat}
             return
         try:

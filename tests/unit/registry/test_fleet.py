@@ -15,7 +15,10 @@ from registry.fleet import (
     WORKERS_NAMED,
     Heartbeat,
     arms_at,
+    behind,
+    carried,
     live,
+    predecessors,
     readiness,
     remembered,
     shadow_at,
@@ -209,3 +212,73 @@ def test_a_heartbeat_with_every_bucket_full_is_a_small_record() -> None:
     assert decode(Heartbeat, payload) == heartbeat
     text = json.dumps(msgspec.to_builtins(heartbeat, str_keys=True))
     assert msgspec.convert(json.loads(text), Heartbeat, str_keys=True) == heartbeat
+
+
+# --- the log, the release before, and workers that are no more -------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "is_behind"),
+    [
+        ({"log_offset": 6}, True),
+        ({"log_offset": -1}, True),
+        ({"log_offset": 7}, False),
+        ({"log_offset": 8}, False),
+        ({"log_offset": None}, False),
+        ({"log_offset": 6, "stopping": True}, False),
+        ({"log_offset": 6, "reasons": ("recovering",)}, False),
+        ({"log_offset": 6, "reasons": ("rollout_lease_expired",)}, True),
+        ({"log_offset": 6, "at": NOW - 2}, True),
+        ({"log_offset": 6, "at": NOW - 2.5}, False),
+    ],
+)
+def test_a_worker_is_behind_if_it_said_of_late_that_it_knows_an_older_log(
+    given: dict[str, Any], is_behind: bool
+) -> None:
+    fleet = (a_heartbeat("owner", log_offset=7), a_heartbeat("w2", **given))
+    assert [one.worker for one in behind(fleet, 7, 2.0)] == ["w2"] * is_behind
+
+
+def test_a_worker_that_is_no_longer_live_is_not_behind_however_long_ago_the_log_was_written() -> (
+    None
+):
+    fleet = (a_heartbeat(log_offset=7), a_heartbeat("w2", at=NOW - LIVE_SECONDS - 1, log_offset=6))
+    assert behind(fleet, 7, 3600.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "is_one"),
+    [
+        ({}, True),
+        ({"log_offset": -1}, False),
+        ({"stopping": True}, False),
+        ({"at": NOW - FORGET_SECONDS}, True),
+        ({"at": NOW - FORGET_SECONDS - 1}, False),
+    ],
+)
+def test_a_worker_of_the_release_before_names_no_log(given: dict[str, Any], is_one: bool) -> None:
+    assert bool(predecessors([a_heartbeat(**given)], NOW)) is is_one
+
+
+def test_a_heartbeat_of_the_release_before_is_read_and_one_of_this_release_by_it() -> None:
+    before = {"worker": "w1", "instance": "w1@1", "environment": "production", "at": NOW}
+    assert decode(Heartbeat, json.dumps(before).encode()).log_offset is None
+    now = json.loads(encode(a_heartbeat(log_offset=-1, heard_at=NOW)))
+    assert now["log_offset"] == -1  # a default that is left out would be taken for the one before
+    assert set(now) - {"log_offset", "heard_at"} <= {
+        *("worker", "instance", "environment", "at", "epoch", "ready", "failures", "lag"),
+        *("requests_per_second", "owns_control", "reasons", "url", "arms", "shadow", "stopping"),
+    }
+
+
+def test_what_silent_workers_counted_under_the_state_is_carried_with_when_they_said_it() -> None:
+    arms = (an_arm("canary", "v0.2"),)
+    silent_at = NOW - FORGET_SECONDS - 1
+    gone = a_heartbeat("gone", at=silent_at, arms=arms)
+    fleet = (
+        gone,
+        a_heartbeat("alive", arms=arms),
+        a_heartbeat("other", at=silent_at, arms=arms, epoch=6),
+        a_heartbeat("idle", at=silent_at),
+    )
+    assert carried(fleet, NOW, 7) == (msgspec.structs.replace(gone, heard_at=silent_at),)

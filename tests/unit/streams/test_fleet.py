@@ -1,4 +1,4 @@
-"""The fleet agent: what a worker says of itself, and which heartbeats the owner keeps."""
+"""The fleet agent: what a worker says of itself, and what the owner says again of others."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ import pytest
 from harness.builders import OutOfReach, confirmed, some_parts
 from msgspec.structs import replace
 
+from registry.control import ControlLog
 from registry.counts import ShadowCounts
-from registry.fleet import FORGET_SECONDS, Heartbeat
-from registry.records import decode, encode
+from registry.fleet import CARRY_SECONDS, Heartbeat
+from registry.records import decode
 from streams.answering import Batch, Tally
 from streams.delivery import Outgoing
 from streams.exposures import Exposures
 from streams.fleet import FleetAgent
-from tests.unit.registry.builders import BEGAN_AT, a_canary_state, a_heartbeat
+from tests.unit.registry.builders import BEGAN, a_canary_state, a_heartbeat, an_arm
 
 
-class Rows:
-    """Stands in for Faust's table: keeps the heartbeats that are written to it."""
+class Owned:
+    """Stands in for Faust's table of a worker that owns the control partition."""
 
-    def __init__(self) -> None:
-        self.is_owner = True
-        self.written: list[Heartbeat] = []
-
-    def write_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
-        self.written.append(heartbeat)
+    is_owner = recovered = True
 
 
 class Taken:
@@ -57,7 +53,7 @@ class Fleet:
 
     def __init__(self, folder: Path, kafka: Any = None) -> None:
         self.parts = some_parts(folder)
-        self.table, self.kafka, self.exposures = Rows(), kafka or Taken(), Exposures()
+        self.table, self.kafka, self.exposures = Owned(), kafka or Taken(), Exposures()
         surroundings: Any = (self.table, self.kafka, self.exposures, Compared())
         self.agent = FleetAgent(self.parts.topics, self.parts.node, *surroundings)
 
@@ -120,42 +116,62 @@ def test_a_heartbeat_that_kafka_does_not_take_harms_nobody(tmp_path: Path) -> No
     asyncio.run(fleet.agent.beat((), 0))
 
 
-def test_the_owner_keeps_the_heartbeats_of_its_environment(fleet: Fleet) -> None:
-    ours, theirs = a_heartbeat("w2"), a_heartbeat("w3", environment="staging")
-    for one in (ours, theirs):
-        fleet.agent._merge(encode(one), BEGAN_AT, BEGAN_AT)
-    assert fleet.table.written == [ours]
+def silent(**given: Any) -> Heartbeat:
+    """Return what a worker said that is no more, under the state that is acted on."""
+    arms = (an_arm("canary", "v0.2", 10),)
+    return a_heartbeat("gone", **{"at": time() - CARRY_SECONDS - 1, "arms": arms} | given)
 
 
-@pytest.mark.parametrize("skew_seconds", [-86_400, 0, 86_400])
-def test_a_heartbeat_is_as_old_as_the_broker_says_whatever_its_workers_clock(
-    fleet: Fleet, skew_seconds: float
+@pytest.fixture
+def owner(fleet: Fleet) -> Fleet:
+    """The owner of the control partition, under a canary."""
+    fleet.parts.node.view.offer_log(ControlLog(7, a_canary_state(updated_at=BEGAN)))
+    return fleet
+
+
+def said_again(fleet: Fleet) -> list[Heartbeat]:
+    asyncio.run(fleet.agent.beat((), 0))
+    sent = [decode(Heartbeat, one.value) for one in fleet.kafka.sent]
+    fleet.kafka.sent.clear()
+    return sent[1:]
+
+
+def test_the_owner_says_again_what_a_worker_counted_that_is_no_more_and_not_each_second(
+    owner: Fleet,
 ) -> None:
-    told = a_heartbeat(at=BEGAN_AT + skew_seconds)
-    fleet.agent._merge(encode(told), BEGAN_AT, BEGAN_AT + 1)
-    assert fleet.table.written == [replace(told, at=BEGAN_AT)]
-
-
-def test_a_heartbeat_that_is_read_again_long_after_is_left_out(fleet: Fleet) -> None:
-    read_at = BEGAN_AT + FORGET_SECONDS + 1
-    fleet.agent._merge(encode(a_heartbeat(at=read_at)), BEGAN_AT, read_at)
-    assert fleet.table.written == []
+    gone = silent()
+    owner.parts.node.view.hear([gone], time())
+    assert said_again(owner) == [replace(gone, heard_at=gone.at)]
+    assert said_again(owner) == []
 
 
 @pytest.mark.parametrize(
-    ("value", "code"),
+    "other",
     [
-        (None, "empty"),
-        (b"{", "malformed"),
-        (b'{"worker":"w1"}', "invalid"),
-        (b"[" * 1_000_001, "too_large"),
+        silent(epoch=6),
+        silent(arms=()),
+        silent(at=time()),
+        silent(at=time() - CARRY_SECONDS / 2),
     ],
-    ids=["none", "half", "another shape", "huge"],
+    ids=["another epoch", "no counts", "alive", "said not long ago"],
 )
-def test_what_is_no_heartbeat_is_counted_and_left_out(
-    fleet: Fleet, value: bytes | None, code: str
+def test_what_is_no_evidence_or_still_in_the_topic_is_not_said_again(
+    owner: Fleet, other: Heartbeat
 ) -> None:
-    fleet.agent._merge(value, BEGAN_AT, BEGAN_AT)
-    assert fleet.table.written == []
-    counted = fleet.parts.metrics.dead_letters.labels("reco.fleet", code)
-    assert counted._value.get() == 1
+    owner.parts.node.view.hear([other], other.at)
+    assert said_again(owner) == []
+
+
+def test_nobody_but_the_owner_says_again(owner: Fleet) -> None:
+    owner.table.is_owner = False
+    owner.parts.node.view.hear([silent()], time())
+    assert said_again(owner) == []
+
+
+def test_an_owner_that_still_reads_the_table_does_not_call_itself_owner(fleet: Fleet) -> None:
+    fleet.table.recovered = False
+    assert not fleet.beaten().owns_control
+
+
+def test_a_worker_says_which_log_it_knows(owner: Fleet) -> None:
+    assert owner.beaten().log_offset == 7

@@ -84,7 +84,7 @@ class Owner:
             an_arm("primary", "v0.1", users=18_000),
             an_arm("canary", "v0.2", **{"users": 2_000} | canary),
         )
-        self.view.offer_heartbeat(a_heartbeat(at=now, epoch=epoch, arms=arms), now)
+        self.view.hear([a_heartbeat(at=now, epoch=epoch, arms=arms)], now)
 
     def moved(self, now: float = DUE, times: int = 1) -> list[str]:
         async def move() -> None:

@@ -239,7 +239,7 @@ def test_the_status_holds_what_the_whole_fleet_counted_under_the_present_state(
     for name, epoch in (("w1", 7), ("w2", 7), ("w3", 6)):
         arms = (ArmCounts("canary", "v0.2", 10, users=5),)
         beat = Heartbeat(name, f"{name}@1", "production", now, epoch, arms=arms)
-        parts.node.view.offer_heartbeat(beat, now)
+        parts.node.view.hear([beat], now)
     status = Report(parts).status()
     assert [row.heartbeat.worker for row in status.fleet] == ["w1", "w2", "w3"]
     assert [(arm.variant, arm.requests) for arm in status.arms] == [("canary", 20)]

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.control import EMPTY_LOG, ControlLog
-from registry.fleet import FORGET_SECONDS, Heartbeat
+from registry.fleet import FORGET_SECONDS, KEPT_SECONDS, Heartbeat
 from registry.records import TrainingResult, TrainingRun
 from streams.view import STATES_REMEMBERED, RolloutView
 from tests.unit.registry.builders import (
+    BEGAN,
     BEGAN_AT,
     a_canary_state,
     a_heartbeat,
@@ -138,13 +139,31 @@ def test_a_clock_that_is_corrected_by_a_little_does_no_harm() -> None:
     assert view.lease_holds(998)
 
 
-def test_a_renewal_that_knows_of_a_change_which_never_came_does_not_hold_the_lease() -> None:
+def test_a_renewal_that_knows_of_a_change_counts_once_the_change_has_come() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, 3, now=1000)
     assert not view.lease_holds(1000)
+    view.offer_log(ControlLog(last_offset=2))
+    assert not view.lease_holds(1001)
     view.offer_log(ControlLog(last_offset=3))
-    view.renew_lease(1001, 3, now=1001)
-    assert view.lease_holds(1001)
+    assert view.lease_age_seconds(1001) == 1
+
+
+def test_a_change_that_never_comes_ends_the_lease_that_held_before_it() -> None:
+    view = RolloutView(20)
+    view.renew_lease(1000, -1, now=1000)
+    for at in range(1001, 1022):
+        view.renew_lease(at, 3, now=at)
+    assert view.lease_holds(1020)  # the change may be on its way: it was the last second
+    assert not view.lease_holds(1021)
+
+
+def test_a_former_owner_that_does_not_know_the_newest_log_renews_nothing() -> None:
+    view = RolloutView(20)
+    view.offer_log(ControlLog(last_offset=4))
+    view.renew_lease(1000, 4, now=1000)
+    view.renew_lease(1030, 3, now=1030)
+    assert not view.lease_holds(1030)
 
 
 def test_the_latest_states_can_be_looked_up_by_their_epochs_and_no_more() -> None:
@@ -165,12 +184,74 @@ def test_a_rejected_command_adds_no_state() -> None:
 # --- heartbeats -----------------------------------------------------------------------------
 
 
+def an_owner(**given: Any) -> Heartbeat:
+    return a_heartbeat(**{"owns_control": True, "log_offset": -1} | given)
+
+
+def test_the_owners_heartbeat_is_the_lease_and_nobody_elses() -> None:
+    view = RolloutView(20)
+    view.hear([a_heartbeat("w2", log_offset=-1)], BEGAN_AT)
+    assert not view.lease_holds(BEGAN_AT)
+    view.hear([an_owner()], BEGAN_AT + 1)
+    assert view.lease_age_seconds(BEGAN_AT + 1) == 1
+
+
+def test_an_owner_of_the_release_before_renews_by_the_table_alone() -> None:
+    view = RolloutView(20)
+    view.hear([an_owner(log_offset=None)], BEGAN_AT)
+    assert not view.lease_holds(BEGAN_AT)
+
+
+def test_a_log_that_anybody_named_is_missed_until_it_comes() -> None:
+    view = RolloutView(20)
+    view.hear([a_heartbeat("w2", log_offset=5), an_owner(log_offset=4)], BEGAN_AT)
+    view.offer_log(ControlLog(last_offset=4))
+    assert not view.lease_holds(BEGAN_AT)
+    view.hear([an_owner(at=BEGAN_AT + 1, log_offset=5)], BEGAN_AT + 1)
+    view.offer_log(ControlLog(last_offset=5))
+    assert view.lease_holds(BEGAN_AT + 1)
+
+
+def test_an_owners_heartbeat_that_is_read_again_renews_nothing() -> None:
+    view = RolloutView(20)
+    view.hear([an_owner(at=BEGAN_AT + 30)], BEGAN_AT + 30)
+    view.hear([an_owner()], BEGAN_AT + 51)
+    assert not view.lease_holds(BEGAN_AT + 51)
+
+
+def test_the_fleet_is_known_while_the_end_of_its_topic_was_reached_of_late() -> None:
+    view = RolloutView(20)
+    assert not view.knows_fleet(1000)
+    view.note_end(1000)
+    assert view.knows_fleet(1005)
+    assert not view.knows_fleet(1006)
+    assert not view.knows_fleet(900)  # the clock was set back; the next end tells
+
+
+def test_heartbeats_matter_since_the_state_that_compares_versions_and_an_hour_at_most() -> None:
+    view, later = RolloutView(20), BEGAN_AT + 100
+    assert view.unheard_since(later) is None
+    view.offer_log(ControlLog(7, a_canary_state(updated_at=BEGAN)))
+    assert view.unheard_since(later) == BEGAN_AT
+    view.heard_since = BEGAN_AT + 1
+    assert view.unheard_since(later) == BEGAN_AT
+    assert view.unheard_since(BEGAN_AT + KEPT_SECONDS + 1) is None
+    view.heard_since = BEGAN_AT
+    assert view.unheard_since(later) is None
+
+
+def test_where_no_versions_are_compared_no_earlier_heartbeat_matters() -> None:
+    view = RolloutView(20)
+    view.offer_log(ControlLog(7, a_state(updated_at=BEGAN)))
+    assert view.unheard_since(BEGAN_AT) is None
+
+
 def offered(*heartbeats: Any, state: Any = None) -> RolloutView:
     view = RolloutView(20)
     if state is not None:
         view.offer_log(ControlLog(state.epoch, state))
     for heartbeat in heartbeats:
-        view.offer_heartbeat(heartbeat, max(heartbeat.at, BEGAN_AT))
+        view.hear([heartbeat], max(heartbeat.at, BEGAN_AT))
     return view
 
 
@@ -209,7 +290,7 @@ def test_a_silent_worker_is_forgotten_unless_its_counts_are_of_the_present_state
     view = offered(silent, counted, alive, state=a_canary_state())
     assert known_to(view) == [alive, counted]
     view.offer_log(ControlLog(8, a_canary_state(epoch=8)))
-    view.offer_heartbeat(alive, alive.at)
+    view.hear([alive], alive.at)
     assert known_to(view) == [alive]
 
 
@@ -227,5 +308,5 @@ def test_while_the_table_is_read_all_heartbeats_are_kept() -> None:
     view = offered(counted, silent, alive)
     assert known_to(view) == [alive, counted, silent]
     view.offer_log(ControlLog(7, a_canary_state()))
-    view.offer_heartbeat(alive, alive.at)
+    view.hear([alive], alive.at)
     assert known_to(view) == [alive, counted]

@@ -20,7 +20,13 @@ from registry.errors import ConfigurationError, DamagedVersion
 from registry.store import Store
 from streams.report import Report
 from streams.worker import Worker, _serve_pages
-from tests.unit.registry.builders import a_description, a_state, some_arrays
+from tests.unit.registry.builders import (
+    BEGAN,
+    a_canary_state,
+    a_description,
+    a_state,
+    some_arrays,
+)
 
 
 class Owner:
@@ -29,10 +35,12 @@ class Owner:
     def __init__(self, folder: Path, state: Any = None, kafka: Any = NeverDecided) -> None:
         self.parts = some_parts(folder, state, kafka)
         self.renewed_at: list[float] = []
-        self.parts.table.renew_lease = self.renewed_at.append
+        self.parts.table.serve_predecessors = self.renewed_at.append
+        self.parts.table.mend = lambda: None
+        self.parts.node.view.knows_fleet = lambda now: True
         self.parts.training = SimpleNamespace(start_if_due=lambda now: None)
         self.parts.ramp = SimpleNamespace(move=self._rest, show=lambda now: None)
-        self.parts.fleet = SimpleNamespace(beat=self._rest)
+        self.parts.fleet = SimpleNamespace(beat=self._rest, reach_back=self._rest)
         self.worker = Worker(self.parts.settings)
 
     async def _rest(self, *_: Any, **__: Any) -> None:
@@ -104,6 +112,32 @@ def test_only_the_owner_of_the_control_partition_renews_moves_and_seeds(tmp_path
     owner.parts.ramp.move = owner.parts.training.start_if_due = None  # not to be called
     owner.run_until(lambda: len(looks) > 2)
     assert (owner.renewed_at, owner.parts.delivery.commands) == ([], [])
+
+
+def test_before_the_fleet_is_known_no_ramp_moves_and_no_training_is_taken_over(
+    tmp_path: Path,
+) -> None:
+    owner, looks = Owner(tmp_path, a_state()), []
+    owner.parts.node.view.knows_fleet = lambda now: False
+    owner.parts.ramp.show = looks.append
+    owner.parts.ramp.move = owner.parts.training.start_if_due = None  # not to be called
+    owner.run_until(lambda: len(looks) > 2)
+    assert owner.renewed_at == []
+
+
+def test_before_all_evidence_is_heard_no_ramp_moves(tmp_path: Path) -> None:
+    owner, looks = Owner(tmp_path, a_canary_state(updated_at=BEGAN)), []
+    owner.parts.ramp.show = looks.append
+    owner.parts.ramp.move = None  # not to be called
+    owner.run_until(lambda: len(looks) > 2)
+    moved: list[float] = []
+
+    async def move(now: float) -> None:
+        moved.append(now)
+
+    owner.parts.ramp.move = move
+    owner.parts.node.view.heard_since = 0
+    owner.run_until(lambda: bool(moved))
 
 
 def test_a_seed_waits_for_a_registry_that_does_not_answer(
