@@ -215,6 +215,8 @@ def training_tables(result: TrainingResult) -> list[Table | Text]:
     shown: list[Table | Text] = []
     if result.gate is not None:
         shown.append(gate_table(result.gate))
+    if result.snapshot is not None and result.snapshot.unusable:
+        shown.append(Text(result.snapshot.unusable_words, "yellow"))
     if result.status == "published":
         shown.append(Text(f"published {result.version}", "bold green"))
     else:
@@ -234,6 +236,7 @@ def manifest_tables(manifest: Manifest) -> list[Table | Text]:
         "snapshot": snapshot.id,
         "learned from": f"{snapshot.interactions:,} interactions of {snapshot.users:,} users with "
         f"{snapshot.items:,} items in {snapshot.topic}",
+        "left out": snapshot.unusable_words,
         "parameters": ", ".join(
             f"{name}={value:g}"
             for name, value in msgspec.structs.asdict(manifest.parameters).items()

@@ -26,7 +26,8 @@ Verdict = Literal["pass", "fail", "inconclusive", "error"]
 class DataSnapshot(Struct, frozen=True, omit_defaults=True):
     """The interactions that a version learned from: ``[start, end)`` offsets by partition.
 
-    ``lost`` are the spans within them that were gone from Kafka before any snapshot held them.
+    ``lost`` are the spans within them that were gone from Kafka before any snapshot held them;
+    ``unusable`` counts the records within them that taught nothing, by reason.
     """
 
     id: str
@@ -36,6 +37,21 @@ class DataSnapshot(Struct, frozen=True, omit_defaults=True):
     users: Count
     items: Count
     lost: dict[str, tuple[tuple[Count, Count], ...]] = {}
+    unusable: dict[str, Count] = {}
+
+    @property
+    def unusable_words(self) -> str:
+        """Say how many records taught nothing, and why, the most frequent reason first; or "".
+
+        >>> DataSnapshot("s", "t", {}, 9, 3, 3, unusable={"empty": 1, "unknown_event": 20}
+        ... ).unusable_words
+        '21 records taught nothing: 20 unknown_event, 1 empty'
+        """
+        if not self.unusable:
+            return ""
+        ordered = sorted(self.unusable.items(), key=lambda one: (-one[1], one[0]))
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in ordered)
+        return f"{sum(self.unusable.values()):,} records taught nothing: {reasons}"
 
 
 class Parameters(Struct, frozen=True):

@@ -100,6 +100,9 @@ class Response(Struct, frozen=True, omit_defaults=True):
     error: AnswerError | None = None
 
 
+EventKind: TypeAlias = Literal["watch", "rate", "click", "forget"]
+
+
 class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a user did (topic ``interactions``, keyed by user id).
 
@@ -110,7 +113,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     user_id: int | Id
     item_id: int | Id | None = None
-    event: Literal["watch", "rate", "click", "forget"]
+    event: EventKind
     value: float | None = None
     timestamp: float | None = None
     title: Annotated[str, Meta(max_length=500)] | None = None

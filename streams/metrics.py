@@ -158,6 +158,11 @@ class Metrics:
         self.training_seconds = Gauge(
             "training_seconds", "Duration of the last run's stages.", ["stage"], registry=registry
         )
+        self.training_unusable = Gauge(
+            "training_unusable_interactions",
+            "Records of the last run's snapshot that taught nothing.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
         self.dead_letters = Counter(
             "dead_letters", "Records put aside.", ["topic", "reason"], registry=registry
         )

@@ -221,6 +221,10 @@ class RetrainAgent:
         self._metrics.training_runs.labels(COUNTED_BY_CODE.get(result.code, result.status)).inc()
         for stage, seconds in result.stage_seconds.items():
             self._metrics.training_seconds.labels(stage).set(seconds)
+        if result.snapshot is not None and result.code != SKIPPED:
+            self._metrics.training_unusable.clear()
+            for reason, count in result.snapshot.unusable.items():
+                self._metrics.training_unusable.labels(reason).set(count)
         announced, result = await self._announced(run, command, result)
         if result.version is None and result.code != SKIPPED:
             await self._report(run, result)

@@ -146,6 +146,7 @@ def _about(about: About) -> dict[str, str]:
         "snapshot": snapshot.id,
         "learned from": f"{snapshot.interactions:,} interactions of {snapshot.users:,} users with "
         f"{snapshot.items:,} items in {snapshot.topic}",
+        **({"left out": snapshot.unusable_words} if snapshot.unusable else {}),
         "offsets": spans,
         "parameters": ", ".join(
             f"{name}={getattr(about.parameters, name):g}" for name in Parameters.__struct_fields__

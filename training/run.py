@@ -263,7 +263,4 @@ def _summary(snapshot: Snapshot) -> str:
         f"with {described.items} items; {snapshot.fresh} of {snapshot.records} records read from "
         "Kafka, the others held by the registry"
     )
-    if not snapshot.unusable:
-        return size
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(snapshot.unusable.items()))
-    return f"{size}; not usable: {reasons}"
+    return "; ".join(filter(None, (size, described.unusable_words)))

@@ -35,7 +35,7 @@ from training.gathering import gather
 from training.log import Log, Ranges, opened
 from training.matrix import Cells
 from training.ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
-from training.rows import SCHEMA, lost_rows, lost_spans, table_of
+from training.rows import LOST, SCHEMA, lost_rows, lost_spans, table_of
 from training.segments import Segments
 
 Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
@@ -52,8 +52,6 @@ class Snapshot:
         For the manifest.
     cells
         The training set.
-    unusable
-        Records that taught nothing, by reason.
     fresh
         Records that came from Kafka; the others were held by segments.
     records
@@ -62,7 +60,6 @@ class Snapshot:
 
     described: DataSnapshot
     cells: Cells
-    unusable: Mapping[str, int]
     fresh: int
     records: int
 
@@ -153,8 +150,9 @@ def _assembled(topic: str, segments: Segments, ranges: Mapping[int, Span], fresh
         users=len(cells.user_ids),
         items=len(cells.item_ids),
         lost=lost,
+        unusable={reason: count for reason, count in sorted(unusable.items()) if reason != LOST},
     )
-    return Snapshot(described, cells, dict(unusable), fresh, rows.count)
+    return Snapshot(described, cells, fresh, rows.count)
 
 
 class _Rows:

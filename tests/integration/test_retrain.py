@@ -23,6 +23,13 @@ from tests.unit.training.builders import checkerboard_events
 
 Start = Callable[..., Worker]
 
+UNUSABLE = (
+    b'{"event": "view"}',
+    b'{"user_id": 1, "item_id": 2, "event": "purchase"}',
+    b'{"user_id": 1, "item_id": 2, "event": "rate"}',
+)
+LEFT_OUT = {"no_rating": 1, "unknown_event": 2}
+
 
 @pytest.fixture
 def quick(topics_created: Settings) -> Settings:
@@ -92,11 +99,23 @@ def test_a_fleet_learns_swaps_and_answers_with_the_new_version(
     early = client.wait_for(["early"])["early"][0]
     assert early["error"]["code"] == "no_version"
     ingest(client)
+    for unusable in UNUSABLE:
+        client._produce(client.topics.interactions, b"1", unusable)
+    client.flush()
     run_id = retrain(client, iterations=5)
     for worker in workers:
         run = finished_run(worker, run_id)
         assert run["result"]["status"] == "published", run
         worker.wait_ready()
+        assert run["result"]["snapshot"]["unusable"] == LEFT_OUT
+        page = worker.fetch("/").text
+        assert "3 records taught nothing: 2 unknown_event, 1 no_rating" in page
+    manifest = Store(client.settings.model_registry).manifest("v0.1")
+    assert manifest.data_snapshot.unusable == LEFT_OUT
+    (trainer,) = (worker for worker in workers if worker.name == run["worker"])
+    for reason, count in LEFT_OUT.items():
+        line = f'training_unusable_interactions{{reason="{reason}"}} {count}.0'
+        assert line in trainer.fetch("/metrics").text
     client.send([{"request_id": "late", "user_id": checkerboard_events()[0].user_id}])
     late = client.wait_for(["late"])["late"][0]
     assert (late["model_version"], late["source"]) == ("v0.1", "model")

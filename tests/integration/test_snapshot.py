@@ -240,7 +240,7 @@ def test_a_forgotten_user_is_gone_from_the_next_snapshot_and_from_the_segments(
     assert before.cells.user_ids == (1, 2, "anna")
     assert after.cells.user_ids == (1, 2)
     assert after.cells.item_ids == (7, 9)
-    assert after.unusable == again.unusable == {"forgotten": 1}
+    assert after.described.unusable == again.described.unusable == {"forgotten": 1}
     assert after.described == again.described
     assert same_cells(after.cells, again.cells)
     told = [
