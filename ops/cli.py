@@ -18,6 +18,7 @@ import typer
 
 from ops import (
     commands_asking,
+    commands_dead_letters,
     commands_inspect,
     commands_kafka,
     commands_registry,
@@ -63,6 +64,7 @@ app.add_typer(commands_kafka.topics, name="topics", rich_help_panel=KAFKA)
 app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
 app.command(rich_help_panel=KAFKA)(commands_asking.request)
 app.command(rich_help_panel=KAFKA)(commands_asking.traffic)
+app.add_typer(commands_dead_letters.app, name="dead-letters", rich_help_panel=KAFKA)
 app.command(rich_help_panel=MODELS)(commands_training.train)
 app.command(rich_help_panel=MODELS)(commands_training.retrain)
 app.command(rich_help_panel=MODELS)(commands_training.tune)

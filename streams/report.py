@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
@@ -114,6 +115,9 @@ class Report:
         view, totals = node.view, _totals(parts)
         state = view.state
         overview = overview_of(state, view.fleet, now)
+        dead_letters: Counter[str] = Counter()
+        for (_, why), count in totals.get("dead_letters_total", {}).items():
+            dead_letters[why] += int(count)
         return Status(
             worker=parts.worker,
             environment=parts.settings.environment,
@@ -134,7 +138,8 @@ class Report:
                 labels[0]: int(count)
                 for labels, count in totals.get("recommend_fallbacks_total", {}).items()
             },
-            dead_letters=int(sum(totals.get("dead_letters_total", {}).values())),
+            dead_letters=sum(dead_letters.values()),
+            dead_letters_by_reason=dict(dead_letters),
             training=view.training,
             commands=latest_commands(view.log.remembered, view.states),
             fleet=overview.workers,

@@ -141,6 +141,7 @@ class Status(Struct, frozen=True):
     arms: tuple[ArmTraffic, ...] = ()
     shadow: ShadowSummary | None = None
     look: Look | None = None
+    dead_letters_by_reason: dict[str, int] = {}
     split: Finding | None = None
     token_needed: bool = False
     notices: tuple[Notice, ...] = ()

@@ -79,9 +79,10 @@ def table_of(
     """Return the rows of some records of one partition, in their order.
 
     A record that cannot be used is a row, too, without an event but with the reason: ``empty``,
-    ``malformed`` or ``invalid`` (see :func:`registry.records.decode`), ``unknown_event`` for another
-    event than there are, ``no_rating`` for a `rate` without a value, or ``out_of_range`` for a value beyond ±`LARGEST_VALUE`, an id beyond 64 bits,
-    or a time that is later than the record's by more than `FUTURE_SECONDS`.
+    ``malformed`` or ``invalid`` (see :func:`registry.records.decode`), ``unknown_event`` for an
+    event that there is not, ``no_rating`` for a `rate` without a value, or ``out_of_range`` for a
+    value beyond ±`LARGEST_VALUE`, an id beyond 64 bits, or a time that is later than the record's
+    by more than `FUTURE_SECONDS`.
 
     Parameters
     ----------

@@ -432,7 +432,9 @@ class TestStore:
         assert store.latest() == "v0.6"
         for seed, version in enumerate(published):
             model = store.open(version)
-            np.testing.assert_array_equal(model.arrays.item_factors, some_arrays(seed=seed).item_factors)
+            np.testing.assert_array_equal(
+                model.arrays.item_factors, some_arrays(seed=seed).item_factors
+            )
 
     def test_a_storage_that_overwrites_what_is_to_be_created_once_is_refused(
         self, store: Store

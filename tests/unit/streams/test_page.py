@@ -193,9 +193,12 @@ def test_fallbacks_are_counted_by_reason_the_most_frequent_first() -> None:
 
 
 def test_rates_and_dead_letters_are_shown() -> None:
-    shown = section(a_status(requests_per_second=298.4, dead_letters=7), "traffic")
+    by_reason = {"empty": 2, "malformed": 5}
+    status = a_status(requests_per_second=298.4, dead_letters=7, dead_letters_by_reason=by_reason)
+    shown = section(status, "traffic")
     assert "requests / s 298" in shown
     assert "dead letters 7" in shown
+    assert "Dead letters by reason 5 malformed, 2 empty" in shown
 
 
 def test_a_running_training_shows_its_stage_and_how_far_it_is() -> None:
