@@ -5,7 +5,6 @@ Knows options and what is shown. Must not know wire formats nor file formats.
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ops.ingest import BadLine
 
 BAD_LINES_SHOWN = 10
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 topics = typer.Typer(
     no_args_is_help=True, help="The topics: make them, and check that they are right."
@@ -110,15 +108,13 @@ def worker(
       recstream worker
       recstream worker --name worker-2 --http-port 6067
     """
-    from ops import client
-
     settings = settings_with(
         RECSTREAM_WORKER=name, RECSTREAM_HTTP_PORT=http_port, KAFKA_BOOTSTRAP_SERVERS=bootstrap
     )
-    client.require_broker(settings)
+    from streams.logs import set_up_logging
     from streams.worker import run_worker
 
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    set_up_logging()
     run_worker(settings)
 
 

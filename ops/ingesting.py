@@ -32,6 +32,7 @@ from ops.ingest import BadLine, read_interactions
 from registry.errors import TransportError
 from registry.ids import ItemId, UserId
 from registry.records import encode
+from registry.retrying import ask_again
 from registry.settings import Settings
 from registry.topics import client_config, topics_of
 
@@ -123,12 +124,20 @@ class _Notes:
 
     def read(self) -> int:
         asked = [TopicPartition(self._topic, NOTES_PARTITION)]
-        (found,) = self._consumer.committed(asked, timeout=NOTE_SECONDS)
+        (found,) = ask_again(lambda: _noted(self._consumer.committed(asked, timeout=NOTE_SECONDS)))
         return max(0, found.offset)  # below 0: there is none
 
     def write(self, sent: int) -> None:
         note = TopicPartition(self._topic, NOTES_PARTITION, sent)
-        self._consumer.commit(offsets=[note], asynchronous=False)
+        ask_again(lambda: _noted(self._consumer.commit(offsets=[note], asynchronous=False)))
+
+
+def _noted(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
+    """Return `partitions`, or raise the error that one of them carries."""
+    for one in partitions or []:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return partitions or []
 
 
 @contextmanager

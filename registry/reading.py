@@ -9,11 +9,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import TransportError
+from registry.retrying import ask_again
 from registry.settings import Settings
 from registry.topics import Topic, client_config
 
@@ -81,7 +83,8 @@ def bounds(
         found = consumer.list_topics(topic.name, timeout=BROKER_SECONDS).topics[topic.name]
         partitions = [TopicPartition(topic.name, number) for number in sorted(found.partitions)]
         offsets = [
-            consumer.get_watermark_offsets(one, timeout=BROKER_SECONDS) for one in partitions
+            ask_again(partial(consumer.get_watermark_offsets, one, timeout=BROKER_SECONDS))
+            for one in partitions
         ]
     except KafkaException as error:
         raise unreachable(settings, error) from error

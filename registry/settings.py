@@ -337,6 +337,13 @@ class Settings(BaseModel):
         ge=6,
         description="Seconds after which Kafka gives a silent worker's partitions to others.",
     )
+    outage_seconds: float = Field(
+        900,
+        alias="RECSTREAM_OUTAGE_SECONDS",
+        ge=10,
+        description="How long a worker waits for a Kafka that is away, at its start and later. "
+        "After so many seconds without contact, `/healthz` is 503.",
+    )
     max_request_bytes: int = Field(
         65_536,
         alias="RECSTREAM_MAX_REQUEST_BYTES",

@@ -25,6 +25,13 @@ answer of 1000 items with long titles is larger than Kafka's usual megabyte."""
 
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
 
+SOCKET_TIMEOUT_MS: Final = 10_000
+"""How long a broker may leave a request unanswered. Kafka has another leader after 9 s; a client
+that waits for a frozen broker as long as librdkafka does by default (60 s) does not follow."""
+
+RECONNECT_MS: Final = 1_000
+"""Longest pause between two attempts to connect. A worker answers so much later after an outage."""
+
 SHARED_BY_ENVIRONMENTS: Final = frozenset({"control", "control-results"})
 """Topics that the environments of one rollout have in common, keyed by environment."""
 
@@ -101,6 +108,9 @@ def client_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
+        "socket.timeout.ms": SOCKET_TIMEOUT_MS,
+        "reconnect.backoff.max.ms": RECONNECT_MS,
+        "metadata.recovery.strategy": "rebootstrap",  # when all brokers that it knows are gone
         "log_level": 5,  # librdkafka's notices; its chatter about closing clients is level 6
     }
     if settings.kafka_security_protocol.startswith("SASL"):

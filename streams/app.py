@@ -20,6 +20,7 @@ from faust.types.auth import SASLMechanism
 from registry.settings import Settings, to_environment
 from registry.topics import Topics, topics_of
 from streams.assignor import BalancedAssignor
+from streams.contact import Contact
 from streams.control import ControlAgent
 from streams.delivery import Delivery
 from streams.exposures import Exposures
@@ -41,6 +42,10 @@ from streams.workarounds import FolderlessApp, PatientTableManager
 COMMIT_SECONDS: Final = 1.0
 """Between two commits; what was answered since the last one is answered again after a crash."""
 
+REQUEST_SECONDS: Final = 15.0
+"""How long a broker may leave a request unanswered, a join of the group among them. Longer (Faust
+waits for 90 s): the fleet does not follow when a broker freezes and another leads."""
+
 MAX_POLL_SECONDS: Final = 3600.0
 """A worker without an active partition leaves its group after this time and does not come back."""
 
@@ -57,6 +62,7 @@ class Parts:
     table: RolloutTable
     pipeline: Pipeline
     delivery: Delivery
+    contact: Contact
     training: RetrainAgent
     fleet: FleetAgent
     follower: HeartbeatFollower
@@ -88,7 +94,8 @@ def build_app(
     app = _faust_app(settings, topics)
     metrics = Metrics()
     node = Node(settings, worker, metrics)
-    delivery = Delivery(settings, RefusedRecords(metrics).note)
+    contact = Contact(settings.outage_seconds)
+    delivery = Delivery(settings, RefusedRecords(metrics).note, contact)
     table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
     training = RetrainAgent(
         settings, topics, worker, node.view, table, delivery, metrics, to_environment(settings)
@@ -129,6 +136,7 @@ def build_app(
         table=table,
         pipeline=pipeline,
         delivery=delivery,
+        contact=contact,
         training=training,
         fleet=fleet,
         follower=_follower(settings, topics, node),
@@ -167,7 +175,8 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         broker_max_poll_records=settings.batch_requests,
         broker_max_poll_interval=MAX_POLL_SECONDS,
         consumer_auto_offset_reset="earliest",
-        producer_request_timeout=30.0,
+        broker_request_timeout=max(REQUEST_SECONDS, settings.session_timeout),
+        producer_request_timeout=REQUEST_SECONDS,
         stream_wait_empty=False,
         store="memory://",
         topic_partitions=settings.partitions,
@@ -183,6 +192,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         app,
         sliced_topics=frozenset({topics.requests.name}),
         in_flight_records=settings.in_flight_requests,
+        outage_seconds=settings.outage_seconds,
     )
     return app
 

@@ -25,7 +25,7 @@ from registry.records import AnswerError, Command, CommandResult, decode, encode
 from registry.rollout import versions_named
 from registry.topics import Topics
 from streams.dead_letters import dead_letter_record
-from streams.delivery import Delivery, Outgoing, Refusal
+from streams.delivery import Delivery, Outgoing, Refusal, send_until_confirmed
 from streams.node import Node
 from streams.table import RolloutTable
 
@@ -150,7 +150,7 @@ class ControlAgent:
 
         told = Outgoing(topic, key, encode(result), instead=without_states)
         with contextlib.suppress(RefusedRecord):  # counted and reported; the command stands
-            await self._delivery.send([told, *more])
+            await send_until_confirmed(self._delivery, [told, *more])
 
     async def _put_aside(self, message: Any, error: RecordError) -> None:
         """Dead-letter a record that is no command, and report it: its sender may be waiting."""

@@ -11,7 +11,8 @@ sends: a record brings along what is to be sent in its place if Kafka refuses it
 4. *resolve*: the batch is confirmed when each record, or what was sent instead, is.
 
 What nobody confirmed after librdkafka's own retries is no refusal but an outage: the batch fails
-with the records it is about, and their requests must not be acknowledged.
+with the records it is about (:class:`Unconfirmed`), and whoever sent them decides whether the same
+is still worth sending. Requests whose answers are not confirmed must not be acknowledged.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -28,12 +30,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from registry.errors import RefusedRecord, TransportError
 from registry.settings import Settings
 from registry.topics import LARGE_RECORD_BYTES, client_config
+from streams.contact import Contact
 from streams.kafka_errors import QUEUE_FULL, Cause, Verdict, broker_verdict, local_verdict
 
 logger = logging.getLogger(__name__)
 
-DELIVERY_TIMEOUT_MS: Final = 60_000
-"""How long librdkafka retries one record. Shorter: a broker's restart ends the workers."""
+DELIVERY_TIMEOUT_MS: Final = 30_000
+"""How long librdkafka tries one record. Shorter than a change of leaders (20 s for a frozen one):
+batches are answered again for nothing. Longer: an answer may be so much later than its deadline."""
 
 QUEUE_RECORDS: Final = 1_000_000
 """Larger than what back-pressure lets in."""
@@ -98,7 +102,9 @@ class _Batch:
         loop: asyncio.AbstractEventLoop,
         records: Iterable[Outgoing],
         settle: Callable[[_Batch, Sequence[Failed]], None],
+        note_answer: Callable[[], None] = lambda: None,
     ) -> None:
+        self._note_answer = note_answer
         self._loop = loop
         self._settle = settle
         self.records = list(records)
@@ -125,8 +131,11 @@ class _Batch:
 
     def report(self, place: int, alone: bool, error: KafkaError | None, _message: Message) -> None:
         """Librdkafka's callback, in a polling thread."""
-        if error is not None:
-            self.note_failure(place, broker_verdict(error.code(), alone=alone), error.str())
+        verdict = None if error is None else broker_verdict(error.code(), alone=alone)
+        if error is not None and verdict is not None:
+            self.note_failure(place, verdict, error.str())
+        if verdict is None or verdict.kind != "unconfirmed":  # a refusal is an answer, too
+            self._note_answer()
         self._reported += 1
         if self._sealed and self._reported == self._sent:
             self._loop.call_soon_threadsafe(self._resolve)
@@ -163,12 +172,18 @@ class Delivery:
         Where Kafka is.
     on_refusal
         Called on the loop with each record that Kafka refuses for good, to count and report it.
+    contact
+        Hears of what is sent and confirmed.
     """
 
     def __init__(
-        self, settings: Settings, on_refusal: Callable[[Refusal], None] = lambda _: None
+        self,
+        settings: Settings,
+        on_refusal: Callable[[Refusal], None] = lambda _: None,
+        contact: Contact | None = None,
     ) -> None:
         self._on_refusal = on_refusal
+        self._contact = contact or Contact(settings.outage_seconds)
         self._config: dict[str, Any] = client_config(settings) | {
             "acks": "all",
             "linger.ms": 1,
@@ -187,7 +202,9 @@ class Delivery:
         self._connect(alone=False)
 
     def _connect(self, *, alone: bool) -> Producer:
-        self._producers[alone] = producer = Producer(self._config | (ALONE if alone else {}))
+        self._producers[alone] = producer = Producer(
+            self._config | (ALONE if alone else {}), logger=logging.getLogger("librdkafka")
+        )
         thread = threading.Thread(target=self._poll, args=[producer], name="delivery", daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -211,7 +228,7 @@ class Delivery:
             Unconfirmed if it did not in time; RefusedRecord if all others are confirmed, and one
             was refused for good and had no substitute.
         """
-        batch = _Batch(self._loop, records, self._settle)
+        batch = _Batch(self._loop, records, self._settle, self._contact.note_confirmed)
         self._queue(batch, range(len(batch.records)), alone=False)
         batch.seal()
         return batch.confirmed
@@ -222,6 +239,7 @@ class Delivery:
         for place in places:
             topic, key, value, headers, _ = records[place]
             report = partial(batch.report, place, alone)
+            self._contact.note_sent(time.monotonic())
             try:
                 produce(topic, value, key, on_delivery=report, headers=headers or [])
             except KafkaException as error:
@@ -276,3 +294,20 @@ class Delivery:
 def refused_record(topic: str, cause: Cause | None, why: str) -> RefusedRecord:
     """Return the error of a record that was refused for good and had no substitute."""
     return RefusedRecord(f"Kafka refused a record of {topic} for good: {why}", cause or "invalid")
+
+
+async def send_until_confirmed(delivery: Delivery, records: Iterable[Outgoing]) -> None:
+    """Send what must not be missing, again and again until Kafka has confirmed each record.
+
+    Raises
+    ------
+    RefusedRecord
+        If Kafka refused one for good, and it had no substitute.
+    """
+    left = tuple(records)
+    while True:
+        try:
+            return await delivery.send(left)
+        except Unconfirmed as error:
+            logger.info("%s; sending again", error)
+            left = error.records

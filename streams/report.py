@@ -53,6 +53,11 @@ class Report:
     def reasons(self) -> tuple[Reason, ...]:
         """Return why this worker is not ready; nothing if it is."""
         node, table = self._parts.node, self._parts.table
+        silence = self._parts.contact.reason(time.monotonic(), time.time())
+        if silence is not None:
+            return (silence,)
+        if self._parts.app.crashed:
+            return (Reason("recovering", "Faust has lost Kafka; this worker is beginning again"),)
         if not node.recovered_once or not table.recovered:
             return (Reason(RECOVERING, "reading the rollout table; wait"),)
         wanted = node.view.state
@@ -76,15 +81,18 @@ class Report:
         return tuple(one for one in found if one is not None)
 
     def is_alive(self) -> bool:
-        """Tell whether a restart would not help: no rebalance is stuck, Faust has not crashed."""
-        app = self._parts.app
-        if not app.rebalancing:
+        """Tell whether a restart would not help: no rebalance is stuck, Kafka answers or may yet.
+
+        A rebalance cannot end while Kafka is away, so its time counts from Kafka's return.
+        """
+        now, contact = time.monotonic(), self._parts.contact
+        if not self._parts.app.rebalancing or contact.reason(now, time.time()) is not None:
             self._rebalancing_since = None
         elif self._rebalancing_since is None:
-            self._rebalancing_since = time.monotonic()
+            self._rebalancing_since = now
         since = self._rebalancing_since
-        stuck = since is not None and time.monotonic() - since > REBALANCE_SECONDS
-        return not stuck and not app.crashed
+        stuck = since is not None and now - since > REBALANCE_SECONDS
+        return not stuck and not contact.is_lost(now)
 
     def manifests(self) -> tuple[Manifest, ...]:
         """Return the registry's manifests that can be read, newest first. Reads files."""

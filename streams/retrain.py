@@ -28,7 +28,7 @@ from registry.settings import Settings
 from registry.topics import Topics
 from streams.announcing import announce, end_of
 from streams.child import time_now, trained
-from streams.delivery import Delivery, Outgoing
+from streams.delivery import Delivery, Outgoing, send_until_confirmed
 from streams.lookups import command_at, ends_of
 from streams.metrics import Metrics
 from streams.schedule import new_records, next_run_at
@@ -269,7 +269,8 @@ class RetrainAgent:
             logger.warning("the end of training run %s is not in the trail: %s", run.run_id, error)
 
     async def _send(self, topic: str, environment: str, value: bytes) -> None:
-        await self._delivery.send([Outgoing(topic, environment.encode(), value)])
+        record = Outgoing(topic, environment.encode(), value)
+        await send_until_confirmed(self._delivery, [record])
 
     def _show(self, run: TrainingRun) -> None:
         self._shown = run

@@ -9,9 +9,13 @@ The protocol, in the words that the documentation uses:
    Kafka refuses for good is replaced (`streams.refused_answers`);
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
 
-A worker that dies between 2 and 4 answers those requests again elsewhere: at least once, with
-``request_id`` as the key for duplicates. Knows the order of things; must not know how a request is
-answered (`streams.answering`) or who answers it (`streams.routing`).
+What Kafka does not confirm in time, because its brokers are away, is answered anew: by what holds
+then, and a request whose deadline has passed is told so. Until then reading pauses by itself, at
+``RECSTREAM_IN_FLIGHT_REQUESTS``. A worker that dies between 2 and 4 answers those requests again
+elsewhere: at least once, with ``request_id`` as the key for duplicates.
+
+Knows the order of things; must not know how a request is answered (`streams.answering`) or who
+answers it (`streams.routing`).
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from registry.topics import Topics
 from streams.answering import Answering, Batch, answer_batch
 from streams.carried_headers import carried
 from streams.dead_letters import dead_letter_record
-from streams.delivery import Delivery, Outgoing
+from streams.delivery import Delivery, Outgoing, Unconfirmed
 from streams.latencies import known_latencies
 from streams.metrics import Metrics
 from streams.probing import Prober
@@ -131,16 +135,23 @@ class Pipeline:
 
     async def _serve(self, events: Sequence[EventT[Any]], using: Answering) -> None:
         records = [record for event in events for record in event.value]
-        loop = asyncio.get_running_loop()
         try:
-            batch, confirmed = await loop.run_in_executor(
-                self._scorer, self._answer_and_send, records, using
-            )
-            self._answering_now -= 1
-            self._answered.set()
-            await self._confirm(events, batch, confirmed)
+            try:
+                batch, confirmed = await self._answer(records, using)
+            finally:
+                self._answering_now -= 1
+                self._answered.set()
+            while not await _is_confirmed(confirmed):
+                batch, confirmed = await self._answer(records, await self._rules())
+            self._acknowledge(events, batch)
         except Exception as error:  # the edge: unacknowledged requests must not be left behind
             self._on_failure(error)
+
+    async def _answer(
+        self, records: Sequence[Any], using: Answering
+    ) -> tuple[Batch, asyncio.Future[None]]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._scorer, self._answer_and_send, records, using)
 
     def _merged(self, first: EventT[Any]) -> list[EventT[Any]]:
         events = [first]
@@ -181,11 +192,7 @@ class Pipeline:
         self._prober.measure(batch, using.models)
         return batch, confirmed
 
-    async def _confirm(
-        self, events: Sequence[EventT[Any]], batch: Batch, confirmed: asyncio.Future[None]
-    ) -> None:
-        with contextlib.suppress(RefusedRecord):  # counted and reported; nothing more can be done
-            await confirmed
+    def _acknowledge(self, events: Sequence[EventT[Any]], batch: Batch) -> None:
         for event in events:
             event.ack()
         self._count(batch)
@@ -209,3 +216,17 @@ class Pipeline:
     def stop(self) -> None:
         """Let go of the scoring thread."""
         self._scorer.shutdown(wait=False, cancel_futures=True)
+
+
+async def _is_confirmed(confirmed: asyncio.Future[None]) -> bool:
+    """Wait for `confirmed`; tell whether Kafka answered in time for each record.
+
+    What it refused for good, with all that was to replace it, is counted and reported: nothing more
+    can be done.
+    """
+    try:
+        with contextlib.suppress(RefusedRecord):
+            await confirmed
+    except Unconfirmed:
+        return False
+    return True

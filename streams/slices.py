@@ -32,7 +32,7 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, Message
 
 from streams.progress import Progress
-from streams.workarounds import PromptConsumerThread
+from streams.workarounds import PatientProducer, PromptConsumerThread
 
 HANDOVER_SECONDS: Final = 4.0
 """How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers
@@ -221,6 +221,12 @@ class SliceConsumer(Consumer):
             if one.stable_end is not None
         }
 
+    async def verify_all_partitions_active(self) -> None:
+        """Behaviour: Faust takes a partition of slices for one whose stream stands still.
+
+        It says so in a page of text, every few seconds. The lag and the probes tell what is true.
+        """
+
     def _unacknowledged(self, tp: TP) -> int:
         ledger = self._ledgers.get(tp)
         return ledger.unacknowledged if ledger else 0
@@ -235,13 +241,22 @@ class SliceTransport(Transport):
         Names of the topics that are read in slices.
     in_flight_records
         Unacknowledged records at which a partition's reading pauses.
+    outage_seconds
+        How long what the table sends is kept while Kafka is away.
     """
 
     Consumer = SliceConsumer
+    Producer = PatientProducer
 
     def __init__(
-        self, *args: Any, sliced_topics: frozenset[str], in_flight_records: int, **kwargs: Any
+        self,
+        *args: Any,
+        sliced_topics: frozenset[str],
+        in_flight_records: int,
+        outage_seconds: float,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.outage_seconds = outage_seconds
         self.sliced_topics = sliced_topics
         self.in_flight_records = in_flight_records

@@ -1,9 +1,9 @@
-"""Taking over: the training run that a former owner of the control partition left behind.
+"""Taking over: the training run that a former owner left behind, or that Kafka's absence ended.
 
 Pure: the control log, the latest run and the fleet come in. A run is kept in the rollout table from
 its command's result on, so a run without a result, of a worker that is no more, was interrupted. A
 new owner tries it once more, under an id of its own; a run that ends its worker each time must not
-go through the whole fleet.
+go through the whole fleet. The same goes for a run that lost Kafka, or with it the training lock.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ TIMER: Final = "timer@"
 AGAIN: Final = "-again"
 """What the id of a second attempt ends with."""
 
+LOST_TO_AN_OUTAGE: Final = frozenset({"lost_lock", "transport"})
+"""Codes of runs that ended because Kafka was away, or their process was stopped."""
+
 SILENT_SECONDS: Final = 15.0
 """A worker that is silent for so long has ended, and its run with it. Shorter: the rebalance that
 made us the owner delays heartbeats, and a run that goes on is given up. Longer: only later."""
 
 
 class Interrupted(Struct, frozen=True):
-    """What a new owner finds.
+    """What the owner finds.
 
     Parameters
     ----------
     run
-        The run that ended with its worker; None if the command's run never began.
+        The run that ended with its worker; None if the command's run never began, or has a result.
     offset
         Of the ``retrain`` command on the control topic; None for a timer's run, and for a command
         that is no longer remembered.
@@ -80,6 +83,11 @@ def interrupted(
             return None
         asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
         return Interrupted(run, asked.offset if asked else None, _next_id(run, asked))
+    if run is not None and run.result is not None and run.result.code in LOST_TO_AN_OUTAGE:
+        asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
+        next_id = _next_id(run, asked)
+        if next_id is not None and next_id not in known:
+            return Interrupted(None, asked.offset if asked else None, next_id)
     if retrains and _never_began(retrains[-1], run, known):
         return Interrupted(None, retrains[-1].offset, retrains[-1].result.command_id)
     return None

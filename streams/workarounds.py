@@ -14,9 +14,10 @@ from typing import Any, Final
 import faust
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Producer
 from faust.types import TP
 
+from streams.bootstrapping import search_all_brokers
 from streams.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class PromptConsumerThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
+        search_all_brokers(consumer._client)
         return consumer
 
     def progress(self, tp: TP) -> Progress | None:
@@ -118,6 +120,21 @@ class PromptConsumerThread(AIOKafkaConsumerThread):
         state = assignment.state_value(tp)
         stable_end = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
         return Progress(state._position, stable_end, state.highwater)
+
+
+class PatientProducer(Producer):
+    """Behaviour: what is not sent within the time of one request is dropped.
+
+    A change of the table would be lost in an outage, and nobody would know. Here it is kept as long
+    as a worker waits for Kafka.
+    """
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        transport: Any = self.transport
+        producer._message_accumulator._batch_ttl = transport.outage_seconds
+        search_all_brokers(producer.client)
+        return producer
 
 
 ROLLOUT_TABLE_OPTIONS: Final[dict[str, Any]] = {

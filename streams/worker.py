@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -33,9 +34,11 @@ from streams.fleet import HEARTBEAT_SECONDS
 from streams.http import Pages
 from streams.node import Node
 from streams.notices import Notices
+from streams.outages import answers, is_outage, outlast
 from streams.report import Report
 from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
+from streams.status import Notice
 from streams.table import LEASE_RENEWALS
 
 logger = logging.getLogger(__name__)
@@ -64,13 +67,21 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
     ConfigurationError
         If the topics are not as they must be, or the pages' address is taken.
     TransportError
-        If Kafka cannot be reached, or did not take a record in time.
+        If Kafka cannot be reached for RECSTREAM_OUTAGE_SECONDS, or refuses a record.
     """
-    require_topics(settings)
-    create_changelog(settings)
+    outlast(partial(_require_kafka, settings), settings.outage_seconds)
     gc.set_threshold(*GC_THRESHOLDS)
     threadpool_limits(1, "blas")  # scoring has its own threads; two layers would fight for cores
     uvloop.run(Worker(settings, table_options).run())
+
+
+def _require_kafka(settings: Settings) -> None:
+    if not answers(settings):  # an admin call would keep trying for half a minute
+        raise TransportError(
+            f"no answer from KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
+        )
+    require_topics(settings)
+    create_changelog(settings)
 
 
 class Worker:
@@ -101,16 +112,55 @@ class Worker:
             asyncio.create_task(parts.pipeline.run()),
             asyncio.create_task(parts.shadow.run()),
         ]
-        exit_code = 1
+        exit_code, begins_again = 1, False
+        try:
+            begins_again = await self._live(parts, report, stop, tasks)
+            exit_code = 0
+        finally:
+            hangs = await _stop(parts, report, site, tasks)
+            if begins_again:
+                _begin_again()
+            if hangs is not None:
+                _leave(hangs, exit_code)
+
+    async def _live(
+        self,
+        parts: Parts,
+        report: Report,
+        stop: asyncio.Future[None],
+        tasks: list[asyncio.Task[Any]],
+    ) -> bool:
+        """Return at a signal; tell whether to begin again, because Faust did not outlast Kafka."""
+        assert self._failure is not None
         try:
             await parts.app.start()
             tasks += [asyncio.create_task(timer) for timer in self._timers(parts, report)]
             tasks.append(asyncio.create_task(parts.app._crashed.wait()))
             await asyncio.wait([stop, self._failure, *tasks], return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure(parts, tasks)
-            exit_code = 0
-        finally:
-            await _stop(parts, report, site, tasks, exit_code)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            logger.warning("Faust has given up on Kafka (%r); waiting to begin again", error)
+            return await self._outlast_outage(stop)
+        return False
+
+    async def _outlast_outage(self, stop: asyncio.Future[None]) -> bool:
+        """Return when Kafka answers, or at a signal; tell whether to begin again.
+
+        The pages go on, and heartbeats are tried: so they show when Kafka is back for good.
+        """
+        started = time.monotonic()
+        while not stop.done():
+            if await asyncio.to_thread(answers, self._settings):
+                return True
+            if time.monotonic() - started > self._settings.outage_seconds:
+                raise TransportError(
+                    "Kafka was away for longer than "
+                    f"RECSTREAM_OUTAGE_SECONDS={self._settings.outage_seconds:g}"
+                )
+            await asyncio.wait([stop], timeout=1.0)
+        return False
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
@@ -122,7 +172,8 @@ class Worker:
         if self._failure.done():
             self._failure.result()
         if parts.app.crashed:
-            raise TransportError(f"the Faust app crashed: {parts.app.crash_reason!r}")
+            reason = parts.app.crash_reason
+            raise TransportError(f"the Faust app crashed: {reason!r}") from reason
         for task in tasks:
             if task.done():
                 task.result()
@@ -156,7 +207,9 @@ class Worker:
         if isinstance(consumer, SliceConsumer):
             progress = consumer.progress(parts.topics.requests.name)
             parts.transactions.look(progress, time.monotonic())
-        self._notices.log(report.notices())
+        silence = parts.contact.reason(time.monotonic(), time.time())
+        away = () if silence is None else (Notice(silence.code, silence.message),)
+        self._notices.log([*report.notices(), *away])
 
     def _keep_log(self, parts: Parts, now: float) -> None:
         """Mend the log where somebody misses it, and serve workers of the release before."""
@@ -215,6 +268,8 @@ def _owners(
 
 
 async def _start_training(parts: Parts) -> None:
+    if parts.contact.reason(time.monotonic(), time.time()) is not None:
+        return  # what an outage has ended is tried again when it is over
     if parts.node.view.knows_fleet(time.time()):  # or a run that goes on would seem interrupted
         parts.training.start_if_due(datetime.now(UTC))
 
@@ -254,8 +309,8 @@ async def _stop(
     report: Report,
     site: web.AppRunner,
     tasks: list[asyncio.Task[Any]],
-    exit_code: int,
-) -> None:
+) -> str | None:
+    """Stop the parts in order; return what has not ended, None if all has."""
     await parts.training.stop()
     stopping = asyncio.create_task(_drain_and_stop(parts.app))
     await asyncio.wait([stopping], timeout=STOP_SECONDS)
@@ -270,11 +325,23 @@ async def _stop(
     parts.pipeline.stop()
     parts.shadow.stop()
     parts.node.residency.stop()
-    if not stopping.done() or parts.node.residency.is_reading:
-        what = "a version is being read" if stopping.done() else "Faust has not stopped"
-        logger.warning("%s, and this worker was told to end: leaving without it", what)
-        logging.shutdown()
-        os._exit(exit_code)  # Python would wait for its threads, however long they take
+    if not stopping.done():
+        return "Faust has not stopped"
+    return "a version is being read" if parts.node.residency.is_reading else None
+
+
+def _begin_again() -> None:
+    """Replace this process by the same worker, from its start: a crashed Faust cannot go on."""
+    logger.info("Kafka answers again; this worker begins again")
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _leave(what: str, exit_code: int) -> None:
+    """End the process at once: Python would wait for its threads, however long they take."""
+    logger.warning("%s, and this worker was told to end: leaving without it", what)
+    logging.shutdown()
+    os._exit(exit_code)
 
 
 async def _drain_and_stop(app: faust.App) -> None:

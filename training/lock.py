@@ -30,14 +30,15 @@ from registry.errors import ConfigurationError, TrainingFailed, TransportError
 from registry.settings import Settings
 from registry.topics import client_config, topics_of
 
-SESSION_SECONDS: Final = 6.0
-"""The least that brokers allow by default. A killed run blocks the next one for this long."""
+SESSION_SECONDS: Final = 20.0
+"""Shorter: a change of leaders, which Kafka takes 9 s to begin, ends a run that nothing else ails.
+Longer: a killed run blocks the next one for this long."""
 
-WAIT_SECONDS: Final = 20.0
+WAIT_SECONDS: Final = 45.0
 """How long a run waits for its turn: a killed owner's session, and a rebalance or two."""
 
-CONFIRM_SECONDS: Final = 10.0
-"""How long a rebalance under way may keep the broker from confirming."""
+CONFIRM_SECONDS: Final = 30.0
+"""How long a rebalance, or a change of leaders, may keep the broker from confirming."""
 
 POLL_SECONDS: Final = 0.2
 """A loss that Kafka tells shows after at most this; polling also keeps the membership alive."""

@@ -17,6 +17,7 @@ from registry.records import Command, Request, RolloutState, decode, encode
 from registry.settings import Settings
 from registry.topics import topics_of
 from streams.answering import Answering, Origin
+from streams.contact import Contact
 from streams.delivery import Delivery, Outgoing
 from streams.metrics import Metrics
 from streams.node import Node
@@ -139,6 +140,7 @@ def some_parts(
         node=node,
         table=SimpleNamespace(recovered=True, is_owner=True),
         delivery=delivery,
+        contact=Contact(configured.outage_seconds),
         fleet=SimpleNamespace(requests_per_second=0.0),
         ramp=RampAgent(configured, topics, node.view, cast(Delivery, delivery), metrics),
         traces=Traces(),

@@ -70,10 +70,13 @@ def test_every_topic_says_what_it_is_for() -> None:
     assert all(topic.what for topic in topics_of(read_settings({})))
 
 
-def test_a_plain_client_needs_only_the_address() -> None:
+def test_a_plain_client_needs_only_the_address_and_outlives_brokers() -> None:
     assert client_config(read_settings({"KAFKA_BOOTSTRAP_SERVERS": "k:1,l:2"})) == {
         "bootstrap.servers": "k:1,l:2",
         "security.protocol": "PLAINTEXT",
+        "socket.timeout.ms": 10_000,
+        "reconnect.backoff.max.ms": 1_000,
+        "metadata.recovery.strategy": "rebootstrap",
         "log_level": 5,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -139,7 +140,7 @@ class FakeProducer:
     times out. Of `b"full"` the first finds no room.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], logger: logging.Logger) -> None:
         self.alone = config.get("batch.num.messages") == 1
         self.produced: list[tuple[Any, ...]] = []
         self._full = True

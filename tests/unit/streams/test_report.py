@@ -118,10 +118,46 @@ def test_a_rebalance_is_no_reason_to_restart_until_it_is_stuck(
     assert report.is_alive()
 
 
-def test_a_crashed_app_is_not_alive(tmp_path: Path) -> None:
-    parts = some_parts(tmp_path)
+def test_a_worker_whose_faust_has_crashed_is_not_ready_and_begins_again_by_itself(
+    tmp_path: Path,
+) -> None:
+    parts = some_parts(tmp_path, a_canary_state(primary_version="v0.1"))
     parts.app.crashed = True
-    assert not Report(parts).is_alive()
+
+    assert [one.code for one in Report(parts).reasons()] == ["recovering"]
+    assert Report(parts).is_alive()
+
+
+def test_a_worker_that_kafka_does_not_hear_says_so_and_is_alive_until_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = some_parts(tmp_path, outage_seconds=100)
+    report, now = Report(parts), time.monotonic()
+    parts.contact.note_sent(now - 50)
+    assert [one.code for one in report.reasons()] == ["kafka_unreachable"]
+    assert report.is_alive()
+
+    monkeypatch.setattr("streams.report.time.monotonic", lambda: now + 60)
+    assert not report.is_alive()
+    parts.contact.note_confirmed()
+    assert report.is_alive()
+
+
+def test_a_rebalance_is_not_stuck_while_kafka_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = some_parts(tmp_path)
+    report, now = Report(parts), time.monotonic()
+    parts.app.rebalancing = True
+    parts.contact.note_sent(now - 50)
+    assert report.is_alive()
+
+    monkeypatch.setattr("streams.report.time.monotonic", lambda: now + 200)
+    assert report.is_alive()
+    parts.contact.note_confirmed()
+    assert report.is_alive()
+    monkeypatch.setattr("streams.report.time.monotonic", lambda: now + 400)
+    assert not report.is_alive()
 
 
 def test_the_status_shows_what_is_named_and_what_is_in_the_registry(

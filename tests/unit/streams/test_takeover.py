@@ -99,3 +99,28 @@ def test_a_command_whose_second_attempt_has_ended_is_not_carried_out_again() -> 
 @pytest.mark.parametrize("run", [None, RUN])
 def test_what_this_worker_has_begun_itself_is_nobody_elses(run: TrainingRun | None) -> None:
     assert found(run, asked_for("run-1"), known={"run-1"}) is None
+
+
+@pytest.mark.parametrize("code", ["lost_lock", "transport"])
+def test_a_run_that_an_outage_has_ended_is_tried_again_once(code: str) -> None:
+    lost = replace(RUN, result=TrainingResult("run-1", "failed", code=code))
+
+    assert found(lost, asked_for("run-1")) == Interrupted(None, 0, "run-1-again")
+    assert found(lost, asked_for("run-1"), known=["run-1-again"]) is None
+    again = replace(lost, run_id="run-1-again")
+    assert found(again, asked_for("run-1")) is None
+
+
+def test_a_timers_run_that_an_outage_has_ended_is_tried_again_too() -> None:
+    lost = replace(
+        RUN, requested_by="timer@w1", result=TrainingResult("run-1", "failed", code="transport")
+    )
+
+    assert found(lost) == Interrupted(None, None, "run-1-again")
+
+
+@pytest.mark.parametrize("code", ["timeout", "internal", "gate", None])
+def test_a_run_that_failed_otherwise_is_not(code: str | None) -> None:
+    failed = replace(RUN, result=TrainingResult("run-1", "failed", code=code))
+
+    assert found(failed, asked_for("run-1")) is None

@@ -1,0 +1,131 @@
+"""Behaviour of aiokafka 0.14: a client asks only brokers that it knows, and waits long for each.
+
+It reads the bootstrap list once. When all brokers that it has heard of since are gone, it never
+finds the others; and one that is frozen is asked again and again, each time for as long as a
+request may take. Here the bootstrap list is asked when all known brokers fail, and a broker that
+did not answer is asked after the others. Knows aiokafka's client; must not know who uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError, NodeNotReadyError, RequestTimedOutError
+from aiokafka.protocol.metadata import MetadataRequest
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 3.0
+"""How long a broker may take to say what the cluster looks like, which it has in memory."""
+
+AVOID_SECONDS: Final = 30.0
+"""How long a broker that did not answer is asked only after the others."""
+
+NodeId: TypeAlias = Any
+AskLast: TypeAlias = dict[NodeId, float]
+"""Until when each broker that did not answer is asked last, by the monotonic clock."""
+
+
+def in_order_of_hope(
+    nodes: Iterable[NodeId], ask_last: AskLast, now: float, draw: random.Random
+) -> list[NodeId]:
+    """Return `nodes` in the order in which to ask them: at random, those that failed at last."""
+    shuffled = list(nodes)
+    draw.shuffle(shuffled)
+    return sorted(shuffled, key=lambda node: now < ask_last.get(node, now))
+
+
+class BrokerSearch:
+    """Finds a broker that answers, for one client. Made by :func:`search_all_brokers`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._ask_last: AskLast = {}
+        self._draw = random.Random()
+        self._send = client.send
+        client._metadata_update = self.update
+        client.get_random_node = self.random_node
+        client.send = self.send
+
+    def random_node(self) -> NodeId | None:
+        """Return the broker to ask what any of them knows; None if none is known."""
+        known = [broker.nodeId for broker in self._client.cluster.brokers()]
+        return next(iter(self._in_order(known)), None)
+
+    async def send(self, node: NodeId, request: Any, **more: Any) -> Any:
+        """Send `request` as the client does, and remember a broker that does not answer."""
+        try:
+            return await self._send(node, request, **more)
+        except (NodeNotReadyError, RequestTimedOutError):
+            self._avoid(node)
+            raise
+
+    async def update(self, cluster: Any, topics: Iterable[str] | None) -> bool:
+        """Bring `cluster` up to date; tell whether any broker has answered."""
+        request = MetadataRequest(list(topics) if topics else None)
+        for node in self._in_order([broker.nodeId for broker in self._client.cluster.brokers()]):
+            connection = await self._client._get_conn(node)
+            if connection is not None and await self._ask(connection, request, cluster):
+                self._ask_last.pop(node, None)
+                return True
+            self._avoid(node)
+        for host, port, _ in self._client.hosts:
+            if await self._ask_at(host, port, request, cluster):
+                logger.info("found Kafka again by its bootstrap address %s:%s", host, port)
+                return True
+        cluster.failed_update(None)
+        return False
+
+    def _in_order(self, nodes: Iterable[NodeId]) -> list[NodeId]:
+        return in_order_of_hope(nodes, self._ask_last, time.monotonic(), self._draw)
+
+    def _avoid(self, node: NodeId) -> None:
+        self._ask_last[node] = time.monotonic() + AVOID_SECONDS
+
+    async def _ask_at(self, host: str, port: int, request: Any, cluster: Any) -> bool:
+        client = self._client
+        try:
+            connection = await create_conn(
+                host,
+                port,
+                client_id=client._client_id,
+                request_timeout_ms=int(ANSWER_SECONDS * 1000),
+                ssl_context=client._ssl_context,
+                security_protocol=client._security_protocol,
+                max_idle_ms=client._connections_max_idle_ms,
+                sasl_mechanism=client._sasl_mechanism,
+                sasl_plain_username=client._sasl_plain_username,
+                sasl_plain_password=client._sasl_plain_password,
+                sasl_kerberos_service_name=client._sasl_kerberos_service_name,
+                sasl_kerberos_domain_name=client._sasl_kerberos_domain_name,
+                sasl_oauth_token_provider=client._sasl_oauth_token_provider,
+            )
+        except (OSError, KafkaError, TimeoutError) as error:
+            logger.debug("%s:%s: %s", host, port, error)
+            return False
+        try:
+            return await self._ask(connection, request, cluster)
+        finally:
+            connection.close()
+
+    async def _ask(self, connection: Any, request: Any, cluster: Any) -> bool:
+        try:
+            answer = await asyncio.wait_for(connection.send(request), ANSWER_SECONDS)
+        except (KafkaError, TimeoutError) as error:
+            logger.debug("%s:%s: %r", connection.host, connection.port, error)
+            return False
+        if not answer.brokers:
+            return False
+        cluster.update_metadata(answer)
+        return True
+
+
+def search_all_brokers(client: Any) -> None:
+    """Let `client`, aiokafka's, look for brokers as :class:`BrokerSearch` does."""
+    BrokerSearch(client)

@@ -1,0 +1,53 @@
+"""The log of a worker: lines that are worth reading, as `streams.folding` decides.
+
+Knows Python's logging. Must not know which lines are worth reading.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Final
+
+from streams.folding import BY_ITSELF, Folding, level_of
+
+FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+KIND_CHARACTERS: Final = 120
+"""Of a message that tell its kind, digits apart: addresses and figures come after the words."""
+
+_DIGITS: Final = re.compile(r"\d+")
+
+
+class FoldingFilter(logging.Filter):
+    """Shows each line at the level that it deserves, and folds warnings that repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folding = Folding()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether `record` is shown; it may be shown as something else than it was logged."""
+        library, message = record.name.partition(".")[0], record.getMessage()
+        if record.levelno < logging.WARNING and library not in BY_ITSELF:
+            return True
+        level = level_of(library, record.levelno, message)
+        if level < record.levelno:
+            record.levelno, record.levelname = level, logging.getLevelName(level)
+            record.exc_info = record.exc_text = None
+        kind = f"{record.name}:{_DIGITS.sub('0', message)[:KIND_CHARACTERS]}"
+        hidden = self._folding.admit(kind, record.created)
+        if hidden is None:
+            return False
+        if hidden:
+            record.msg, record.args = f"{message} ({hidden} more since it was last shown)", ()
+        return True
+
+
+def set_up_logging() -> None:
+    """Log to standard error, once per process."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.addFilter(FoldingFilter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for library in BY_ITSELF:
+        logging.getLogger(library).setLevel(logging.WARNING)

@@ -1,0 +1,222 @@
+"""Brokers that freeze, die and come back under real workers: none ends, and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.client import Client
+from harness.cluster import Cluster, running_cluster
+from harness.fresh import fresh_settings, publish_model
+from harness.steady import SteadyTraffic
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from registry.settings import Settings
+from registry.topics import check_topics, create_topics
+
+FROZEN_SECONDS = 30
+"""The bar: with one of three brokers frozen, requests are answered again."""
+
+RETURN_SECONDS = 10
+"""The bar: once brokers are back and take records, requests are answered again."""
+
+
+@pytest.fixture
+def one_broker(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    with running_cluster(folder, size=1) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def three_brokers(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    with running_cluster(folder) as cluster:
+        yield cluster
+
+
+def settings_of(cluster: Cluster, folder: Path, **variables: str) -> Settings:
+    settings = fresh_settings(
+        cluster.bootstrap,
+        folder,
+        RECSTREAM_REPLICATION_FACTOR=str(cluster.size),
+        RECSTREAM_PARTITIONS="6",
+        RECSTREAM_SESSION_TIMEOUT="10",
+        **variables,
+    )
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    publish_model(settings)
+    return settings
+
+
+def readiness(worker: Worker) -> list[str]:
+    return [reason["code"] for reason in worker.get("/readyz")["reasons"]]
+
+
+def require_alive(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        assert worker.process.poll() is None, f"{worker} has ended:\n{worker.tail()}"
+
+
+def freeze_a_leader(
+    cluster: Cluster,
+    folder: Path,
+    start_worker: Callable[..., Worker],
+    figure: Callable[[str], None],
+    seconds: float,
+) -> None:
+    settings = settings_of(cluster, folder)
+    workers = [start_worker(settings) for _ in range(2)]
+    for worker in workers:
+        worker.wait_ready()
+    with Client(settings) as client, SteadyTraffic(client) as traffic:
+        traffic.wait_for_answers(20)
+        frozen = cluster.leader(client.topics.control.name)
+        cluster.freeze(frozen)
+        started = time.monotonic()
+        again = hear_all_partitions(client, traffic)
+        wait_until(lambda: time.monotonic() - started > seconds, seconds + 5, "the frozen time")
+        require_alive(workers)
+        cluster.thaw(frozen)
+        cluster.wait_started(frozen)
+        for worker in workers:
+            worker.wait_ready()
+        outcome = traffic.outcome()
+    require_alive(workers)
+    figure(f"one of three brokers frozen for {seconds:g} s: {again:.1f} s without; {outcome}")
+    assert outcome.lost == 0
+    assert again < FROZEN_SECONDS
+
+
+def hear_all_partitions(client: Client, traffic: SteadyTraffic) -> float:
+    """Return the seconds until the requests of every user are answered again."""
+    started = time.time()
+
+    def users_heard() -> int:
+        return len(
+            {
+                client.answers[one][0]["user_id"]
+                for one, at in list(client.answered_at.items())
+                if traffic.confirmed_at(one) > started and at
+            }
+        )
+
+    wait_until(lambda: users_heard() == traffic.users, 180, "answers to every user")
+    return time.time() - started
+
+
+def take_brokers_away(
+    cluster: Cluster,
+    away: Sequence[int],
+    folder: Path,
+    start_worker: Callable[..., Worker],
+    figure: Callable[[str], None],
+    seconds: float,
+    **variables: str,
+) -> None:
+    settings = settings_of(cluster, folder, **variables)
+    workers = [start_worker(settings) for _ in range(2)]
+    for worker in workers:
+        worker.wait_ready()
+    bound = settings.outage_seconds
+    with Client(settings) as client, SteadyTraffic(client) as traffic:
+        traffic.wait_for_answers(20)
+        for broker in away:
+            cluster.kill(broker)
+        started = time.monotonic()
+        for worker in workers:
+            wait_until(lambda one=worker: readiness(one) == ["kafka_unreachable"], 30, "/readyz")
+        if bound < seconds:
+            for worker in workers:
+                wait_until(
+                    lambda one=worker: one.fetch("/healthz").status == 503, bound + 10, "/healthz"
+                )
+        wait_until(lambda: time.monotonic() - started > seconds, seconds + 5, "the outage")
+        require_alive(workers)
+        cluster.start(*away)
+        cluster.wait_started(*away)
+        wait_until(lambda: taken_since(traffic, time.time()), 60, "Kafka to take requests")
+        taken = time.time()
+        again = hear_all_partitions(client, traffic)
+        for worker in workers:
+            worker.wait_ready()
+            assert worker.fetch("/healthz").status == 200
+        outcome = traffic.outcome()
+    require_alive(workers)
+    figure(
+        f"{len(away)} of {cluster.size} brokers away for {seconds:g} s: {again:.1f} s from their "
+        f"return to answers for all, at {taken:.0f}; {outcome}"
+    )
+    assert outcome.lost == 0
+    assert again < RETURN_SECONDS
+
+
+def taken_since(traffic: SteadyTraffic, moment: float) -> bool:
+    return traffic.last_confirmed_at > moment - 0.5
+
+
+def test_a_fleet_goes_on_beside_a_frozen_broker(
+    three_brokers: Cluster, tmp_path: Path, start_worker: Any, figure: Any
+) -> None:
+    freeze_a_leader(three_brokers, tmp_path, start_worker, figure, 25)
+
+
+@pytest.mark.long
+def test_a_fleet_goes_on_beside_a_broker_that_is_frozen_for_two_minutes(
+    three_brokers: Cluster, tmp_path: Path, start_worker: Any, figure: Any
+) -> None:
+    freeze_a_leader(three_brokers, tmp_path, start_worker, figure, 120)
+
+
+def test_workers_outlive_their_only_broker_and_ask_for_a_restart_when_it_is_away_too_long(
+    one_broker: Cluster, tmp_path: Path, start_worker: Any, figure: Any
+) -> None:
+    take_brokers_away(
+        one_broker, [0], tmp_path, start_worker, figure, 20, RECSTREAM_OUTAGE_SECONDS="12"
+    )
+
+
+@pytest.mark.long
+def test_workers_outlive_their_only_broker_for_two_minutes(
+    one_broker: Cluster, tmp_path: Path, start_worker: Any, figure: Any
+) -> None:
+    take_brokers_away(one_broker, [0], tmp_path, start_worker, figure, 120)
+
+
+@pytest.mark.long
+def test_workers_outlive_two_of_three_brokers_for_a_minute(
+    three_brokers: Cluster, tmp_path: Path, start_worker: Any, figure: Any
+) -> None:
+    take_brokers_away(three_brokers, [0, 1], tmp_path, start_worker, figure, 60)
+
+
+def test_a_worker_waits_for_a_kafka_that_is_not_there_yet(
+    one_broker: Cluster, tmp_path: Path, start_worker: Any
+) -> None:
+    settings = settings_of(one_broker, tmp_path)
+    one_broker.kill(0)
+    worker = start_worker(settings)
+
+    wait_until(lambda: worker.tail().count("waiting for Kafka") >= 2, 30, "two lines")
+    assert "Traceback" not in worker.tail()
+    one_broker.start(0)
+
+    worker.wait_ready()
+
+
+def test_a_worker_that_waits_for_kafka_longer_than_it_should_ends_and_says_why(
+    tmp_path: Path, start_worker: Any
+) -> None:
+    settings = fresh_settings("127.0.0.1:1", tmp_path, RECSTREAM_OUTAGE_SECONDS="10")
+    worker = start_worker(settings)
+
+    assert worker.process.wait(40) == 1
+    assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1" in worker.tail()
+    assert "Traceback" not in worker.tail()
