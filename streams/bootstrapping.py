@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS: Final = 3.0
 """How long a broker may take to say what the cluster looks like, which it has in memory."""
 
+CONNECT_SECONDS: Final = 5.0
+"""How long a connection may take, handshakes included."""
+
 AVOID_SECONDS: Final = 30.0
 """How long a broker that did not answer is asked only after the others."""
 
@@ -48,15 +51,30 @@ class BrokerSearch:
         self._client = client
         self._ask_last: AskLast = {}
         self._draw = random.Random()
-        self._send = client.send
+        self._send, self._connect = client.send, client._get_conn
         client._metadata_update = self.update
         client.get_random_node = self.random_node
-        client.send = self.send
+        client.send, client._get_conn = self.send, self.connection
 
     def random_node(self) -> NodeId | None:
         """Return the broker to ask what any of them knows; None if none is known."""
         known = [broker.nodeId for broker in self._client.cluster.brokers()]
         return next(iter(self._in_order(known)), None)
+
+    async def connection(self, node: NodeId, **more: Any) -> Any:
+        """Return a connection to `node`, as the client does; None if it cannot be had in time.
+
+        A frozen broker's kernel takes connections, and all others would wait for that one.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                found = await self._connect(node, **more)
+        except TimeoutError:
+            found = None
+            self._client.force_metadata_update()
+        if found is None:
+            self._avoid(node)
+        return found
 
     async def send(self, node: NodeId, request: Any, **more: Any) -> Any:
         """Send `request` as the client does, and remember a broker that does not answer."""
@@ -70,7 +88,7 @@ class BrokerSearch:
         """Bring `cluster` up to date; tell whether any broker has answered."""
         request = MetadataRequest(list(topics) if topics else None)
         for node in self._in_order([broker.nodeId for broker in self._client.cluster.brokers()]):
-            connection = await self._client._get_conn(node)
+            connection = await self.connection(node)
             if connection is not None and await self._ask(connection, request, cluster):
                 self._ask_last.pop(node, None)
                 return True
