@@ -74,7 +74,7 @@ def outlast(
             waited = clock() - started
             if waited >= seconds:
                 raise
-            logger.warning(
+            logger.info(  # a warning that repeats would be folded
                 "waiting for Kafka, %.0f of at most %.0f s (RECSTREAM_OUTAGE_SECONDS): %s",
                 waited,
                 seconds,

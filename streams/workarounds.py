@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from itertools import count
 from typing import Any, Final
 
 import faust
@@ -24,9 +23,6 @@ logger = logging.getLogger(__name__)
 
 STALL_SECONDS: Final = 3.0
 """Without an end of the changelog for so long, it is read again from what the table holds."""
-
-RECOVERY_ATTEMPTS: Final = 10
-"""How often one slow broker call is waited for again. Each wait lasts `broker_request_timeout`."""
 
 
 class PatientRecovery(Recovery):
@@ -44,7 +40,7 @@ class PatientRecovery(Recovery):
         call: asyncio.Future[Any] = asyncio.ensure_future(coro)
         restart: Any = self.signal_recovery_start
         try:
-            for _ in count() if timeout is None else range(RECOVERY_ATTEMPTS):
+            while True:  # what never ends is an outage, or shows in `/healthz`
                 result = await self.wait_first(
                     asyncio.shield(call), restart, timeout=timeout or STALL_SECONDS
                 )
@@ -57,7 +53,6 @@ class PatientRecovery(Recovery):
                     return
                 if timeout is None:
                     await self._read_rest_again()
-            raise ServiceStopped
         finally:
             call.cancel()
 

@@ -48,7 +48,7 @@ def test_a_kafka_that_is_there_is_not_waited_for(caplog: pytest.LogCaptureFixtur
 def test_each_look_says_in_one_line_that_kafka_is_away(caplog: pytest.LogCaptureFixture) -> None:
     clock, kafka = Clock(), Kafka(away=2)
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         outlast(kafka.look, 900, clock, clock.sleep)
 
     assert clock.now == 2 * LOOK_SECONDS
