@@ -101,8 +101,8 @@ class FleetAgent:
             )
         except RefusedRecord:
             pass  # counted and reported
-        except TransportError as error:  # the next one says the same and more
-            logger.warning("a heartbeat was not sent: %s", error)
+        except TransportError:
+            pass  # `streams.contact` tells; the next one says the same and more
 
     def _outgoing(self, heartbeat: Heartbeat) -> Outgoing:
         topic, key = self._topics.fleet.name, heartbeat.worker.encode()

@@ -1,9 +1,9 @@
 """Folding: which lines of a log are worth reading. Pure.
 
 A library says the same again and again while a broker is away, as an error, though nobody needs to
-act: it tries again by itself, and the worker says in one line of its own what matters. Such lines
-are informative; and of any warning that repeats, one a minute is shown, with the number of the
-others. Knows messages; must not know handlers.
+act: it tries again by itself, and the worker says in one line of its own what matters. Of those
+lines the ones are shown, as informative, that tell which broker cannot be reached; and of any line
+that repeats, one a minute, with the number of the others. Knows messages; must not know handlers.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ BY_ITSELF: Final = {
 """By a library's name, messages about brokers that come and go: it tries again by itself."""
 
 
+WHICH_BROKER: Final = re.compile(r"Unable connect to|Connect to .* failed")
+"""Of those, the ones that tell an operator where to look."""
+
+
 def level_of(library: str, level: int, message: str) -> int:
     """Return the level at which a library's message is shown.
 
@@ -44,7 +48,7 @@ def level_of(library: str, level: int, message: str) -> int:
     """
     calm = BY_ITSELF.get(library)
     if level > logging.INFO and calm is not None and calm.search(message):
-        return logging.INFO
+        return logging.INFO if WHICH_BROKER.search(message) else logging.DEBUG
     return level
 
 

@@ -27,10 +27,13 @@ class FoldingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether `record` is shown; it may be shown as something else than it was logged."""
-        library, message = record.name.partition(".")[0], record.getMessage()
+        message = record.getMessage()
+        library = _library(record.name, message)
         if record.levelno < logging.WARNING and library not in BY_ITSELF:
             return True
         level = level_of(library, record.levelno, message)
+        if level < logging.INFO or (record.levelno <= logging.INFO and library in BY_ITSELF):
+            return False
         if level < record.levelno:
             record.levelno, record.levelname = level, logging.getLevelName(level)
             record.exc_info = record.exc_text = None
@@ -43,11 +46,14 @@ class FoldingFilter(logging.Filter):
         return True
 
 
+def _library(logger: str, message: str) -> str:
+    """Return whose message it is: Faust's services log by the module of a class, ours too."""
+    return "faust" if message.startswith("[^") else logger.partition(".")[0]
+
+
 def set_up_logging() -> None:
     """Log to standard error, once per process."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(FoldingFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for library in BY_ITSELF:
-        logging.getLogger(library).setLevel(logging.WARNING)

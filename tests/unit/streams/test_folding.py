@@ -44,13 +44,27 @@ def test_kinds_do_not_fill_the_memory() -> None:
     ("library", "message"),
     [
         ("aiokafka", "Unable connect to node with id 1: [Errno 111] Connect call failed"),
-        ("aiokafka", "Heartbeat failed for group g because it is rebalancing"),
-        ("librdkafka", "FAIL [rdkafka#producer-1] 127.0.0.1:1/1: Connect failed: refused"),
+        (
+            "librdkafka",
+            "FAIL [rdkafka#producer-1] k:1/1: Connect to ipv4#1 failed: refused",
+        ),
     ],
 )
-def test_what_a_library_mends_by_itself_is_no_error(library: str, message: str) -> None:
+def test_which_broker_cannot_be_reached_is_told_as_no_error(library: str, message: str) -> None:
     assert level_of(library, logging.ERROR, message) == logging.INFO
     assert level_of(library, logging.WARNING, message) == logging.INFO
+
+
+@pytest.mark.parametrize(
+    ("library", "message"),
+    [
+        ("aiokafka", "Heartbeat failed for group g because it is rebalancing"),
+        ("aiokafka", "Failed fetch messages from 1: NodeNotReadyError"),
+        ("mode", "Timer commit is overlapping (interval=1.0 runtime=33.5)"),
+    ],
+)
+def test_what_a_library_mends_by_itself_is_not_shown(library: str, message: str) -> None:
+    assert level_of(library, logging.ERROR, message) == logging.DEBUG
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,24 @@ def test_what_a_library_mends_by_itself_is_shown_once_as_informative() -> None:
     assert shown(*records) == ["INFO Unable connect to node with id 1: refused"]
 
 
+def test_what_libraries_tell_of_their_work_is_not_shown() -> None:
+    records = [
+        a_record("Discovered coordinator", name="aiokafka", level=logging.INFO, at=0),
+        a_record("[^--PatientRecovery]: Starting...", level=logging.INFO, at=0),
+        a_record("[^-SliceConsumer]: Timer commit woke up too late", at=0),
+    ]
+
+    assert shown(*records) == []
+
+
+def test_an_error_of_faust_in_a_class_of_ours_is_shown() -> None:
+    record = a_record(
+        "[^--PatientRecovery]: Crashed reason=ValueError()", level=logging.ERROR, at=0
+    )
+
+    assert shown(record) == ["ERROR [^--PatientRecovery]: Crashed reason=ValueError()"]
+
+
 def test_an_error_of_ours_stays_one() -> None:
     assert shown(a_record("this worker ends", level=logging.ERROR, at=0)) == [
         "ERROR this worker ends"
