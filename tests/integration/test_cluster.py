@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -36,6 +37,7 @@ def taker(cluster: Cluster, topic: str) -> Iterator[Callable[[], bool]]:
     yield takes_a_record
 
 
+@pytest.mark.long
 def test_a_cluster_outlives_one_broker_frozen_killed_and_wiped_but_not_two(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as cluster, taker(cluster, "t") as takes_a_record:
         make_topic(cluster, "t")

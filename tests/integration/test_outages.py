@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from harness.client import Client
 from harness.cluster import Cluster, running_cluster
 from harness.fresh import fresh_settings, publish_model
@@ -18,6 +20,7 @@ from harness.workers import Worker
 from ops.ingesting import Sent, send_once
 from registry.settings import Settings
 from registry.topics import check_topics, create_topics
+from training.lock import training_lock
 
 FROZEN_SECONDS = 30
 """The bar: with one of three brokers frozen, requests are answered again."""
@@ -232,3 +235,34 @@ def test_an_ingest_right_after_a_restart_waits_out_what_passes(
     one_broker.restart(0, kill=True)
 
     assert send_once(settings, "a-file", iter(records)) == Sent(now=0, before=1)
+
+
+def test_a_training_keeps_its_lock_when_the_broker_that_keeps_it_dies(
+    three_brokers: Cluster, tmp_path: Path
+) -> None:
+    settings = settings_of(three_brokers, tmp_path)
+    with training_lock(settings) as lock:
+        lock.confirm()
+        keeper = coordinator_of(three_brokers, lock_group(settings))
+        assert keeper is not None
+        three_brokers.kill(keeper)
+
+        wait_until(
+            lambda: coordinator_of(three_brokers, lock_group(settings)) not in (None, keeper),
+            60,
+            "another coordinator",
+        )
+        lock.confirm()
+
+
+def lock_group(settings: Settings) -> str:
+    return f"{settings.topic_prefix}-{settings.environment}-training"
+
+
+def coordinator_of(cluster: Cluster, group: str) -> int | None:
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+    try:
+        found = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+    except KafkaException:
+        return None
+    return int(found.coordinator.id) - 1
