@@ -18,6 +18,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.ingesting import Sent, send_once
+from registry.records import Request
 from registry.settings import Settings
 from registry.topics import check_topics, create_topics
 from training.lock import training_lock
@@ -266,3 +267,38 @@ def coordinator_of(cluster: Cluster, group: str) -> int | None:
     except KafkaException:
         return None
     return int(found.coordinator.id) - 1
+
+
+CRASHES_WHEN_TOLD = """
+import os, pathlib
+from aiokafka.errors import NodeNotReadyError
+from registry.settings import read_settings
+from streams.slices import SliceConsumer
+from streams.worker import run_worker
+
+commit = SliceConsumer.commit
+
+async def commit_or_crash(self, *given, **more):
+    if pathlib.Path("crash").exists():
+        pathlib.Path("crash").unlink()
+        await self.crash(NodeNotReadyError("injected"))
+        return False
+    return await commit(self, *given, **more)
+
+SliceConsumer.commit = commit_or_crash
+run_worker(read_settings(os.environ))
+"""
+
+
+def test_a_worker_whose_faust_gives_up_on_kafka_begins_again_in_the_same_process(
+    topics_created: Settings, client: Client, tmp_path: Path, start_worker: Any
+) -> None:
+    publish_model(topics_created)
+    worker = start_worker(topics_created, arguments=("-c", CRASHES_WHEN_TOLD)).wait_ready()
+
+    (tmp_path / "crash").touch()
+    wait_until(lambda: "Faust has given up on Kafka" in worker.tail(), 20, "the crash")
+
+    client.send([Request("after-the-crash", 1)])
+    assert client.wait_for(["after-the-crash"], 60)
+    worker.wait_ready()
