@@ -175,7 +175,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         broker_max_poll_records=settings.batch_requests,
         broker_max_poll_interval=MAX_POLL_SECONDS,
         consumer_auto_offset_reset="earliest",
-        broker_request_timeout=max(REQUEST_SECONDS, settings.session_timeout),
+        broker_request_timeout=max(REQUEST_SECONDS, settings.session_timeout + 5),  # a join waits
         producer_request_timeout=REQUEST_SECONDS,
         stream_wait_empty=False,
         store="memory://",
