@@ -30,11 +30,12 @@ from registry.errors import ConfigurationError, TrainingFailed, TransportError
 from registry.settings import Settings
 from registry.topics import client_config, topics_of
 
-SESSION_SECONDS: Final = 20.0
+SESSION_SECONDS: Final = 15.0
 """Shorter: a change of leaders, which Kafka takes 9 s to begin, ends a run that nothing else ails.
-Longer: a killed run blocks the next one for this long."""
+Longer: a killed run blocks the next one for this long, and the embedded broker delays each run by
+half of it."""
 
-WAIT_SECONDS: Final = 45.0
+WAIT_SECONDS: Final = 40.0
 """How long a run waits for its turn: a killed owner's session, and a rebalance or two."""
 
 CONFIRM_SECONDS: Final = 30.0

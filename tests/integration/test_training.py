@@ -43,7 +43,7 @@ from training.run import train
 from training.snapshot import Snapshot, read_snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
-TAKEOVER_SECONDS = 30.0
+TAKEOVER_SECONDS = 45.0
 
 HOLD_THE_LOCK = """
 import os, sys
