@@ -146,7 +146,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
     "fleet": Channel(
         Heartbeat(
             worker="worker-1",
-            instance="worker-1@2026-11-23T11:00:00.000+00:00",
+            instance="worker-1@2026-11-23T11:00:00.000+00:00#9f3c2a71",
             environment="production",
             at=1_795_435_200.0,
             epoch=17,
@@ -155,6 +155,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             requests_per_second=120.5,
             owns_control=True,
             url="http://127.0.0.1:6066/",
+            log_offset=17,
             arms=(
                 ArmCounts("primary", "v0.3", requests=900, fallbacks=9, users=700),
                 ArmCounts("canary", "v0.4", requests=100, fallbacks=1, users=80),

@@ -46,19 +46,50 @@ def create(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
 def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     """Compare the topics with what is needed; exit code 1 if something is wrong."""
     from ops import client, terminal
+    from registry.topic_upkeep import faults_of
     from registry.topics import check_topics
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     client.require_broker(settings)
-    wrong = check_topics(settings)
+    faults = faults_of(settings)
+    wrong = list(dict.fromkeys([*check_topics(settings), *map(str, faults)]))
     if as_json:
         terminal.print_json({"wrong": wrong})
     elif not wrong:
         terminal.out.print("all topics are right")
     for sentence in [] if as_json else wrong:
         terminal.err.print(sentence)
+    if not as_json and any(one.is_mendable for one in faults):
+        terminal.err.print("`recstream topics mend` sets the configs")
     if wrong:
         raise typer.Exit(1)
+
+
+@topics.command()
+def mend(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
+    """Set the configs that `topics check` complains of; the topics' records stay as they are.
+
+    The rollout table's changelog is compacted within minutes afterwards: of leases and heartbeats
+    that an older release left in it, nothing stays. Partitions and replication factors are not
+    touched: Kafka has tools for them.
+    """
+    from ops import client, terminal
+    from registry.topic_upkeep import mend_topics
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    client.require_broker(settings)
+    mended = mend_topics(settings)
+    if as_json:
+        rows = [
+            {"topic": one.topic, "config": one.setting, "was": one.seen, "is": one.wanted}
+            for one in mended
+        ]
+        terminal.print_json({"mended": rows})
+        return
+    for one in mended:
+        terminal.out.print(f"{one.topic}: {one.setting} was {one.seen}, is {one.wanted}")
+    if not mended:
+        terminal.out.print("nothing to mend")
 
 
 def broker(

@@ -153,7 +153,7 @@ def fleet_table(fleet: Sequence[Heartbeat], now: float) -> Group:
     """
     rows = [
         (
-            "\n".join([one.worker, one.url, *(["owns control"] if one.owns_control else [])]),
+            _worker(one),
             _life(one, now),
             "none" if one.epoch is None else one.epoch,
             ", ".join(one.ready) or "none",
@@ -170,6 +170,13 @@ def fleet_table(fleet: Sequence[Heartbeat], now: float) -> Group:
         for version, why in one.failures.items()
     ]
     return Group(grid(columns, rows), *failures)
+
+
+def _worker(one: Heartbeat) -> str:
+    """Return a worker's name, address and role, and where the control log that it knows ends."""
+    role = ["owns control"] if one.owns_control else []
+    log = [f"log {one.log_offset}"] if one.log_offset is not None else []
+    return "\n".join([one.worker, one.url, *([", ".join([*role, *log])] if role or log else [])])
 
 
 def _life(one: Heartbeat, now: float) -> Text:

@@ -32,6 +32,8 @@ that waits for a frozen broker as long as librdkafka does by default (60 s) does
 RECONNECT_MS: Final = 1_000
 """Longest pause between two attempts to connect. A worker answers so much later after an outage."""
 
+MIN_INSYNC: Final = "min.insync.replicas"
+
 SHARED_BY_ENVIRONMENTS: Final = frozenset({"control", "control-results"})
 """Topics that the environments of one rollout have in common, keyed by environment."""
 
@@ -46,8 +48,18 @@ class Topic:
     configs: Mapping[str, str] = field(default_factory=dict)
 
 
-COMPACTED: Final = {"cleanup.policy": "compact"}
-"""A table's changelog keeps the latest value of each key."""
+MINUTE_MS: Final = 60_000
+
+COMPACTED: Final = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(MINUTE_MS),
+    "segment.bytes": str(8 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": str(5 * MINUTE_MS),
+    "delete.retention.ms": str(10 * MINUTE_MS),
+}
+"""A table's changelog keeps the latest value of each key, within minutes: who starts reads it all.
+By Kafka's defaults, the newest 7 days, or 1 GiB, are not compacted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,11 @@ def topics_of(settings: Settings) -> Topics:
     )
 
 
+def least_in_sync(replication_factor: int) -> int:
+    """Return the replicas that must have a record: all but one, so that one broker may be down."""
+    return max(1, replication_factor - 1)
+
+
 def client_config(settings: Settings) -> dict[str, Any]:
     """Return what every librdkafka client needs to reach the broker."""
     config: dict[str, Any] = {
@@ -152,7 +169,8 @@ def _create(admin: AdminClient, missing: Sequence[Topic], settings: Settings) ->
                 topic.name,
                 num_partitions=topic.partitions,
                 replication_factor=settings.replication_factor,
-                config=dict(topic.configs),
+                config=dict(topic.configs)
+                | {MIN_INSYNC: str(least_in_sync(settings.replication_factor))},
             )
             for topic in missing
         ],

@@ -165,3 +165,49 @@ def test_a_worker_that_cannot_load_the_version_blocks_the_step_and_is_named_unti
         again = end_of(client, start_ramp(client, "v0.2", plan), 20)
         assert again["after"]["ramp"]["outcome"] == "promoted", again
         assert {answer["status"] for answer in traffic.answers()} == {"ok"}
+
+
+def counted(worker: Worker) -> int:
+    """Return the requests that the fleet has counted under the present state, as `worker` sees."""
+    try:
+        return sum(arm["requests"] for arm in worker.get("/fleet")["arms"])
+    except (OSError, HTTPException):
+        return -1
+
+
+def owns_control(worker: Worker) -> bool:
+    try:
+        return bool(worker.get("/rollout/status")["owns_control"])
+    except (OSError, HTTPException):
+        return False
+
+
+def test_what_a_worker_counted_that_died_before_the_new_owner_started_is_evidence_still(
+    client: Client, topics_created: Settings, start_worker: Start
+) -> None:
+    settings = topics_created.model_copy(update={"model_version": "v0.1"})
+    for _ in range(2):
+        publish_model(settings, users=500)
+    owner = start_worker(settings, "owner").wait_ready()
+    killed = start_worker(settings, "killed").wait_ready()
+    with Traffic(client, range(1, 501), 100) as traffic:
+        ramp_id = start_ramp(
+            client, "v0.2", a_plan([50, 100], min_requests=600, patience_seconds=180)
+        )
+        step = wait_for_step(client, ramp_id, 50, 20)
+        traffic.wait_for_more(3)
+        answers = traffic.answers()
+    expected = sum(one["provenance"]["rollout_epoch"] == step["epoch"] for one in answers)
+    wait_until(lambda: counted(owner) == expected, 5, f"{expected} requests to be counted")
+    assert all(one.arms for one in client.fleet.values())  # each of the two has counted some
+    killed.kill()
+    wait_until(lambda: presence(owner).get("killed") == "silent", LIVE_SECONDS + 2, "silence")
+    late = start_worker(settings, "late").wait_ready()
+    wait_until(lambda: counted(late) == expected, 5, f"{late} to know all {expected} requests")
+    owner.kill()
+    wait_until(lambda: owns_control(late), 30, f"{late} to own the control partition")
+    assert counted(late) == expected
+    assert applied(client)[-1]["epoch"] == step["epoch"]  # too little evidence for the next step
+    with Traffic(client, range(1, 501), 100):
+        end = end_of(client, ramp_id, 60)
+    assert end["after"]["ramp"]["outcome"] == "promoted", end

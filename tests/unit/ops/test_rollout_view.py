@@ -91,7 +91,7 @@ def test_each_worker_shows_what_it_is_at_and_what_it_could_not_load() -> None:
         return Heartbeat(name, name, "production", **default | fields)
 
     fleet = [
-        worker("w1", epoch=7, owns_control=True, lag=1200),
+        worker("w1", epoch=7, log_offset=9, owns_control=True, lag=1200),
         worker("w2", failures={"v0.2": "a flipped bit"}, reasons=("no_version",), ready=()),
         worker("w3", at=AT - 9),
         worker("w4", stopping=True),
@@ -99,7 +99,7 @@ def test_each_worker_shows_what_it_is_at_and_what_it_could_not_load() -> None:
     lines = shown(rollout_view.fleet_table(fleet, AT)).splitlines()[3:]
     cells = [line.split() for line in lines]
     assert cells[0] == ["w1", "ready", "7", "v0.1", "1,200", "0", "1.0", "s"]
-    assert cells[1:3] == [["http://w1:6066/"], ["owns", "control"]]
+    assert cells[1:3] == [["http://w1:6066/"], ["owns", "control,", "log", "9"]]
     assert cells[3] == ["w2", "not", "ready:", "none", "none", "0", "0", "1.0", "s"]
     assert cells[4] == ["http://w2:6066/", "no_version"]
     assert cells[5][:2] == ["w3", "silent"]
@@ -110,7 +110,11 @@ def test_each_worker_shows_what_it_is_at_and_what_it_could_not_load() -> None:
 
 def test_a_fleets_addresses_are_whole_on_a_terminal_of_80_columns() -> None:
     url = "http://127.0.0.1:18161/"
-    fleet = [Heartbeat("worker-1", "i", "production", AT, epoch=123, lag=12_345, url=url)]
+    fleet = [
+        Heartbeat(
+            "worker-1", "i", "production", AT, epoch=123, log_offset=1234, lag=12_345, url=url
+        )
+    ]
     assert url in shown(rollout_view.fleet_table(fleet, AT), width=80)
 
 

@@ -540,8 +540,8 @@ def test_the_fleet_shows_each_worker_and_names_what_it_could_not_load() -> None:
     fleet = (
         a_heartbeat("worker-1", owns_control=True, lag=3, requests_per_second=120.0),
         a_heartbeat(
-            *("worker-2",), epoch=40, ready=("v0.3",), failures={"v0.4": "a flipped bit"},
-            reasons=("version_not_ready",),
+            *("worker-2",), epoch=40, log_offset=40, ready=("v0.3",),
+            failures={"v0.4": "a flipped bit"}, reasons=("version_not_ready",),
         ),
         a_heartbeat("worker-3", at=SECONDS - 31),
         a_heartbeat("worker-4", at=SECONDS - 2, stopping=True),
@@ -549,8 +549,8 @@ def test_the_fleet_shows_each_worker_and_names_what_it_could_not_load() -> None:
     shown = section(a_fleet_status(a_canary(), *fleet), "fleet")
     for words in (
         "Fleet 2 live workers, 120 requests / s",
-        "worker-1 this one control owner live 0.5 s ago 41 v0.3, v0.4 3 120",
-        "worker-2 live 0.5 s ago 40 behind v0.3",
+        "worker-1 this one control owner live 0.5 s ago 41 older release v0.3, v0.4 3 120",
+        "worker-2 live 0.5 s ago 40 behind 40 v0.3",
         "Not ready: version_not_ready v0.4 failed: a flipped bit",
         "worker-3 silent 31 s ago",
         "worker-4 stopped 2 s ago",
