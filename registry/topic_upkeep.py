@@ -23,9 +23,8 @@ from registry.errors import TransportError
 from registry.settings import Settings
 from registry.topics import (
     ADMIN_TIMEOUT_SECONDS,
-    COMPACTED,
     MIN_INSYNC,
-    Topic,
+    changelog_of,
     client_config,
     least_in_sync,
     topics_of,
@@ -55,12 +54,6 @@ class Fault(NamedTuple):
 
 
 REPLICATION_FACTOR: Final = "replication factor"
-
-
-def changelog_of(settings: Settings) -> Topic:
-    """Return the topic behind the rollout table; its name is Faust's."""
-    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
-    return Topic(name, 1, "the rollout table", COMPACTED)
 
 
 def faults_of(settings: Settings) -> list[Fault]:

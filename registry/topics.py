@@ -146,6 +146,12 @@ def client_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
+def changelog_of(settings: Settings) -> Topic:
+    """Return the topic behind the rollout table; its name is Faust's."""
+    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
+    return Topic(name, 1, "the rollout table", COMPACTED)
+
+
 def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing; return their names. Existing ones are left as they are.
 
@@ -199,10 +205,9 @@ def create_changelog(settings: Settings) -> None:
     TransportError
         If the broker can't be reached or refuses.
     """
-    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
-    admin = AdminClient(client_config(settings))
-    if name not in _existing_partitions(admin):
-        _create(admin, [Topic(name, 1, "the rollout table", COMPACTED)], settings)
+    changelog, admin = changelog_of(settings), AdminClient(client_config(settings))
+    if changelog.name not in _existing_partitions(admin):
+        _create(admin, [changelog], settings)
 
 
 def _wait_until_shown(admin: AdminClient, names: Sequence[str]) -> None:

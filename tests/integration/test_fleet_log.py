@@ -15,7 +15,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.settings import Settings
-from registry.topics import client_config
+from registry.topics import changelog_of, client_config
 
 Start = Callable[..., Worker]
 MENDED_SECONDS = 10.0
@@ -50,19 +50,13 @@ def fleet_settings(topics_created: Settings) -> Settings:
     return topics_created.model_copy(update={"model_version": "v0.1"})
 
 
-def changelog_of(settings: Settings) -> TopicPartition:
-    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
-    return TopicPartition(name, 0)
-
-
 def changelog(settings: Settings) -> list[Message]:
     """Return all records of the changelog."""
-    place = changelog_of(settings)
+    place = TopicPartition(changelog_of(settings).name, 0, 0)
     consumer = Consumer(
         client_config(settings) | {"group.id": "test", "enable.partition.eof": True}
     )
     try:
-        place.offset = 0
         consumer.assign([place])
         found: list[Message] = []
         while True:
@@ -128,7 +122,7 @@ def test_an_older_log_over_the_newest_is_mended_once_and_nobody_goes_back(
     wait_until_all_act_on(epochs[-1], workers)
     older = changelog(fleet_settings)[-2]
     producer = Producer(client_config(fleet_settings))  # what a former owner does that wakes up
-    producer.produce(changelog_of(fleet_settings).topic, older.value(), older.key(), partition=0)
+    producer.produce(changelog_of(fleet_settings).name, older.value(), older.key(), partition=0)
     assert producer.flush(10) == 0
     wait_until(
         lambda: offsets_of_logs(fleet_settings)[-1] == epochs[-1],

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from harness.cluster import running_cluster
@@ -19,7 +20,7 @@ from harness.waiting import wait_until
 from registry.fleet import Heartbeat
 from registry.records import encode
 from registry.settings import Settings
-from registry.topics import client_config, create_topics, topics_of
+from registry.topics import check_topics, client_config, create_topics, topics_of
 from streams.heartbeats import HeartbeatFollower, heartbeats_since
 
 
@@ -85,16 +86,25 @@ def send(settings: Settings, *values: bytes | None) -> None:
     assert producer.flush(30) == 0
 
 
+@pytest.fixture(params=["kafka", "embedded"])
+def on_either_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of Apache Kafka, and of the embedded broker."""
+    settings = fresh_settings(request.getfixturevalue(request.param), tmp_path)
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    return settings
+
+
 def test_of_many_records_and_garbage_the_latest_of_each_worker_comes_in_few_calls(
-    topics_created: Settings,
+    on_either_broker: Settings,
 ) -> None:
     send(
-        topics_created,
+        on_either_broker,
         *(a_beat(f"w{number % 3}", number) for number in range(3000)),
         *(None, b"{", b"[" * 300_000),
         a_beat("w3", 1, "staging"),
     )
-    with following(topics_created) as heard:
+    with following(on_either_broker) as heard:
         wait_until(lambda: heard.lag_of("w2@1") == 2999, 15, "the last one")
         wait_until(lambda: heard.refused.total() == 3, 5, "the garbage")
         assert set(heard.fleet) == {"w0@1", "w1@1", "w2@1"}
@@ -103,12 +113,12 @@ def test_of_many_records_and_garbage_the_latest_of_each_worker_comes_in_few_call
         assert heard.longest <= 3
         assert heard.calls < 30
         wait_until(lambda: heard.ends, 5, "the end of the topic")
-        send(topics_created, a_beat("w1", 5000))
+        send(on_either_broker, a_beat("w1", 5000))
         wait_until(lambda: heard.lag_of("w1@1") == 5000, 2, "a new one at once")
-    found = heartbeats_since(topics_created, topics_of(topics_created).fleet, time.time() - 60)
+    found = heartbeats_since(on_either_broker, topics_of(on_either_broker).fleet, time.time() - 60)
     assert {one.instance: one.lag for one in found} == {"w0@1": 2997, "w1@1": 5000, "w2@1": 2999}
     later = time.time() + 3600
-    assert heartbeats_since(topics_created, topics_of(topics_created).fleet, later) == []
+    assert heartbeats_since(on_either_broker, topics_of(on_either_broker).fleet, later) == []
 
 
 def test_a_topic_that_is_made_again_is_followed_again(topics_created: Settings) -> None:
