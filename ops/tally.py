@@ -29,14 +29,14 @@ class Group(NamedTuple):
 
 
 class Count(Struct, frozen=True):
-    """One group: its answers, and the median milliseconds of the latest thousand of them."""
+    """One group: its answers, and the median milliseconds of the latest thousand that are known."""
 
     status: str
     version: str
     variant: str
     source: str
     answers: int
-    median_ms: float
+    median_ms: float | None
 
 
 @dataclass(slots=True)
@@ -61,11 +61,16 @@ class Tally:
         )
         seen = self._seen.setdefault(group, _Seen())
         seen.answers += 1
-        seen.latencies_ms.append(response.provenance.latency_ms)
+        if (latency_ms := response.provenance.latency_ms) is not None:
+            seen.latencies_ms.append(latency_ms)
 
     def counts(self) -> list[Count]:
         """Return one count for each group, in the order of the groups' names."""
         return [
-            Count(*group, seen.answers, round(median(seen.latencies_ms), 1))
+            Count(*group, seen.answers, _median(seen.latencies_ms))
             for group, seen in sorted(self._seen.items())
         ]
+
+
+def _median(latencies_ms: deque[float]) -> float | None:
+    return round(median(latencies_ms), 1) if latencies_ms else None

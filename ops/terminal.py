@@ -179,7 +179,9 @@ def answer_tables(response: Response) -> list[Table | Text]:
                 "learned from": provenance.data_snapshot,
                 "code": provenance.git_sha,
                 "image": provenance.image_digest,
-                "worker": f"{provenance.worker}, {provenance.latency_ms:.1f} ms",
+                "worker": provenance.worker
+                if provenance.latency_ms is None
+                else f"{provenance.worker}, {provenance.latency_ms:.1f} ms",
             }
         )
     )
@@ -189,11 +191,22 @@ def answer_tables(response: Response) -> list[Table | Text]:
 def tally_table(tally: Tally) -> Table:
     """Return one row for each version, variant and source that has answered."""
     rows = [
-        (one.status, one.version, one.variant, one.source, f"{one.answers:,}", one.median_ms)
+        (
+            one.status,
+            one.version,
+            one.variant,
+            one.source,
+            f"{one.answers:,}",
+            _known(one.median_ms),
+        )
         for one in tally.counts()
     ]
     columns = ("status", "version", "variant", "source", "answers #", "median ms #")
     return grid(columns, rows)
+
+
+def _known(figure: float | None) -> object:
+    return "" if figure is None else figure
 
 
 def gate_table(gate: Gate) -> Table:

@@ -71,11 +71,15 @@ class AnswerError(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True):
-    """Which rule and which bytes produced an answer."""
+    """Which rule and which bytes produced an answer.
+
+    ``latency_ms`` is from the request record's timestamp to its scoring; absent where the timestamp
+    is missing, or later than the worker's clock.
+    """
 
     environment: str
     worker: str
-    latency_ms: float
+    latency_ms: float | None = None
     strategy: Strategy | None = None
     rollout_epoch: int | None = None
     bucket: int | None = None

@@ -7,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from registry.records import (
     encode,
 )
 from registry.rollout import is_compared
+from streams.latencies import is_expired, latency_ms
 from streams.routing import Route, Rules, pinned_route, route
 
 UNKNOWN_USER: Final = "unknown_user"
@@ -76,6 +78,7 @@ class Answering:
     ``rules`` is None while no version can be served: every answer is then an error ``no_version``.
     ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps;
     ``timer`` counts seconds from anywhere, and never goes back: durations are measured by it.
+    ``received_ms`` is when the last of the batch was read, by the same clock as ``clock_ms``.
     """
 
     origin: Origin
@@ -85,6 +88,7 @@ class Answering:
     threads: int
     clock_ms: Callable[[], float]
     timer: Callable[[], float]
+    received_ms: float = math.inf
 
 
 class Answer(NamedTuple):
@@ -189,7 +193,10 @@ def answer_batch(records: Iterable[RawRecord], using: Answering) -> Batch:
 def _route(
     record: RawRecord, request: Request, using: Answering, batch: Batch, now_ms: float
 ) -> _Routed | None:
-    if request.deadline_ms is not None and now_ms > record.timestamp + request.deadline_ms:
+    deadline_ms = request.deadline_ms
+    if deadline_ms is not None and is_expired(
+        record.timestamp, deadline_ms, using.received_ms, now_ms
+    ):
         _refuse(record, request, using, batch, "expired", None)
         return None
     rules = using.rules
@@ -362,7 +369,7 @@ def _provenance(
     return Provenance(
         environment=using.origin.environment,
         worker=using.origin.worker,
-        latency_ms=now_ms - record.timestamp,
+        latency_ms=latency_ms(record.timestamp, now_ms),
         strategy=acting.strategy if acting else None,
         rollout_epoch=acting.epoch if acting else None,
         bucket=bucket,

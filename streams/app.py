@@ -31,6 +31,7 @@ from streams.node import Node
 from streams.ramp import RampAgent
 from streams.refused_records import RefusedRecords
 from streams.retrain import RetrainAgent
+from streams.series import begin_at_zero
 from streams.serving import Pipeline
 from streams.shadow import Shadow
 from streams.slices import SliceTransport
@@ -93,6 +94,7 @@ def build_app(
     topics = topics_of(settings)
     app = _faust_app(settings, topics)
     metrics = Metrics()
+    begin_at_zero(metrics, topics)
     node = Node(settings, worker, metrics)
     contact = Contact(settings.outage_seconds)
     delivery = Delivery(settings, RefusedRecords(metrics).note, contact)

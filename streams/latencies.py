@@ -1,7 +1,8 @@
-"""Latencies: from the requests' timestamps to their confirmed answers, a batch at a time.
+"""Latencies and deadlines: what lies between the clock that stamped a request and ours.
 
-Pure. A producer whose clock is ahead sends requests from the future: their latency is not known,
-and they are left out. Must not know who counts.
+Pure. The two need not agree: a producer whose clock is ahead sends requests from the future, and a
+record may have no timestamp (-1). A duration that would be negative is not known: it is absent, and
+whoever counts durations counts those apart. Must not know who counts.
 """
 
 from __future__ import annotations
@@ -20,8 +21,45 @@ def known_latencies(sent_ms: npt.NDArray[np.int64], now_ms: float) -> npt.NDArra
     now_ms
         The wall clock, in the same, when their answers were confirmed.
 
-    >>> known_latencies(np.array([500, 3_000]), now_ms=2_000).tolist()
+    >>> known_latencies(np.array([500, 3_000, -1]), now_ms=2_000).tolist()
     [1.5]
     """
     seconds = (now_ms - sent_ms) / 1000
-    return seconds[seconds >= 0]
+    return seconds[(seconds >= 0) & (sent_ms >= 0)]
+
+
+def latency_ms(sent_ms: int, now_ms: float) -> float | None:
+    """Return the milliseconds from a request's timestamp to `now_ms`; None if they are not known.
+
+    >>> latency_ms(500, 2_000.0), latency_ms(3_000, 2_000.0), latency_ms(-1, 2_000.0)
+    (1500.0, None, None)
+    """
+    return now_ms - sent_ms if 0 <= sent_ms <= now_ms else None
+
+
+def is_expired(sent_ms: int, deadline_ms: int, received_ms: float, now_ms: float) -> bool:
+    """Tell whether a request's deadline has passed.
+
+    It counts from the record's timestamp. One that is later than the request was read, or missing,
+    cannot be true: then it counts from there, or an hour ahead would mean an hour more.
+
+    Parameters
+    ----------
+    sent_ms
+        The record's timestamp, in milliseconds since the epoch.
+    deadline_ms
+        Milliseconds after it.
+    received_ms
+        When the worker had read the record; infinity if that is not known.
+    now_ms
+        The present.
+
+    >>> is_expired(1_000, 50, received_ms=1_020, now_ms=1_051)
+    True
+    >>> is_expired(3_601_000, 50, received_ms=1_020, now_ms=1_060)
+    False
+    >>> is_expired(3_601_000, 50, received_ms=1_020, now_ms=1_071)
+    True
+    """
+    start = sent_ms if 0 <= sent_ms <= received_ms else received_ms
+    return now_ms > start + deadline_ms

@@ -25,11 +25,6 @@ SHARE_BUCKETS: Final = tuple(tenth / 10 for tenth in range(11))
 """Upper bounds of shares. An answer of ten items overlaps by one of them exactly."""
 
 
-VERSIONS_KEPT: Final = 32
-"""Versions of one histogram, those observed last. Each has some thirty series; a worker that lives
-for months under an hourly training would tell of thousands that nobody can be answered by."""
-
-
 class BatchHistogram(Collector):
     """A Prometheus histogram by model version that takes whole batches.
 
@@ -55,11 +50,19 @@ class BatchHistogram(Collector):
             np.searchsorted(LATENCY_BUCKETS, seconds), minlength=len(LATENCY_BUCKETS) + 1
         )
         with self._lock:
-            self._counts[version] = self._counts.pop(version, 0) + buckets  # the latest goes last
+            self._counts[version] = self._counts.get(version, 0) + buckets
             self._sums[version] = self._sums.get(version, 0.0) + float(seconds.sum())
-            if len(self._counts) > VERSIONS_KEPT:
-                oldest = next(iter(self._counts))
-                del self._counts[oldest], self._sums[oldest]
+
+    def versions(self) -> tuple[str, ...]:
+        """Return the versions that were observed."""
+        with self._lock:
+            return tuple(self._counts)
+
+    def remove(self, version: str) -> None:
+        """Forget `version`, if it was observed at all."""
+        with self._lock:
+            self._counts.pop(version, None)
+            self._sums.pop(version, None)
 
     def quantile(self, version: str, share: float) -> float | None:
         """Return the upper bound, in seconds, of the bucket that holds the `share` quantile.
@@ -106,6 +109,11 @@ class Metrics:
         self.latency = BatchHistogram(
             "recommend_latency_seconds", "From the request's timestamp to its confirmed answer.",
             registry,
+        )  # fmt: skip
+        self.negative_durations = Counter(
+            "negative_durations", "Durations between two clocks that came out negative, or whose "
+            "start has no timestamp; they are left out of what they would be part of.",
+            ["duration"], registry=registry,
         )  # fmt: skip
         self.scoring = BatchHistogram(
             "recommend_scoring_seconds", "Scoring of one batch.", registry

@@ -16,6 +16,7 @@ from streams.answering import Answering, Origin
 from streams.metrics import Metrics
 from streams.residency import Residency
 from streams.routing import Rules, next_acting, versions_to_keep
+from streams.series import VersionSeries, show_arms
 from streams.view import RolloutView
 
 
@@ -43,6 +44,7 @@ class Node:
         self.started_at = datetime.now(UTC)
         self.recovered_once = False
         self.origin = Origin(settings.environment, worker)
+        self._series = VersionSeries(metrics)
 
     def refresh(self) -> None:
         """Load what the newest state names, and act on it once its primary is ready."""
@@ -94,6 +96,7 @@ class Node:
             return
         metrics.rollout_epoch.set(acting.epoch)
         metrics.rollout_info.clear()
+        show_arms(metrics, acting)
         metrics.rollout_info.labels(
             acting.environment, acting.strategy, acting.primary_version, acting.canary_version or ""
         ).set(1)
@@ -108,6 +111,7 @@ class Node:
         """Bring the gauges up to date that follow from the serving state."""
         ready = self.residency.ready
         self.metrics.models_resident.set(len(ready))
+        self._series.keep(ready, time.monotonic())
         self.metrics.model_version_info.clear()
         acting = self.acting
         serving = (acting.primary_version, acting.canary_version) if acting else ()

@@ -25,6 +25,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 import faust
@@ -135,22 +136,24 @@ class Pipeline:
 
     async def _serve(self, events: Sequence[EventT[Any]], using: Answering) -> None:
         records = [record for event in events for record in event.value]
+        read_ms = received_ms(events, time.monotonic(), time.time())
         try:
             try:
-                batch, confirmed = await self._answer(records, using)
+                batch, confirmed = await self._answer(records, using, read_ms)
             finally:
                 self._answering_now -= 1
                 self._answered.set()
             while not await _is_confirmed(confirmed):
-                batch, confirmed = await self._answer(records, await self._rules())
+                batch, confirmed = await self._answer(records, await self._rules(), read_ms)
             self._acknowledge(events, batch)
         except Exception as error:  # the edge: unacknowledged requests must not be left behind
             self._on_failure(error)
 
     async def _answer(
-        self, records: Sequence[Any], using: Answering
+        self, records: Sequence[Any], using: Answering, read_ms: float
     ) -> tuple[Batch, asyncio.Future[None]]:
         loop = asyncio.get_running_loop()
+        using = replace(using, received_ms=read_ms)
         return await loop.run_in_executor(self._scorer, self._answer_and_send, records, using)
 
     def _merged(self, first: EventT[Any]) -> list[EventT[Any]]:
@@ -211,7 +214,9 @@ class Pipeline:
             metrics.dead_letters.labels(dead.record.topic, dead.error.code).inc()
         now_ms = time.time() * 1000
         for version, _, sent_ms in batch.sent:
-            metrics.latency.observe(version, known_latencies(sent_ms, now_ms))
+            known = known_latencies(sent_ms, now_ms)
+            metrics.latency.observe(version, known)
+            metrics.negative_durations.labels("latency").inc(len(sent_ms) - len(known))
 
     def stop(self) -> None:
         """Let go of the scoring thread."""
@@ -230,3 +235,17 @@ async def _is_confirmed(confirmed: asyncio.Future[None]) -> bool:
     except Unconfirmed:
         return False
     return True
+
+
+def received_ms(events: Sequence[EventT[Any]], elapsed: float, now: float) -> float:
+    """Return when the last of `events` was read, in milliseconds since the epoch.
+
+    Parameters
+    ----------
+    events
+        At least one; Faust has noted when it was read, by the monotonic clock.
+    elapsed, now
+        The present, by the monotonic clock and by the wall clock, in seconds.
+    """
+    latest = max(event.message.time_in or elapsed for event in events)
+    return (now - (elapsed - latest)) * 1000

@@ -35,7 +35,7 @@ class Trace(Struct, frozen=True):
     response
         As it was sent.
     requested_at
-        The request record's timestamp, ISO 8601 in UTC.
+        The request record's timestamp, ISO 8601 in UTC; None where it has none that is a date.
     state
         The rollout state of the answer's epoch; None if it is no longer remembered.
     explanation
@@ -48,7 +48,7 @@ class Trace(Struct, frozen=True):
 
     request: Request | None
     response: Response
-    requested_at: str
+    requested_at: str | None
     state: RolloutState | None
     explanation: Explanation | None
     matches: bool | None
@@ -118,14 +118,22 @@ def trace_of(answer: Answer, states: Mapping[int, RolloutState]) -> Trace:
     return Trace(
         request=request,
         response=response,
-        requested_at=datetime.fromtimestamp(answer.timestamp_ms / 1000, UTC).isoformat(
-            timespec="milliseconds"
-        ),
+        requested_at=_time_of(answer.timestamp_ms),
         state=state,
         explanation=told,
         matches=not different if why_not is None else None,
         differences=different if why_not is None else (why_not,),
     )
+
+
+def _time_of(timestamp_ms: int) -> str | None:
+    """Return the time that a producer wrote: any number, -1 where it wrote none."""
+    if timestamp_ms < 0:
+        return None
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _not_comparable(

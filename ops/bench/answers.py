@@ -5,6 +5,7 @@ Knows the response topic. Must not know who answered, or why it is asked.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections import Counter
@@ -31,7 +32,7 @@ class GivenBy(Struct, frozen=True):
     """The part of the provenance that a benchmark looks at."""
 
     worker: str
-    latency_ms: float
+    latency_ms: float = math.nan
 
 
 class Given(Struct, frozen=True):

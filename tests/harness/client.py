@@ -108,9 +108,10 @@ class Client:
         value: bytes | None,
         key: bytes | None = None,
         headers: Mapping[str, bytes] | None = None,
+        timestamp: int = 0,
     ) -> None:
-        """Send one record of any kind, confirmed."""
-        self._produce(topic, key, value, headers)
+        """Send one record of any kind, confirmed; `timestamp` in milliseconds, 0: now."""
+        self._produce(topic, key, value, headers, timestamp)
         self.flush()
 
     def produce_all(self, topic: Topic, values: Iterable[bytes | None]) -> None:
@@ -182,6 +183,7 @@ class Client:
         key: bytes | None,
         value: bytes | None,
         headers: Mapping[str, bytes] | None = None,
+        timestamp: int = 0,
     ) -> None:
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
@@ -194,6 +196,7 @@ class Client:
                     value=value,
                     key=key,
                     headers=dict(headers or {}),
+                    timestamp=timestamp,
                     on_delivery=delivered,
                 )
                 return

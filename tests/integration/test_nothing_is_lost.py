@@ -99,6 +99,21 @@ def test_an_answer_carries_the_headers_of_its_request(
     assert client.answer_headers["plain"] == {}
 
 
+def test_the_latency_of_a_request_from_the_future_is_absent_and_counted(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    worker = start_worker(fleet_settings).wait_ready()
+    ahead = int(time.time() * 1000) + 3_500_000
+    client.produce(
+        client.topics.requests, b'{"request_id": "ahead", "user_id": 7}', b"7", timestamp=ahead
+    )
+    (answer,) = client.wait_for(["ahead"])["ahead"]
+    assert answer["status"] == "ok"
+    assert "latency_ms" not in answer["provenance"]
+    metrics = worker.fetch("/metrics").text
+    assert 'negative_durations_total{duration="latency"} 1.0' in metrics
+
+
 def test_a_malformed_command_is_put_aside_refused_and_changes_nothing(
     client: Client, fleet_settings: Settings, start_worker: Start
 ) -> None:

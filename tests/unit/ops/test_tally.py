@@ -42,3 +42,9 @@ def test_the_median_is_of_the_latest_answers_and_the_count_of_all() -> None:
     assert tally.counts() == [
         Count("ok", "v0.1", "primary", "model", 2 * LATENCIES_KEPT, 1.0),
     ]
+
+
+def test_answers_whose_latency_is_not_known_have_no_median() -> None:
+    unknown = replace(ANSWER, provenance=replace(ANSWER.provenance, latency_ms=None))
+    assert Tally([unknown]).counts() == [Count("ok", "v0.1", "primary", "model", 1, None)]
+    assert Tally([unknown, taking(3.0)]).counts()[0].median_ms == 3.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -452,3 +453,29 @@ def test_whatever_bytes_arrive_each_record_has_exactly_one_outcome(
     keys += [dead.record.key for dead in batch.dead_letters]
     assert sorted(keys) == sorted(record.key for record in records)
     assert sum(batch.counts.values()) == len(batch.answers) == len(read(batch))
+
+
+@pytest.mark.parametrize(
+    ("stamped", "received", "expired"),
+    [
+        (NOW_MS - 11, NOW_MS - 1, True),
+        (NOW_MS - 9, NOW_MS - 1, False),
+        (NOW_MS + 3_600_000, NOW_MS - 11, True),
+        (NOW_MS + 3_600_000, NOW_MS - 9, False),
+        (-1, NOW_MS - 11, True),
+        (-1, NOW_MS - 9, False),
+        (NOW_MS + 3_600_000, float("inf"), False),
+    ],
+)
+def test_a_deadline_counts_from_the_timestamp_or_from_the_reading_where_that_cannot_be_true(
+    fixed: Answering, stamped: int, received: float, expired: bool
+) -> None:
+    using = replace(fixed, received_ms=received)
+    batch = answer_batch([a_request_of(1, deadline_ms=10, timestamp=stamped)], using)
+    assert decode(Response, batch.answers[0].payload).status == ("expired" if expired else "ok")
+
+
+@pytest.mark.parametrize("stamped", [NOW_MS + 3_600_000, NOW_MS + 1, -1])
+def test_a_latency_that_cannot_be_known_is_absent(fixed: Answering, stamped: int) -> None:
+    (answer,) = answer_batch([a_request_of(1, timestamp=stamped)], fixed).answers
+    assert b"latency_ms" not in answer.payload

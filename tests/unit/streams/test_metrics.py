@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.metrics import LATENCY_BUCKETS, VERSIONS_KEPT, BatchHistogram, Metrics
+from streams.metrics import LATENCY_BUCKETS, BatchHistogram, Metrics
 
 SECONDS = st.one_of(st.floats(0, 100), st.sampled_from([0.0, 60.0, *LATENCY_BUCKETS]))
 
@@ -49,13 +49,13 @@ def test_batches_count_as_prometheus_counts_single_observations(
     assert exposed(registry) == pytest.approx(exposed(reference_registry))
 
 
-def test_of_many_versions_those_observed_last_are_told() -> None:
+def test_a_version_that_is_removed_is_not_told_of() -> None:
     histogram, registry = a_histogram()
-    for minor in (*range(VERSIONS_KEPT), 0, VERSIONS_KEPT):
-        histogram.observe(f"v0.{minor}", np.array([0.1]))
-    told = {version for _, version, _ in exposed(registry)}
-    assert len(told) == VERSIONS_KEPT
-    assert {"v0.0", f"v0.{VERSIONS_KEPT}"} <= told
+    for version in ("v0.1", "v0.2"):
+        histogram.observe(version, np.array([0.1]))
+    histogram.remove("v0.1")
+    histogram.remove("v0.3")
+    assert {version for _, version, _ in exposed(registry)} == {"v0.2"}
     assert histogram.quantile("v0.1", 0.5) is None
 
 

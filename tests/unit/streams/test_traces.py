@@ -127,3 +127,8 @@ def test_a_request_that_pins_a_version_asks_no_rule() -> None:
     request = Request("r1", 1, model_version="v0.1")
     trace = traced(an_answer(model_version="v0.1")._replace(request=request))
     assert (trace.request, trace.matches) == (request, None)
+
+
+@pytest.mark.parametrize("stamped", [-1, 10**18])
+def test_a_request_without_a_time_that_is_a_date_has_a_trace_without_it(stamped: int) -> None:
+    assert traced(an_answer()._replace(timestamp_ms=stamped)).requested_at is None
