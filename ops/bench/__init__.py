@@ -1,7 +1,8 @@
-"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load``.
+"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load|soak``.
 
 On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
-says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine.
+says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine;
+but of a soak it is.
 Knows options only; one module per benchmark does the rest.
 """
 
@@ -14,7 +15,8 @@ import typer
 
 EPILOG: Final = """
 Kafka is the one of KAFKA_BOOTSTRAP_SERVERS, which must be of this machine; without it, Apache Kafka
-is started from its jars (Java 17 is needed). A missed bar does not change the exit code.
+is started from its jars (Java 17 is needed). A missed bar does not change the exit code,
+but that of `soak`.
 """
 
 app: Final = typer.Typer(
@@ -133,3 +135,26 @@ def measure_loading(
     shape = QUICK if quick else SHAPE
     what = "publish, swap, ready on two workers; memory mapped against copied"
     publish_on_kafka("load", what, json, lambda on: measure(on, shape, registry, say))
+
+
+@app.command(name="soak")
+def soak(
+    minutes: Annotated[float, typer.Option(min=1, max=24 * 60, help="How long.")] = 60,
+    seed: Annotated[int, typer.Option(help="Of the plan: the same events at the same times.")] = 1,
+    rate: Annotated[int, typer.Option(min=1, max=2_000, help="Requests a second.")] = 100,
+    json: Json = None,
+) -> None:
+    """Everything happens to a fleet, again and again: what is lost, and what grows.
+
+    Swaps, canaries, shadows, trainings, poison records, restarts and kills of one worker, restarts
+    of the broker, at random but seeded. Exit code 1 if a request is lost, the worker that nobody
+    restarts ends, or its memory grows. Starts a broker of its own.
+    """
+    from ops.bench.run import publish_report
+    from ops.bench.soak import measure
+
+    what = "two workers, one of them never restarted; a broker that is"
+    found = publish_report(
+        "soak", what, "started for this run", json, lambda: measure(minutes * 60, seed, rate)
+    )
+    raise typer.Exit(int(any(bar.verdict == "fail" for bar in found.bars)))

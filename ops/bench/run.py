@@ -29,7 +29,7 @@ class Measured:
 
 def publish_report(
     benchmark: str, measured: str, kafka: str, path: Path | None, measure: Callable[[], Measured]
-) -> None:
+) -> Measured:
     """Measure, print the table, write the file (default ``bench-results/BENCHMARK.json``)."""
     machine = this_machine(kafka)  # before: its load average is that of the others
     found = measure()
@@ -47,6 +47,7 @@ def publish_report(
     path = path or Path("bench-results") / f"{benchmark}.json"
     write(report, path)
     say(f"written to {path}")
+    return found
 
 
 def publish_on_kafka(

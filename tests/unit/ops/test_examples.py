@@ -7,7 +7,9 @@ import importlib
 
 import pytest
 
-MODULES = ["ops.commands_inspect", "ops.ingest", "ops.plan"]
+MODULES = [
+    *("ops.bench.slopes", "ops.bench.soak_plan", "ops.commands_inspect", "ops.ingest", "ops.plan"),
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

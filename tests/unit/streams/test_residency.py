@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -218,3 +220,36 @@ def test_the_problem_of_a_version_tells_why_it_cannot_be_served(
             assert problem in told
 
     run(story())
+
+
+class Knot:
+    """Garbage that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("moment", ["before the load", "during the load"])
+def test_what_is_garbage_at_a_load_is_not_frozen_for_ever(tmp_path: Path, moment: str) -> None:
+    store = GatedStore(str(tmp_path))
+    store.publish(some_arrays(), a_description())
+
+    async def story() -> weakref.ref[Knot]:
+        with a_residency(store) as residency:
+            knot = weakref.ref(Knot()) if moment == "before the load" else None
+            residency.keep(["v0.1"], 0.0)
+            while not store.threads:
+                await asyncio.sleep(0)
+            knot = knot or weakref.ref(Knot())
+            store.gate.set()
+            assert await settled(residency, "v0.1") == "ready"
+            return knot
+
+    gc.disable()  # the collector must not be faster by chance
+    try:
+        knot = asyncio.run(story())
+        gc.collect()
+        assert knot() is None
+    finally:
+        gc.unfreeze()
+        gc.enable()

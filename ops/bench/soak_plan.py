@@ -1,0 +1,63 @@
+"""The plan of a soak: what happens to the fleet, and when, drawn from a seed.
+
+Pure. The same seed and length give the same plan, so that a run that went wrong can be repeated.
+Must not know how any of it is done.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+
+Kind: TypeAlias = Literal[
+    "swap", "canary", "shadow", "training", "poison", "restart", "kill", "broker"
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+WEIGHTS: Final[Mapping[Kind, int]] = {
+    "swap": 30, "canary": 12, "shadow": 6, "training": 4, "poison": 30, "restart": 5, "kill": 3,
+    "broker": 2,
+}  # fmt: skip
+
+AFTER_SECONDS: Final[Mapping[Kind, float]] = {
+    "swap": 5.0, "canary": 8.0, "shadow": 8.0, "training": 10.0, "poison": 2.0, "restart": 15.0,
+    "kill": 25.0, "broker": 25.0,
+}  # fmt: skip
+"""Between one event and the next: a fleet that has not come back from one would be measured by the
+sum of two."""
+
+REST_SECONDS: Final = 20.0
+"""Without events, before the end: what is lost must be lost, not late."""
+
+
+class Event(NamedTuple):
+    """Something that happens, so many seconds after the start."""
+
+    at: float
+    kind: Kind
+
+
+def planned(seconds: float, seed: int) -> tuple[Event, ...]:
+    """Return the events of a soak of `seconds`, in order.
+
+    Each kind comes once before any is drawn, as far as there is time: a short run is no one-sided
+    one.
+
+    Examples
+    --------
+    >>> [event.kind for event in planned(60, seed=1)]
+    ['shadow', 'poison', 'swap', 'broker']
+    >>> planned(3600, 7) == planned(3600, 7)
+    True
+    """
+    draw = random.Random(seed)
+    first = list(KINDS)
+    draw.shuffle(first)
+    events: list[Event] = []
+    at = AFTER_SECONDS["swap"]
+    while at < seconds - REST_SECONDS:
+        kind = first.pop() if first else draw.choices(KINDS, [WEIGHTS[one] for one in KINDS])[0]
+        events.append(Event(round(at, 1), kind))
+        at += AFTER_SECONDS[kind] * draw.uniform(0.8, 1.2)
+    return tuple(events)

@@ -1,0 +1,67 @@
+"""The soak's plan and its judgement; the soak itself is run in tests/integration/test_soak.py."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from ops.bench.slopes import Reading, Slope, judged, slope_of
+from ops.bench.soak_plan import AFTER_SECONDS, KINDS, REST_SECONDS, WEIGHTS, planned
+from registry.errors import ShapeError
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_three_minutes_are_enough_for_each_kind_of_event(seed: int) -> None:
+    plan = planned(180, seed)
+    assert {event.kind for event in plan} == set(KINDS)
+    assert plan == planned(180, seed)
+
+
+def test_events_do_not_overlap_and_the_end_is_calm() -> None:
+    plan = planned(3600, 3)
+    for event, following in itertools.pairwise(plan):
+        assert following.at - event.at >= 0.8 * AFTER_SECONDS[event.kind] - 0.2
+    assert plan[-1].at < 3600 - REST_SECONDS
+    assert set(WEIGHTS) == set(AFTER_SECONDS) == set(KINDS)
+
+
+def test_another_seed_is_another_plan() -> None:
+    assert planned(600, 1) != planned(600, 2)
+
+
+def test_a_slope_is_found_through_noise_and_bursts() -> None:
+    draw = np.random.default_rng(0)
+    at = np.arange(0.0, 3600.0, 5.0)
+    values = 100 + 3 * at / 3600 + draw.normal(0, 0.2, len(at))
+    values[::50] += 40
+    slope = slope_of([Reading(*pair) for pair in zip(at, values, strict=True)])
+    assert slope.lower < 3 < slope.upper
+    assert slope.per_hour == pytest.approx(3, abs=0.2)
+
+
+def test_what_stays_has_no_slope() -> None:
+    assert slope_of([Reading(float(at), 7.0) for at in range(10)]) == Slope(0.0, 0.0, 0.0)
+
+
+def test_two_readings_give_no_slope() -> None:
+    with pytest.raises(ShapeError, match="2 readings"):
+        slope_of([Reading(0, 1), Reading(1, 2)])
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "long_enough", "verdict"),
+    [
+        (0.99, True, "pass"),
+        (-5.0, True, "pass"),
+        (1.01, True, "fail"),
+        (0.0, False, "inconclusive"),
+        (99.0, False, "inconclusive"),
+    ],
+)
+def test_a_slope_is_judged_only_where_the_run_was_long_enough(
+    per_hour: float, long_enough: bool, verdict: str
+) -> None:
+    slope = Slope(per_hour, per_hour - 1, per_hour + 1)
+    assert judged("grows", slope, 1.0, long_enough).verdict == verdict
