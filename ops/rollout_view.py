@@ -16,7 +16,7 @@ from rich.text import Text
 from ops.observing import Seen
 from ops.terminal import VERDICT_STYLE, grid, pairs, state_table
 from registry.explanation import Explanation
-from registry.fleet import LIVE_SECONDS, Heartbeat
+from registry.fleet import LIVE_SECONDS, Heartbeat, age_seconds
 from registry.ramping import Look
 from registry.ramps import Finding, Outcome, RampState, stages_of
 from registry.records import CommandResult, RolloutState
@@ -159,7 +159,7 @@ def fleet_table(fleet: Sequence[Heartbeat], now: float) -> Group:
             ", ".join(one.ready) or "none",
             f"{one.lag:,}",
             f"{one.requests_per_second:,.0f}",
-            f"{now - one.at:.1f} s",
+            "just now" if (age := age_seconds(one, now)) is None else f"{age:.1f} s",
         )
         for one in fleet
     ]

@@ -88,6 +88,11 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     heard_at: float | None = None
 
 
+def age_seconds(one: Heartbeat, now: float) -> float | None:
+    """Return the seconds since a heartbeat; None where the broker's clock is ahead of `now`'s."""
+    return now - one.at if now >= one.at else None
+
+
 def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
     """Return the workers that a step has to wait for, by name."""
     found = (one for one in fleet if not one.stopping and now - one.at <= LIVE_SECONDS)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from registry.assignment import canary_share
 from registry.counts import ArmCounts, Histogram, ShadowCounts
-from registry.fleet import LIVE_SECONDS, Heartbeat, arms_at, shadow_at
+from registry.fleet import LIVE_SECONDS, Heartbeat, age_seconds, arms_at, shadow_at
 from registry.guardrails import sample_ratio
 from registry.latency import quantile
 from registry.ramps import Finding
@@ -42,7 +42,7 @@ def overview_of(state: RolloutState | None, fleet: Sequence[Heartbeat], now: flo
 
 def workers_of(fleet: Iterable[Heartbeat], now: float) -> tuple[FleetWorker, ...]:
     """Return one row for each worker, by name; `now` in seconds since the epoch."""
-    rows = (FleetWorker(one, _presence(one, now), max(now - one.at, 0.0)) for one in fleet)
+    rows = (FleetWorker(one, _presence(one, now), age_seconds(one, now)) for one in fleet)
     return tuple(sorted(rows, key=lambda row: (row.heartbeat.worker, row.heartbeat.at)))
 
 

@@ -70,11 +70,14 @@ class PartitionLag(Struct, frozen=True):
 
 
 class FleetWorker(Struct, frozen=True):
-    """One row of the fleet: the latest heartbeat, and how old it is, in seconds."""
+    """One row of the fleet: the latest heartbeat, and how old it is, in seconds.
+
+    Its time is the broker's: ``age_seconds`` is None where that clock is ahead of this worker's.
+    """
 
     heartbeat: Heartbeat
     presence: Presence
-    age_seconds: float
+    age_seconds: float | None
 
 
 class ArmTraffic(Struct, frozen=True):
