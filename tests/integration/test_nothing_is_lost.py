@@ -119,10 +119,11 @@ def test_a_malformed_command_is_put_aside_refused_and_changes_nothing(
 ) -> None:
     worker = start_worker(fleet_settings).wait_ready()
     before = worker.get("/rollout/status")["state"]
-    client.produce(client.topics.control, MALFORMED, key=b"production")
+    client.produce(client.topics.control, MALFORMED, b"production", {"traceparent": b"00-4bf9"})
     client.produce(client.topics.control, b'{"command_id": "x", "type": "explode"}')
     letters = client.dead_letters(2)
     assert [letter.headers["reason"] for letter in letters] == [b"malformed", b"invalid"]
+    assert letters[0].headers["traceparent"] == b"00-4bf9"
     result = client.command(type="swap", model_version="v9.9")
     assert (result["status"], result["error"]["code"]) == ("rejected", "unusable_version")
     assert worker.get("/rollout/status")["state"] == before
