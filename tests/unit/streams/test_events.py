@@ -30,6 +30,9 @@ class Rendered:
         return f"page {min(self.calls, self._pages)}"
 
 
+PING = ": still here"
+
+
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "RENDER_SECONDS", 0.005)
@@ -78,8 +81,10 @@ def test_what_has_not_changed_is_not_sent_again_but_a_ping_is(
     async def talk(client: TestClient[Any, Any]) -> None:
         async with listening(client) as response:
             await next_event(response)
-            assert (await next_event(response))[-1] == "data: page 1"
-            assert await next_event(response) == [": still here"]
+            while (event := await next_event(response)) == [PING]:
+                pass  # a rendering that takes long on a loaded machine is pinged for as well
+            assert event[-1] == "data: page 1"
+            assert await next_event(response) == [PING]
 
     with_listeners(Rendered(pages=1), talk)
 
