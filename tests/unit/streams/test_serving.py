@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from harness.builders import NOW_MS, a_request_of, an_answering
@@ -13,7 +14,7 @@ from registry.settings import Settings
 from registry.topics import topics_of
 from streams.delivery import Delivery, Outgoing, Unconfirmed
 from streams.metrics import Metrics
-from streams.serving import Pipeline
+from streams.serving import Pipeline, received_ms
 
 
 class AwayAtFirst:
@@ -42,6 +43,7 @@ class Slice:
     def __init__(self, *records: Any) -> None:
         self.acknowledged = 0
         self.value = list(records)
+        self.message = SimpleNamespace(time_in=None)
 
     def ack(self) -> None:
         self.acknowledged += 1
@@ -88,3 +90,11 @@ def test_a_deadline_that_passes_in_an_outage_is_honoured() -> None:
     assert served(event, kafka, [NOW_MS, NOW_MS + 30_000]) == []
 
     assert [batch[0]["status"] for batch in kafka.batches] == ["error", "expired"]
+
+
+def test_the_reading_of_a_batch_is_that_of_its_latest_slice_by_the_wall_clock() -> None:
+    slices: list[Any] = [Slice(), Slice(), Slice()]
+    for event, time_in in zip(slices, (40.0, 42.5, None), strict=True):
+        event.message.time_in = time_in
+    assert received_ms(slices[:2], elapsed=45.0, now=1_000.0) == 997_500
+    assert received_ms(slices, elapsed=45.0, now=1_000.0) == 1_000_000
