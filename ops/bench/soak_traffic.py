@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ops import client
 from registry.errors import TransportError
-from registry.reading import reading
+from registry.reading import QUIET, reading
 from registry.records import Request, encode
 from registry.settings import Settings
 from registry.topics import client_config, topics_of
@@ -104,7 +104,7 @@ class SoakTraffic:
     def _run(self) -> None:
         try:
             with reading(self._settings, self._topics.responses) as consumer:
-                config = client_config(self._settings) | client.AS_JAVA
+                config = client_config(self._settings) | client.AS_JAVA | QUIET
                 self._ask_and_listen(
                     Producer(config | {"linger.ms": 2, "enable.idempotence": True}), consumer
                 )
