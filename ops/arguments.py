@@ -6,9 +6,11 @@ Knows names and help texts. Must not know what a command does.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+import re
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from registry.settings import Settings
@@ -29,6 +31,15 @@ ExpectedEpoch = Annotated[
     typer.Option(metavar="N", help="Refuse unless the epoch is N (compare-and-set)."),
 ]
 Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.")]
+
+
+class NegativeIds(TyperCommand):
+    """A command whose ids may be negative: ``-5`` is no option, as no option is called so."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the arguments apart."""
+        ctx.ignore_unknown_options = any(re.fullmatch("-[0-9]+", one) for one in args)
+        return super().parse_args(ctx, args)
 
 
 def settings_with(**overrides: str | float | None) -> Settings:

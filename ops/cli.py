@@ -25,7 +25,8 @@ from ops import (
     commands_rollout,
     commands_training,
 )
-from ops.arguments import AsJson
+from ops.arguments import AsJson, NegativeIds
+from ops.escaping import escaped
 from registry.errors import ConfigurationError, RecstreamError
 
 EPILOG = """
@@ -62,7 +63,7 @@ app.command(rich_help_panel=RUN)(commands_kafka.worker)
 app.command(rich_help_panel=RUN)(commands_kafka.broker)
 app.add_typer(commands_kafka.topics, name="topics", rich_help_panel=KAFKA)
 app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
-app.command(rich_help_panel=KAFKA)(commands_asking.request)
+app.command(rich_help_panel=KAFKA, cls=NegativeIds)(commands_asking.request)
 app.command(rich_help_panel=KAFKA)(commands_asking.traffic)
 app.add_typer(commands_dead_letters.app, name="dead-letters", rich_help_panel=KAFKA)
 app.command(rich_help_panel=MODELS)(commands_training.train)
@@ -72,7 +73,7 @@ app.command(rich_help_panel=MODELS)(commands_training.reproduce)
 app.add_typer(commands_registry.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(commands_rollout.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(commands_rollout.swap)
-app.command(rich_help_panel=ROLLOUT)(commands_inspect.explain)
+app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(commands_inspect.explain)
 app.command(rich_help_panel=ROLLOUT)(commands_inspect.fleet)
 
 
@@ -162,7 +163,7 @@ def _complain(error: RecstreamError) -> None:
     if "--json" in sys.argv:
         complaint = json.dumps({"error": {"code": error.code, "message": str(error)}})
     else:
-        complaint = f"recstream: {error}"
+        complaint = f"recstream: {escaped(str(error))}"
     print(complaint, file=sys.stderr)
 
 

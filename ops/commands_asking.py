@@ -28,7 +28,9 @@ LOOK_SECONDS = 0.2
 
 
 def request(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Digits are an integer id.")],
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="Digits are an integer id, like 42 or -5.")
+    ],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="How many items.")] = 10,
     model_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Pin a version, for debugging.")

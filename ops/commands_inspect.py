@@ -142,18 +142,27 @@ def fleet(
     if watch and as_json:
         raise typer.BadParameter("--watch is for people; give --json without it")
     if watch:
-        redraw(terminal.out, lambda: fleet_table(observing.heartbeats(settings), time.time()))
+        redraw(terminal.out, lambda: _fleet_now(settings))
     workers = observing.heartbeats(settings)
     if not workers and not as_json:
         raise TransportError(
             f"no worker of environment {settings.environment} was heard of in the last "
             f"{observing.HEARD_SECONDS:g} s; is the topic prefix {settings.topic_prefix} right?"
         )
-    _print(workers, fleet_table(workers, time.time()), as_json)
+    _print(workers, fleet_table(workers, time.time(), settings.partitions), as_json)
+
+
+def _fleet_now(settings: Settings) -> RenderableType:
+    from ops import observing
+    from ops.rollout_view import fleet_table
+
+    return fleet_table(observing.heartbeats(settings), time.time(), settings.partitions)
 
 
 def explain(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Digits are an integer id.")],
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="Digits are an integer id, like 42 or -5.")
+    ],
     ask: Annotated[
         bool, typer.Option(help="Ask for an answer, and compare it with the explanation.")
     ] = True,

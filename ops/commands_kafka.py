@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.arguments import AsJson, Bootstrap, settings_with
+from ops.escaping import EscapingFormatter
 from registry.errors import RefusedCommand
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def worker(
     from streams.logs import set_up_logging
     from streams.worker import run_worker
 
-    set_up_logging()
+    set_up_logging(EscapingFormatter)
     run_worker(settings)
 
 

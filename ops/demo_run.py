@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.text import Text
 
 from ops import client, demo_fleet, terminal
 from ops.broker import start_broker
@@ -26,6 +25,7 @@ from ops.ingesting import records_of
 from ops.observing import observe
 from ops.rollout_file import read_rollout_file
 from ops.rollout_view import trail_lines
+from ops.terminal import Text
 from ops.traffic import Answered, Traffic, span_seconds
 from ops.watching import RampDisplay, follow_ramp
 from registry.errors import RefusedCommand, TrainingFailed

@@ -30,7 +30,7 @@ class StageDisplay:
         self._progress = Progress(
             TextColumn("    {task.description:<10}"),
             BarColumn(bar_width=28),
-            TextColumn("[dim]{task.fields[message]}"),
+            TextColumn("{task.fields[message]}", style="dim", markup=False),
             console=console,
             disable=hidden or not console.is_terminal,
         )

@@ -66,7 +66,7 @@ FIELD_BY_RATING_COLUMN: Final = {
 ROWS_AT_ONCE: Final = 10_000
 MOVIE_COLUMNS: Final = ("movieId", "title")
 
-_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def format_of(path: Path) -> FileFormat:
 def parse_id(text: str) -> int | str:
     """Return the id that `text` names: an integer if it is written like one, otherwise a string.
 
-    >>> parse_id("42"), parse_id("042"), parse_id("anna")
-    (42, '042', 'anna')
+    >>> parse_id("42"), parse_id("-5"), parse_id("042"), parse_id("anna")
+    (42, -5, '042', 'anna')
     """
     return int(text) if _INTEGER.fullmatch(text) else text
 

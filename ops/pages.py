@@ -1,11 +1,13 @@
 """Reading a worker's pages over HTTP.
 
-Knows URLs and JSON. Must not know Kafka nor what is shown to people. Proxies of the environment
+Knows URLs, JSON and the token for reading. Must not know Kafka nor what is shown to people.
+Proxies of the environment
 are not asked: workers are inside.
 """
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 from typing import TypeVar
@@ -67,12 +69,16 @@ def training(url: str) -> TrainingRun | None:
 
 def _read(url: str, path: str, kind: type[Page]) -> Page:
     address = url.rstrip("/") + path
+    token = os.environ.get("RECSTREAM_READ_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with _opener.open(address, timeout=TIMEOUT_SECONDS) as response:
+        asked = urllib.request.Request(address, headers=headers)
+        with _opener.open(asked, timeout=TIMEOUT_SECONDS) as response:
             payload = response.read()
     except urllib.error.HTTPError as error:
         if error.code != 503:  # "not ready" is an answer too
-            raise TransportError(f"{address}: HTTP {error.code}") from error
+            hint = "; set RECSTREAM_READ_TOKEN to the worker's" if error.code == 401 else ""
+            raise TransportError(f"{address}: HTTP {error.code}{hint}") from error
         payload = error.read()
     except (OSError, ValueError) as error:
         raise TransportError(f"{address}: no worker answers: {error}") from error

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, structs
 from rich.table import Table
-from rich.text import Text
 
 from ops import terminal
+from ops.terminal import Text
 from registry.counts import ArmCounts, ShadowCounts
 from registry.guardrails import judge, judge_shadow
 from registry.latency import MAPPING

@@ -176,7 +176,8 @@ def errors() -> str:
 def api() -> str:
     """Return the page of the HTTP API: what the OpenAPI document says, for people."""
     schemas = openapi.document()["components"]["schemas"]
-    reads = [one for one in ENDPOINTS if one.kind is None]
+    reads = [one for one in ENDPOINTS if one.kind is None and one.method == "GET"]
+    logins = [one for one in ENDPOINTS if one.kind is None and one.method == "POST"]
     writes = [one for one in ENDPOINTS if one.kind is not None]
     history = next(one.query for one in ENDPOINTS if one.name == "history")
     assert history is not None
@@ -211,6 +212,11 @@ def api() -> str:
             [(one.status, one.when, _content(one)) for one in (*WRITE_ANSWERS, *EVERYWHERE)],
         ),
         API_WORDS["writers"],
+        "## Logging in",
+        markdown.table(
+            ("endpoint", "what", "answers"),
+            [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in logins],
+        ),
         "## Documents",
         *(markdown.described(name, schemas[name]).replace("## ", "### ", 1) for name in own),
     )
@@ -237,7 +243,10 @@ def _rows(schemas: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _answers(answers: Iterable[Answered]) -> str:
-    return "; ".join(f"{one.status} {one.when}: {_content(one)}" for one in answers)
+    return "; ".join(
+        f"{one.status} {one.when}" + (f": {_content(one)}" if one.content else "")
+        for one in answers
+    )
 
 
 def _content(answer: Answered) -> str:
@@ -271,10 +280,12 @@ API_WORDS: Final = {
     "After 202, and after 503 where Kafka had not confirmed, the command may still be applied: the "
     "history has it, and sending it again with the same `command_id` applies it once.\n\n"
     "**Who may write.** With `RECSTREAM_API_TOKEN` set: whoever sends `Authorization: Bearer` and "
-    "the token, from anywhere. Without: callers on loopback only, no proxy (`Forwarded`, "
-    "`X-Forwarded-For`), and no browser that acts for another site (`Sec-Fetch-Site`, `Origin`, or "
-    "a `Host` that is neither an address nor `localhost`). Reading is open to whoever reaches the "
-    "port.",
+    "the token, from anywhere. Without: by POST, callers on loopback only, no proxy (`Forwarded`, "
+    "`Via`, `X-Real-IP`, `X-Forwarded-*`, HTTP/1.0), a `Host` of `127.0.0.0/8`, `[::1]` or "
+    "`localhost`, and no browser that acts for another site (`Sec-Fetch-Site`, `Origin`).\n\n"
+    "**Who may read.** Whoever reaches the port; with `RECSTREAM_READ_TOKEN` set, whoever sends it "
+    "or the other token. `/healthz` and `/readyz` stay open, and say less. Browsers log in on the "
+    "page. More: [security](explanation/security.md).",
 }
 """What no table can say."""
 

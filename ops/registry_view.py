@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 from rich.table import Table
-from rich.text import Text
 
 from ops import terminal
+from ops.terminal import Text
 from registry.errors import ArtifactError
 from registry.labels import Labels, Mark
 from registry.manifest import Manifest

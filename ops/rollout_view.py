@@ -11,10 +11,10 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from ops.escaping import on_one_line
 from ops.observing import Seen
-from ops.terminal import VERDICT_STYLE, grid, pairs, state_table
+from ops.terminal import VERDICT_STYLE, Text, grid, pairs, state_table
 from registry.explanation import Explanation
 from registry.fleet import LIVE_SECONDS, Heartbeat, age_seconds
 from registry.ramping import Look
@@ -22,6 +22,7 @@ from registry.ramps import Finding, Outcome, RampState, stages_of
 from registry.records import CommandResult, RolloutState
 from registry.trail import diff, ramp_words
 from streams.documents import RampLook
+from streams.fleet_notices import fleet_notices
 
 OUTCOME_STYLE: Final[dict[Outcome, str]] = {
     "promoted": "green",
@@ -127,9 +128,9 @@ def _trail_entry(result: CommandResult) -> RenderableType:
     epoch = "" if result.epoch is None else f"   epoch {result.epoch}"
     head = Text.assemble(
         (_moment(result.at), "dim"),
-        f"   {result.environment}   ",
-        (result.type, "bold"),
-        f" by {result.issued_by}   ",
+        on_one_line(f"   {result.environment}   "),
+        (on_one_line(result.type), "bold"),
+        on_one_line(f" by {result.issued_by}   "),
         (result.status, STATUS_STYLE[result.status]),
         (epoch, "dim"),
     )
@@ -146,14 +147,14 @@ def _moment(at: str) -> str:
     return at.replace("T", " ")[:19]
 
 
-def fleet_table(fleet: Sequence[Heartbeat], now: float) -> Group:
-    """Return the workers, each over the address of its pages, and what they could not load.
+def fleet_table(fleet: Sequence[Heartbeat], now: float, partitions: int) -> Group:
+    """Return the workers, each over the address of its pages, and what is wrong with them.
 
-    `now` is in seconds since the epoch.
+    `now` is in seconds since the epoch, `partitions` those of the request topic.
     """
     rows = [
         (
-            _worker(one),
+            Text(_worker(one)),
             _life(one, now),
             "none" if one.epoch is None else one.epoch,
             ", ".join(one.ready) or "none",
@@ -169,7 +170,8 @@ def fleet_table(fleet: Sequence[Heartbeat], now: float) -> Group:
         for one in fleet
         for version, why in one.failures.items()
     ]
-    return Group(grid(columns, rows), *failures)
+    notices = [Text(one.message, "yellow") for one in fleet_notices(fleet, now, partitions)]
+    return Group(grid(columns, rows), *failures, *notices)
 
 
 def _worker(one: Heartbeat) -> str:
@@ -186,7 +188,7 @@ def _life(one: Heartbeat, now: float) -> Text:
         return Text("silent", "red")
     if one.reasons:
         return Text("\n".join(["not ready:", *one.reasons]), "yellow")
-    return Text("ready", "green")
+    return Text("ready", "green") if one.partitions != 0 else Text("ready, no partition", "yellow")
 
 
 def explanation_table(explanation: Explanation) -> Table:

@@ -6,13 +6,15 @@ and complaints go to standard error, so that ``--json`` output stays clean.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+import rich.text
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,17 +24,53 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
-from rich.text import Text
 
+from ops.escaping import ACTING, escaped, on_one_line
 from ops.tally import Tally
 from registry.assignment import canary_share
 from registry.manifest import Gate, Manifest
 from registry.records import CommandResult, Response, RolloutState, TrainingResult
 from registry.trail import ramp_words
 
-out: Final = Console(highlight=False)
-err: Final = Console(stderr=True, highlight=False)
+
+class Text(rich.text.Text):
+    """Text in which no character acts; to be used for whatever a person sees."""
+
+    def __init__(self, text: str = "", *args: Any, **given: Any) -> None:
+        super().__init__(escaped(text), *args, **given)
+
+    @classmethod
+    def assemble(cls, *parts: Any, **given: Any) -> Text:
+        """Return the parts, each a text or a text and its style, as one text."""
+        made = super().assemble(*parts, **given)
+        assert isinstance(made, cls)
+        return made
+
+    def append(self, text: rich.text.Text | str, style: Any = None) -> Text:
+        """Add `text` at the end, escaped."""
+        super().append(escaped(text) if isinstance(text, str) else text, style)
+        return self
+
+
+class PlainConsole(Console):
+    """A console on which nothing acts but what it writes itself; no markup is read out of texts."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **given)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Return what is drawn, with the texts of others escaped, however they came here."""
+        for segment in super().render(renderable, options):
+            acts = segment.control is None and ACTING.search(segment.text)
+            yield Segment(escaped(segment.text), segment.style) if acts else segment
+
+
+out: Final = PlainConsole()
+err: Final = PlainConsole(stderr=True)
 
 VERDICT_STYLE: Final[Mapping[str, str]] = {
     "pass": "green",
@@ -44,8 +82,13 @@ VERDICT_STYLE: Final[Mapping[str, str]] = {
 
 def print_json(value: Any) -> None:
     """Print `value` as indented JSON on standard output."""
-    payload = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(payload.decode() + "\n")
+    payload = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    lines = (ACTING.sub(_in_json, line) for line in payload.split("\n"))  # within texts only
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _in_json(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def progress(console: Console, *, hidden: bool = False) -> Progress:
@@ -98,7 +141,9 @@ def grid(
             no_wrap=of_numbers and " " not in shown,  # so that words make room, not figures
         )
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(
+            *(cell if isinstance(cell, Text) else Text(on_one_line(str(cell))) for cell in row)
+        )
     return table
 
 
@@ -125,7 +170,7 @@ def state_table(state: RolloutState) -> Table:
             "shadow sample": sampled if shadows else None,
             "ramp": ramp_words(state.ramp) if state.ramp else None,
             "previous versions": ", ".join(state.previous_versions),
-            "updated": f"{state.updated_at} by {state.updated_by}".strip(),
+            "updated": on_one_line(f"{state.updated_at} by {state.updated_by}".strip()),
             "reason": state.reason,
         }
     )

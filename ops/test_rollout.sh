@@ -14,6 +14,8 @@ if [ $# -lt 3 ] || [ $# -gt 4 ]; then
   exit 2
 fi
 URL=${1%/} FIRST=$2 SECOND=$3 TOKEN=${4:-}
+AUTHORIZED=()
+[ -n "$TOKEN" ] && AUTHORIZED=(--header "Authorization: Bearer $TOKEN")
 ME=test_rollout.sh
 FOLDER=$(mktemp -d)
 trap 'rm -rf "$FOLDER"' EXIT
@@ -62,7 +64,7 @@ expect() {
   local wanted=$1 method=$2 path=$3 extra=()
   shift 3
   [ "$method" = HEAD ] && extra+=(--head)
-  [ -n "$TOKEN" ] && extra+=(--header "Authorization: Bearer $TOKEN")
+  extra+=("${AUTHORIZED[@]}")
   if [[ ${1:-} == \{* ]]; then
     extra+=(--header 'Content-Type: application/json' --data "$1")
     shift
@@ -116,7 +118,7 @@ expect 200 GET /fleet workers.0.worker~
 expect 404 GET /trace/nobody-asked-this code=not_traced
 expect 404 GET /nowhere status=404
 expect 405 GET /rollout/update status=405
-{ curl --silent --noproxy '*' --no-buffer --max-time 10 "$URL/events" || true; } |
+{ curl --silent --noproxy '*' --no-buffer --max-time 10 "${AUTHORIZED[@]}" "$URL/events" || true; } |
   grep -q -m 1 '^event: status' || different "GET /events: no 'event: status' within 10 s"
 
 if [ -n "$TOKEN" ]; then
@@ -161,7 +163,11 @@ section 'promote, rollback, swap'
 expect 200 POST /rollout/promote \
   state.strategy=fixed state.primary_version="$SECOND" state.canary_version=null
 expect 200 POST /rollout/rollback state.primary_version="$FIRST"
-expect 200 GET "/switch?model=$SECOND" state.primary_version="$SECOND"
+if [ -n "$TOKEN" ]; then # without a token, GET must not write
+  expect 200 GET "/switch?model=$SECOND" state.primary_version="$SECOND"
+else
+  expect 403 GET "/switch?model=$SECOND" detail~POST
+fi
 ID="$ME-$$-$RANDOM"
 expect 200 POST "/switch?model=$FIRST&command_id=$ID" status=applied
 expect 200 POST "/switch?model=$FIRST&command_id=$ID" status=duplicate
@@ -196,7 +202,7 @@ section 'training'
 expect 200 POST "/retrain?deploy=none&issued_by=$ME" status=applied
 RUN=$(field command_id)
 for _ in $(seq 100); do
-  call GET /training
+  call GET /training "${AUTHORIZED[@]}"
   grep -qF "$RUN" "$BODY" && break
   sleep 0.1
 done

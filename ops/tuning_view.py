@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.table import Table
-from rich.text import Text
 
 from ops import terminal
 from ops.following import StageDisplay
+from ops.terminal import Text
 from registry.manifest import Parameters
 from registry.settings import Settings
 from training.backends import fit_of

@@ -12,10 +12,10 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.text import Text
 
 from ops.observing import Seen
 from ops.rollout_view import followed_ramp
+from ops.terminal import Text
 from registry.errors import TransportError
 from registry.ramps import Outcome
 from registry.trail import ramp_words

@@ -65,6 +65,8 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     log_offset
         Last offset of the control log that it knows, -1 before the first command. None: a worker
         of a release before this field, whose lease is in the rollout table.
+    partitions
+        How many request partitions it has; None: a worker of a release before this field.
     heard_at
         When it was sent first, by the broker's clock, if the owner says it again; see `carried`.
     """
@@ -86,6 +88,7 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     stopping: bool = False
     log_offset: int | None = None
     heard_at: float | None = None
+    partitions: int | None = None
 
 
 def age_seconds(one: Heartbeat, now: float) -> float | None:

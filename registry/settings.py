@@ -312,7 +312,14 @@ class Settings(BaseModel):
     api_token: SecretStr = Field(
         SecretStr(""),
         alias="RECSTREAM_API_TOKEN",
-        description="Token of the write endpoints; unset: writes from loopback only.",
+        description="Token for commands over HTTP, and for reading; unset: commands from this "
+        "machine only. A proxy on this machine makes every caller local: set it there.",
+    )
+    read_token: SecretStr = Field(
+        SecretStr(""),
+        alias="RECSTREAM_READ_TOKEN",
+        description="Token that may read the pages, and no more; unset: whoever reaches the port "
+        "may read. Needs RECSTREAM_API_TOKEN as well.",
     )
     http_host: str = Field(
         "127.0.0.1", alias="RECSTREAM_HTTP_HOST", description="Address that the pages listen on."
@@ -323,6 +330,20 @@ class Settings(BaseModel):
         ge=0,
         le=65535,
         description="Their port; 0: any free one.",
+    )
+    metrics_host: str | None = Field(
+        None,
+        alias="RECSTREAM_METRICS_HOST",
+        min_length=1,
+        description="Address for RECSTREAM_METRICS_PORT; unset: RECSTREAM_HTTP_HOST.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        alias="RECSTREAM_METRICS_PORT",
+        ge=0,
+        le=65535,
+        description="Another port with `/metrics` and nothing else, which needs no token; unset: "
+        "`/metrics` is among the pages only.",
     )
     lease_seconds: float = Field(
         20,
@@ -499,11 +520,25 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"RETRAIN_WARM_ITERATIONS={settings.retrain_warm_iterations}: must be 0 with "
             f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot begin with given factors"
         )
+    yield from _contradictions_of_http(settings)
     if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
         yield (
             f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol!r}: needs "
             "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD as well"
         )
+
+
+def _contradictions_of_http(settings: Settings) -> Iterator[str]:
+    command, read = settings.api_token.get_secret_value(), settings.read_token.get_secret_value()
+    if read and not command:
+        yield "RECSTREAM_READ_TOKEN=(secret): needs RECSTREAM_API_TOKEN as well, for commands"
+    if read and read == command:
+        yield (
+            "RECSTREAM_READ_TOKEN=(secret): must be another than RECSTREAM_API_TOKEN, or its "
+            "holders could send commands"
+        )
+    if settings.metrics_host is not None and settings.metrics_port is None:
+        yield f"RECSTREAM_METRICS_HOST={settings.metrics_host!r}: needs RECSTREAM_METRICS_PORT"
 
 
 def _complaint(error: object) -> str:

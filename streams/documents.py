@@ -20,8 +20,8 @@ class Health(Struct, frozen=True):
     """Liveness: ``stuck`` asks for a restart. ``version`` is the primary that is acted on."""
 
     status: Literal["ok", "stuck"]
-    version: str | None
-    rollout: RolloutState | None
+    version: str | None = None
+    rollout: RolloutState | None = None
 
 
 class Readiness(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Readiness(Struct, frozen=True):
 
     ready: bool
     reasons: tuple[Reason, ...]
-    worker: str
+    worker: str = ""
     notices: tuple[Notice, ...] = ()
 
 

@@ -5,7 +5,7 @@ Values only. What an endpoint does is in `streams.http` and `streams.writes`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -27,6 +27,10 @@ from streams.traces import Trace
 HTML: Final = "text/html"
 METRICS: Final = "text/plain"
 EVENTS: Final = "text/event-stream"
+FORM: Final = "application/x-www-form-urlencoded"
+
+Access: TypeAlias = Literal["open", "read", "write"]
+"""Who may use an endpoint: everybody, who may read, who may write; see `streams.auth`."""
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +56,18 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
     issued_by: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
 
 
+class LoginForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the login of the page sends.
+
+    Parameters
+    ----------
+    token
+        The value of ``RECSTREAM_API_TOKEN`` or ``RECSTREAM_READ_TOKEN``.
+    """
+
+    token: str
+
+
 class Answered(NamedTuple):
     """One status of an endpoint: when it comes, and the type of its JSON, or its media type."""
 
@@ -72,11 +88,13 @@ class Endpoint(NamedTuple):
     summary
         What it does, in one sentence.
     answers
-        Its own statuses; those of :data:`READ_ANSWERS` and :data:`WRITE_ANSWERS` come on top.
+        Its own statuses; those of :data:`READ_ANSWERS` and :data:`EVERYWHERE` come on top.
     query
         The parameters of a reading endpoint.
     kind
         The type of the command that a write sends.
+    form
+        What its form holds, if it takes nothing else.
     """
 
     method: Literal["GET", "POST"]
@@ -86,18 +104,23 @@ class Endpoint(NamedTuple):
     answers: tuple[Answered, ...]
     query: type[Struct] | None = None
     kind: CommandType | None = None
+    access: Access = "read"
+    form: type[Struct] | None = None
 
 
 def _write(
     path: str, kind: CommandType, summary: str, method: Literal["GET", "POST"] = "POST"
 ) -> Endpoint:
     name = f"{kind}_by_get" if method == "GET" else kind
-    return Endpoint(method, path, name, summary, WRITE_ANSWERS, kind=kind)
+    return Endpoint(method, path, name, summary, WRITE_ANSWERS, kind=kind, access="write")
 
 
 EVERYWHERE: Final = (
     Answered(400, "not HTTP, or a body that cannot be read", Problem),
+    Answered(408, "the body did not arrive within 10 s", Problem),
+    Answered(413, "a body of more than 64 KiB", Problem),
     Answered(414, "a path and query of more than 8 KiB", Problem),
+    Answered(415, "a compressed body, or one of a type that the endpoint does not take", Problem),
     Answered(431, "headers of more than 16 KiB", Problem),
 )
 """Statuses that any endpoint may answer with."""
@@ -105,19 +128,28 @@ EVERYWHERE: Final = (
 WRITE_ANSWERS: Final = (
     Answered(200, "applied, or a duplicate", Decided),
     Answered(202, "not decided within 5 s", Pending),
-    Answered(401, "the token is missing or wrong", Problem),
-    Answered(403, "without a token: not from loopback, or for a page of another site", Problem),
-    Answered(408, "the body did not arrive within 10 s", Problem),
+    Answered(401, "the command token is missing or wrong", Problem),
+    Answered(
+        403,
+        "a token that may only read, a page of another site, or, without a token: not from "
+        "loopback",
+        Problem,
+    ),
     Answered(409, "`stale_epoch` or `training_running`: read the state, decide again", Problem),
-    Answered(413, "a body of more than 64 KiB", Problem),
-    Answered(415, "a body that is neither JSON nor a form", Problem),
     Answered(422, "any other rejection, or not a command at all", Problem),
     Answered(503, "Kafka did not take the command, or the worker has just started", Problem),
 )
 
+READ_ANSWERS: Final = (Answered(401, "a token is needed, and missing or wrong", Problem),)
+"""Of an endpoint that may need the read token."""
+
 ENDPOINTS: Final = (
     Endpoint(
-        "GET", "/", "page", "The status page, for people.", (Answered(200, "the page", HTML),)
+        "GET",
+        "/",
+        "page",
+        "The status page, for people.",
+        (Answered(200, "the page", HTML), Answered(401, "a form that asks for a token", HTML)),
     ),
     Endpoint(
         "GET",
@@ -134,15 +166,19 @@ ENDPOINTS: Final = (
         "GET",
         "/healthz",
         "healthz",
-        "Liveness: whether the process should live.",
+        "Liveness: whether the process should live. Without a token that is needed for reading, "
+        "the status alone.",
         (Answered(200, "alive", Health), Answered(503, "only a restart helps", Health)),
+        access="open",
     ),
     Endpoint(
         "GET",
         "/readyz",
         "readyz",
-        "Readiness: whether the worker answers from the current state with loaded versions.",
+        "Readiness: whether the worker answers from the current state with loaded versions. "
+        "Without a token that is needed for reading, the codes of the reasons alone.",
         (Answered(200, "ready", Readiness), Answered(503, "not ready: the reasons", Readiness)),
+        access="open",
     ),
     Endpoint(
         "GET",
@@ -222,6 +258,27 @@ ENDPOINTS: Final = (
         "This API as OpenAPI 3.1.",
         (Answered(200, "the document", dict[str, Any]),),
     ),
+    Endpoint(
+        "POST",
+        "/login",
+        "login",
+        "Gives a browser a session, in a cookie, for a token.",
+        (
+            Answered(303, "logged in; goes on to the page", None),
+            Answered(401, "the token is not known; the form again", HTML),
+            Answered(422, "not the form of the page", Problem),
+        ),
+        access="open",
+        form=LoginForm,
+    ),
+    Endpoint(
+        "POST",
+        "/logout",
+        "logout",
+        "Lets a browser forget its session.",
+        (Answered(303, "logged out; goes on to the page", None),),
+        access="open",
+    ),
     _write(
         "/rollout/update",
         "rollout",
@@ -233,6 +290,6 @@ ENDPOINTS: Final = (
     _write("/rollout/pause", "pause", "Stops the ramp where it is."),
     _write("/rollout/resume", "resume", "Restarts the ramp; its stage begins anew."),
     _write("/switch", "swap", "Makes the version primary, for everyone, without a restart."),
-    _write("/switch", "swap", "The same, for a browser's address bar.", method="GET"),
+    _write("/switch", "swap", "The same, for who sends the token.", method="GET"),
     _write("/retrain", "retrain", "Starts a training run; follow it at `GET /training`."),
 )

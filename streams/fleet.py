@@ -63,7 +63,14 @@ class FleetAgent:
         self.requests_per_second = 0.0
         self.url = ""
 
-    async def beat(self, reasons: tuple[str, ...], lag: int, *, stopping: bool = False) -> None:
+    async def beat(
+        self,
+        reasons: tuple[str, ...],
+        lag: int,
+        partitions: int | None = None,
+        *,
+        stopping: bool = False,
+    ) -> None:
         """Send this worker's heartbeat.
 
         Parameters
@@ -72,6 +79,8 @@ class FleetAgent:
             Codes of why it is not ready.
         lag
             Request records that wait on its partitions.
+        partitions
+            How many of them it has; None if it does not know.
         stopping
             Whether it is the last one.
         """
@@ -94,6 +103,7 @@ class FleetAgent:
             shadow=self._shadow.counts_at(acting.epoch) if acting else None,
             stopping=stopping,
             log_offset=node.view.log.last_offset,
+            partitions=partitions,
         )
         try:
             await self._delivery.send(

@@ -10,55 +10,54 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from registry.errors import ConfigurationError, UnknownVersion
+from registry.errors import UnknownVersion
 from registry.fleet import live
-from registry.records import CommandType
 from registry.settings import Settings
-from registry.trail import Asked, Trail, diff, moment, trail_of
+from registry.trail import Asked, Trail, diff, trail_of
 from streams.app import Parts
-from streams.arguments import from_text, pairs
 from streams.documents import Fleet, Health, HistoryEntry, RampLook, Readiness, RolloutStatus
-from streams.endpoints import ENDPOINTS, HistoryQuery
+from streams.endpoints import ENDPOINTS, Endpoint
 from streams.events import Events
+from streams.history_query import asked_of
+from streams.login import IDENTITY, Login
 from streams.openapi import encoded
 from streams.overview import overview_of
-from streams.page import render, render_main
+from streams.page import POLICY, render, render_main
 from streams.problems import Handler, Refused, errors_as_problems
 from streams.report import Report
-from streams.status import Status
+from streams.request_limits import BODY_BYTES, SERVER_LIMITS, within_limits
+from streams.status import Reason, Status
 from streams.traces import trace_of
 from streams.writes import Writes
 
-BODY_BYTES: Final = 65_536
-PATH_BYTES: Final = 8_192
-HEADER_BYTES: Final = 16_384
-"""Larger ones are refused. aiohttp's own limits come after ours, which say why in JSON."""
-
-HARD_LIMITS: Final = {"max_line_size": 4 * HEADER_BYTES, "max_field_size": 4 * HEADER_BYTES}
-
 REPORT: Final = "report.html"
 
-REPORT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+REPORT_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
+"""A report is a stored file, with styles of its own; it may look as it likes and do nothing."""
 
 READINGS: Final = 2
 """Readings of the trail at once; each has a consumer and a thread, of which there are few."""
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of every answer: nothing is kept, and no other site shows our forms in a frame."""
+"""Of every answer that brings no others: nothing is kept, nothing in it runs or loads anything,
+and no other site shows it or loads it."""
 
 
 class Pages:
@@ -82,34 +81,42 @@ class Pages:
         self._read = read
         self._reading = asyncio.Semaphore(READINGS)
         self._writes = Writes(parts)
+        self._login = Login(parts)
         self._rendering = threading.Lock()
         self._events = Events(lambda: self._rendered(render_main))
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(
-            client_max_size=BODY_BYTES,
-            middlewares=[errors_as_problems, _within_limits],
-            handler_args=HARD_LIMITS,
-        )
+        app = _application()
         for one in ENDPOINTS:
-            if one.kind is not None:  # no HEAD: it would write
-                app.router.add_route(one.method, one.path, self.write(one.kind))
+            answer = self._login.guard(one, self._answer_of(one))
+            if one.method == "POST" or one.kind is not None:  # no HEAD: it would write
+                app.router.add_route(one.method, one.path, answer)
             else:
                 path = one.path.replace("{request_id}", "{request_id:.+}")
-                app.router.add_get(path, getattr(self, one.name))
-        app.on_response_prepare.append(_add_headers)
+                app.router.add_get(path, answer)
         app.on_shutdown.append(self._events.close)
         return app
 
-    def write(self, kind: CommandType) -> Handler:
-        """Return the endpoint of the command type `kind`."""
-        return self._writes.endpoint(kind)
+    def metrics_alone(self) -> web.Application:
+        """Return an application that serves the metrics, and nothing else."""
+        app = _application()
+        app.router.add_get("/metrics", self.metrics)
+        return app
+
+    def _answer_of(self, endpoint: Endpoint) -> Handler:
+        if endpoint.kind is not None:
+            return self._writes.endpoint(endpoint.kind)
+        if endpoint.name in ("login", "logout"):
+            return getattr(self._login, endpoint.name)  # type: ignore[no-any-return]
+        return getattr(self, endpoint.name)  # type: ignore[no-any-return]
 
     async def page(self, request: web.Request) -> web.Response:
         """Show the status page."""
-        html = await asyncio.to_thread(self._rendered, render)
-        return web.Response(text=html, content_type="text/html")
+        identity = request.get(IDENTITY)
+        role = identity.role if identity and identity.by_session else None
+        html = await asyncio.to_thread(self._rendered, lambda status: render(status, role))
+        return web.Response(text=html, content_type="text/html", headers=POLICY)
 
     def _rendered(self, render_status: Callable[[Status], str]) -> str:
         """Render in a thread; one at a time, for more would only take turns at the interpreter."""
@@ -125,11 +132,14 @@ class Pages:
         node = self._parts.node
         alive = self._report.is_alive()
         version = node.acting.primary_version if node.acting else None
-        return _json(Health("ok" if alive else "stuck", version, node.view.state), alive)
+        told = Health("ok" if alive else "stuck", version, node.view.state)
+        return _json(told if self._login.may_read(request) else Health(told.status), alive)
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Tell whether the worker answers from the current state; 503 with the reasons if not."""
         reasons = self._report.reasons()
+        if not self._login.may_read(request):
+            return _json(Readiness(not reasons, tuple(map(_code_alone, reasons))), not reasons)
         notices = self._report.notices()
         return _json(Readiness(not reasons, reasons, self._parts.worker, notices), not reasons)
 
@@ -247,49 +257,18 @@ def fleet_of(parts: Parts, now: float) -> Fleet:
     )
 
 
-def asked_of(query: str, environment: str) -> Asked:
-    """Return which results the query string of the history asks for.
-
-    Raises
-    ------
-    RecordError, Refused
-        If it names an unknown parameter, or one that can match nothing.
-    """
-    given = from_text(HistoryQuery, pairs(query))
-    assert isinstance(given, HistoryQuery)
-    try:
-        return Asked(
-            environment,
-            given.limit,
-            _moment("since", given.since),
-            _moment("until", given.until),
-            () if given.type is UNSET else tuple(given.type.split(",")),
-            None if given.issued_by is UNSET else given.issued_by,
-        )
-    except ConfigurationError as error:
-        raise Refused(422, "invalid", str(error)) from error
+def _application() -> web.Application:
+    app = web.Application(
+        client_max_size=BODY_BYTES,
+        middlewares=[errors_as_problems, within_limits],
+        handler_args=SERVER_LIMITS,
+    )
+    app.on_response_prepare.append(_add_headers)
+    return app
 
 
-def _moment(name: str, text: str | UnsetType) -> datetime | None:
-    if text is UNSET:
-        return None
-    try:
-        return moment(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{name} {text!r}: must be a time like 2026-01-05T12:00:00Z ({error})"
-        ) from error
-
-
-@web.middleware
-async def _within_limits(request: web.Request, handler: Handler) -> web.StreamResponse:
-    path = len(request.raw_path)
-    if path > PATH_BYTES:
-        raise Refused(414, "http", f"path and query of {path} bytes, {PATH_BYTES} are allowed")
-    headers = sum(len(name) + len(value) for name, value in request.raw_headers)
-    if headers > HEADER_BYTES:
-        raise Refused(431, "http", f"headers of {headers} bytes, {HEADER_BYTES} are allowed")
-    return await handler(request)
+def _code_alone(reason: Reason) -> Reason:
+    return Reason(reason.code, "the token for reading shows more")
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

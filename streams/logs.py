@@ -51,9 +51,9 @@ def _library(logger: str, message: str) -> str:
     return "faust" if message.startswith("[^") else logger.partition(".")[0]
 
 
-def set_up_logging() -> None:
-    """Log to standard error, once per process."""
+def set_up_logging(formatter: type[logging.Formatter] = logging.Formatter) -> None:
+    """Log to standard error by `formatter`, once per process."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(formatter(FORMAT))
     handler.addFilter(FoldingFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -16,13 +16,24 @@ import msgspec
 from registry.records import Bucketing, ResultType, RolloutState, Strategy
 from streams.arguments import ARGUMENTS, NESTED
 from streams.documents import Decided, Pending
-from streams.endpoints import ENDPOINTS, EVENTS, EVERYWHERE, HTML, METRICS, Answered, Endpoint
+from streams.endpoints import (
+    ENDPOINTS,
+    EVENTS,
+    EVERYWHERE,
+    FORM,
+    HTML,
+    METRICS,
+    READ_ANSWERS,
+    Answered,
+    Endpoint,
+)
 from streams.problems import MEDIA_TYPE, Problem
 
 Json: TypeAlias = dict[str, Any]
 
 REF: Final = "#/components/schemas/{name}"
 TOKEN: Final = "token"
+SESSION: Final = "session"
 _VERSION: Final = {"pattern": r"^v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,8})$"}
 _TYPES: Final = "|".join(get_args(ResultType))
 _PERCENTAGE: Final = {"minimum": 0, "maximum": 100}
@@ -121,19 +132,27 @@ def document() -> Json:
             "`/switch`, which would write.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": "."}],
         "tags": [
-            {"name": "reading", "description": "Open to whoever reaches the port."},
+            {
+                "name": "reading",
+                "description": "Open to whoever reaches the port, or, with `RECSTREAM_READ_TOKEN` "
+                "set, to whoever sends it or `RECSTREAM_API_TOKEN`.",
+            },
             {
                 "name": "writing",
                 "description": "Commands for the control topic. With `RECSTREAM_API_TOKEN` set: "
-                "for whoever sends it, from anywhere. Without: from loopback only.",
+                "for whoever sends it, from anywhere. Without: by POST from loopback only.",
             },
+            {"name": "login", "description": "For browsers, which cannot send a token themselves."},
         ],
         "paths": paths,
         "components": {
             "schemas": made,
-            "securitySchemes": {TOKEN: {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                TOKEN: {"type": "http", "scheme": "bearer"},
+                SESSION: {"type": "apiKey", "in": "cookie", "name": "recstream-session"},
+            },
         },
     }
 
@@ -141,8 +160,10 @@ def document() -> Json:
 def _components() -> dict[str, Json]:
     """Return the schemas of all that is said and heard, and of the forms, by name."""
     types = [answer.content for one in ENDPOINTS for answer in one.answers]
-    types = [one for one in types if not isinstance(one, str)]
-    made = msgspec.json.schema_components([*types, *ARGUMENTS.values()], ref_template=REF)[1]
+    types = [one for one in types if one is not None and not isinstance(one, str)]
+    forms = [one.form for one in ENDPOINTS if one.form is not None]
+    wanted = [*types, *forms, *ARGUMENTS.values()]
+    made = msgspec.json.schema_components(wanted, ref_template=REF)[1]
     schemas = {name: _cleaned(name, schema) for name, schema in made.items()}
     for arguments in ARGUMENTS.values():
         schema = schemas[arguments.__name__]
@@ -166,16 +187,21 @@ def _described(name: str, schema: Json) -> Json:
 
 
 def _operation(one: Endpoint, made: Mapping[str, Json]) -> Json:
-    answers = sorted((*one.answers, *EVERYWHERE), key=lambda answer: answer.status)
+    answers = sorted(answers_of(one), key=lambda answer: answer.status)
     operation: Json = {
         "operationId": one.name,
         "summary": one.summary,
-        "tags": ["reading" if one.kind is None else "writing"],
+        "tags": [{"read": "reading", "write": "writing", "open": "reading"}[one.access]]
+        if one.method == "GET" or one.access == "write"
+        else ["login"],
         "parameters": [*_in_path(one), *_in_query(one, made)],
         "responses": {str(answer.status): _response(answer) for answer in answers},
     }
-    if one.kind is not None:
-        operation["security"] = [{}, {TOKEN: []}]
+    if one.access != "open":
+        operation["security"] = [{}, {TOKEN: []}, {SESSION: []}]
+    if one.form is not None:
+        schema = {"$ref": REF.format(name=one.form.__name__)}
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schema}}}
     if one.kind is not None and one.method == "POST":
         arguments = ARGUMENTS[one.kind].__name__
         operation["requestBody"] = {
@@ -183,10 +209,17 @@ def _operation(one: Endpoint, made: Mapping[str, Json]) -> Json:
             "required": False,
             "content": {
                 "application/json": {"schema": {"$ref": REF.format(name=arguments)}},
-                "application/x-www-form-urlencoded": {"schema": _form(made[arguments])},
+                FORM: {"schema": _form(made[arguments])},
             },
         }
     return operation
+
+
+def answers_of(one: Endpoint) -> Iterable[Answered]:
+    """Return all the answers of an endpoint, its own first."""
+    own = [answer.status for answer in one.answers]
+    common = (*(READ_ANSWERS if one.access == "read" else ()), *EVERYWHERE)
+    return (*one.answers, *(answer for answer in common if answer.status not in own))
 
 
 def _in_path(one: Endpoint) -> Iterable[Json]:
@@ -240,6 +273,8 @@ def _form(schema: Json) -> Json:
 
 
 def _response(answer: Answered) -> Json:
+    if answer.content is None:
+        return {"description": answer.when}
     return {"description": answer.when, "content": content_of(answer.content)}
 
 

@@ -20,6 +20,7 @@ from registry.ramps import SENTENCES, Guardrails, Ramp
 from registry.rollout import NO_EPOCH
 from registry.trail import diff, ramp_words
 from streams import wording
+from streams.auth import Role
 from streams.offers import Now, fields, offers
 from streams.pictures import arms, headline, rungs, steps, worst_first
 from streams.status import Status
@@ -40,7 +41,7 @@ PLAN: Final = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=600)
 """What the ramp form holds at first: the defaults of the command, with the usual steps."""
 
 
-def render(status: Status) -> str:
+def render(status: Status, role: Role | None = None) -> str:
     """Return the whole page as HTML; every text of `status` is escaped.
 
     Parameters
@@ -48,13 +49,32 @@ def render(status: Status) -> str:
     status
         One worker at one moment. None, empty tuples and zero answers are shown as what they
         are, "no data yet", never as a number.
+    role
+        What the reader has logged in for; None if not at all.
     """
-    return _page.render(_context(status))
+    return _page.render(_context(status) | {"role": role})
 
 
 def render_main(status: Status) -> str:
     """Return the inside of the page's ``<main>``: what follows the worker, without the forms."""
     return _main.render(_context(status))
+
+
+def render_login(complaint: str) -> str:
+    """Return the page that asks for a token; `complaint` says what was wrong with the last one."""
+    return _login.render(complaint=complaint)
+
+
+def share_class(percentage: float) -> str:
+    """Return the class that makes an element as large as `percentage` of its room, 0..100.
+
+    The page may hold no style but its own sheet's, so lengths are classes, in whole percents; what
+    is there at all is seen.
+
+    >>> share_class(0.01), share_class(33.4), share_class(100.0)
+    ('p1', 'p33', 'p100')
+    """
+    return f"p{max(round(percentage), 1 if percentage > 0 else 0)}"
 
 
 def now_of(status: Status) -> Now:
@@ -93,7 +113,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {word.__name__: word for word in (*wording.WORDS, worst_first)}
+    environment.filters |= {
+        word.__name__: word for word in (*wording.WORDS, worst_first, share_class)
+    }
     environment.globals |= {
         "poll_seconds": POLL_SECONDS,
         "silent_seconds": SILENT_SECONDS,
@@ -107,16 +129,27 @@ def _environment() -> Environment:
         "by_count": wording.by_count,
         "span": wording.span,
     }
-    script = environment.get_template("status.js").render()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {
         "style": Markup(environment.get_template("status.css").render()),
-        "script": Markup(script),
-        "script_digest": digest,
+        "script": Markup(environment.get_template("status.js").render()),
     }
     return environment
 
 
+def _digest(text: object) -> str:
+    return base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode()
+
+
 _templates: Final = _environment()
+POLICY: Final = {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; connect-src 'self'; "
+    f"script-src 'sha256-{_digest(_templates.globals['script'])}'; "
+    f"style-src 'sha256-{_digest(_templates.globals['style'])}'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",  # else a form that is posted does not say where it comes from
+}
+"""Headers of the page: its one script and its one style sheet run, by their digests; no others."""
+
 _page: Final = _templates.get_template("status.html")
+_login: Final = _templates.get_template("login.html")
 _main: Final = _templates.get_template("main.html")

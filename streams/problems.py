@@ -77,12 +77,15 @@ class Refused(Exception):
 
     def answer(self) -> web.Response:
         """Return it as an HTTP answer."""
-        return web.Response(
+        answer = web.Response(
             body=msgspec.json.encode(self.problem),
             status=self.problem.status,
             content_type=MEDIA_TYPE,
             headers=self.headers,
         )
+        if self.headers.get("Connection") == "close":
+            answer.force_close()
+        return answer
 
 
 @web.middleware

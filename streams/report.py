@@ -20,6 +20,7 @@ from registry.ids import VersionName
 from registry.manifest import Manifest
 from registry.records import CommandResult, RolloutState
 from streams.app import Parts
+from streams.fleet_notices import fleet_notices
 from streams.overview import overview_of
 from streams.slices import SliceConsumer
 from streams.status import Notice, PartitionLag, Reason, Status, Traffic, VersionStatus
@@ -78,7 +79,18 @@ class Report:
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should act on, whether or not the worker is ready."""
         found = [self._parts.transactions.notice(time.monotonic())]
-        return tuple(one for one in found if one is not None)
+        fleet, settings = self._parts.node.view.fleet, self._parts.settings
+        return (
+            *(one for one in found if one is not None),
+            *fleet_notices(fleet, time.time(), settings.partitions),
+        )
+
+    def partitions(self) -> int | None:
+        """Return how many request partitions are assigned; None before there is a consumer."""
+        consumer = self._parts.app.consumer
+        if not isinstance(consumer, SliceConsumer) or not consumer.started:
+            return None
+        return len(consumer.progress(self._parts.topics.requests.name))
 
     def is_alive(self) -> bool:
         """Tell whether a restart would not help: no rebalance is stuck, Kafka answers or may yet.

@@ -29,6 +29,7 @@ from registry.rollout import NO_EPOCH
 from registry.settings import Settings
 from registry.topics import create_changelog, require_topics
 from streams.app import Parts, build_app
+from streams.connections import BACKLOG, BoundedRunner
 from streams.delivery import Outgoing
 from streams.fleet import HEARTBEAT_SECONDS
 from streams.http import Pages
@@ -107,7 +108,7 @@ class Worker:
         parts.delivery.start()
         parts.follower.start()
         report = Report(parts)
-        site = await _serve_pages(parts, report)
+        sites = await _serve_pages(parts, report)
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(parts.pipeline.run()),
             asyncio.create_task(parts.shadow.run()),
@@ -117,7 +118,7 @@ class Worker:
             begins_again = await self._live(parts, report, stop, tasks)
             exit_code = 0
         finally:
-            hangs = await _stop(parts, report, site, tasks)
+            hangs = await _stop(parts, report, sites, tasks)
             if begins_again:
                 _begin_again()
             if hangs is not None:
@@ -283,31 +284,41 @@ async def _move_ramp(parts: Parts) -> None:
 async def _beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:
     reasons = tuple(reason.code for reason in report.reasons())
     lag = sum(one.lag for one in report.lag())
-    await parts.fleet.beat(reasons, lag, stopping=stopping)
+    await parts.fleet.beat(reasons, lag, report.partitions(), stopping=stopping)
 
 
-async def _serve_pages(parts: Parts, report: Report) -> web.AppRunner:
-    application = Pages(parts, report).application()
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_SECONDS)
-    await runner.setup()
-    settings = parts.settings
+async def _serve_pages(parts: Parts, report: Report) -> list[web.AppRunner]:
+    """Serve the pages, and the metrics on a port of their own if they are to have one."""
+    settings, pages = parts.settings, Pages(parts, report)
     host, port = settings.http_host, settings.http_port
+    runners = [await _serve(pages.application(), "RECSTREAM_HTTP", host, port)]
+    parts.fleet.url = "http://{}:{}/".format(*runners[0].addresses[0][:2])
+    logger.info("pages at %s", parts.fleet.url)
+    if settings.metrics_port is not None:
+        host, port = settings.metrics_host or host, settings.metrics_port
+        alone = await _serve(pages.metrics_alone(), "RECSTREAM_METRICS", host, port)
+        runners.append(alone)
+        logger.info("metrics at http://%s:%s/metrics", *alone.addresses[0][:2])
+    return runners
+
+
+async def _serve(app: web.Application, setting: str, host: str, port: int) -> web.AppRunner:
+    runner = BoundedRunner(app, access_log=None, shutdown_timeout=LAST_ANSWERS_SECONDS)
+    await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
     except OSError as error:
         raise ConfigurationError(
-            f"RECSTREAM_HTTP_HOST={host} RECSTREAM_HTTP_PORT={port}: {error.strerror or error}; "
+            f"{setting}_HOST={host} {setting}_PORT={port}: {error.strerror or error}; "
             "must be an address of this machine and a free port, or 0 for any"
         ) from error
-    parts.fleet.url = "http://{}:{}/".format(*runner.addresses[0][:2])
-    logger.info("pages at %s", parts.fleet.url)
     return runner
 
 
 async def _stop(
     parts: Parts,
     report: Report,
-    site: web.AppRunner,
+    sites: list[web.AppRunner],
     tasks: list[asyncio.Task[Any]],
 ) -> str | None:
     """Stop the parts in order; return what has not ended, None if all has."""
@@ -321,7 +332,7 @@ async def _stop(
         await asyncio.wait_for(_beat(parts, report, stopping=True), LAST_BEAT_SECONDS)
     parts.follower.stop()
     await parts.delivery.stop()
-    await site.cleanup()
+    await asyncio.gather(*(site.cleanup() for site in sites))
     parts.pipeline.stop()
     parts.shadow.stop()
     parts.node.residency.stop()

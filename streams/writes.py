@@ -1,17 +1,15 @@
 """Writes over HTTP: a request becomes a command on the control topic, its result the answer.
 
 An edge. Any worker can take a write: whichever one owns the control partition decides it, and the
-result comes back by the rollout table. Knows who may write; must not know the rules.
+result comes back by the rollout table. Must not know the rules, nor who may write.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import ipaddress
+import re
 import uuid
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -19,13 +17,18 @@ from msgspec.structs import replace
 
 from registry.control import ControlLog
 from registry.errors import TransportError
+from registry.ramps import RAMP
 from registry.records import Command, CommandResult, CommandType, decode, encode
 from streams.app import Parts
 from streams.arguments import arguments_of
 from streams.control import MAX_COMMAND_BYTES
 from streams.delivery import Outgoing
 from streams.documents import Decided, Pending
+from streams.endpoints import FORM
+from streams.login import ISSUER
 from streams.problems import Handler, Refused
+from streams.seeding import SEEDER
+from streams.takeover import TIMER
 
 RESULT_SECONDS: Final = 5.0
 """How long a write waits for its result before it answers 202 with the command's id."""
@@ -33,16 +36,13 @@ RESULT_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.01
 """Between two looks for it: a command is decided within about as long."""
 
-BODY_SECONDS: Final = 10.0
-"""How long a body may take to arrive."""
-
 JSON: Final = "application/json"
-FORM: Final = "application/x-www-form-urlencoded"
+
+RESERVED: Final = re.compile(rf"({RAMP}|{SEEDER})$|http:|{TIMER}|retrain@")
+"""``issued_by`` that the fleet gives to commands of its own, and to those that come without."""
 
 CONFLICTS: Final = ("stale_epoch", "training_running")
 """Rejections that another attempt may not meet; the others are 422."""
-
-FORWARDED: Final = ("Forwarded", "X-Forwarded-For")
 
 
 class Writes:
@@ -55,7 +55,6 @@ class Writes:
         """Return the endpoint of the command type `kind`."""
 
         async def write(request: web.Request) -> web.StreamResponse:
-            require_writer(request, self._parts.settings.api_token.get_secret_value())
             if not self._parts.node.recovered_once:
                 raise Refused(
                     503,
@@ -68,7 +67,7 @@ class Writes:
         return write
 
     def _command(self, kind: CommandType, fields: dict[str, Any], request: web.Request) -> Command:
-        fields.setdefault("issued_by", f"http:{request.remote}")
+        _require_own_name(fields.setdefault("issued_by", issuer := request[ISSUER]), issuer)
         fields.setdefault("command_id", str(uuid.uuid4()))
         environment = self._parts.settings.environment
         if fields.setdefault("environment", environment) != environment:
@@ -131,75 +130,9 @@ class Writes:
         return _json(Decided(outcome, command.command_id, epoch, state), 200)
 
 
-def require_writer(request: web.Request, token: str) -> None:
-    """Refuse whoever may not write.
-
-    With a token: whoever sends it, from anywhere. Without: loopback only, and no browser that acts
-    for another site. A page cannot forge the headers that are looked at here.
-    """
-    if token:
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(
-            given.encode(errors="surrogatepass"), f"Bearer {token}".encode()
-        ):
-            raise Refused(
-                401,
-                "http",
-                "Authorization: Bearer $RECSTREAM_API_TOKEN is needed",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        return
-    if not _is_loopback(request.remote) or any(name in request.headers for name in FORWARDED):
-        raise Refused(
-            403,
-            "http",
-            "writes are taken from loopback only; set RECSTREAM_API_TOKEN to allow others",
-        )
-    if _is_cross_site(request):
-        raise Refused(403, "http", "a page of another site may not write here")
-
-
-def _is_loopback(remote: str | None) -> bool:
-    if remote is None:
-        return False
-    address = ipaddress.ip_address(remote)
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def _is_cross_site(request: web.Request) -> bool:
-    """Tell whether a browser sent this for a page that is not ours.
-
-    A name that leads to loopback may be anybody's (DNS rebinding), so only addresses and
-    ``localhost`` count as ours.
-    """
-    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    if site not in ("none", "same-origin"):
-        return True
-    if origin is not None and origin != f"{request.scheme}://{host}":
-        return True
-    return bool(host) and not _is_local_name(host)
-
-
-def _is_local_name(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        if name != "localhost":
-            ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
     """Return the command's fields: query parameters, form or JSON object, the body going first."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await request.read()
-    except TimeoutError as error:
-        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
-        raise Refused(408, "http", detail) from error
+    body = await request.read()
     query = request.rel_url.raw_query_string
     if not body:
         return arguments_of(kind, query, "", b"")
@@ -217,6 +150,17 @@ async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
         return arguments_of(kind, query, body.decode(), b"")
     except UnicodeDecodeError as error:
         raise Refused(422, "malformed", f"form: not UTF-8: {error}") from error
+
+
+def _require_own_name(issued_by: str, issuer: str) -> None:
+    """Let nobody claim what only the fleet itself, or another sender, is called in the trail."""
+    if issued_by != issuer and RESERVED.match(issued_by):
+        raise Refused(
+            422,
+            "reserved_name",
+            f"issued_by {issued_by!r}: is what the fleet itself is called in the audit trail; "
+            "give your own name, or none",
+        )
 
 
 def _result_in(log: ControlLog, command_id: str) -> CommandResult | None:

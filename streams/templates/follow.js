@@ -28,7 +28,7 @@ function lose(reason) {
 }
 
 function listen() {
-  source = new EventSource("/events");
+  source = new EventSource("events");
   source.addEventListener("status", (event) => show(event.data));
   source.onerror = () => {
     lose("the connection broke");
@@ -38,7 +38,8 @@ function listen() {
 
 async function poll() {
   try {
-    const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const answer = await fetch("./", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (answer.status === 401 && !forms.some(begun)) return location.reload(); // logged out
     if (!answer.ok) throw new Error("HTTP " + answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     show(page.querySelector("main").innerHTML);

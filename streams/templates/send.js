@@ -1,4 +1,4 @@
-const forms = [...document.forms];
+const forms = [...document.querySelectorAll("form:not([data-plain])")];
 const result = byId("result");
 const token = byId("token");
 
@@ -29,7 +29,7 @@ function renewAll() {
   }
   for (const [place, offer] of now.offers.entries()) {
     const button = byId(`offer-${place}`);
-    button.form.action = `/rollout/${offer.command}`;
+    button.form.action = `rollout/${offer.command}`;
     button.textContent = offer.label;
     button.title = offer.refusal ?? "";
     button.toggleAttribute("aria-disabled", false);
@@ -75,7 +75,6 @@ async function send(form, button) {
   say(`${name}: sent, waiting for the result…`);
   try {
     const headers = { "Content-Type": "application/json" };
-    if (token?.value) headers.Authorization = `Bearer ${token.value}`;
     const body = JSON.stringify(commandOf(form));
     const answer = await fetch(form.action, { method: "POST", headers, body, signal: AbortSignal.timeout(20000) });
     heed(form, name, answer, await answer.json().catch(() => ({})));
@@ -89,7 +88,7 @@ async function send(form, button) {
 function heed(form, name, answer, words) {
   if (answer.status === 202) return say(`${name}: sent as ${words.command_id}; its result is still to come, see the last commands.`);
   if (!answer.ok) {
-    say(`${name}: refused. ${words.detail ?? answer.statusText}`, "bad");
+    say(`${name}: refused. ${answer.status === 401 ? "Log in with the token for commands first." : words.detail ?? answer.statusText}`, "bad");
     if (answer.status === 401) token?.focus();
     return;
   }
@@ -117,8 +116,3 @@ for (const one of document.querySelectorAll("[data-opens]")) {
   one.addEventListener("change", () => { byId(one.dataset.opens).disabled = !one.checked; });
 }
 for (const one of document.querySelectorAll("[data-scripted]")) one.hidden = false;
-if (token) {
-  token.value = sessionStorage.getItem("token") ?? "";
-  token.defaultValue = token.value;
-  token.addEventListener("change", () => sessionStorage.setItem("token", token.value));
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
+import gzip
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from harness.builders import NeverDecided, OutOfReach, some_parts
 from pydantic import SecretStr
@@ -24,13 +24,19 @@ from registry.settings import Settings
 from registry.trail import Asked, Trail
 from streams.answering import Answer as SentAnswer
 from streams.answering import Batch
+from streams.endpoints import ENDPOINTS
 from streams.http import Pages
+from streams.login import Login
+from streams.page import POLICY
 from streams.problems import Refused
 from streams.report import Report
 from streams.status import PartitionLag
+from streams.writes import Writes
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 TOKEN = "sesame"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+PEEK = {"Authorization": "Bearer peek"}
 FIXED = a_state(epoch=0, previous_versions=("v0.0",))
 SWAPPED = CommandResult("c1", "swap", "production", "rejected", 7, "bert", "2026-01-01T12:00:00Z")
 RAISED = CommandResult(
@@ -55,6 +61,13 @@ def parts(tmp_path: Path) -> Any:
 def guarded(tmp_path: Path) -> Any:
     """The same worker with an API token."""
     return some_parts(tmp_path, FIXED, api_token=SecretStr(TOKEN))
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Any:
+    """The same worker with a token for reading as well."""
+    tokens = {"api_token": SecretStr(TOKEN), "read_token": SecretStr("peek")}
+    return some_parts(tmp_path, FIXED, **tokens)
 
 
 def pages(parts: Any, *results: CommandResult) -> Pages:
@@ -106,29 +119,21 @@ def test_a_write_from_loopback_needs_no_token_where_none_is_set(parts: Any) -> N
     assert post(parts, "/rollout/rollback").status == 200
 
 
-@pytest.mark.parametrize("remote", ["203.0.113.5", "10.0.0.1", "2001:db8::1", None])
-def test_without_a_token_writes_from_elsewhere_are_forbidden(remote: Any, parts: Any) -> None:
-    request = make_mocked_request("POST", "/rollout/rollback").clone(remote=remote)
-
+def test_without_a_token_writes_from_elsewhere_are_forbidden(parts: Any) -> None:
     async def write() -> None:
         with pytest.raises(Refused, match="loopback only; set RECSTREAM_API_TOKEN") as refused:
-            await pages(parts).write("rollback")(request)
+            await rolled_back(parts, "203.0.113.5")
         assert refused.value.problem.status == 403
 
     asyncio.run(write())
     assert parts.delivery.commands == []
 
 
-@pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-def test_each_loopback_address_may_write(remote: str, parts: Any) -> None:
-    request = make_mocked_request("POST", "/rollout/rollback").clone(remote=remote)
-    answer = asyncio.run(_called(pages(parts).write("rollback"), request))
-    assert answer.status == 200
-
-
-async def _called(handler: Any, request: web.BaseRequest) -> web.Response:
-    response: web.Response = await handler(request)
-    return response
+def rolled_back(parts: Any, remote: str, **headers: str) -> Any:
+    """Send a write as if from `remote`, through the guard."""
+    (endpoint,) = [one for one in ENDPOINTS if one.kind == "rollback"]
+    guarded = Login(parts).guard(endpoint, Writes(parts).endpoint("rollback"))
+    return guarded(make_mocked_request("POST", "/", headers=headers).clone(remote=remote))
 
 
 @pytest.mark.parametrize(
@@ -146,26 +151,18 @@ def test_with_a_token_a_write_without_it_is_unauthorized_even_from_loopback(
     assert guarded.delivery.commands == []
 
 
-def test_with_the_token_a_write_is_accepted_from_anywhere(guarded: Any) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    request = make_mocked_request("POST", "/", headers=headers).clone(remote="203.0.113.5")
-    assert asyncio.run(_called(pages(guarded).write("rollback"), request)).status == 200
-
-
-def test_the_token_is_compared_in_constant_time(
-    guarded: Any, monkeypatch: pytest.MonkeyPatch
+def test_with_the_token_a_write_is_accepted_from_anywhere_and_the_trail_shows_it(
+    guarded: Any,
 ) -> None:
-    compared: list[tuple[bytes, bytes]] = []
-    real = hmac.compare_digest
-    monkeypatch.setattr(
-        "streams.writes.hmac.compare_digest", lambda *pair: compared.append(pair) or real(*pair)
-    )
-    post(guarded, "/rollout/rollback", headers={"Authorization": "Bearer wrong"})
-    assert compared == [(b"Bearer wrong", f"Bearer {TOKEN}".encode())]
+    async def write() -> Any:
+        return await rolled_back(guarded, "203.0.113.5", Authorization=f"Bearer {TOKEN}")
+
+    assert asyncio.run(write()).status == 200
+    assert guarded.delivery.commands[0].issued_by == "http:token"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/rollout/status", "/rollout/history", "/models"])
-def test_reading_needs_no_token(path: str, guarded: Any) -> None:
+def test_reading_needs_no_token_where_none_is_set_for_it(path: str, guarded: Any) -> None:
     assert ask(guarded, "GET", path).status == 200
 
 
@@ -201,11 +198,16 @@ def test_a_token_that_is_not_even_text_is_unauthorized(guarded: Any) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Host": "0.0.0.0:6066"},
+        {"Host": "[::ffff:127.0.0.1]:6066"},
         {"Host": "evil.example:6066"},
         {"Host": "evil.example", "Origin": "http://evil.example"},
         {"Host": "[::"},
         {"X-Forwarded-For": "203.0.113.5"},
         {"Forwarded": "for=203.0.113.5"},
+        {"X-Real-IP": "203.0.113.5"},
+        {"Via": "1.1 proxy"},
+        {"X-Forwarded-Proto": "https"},
     ],
 )
 def test_a_page_of_another_site_or_a_proxy_may_not_write_without_a_token(
@@ -229,6 +231,108 @@ def test_our_own_page_may_write(headers: dict[str, str], parts: Any) -> None:
 def test_who_may_not_write_is_told_so_whatever_the_body(guarded: Any) -> None:
     headers = {"Content-Type": "application/json"}
     assert post(guarded, "/rollout/update", data=b"{", headers=headers).status == 401
+
+
+# Who may read
+
+READ = [one for one in ENDPOINTS if one.access == "read"]
+
+
+@pytest.mark.parametrize("endpoint", READ, ids=[one.name for one in READ])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_with_a_read_token_reading_needs_it_or_the_other(
+    endpoint: Any, method: str, closed: Any
+) -> None:
+    path = endpoint.path.format(version="v0.1", request_id="r1")
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = ask(closed, method, path, headers=headers)
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for headers in (PEEK, BEARER):
+        if endpoint.name != "events" or method == "HEAD":
+            assert ask(closed, method, path, headers=headers).status != 401
+
+
+def test_who_may_read_only_may_not_write(closed: Any) -> None:
+    answer = post(closed, "/rollout/rollback", headers=PEEK)
+    assert problem(answer) == (403, "http")
+    assert "may only read" in answer.document["detail"]
+    assert closed.delivery.commands == []
+
+
+def test_probes_need_no_token_and_keep_what_they_know_to_themselves(closed: Any) -> None:
+    alive, ready = ask(closed, "GET", "/healthz"), ask(closed, "GET", "/readyz")
+    assert (alive.status, alive.document) == (
+        200, {"status": "ok", "version": None, "rollout": None},
+    )  # fmt: skip
+    assert (ready.status, ready.document["worker"]) == (503, "")
+    assert {one["code"] for one in ready.document["reasons"]} == {
+        "rollout_lease_expired", "version_not_ready",
+    }  # fmt: skip
+    assert "v0.1" not in str(ready.document)
+    assert ask(closed, "GET", "/readyz", headers=PEEK).document["worker"] == "w1"
+    assert ask(closed, "GET", "/healthz", headers=PEEK).document["rollout"]["epoch"] == 0
+
+
+def test_the_metrics_on_a_port_of_their_own_need_no_token_and_nothing_else_is_there(
+    closed: Any,
+) -> None:
+    async def talk() -> list[int]:
+        app = Pages(closed, Report(closed)).metrics_alone()
+        async with TestClient(TestServer(app)) as client:
+            return [(await client.get(path)).status for path in ("/metrics", "/", "/healthz")]
+
+    assert asyncio.run(talk()) == [200, 404, 404]
+
+
+# The login
+
+
+def test_a_browser_without_a_session_gets_a_form(closed: Any) -> None:
+    answer = ask(closed, "GET", "/")
+    assert answer.status == 401
+    assert '<form class="door" method="post" action="login">' in answer.document
+    assert "w1" not in answer.document
+    assert answer.headers["Content-Security-Policy"] == POLICY["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("token", "reads", "writes"), [("peek", 200, 403), (TOKEN, 200, 200), ("wrong", 401, 401)]
+)
+def test_a_login_is_a_session_for_what_its_token_allows(
+    token: str, reads: int, writes: int, closed: Any
+) -> None:
+    async def talk() -> tuple[Any, int, int, int]:
+        server, jar = TestServer(pages(closed).application()), CookieJar(unsafe=True)
+        async with TestClient(server, cookie_jar=jar) as client:
+            login = await client.post("/login", data={"token": token}, allow_redirects=False)
+            own = {"Sec-Fetch-Site": "same-origin"}
+            read = await client.get("/rollout/status")
+            written = await client.post("/rollout/rollback", headers=own)
+            await client.post("/logout")
+            return login, read.status, written.status, (await client.get("/fleet")).status
+
+    login, read, written, afterwards = asyncio.run(talk())
+    assert (read, written, afterwards) == (reads, writes, 401)
+    if token == "wrong":
+        assert (login.status, "Set-Cookie" in login.headers) == (401, False)
+        return
+    assert (login.status, login.headers["Location"]) == (303, "./")
+    cookie = login.headers["Set-Cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Max-Age=43200"))
+    assert "Path" not in cookie, "the browser's default is the folder, also behind a proxy"
+    assert "Secure" not in cookie
+    assert token not in cookie
+
+
+def test_a_session_that_came_by_https_is_not_sent_without(closed: Any) -> None:
+    headers = {"X-Forwarded-Proto": "https"}
+    answer = post(closed, "/login", data={"token": "peek"}, headers=headers, allow_redirects=False)
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_without_any_token_nobody_logs_in(parts: Any) -> None:
+    assert post(parts, "/login", data={"token": ""}, allow_redirects=False).status == 401
 
 
 # What becomes of a request's fields
@@ -283,9 +387,25 @@ def test_the_parameters_of_a_training_are_numbers(parts: Any) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", ["model", "version"])
-def test_a_switch_is_a_swap(method: str, name: str, parts: Any) -> None:
-    assert ask(parts, method, f"/switch?{name}=v0.4").status == 200
-    assert parts.node.view.state.primary_version == "v0.4"
+def test_a_switch_is_a_swap(method: str, name: str, guarded: Any) -> None:
+    assert ask(guarded, method, f"/switch?{name}=v0.4", headers=BEARER).status == 200
+    assert guarded.node.view.state.primary_version == "v0.4"
+
+
+def test_a_switch_by_get_needs_the_token(parts: Any) -> None:
+    answer = ask(parts, "GET", "/switch?model=v0.4")
+    assert problem(answer) == (403, "http")
+    assert "use POST, or RECSTREAM_API_TOKEN" in answer.document["detail"]
+    assert parts.delivery.commands == []
+
+
+@pytest.mark.parametrize(
+    "name", ["ramp", "environment", "timer@w1", "retrain@w1", "http:token", "http:10.0.0.1"]
+)
+def test_nobody_writes_under_a_name_of_the_fleet_itself(name: str, parts: Any) -> None:
+    answer = post(parts, f"/rollout/rollback?issued_by={name}")
+    assert problem(answer) == (422, "reserved_name")
+    assert parts.delivery.commands == []
 
 
 @pytest.mark.parametrize(
@@ -374,6 +494,31 @@ def test_a_body_of_another_type_is_refused(kind: str, parts: Any) -> None:
         "must be application/json or application/x-www-form-urlencoded"
         in (answer.document["detail"])
     )
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/rollout/rollback", "/unknown"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x-gzip", "identity, gzip"])
+def test_a_compressed_body_is_refused_everywhere_and_not_unpacked(
+    path: str, method: str, encoding: str, guarded: Any
+) -> None:
+    bomb = gzip.compress(b" " * 1_000_000)
+    headers = {"Content-Encoding": encoding} | BEARER
+    answer = ask(guarded, method, path, data=bomb, headers=headers)
+    assert problem(answer) == (415, "http")
+    assert answer.headers["Accept-Encoding"] == "identity"
+    assert guarded.delivery.commands == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/rollout/rollback", "/unknown"])
+def test_no_endpoint_takes_a_body_that_is_too_large(path: str, parts: Any) -> None:
+    assert problem(ask(parts, "GET", path, data=b"x" * 70_000)) == (413, "http")
+
+    async def chunks() -> Any:
+        for _ in range(70):
+            yield b"x" * 1_000
+
+    assert problem(ask(parts, "POST", path, data=chunks())) == (413, "http")
 
 
 def test_a_body_that_is_too_large_is_refused(parts: Any) -> None:
@@ -596,9 +741,15 @@ def test_headers_and_paths_that_are_too_large_are_refused(parts: Any) -> None:
     assert problem(ask(parts, "GET", "/healthz?" + "x" * 9_000)) == (414, "http")
 
 
-def test_no_answer_may_be_framed_kept_or_guessed_at(parts: Any) -> None:
-    for path in ("/", "/healthz", "/unknown"):
+def test_no_answer_may_be_framed_kept_run_or_guessed_at(parts: Any) -> None:
+    for path in ("/", "/healthz", "/unknown", "/metrics", "/openapi.json", "/rollout/status"):
         headers = ask(parts, "GET", path).headers
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["Referrer-Policy"] in ("no-referrer", "same-origin")
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff"

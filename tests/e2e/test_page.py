@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+from harness.browsers import chromium
 from harness.client import Client
 from harness.fresh import publish_model
+from harness.proxies import nginx
 from harness.workers import Worker
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from registry.settings import Settings
 
 Start = Callable[..., Worker]
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 REFUSED = re.compile(r"the server responded with a status of 4(01|09|22) ")
 """What a browser says of every refusal, whether or not the page shows it."""
 PHONE = {"width": 375, "height": 740}
@@ -30,15 +28,8 @@ SECONDS = 15_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs chromium")
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
@@ -47,14 +38,16 @@ def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page()
     said: list[str] = []
     loads: list[str] = []
+    logins: list[str] = []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
     page.on("load", lambda loaded: loads.append(loaded.url))
+    page.on("request", lambda sent: logins.append(sent.url) if "/log" in sent.url else None)
     yield page
     page.close()
     bad = [one for one in said if one.startswith(("error", "warning"))]
     assert [one for one in bad if not REFUSED.search(one)] == []
-    assert len(loads) <= 1
+    assert len(loads) <= 1 + len(logins)
 
 
 def at(worker: Worker) -> str:
@@ -175,7 +168,7 @@ def test_what_an_operator_types_is_kept_and_refused_once_the_state_has_moved_on(
     expect(page.locator("section.rollout .legend")).to_contain_text("primary v0.1 100 %")
 
 
-def test_a_worker_with_a_token_takes_commands_from_those_who_hold_it(
+def test_a_worker_with_a_token_takes_commands_from_those_who_have_logged_in_with_it(
     topics_created: Settings, start_worker: Start, page: Page
 ) -> None:
     for seed in (0, 1):
@@ -184,15 +177,23 @@ def test_a_worker_with_a_token_takes_commands_from_those_who_hold_it(
     worker = start_worker(topics_created, variables=secret).wait_ready()
     page.goto(at(worker))
     page.get_by_text("Swap", exact=True).first.click()
-    swap = page.locator("form[action='/switch']")
+    swap = page.locator("form[action='switch']")
     swap.get_by_label("Version for all users").fill("v0.1")
     swap.get_by_role("button", name="Swap").click()
-    expect(result(page)).to_contain_text("Swap: refused.")
+    expect(result(page)).to_contain_text("Swap: refused. Log in")
     expect(page.get_by_label("Token")).to_be_focused()
-    page.get_by_label("Token").fill("secret")
+    with page.expect_navigation():
+        page.get_by_label("Token").fill("secret")
+        page.keyboard.press("Enter")
+    expect(page.get_by_label("Token")).to_have_count(0)
+    page.get_by_text("Swap", exact=True).first.click()
+    swap.get_by_label("Version for all users").fill("v0.1")
     swap.get_by_role("button", name="Swap").click()
     expect(result(page)).to_contain_text("Swap: applied")
     expect(page.locator("section.rollout .legend")).to_contain_text("primary v0.1", timeout=SECONDS)
+    state = worker.get("/rollout/status")["state"]
+    assert state["updated_by"] == "http:token"
+    assert page.evaluate("document.cookie") == "", "no script can read the session"
 
 
 def test_a_worker_that_is_gone_is_said_to_be_gone(
@@ -221,8 +222,68 @@ def test_the_page_can_be_read_and_commanded_without_javascript_and_on_a_phone(
     expect(phone.locator("noscript .still").first).to_be_visible()
     assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     phone.get_by_text("Swap", exact=True).first.click()
-    phone.locator("form[action='/switch'] input:not([type=hidden])").fill("v0.1")
-    phone.locator("form[action='/switch'] button.go").click()
+    phone.locator("form[action='switch'] input:not([type=hidden])").fill("v0.1")
+    phone.locator("form[action='switch'] button.go").click()
     expect(phone.locator("body")).to_contain_text('"status":"applied"')
     phone.goto(at(worker))
     expect(phone.locator("section.rollout")).to_contain_text("v0.1 100 % of users")
+
+
+def test_the_page_works_under_a_path_of_nginx_for_those_who_have_logged_in(
+    client: Client, topics_created: Settings, start_worker: Start, page: Page, tmp_path: Path
+) -> None:
+    """nginx as its manual begins: it tells the worker neither the path nor the caller."""
+    for seed in (0, 1):
+        publish_model(topics_created, seed=seed)
+    tokens = {"RECSTREAM_API_TOKEN": "secret", "RECSTREAM_READ_TOKEN": "peek"}
+    worker = start_worker(topics_created, variables=tokens).wait_ready()
+    with nginx(worker.port, tmp_path) as address:
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
+        page.goto(address)
+        for token, words in (("wrong", "not known"), ("peek", "Log out"), ("secret", "Log out")):
+            with page.expect_navigation():
+                page.get_by_label("Token").fill(token)
+                page.keyboard.press("Enter")
+            expect(page.locator("body")).to_contain_text(words)
+        page.evaluate("window.same = true")
+        expect(page.locator(".readiness.good")).to_be_visible()
+        client.command(type="rollout", strategy="canary", canary_version="v0.1", salt="by-kafka")
+        expect(page.locator("section.rollout")).to_contain_text("by-kafka", timeout=SECONDS)
+        page.get_by_role("button", name="Promote v0.1").click()
+        expect(result(page)).to_contain_text("Promote v0.1: applied")
+        expect(page.locator("section.rollout .legend")).to_contain_text(
+            "primary v0.1", timeout=SECONDS
+        )
+        assert page.evaluate("window.same")
+        assert [url for url in requested if not url.startswith((address, "data:"))] == []
+        assert f"{address}events" in requested
+        links = page.locator("nav a:not(.act), #all-commands")
+        for link in links.evaluate_all("links => links.map(one => one.href)"):
+            assert link.startswith(address)
+            assert page.request.get(link).status == 200, link
+        page.get_by_role("button", name="Log out").click()
+        expect(page.locator("body.gate")).to_be_visible()
+        page.screenshot(path=tmp_path / "login.png", full_page=True)
+
+
+def test_nginx_on_the_same_machine_makes_nobody_local(
+    topics_created: Settings, start_worker: Start, tmp_path: Path
+) -> None:
+    """Without a token: a caller that nginx says nothing of, and one that it does."""
+    for seed in (0, 1):
+        publish_model(topics_created, seed=seed)
+    worker = start_worker(topics_created).wait_ready()
+    told = "proxy_http_version 1.1; proxy_set_header {};"
+    for header in (
+        "",
+        told.format("X-Real-IP $remote_addr"),
+        told.format("X-Forwarded-For $proxy_add_x_forwarded_for"),
+        told.format("Host fleet.example"),
+    ):
+        with nginx(worker.port, tmp_path, settings=header) as address:
+            with pytest.raises(HTTPError, match="403") as refused:
+                urlopen(Request(f"{address}switch?model=v0.1", method="POST"))
+            refused.value.close()
+            with urlopen(f"{address}readyz") as ready:
+                assert ready.status == 200

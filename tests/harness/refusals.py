@@ -218,7 +218,9 @@ class Refusals:
     def cross_site(self) -> Attempt:
         headers = self._random.choice(
             ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"},
-             {"Origin": "null"}, {"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.5"})
+             {"Origin": "null"}, {"Host": "evil.example"}, {"Host": "0.0.0.0:6066"},
+             {"Host": "[::ffff:127.0.0.1]"}, {"X-Forwarded-For": "203.0.113.5"},
+             {"X-Real-IP": "203.0.113.5"}, {"Via": "1.1 proxy"})
         )  # fmt: skip
         method, path = self._random.choice(
             (("POST", "/rollout/rollback"), ("GET", "/switch?model=v0.1"), ("POST", "/retrain"))
@@ -265,10 +267,10 @@ class Refusals:
 
     def compressed(self) -> Attempt:
         bomb = gzip.compress(b" " * 3_000_000)
-        body, statuses = self._random.choice(((bomb, (413,)), (b"\x1f\x8bno gzip", (400,))))
+        body = self._random.choice((bomb, b"\x1f\x8bno gzip"))
         headers = JSON | {"Content-Encoding": "gzip"}
         path = self._random.choice(WRITES)
-        return Attempt("compressed", a_request("POST", path, body, headers), statuses)
+        return Attempt("compressed", a_request("POST", path, body, headers), (415,))
 
     def refused_by_the_rules(self) -> Attempt:
         """These go through the control topic."""
@@ -342,5 +344,5 @@ async def _send(
     body = b"" if is_head else await reader.readexactly(int(headers.get("content-length", "0")))
     kind = headers.get("content-type", "")
     document = json.loads(body) if body and "json" in kind else None
-    goes_on = headers.get("connection", "keep-alive") != "close" and status not in (400, 413)
+    goes_on = headers.get("connection", "keep-alive") != "close" and status not in (400, 413, 415)
     return Refusal(attempt, status, kind, document, body.decode()), goes_on

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
@@ -10,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client
-from harness.fresh import publish_model
+from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.ramps import a_plan, applied, end_of, start_ramp, wait_for_step
 from harness.traffic import Traffic
 from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import ROOT, Worker
 
 from registry.fleet import LIVE_SECONDS
 from registry.settings import Settings
+from registry.topics import check_topics, create_topics
 
 Start = Callable[..., Worker]
 ONLY_ERRORS = {
@@ -211,3 +215,34 @@ def test_what_a_worker_counted_that_died_before_the_new_owner_started_is_evidenc
     with Traffic(client, range(1, 501), 100):
         end = end_of(client, ramp_id, 60)
     assert end["after"]["ramp"]["outcome"] == "promoted", end
+
+
+def test_workers_that_are_too_many_and_workers_of_one_name_are_named_everywhere(
+    kafka: str, tmp_path: Path, start_worker: Start
+) -> None:
+    settings = fresh_settings(kafka, tmp_path, RECSTREAM_PARTITIONS="1")
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    publish_model(settings)
+    twin = {"RECSTREAM_WORKER": "twin"}
+    twins = [start_worker(settings, variables=twin).wait_ready() for _ in range(2)]
+    for worker in twins:
+        wait_until(lambda at=worker: notices(at) == {"idle_workers", "same_name"}, 20, "notices")
+        assert worker.fetch("/readyz").status == 200
+        page = worker.fetch("/").text
+        assert "2 workers share 1 request partitions" in page
+        assert "Idle: no request partition is assigned to it." in page
+    command = [sys.executable, "-m", "ops.cli", "fleet"]
+    environment = without(os.environ) | environment_of(settings) | {"COLUMNS": "200"}
+    shown = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "2 workers share 1 request partitions" in shown.stdout
+    assert "more than one worker is called twin" in shown.stdout
+    assert "ready, no partition" in shown.stdout
+    assert twins[1].stop() == 0
+    wait_until(lambda: notices(twins[0]) == set(), 20, "the notices to be gone")
+
+
+def notices(worker: Worker) -> set[str]:
+    return {one["code"] for one in worker.get("/readyz")["notices"]}

@@ -9,6 +9,7 @@ import pytest
 
 from ops import cli, reference
 from ops.commands_inspect import moment_of
+from ops.ingest import parse_id
 from registry.errors import ConfigurationError, TransportError
 
 COMMANDS = [
@@ -165,3 +166,19 @@ def test_a_version_that_is_not_there_ends_with_1(
 ) -> None:
     assert run(monkeypatch, "registry", "show", "v0.9", "--registry", f"{tmp_path}") == 1
     assert "v0.9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["request", "explain"])
+@pytest.mark.parametrize("words", [["-5"], ["-5", "--json"], ["--json", "-5"], ["--", "-5"]])
+def test_an_id_may_be_negative(command: str, words: list[str], commands: dict[str, Any]) -> None:
+    context = commands[command].make_context(command, list(words))
+    assert context.params["user"] == "-5"
+    assert parse_id(context.params["user"]) == -5
+    assert context.params["as_json"] == ("--json" in words)
+
+
+@pytest.mark.parametrize("words", [["-x"], ["--unknown"], ["42", "-y"], ["-5", "--unknown"], []])
+def test_an_option_that_does_not_exist_is_still_refused(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    assert run(monkeypatch, "request", *words) == 2

@@ -221,7 +221,7 @@ def test_a_file_named_gz_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_ids_that_would_not_survive_as_integers_stay_strings() -> None:
     texts = ["0", "42", "042", "-1", "1e3", "٣", "9" * 30, ""]
-    assert [parse_id(text) for text in texts] == [0, 42, "042", "-1", "1e3", "٣", "9" * 30, ""]
+    assert [parse_id(text) for text in texts] == [0, 42, "042", -1, "1e3", "٣", "9" * 30, ""]
 
 
 def test_the_format_is_told_by_the_name() -> None:

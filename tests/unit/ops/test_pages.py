@@ -9,6 +9,7 @@ from msgspec.structs import fields
 
 from ops import pages
 from ops.observing import observe_worker
+from registry.errors import TransportError
 from registry.ramps import Finding, Ramp, RampState
 from registry.records import RolloutState
 from streams import documents
@@ -24,6 +25,7 @@ class Worker(HTTPServer):
     """Answers as a worker does, from a table."""
 
     answers: dict[str, Struct]
+    token = ""
 
     @property
     def url(self) -> str:
@@ -34,6 +36,9 @@ class Answers(BaseHTTPRequestHandler):
     server: Worker
 
     def do_GET(self) -> None:
+        if self.server.token not in self.headers.get("Authorization", ""):
+            self.send_error(401)
+            return
         self.send_response(200)
         self.end_headers()
         self.wfile.write(msgspec.json.encode(self.server.answers[self.path]))
@@ -83,3 +88,14 @@ def test_without_a_ramp_a_worker_is_not_asked_about_one(worker: Worker) -> None:
     fixed = RolloutState("production", 7, "fixed", "v0.1")
     worker.answers = {"/rollout/status": pages.RolloutPage(fixed, 7)}
     assert observe_worker(worker.url).state == fixed
+
+
+def test_the_token_for_reading_is_sent_and_asked_for(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.answers = {"/readyz": pages.Readiness()}
+    worker.token = "peek"
+    with pytest.raises(TransportError, match="HTTP 401; set RECSTREAM_READ_TOKEN"):
+        pages.readiness(worker.url)
+    monkeypatch.setenv("RECSTREAM_READ_TOKEN", "peek")
+    assert pages.readiness(worker.url) == pages.Readiness()

@@ -96,7 +96,7 @@ def test_each_worker_shows_what_it_is_at_and_what_it_could_not_load() -> None:
         worker("w3", at=AT - 9),
         worker("w4", stopping=True),
     ]
-    lines = shown(rollout_view.fleet_table(fleet, AT)).splitlines()[3:]
+    lines = shown(rollout_view.fleet_table(fleet, AT, 4)).splitlines()[3:]
     cells = [line.split() for line in lines]
     assert cells[0] == ["w1", "ready", "7", "v0.1", "1,200", "0", "1.0", "s"]
     assert cells[1:3] == [["http://w1:6066/"], ["owns", "control,", "log", "9"]]
@@ -115,7 +115,7 @@ def test_a_fleets_addresses_are_whole_on_a_terminal_of_80_columns() -> None:
             "worker-1", "i", "production", AT, epoch=123, log_offset=1234, lag=12_345, url=url
         )
     ]
-    assert url in shown(rollout_view.fleet_table(fleet, AT), width=80)
+    assert url in shown(rollout_view.fleet_table(fleet, AT, 4), width=80)
 
 
 def test_an_explanation_shows_bucket_and_rule() -> None:

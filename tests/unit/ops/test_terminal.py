@@ -1,9 +1,19 @@
+import io
 import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.panel import Panel
 
 from ops import terminal
+from ops.escaping import ACTING, EscapingFormatter
+from ops.following import StageDisplay
+from ops.rollout_view import fleet_table, states_table, trail_lines
+from registry.fleet import Heartbeat
 from registry.manifest import Check, Gate
 from registry.records import (
     AnswerError,
@@ -104,3 +114,96 @@ def test_a_rejection_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) 
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "stale_epoch" in captured.err
+
+
+ATTACK = "\x1b]52;c;aGk=\x07\x9b2J\r\u202e\x00"
+HARMLESS = r"\x1b]52;c;aGk=\x07\x9b2J\x0d\u202e\x00"
+
+
+def on_a_terminal(*renderables: Any) -> str:
+    """Return what a colour terminal gets, without the colours that are ours."""
+    console = terminal.PlainConsole(width=200, file=io.StringIO(), force_terminal=True)
+    for one in renderables:
+        console.print(one)
+    assert isinstance(console.file, io.StringIO)
+    return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+
+
+def hostile_results() -> list[Any]:
+    state = RolloutState(
+        "production", 7, "fixed", "v0.1", updated_by=ATTACK, reason=ATTACK, salt=ATTACK
+    )
+    error = AnswerError("bad", ATTACK)
+    refused = CommandResult(
+        ATTACK, "swap", ATTACK, "rejected", 7, ATTACK, "2026-01-01T00:00:00Z", error, reason=ATTACK
+    )
+    item = Item(ATTACK, 0.5, ATTACK)
+    beat = Heartbeat(
+        ATTACK, "i", "production", 0.0, url=ATTACK, ready=(ATTACK,), failures={ATTACK: ATTACK}
+    )
+    return [
+        terminal.state_table(state),
+        states_table([state]),
+        trail_lines([refused]),
+        *terminal.answer_tables(answer(user_id=ATTACK, items=[item], error=error))[:2],
+        fleet_table([beat], 1.0, 4),
+        terminal.pairs({"a": ATTACK}, title=ATTACK),
+        terminal.grid((ATTACK,), [(ATTACK,)], title=ATTACK),
+        ATTACK,
+        Panel(ATTACK, title=ATTACK),
+    ]
+
+
+@pytest.mark.parametrize("shown", hostile_results())
+def test_no_text_of_others_acts_on_a_terminal_in_whatever_it_is_shown(shown: Any) -> None:
+    seen = on_a_terminal(shown)
+    assert not ACTING.search(seen)
+    assert "]52;c;aGk=" in seen
+
+
+def test_what_would_act_is_shown_whole_and_keeps_a_table_in_line() -> None:
+    seen = on_a_terminal(terminal.grid(("item", "title"), [(1, ATTACK), (2, "x")]))
+    assert HARMLESS in seen
+
+
+def test_texts_of_others_cannot_look_like_lines_of_ours() -> None:
+    forged = "anna\n2026-01-01 swap applied"
+    result = CommandResult("c", "swap", "production", "applied", 1, forged, "2026-01-01T00:00:00Z")
+    assert "\n2026-01-01 swap" not in on_a_terminal(trail_lines([result]))
+    assert r"by anna\n2026-01-01 swap applied" in on_a_terminal(trail_lines([result]))
+
+
+def test_no_text_of_others_is_read_as_markup() -> None:
+    assert "[red]x[/] :smile:" in on_a_terminal("[red]x[/] :smile:")
+
+
+def test_json_for_machines_keeps_every_character_and_acts_on_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal.print_json({"title": ATTACK, "plain": "ä"})
+    printed = capsys.readouterr().out
+    assert not ACTING.search(printed)
+    assert json.loads(printed) == {"title": ATTACK, "plain": "ä"}
+
+
+def test_progress_shows_no_text_of_others_raw() -> None:
+    console = terminal.PlainConsole(width=200, file=io.StringIO(), force_terminal=True)
+    with StageDisplay(console) as display:
+        display.show("fit", 1, 2, f"[red]{ATTACK}")
+    seen = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b]52" not in seen
+    assert r"[red]\x1b]52" in seen
+
+
+def test_the_log_shows_no_text_of_others_raw() -> None:
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "user %s", (ATTACK,), None)
+    assert EscapingFormatter("%(message)s").format(record) == f"user {HARMLESS}"
+
+
+def test_no_module_shows_texts_but_by_the_ones_that_escape() -> None:
+    raw = re.compile(r"from rich\.(text|console) import .*\b(Text|Console)\b|\bConsole\(")
+    for path in Path("ops").glob("*.py"):
+        if path.name in ("terminal.py", "drawings.py"):
+            continue
+        found = [one for one in path.read_text().splitlines() if raw.search(one)]
+        assert [one for one in found if "import Console" not in one] == [], path

@@ -139,3 +139,23 @@ def test_secrets_are_not_shown_when_something_else_is_wrong() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read_settings({}).partitions = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"RECSTREAM_READ_TOKEN": "peek"}, "needs RECSTREAM_API_TOKEN as well"),
+        (
+            {"RECSTREAM_READ_TOKEN": "same", "RECSTREAM_API_TOKEN": "same"},
+            "must be another than RECSTREAM_API_TOKEN",
+        ),
+        ({"RECSTREAM_METRICS_HOST": "127.0.0.1"}, "needs RECSTREAM_METRICS_PORT"),
+    ],
+)
+def test_settings_of_the_pages_that_contradict_each_other_are_refused(
+    variables: dict[str, str], told: str
+) -> None:
+    message = refusal_of(**variables)
+    assert told in message
+    assert "peek" not in message
+    assert "same" not in message

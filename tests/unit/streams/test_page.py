@@ -16,7 +16,7 @@ from registry.counts import ShadowCounts
 from registry.manifest import Check, Gate
 from registry.ramps import Finding, ShadowStep
 from registry.records import AnswerError, TrainingRun
-from streams.page import render, render_main
+from streams.page import POLICY, render, render_login, render_main
 from streams.pictures import steps
 from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
 from streams.wording import ago
@@ -109,7 +109,7 @@ def test_a_rollout_shows_who_changed_it_when_and_why() -> None:
 
 def test_an_arm_of_no_users_has_no_segment_but_is_named() -> None:
     html = render(a_status(rollout=a_canary(0.0)))
-    assert html.count("flex-grow:") == 1
+    assert len(re.findall(r'<span class="(primary|canary)[a-z ]* p\d+"><b>', html)) == 1
     assert "canary v0.4 0 % of users" in text_of(a_status(rollout=a_canary(0.0)))
 
 
@@ -117,7 +117,7 @@ def test_a_canary_version_that_is_not_ready_here_is_marked() -> None:
     status = a_status(
         rollout=a_canary(), versions=(a_version(), a_version("v0.4", residency="loading"))
     )
-    assert '<span class="canary unready" style="flex-grow:10.0">' in render(status)
+    assert '<span class="canary unready p10">' in render(status)
     assert "loading on this worker; the primary version answers instead" in text_of(status)
 
 
@@ -359,20 +359,34 @@ def test_texts_of_others_cannot_run_or_break_out() -> None:
     assert not [name for name, _ in page.attributes if name.startswith("on")]
 
 
-def test_only_the_pages_own_script_is_allowed_to_run() -> None:
-    html = render(a_status())
-    (script,) = re.findall("<script>(.*?)</script>", html, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in html
+def test_only_the_pages_own_script_and_style_are_allowed() -> None:
+    policy = dict(one.split(" ", 1) for one in POLICY["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    html = render(everything())
+    for name in ("script", "style"):
+        (text,) = re.findall(f"<{name}>(.*?)</{name}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert policy[f"{name}-src"] == f"'sha256-{digest}'"
 
 
-def test_nothing_is_fetched_from_elsewhere() -> None:
-    addresses = [
-        value for name, value in read(render(everything())).attributes if name in ("src", "href")
-    ]
-    assert addresses
-    assert all(address.startswith(("/", "#", "data:")) for address in addresses)
-    assert "@import" not in render(everything())
+@pytest.mark.parametrize("status", [a_status(), everything()])
+def test_no_element_has_a_style_or_a_script_of_its_own(status: Status) -> None:
+    for html in (render(status), render(status, "command"), render_login("wrong")):
+        names = {name for name, _ in read(html).attributes}
+        assert "style" not in names
+        assert not [name for name in names if name.startswith("on")]
+
+
+def test_every_address_is_relative_so_that_a_proxy_may_put_a_path_before_it() -> None:
+    status = replace(everything(), token_needed=True)
+    for html in (render(status), render(status, "command"), render_login("")):
+        attributes = read(html).attributes
+        addresses = [value for name, value in attributes if name in ("src", "href", "action")]
+        assert addresses
+        for address in addresses:
+            assert not address.startswith(("/", "http:", "https:")), address
+        assert "@import" not in html
+        assert not re.search(r"""(fetch|EventSource|action =)[ (]["'`]/""", html)
 
 
 def test_what_follows_the_worker_is_the_inside_of_main() -> None:
@@ -579,6 +593,14 @@ def test_a_command_that_would_be_refused_is_marked_with_the_rules_own_words() ->
     )
 
 
-def test_a_token_is_asked_for_only_where_one_is_needed() -> None:
+def test_a_token_is_asked_for_only_where_one_is_needed_and_not_given_yet() -> None:
+    needed = a_status(token_needed=True)
     assert 'id="token"' not in render(a_status())
-    assert 'id="token" type="password"' in render(a_status(token_needed=True))
+    for role in (None, "read"):
+        assert 'id="token" name="token" type="password"' in render(needed, role)
+    assert 'id="token"' not in render(needed, "command")
+
+
+def test_who_has_logged_in_can_log_out() -> None:
+    assert "Log out" not in text_of(a_status(token_needed=True))
+    assert "Log out" in render(a_status(token_needed=True), "command")

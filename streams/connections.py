@@ -1,0 +1,65 @@
+"""The connections to the pages: how many there may be, and when a stuck one ends.
+
+They share the process with Kafka's: without a bound, whoever opens many would take the file
+descriptors that answers need. Knows aiohttp's server. Must not know requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+MOST_CONNECTIONS: Final = 256
+"""Of one worker, at once. A usual limit of file descriptors is 1,024, and Kafka, model files and
+training need some; pages, probes and Prometheus take a few dozen."""
+
+BACKLOG: Final = 1024
+"""Connections that the kernel keeps for us until we take them. With fewer, a burst of callers that
+say nothing leaves some of them connected to nobody, and others waiting."""
+
+STUCK_MILLISECONDS: Final = 20_000
+"""After this long in which the other end takes nothing of what is sent, the kernel ends it."""
+
+
+class BoundedRunner(web.AppRunner):
+    """Runs an application; when connections get too many, the oldest idle one makes room.
+
+    So a probe or an operator gets through, however many idle or slow connections somebody opens.
+    """
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        admit = server.connection_made
+
+        def connection_made(handler: RequestHandler, transport: asyncio.Transport) -> None:
+            make_room(server)
+            end_when_stuck(transport)
+            admit(handler, transport)
+
+        server.connection_made = connection_made  # type: ignore[method-assign]
+        return server
+
+
+def make_room(server: web.Server) -> None:
+    """Drop a connection if there are as many as may be: the oldest that waits for a request."""
+    connected = [one for one in server.connections if one.transport is not None]
+    if len(connected) < MOST_CONNECTIONS:
+        return
+    idle = (one for one in connected if not one._request_in_progress)
+    dropped = next(idle, connected[0])
+    transport = dropped.transport
+    dropped.force_close()
+    if transport is not None:
+        transport.abort()  # `close` alone would wait until the other end has taken everything
+
+
+def end_when_stuck(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel end the connection when its other end stops reading, where the kernel can."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    connection = transport.get_extra_info("socket")
+    if option is not None and connection is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, STUCK_MILLISECONDS)
