@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.table import Table
-from rich.text import Text
 
-from ops.terminal import grid, pairs
+from ops.terminal import Text, grid, pairs
 from registry.letters import Letter, counts
 
 SHOWN_CHARACTERS: Final = 2_000
