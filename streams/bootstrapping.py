@@ -15,14 +15,20 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-from aiokafka.conn import create_conn
+from aiokafka.client import ConnectionGroup
+from aiokafka.conn import CloseReason, create_conn
 from aiokafka.errors import KafkaError, NodeNotReadyError, RequestTimedOutError
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 3.0
 """How long a broker may take to say what the cluster looks like, which it has in memory."""
+
+REQUEST_SECONDS: Final = 8.0
+"""How long a broker may leave a request unanswered that needs nobody but itself. Longer: the client
+follows later when a broker freezes and another leads, which Kafka takes 9 s for."""
 
 CONNECT_SECONDS: Final = 5.0
 """How long a connection may take, handshakes included."""
@@ -42,6 +48,16 @@ def in_order_of_hope(
     shuffled = list(nodes)
     draw.shuffle(shuffled)
     return sorted(shuffled, key=lambda node: now < ask_last.get(node, now))
+
+
+def patience(request: Any, group: ConnectionGroup) -> float | None:
+    """Return how long `request` may take; None where it, or one before it, waits for others.
+
+    A join waits for the other members, and whatever is sent on its connection waits behind it; a
+    record that is produced waits for the other replicas.
+    """
+    waits = group != ConnectionGroup.DEFAULT or isinstance(request, ProduceRequest)
+    return None if waits else REQUEST_SECONDS
 
 
 class BrokerSearch:
@@ -76,13 +92,22 @@ class BrokerSearch:
             self._avoid(node)
         return found
 
-    async def send(self, node: NodeId, request: Any, **more: Any) -> Any:
+    async def send(
+        self, node: NodeId, request: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT
+    ) -> Any:
         """Send `request` as the client does, and remember a broker that does not answer."""
         try:
-            return await self._send(node, request, **more)
+            async with asyncio.timeout(patience(request, group)):
+                return await self._send(node, request, group=group)
         except (NodeNotReadyError, RequestTimedOutError):
             self._avoid(node)
             raise
+        except TimeoutError as error:
+            self._avoid(node)
+            connection = self._client._conns.get((node, group))
+            if connection is not None:
+                connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
+            raise RequestTimedOutError from error
 
     async def update(self, cluster: Any, topics: Iterable[str] | None) -> bool:
         """Bring `cluster` up to date; tell whether any broker has answered."""

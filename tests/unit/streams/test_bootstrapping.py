@@ -5,7 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from streams.bootstrapping import in_order_of_hope
+from aiokafka.client import ConnectionGroup
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
+
+from streams.bootstrapping import REQUEST_SECONDS, in_order_of_hope, patience
 
 
 def test_brokers_are_asked_at_random() -> None:
@@ -31,3 +36,15 @@ def test_it_is_asked_in_its_turn_again_later() -> None:
 
 def test_without_brokers_nobody_is_asked() -> None:
     assert in_order_of_hope([], {1: 30.0}, 10, random.Random(1)) == []
+
+
+def test_a_request_that_needs_nobody_else_is_not_waited_for_long() -> None:
+    for request in (MetadataRequest([]), FindCoordinatorRequest("group", 0)):
+        assert patience(request, ConnectionGroup.DEFAULT) == REQUEST_SECONDS
+
+
+def test_what_may_wait_for_other_members_or_replicas_is() -> None:
+    produce = ProduceRequest(required_acks=-1, timeout=1000, topics=[], transactional_id=None)
+
+    assert patience(produce, ConnectionGroup.DEFAULT) is None
+    assert patience(MetadataRequest([]), ConnectionGroup.COORDINATION) is None
