@@ -58,7 +58,8 @@ def status(
       recstream rollout status --follow
       recstream rollout status --url http://127.0.0.1:6066 --json
     """
-    from ops import client, observing, rollout_view
+    from ops import client, observing, rollout_view, terminal
+    from registry.control import FOREIGN, FOREIGN_TOPIC
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     if sum((url is not None, follow, all_environments)) > 1:
@@ -71,6 +72,8 @@ def status(
         _follow(settings, as_json)
         return
     seen = observing.observe_worker(url) if url else observing.observe(settings)
+    if observing.follows_another_topic(settings, url):
+        terminal.err.print(f"{FOREIGN}: {FOREIGN_TOPIC}", style="yellow", markup=False)
     state = client.require_state(seen.state, settings)
     _print(state, rollout_view.seen_tables(seen), as_json)
 

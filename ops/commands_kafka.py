@@ -17,6 +17,7 @@ from registry.errors import RefusedCommand
 
 if TYPE_CHECKING:
     from ops.ingest import BadLine
+    from registry.topics import Topic
 
 BAD_LINES_SHOWN = 10
 
@@ -91,6 +92,39 @@ def mend(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
         terminal.out.print(f"{one.topic}: {one.setting} was {one.seen}, is {one.wanted}")
     if not mended:
         terminal.out.print("nothing to mend")
+
+
+@topics.command()
+def grow(
+    partitions: Annotated[int, typer.Argument(min=1, max=1000, metavar="N")],
+    as_json: AsJson = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Give all topics keyed by user N partitions: responses, shadow, interactions, then requests.
+
+    Under traffic, and as often as you like: what is done is left alone. Workers read the new
+    partitions by themselves, within half a minute. Kafka cannot shrink a topic; fewer is refused.
+    Some users' requests go to another partition from then on.
+
+    Examples
+    --------
+      recstream topics grow 12
+    """
+    from ops import client, terminal
+    from registry.growth import grow_topics
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    client.require_broker(settings)
+
+    def show(topic: Topic) -> None:
+        if not as_json:
+            terminal.out.print(f"{topic.name} has {partitions} partitions")
+
+    grown = grow_topics(settings, partitions, show)
+    if as_json:
+        terminal.print_json({"grown": [topic.name for topic in grown], "partitions": partitions})
+    elif not grown:
+        terminal.out.print(f"all topics keyed by user have {partitions} partitions already")
 
 
 def broker(

@@ -170,6 +170,33 @@ for _kind, _what in WITHOUT_ARGUMENTS.items():
     app.command(name=_kind)(_without_arguments(_kind, _what))
 
 
+@app.command(name="begin-era")
+def begin_era(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Go on with another control topic: it was made again, or this is another cluster.
+
+    Workers decide no command (`foreign_control_topic` in /readyz) until somebody says that the
+    topic which is there now is the right one. The rollout state stays as it is; epochs of the new
+    era are larger than all before. Without such a change the command is refused.
+
+    Examples
+    --------
+      recstream rollout begin-era --reason "the broker lost its disk"
+    """
+    if not yes:
+        typer.confirm(
+            "Commands are decided from this control topic from now on, and those that are on "
+            "another one are never decided. Begin a new era?",
+            abort=True,
+            err=True,
+        )
+    _send("begin_era", None, reason, as_json, bootstrap)
+
+
 def _show_plan(
     settings: Settings, fields: Mapping[str, Any], users: int | None, as_json: bool
 ) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from ops import client, pages
+from registry.control import FOREIGN
 from registry.fleet import KEPT_SECONDS, Heartbeat
 from registry.ramp_rules import ramp_under_way
 from registry.ramping import Look, look
@@ -77,6 +78,13 @@ def heartbeats(
         since = min(since, max(began, now - KEPT_SECONDS))
     found = heartbeats_since(settings, topics_of(settings).fleet, since)
     return tuple(sorted(found, key=lambda one: (one.worker, one.at)))
+
+
+def follows_another_topic(settings: Settings, url: str | None) -> bool:
+    """Tell whether the worker at `url`, or any, says that the control topic is not its log's."""
+    if url is not None:
+        return any(one.code == FOREIGN for one in pages.readiness(url).reasons)
+    return any(FOREIGN in one.reasons for one in heartbeats(settings))
 
 
 def states_by_environment(settings: Settings) -> dict[str, RolloutState]:

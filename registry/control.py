@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from registry.eras import epoch_of, era_of, is_foreign
 from registry.errors import RefusedCommand
 from registry.records import AnswerError, Command, CommandResult, CommandStatus, RolloutState
 from registry.rollout import apply_command, require_epoch
@@ -28,18 +29,26 @@ producer takes a million bytes; more, and the owner crashes, and the next one wi
 
 
 class Remembered(Struct, frozen=True):
-    """One command that was decided, and at which offset; states are left out to keep it small."""
+    """One command that was decided, and where; states are left out to keep it small.
+
+    ``offset`` counts through the eras, as an epoch does.
+    """
 
     offset: int
     result: CommandResult
 
 
 class ControlLog(Struct, frozen=True):
-    """One environment after the command at ``last_offset``: its state and its latest commands."""
+    """One environment after the command at ``last_offset``: its state and its latest commands.
+
+    ``last_offset`` counts through the eras, as an epoch does. ``topic_id`` is the id of the control
+    topic that the log follows; None in the log of an earlier release, or of a broker without ids.
+    """
 
     last_offset: int
     state: RolloutState | None = None
     remembered: tuple[Remembered, ...] = ()
+    topic_id: str | None = None
 
 
 class Followed(NamedTuple):
@@ -49,6 +58,14 @@ class Followed(NamedTuple):
     result: CommandResult
     is_new: bool
 
+
+FOREIGN: Final = "foreign_control_topic"
+FOREIGN_TOPIC: Final = (
+    "the control topic is not the one whose offsets the epochs count: it was made again, or this "
+    "is another cluster. What is served stays, and no command is decided until `recstream rollout "
+    "begin-era` says that the topic which is there now is the right one"
+)
+"""Code and words of a refusal, and of readiness."""
 
 EMPTY_LOG: Final = ControlLog(last_offset=-1)
 
@@ -61,8 +78,12 @@ def follow(
     at: str,
     problems: Mapping[str, str],
     refusal: RefusedCommand | None = None,
+    topic_id: str | None = None,
 ) -> Followed:
     """Decide one command.
+
+    On a control topic that is not the log's, only ``begin_era`` is: all others are refused and not
+    remembered, because nothing can be said of where they are in the log.
 
     Parameters
     ----------
@@ -71,14 +92,34 @@ def follow(
     command
         The command at `offset` of the control topic.
     offset
-        Becomes the epoch if the command is applied.
+        On the control topic; with the log's era it becomes the epoch if the command is applied.
     at
         The record's time, ISO 8601 in UTC.
     problems
         As for :func:`registry.rollout.apply_command`.
     refusal
         Why the caller cannot carry the command out, whatever the rules say.
+    topic_id
+        Of the control topic as it is now; None if this broker gives topics no ids.
     """
+    era = era_of(log.last_offset)
+    if is_foreign(log.topic_id, topic_id):
+        if command.type != "begin_era":
+            return _refuse_foreign(log, command, at)
+        return _begin_era(log, command, epoch_of(era + 1, offset), topic_id, at)
+    if log.topic_id is None:
+        log = replace(log, topic_id=topic_id)
+    return _follow(log, command, epoch_of(era, offset), at, problems, refusal)
+
+
+def _follow(
+    log: ControlLog,
+    command: Command,
+    offset: int,
+    at: str,
+    problems: Mapping[str, str],
+    refusal: RefusedCommand | None,
+) -> Followed:
     epoch = log.state.epoch if log.state else None
     earlier = next(
         (one for one in log.remembered if one.result.command_id == command.command_id), None
@@ -95,6 +136,11 @@ def follow(
     try:
         if refusal is not None:
             raise refusal
+        if command.type == "begin_era":
+            raise RefusedCommand(
+                "begin_era: the control topic is still the one whose offsets the epochs count",
+                "same_control_topic",
+            )
         require_epoch(log.state, command)
         after = (
             log.state
@@ -110,6 +156,21 @@ def follow(
         command, "applied", after.epoch if after else None, at, before=log.state, after=after
     )
     return _remember(replace(log, state=after), offset, result, is_new=True)
+
+
+def _refuse_foreign(log: ControlLog, command: Command, at: str) -> Followed:
+    epoch = log.state.epoch if log.state else None
+    refused = AnswerError(FOREIGN, FOREIGN_TOPIC)
+    return Followed(log, _result(command, "rejected", epoch, at, error=refused), is_new=False)
+
+
+def _begin_era(
+    log: ControlLog, command: Command, offset: int, topic_id: str | None, at: str
+) -> Followed:
+    """Follow the topic that is there now; the state stays, and is told as of now."""
+    epoch = log.state.epoch if log.state else None
+    result = _result(command, "applied", epoch, at, before=log.state, after=log.state)
+    return _remember(replace(log, topic_id=topic_id), offset, result, is_new=True)
 
 
 def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bool) -> Followed:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from registry.counts import ArmCounts
+from registry.eras import MAX_EPOCH
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.manifest import DataSnapshot, Gate
@@ -19,9 +20,6 @@ from registry.ramps import Finding, Ramp, RampState
 
 MAX_K: Final = 1000
 """Most items that one request may ask for; a larger `k` is refused."""
-
-MAX_OFFSET: Final = 2**63 - 1
-"""Kafka's offsets, and so the epochs, are signed and of 64 bits."""
 
 ID_CHARACTERS: Final = 200
 """Most characters of an id that a user, a request or a command may have."""
@@ -33,7 +31,16 @@ Source: TypeAlias = Literal["model", "popular"]
 Strategy: TypeAlias = Literal["fixed", "canary", "ab_test", "shadow"]
 Bucketing: TypeAlias = Literal["modulo", "hash"]
 CommandType: TypeAlias = Literal[
-    "swap", "rollout", "promote", "rollback", "abort", "pause", "resume", "step", "retrain"
+    "swap",
+    "rollout",
+    "promote",
+    "rollback",
+    "abort",
+    "pause",
+    "resume",
+    "step",
+    "retrain",
+    "begin_era",
 ]
 ResultType: TypeAlias = Literal[CommandType, "training"]
 """What the audit trail tells of: commands, and a training run that ended without a version."""
@@ -138,7 +145,7 @@ class Command(Struct, frozen=True, omit_defaults=True):
     type: CommandType
     issued_by: Annotated[str, Meta(min_length=1, max_length=200)]
     environment: Id = "production"
-    expected_epoch: Annotated[int, Meta(ge=-1, le=MAX_OFFSET)] | None = None
+    expected_epoch: Annotated[int, Meta(ge=-1, le=MAX_EPOCH)] | None = None
     reason: Annotated[str, Meta(max_length=1000)] | None = None
     model_version: Id | UnsetType = UNSET
     strategy: Word | UnsetType = UNSET
@@ -160,7 +167,7 @@ class Command(Struct, frozen=True, omit_defaults=True):
 
 
 class RolloutState(Struct, frozen=True):
-    """Who answers whom in one environment, from the command at offset ``epoch`` on.
+    """Who answers whom in one environment, from the command of ``epoch`` on (`registry.eras`).
 
     ``ramp`` is the one that goes on, or the last one, with its outcome, until the next command that
     is no ramp's.

@@ -74,7 +74,7 @@ def apply_command(
     command
         The command, already decoded.
     epoch
-        Its offset on the control topic.
+        Its era and its offset on the control topic, as one number.
     at
         The record's time, ISO 8601 in UTC.
     problems
@@ -364,4 +364,5 @@ TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition]] = {
 }
 """Every cell of phase × command. A cell that refuses is filled with its refusal.
 
-``retrain`` has no cell: it changes no rollout state, and goes to the retrain agent."""
+``retrain`` has no cell: it changes no rollout state, and goes to the retrain agent. Nor has
+``begin_era``: it is about the log (`registry.control`)."""

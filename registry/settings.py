@@ -299,7 +299,8 @@ class Settings(BaseModel):
         alias="RECSTREAM_PARTITIONS",
         ge=1,
         le=1000,
-        description="Partitions of the topics keyed by user; no more workers than this are of use.",
+        description="Partitions that the topics keyed by user are made with. Later, their own "
+        "number counts (`recstream topics grow`): no more workers than that are of use.",
     )
     replication_factor: int = Field(
         1, alias="RECSTREAM_REPLICATION_FACTOR", ge=1, le=10, description="Copies of each topic."

@@ -40,7 +40,7 @@ SHARED_BY_ENVIRONMENTS: Final = frozenset({"control", "control-results"})
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be."""
+    """One topic as it must be, or as it is made: those by user may have grown since."""
 
     name: str
     partitions: int
@@ -77,6 +77,15 @@ class Topics:
 
     def __iter__(self) -> Any:
         return iter(getattr(self, name) for name in self.__slots__)
+
+    @property
+    def by_user(self) -> tuple[Topic, ...]:
+        """The topics that have as many partitions each, in the order in which they grow.
+
+        An answer goes to the number of its request, and a user's records of all of them meet on one
+        worker. Requests come last: once one can come by a new partition, its answer has one too.
+        """
+        return self.responses, self.shadow, self.interactions, self.requests
 
 
 def topics_of(settings: Settings) -> Topics:
@@ -161,8 +170,9 @@ def create_topics(settings: Settings) -> list[str]:
         If the broker can't be reached or refuses.
     """
     admin = AdminClient(client_config(settings))
-    existing = _existing_partitions(admin)
-    missing = [topic for topic in topics_of(settings) if topic.name not in existing]
+    existing = partitions_by_topic(admin)
+    wanted = [*topics_of(settings), changelog_of(settings)]
+    missing = [topic for topic in wanted if topic.name not in existing]
     if not missing:
         return []
     return _create(admin, missing, settings)
@@ -190,7 +200,7 @@ def _create(admin: AdminClient, missing: Sequence[Topic], settings: Settings) ->
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was faster
                 raise TransportError(f"topic {name} could not be created: {error}") from error
-    _wait_until_shown(admin, [topic.name for topic in missing])
+    wait_until_shown(admin, dict.fromkeys((topic.name for topic in missing), 1))
     return created
 
 
@@ -206,50 +216,94 @@ def create_changelog(settings: Settings) -> None:
         If the broker can't be reached or refuses.
     """
     changelog, admin = changelog_of(settings), AdminClient(client_config(settings))
-    if changelog.name not in _existing_partitions(admin):
+    if changelog.name not in partitions_by_topic(admin):
         _create(admin, [changelog], settings)
 
 
-def _wait_until_shown(admin: AdminClient, names: Sequence[str]) -> None:
-    """Return when the brokers know the topics; the controller knows them a moment earlier."""
+def wait_until_shown(admin: AdminClient, partitions: Mapping[str, int]) -> None:
+    """Return when the brokers show so many partitions of each topic, by name.
+
+    The controller knows them a moment earlier.
+
+    Raises
+    ------
+    TransportError
+        If they do not in time.
+    """
     deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
-    while absent := set(names) - set(_existing_partitions(admin)):
+    while True:
+        shown = partitions_by_topic(admin)
+        absent = [name for name, least in partitions.items() if shown.get(name, 0) < least]
+        if not absent:
+            return
         if time.monotonic() > deadline:
-            raise TransportError(f"topics were created, but brokers do not show {sorted(absent)}")
+            raise TransportError(f"Kafka has made, but does not show, partitions of {absent}")
         time.sleep(0.05)
 
 
 def check_topics(settings: Settings) -> list[str]:
     """Return what is wrong with the topics, one sentence each; nothing if all is right."""
     admin = AdminClient(client_config(settings))
-    existing = _existing_partitions(admin)
-    wrong = []
-    for topic in topics_of(settings):
+    existing = partitions_by_topic(admin)
+    return mismatches(topics_of(settings), existing) + _faults(settings, admin, existing)
+
+
+def _faults(settings: Settings, admin: AdminClient, existing: Mapping[str, int]) -> list[str]:
+    wrong, topics = [], topics_of(settings)
+    for topic in topics:
         partitions = existing.get(topic.name)
         if partitions is None:
             wrong.append(f"topic {topic.name} is missing; `recstream topics create` makes it")
-        elif partitions != topic.partitions:
+        elif topic not in topics.by_user and partitions != topic.partitions:
             wrong.append(
                 f"topic {topic.name} has {partitions} partitions, {topic.partitions} are needed"
-                + (" (RECSTREAM_PARTITIONS)" if topic.partitions == settings.partitions else "")
             )
-    present = [topic for topic in topics_of(settings) if topic.name in existing]
+    present = [topic for topic in topics if topic.name in existing]
     return wrong + _wrong_configs(admin, present)
 
 
+def mismatches(topics: Topics, partitions: Mapping[str, int]) -> list[str]:
+    """Return which topics have fewer partitions than those that they belong to, a sentence each.
+
+    Parameters
+    ----------
+    topics
+        All of one prefix.
+    partitions
+        How many each topic that exists has, by its name.
+    """
+    present = [one for one in topics.by_user if one.name in partitions]
+    most = max(present, key=lambda one: partitions[one.name], default=None)
+    return [
+        f"topic {one.name} has {partitions[one.name]} partitions and {most.name} "
+        f"{partitions[most.name]}, but they belong together; `recstream topics grow "
+        f"{partitions[most.name]}` makes them equal"
+        for one in present
+        if most is not None and partitions[one.name] < partitions[most.name]
+    ]
+
+
 def require_topics(settings: Settings) -> None:
-    """Check the topics.
+    """Check what a worker cannot work without; topics that grow one after the other do not stop it.
 
     Raises
     ------
     ConfigurationError
-        With every complaint of :func:`check_topics`.
+        With every complaint of :func:`check_topics` but the :func:`mismatches`.
     """
-    if wrong := check_topics(settings):
+    admin = AdminClient(client_config(settings))
+    if wrong := _faults(settings, admin, partitions_by_topic(admin)):
         raise ConfigurationError("\n".join(wrong))
 
 
-def _existing_partitions(admin: AdminClient) -> dict[str, int]:
+def partitions_by_topic(admin: AdminClient) -> dict[str, int]:
+    """Return how many partitions each topic of the cluster has.
+
+    Raises
+    ------
+    TransportError
+        If the broker cannot be reached.
+    """
     try:
         metadata = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:

@@ -26,6 +26,7 @@ from streams.delivery import Delivery
 from streams.exposures import Exposures
 from streams.fleet import FleetAgent
 from streams.heartbeats import HeartbeatFollower
+from streams.losses import Losses
 from streams.metrics import Metrics
 from streams.node import Node
 from streams.ramp import RampAgent
@@ -36,6 +37,7 @@ from streams.serving import Pipeline
 from streams.shadow import Shadow
 from streams.slices import SliceTransport
 from streams.table import RolloutTable
+from streams.topic_watch import TopicWatch
 from streams.traces import Traces
 from streams.transactions import OpenTransactions
 from streams.workarounds import FolderlessApp, PatientTableManager
@@ -46,6 +48,10 @@ COMMIT_SECONDS: Final = 1.0
 REQUEST_SECONDS: Final = 15.0
 """How long a broker may leave a request unanswered, a join of the group among them. Longer (Faust
 waits for 90 s): the fleet does not follow when a broker freezes and another leads."""
+
+METADATA_SECONDS: Final = 5
+"""Between two looks at which partitions there are: new ones are read this long after they came, and
+a rebalance. The client's own default of 5 minutes would leave them unread for as long."""
 
 MAX_POLL_SECONDS: Final = 3600.0
 """A worker without an active partition leaves its group after this time and does not come back."""
@@ -72,6 +78,8 @@ class Parts:
     traces: Traces
     metrics: Metrics
     transactions: OpenTransactions
+    watch: TopicWatch
+    losses: Losses
 
 
 def build_app(
@@ -126,7 +134,10 @@ def build_app(
         queue_size=settings.shadow_queue,
     )
     pipeline.agent(app, _raw(app, topics.requests.name))
-    control = ControlAgent(topics, node, table, delivery, training, on_failure)
+    watch = TopicWatch(settings, topics)
+    control = ControlAgent(
+        topics, node, table, delivery, training, on_failure, watch.control_topic_id
+    )
     control.agent(app, _raw(app, topics.control.name))
     fleet = FleetAgent(topics, node, table, delivery, exposures, shadow)
     return Parts(
@@ -147,6 +158,8 @@ def build_app(
         traces=traces,
         metrics=metrics,
         transactions=OpenTransactions(topics.requests.name),
+        watch=watch,
+        losses=Losses(topics.requests.name),
     )
 
 
@@ -179,6 +192,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         consumer_auto_offset_reset="earliest",
         broker_request_timeout=max(REQUEST_SECONDS, settings.session_timeout + 5),  # a join waits
         producer_request_timeout=REQUEST_SECONDS,
+        consumer_metadata_max_age_ms=METADATA_SECONDS * 1000,
         stream_wait_empty=False,
         store="memory://",
         topic_partitions=settings.partitions,

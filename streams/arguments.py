@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from registry.eras import MAX_EPOCH
 from registry.errors import RecordError
 from registry.records import Command, CommandType
 from registry.rollout import ROLLOUT_FIELDS
@@ -35,14 +36,15 @@ NAMES: Final[Mapping[CommandType, tuple[str, ...]]] = {
     "resume": COMMON,
     "retrain": ("factors", "iterations", "regularization", "alpha", "deploy", *COMMON),
 }
-"""By type of command. ``step`` has no endpoint: only a ramp steps."""
+"""By type of command. ``step`` has no endpoint: only a ramp steps. Nor has ``begin_era``: whoever
+begins one should be asked first, as the command line does."""
 
 ALIASES: Final = {"model": "model_version", "version": "model_version"}
 """Other names of a command's field, at most one of them in a request."""
 
 _TYPES: Final[Mapping[str, Any]] = {
     **{field.name: field.type | UnsetType for field in msgspec.structs.fields(Command)},
-    "expected_epoch": Annotated[int, Meta(ge=-1, le=2**63 - 1)] | None | UnsetType,
+    "expected_epoch": Annotated[int, Meta(ge=-1, le=MAX_EPOCH)] | None | UnsetType,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from faust.types import EventT
 from msgspec.structs import replace
 
 from registry.control import Followed, follow
+from registry.eras import epoch_of, era_of
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.ids import is_version_name
 from registry.records import AnswerError, Command, CommandResult, decode, encode
@@ -56,6 +57,7 @@ class ControlAgent:
         delivery: Delivery,
         training: Training,
         on_failure: Callable[[Exception], None],
+        topic_id: Callable[[bool], Awaitable[str | None]],
     ) -> None:
         self._topics = topics
         self._node = node
@@ -63,6 +65,7 @@ class ControlAgent:
         self._delivery = delivery
         self._training = training
         self._on_failure = on_failure
+        self._topic_id = topic_id
 
     def agent(self, app: faust.App, channel: Any) -> None:
         """Register the control agent."""
@@ -91,9 +94,10 @@ class ControlAgent:
         if command.environment != self._node.settings.environment:
             return
         try:
+            topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
             refusal = self._training.refusal() if command.type == "retrain" else None
-            followed = self._followed(command, message, problems, refusal)
+            followed = self._followed(command, message, problems, refusal, topic_id)
             self._table.write_log(followed.log)
             if command.type == "retrain" and followed.is_new and followed.result.error is None:
                 self._training.start(command)
@@ -109,6 +113,7 @@ class ControlAgent:
         message: Any,
         problems: Mapping[str, str],
         refusal: RefusedCommand | None,
+        topic_id: str | None = None,
     ) -> Followed:
         return follow(
             self._node.view.log,
@@ -117,7 +122,13 @@ class ControlAgent:
             at=_time_of(message),
             problems=problems,
             refusal=refusal,
+            topic_id=topic_id,
         )
+
+    async def _id_of_topic(self, offset: int) -> str | None:
+        """Return the control topic's id; asked anew where `offset` goes back, as in a new topic."""
+        last = self._node.view.log.last_offset
+        return await self._topic_id(epoch_of(era_of(last), offset) <= last)
 
     def _after_a_bug(self, command: Command, message: Any, bug: Exception) -> CommandResult:
         """Return what became of a command: what the log says, or that it is refused.

@@ -178,6 +178,14 @@ class Metrics:
             "records_refused", "Records that Kafka will never take, whatever was sent instead.",
             ["topic", "reason"], registry=registry,
         )  # fmt: skip
+        self.requests_cut_off = Counter(
+            "requests_cut_off", "Requests that retention removed before they were read.",
+            registry=registry,
+        )  # fmt: skip
+        self.topics_made_again = Counter(
+            "topics_made_again", "Times that a topic was found to be made again, under its name.",
+            ["topic"], registry=registry,
+        )  # fmt: skip
         self.requests_in_flight = Gauge(
             "requests_in_flight", "Requests read and not yet acknowledged.", registry=registry
         )

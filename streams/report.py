@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from registry.assignment import canary_share
-from registry.control import COMMANDS_REMEMBERED, Remembered
+from registry.control import COMMANDS_REMEMBERED, FOREIGN_TOPIC, Remembered
 from registry.errors import RecstreamError
 from registry.fleet import RECOVERING
 from registry.ids import VersionName
@@ -54,11 +54,13 @@ class Report:
     def reasons(self) -> tuple[Reason, ...]:
         """Return why this worker is not ready; nothing if it is."""
         node, table = self._parts.node, self._parts.table
-        silence = self._parts.contact.reason(time.monotonic(), time.time())
-        if silence is not None:
-            return (silence,)
+        kafka = self.kafka_reason()
+        if kafka is not None:
+            return (kafka,)
         if self._parts.app.crashed:
             return (Reason("recovering", "Faust has lost Kafka; this worker is beginning again"),)
+        if self._parts.watch.is_foreign(node.view.log):
+            return (Reason("foreign_control_topic", FOREIGN_TOPIC),)
         if not node.recovered_once or not table.recovered:
             return (Reason(RECOVERING, "reading the rollout table; wait"),)
         wanted = node.view.state
@@ -76,13 +78,20 @@ class Report:
             )
         return tuple(reasons)
 
+    def kafka_reason(self) -> Reason | None:
+        """Return what is wrong with Kafka itself; None if nothing is."""
+        missing = self._parts.watch.missing()  # a broker that confirms nothing has shown this
+        return missing or self._parts.contact.reason(time.monotonic(), time.time())
+
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should act on, whether or not the worker is ready."""
-        found = [self._parts.transactions.notice(time.monotonic())]
-        fleet, settings = self._parts.node.view.fleet, self._parts.settings
+        parts, now = self._parts, time.time()
+        found = [parts.transactions.notice(time.monotonic()), parts.losses.notice()]
+        partitions = parts.watch.request_partitions or parts.settings.partitions
         return (
             *(one for one in found if one is not None),
-            *fleet_notices(fleet, time.time(), settings.partitions),
+            *parts.watch.notices(),
+            *fleet_notices(parts.node.view.fleet, now, partitions),
         )
 
     def partitions(self) -> int | None:
@@ -98,13 +107,14 @@ class Report:
         A rebalance cannot end while Kafka is away, so its time counts from Kafka's return.
         """
         now, contact = time.monotonic(), self._parts.contact
-        if not self._parts.app.rebalancing or contact.reason(now, time.time()) is not None:
+        if not self._parts.app.rebalancing or self.kafka_reason() is not None:
             self._rebalancing_since = None
         elif self._rebalancing_since is None:
             self._rebalancing_since = now
         since = self._rebalancing_since
         stuck = since is not None and now - since > REBALANCE_SECONDS
-        return not stuck and not contact.is_lost(now)
+        is_lost = contact.is_lost(now) and self._parts.watch.missing() is None
+        return not stuck and not is_lost
 
     def manifests(self) -> tuple[Manifest, ...]:
         """Return the registry's manifests that can be read, newest first. Reads files."""

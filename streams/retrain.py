@@ -20,6 +20,7 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from registry.eras import era_of, offset_of
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.manifest import DataSnapshot
 from registry.ramp_rules import ramp_under_way
@@ -152,9 +153,11 @@ class RetrainAgent:
             return None
         if left.offset is None:
             return self._timed(left.next_id)
+        if era_of(left.offset) != era_of(self._view.log.last_offset):
+            return None  # it was on a control topic that is not there any more
         try:
             found = await asyncio.to_thread(
-                command_at, self._settings, self._topics.control, left.offset
+                command_at, self._settings, self._topics.control, offset_of(left.offset)
             )
         except RecordError as error:
             logger.error("offset %d of the control topic: %s", left.offset, error)

@@ -23,7 +23,8 @@ record. ``tests/integration/test_slices.py`` proves each point, with a negative 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, cast
 
@@ -38,6 +39,10 @@ HANDOVER_SECONDS: Final = 4.0
 """How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers
 more requests twice. Must stay below the shortest session timeout (6 s)."""
 
+MADE_AGAIN_SECONDS: Final = 20.0
+"""How long committed offsets of a topic that was made again are not trusted: until every worker has
+noticed, and has committed in the new one. Longer: a rebalance has more requests answered twice."""
+
 READ_SECONDS: Final = 0.2
 """Longest wait of one read; a rebalance waits for the read that is under way."""
 
@@ -49,10 +54,12 @@ class Ledger:
         self._slices: deque[tuple[Message, int]] = deque()
         self.unacknowledged = 0
         self.next_offset: int | None = None
+        self.delivered_to: int | None = None
 
     def deliver(self, message: Message, records: int) -> None:
         """Note that `message`, a slice of `records` records, is on its way to the agent."""
         self._slices.append((message, records))
+        self.delivered_to = message.offset + 1
         self.unacknowledged += records
 
     def settle(self) -> int | None:
@@ -74,6 +81,8 @@ class SliceConsumer(Consumer):
         self._ledgers: dict[TP, Ledger] = {}
         self._reading = asyncio.Lock()
         self._sought = False
+        self._made_again: dict[str, float] = {}
+        self.cut_off: Counter[str] = Counter()  # offsets that were gone unread, by topic
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -172,7 +181,49 @@ class SliceConsumer(Consumer):
             if uncommitted:  # aiokafka leaves these where they are, past what was read and dropped
                 for tp, offset in (await self.earliest_offsets(*uncommitted)).items():
                     await self.seek(tp, offset)
+            await self._begin_recent_anew()
             self._sought = True
+
+    def note_reset(self, tp: TP, position: int) -> None:
+        """Take note that the broker had nothing at the old position, and `position` comes next.
+
+        Either records were removed before they were read, or the log begins anew.
+        """
+        if self._is_changelog_tp(tp):
+            return
+        ledger = self._ledgers.get(tp)
+        expected = ledger.delivered_to if ledger else self._read_offset[tp]
+        if expected is None:
+            return
+        if position > expected:
+            self.cut_off[tp.topic] += position - expected
+        elif position < expected:
+            self._begin_anew(tp)
+
+    async def read_anew(self, topic: str) -> None:
+        """Read the assigned partitions of `topic` from the beginning: it was made again.
+
+        So it is after each rebalance of the next moments: what a worker that had not noticed yet
+        has committed since is an offset of the former topic.
+        """
+        async with self._reading:
+            self._made_again[topic] = self.loop.time()
+            await self._begin_recent_anew()
+
+    async def _begin_recent_anew(self) -> None:
+        now = self.loop.time()
+        for tp in self.assignment():
+            if now - self._made_again.get(tp.topic, -math.inf) < MADE_AGAIN_SECONDS:
+                await self.seek(tp, 0)
+                self._begin_anew(tp)
+
+    def _begin_anew(self, tp: TP) -> None:
+        """Forget offsets of a former log: Faust would drop, and not commit, what is below them."""
+        self._ledgers.pop(tp, None)
+        for offsets in (self._read_offset, self._committed_offset, self._gap):
+            offsets.pop(tp, None)
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Answer and commit what was delivered, then give the partitions away."""

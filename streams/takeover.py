@@ -40,8 +40,8 @@ class Interrupted(Struct, frozen=True):
     run
         The run that ended with its worker; None if the command's run never began, or has a result.
     offset
-        Of the ``retrain`` command on the control topic; None for a timer's run, and for a command
-        that is no longer remembered.
+        Of the ``retrain`` command, counted through the eras; None for a timer's run, and for a
+        command that is no longer remembered.
     next_id
         Of the run to start; None if none is to be.
     """

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from registry.control import EMPTY_LOG, ControlLog
 from registry.fleet import KEPT_SECONDS, LIVE_SECONDS, Heartbeat, remembered
 from registry.records import RolloutState, TrainingRun
@@ -53,7 +55,10 @@ class RolloutView:
 
     def offer_log(self, log: ControlLog) -> bool:
         """Take `log` unless a newer one is known; tell whether it was taken."""
-        if log.last_offset <= self.log.last_offset:
+        if log.topic_id is None and self.log.topic_id is not None:  # of an earlier release's owner
+            log = replace(log, topic_id=self.log.topic_id)
+        adopts = self.log.topic_id is None and log.topic_id is not None
+        if log.last_offset < self.log.last_offset + (not adopts):
             return False
         self.log = log
         if log.state is not None and log.state.epoch not in self.states:

@@ -107,6 +107,28 @@ class PromptConsumerThread(AIOKafkaConsumerThread):
         search_all_brokers(consumer._client)
         return consumer
 
+    async def on_start(self) -> None:
+        """Behaviour: a position that the broker does not have any more is reset with an INFO line.
+
+        Here the slice consumer is told where reading goes on: records may have been cut off, or the
+        topic made again.
+        """
+        await super().on_start()
+        fetcher: Any = self._ensure_consumer()._fetcher
+        consumer: Any = self.consumer  # streams.slices.SliceConsumer
+        update = fetcher._update_fetch_positions
+
+        async def update_and_tell(assignment: Any, node_id: Any, tps: Any) -> Any:
+            reset = [tp for tp in tps if assignment.state_value(tp).awaiting_reset]
+            result = await update(assignment, node_id, tps)
+            for tp in reset:
+                position = assignment.state_value(tp)._position
+                if position is not None:
+                    consumer.loop.call_soon_threadsafe(consumer.note_reset, TP(*tp), position)
+            return result
+
+        fetcher._update_fetch_positions = update_and_tell
+
     def progress(self, tp: TP) -> Progress | None:
         """Return how far `tp` is read; None if it is not assigned."""
         assignment = self._ensure_consumer()._subscription.subscription.assignment

@@ -41,6 +41,7 @@ from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
 from streams.status import Notice
 from streams.table import LEASE_RENEWALS
+from streams.topic_watch import WATCH_SECONDS, follow_topics
 
 logger = logging.getLogger(__name__)
 
@@ -184,6 +185,7 @@ class Worker:
         return [
             _again(TICK_SECONDS, "the look at leases and gauges", partial(self._look, parts)),
             _again(TICK_SECONDS, "the look at notices", partial(self._notice, parts, report)),
+            _again(WATCH_SECONDS, "the look at topics", partial(follow_topics, parts)),
             _again(TICK_SECONDS, "the look at trainings", _owners(parts, _start_training)),
             _again(TICK_SECONDS, "the look at the ramp", _owners(parts, _move_ramp)),
             _again(TICK_SECONDS, "seeding", _owners(parts, self._seed)),
@@ -208,8 +210,11 @@ class Worker:
         if isinstance(consumer, SliceConsumer):
             progress = consumer.progress(parts.topics.requests.name)
             parts.transactions.look(progress, time.monotonic())
-        silence = parts.contact.reason(time.monotonic(), time.time())
-        away = () if silence is None else (Notice(silence.code, silence.message),)
+            cut_off = consumer.cut_off.pop(parts.topics.requests.name, 0)
+            parts.metrics.requests_cut_off.inc(cut_off)
+            parts.losses.note(cut_off, datetime.now(UTC))
+        kafka = report.kafka_reason()
+        away = () if kafka is None else (Notice(kafka.code, kafka.message),)
         self._notices.log([*report.notices(), *away])
 
     def _keep_log(self, parts: Parts, now: float) -> None:
@@ -279,6 +284,8 @@ async def _move_ramp(parts: Parts) -> None:
     now, view = time.time(), parts.node.view
     if view.knows_fleet(now) and view.unheard_since(now) is None:  # all evidence is here
         await parts.ramp.move(now)
+    if not parts.watch.is_foreign(parts.node.view.log):
+        await parts.ramp.move(time.time())
 
 
 async def _beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:

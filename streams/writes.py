@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from registry.control import ControlLog
+from registry.control import FOREIGN_TOPIC, ControlLog
 from registry.errors import TransportError
 from registry.ramps import RAMP
 from registry.records import Command, CommandResult, CommandType, decode, encode
@@ -62,6 +62,8 @@ class Writes:
                     "reading the rollout table; wait",
                     headers={"Retry-After": "1"},
                 )
+            if self._parts.watch.is_foreign(self._parts.node.view.log):
+                raise Refused(409, "foreign_control_topic", FOREIGN_TOPIC)
             return await self._write(self._command(kind, await _fields(kind, request), request))
 
         return write

@@ -19,10 +19,12 @@ from registry.topics import topics_of
 from streams.answering import Answering, Origin
 from streams.contact import Contact
 from streams.delivery import Delivery, Outgoing
+from streams.losses import Losses
 from streams.metrics import Metrics
 from streams.node import Node
 from streams.ramp import RampAgent
 from streams.routing import Rules
+from streams.topic_watch import TopicWatch
 from streams.traces import Traces
 from streams.transactions import OpenTransactions
 from streams.view import RolloutView
@@ -146,4 +148,6 @@ def some_parts(
         traces=Traces(),
         metrics=metrics,
         transactions=OpenTransactions(topics.requests.name),
+        watch=TopicWatch(configured, topics),
+        losses=Losses(topics.requests.name),
     )

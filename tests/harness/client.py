@@ -56,6 +56,7 @@ class Client:
         self.letters: list[DeadLetter] = []
         self._errors: list[str] = []
         self._closing = threading.Event()
+        self._to_assign: list[TopicPartition] = []
         self._producer = Producer(
             client_config(settings)
             | {"linger.ms": 2, "acks": "all", "message.max.bytes": 2_000_000}
@@ -69,14 +70,13 @@ class Client:
                 "fetch.message.max.bytes": 8 * 1024 * 1024,
             }
         )
-        self._consumer.assign(
-            [
-                *self._partitions(self.topics.responses, at_end=True),
-                *self._partitions(self.topics.control_results, at_end=True),
-                *self._partitions(self.topics.dead_letter, at_end=False),
-                *self._partitions(self.topics.fleet, at_end=True),
-            ]
-        )
+        self._began = [
+            *self._partitions(self.topics.responses, at_end=True),
+            *self._partitions(self.topics.control_results, at_end=True),
+            *self._partitions(self.topics.dead_letter, at_end=False),
+            *self._partitions(self.topics.fleet, at_end=True),
+        ]
+        self._consumer.assign(self._began)
         self._thread = threading.Thread(target=self._collect, name="test-client", daemon=True)
         self._thread.start()
 
@@ -85,6 +85,14 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def follow_growth(self, partitions: int) -> None:
+        """Collect answers from the response topic's new partitions, from their first record on."""
+        known = range(self.topics.responses.partitions)
+        new = [number for number in range(partitions) if number not in known]
+        # by the collecting thread: the client was seen to hang when two threads use it
+        self._to_assign = [TopicPartition(self.topics.responses.name, one, 0) for one in new]
+        wait_until(lambda: not self._to_assign, 15, "the new partitions to be assigned")
 
     def close(self) -> None:
         self._closing.set()
@@ -220,9 +228,20 @@ class Client:
             positions.append(TopicPartition(topic.name, number, high if at_end else low))
         return positions
 
+    def _places(self) -> list[TopicPartition]:
+        """Return where reading goes on, or where it began."""
+        began = {(one.topic, one.partition): one for one in self._began}
+        return [
+            one if one.offset >= 0 else began[one.topic, one.partition]
+            for one in self._consumer.position(self._consumer.assignment())
+        ]
+
     def _collect(self) -> None:
         try:
             while not self._closing.is_set():
+                if self._to_assign:
+                    self._consumer.assign([*self._places(), *self._to_assign])
+                    self._to_assign = []
                 for message in self._consumer.consume(num_messages=1000, timeout=0.05):
                     self._take(message)
         except Exception as error:  # the thread's outermost edge: `_check` reports it

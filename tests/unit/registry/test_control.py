@@ -243,3 +243,66 @@ def test_a_stream_that_is_read_again_from_anywhere_has_the_effects_of_one_readin
     assert effects == [(n, one.result.status) for n, one in enumerate(once) if one.is_new]
     epochs = [state.epoch if state else -1 for state in states]
     assert epochs == sorted(epochs)
+
+
+def begin_era(command_id: str = "e1") -> Command:
+    return Command(command_id, "begin_era", "anna")
+
+
+def test_a_log_takes_the_id_of_the_topic_that_it_first_follows() -> None:
+    assert followed(EMPTY_LOG, a_swap("c1"), 0, topic_id="t1").log.topic_id == "t1"
+    assert followed(EMPTY_LOG, a_swap("c1"), 0).log.topic_id is None
+    older = after(a_swap("c1"))
+    assert followed(older, a_swap("c2"), 1, topic_id="t1").log.topic_id == "t1"
+
+
+@pytest.mark.parametrize("command", [a_swap("c2", "v0.2"), a_retrain("c2"), a_swap("c1")])
+@pytest.mark.parametrize("offset", [0, 1, 9])  # also where the new topic has outgrown the old one
+def test_on_a_foreign_topic_nothing_is_decided_nor_remembered(
+    command: Command, offset: int
+) -> None:
+    log = followed(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
+    refused = followed(log, command, offset, topic_id="t2")
+    assert (refused.log, refused.is_new, refused.result.status) == (log, False, "rejected")
+    assert refused.result.error is not None
+    assert refused.result.error.code == "foreign_control_topic"
+    assert "begin-era" in refused.result.error.message
+
+
+def test_a_new_era_keeps_the_state_and_its_epochs_are_larger() -> None:
+    log = followed(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
+    begun = followed(log, begin_era(), 2, topic_id="t2")
+    assert (begun.log.state, begun.log.topic_id) == (log.state, "t2")
+    assert (begun.result.status, begun.result.epoch) == ("applied", 5)
+    assert begun.result.after == log.state  # so that the trail of a new cluster has it
+    again = followed(begun.log, begin_era(), 2, topic_id="t2")
+    assert (again.log, again.result.status, again.is_new) == (begun.log, "applied", False)
+
+    result = followed(begun.log, a_swap("c2", "v0.2"), 3, topic_id="t2").result
+    assert result.epoch == 2**40 + 3
+    third = followed(begun.log, begin_era("e2"), 0, topic_id="t3").log
+    assert followed(third, a_swap("c3", "v0.3"), 1, topic_id="t3").result.epoch == 2**41 + 1
+
+
+def test_commands_before_the_one_that_began_the_era_are_never_decided() -> None:
+    log = followed(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
+    begun = followed(log, begin_era(), 2, topic_id="t2").log
+    result = followed(begun, a_swap("c2", "v0.2"), 1, topic_id="t2").result
+    assert (result.status, result.error and result.error.code) == ("duplicate", "redelivered")
+
+
+def test_an_era_is_not_begun_on_the_same_topic_nor_without_ids() -> None:
+    log = followed(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
+    for topic_id in ("t1", None):
+        result = followed(log, begin_era(), 6, topic_id=topic_id).result
+        assert (result.status, result.error and result.error.code) == (
+            "rejected",
+            "same_control_topic",
+        )
+
+
+def test_a_log_of_an_earlier_release_is_read_and_the_other_way_round() -> None:
+    log = followed(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
+    old = msgspec.json.encode({"last_offset": 5, "state": log.state, "remembered": log.remembered})
+    assert msgspec.json.decode(old, type=ControlLog).topic_id is None
+    assert msgspec.json.decode(msgspec.json.encode(log), type=ControlLog) == log

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from harness.builders import OutOfReach, confirmed, some_parts
+from msgspec.structs import replace
 
 from registry.control import ControlLog
 from registry.errors import TransportError
@@ -74,8 +75,14 @@ class Owner:
         self.parts = some_parts(folder, a_canary_state())
         self.view = self.parts.node.view
         self.table, self.kafka = Table(failure, self.view), kafka or Taken()
-        surroundings: Any = (self.table, self.kafka, training, None)
+        self.topic_id: str | None = None
+        self.asked_anew: list[bool] = []
+        surroundings: Any = (self.table, self.kafka, training, None, self._topic_id)
         self.agent = ControlAgent(self.parts.topics, self.parts.node, *surroundings)
+
+    async def _topic_id(self, anew: bool) -> str | None:
+        self.asked_anew.append(anew)
+        return self.topic_id
 
     def decide(self, value: bytes | None) -> None:
         topic = self.parts.topics.control.name
@@ -171,3 +178,21 @@ def test_what_is_no_command_is_reported_and_dead_lettered_in_one_batch(
     ((_, dead),) = owner.kafka.batches
     assert (dead.topic, dead.value) == ("reco.dead-letter", value)
     assert owner.table.written == []
+
+
+def test_a_command_on_a_foreign_topic_is_refused_and_the_log_stays(tmp_path: Path) -> None:
+    owner = Owner(tmp_path)
+    owner.view.offer_log(replace(owner.view.log, topic_id="t1"))
+    owner.topic_id = "t2"
+    before = owner.view.log
+    owner.decide(ABORT)
+    assert (owner.result.status, owner.view.log) == ("rejected", before)
+    assert owner.result.error is not None
+    assert owner.result.error.code == "foreign_control_topic"
+
+
+def test_the_topics_id_is_asked_anew_where_offsets_go_back(tmp_path: Path) -> None:
+    owner = Owner(tmp_path)
+    owner.decide(ABORT)
+    owner.decide(ABORT)  # at the same offset: a redelivery, or another topic
+    assert owner.asked_anew == [False, True]

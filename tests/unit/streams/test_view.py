@@ -310,3 +310,15 @@ def test_while_the_table_is_read_all_heartbeats_are_kept() -> None:
     view.offer_log(ControlLog(7, a_canary_state()))
     view.hear([alive], alive.at)
     assert known_to(view) == [alive, counted]
+
+
+def test_a_log_that_has_learned_its_topic_is_taken_and_one_that_forgot_it_keeps_it() -> None:
+    view = RolloutView(20)
+    view.offer_log(ControlLog(8))
+    assert view.offer_log(ControlLog(8, topic_id="t1"))
+    assert not view.offer_log(ControlLog(8, topic_id="t2"))
+    assert not view.offer_log(ControlLog(8))
+    assert view.offer_log(ControlLog(9))  # of an owner of an earlier release
+    assert view.log.topic_id == "t1"
+    assert view.offer_log(ControlLog(2**40, topic_id="t2"))
+    assert view.log.topic_id == "t2"

@@ -47,7 +47,13 @@ class Owner:
         """Do nothing."""
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        report: Any = SimpleNamespace(reasons=tuple, notices=tuple, lag=tuple, partitions=lambda: 0)
+        report: Any = SimpleNamespace(
+            reasons=tuple,
+            notices=tuple,
+            kafka_reason=lambda: None,
+            lag=tuple,
+            partitions=lambda: 0,
+        )
 
         async def run() -> None:
             timers = self.worker._timers(self.parts, report)

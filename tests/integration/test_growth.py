@@ -1,0 +1,107 @@
+"""More partitions under traffic: workers read them by themselves, and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+from harness.client import Client
+from harness.fresh import publish_model
+from harness.traffic import Traffic
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from registry.errors import RefusedCommand
+from registry.growth import grow_topics
+from registry.settings import Settings
+from registry.topics import (
+    check_topics,
+    client_config,
+    create_topics,
+    partitions_by_topic,
+    topics_of,
+)
+
+Start = Callable[..., Worker]
+GROWN = 6
+BAR_SECONDS = 30
+
+
+def read_by(*workers: Worker) -> list[int]:
+    """Return the request partitions that the workers read, each as often as it is read."""
+    lines = [one for worker in workers for one in worker.fetch("/metrics").text.splitlines()]
+    lags = [one for one in lines if one.startswith("consumer_lag{")]
+    return sorted(int(one.split('partition="')[1].split('"')[0]) for one in lags)
+
+
+def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost(
+    client: Client, topics_created: Settings, start_worker: Start, figure: Callable[[str], None]
+) -> None:
+    publish_model(topics_created)
+    first, second = start_worker(topics_created), start_worker(topics_created)
+    first.wait_ready()
+    second.wait_ready()
+    with Traffic(client, range(1, 51), per_second=50) as traffic:
+        traffic.wait_for_more(1)
+        grow_topics(topics_created, GROWN)
+        started = time.monotonic()
+        client.follow_growth(GROWN)
+        with Client(topics_created.model_copy(update={"partitions": GROWN})) as newer:
+            newer.follow_growth(GROWN)
+            ids = [f"grown-{number}" for number in range(200)]
+            newer.send({"request_id": one, "user_id": n % 50 + 1} for n, one in enumerate(ids))
+            newer.wait_for(ids, BAR_SECONDS)
+        seconds = time.monotonic() - started
+        third = start_worker(topics_created).wait_ready()  # its setting still says 4
+        everybody = (first, second, third)
+        wait_until(lambda: read_by(*everybody) == list(range(GROWN)), 30, "six partitions, once")
+        traffic.wait_for_more(1)
+        answers = traffic.answers()
+    figure(f"{len(answers)} answers; those of new partitions after {seconds:.1f} s")
+    assert {one["status"] for one in answers} == {"ok"}
+    assert check_topics(topics_created) == []
+
+
+def test_all_topics_by_user_grow_in_order_and_a_call_that_broke_off_is_made_again(
+    topics_created: Settings,
+) -> None:
+    topics, admin = topics_of(topics_created), AdminClient(client_config(topics_created))
+    responses = topics.responses.name
+    admin.create_partitions([NewPartitions(responses, GROWN)])[responses].result(10)
+    wait_until(lambda: len(check_topics(topics_created)) == 3, 10, "three topics to be smaller")
+    assert all(f"grow {GROWN}` makes them equal" in one for one in check_topics(topics_created))
+
+    grown: list[str] = []
+    grow_topics(topics_created, GROWN, lambda topic: grown.append(topic.name))
+
+    assert grown == [one.name for one in (topics.shadow, topics.interactions, topics.requests)]
+    assert grow_topics(topics_created, GROWN) == []
+    assert create_topics(topics_created) == []
+    with pytest.raises(RefusedCommand, match="Kafka cannot shrink a topic; nothing was changed"):
+        grow_topics(topics_created, GROWN - 1)
+    counts = partitions_by_topic(admin)
+    assert {counts[one.name] for one in topics.by_user} == {GROWN}
+
+
+def test_a_worker_names_topics_that_do_not_belong_together_any_more_and_serves(
+    topics_created: Settings, start_worker: Start
+) -> None:
+    publish_model(topics_created)
+    worker = start_worker(topics_created).wait_ready()
+    requests = topics_of(topics_created).requests.name
+    admin = AdminClient(client_config(topics_created))
+    admin.create_partitions([NewPartitions(requests, GROWN)])[requests].result(10)
+
+    def notices() -> dict[str, str]:
+        found = worker.get("/readyz")["notices"]
+        return {one["code"]: one["message"] for one in found}
+
+    wait_until(lambda: "topics_differ" in notices(), 30, "the mismatch to be named")
+    assert f"`recstream topics grow {GROWN}`" in notices()["topics_differ"]
+    start_worker(topics_created).wait_ready()
+
+    grow_topics(topics_created, GROWN)
+    wait_until(lambda: not notices(), 30, "the notice to go")

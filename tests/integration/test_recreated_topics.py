@@ -1,0 +1,204 @@
+"""Topics that are deleted and made again, and records that retention took: seen, said, mended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from harness.client import Client
+from harness.cluster import Cluster, running_cluster
+from harness.fresh import environment_of, fresh_settings, publish_model
+from harness.waiting import wait_until
+from harness.workers import ROOT, Worker
+
+from registry.eras import ERA_BITS
+from registry.settings import Settings
+from registry.topics import Topic, client_config, create_topics, topics_of
+
+Start = Callable[..., Worker]
+SECONDS = 40
+
+
+@pytest.fixture
+def fleet_settings(topics_created: Settings) -> Settings:
+    publish_model(topics_created, seed=1)
+    publish_model(topics_created, seed=2)
+    return topics_created
+
+
+def test_requests_of_a_topic_that_was_made_again_are_all_answered(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    workers = [start_worker(fleet_settings), start_worker(fleet_settings)]
+    for one in workers:
+        one.wait_ready()
+    client.send({"request_id": f"old-{one}", "user_id": one % 50 + 1} for one in range(300))
+    client.wait_for(f"old-{one}" for one in range(300))
+
+    make_again(fleet_settings, topics_of(fleet_settings).requests)
+    with Client(fleet_settings) as newer:
+        newer.send({"request_id": f"new-{one}", "user_id": one % 50 + 1} for one in range(900))
+        newer.wait_for((f"new-{one}" for one in range(900)), SECONDS)
+        newer.send({"request_id": f"newer-{one}", "user_id": one % 50 + 1} for one in range(90))
+        newer.wait_for((f"newer-{one}" for one in range(90)), SECONDS)
+    assert [one.process.poll() for one in workers] == [None, None]
+
+
+def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    workers = [start_worker(fleet_settings), start_worker(fleet_settings)]
+    for one in workers:
+        one.wait_ready()
+    for version in ("v0.1", "v0.2", "v0.1", "v0.2"):
+        before = client.command(type="swap", model_version=version)
+    refused = recstream(fleet_settings, "rollout", "begin-era", "--yes")
+    assert (refused.returncode, "same_control_topic" in refused.stderr) == (1, True), refused
+
+    make_again(fleet_settings, topics_of(fleet_settings).control)
+    for one in workers:
+        wait_until(lambda at=one: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason")
+    assert workers[0].fetch("/switch?model=v0.1", "POST").status == 409
+    with Client(fleet_settings) as operator:
+        rejected = operator.command(SECONDS, type="swap", model_version="v0.1")
+        assert rejected["error"]["code"] == "foreign_control_topic"
+        shown = recstream(fleet_settings, "rollout", "status")
+        assert "begin-era" in shown.stderr
+        assert "v0.2" in shown.stdout
+
+        begun = recstream(fleet_settings, "rollout", "begin-era", "--yes")
+        assert begun.returncode == 0, begun.stdout + begun.stderr
+        for one in workers:
+            one.wait_ready()
+            assert one.get("/rollout/status")["state"] == before["after"]
+        swapped = operator.command(type="swap", model_version="v0.1")
+        assert (swapped["status"], swapped["epoch"] >> ERA_BITS) == ("applied", 1)
+        stale = operator.command(type="swap", model_version="v0.2", expected_epoch=before["epoch"])
+        assert stale["error"]["code"] == "stale_epoch"
+        for one in workers:
+            wait_until(lambda at=one: acting(at) == swapped["epoch"], 15, "the era's epoch")
+        operator.send([{"request_id": "era", "user_id": 1}])
+        (answer, *_) = operator.wait_for(["era"])["era"]
+        assert answer["provenance"]["rollout_epoch"] == swapped["epoch"]
+    assert (
+        start_worker(fleet_settings).wait_ready().get("/rollout/status")["state"]
+        == (swapped["after"])
+    )
+
+
+def test_requests_that_retention_took_are_counted_and_the_rest_is_answered(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    worker = start_worker(fleet_settings).wait_ready()
+    client.send([{"request_id": "first", "user_id": one} for one in range(1, 40)])
+    client.wait_for(["first"])
+    worker.pause()
+    lost = [f"lost-{number}" for number in range(300)]
+    client.send({"request_id": one, "user_id": n % 50 + 1} for n, one in enumerate(lost))
+    requests, admin = client.topics.requests, AdminClient(client_config(fleet_settings))
+    places = [TopicPartition(requests.name, number, -1) for number in range(requests.partitions)]
+    for deleted in admin.delete_records(places).values():
+        deleted.result(10)
+    worker.resume()
+    kept = [f"kept-{number}" for number in range(50)]
+    client.send({"request_id": one, "user_id": n + 1} for n, one in enumerate(kept))
+    client.wait_for(kept)
+
+    answered = sum(one in client.answers for one in lost)  # a fetch may have been under way
+    wanted = f"requests_cut_off_total {300.0 - answered}"
+    wait_until(lambda: wanted in worker.fetch("/metrics").text, 10, wanted)
+    (notice,) = worker.get("/readyz")["notices"]
+    assert notice["code"] == "requests_cut_off"
+    assert f"{300 - answered} records" in notice["message"]
+    assert worker.fetch("/readyz").status == 200
+
+
+@pytest.fixture
+def broker_with_a_disk(tmp_path: Path) -> Iterator[Cluster]:
+    (tmp_path / "kafka").mkdir()
+    with running_cluster(tmp_path / "kafka", size=1) as running:
+        yield running
+
+
+def test_a_broker_that_lost_its_disk_is_said_quietly_and_the_fleet_comes_back_with_its_state(
+    broker_with_a_disk: Cluster,
+    tmp_path: Path,
+    start_worker: Start,
+    figure: Callable[[str], None],
+) -> None:
+    cluster = broker_with_a_disk
+    settings = fresh_settings(cluster.bootstrap, tmp_path)
+    create_topics(settings)
+    publish_model(settings, seed=1)
+    publish_model(settings, seed=2)
+    workers = [start_worker(settings), start_worker(settings)]
+    for one in workers:
+        one.wait_ready()
+    with Client(settings) as client:
+        state = client.command(type="swap", model_version="v0.1")["after"]
+
+    cluster.kill(0)
+    cluster.wipe(0)
+    lines = sum(map(lines_of, workers))
+    cluster.start(0)
+    cluster.wait_started(0)
+    for one in workers:
+        wait_until(lambda at=one: reasons(at) == ["topic_missing"], SECONDS, "missing topics")
+    created = recstream(settings, "topics", "create", "--json")
+    assert "-rollout-changelog" in created.stdout
+    for one in workers:
+        wait_until(lambda at=one: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason")
+    begun = recstream(settings, "rollout", "begin-era", "--yes")
+    assert begun.returncode == 0, begun.stdout + begun.stderr
+    for one in workers:
+        one.wait_ready()
+        assert one.get("/rollout/status")["state"] == state
+    figure(f"{sum(map(lines_of, workers)) - lines} log lines of two workers since the wipe")
+    with Client(settings) as client:
+        ids = [f"r{number}" for number in range(100)]
+        client.send({"request_id": one, "user_id": n % 50 + 1} for n, one in enumerate(ids))
+        client.wait_for(ids, SECONDS)
+    late = start_worker(settings).wait_ready()
+    assert late.get("/rollout/status")["state"] == state
+
+
+def make_again(settings: Settings, topic: Topic) -> None:
+    """Delete `topic`, and have it created as `recstream topics create` does."""
+    admin = AdminClient(client_config(settings))
+    admin.delete_topics([topic.name])[topic.name].result(15)
+    wait_until(lambda: topic.name not in admin.list_topics(timeout=5).topics, 15, "it to go")
+    wait_until(lambda: topic.name in create_topics(settings), 15, "it to be made again")
+
+
+def recstream(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *words],
+        env={"PYTHONPATH": str(ROOT), "COLUMNS": "200", "PATH": "/usr/bin:/bin"}
+        | environment_of(settings),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def reasons(worker: Worker) -> list[str]:
+    """Return why the worker is not ready, by code."""
+    page: Any = worker.get("/readyz")
+    return [one["code"] for one in page["reasons"]]
+
+
+def acting(worker: Worker) -> int | None:
+    """Return the epoch that the worker acts on."""
+    epoch: int | None = worker.get("/rollout/status")["acting_epoch"]
+    return epoch
+
+
+def lines_of(worker: Worker) -> int:
+    return worker.log.read_bytes().count(b"\n")
