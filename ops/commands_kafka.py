@@ -174,6 +174,9 @@ def worker(
       recstream worker
       recstream worker --name worker-2 --http-port 6067
     """
+    import gc
+
+    gc.disable()  # what is imported stays; `run_worker` switches it on again
     settings = settings_with(
         RECSTREAM_WORKER=name, RECSTREAM_HTTP_PORT=http_port, KAFKA_BOOTSTRAP_SERVERS=bootstrap
     )

@@ -6,8 +6,7 @@ decide between two items. Whatever lies within the rounding bound of the k-th is
 `recompute`, whose order of operations depends on nothing but the number of factors, and is sorted
 by that score, equal scores by row.
 
-Knows factors and rows. Must not know ids, requests or where factors come from. The only module of
-this package that uses ``implicit``, which has no types.
+Knows factors and rows. Must not know ids, requests or where factors come from.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from implicit.cpu.topk import topk
 
 from registry.artifact import Factors
+from registry.topk import topk
 
 HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
 """What ``topk`` gives a hidden item; :mod:`registry.artifact` keeps real scores above it."""

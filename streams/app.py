@@ -23,6 +23,7 @@ from streams.assignor import BalancedAssignor
 from streams.contact import Contact
 from streams.control import ControlAgent
 from streams.delivery import Delivery
+from streams.entry import Entry
 from streams.exposures import Exposures
 from streams.fleet import FleetAgent
 from streams.heartbeats import HeartbeatFollower
@@ -30,6 +31,7 @@ from streams.losses import Losses
 from streams.metrics import Metrics
 from streams.node import Node
 from streams.ramp import RampAgent
+from streams.recovery import PromptTableManager
 from streams.refused_records import RefusedRecords
 from streams.retrain import RetrainAgent
 from streams.series import begin_at_zero
@@ -40,7 +42,7 @@ from streams.table import RolloutTable
 from streams.topic_watch import TopicWatch
 from streams.traces import Traces
 from streams.transactions import OpenTransactions
-from streams.workarounds import FolderlessApp, PatientTableManager
+from streams.workarounds import FolderlessApp
 
 COMMIT_SECONDS: Final = 1.0
 """Between two commits; what was answered since the last one is answered again after a crash."""
@@ -52,6 +54,11 @@ waits for 90 s): the fleet does not follow when a broker freezes and another lea
 METADATA_SECONDS: Final = 5
 """Between two looks at which partitions there are: new ones are read this long after they came, and
 a rebalance. The client's own default of 5 minutes would leave them unread for as long."""
+
+GROUP_HEARTBEAT_SECONDS: Final = 0.25
+"""Between two heartbeats to the group's coordinator. A worker learns of a rebalance at its next
+one, and until the last worker has learned of it, those before it answer nothing. Shorter than a
+tenth of a second only costs the broker: a rebalance takes about as long by itself."""
 
 MAX_POLL_SECONDS: Final = 3600.0
 """A worker without an active partition leaves its group after this time and does not come back."""
@@ -67,6 +74,7 @@ class Parts:
     app: faust.App
     node: Node
     table: RolloutTable
+    entry: Entry
     pipeline: Pipeline
     delivery: Delivery
     contact: Contact
@@ -147,6 +155,7 @@ def build_app(
         app=app,
         node=node,
         table=table,
+        entry=Entry(settings, node, table),
         pipeline=pipeline,
         delivery=delivery,
         contact=contact,
@@ -185,7 +194,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         broker=[f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout,
-        broker_heartbeat_interval=settings.session_timeout / 5,
+        broker_heartbeat_interval=GROUP_HEARTBEAT_SECONDS,
         broker_commit_interval=COMMIT_SECONDS,
         broker_max_poll_records=settings.batch_requests,
         broker_max_poll_interval=MAX_POLL_SECONDS,
@@ -200,7 +209,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
         autodiscover=False,
-        TableManager=PatientTableManager,
+        TableManager=PromptTableManager,
         PartitionAssignor=BalancedAssignor,
     )
     app.transport = SliceTransport(

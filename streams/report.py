@@ -53,16 +53,10 @@ class Report:
 
     def reasons(self) -> tuple[Reason, ...]:
         """Return why this worker is not ready; nothing if it is."""
-        node, table = self._parts.node, self._parts.table
-        kafka = self.kafka_reason()
-        if kafka is not None:
-            return (kafka,)
-        if self._parts.app.crashed:
-            return (Reason("recovering", "Faust has lost Kafka; this worker is beginning again"),)
-        if self._parts.watch.is_foreign(node.view.log):
-            return (Reason("foreign_control_topic", FOREIGN_TOPIC),)
-        if not node.recovered_once or not table.recovered:
-            return (Reason(RECOVERING, "reading the rollout table; wait"),)
+        node = self._parts.node
+        apart = self.kafka_reason() or self._apart_reason()
+        if apart is not None:
+            return (apart,)
         wanted = node.view.state
         reasons = []
         if not node.view.lease_holds(time.time()):
@@ -77,6 +71,19 @@ class Report:
                 Reason("version_not_ready", f"primary version {wanted.primary_version}: {why}")
             )
         return tuple(reasons)
+
+    def _apart_reason(self) -> Reason | None:
+        """Return why this worker has no part in its fleet now; None if it has."""
+        node, table = self._parts.node, self._parts.table
+        if self._parts.app.crashed:
+            return Reason("recovering", "Faust has lost Kafka; this worker is beginning again")
+        if self._parts.watch.is_foreign(node.view.log):
+            return Reason("foreign_control_topic", FOREIGN_TOPIC)
+        if (why := self._parts.entry.outside) is not None:
+            return Reason("not_in_group", why)
+        if not node.recovered_once or not table.recovered:
+            return Reason(RECOVERING, "reading the rollout table; wait")
+        return None
 
     def kafka_reason(self) -> Reason | None:
         """Return what is wrong with Kafka itself; None if nothing is."""

@@ -43,8 +43,11 @@ MADE_AGAIN_SECONDS: Final = 20.0
 """How long committed offsets of a topic that was made again are not trusted: until every worker has
 noticed, and has committed in the new one. Longer: a rebalance has more requests answered twice."""
 
-READ_SECONDS: Final = 0.2
+READ_SECONDS: Final = 0.1
 """Longest wait of one read; a rebalance waits for the read that is under way."""
+
+NOTHING_TO_READ_SECONDS: Final = 0.02
+"""Between two looks while no partition may be read, as between a rebalance and its seek."""
 
 
 class Ledger:
@@ -87,11 +90,19 @@ class SliceConsumer(Consumer):
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    @property
+    def _recovery(self) -> Any:
+        tables: Any = self.app.tables
+        return tables.recovery
+
     def _is_sliced(self, tp: TP) -> bool:
         return tp.topic in self.transport.sliced_topics
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """Yield one message per record, or per partition for sliced topics."""
+        """Yield one message per record, or per partition for sliced topics.
+
+        What changelogs bring goes to recovery at once: no queue is emptied between here and there.
+        """
         if not self.flow_active:
             # not while reading: a seek would wait for it
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
@@ -99,22 +110,29 @@ class SliceConsumer(Consumer):
             for tp, run in await self._read(min(timeout, READ_SECONDS)):
                 if not self.flow_active:
                     return  # what is left is sought again
-                yield tp, self._deliver(tp, run)
+                if self._is_changelog_tp(tp):
+                    await self._recovery.take(tp, run)
+                else:
+                    yield tp, self._deliver(tp, run)
 
     async def _read(self, timeout: float) -> list[tuple[TP, list[Any]]]:
         """Read once; return runs of records, each to become one message."""
         if not self.flow_active:
             return []  # stopped while this waited for a seek to end
+        if not self._get_active_partitions():  # Faust waits for a second here, and seeks for it
+            await asyncio.sleep(NOTHING_TO_READ_SECONDS)
+            return []
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop or not self.flow_active:
             return []  # what was read is sought again
         wanted = {tp: run for tp, run in records.items() if self._is_wanted(tp, active)}
         for tp in wanted:
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        changelogs = {tp: run for tp, run in wanted.items() if self._is_changelog_tp(tp)}
         slices = {tp: run for tp, run in wanted.items() if self._is_sliced(tp)}
-        others = {tp: run for tp, run in wanted.items() if tp not in slices}
+        others = {tp: run for tp, run in wanted.items() if tp not in slices | changelogs}
         single = [(tp, [record]) for tp, record in self.scheduler.iterate(others)]
-        return [*single, *slices.items()]
+        return [*changelogs.items(), *single, *slices.items()]
 
     def _is_wanted(self, tp: TP, active: set[TP] | None) -> bool:
         """Tell whether records of `tp` count now; those that do not are sought again.
@@ -167,6 +185,12 @@ class SliceConsumer(Consumer):
         """
         async with self._reading:
             await super().seek_wait(partitions)
+
+    async def position_between_reads(self, tp: TP) -> int | None:
+        """Return the offset that is read next, once all before it was delivered."""
+        async with self._reading:
+            position: int | None = await self.position(tp)
+            return position
 
     async def perform_seek(self) -> None:
         """Seek back to the committed offsets: what was delivered from there on comes again."""

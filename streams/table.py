@@ -95,6 +95,12 @@ class RolloutTable:
         )
 
     @property
+    def changelog(self) -> str:
+        """The name of its changelog topic."""
+        name: str = self._table.changelog_topic.get_topic_name()
+        return name
+
+    @property
     def recovered(self) -> bool:
         """Whether the changelog has been read up to where it ended at the last rebalance."""
         return bool(self._app.tables.actives_ready) and not self._app.rebalancing
@@ -156,6 +162,15 @@ class RolloutTable:
     def _write_log(self, log: ControlLog) -> None:
         self._table["log"] = _plain(log)
         self._written_at = time.monotonic()
+
+    def offer(self, key: bytes, value: bytes | None) -> None:
+        """Take a record of the changelog that was read before this worker joined its group."""
+        if value is None:
+            return
+        try:
+            self._offer(msgspec.json.decode(key), msgspec.json.decode(value))
+        except msgspec.DecodeError as error:
+            logger.error("rollout changelog: %r does not decode: %s", key, error)
 
     async def _on_changelog_event(self, event: EventT[Any]) -> None:
         try:

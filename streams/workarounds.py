@@ -1,70 +1,20 @@
 """Our answers to behaviours of Faust 0.15.3, each with the behaviour that it answers.
 
-The slice consumer, the largest of them, has a module of its own (`streams.slices`). Each behaviour
-is pinned by a test, so that an upgrade which changes it is noticed.
+The largest of them have modules of their own: `streams.slices`, `streams.recovery` and
+`streams.assignor`. Each behaviour is pinned by a test, so that an upgrade which changes it is
+noticed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Any, Final
 
 import faust
-from faust.tables.manager import TableManager
-from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Producer
 from faust.types import TP
 
 from streams.bootstrapping import search_all_brokers
 from streams.progress import Progress
-
-logger = logging.getLogger(__name__)
-
-STALL_SECONDS: Final = 3.0
-"""Without an end of the changelog for so long, it is read again from what the table holds."""
-
-
-class PatientRecovery(Recovery):
-    """Behaviour: `wait_first` reports a timeout as "service stopped", and recovery dies for good.
-
-    One broker call that is slower than `broker_request_timeout` during a rebalance would leave the
-    worker in its group, consuming nothing. Here the call is waited for again.
-
-    Behaviour: recovery waits without limit for the changelog's last offset, also when its records
-    came and were dropped, or when the signal of the end was given before anybody waited for it.
-    Here what is missing is read again, and a signal that was missed is given again.
-    """
-
-    async def _wait(self, coro: Any, timeout: Any = None) -> None:
-        call: asyncio.Future[Any] = asyncio.ensure_future(coro)
-        restart: Any = self.signal_recovery_start
-        try:
-            while True:  # what never ends is an outage, or shows in `/healthz`
-                result = await self.wait_first(
-                    asyncio.shield(call), restart, timeout=timeout or STALL_SECONDS
-                )
-                if self.should_stop or self.crashed:
-                    raise ServiceStopped
-                if restart in result.done:
-                    raise RebalanceAgain
-                if call.done():
-                    call.result()
-                    return
-                if timeout is None:
-                    await self._read_rest_again()
-        finally:
-            call.cancel()
-
-    async def _read_rest_again(self) -> None:
-        if not self.in_recovery:
-            self.signal_recovery_end.set()
-        behind = {tp for tp, left in self.active_remaining().items() if left > 0}
-        if behind:
-            logger.warning("reading the rest of %s again", ", ".join(tp.topic for tp in behind))
-            consumer = self.app.consumer
-            await self._seek_offsets(consumer, behind, self.active_offsets, "active")
-            consumer.resume_partitions(behind)
 
 
 class FolderlessApp(faust.App):
@@ -75,17 +25,6 @@ class FolderlessApp(faust.App):
 
     def _create_directories(self) -> None:
         pass
-
-
-class PatientTableManager(TableManager):
-    """Faust's table manager with :class:`PatientRecovery`."""
-
-    @property
-    def recovery(self) -> Recovery:
-        """The recovery service; made once."""
-        if self._recovery is None:
-            self._recovery = PatientRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery
 
 
 FETCH_WAIT_MS: Final = 100

@@ -39,6 +39,7 @@ from streams.outages import answers, is_outage, outlast
 from streams.report import Report
 from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
+from streams.stages import Stages, process_age_seconds
 from streams.status import Notice
 from streams.table import LEASE_RENEWALS
 from streams.topic_watch import WATCH_SECONDS, follow_topics
@@ -47,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.5
 """Between two looks at what only time changes: leases, retries, schedules, gauges."""
+
+START_TICK_SECONDS: Final = 0.02
+"""The same until the first answer: users wait for it."""
 
 GC_THRESHOLDS: Final = (50_000, 20, 100)
 """Python's own (700, 10, 10) walk the heap so often that a fifth of the processor goes there."""
@@ -71,10 +75,14 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
     TransportError
         If Kafka cannot be reached for RECSTREAM_OUTAGE_SECONDS, or refuses a record.
     """
+    stages = Stages(process_age_seconds())
+    stages.end("imports")
     outlast(partial(_require_kafka, settings), settings.outage_seconds)
+    stages.end("topics")
+    gc.enable()
     gc.set_threshold(*GC_THRESHOLDS)
     threadpool_limits(1, "blas")  # scoring has its own threads; two layers would fight for cores
-    uvloop.run(Worker(settings, table_options).run())
+    uvloop.run(Worker(settings, table_options, stages).run())
 
 
 def _require_kafka(settings: Settings) -> None:
@@ -89,8 +97,14 @@ def _require_kafka(settings: Settings) -> None:
 class Worker:
     """One worker's life. What it is made of is in `streams.app`."""
 
-    def __init__(self, settings: Settings, table_options: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        table_options: dict[str, Any] | None = None,
+        stages: Stages | None = None,
+    ) -> None:
         self._settings = settings
+        self._stages = Stages(0.0) if stages is None else stages
         self._table_options = table_options
         self._failure: asyncio.Future[None] | None = None
         self._renewed_at = -math.inf
@@ -106,6 +120,7 @@ class Worker:
             loop.add_signal_handler(name, _resolve, stop)
         self._failure = loop.create_future()
         parts = build_app(self._settings, self._fail, self._table_options)
+        assert parts.app.consumer is not None  # made here: pages ask for it in threads of theirs
         parts.delivery.start()
         parts.follower.start()
         report = Report(parts)
@@ -133,13 +148,13 @@ class Worker:
         tasks: list[asyncio.Task[Any]],
     ) -> bool:
         """Return at a signal; tell whether to begin again, because Faust did not outlast Kafka."""
-        assert self._failure is not None
+        ends = [stop, self._failure]
         try:
-            await parts.app.start()
-            tasks += [asyncio.create_task(timer) for timer in self._timers(parts, report)]
-            tasks.append(asyncio.create_task(parts.app._crashed.wait()))
-            await asyncio.wait([stop, self._failure, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            self._raise_failure(parts, tasks)
+            if await self._is_to_join(parts, ends, tasks):
+                await parts.app.start()
+                tasks += [asyncio.create_task(timer) for timer in self._timers(parts, report)]
+                tasks.append(asyncio.create_task(parts.app._crashed.wait()))
+                await self._until(parts, ends, tasks)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -164,6 +179,29 @@ class Worker:
             await asyncio.wait([stop], timeout=1.0)
         return False
 
+    async def _is_to_join(
+        self, parts: Parts, ends: list[Any], tasks: list[asyncio.Task[Any]]
+    ) -> bool:
+        """Wait until this worker may join its group; tell whether it may, and is not to end."""
+        self._stages.end("assembly")
+        entry = asyncio.create_task(parts.entry.wait())
+        try:
+            await self._until(parts, [*ends, entry], tasks)
+        finally:
+            joins = entry.done()
+            entry.cancel()
+        if joins:
+            entry.result()
+        self._stages.end("reading ahead, version")
+        return joins
+
+    async def _until(
+        self, parts: Parts, awaited: list[Any], tasks: list[asyncio.Task[Any]]
+    ) -> None:
+        """Return when any of `awaited` is done; raise what failed meanwhile."""
+        await asyncio.wait([*awaited, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        self._raise_failure(parts, tasks)
+
     def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
             logger.error("this worker ends: %s", error)
@@ -183,7 +221,7 @@ class Worker:
     def _timers(self, parts: Parts, report: Report) -> list[Coroutine[Any, Any, None]]:
         """Return what is done again and again: what waits for Kafka must not hold up the lease."""
         return [
-            _again(TICK_SECONDS, "the look at leases and gauges", partial(self._look, parts)),
+            _again(TICK_SECONDS, "the look at leases and gauges", partial(self._look_on, parts)),
             _again(TICK_SECONDS, "the look at notices", partial(self._notice, parts, report)),
             _again(WATCH_SECONDS, "the look at topics", partial(follow_topics, parts)),
             _again(TICK_SECONDS, "the look at trainings", _owners(parts, _start_training)),
@@ -192,6 +230,17 @@ class Worker:
             _again(TICK_SECONDS, "the look at earlier heartbeats", parts.fleet.reach_back),
             _again(HEARTBEAT_SECONDS, "a heartbeat", partial(_beat, parts, report)),
         ]
+
+    async def _look_on(self, parts: Parts) -> None:
+        """Look once; while nothing is answered yet, go on looking."""
+        starts = not parts.node.recovered_once
+        await self._look(parts)
+        while not parts.node.recovered_once:
+            await asyncio.sleep(START_TICK_SECONDS)
+            await self._look(parts)
+        if starts:
+            self._stages.end("joining")
+            logger.info("answering after %s", self._stages)
 
     async def _look(self, parts: Parts) -> None:
         node, table, now = parts.node, parts.table, time.time()
@@ -345,7 +394,8 @@ async def _stop(
     parts.node.residency.stop()
     if not stopping.done():
         return "Faust has not stopped"
-    return "a version is being read" if parts.node.residency.is_reading else None
+    is_reading = parts.node.residency.is_reading or parts.entry.is_reading
+    return "something is being read" if is_reading else None
 
 
 def _begin_again() -> None:
@@ -363,6 +413,8 @@ def _leave(what: str, exit_code: int) -> None:
 
 
 async def _drain_and_stop(app: faust.App) -> None:
+    if not app.started:  # it was told to end before it joined its group
+        return
     if isinstance(app.consumer, SliceConsumer) and app.consumer.started:
         await app.consumer.drain()
     await app.stop()

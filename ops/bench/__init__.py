@@ -1,4 +1,4 @@
-"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load|soak``.
+"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load|membership|soak``.
 
 On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
 says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine;
@@ -24,7 +24,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Measure serving, latency, routing, scaling, shadow, training and loading on real Kafka.",
+    help="Measure serving, latency, routing, scaling, shadow, training, loading, joins on Kafka.",
 )
 
 Json = Annotated[
@@ -158,3 +158,20 @@ def soak(
         "soak", what, "started for this run", json, lambda: measure(minutes * 60, seed, rate)
     )
     raise typer.Exit(int(any(bar.verdict == "fail" for bar in found.bars)))
+
+
+@app.command(name="membership")
+def measure_membership(
+    quick: Quick = False,
+    old_records: Annotated[
+        int, typer.Option(min=0, help="How many an old release left in the changelog; 0: none.")
+    ] = 20_000,
+    json: Json = None,
+) -> None:
+    """Restarts, joins, leaves and kills: the longest wait of a request, young and aged."""
+    from ops.bench.membership import EVENT_SECONDS, QUICK_EVENT_SECONDS, Sizes, measure
+    from ops.bench.run import publish_on_kafka, say
+
+    sizes = Sizes(QUICK_EVENT_SECONDS if quick else EVENT_SECONDS, old_records)
+    what = "steady traffic on two workers while workers come and go"
+    publish_on_kafka("membership", what, json, lambda on: measure(on, sizes, say))

@@ -141,6 +141,7 @@ def some_parts(
         app=SimpleNamespace(rebalancing=False, crashed=False, consumer=None),
         node=node,
         table=SimpleNamespace(recovered=True, is_owner=True),
+        entry=SimpleNamespace(outside=None),
         delivery=delivery,
         contact=Contact(configured.outage_seconds),
         fleet=SimpleNamespace(requests_per_second=0.0),

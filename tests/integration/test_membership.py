@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
+from harness.client import Client
 from harness.fresh import fresh_settings, publish_model
+from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import Worker
 
@@ -64,6 +68,81 @@ def test_a_worker_that_joins_gets_its_share_and_no_other_partition_moves(
     start_worker(topics_created)
     three = wait_for_shares(topics_created, [1, 1, 2])
     assert all(set(three[member]) <= set(share) for member, share in two.items())
+
+
+def codes(worker: Worker) -> list[str]:
+    """Return why `worker` is not ready; empty as well while it does not answer yet."""
+    try:
+        return [reason["code"] for reason in worker.get("/readyz")["reasons"]]
+    except (OSError, HTTPException):
+        return []
+
+
+def test_a_worker_that_cannot_answer_takes_no_partition_from_one_that_can_until_it_can_too(
+    client: Client, topics_created: Settings, start_worker: Start, tmp_path: Path
+) -> None:
+    publish_model(topics_created)
+    healthy = start_worker(topics_created).wait_ready()
+    client.command(type="swap", model_version="v0.1")
+    mount = tmp_path / "mount"
+    lame = start_worker(topics_created, variables={"MODEL_REGISTRY": str(mount)})
+    with Traffic(client, range(1, 51), 50) as traffic:
+        wait_until(lambda: codes(lame) == ["not_in_group"], 30, "the worker to stay outside")
+        traffic.wait_for_more(4)
+        assert [len(share) for share in shares(topics_created).values()] == [4]
+        assert lame.fetch("/").status == 200  # its page is up meanwhile
+        shutil.copytree(topics_created.model_registry, mount, dirs_exist_ok=True)
+        wait_for_shares(topics_created, [2, 2])
+        lame.wait_ready()
+        traffic.wait_for_more(1)
+    answers = traffic.answers()
+    assert {answer["status"] for answer in answers} == {"ok"}
+    assert {answer["provenance"]["worker"] for answer in answers} == {healthy.name, lame.name}
+
+
+def test_a_worker_that_cannot_answer_joins_when_nobody_else_can_either(
+    client: Client, topics_created: Settings, start_worker: Start, tmp_path: Path
+) -> None:
+    publish_model(topics_created)
+    healthy = start_worker(topics_created).wait_ready()
+    client.command(type="swap", model_version="v0.1")
+    lame = start_worker(topics_created, variables={"MODEL_REGISTRY": str(tmp_path / "mount")})
+    wait_until(lambda: codes(lame) == ["not_in_group"], 30, "the worker to stay outside")
+    assert healthy.stop() == 0
+    wait_for_shares(topics_created, [4])
+    wait_until(lambda: "version_not_ready" in codes(lame), 30, "it to say what it lacks")
+
+
+MOST_SECONDS = 3.0
+"""The bar on a quiet machine is 1 s (`recstream bench membership`); this one runs beside others."""
+
+
+def test_ordinary_restarts_joins_and_leaves_are_short_and_need_no_second_reading(
+    client: Client,
+    topics_created: Settings,
+    start_worker: Start,
+    figure: Callable[[str], None],
+) -> None:
+    publish_model(topics_created)
+    workers = [start_worker(topics_created).wait_ready() for _ in range(2)]
+    client.command(type="swap", model_version="v0.1")
+    with Traffic(client, range(1, 51), 100) as traffic:
+        traffic.wait_for_more(2)
+        for number in range(2):  # a rolling restart
+            assert workers[number].stop() == 0
+            workers.append(start_worker(topics_created).wait_ready())
+        workers.append(start_worker(topics_created).wait_ready())  # a join
+        wait_for_shares(topics_created, [1, 1, 2])
+        assert workers[-1].stop() == 0  # a leave
+        wait_for_shares(topics_created, [2, 2])
+        traffic.wait_for_more(2)
+    answers = traffic.answers()
+    assert {answer["status"] for answer in answers} == {"ok"}
+    waits = sorted(answer["provenance"]["latency_ms"] / 1000 for answer in answers)
+    figure(f"{len(waits)} answers; the longest wait was {waits[-1]:.2f} s")
+    assert waits[-1] < MOST_SECONDS
+    for worker in workers:
+        assert "reading the rest" not in worker.log.read_text()
 
 
 @pytest.mark.long

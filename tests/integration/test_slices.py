@@ -67,32 +67,42 @@ streams.app.COMMIT_SECONDS = 60.0
 LOSES_ITS_PARTITIONS_IN_MID_SEEK = """
 from aiokafka.errors import IllegalStateError
 seek = slices.SliceConsumer.seek_to_committed
-async def moved(self):
-    if not self.flow_active:
+async def moved(self, times=[1]):
+    if times and self.transport.app.rebalancing_count > 1:
+        times.pop()
         raise IllegalStateError("a partition went to another worker")
     return await seek(self)
 slices.SliceConsumer.seek_to_committed = moved
 """
 
 SEEKS_WHILE_READING = """
-slices.SliceConsumer.seek_wait = Consumer.seek_wait
+class Open:
+    async def __aenter__(self):
+        pass
+    async def __aexit__(self, *_):
+        pass
+init = slices.SliceConsumer.__init__
+def without_lock(self, *args, **kwargs):
+    init(self, *args, **kwargs)
+    self._reading = Open()
+slices.SliceConsumer.__init__ = without_lock
 slices.HANDOVER_SECONDS = 0.0
 """
 
 READS_ACROSS_THE_SEEK = """
 import asyncio, logging
 logging.basicConfig(level=logging.INFO)
-from streams.workarounds import PatientRecovery
+from streams.recovery import PromptRecovery
 sought = asyncio.Event()
-wait, seek = slices.SliceConsumer._wait_next_records, PatientRecovery._seek_offsets
-build = PatientRecovery._build_highwaters
-async def behind(self, consumer, tps, destination, title):
+wait, seek = slices.SliceConsumer._wait_next_records, PromptRecovery._seek
+look = PromptRecovery._look
+async def behind(self):
     sought.clear()
     for table in self.tables.values():  # the owner's last write, which it has not read back
         await (await table.changelog_topic.send(key=b'"fleet:gone"', value=None))
-    await build(self, consumer, tps, destination, title)
-async def slowly(self, consumer, tps, offsets, title):
-    await seek(self, consumer, tps, offsets, title)
+    await look(self)
+async def slowly(self, changelogs):
+    await seek(self, changelogs)
     sought.set()
     await asyncio.sleep(1)
 async def late(self, timeout):
@@ -103,8 +113,8 @@ async def late(self, timeout):
         fetcher = self._thread._ensure_consumer()._fetcher
         await self._thread.call_thread(fetcher.fetched_records, changelogs, timeout=0.2)
     return found
-PatientRecovery._build_highwaters = behind
-PatientRecovery._seek_offsets = slowly
+PromptRecovery._look = behind
+PromptRecovery._seek = slowly
 slices.SliceConsumer._wait_next_records = late
 """
 
