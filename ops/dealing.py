@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Final, NamedTuple, cast
 
@@ -160,8 +160,9 @@ class _Dealer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._producer.purge()
-        self._producer.flush(KAFKA_SECONDS)
+        with suppress(KafkaException):  # of one that was fenced; what counts was committed before
+            self._producer.purge()
+            self._producer.flush(KAFKA_SECONDS)
 
     def deal(self, letters: Iterable[Letter], what: What, on_done: OnDone) -> int:
         """Send and mark, and return how many letters there were."""
@@ -195,18 +196,29 @@ class _Dealer:
             yield
         except KafkaException as error:
             told = error.args[0]
-            if told.code() in FENCED:
+            if self._is_fenced(told):
                 raise RefusedCommand(
                     "another `recstream dead-letters replay` or `drop` has begun meanwhile, and "
                     "goes on instead; what was done before stays done",
                     "replaced",
                 ) from error
-            if told.txn_requires_abort():
-                self._producer.abort_transaction(KAFKA_SECONDS)
             raise TransportError(
                 f"Kafka did not take a part of the letters: {told.str()}; what was done before "
                 "stays done, and is not done again"
             ) from error
+
+    def _is_fenced(self, told: KafkaError) -> bool:
+        """Tell whether another dealer has begun; end what is open if not.
+
+        Once it is fenced, the client may say so only of the transaction, not of each record.
+        """
+        if told.code() in FENCED:
+            return True
+        try:
+            self._producer.abort_transaction(KAFKA_SECONDS)
+        except KafkaException as error:
+            return error.args[0].code() in FENCED
+        return False
 
 
 def _split(

@@ -366,7 +366,7 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     checkerboard: Settings,
 ) -> None:
     bad = [b"{not json", b'"a string"', b'{"user_id": 1}', None, b'{"user_id":1.5,"item_id":1}']
-    produce(checkerboard, bad)
+    produce(checkerboard, [*bad, b'{"event": "view"}'])
     produce_events(
         checkerboard, [watch(1, 2, value=1e300), Interaction(user_id=1, item_id=2, event="rate")]
     )
@@ -380,8 +380,10 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     (message,) = (line.message for line in told if line.message and line.stage == "snapshot")
     assert message is not None
     assert message.endswith(
-        "not usable: 1 empty, 3 invalid, 1 malformed, 1 no_rating, 1 out_of_range"
+        "8 records taught nothing: 3 invalid, 1 empty, 1 malformed, 1 no_rating, 1 out_of_range, "
+        "1 unknown_event"
     )
+    assert sum(result.snapshot.unusable.values()) == 8
 
 
 def test_an_empty_topic_is_an_empty_snapshot(topics_created: Settings) -> None:
