@@ -1,8 +1,9 @@
-"""Trimming: memory that loading a version took for a moment goes back to the system.
+"""Trimming: memory that a process has freed goes back to the system.
 
 Knows one behaviour of glibc's ``malloc``: freed blocks that were large stay with the process, up to
 64 MiB of them, for the next ones. A worker that has read a version's ids asks for no such block
-again. Where there is another ``malloc``, nothing is done.
+again, and batches of all sizes leave its arenas fragmented. Where there is another ``malloc``,
+nothing is done.
 """
 
 from __future__ import annotations
