@@ -35,11 +35,11 @@ slices.SliceConsumer._new_offset = Consumer._new_offset
 """
 
 NEVER_ACKNOWLEDGES_THE_MARKED = """
-confirm = serving.Pipeline._confirm
-async def never(self, events, batch, confirmed):
+acknowledge = serving.Pipeline._acknowledge
+def never(self, events, batch):
     kept = [event for event in events if not any(b"never" in one.value for one in event.value)]
-    await confirm(self, kept, batch, confirmed)
-serving.Pipeline._confirm = never
+    acknowledge(self, kept, batch)
+serving.Pipeline._acknowledge = never
 """
 
 COMMITS_THE_LAST_ACKNOWLEDGED = """
@@ -73,20 +73,6 @@ async def moved(self, times=[1]):
         raise IllegalStateError("a partition went to another worker")
     return await seek(self)
 slices.SliceConsumer.seek_to_committed = moved
-"""
-
-SEEKS_WHILE_READING = """
-class Open:
-    async def __aenter__(self):
-        pass
-    async def __aexit__(self, *_):
-        pass
-init = slices.SliceConsumer.__init__
-def without_lock(self, *args, **kwargs):
-    init(self, *args, **kwargs)
-    self._reading = Open()
-slices.SliceConsumer.__init__ = without_lock
-slices.HANDOVER_SECONDS = 0.0
 """
 
 READS_ACROSS_THE_SEEK = """
@@ -329,14 +315,6 @@ def test_a_read_that_outlasts_a_rebalance_loses_nothing_of_the_changelog(
 ) -> None:
     log = log_after_a_join(client, fleet_settings, start_worker, READS_ACROSS_THE_SEEK)
     assert "reading the rest" not in log
-
-
-def test_a_recovery_that_lost_records_of_the_changelog_reads_them_again(
-    client: Client, fleet_settings: Settings, start_worker: Start
-) -> None:
-    patches = (READS_ACROSS_THE_SEEK, SEEKS_WHILE_READING)
-    log = log_after_a_join(client, fleet_settings, start_worker, *patches)
-    assert "reading the rest" in log
 
 
 def test_a_hole_in_the_offsets_does_not_stop_the_commits(
