@@ -67,8 +67,13 @@ class Owner:
         asyncio.run(run())
 
 
+async def _rest(*_: Any) -> None:
+    """Do nothing."""
+
+
 @pytest.fixture(autouse=True)
 def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.worker.follow_topics", _rest)  # would wait for Kafka, in a thread
     monkeypatch.setattr("streams.worker.TICK_SECONDS", 0)
     monkeypatch.setattr("streams.worker.LEASE_RENEWALS", 1e9)
 
