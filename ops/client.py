@@ -20,9 +20,11 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
+from registry.clients import client_config
 from registry.errors import RecordError, RefusedCommand, TransportError
 from registry.ids import UserId
-from registry.reading import BROKER_SECONDS, QUIET, messages, reading, unreachable
+from registry.reachability import DENIALS, metadata_of, refused
+from registry.reading import BROKER_SECONDS, QUIET, messages, reading
 from registry.records import (
     Command,
     CommandResult,
@@ -35,7 +37,7 @@ from registry.records import (
     encode,
 )
 from registry.settings import Settings
-from registry.topics import Topic, client_config, topics_of
+from registry.topics import Topic, topics_of
 
 DEADLINE_SECONDS: Final = 15.0
 """How long to wait for a result or for answers. Shorter than a rebalance, it would give up while
@@ -71,12 +73,11 @@ def require_broker(settings: Settings) -> None:
     Raises
     ------
     TransportError
-        Within five seconds, instead of the half minute that an admin client keeps trying.
+        Within five seconds, instead of the half minute that an admin client keeps trying; at once
+        if a wrong setting is the cause.
     """
-    try:
-        AdminClient(client_config(settings) | QUIET).list_topics(timeout=BROKER_SECONDS)
-    except KafkaException as error:
-        raise unreachable(settings, error) from error
+    admin = AdminClient(client_config(settings) | QUIET)
+    metadata_of(admin, settings, seconds=BROKER_SECONDS)
 
 
 def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Command:
@@ -238,7 +239,8 @@ def produce_all(
         }
         | AS_JAVA
     )
-    _connect(producer, topic)
+    # A record's timestamp is that of its hand-over to the client: the topic is looked up before.
+    metadata_of(producer, settings, topic.name, seconds=DEADLINE_SECONDS)
     sent = 0
     for key, value in records:
         _produce(producer, topic, str(key).encode(), value, delivered)
@@ -251,21 +253,22 @@ def produce_all(
             break
     unconfirmed = producer.flush(DEADLINE_SECONDS + 5)
     if refusals or unconfirmed:
-        reason = refusals[0].str() if refusals else "no confirmation"
-        raise TransportError(
+        what = (
             f"{len(refusals) + unconfirmed} of {sent} records not confirmed by {topic.name} on "
-            f"{settings.kafka_bootstrap_servers}: {reason}; is the broker up, and did "
-            "`recstream topics create` run?"
+            f"{settings.kafka_bootstrap_servers}"
         )
+        raise _unconfirmed(what, refusals, topic)
     return sent
 
 
-def _connect(producer: Producer, topic: Topic) -> None:
-    """Look the topic up first: a record's timestamp is that of its hand-over to the client."""
-    try:
-        producer.list_topics(topic.name, timeout=DEADLINE_SECONDS)
-    except KafkaException as error:
-        raise TransportError(f"Kafka does not answer: {error}") from error
+def _unconfirmed(what: str, refusals: Sequence[KafkaError], topic: Topic) -> TransportError:
+    for error in refusals:
+        if error.code() in DENIALS:
+            return refused(error, what, "WRITE", "topic", topic.name)
+    reason = refusals[0].str() if refusals else "no confirmation"
+    return TransportError(
+        f"{what}: {reason}; is the broker up, and did `recstream topics create` run?"
+    )
 
 
 def _produce(

@@ -5,6 +5,8 @@ Knows options and what is shown. Must not know wire formats nor file formats.
 
 from __future__ import annotations
 
+import enum
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +15,25 @@ import typer
 
 from ops.arguments import AsJson, Bootstrap, settings_with
 from ops.escaping import EscapingFormatter
-from registry.errors import RefusedCommand
+from registry.errors import ConfigurationError, RefusedCommand
 
 if TYPE_CHECKING:
     from ops.ingest import BadLine
     from registry.topics import Topic
 
 BAD_LINES_SHOWN = 10
+
+PRINCIPAL = re.compile(r"\w+:[^\s'\"]+")
+
+
+class RoleName(enum.StrEnum):
+    """The roles of `registry.permissions`, as the command line takes them."""
+
+    WORKER = "worker"
+    APPLICATION = "application"
+    OPERATOR = "operator"
+    TRAINER = "trainer"
+
 
 topics = typer.Typer(
     no_args_is_help=True, help="The topics: make them, and check that they are right."
@@ -125,6 +139,59 @@ def grow(
         terminal.print_json({"grown": [topic.name for topic in grown], "partitions": partitions})
     elif not grown:
         terminal.out.print(f"all topics keyed by user have {partitions} partitions already")
+
+
+@topics.command()
+def acls(
+    principal: Annotated[
+        str, typer.Option(metavar="User:NAME", help="Who is to be allowed, as Kafka names it.")
+    ],
+    role: Annotated[
+        RoleName | None, typer.Option("--for", help="What it does; without: a part for each role.")
+    ] = None,
+    as_json: AsJson = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Print the kafka-acls.sh commands that allow a user what a role needs, and no more.
+
+    Nothing is sent to Kafka. Names follow RECSTREAM_TOPIC_PREFIX, RECSTREAM_CONTROL_PREFIX and
+    ENVIRONMENT. kafka-acls.sh itself may need --command-config, with an administrator's login.
+
+    Examples
+    --------
+      recstream topics acls --principal User:recstream --for worker
+      recstream topics acls --principal User:shop --for application --json
+    """
+    from ops import terminal
+    from registry.permissions import ROLES, Role, acl_commands, permissions_of
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    if not PRINCIPAL.fullmatch(principal):
+        raise ConfigurationError(
+            f"--principal {principal!r}: must look like User:NAME, without blanks and quotes"
+        )
+    roles: tuple[Role, ...] = ROLES if role is None else (role.value,)
+    if as_json:
+        terminal.print_json(
+            [
+                {
+                    "role": each,
+                    "principal": principal,
+                    "resource_type": one.kind,
+                    "name": one.name,
+                    "pattern_type": "prefixed" if one.prefixed else "literal",
+                    "operation": one.operation.lower(),
+                }
+                for each in roles
+                for one in permissions_of(settings, each)
+            ]
+        )
+        return
+    for each in roles:
+        if role is None:
+            terminal.out.print(f"# {each}", markup=False)
+        for line in acl_commands(settings, each, principal):
+            terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def broker(

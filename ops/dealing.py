@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, cast
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ops.client import AS_JAVA, who
+from registry.clients import client_config
 from registry.errors import RefusedCommand, TransportError
 from registry.letters import (
     Box,
@@ -31,9 +32,10 @@ from registry.letters import (
     mark_headers,
     replay_headers,
 )
-from registry.reading import QUIET, bounds, connected, messages, unreachable
+from registry.reachability import unreachable
+from registry.reading import QUIET, bounds, connected, messages
 from registry.settings import Settings
-from registry.topics import LARGE_RECORD_BYTES, client_config, topics_of
+from registry.topics import LARGE_RECORD_BYTES, topics_of
 
 LETTERS_AT_ONCE: Final = 200
 """Of one transaction. Of more, more would have to be sent anew after a run that was broken off."""

@@ -29,12 +29,14 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops import client
 from ops.ingest import BadLine, read_interactions
-from registry.errors import TransportError
+from registry.clients import client_config
 from registry.ids import ItemId, UserId
+from registry.permissions import ingest_group
+from registry.reachability import metadata_of, refused
 from registry.records import encode
 from registry.retrying import ask_again
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 NOTE_RECORDS: Final = 100_000
 """Records between two notes: some seconds of sending, each note costs some milliseconds."""
@@ -142,13 +144,17 @@ def _noted(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
 
 @contextmanager
 def _notes(settings: Settings, file_id: str) -> Iterator[_Notes]:
-    group = f"{settings.topic_prefix}-ingest-{file_id}"
+    group = ingest_group(settings, file_id)
     consumer = Consumer(
         client_config(settings) | {"group.id": group, "enable.auto.commit": False, "log_level": 2}
     )
     try:
-        yield _Notes(consumer, topics_of(settings).interactions.name)
+        topic = topics_of(settings).interactions.name
+        metadata_of(consumer, settings, topic, seconds=NOTE_SECONDS)
+        yield _Notes(consumer, topic)
     except KafkaException as error:
-        raise TransportError(f"Kafka keeps no note of what was sent: {error}") from error
+        raise refused(
+            error.args[0], "Kafka keeps no note of what was sent", "READ", "group", group
+        ) from error
     finally:
         consumer.close()

@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -154,8 +155,40 @@ def _copy_dependencies(folder: Path) -> None:
         raise TransportError(f"Apache Kafka's jars: Maven failed:\n{run.stdout[-2000:]}")
 
 
-def start_node(jars: Path, folder: Path) -> KafkaNode:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more address of a node, and how it is spoken to there.
+
+    ``settings`` are the broker's ``listener.name.….`` settings, without that beginning.
+    """
+
+    name: str
+    port: int
+    protocol: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def start_node(
+    jars: Path,
+    folder: Path,
+    listeners: Sequence[Listener] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
+    jvm: Sequence[str] = (),
+) -> KafkaNode:
     """Format and start one node whose files are all in `folder`; return when it answers.
+
+    Parameters
+    ----------
+    jars
+        Of :func:`fetched_jars`.
+    folder
+        Must exist.
+    listeners
+        Beside the plain one, which the controller and the returned address use.
+    more
+        Further settings of the broker.
+    jvm
+        Further options of Java.
 
     Raises
     ------
@@ -164,10 +197,10 @@ def start_node(jars: Path, folder: Path) -> KafkaNode:
     """
     port, controller_port = free_ports(2)
     properties = folder / "server.properties"
-    properties.write_text(_properties(port, controller_port, folder / "log"))
+    properties.write_text(_properties(port, controller_port, folder / "log", listeners, more))
     log = folder / "broker.log"
     format_node(properties, "--standalone", jars=jars)
-    process = launch_node(properties, log, jars=jars)
+    process = launch_node(properties, log, jars=jars, jvm=jvm)
     node = KafkaNode(f"{HOST}:{port}", process, log)
     try:
         wait_for_broker(node.bootstrap, START_SECONDS, lambda: process.poll() is None)
@@ -199,10 +232,11 @@ def format_node(properties: Path, *options: str, jars: Path) -> None:
 
 
 def launch_node(
-    properties: Path, log: Path, heap: str = "512m", *, jars: Path
+    properties: Path, log: Path, heap: str = "512m", *, jars: Path, jvm: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
     """Start the formatted node that the file `properties` describes; it adds to `log`."""
-    java = [java_command(), f"-Xmx{heap}", "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
+    memory = f"-Xmx{heap}"
+    java = [java_command(), memory, *jvm, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
     with log.open("ab") as sink:
         return subprocess.Popen(
             _bound_to_parent(java),
@@ -213,19 +247,35 @@ def launch_node(
         )
 
 
-def _properties(port: int, controller_port: int, log_folder: Path) -> str:
-    listener, controller = f"{HOST}:{port}", f"{HOST}:{controller_port}"
+def _properties(
+    port: int,
+    controller_port: int,
+    log_folder: Path,
+    listeners: Sequence[Listener],
+    more: Mapping[str, str],
+) -> str:
+    controller = f"{HOST}:{controller_port}"
+    known = [
+        Listener("PLAINTEXT", port, "PLAINTEXT"),
+        Listener("CONTROLLER", controller_port, "PLAINTEXT"),
+        *listeners,
+    ]
+    addresses = ",".join(f"{one.name}://{HOST}:{one.port}" for one in known)
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.bootstrap.servers": controller,
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{listener},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{listener},CONTROLLER://{controller}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": addresses,
+        "advertised.listeners": addresses,
+        "listener.security.protocol.map": ",".join(f"{one.name}:{one.protocol}" for one in known),
         "log.dirs": str(log_folder),
         **BROKER_SETTINGS,
+        **more,
     }
+    for listener in listeners:
+        begin = f"listener.name.{listener.name.lower()}."
+        settings |= {begin + name: setting for name, setting in listener.settings.items()}
     return "".join(f"{name}={setting}\n" for name, setting in settings.items())
 
 

@@ -90,8 +90,10 @@ def topics() -> str:
         "wrong ones. The messages are on [their own page](messages.md).",
         markdown.table(columns, rows),
         "Faust adds one compacted topic, `{prefix}-{environment}-rollout-changelog`, the rollout "
-        "table's. Consumer groups: `{prefix}-{environment}` (the workers) and "
-        "`{prefix}-{environment}-training` (the training lock).",
+        "table's. Consumer groups: `{prefix}-{environment}` (the workers), "
+        "`{prefix}-{environment}-training` (the training lock), `{prefix}-ingest-…` (how much of a "
+        "file was sent) and `{prefix}-reader-…` (whoever only reads; never joined). "
+        "`recstream topics acls` prints what each role needs of them.",
     )
 
 

@@ -17,12 +17,13 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, Producer
 
 from ops import client
+from registry.clients import client_config
 from registry.errors import TransportError
 from registry.ids import UserId
 from registry.reading import reading
 from registry.records import Request, Response, encode
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 TICK_SECONDS: Final = 0.02
 """Between two handfuls of requests. Rarer and larger ones would be scored in fewer batches, and the

@@ -64,7 +64,10 @@ class Cache:
         try:
             return self._held(entry) or self._fetched(entry, fetch)
         except OSError as error:
-            raise ArtifactError(f"model cache {self.folder}: {error}") from error
+            raise ArtifactError(
+                f"model cache {self.folder}: {error}; make room there, or name another folder "
+                "(RECSTREAM_MODEL_CACHE)"
+            ) from error
 
     def _held(self, entry: FileEntry) -> BufferedReader | None:
         """Return the file if it is here; a damaged one is removed."""

@@ -52,6 +52,15 @@ class TransportError(RecstreamError):
     code = "transport"
 
 
+class AccessRefused(TransportError):
+    """Kafka does not let this user in, or do something: waiting does not help.
+
+    The message names the setting that is wrong, or the ACL that is missing.
+    """
+
+    code = "access_refused"
+
+
 class RefusedRecord(RecstreamError):
     """Kafka refuses a record for good: no outage, and asking again changes nothing.
 

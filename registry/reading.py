@@ -14,13 +14,18 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from registry.clients import client_config
 from registry.errors import TransportError
+from registry.permissions import reader_group
+from registry.reachability import metadata_of, refused, unreachable
 from registry.retrying import ask_again
 from registry.settings import Settings
-from registry.topics import Topic, client_config
+from registry.topics import Topic
 
 BROKER_SECONDS: Final = 5.0
 """How long one question to the broker may take."""
+
+READERS: Final = "PREFIX-reader-… (PREFIX is RECSTREAM_TOPIC_PREFIX)"
 
 QUIET: Final = {"log_level": 2}
 """librdkafka would log each refused connection; the errors below say it once, and better."""
@@ -43,7 +48,7 @@ def connected(
         client_config(settings)
         | QUIET
         | {
-            "group.id": f"recstream-{uuid.uuid4()}",  # required by librdkafka; never joined
+            "group.id": reader_group(settings, str(uuid.uuid4())),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
@@ -80,7 +85,8 @@ def bounds(
         If Kafka does not answer, or the topic is missing.
     """
     try:
-        found = consumer.list_topics(topic.name, timeout=BROKER_SECONDS).topics[topic.name]
+        metadata = metadata_of(consumer, settings, topic.name, seconds=BROKER_SECONDS)
+        found = metadata.topics[topic.name]
         partitions = [TopicPartition(topic.name, number) for number in sorted(found.partitions)]
         offsets = [
             ask_again(partial(consumer.get_watermark_offsets, one, timeout=BROKER_SECONDS))
@@ -115,7 +121,7 @@ def messages(
         elif error.code() == KafkaError._PARTITION_EOF:
             unread.discard((message.topic(), message.partition()))
         elif not error.retriable():
-            raise TransportError(f"{message.topic()}: not readable: {error.str()}")
+            raise _unreadable(message, error)
     if to_end and unread:
         raise TransportError(f"reading did not reach the end within {deadline_seconds:g} s")
 
@@ -153,9 +159,8 @@ def slice_of(
     return found
 
 
-def unreachable(settings: Settings, error: KafkaException) -> TransportError:
-    """Return what to say of a Kafka that does not answer."""
-    return TransportError(
-        f"Kafka does not answer on {settings.kafka_bootstrap_servers}: {error.args[0].str()}; is "
-        "it up, and is KAFKA_BOOTSTRAP_SERVERS right? `recstream broker` starts one for a laptop"
-    )
+def _unreadable(message: Message, error: KafkaError) -> TransportError:
+    topic = message.topic()
+    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return refused(error, "not readable", "DESCRIBE", "group", READERS)
+    return refused(error, f"{topic}: not readable", "READ", "topic", str(topic))

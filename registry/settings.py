@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from registry.errors import ConfigurationError
 from registry.ids import is_version_name
+from registry.passthrough import parse_client_settings
 from registry.records import Deploy, Strategy
 
 
@@ -42,6 +43,24 @@ def _zone(name: str) -> str:
         raise ValueError("must be a time zone that this machine knows, like Europe/Paris") from None
 
 
+def _secret(secret: SecretStr) -> SecretStr:
+    """A line break or blank at an end is never meant, and what it makes wrong is hard to see."""
+    value = secret.get_secret_value()
+    if value != value.strip() or not value.isprintable():
+        raise ValueError(
+            "must not begin or end with a blank or line break, nor hold control characters; was it "
+            "read from a file with a line break at its end?"
+        )
+    return secret
+
+
+def _client_settings(secret: SecretStr) -> SecretStr:
+    parse_client_settings(secret.get_secret_value())
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+ClientSettings = Annotated[SecretStr, AfterValidator(_client_settings)]
 Version = Annotated[str, AfterValidator(_version)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Zone = Annotated[str, AfterValidator(_zone)]
@@ -64,14 +83,32 @@ class Settings(BaseModel):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="How to talk to Kafka."
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", alias="KAFKA_SASL_MECHANISM", description="With `SASL_*` only."
     )
     kafka_sasl_username: str = Field(
         "", alias="KAFKA_SASL_USERNAME", description="With `SASL_*` only."
     )
-    kafka_sasl_password: SecretStr = Field(
+    kafka_sasl_password: Secret = Field(
         SecretStr(""), alias="KAFKA_SASL_PASSWORD", description="With `SASL_*` only."
+    )
+    kafka_oauth_token_url: str = Field(
+        "",
+        alias="KAFKA_OAUTH_TOKEN_URL",
+        pattern=r"^(https?://.+)?$",
+        description="With `OAUTHBEARER`: the token endpoint of the identity provider (OIDC client "
+        "credentials).",
+    )
+    kafka_oauth_client_id: str = Field(
+        "", alias="KAFKA_OAUTH_CLIENT_ID", description="With `OAUTHBEARER`."
+    )
+    kafka_oauth_client_secret: Secret = Field(
+        SecretStr(""), alias="KAFKA_OAUTH_CLIENT_SECRET", description="With `OAUTHBEARER`."
+    )
+    kafka_oauth_scope: str = Field(
+        "",
+        alias="KAFKA_OAUTH_SCOPE",
+        description="With `OAUTHBEARER`: the scope to ask for, if the provider needs one.",
     )
     kafka_ssl_ca: str = Field(
         "",
@@ -85,6 +122,12 @@ class Settings(BaseModel):
     )
     kafka_ssl_key: str = Field(
         "", alias="KAFKA_SSL_KEY", description="Path of the client's key (PEM), for mutual TLS."
+    )
+    kafka_client_settings: ClientSettings = Field(
+        SecretStr(""),
+        alias="KAFKA_CLIENT_SETTINGS",
+        description="Further settings of Kafka's clients, by librdkafka's names: a JSON object, or "
+        "`name=value` by commas. Those that commits, groups or delivery rest on are refused.",
     )
 
     environment: Name = Field(
@@ -310,13 +353,13 @@ class Settings(BaseModel):
         alias="RECSTREAM_WORKER",
         description="This worker's name; unset: host name and process id.",
     )
-    api_token: SecretStr = Field(
+    api_token: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_API_TOKEN",
         description="Token for commands over HTTP, and for reading; unset: commands from this "
         "machine only. A proxy on this machine makes every caller local: set it there.",
     )
-    read_token: SecretStr = Field(
+    read_token: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_READ_TOKEN",
         description="Token that may read the pages, and no more; unset: whoever reaches the port "
@@ -411,7 +454,7 @@ class Settings(BaseModel):
         ge=1,
         description="Its bound. At least the versions that are served at once, and one more.",
     )
-    signing_key: SecretStr = Field(
+    signing_key: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_SIGNING_KEY",
         description="Key that signs versions (HMAC-SHA256), at least 32 characters; readers that "
@@ -522,11 +565,32 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot begin with given factors"
         )
     yield from _contradictions_of_http(settings)
-    if settings.kafka_security_protocol.startswith("SASL") and not settings.kafka_sasl_username:
+    yield from _incomplete_security(settings)
+
+
+def _incomplete_security(settings: Settings) -> Iterator[str]:
+    """Say what is missing to talk to a secured Kafka."""
+    oauth = settings.kafka_sasl_mechanism == "OAUTHBEARER"
+    if oauth:
+        needed = "KAFKA_OAUTH_TOKEN_URL, KAFKA_OAUTH_CLIENT_ID and KAFKA_OAUTH_CLIENT_SECRET"
+        secret = settings.kafka_oauth_client_secret.get_secret_value()
+        given = bool(settings.kafka_oauth_token_url and settings.kafka_oauth_client_id and secret)
+    else:
+        needed = "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+        given = bool(settings.kafka_sasl_username)
+    if settings.kafka_security_protocol.startswith("SASL") and not given:
         yield (
-            f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol!r}: needs "
-            "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD as well"
+            f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol!r} with "
+            f"KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism!r}: needs {needed} as well"
         )
+    if settings.kafka_ssl_key and not settings.kafka_ssl_certificate:
+        yield f"KAFKA_SSL_KEY={settings.kafka_ssl_key!r}: needs KAFKA_SSL_CERTIFICATE as well"
+
+
+SECRETS: Final = frozenset(
+    field.alias for field in Settings.model_fields.values() if field.annotation is SecretStr
+)
+"""Variables whose values are never shown."""
 
 
 def _contradictions_of_http(settings: Settings) -> Iterator[str]:
@@ -545,7 +609,7 @@ def _contradictions_of_http(settings: Settings) -> Iterator[str]:
 def _complaint(error: object) -> str:
     assert isinstance(error, dict)
     variable = ".".join(str(part) for part in error["loc"])
-    secret = any(word in variable for word in ("PASSWORD", "TOKEN", "SIGNING_KEY"))
+    secret = variable in SECRETS
     seen = "(secret)" if secret else repr(error["input"])
     return f"{variable}={seen}: {error['msg'].removeprefix('Value error, ')}"
 

@@ -22,7 +22,9 @@ read the version; the files follow later, when whoever had begun has ended.
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -61,6 +63,9 @@ NONE_YET: Final = b"none\n"
 ARTIFACT: Final = "als"
 CLAIMS: Final = "claims"
 REMOVED: Final = "removed"
+CHECKS: Final = "checks"
+"""Objects that are there for a moment, to see whether they can be."""
+
 FIRST_VERSION: Final = VersionName(0, 1)
 
 
@@ -218,8 +223,47 @@ class Store:
             payload = encode_manifest(manifest)
             decode_manifest(payload, version)  # what no reader would take is not published
             self._upload(version, files)
-            self._reveal(version, payload)
+            try:
+                self._reveal(version, payload)
+            except ArtifactError as error:
+                if _is_full(error):
+                    self._withdraw(version)
+                raise
         return manifest
+
+    def require_publishable(self, *, write: bool = True) -> None:
+        """Check that a publication would find what it needs; for the time before a long fit.
+
+        Parameters
+        ----------
+        write
+            Try it: an object is written, and removed.
+
+        Raises
+        ------
+        ArtifactError
+            If nothing can be written; DamagedVersion if ``latest.txt`` is unreadable.
+        """
+        with _about(f"{self.url}: nothing can be published"):
+            self._named_latest()
+            if write:
+                path = f"{CHECKS}/{uuid.uuid4().hex}"
+                try:
+                    self.objects.create(path, b"")
+                finally:
+                    self.objects.delete(path)
+
+    def require_files(self, version: str) -> None:
+        """Check that `version` is published and its files are listed, without reading them.
+
+        Raises
+        ------
+        UnknownVersion, DamagedVersion
+            As :meth:`verify`, as far as it shows without reading.
+        """
+        manifest = self.manifest(version)
+        with _about(version):
+            _check_listing(manifest, self.objects.found(version))
 
     def verify(self, version: str) -> Manifest:
         """Check every file of `version` against its manifest, and what the arrays hold.
@@ -381,6 +425,16 @@ class Store:
             raise ArtifactError(f"{version}/{MANIFEST}: is there already, and not from us")
         self._point_latest_to_newest()
 
+    def _withdraw(self, version: str) -> None:
+        """Take back what a full disk left of a publication, which its publisher reports as failed.
+
+        Unless ``latest.txt`` names it already: then it is a version like any other.
+        """
+        with contextlib.suppress(ArtifactError):  # the first error says more
+            if str(self._named_latest()) != version:
+                self.objects.delete(f"{version}/{MANIFEST}")
+                self.delete_files(version)
+
     def _point_latest_to_newest(self) -> None:
         while True:
             held = self.objects.read_if_there(LATEST)
@@ -428,6 +482,15 @@ def store_of(settings: Settings) -> Store:
         cache=Cache(folder, settings.model_cache_bytes),
         keys=read_keys(settings.signing_key.get_secret_value()),
     )
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Tell whether a disk without room is the reason: then nothing was written, for certain."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _further(name: str, folder: Path) -> Path:

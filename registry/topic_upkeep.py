@@ -19,13 +19,14 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from registry.clients import client_config
 from registry.errors import TransportError
+from registry.reachability import metadata_of, refused
 from registry.settings import Settings
 from registry.topics import (
     ADMIN_TIMEOUT_SECONDS,
     MIN_INSYNC,
     changelog_of,
-    client_config,
     least_in_sync,
     topics_of,
 )
@@ -88,12 +89,7 @@ def mend_topics(settings: Settings) -> list[Fault]:
 
 
 def _faults(settings: Settings, admin: AdminClient) -> list[Fault]:
-    try:
-        shown = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
-    except KafkaException as error:
-        raise TransportError(
-            f"Kafka does not answer: {error}; check KAFKA_BOOTSTRAP_SERVERS"
-        ) from error
+    shown = metadata_of(admin, settings, seconds=ADMIN_TIMEOUT_SECONDS).topics
     faults: list[Fault] = []
     for topic in (*topics_of(settings), changelog_of(settings)):
         if topic.name not in shown:
@@ -118,7 +114,8 @@ def _configs(admin: AdminClient, topic: str) -> dict[str, str]:
     try:
         return {name: entry.value for name, entry in future.result().items()}
     except KafkaException as error:
-        raise TransportError(f"topic {topic}: configs not readable: {error}") from error
+        problem, what = error.args[0], f"topic {topic}: configs not readable"
+        raise refused(problem, what, "DESCRIBE_CONFIGS", "topic", topic) from error
 
 
 def _set(admin: AdminClient, topic: str, faults: list[Fault]) -> None:
@@ -131,7 +128,8 @@ def _set(admin: AdminClient, topic: str, faults: list[Fault]) -> None:
     try:
         futures[resource].result()
     except KafkaException as error:
-        raise TransportError(f"topic {topic} could not be mended: {error}") from error
+        problem, what = error.args[0], f"topic {topic} could not be mended"
+        raise refused(problem, what, "ALTER_CONFIGS", "topic", topic) from error
 
 
 def _nudge(settings: Settings, admin: AdminClient) -> None:

@@ -15,7 +15,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from registry.errors import ConfigurationError, TransportError
+from registry.clients import client_config
+from registry.errors import AccessRefused, ConfigurationError, TransportError
+from registry.reachability import metadata_of, refused
 from registry.settings import Settings
 
 HOUR_MS: Final = 3_600_000
@@ -24,13 +26,6 @@ LARGE_RECORD_BYTES: Final = 4 * 1024 * 1024
 answer of 1000 items with long titles is larger than Kafka's usual megabyte."""
 
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
-
-SOCKET_TIMEOUT_MS: Final = 10_000
-"""How long a broker may leave a request unanswered. Kafka has another leader after 9 s; a client
-that waits for a frozen broker as long as librdkafka does by default (60 s) does not follow."""
-
-RECONNECT_MS: Final = 1_000
-"""Longest pause between two attempts to connect. A worker answers so much later after an outage."""
 
 MIN_INSYNC: Final = "min.insync.replicas"
 
@@ -129,36 +124,14 @@ def least_in_sync(replication_factor: int) -> int:
     return max(1, replication_factor - 1)
 
 
-def client_config(settings: Settings) -> dict[str, Any]:
-    """Return what every librdkafka client needs to reach the broker."""
-    config: dict[str, Any] = {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "security.protocol": settings.kafka_security_protocol,
-        "socket.timeout.ms": SOCKET_TIMEOUT_MS,
-        "reconnect.backoff.max.ms": RECONNECT_MS,
-        "metadata.recovery.strategy": "rebootstrap",  # when all brokers that it knows are gone
-        "log_level": 5,  # librdkafka's notices; its chatter about closing clients is level 6
-    }
-    if settings.kafka_security_protocol.startswith("SASL"):
-        config |= {
-            "sasl.mechanism": settings.kafka_sasl_mechanism,
-            "sasl.username": settings.kafka_sasl_username,
-            "sasl.password": settings.kafka_sasl_password.get_secret_value(),
-        }
-    if settings.kafka_security_protocol.endswith("SSL"):
-        files = {
-            "ssl.ca.location": settings.kafka_ssl_ca,
-            "ssl.certificate.location": settings.kafka_ssl_certificate,
-            "ssl.key.location": settings.kafka_ssl_key,
-        }
-        config |= {name: path for name, path in files.items() if path}
-    return config
+def changelog_name(settings: Settings) -> str:
+    """Return the topic that keeps an environment's rollout table."""
+    return f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
 
 
 def changelog_of(settings: Settings) -> Topic:
     """Return the topic behind the rollout table; its name is Faust's."""
-    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
-    return Topic(name, 1, "the rollout table", COMPACTED)
+    return Topic(changelog_name(settings), 1, "the rollout table", COMPACTED)
 
 
 def create_topics(settings: Settings) -> list[str]:
@@ -199,7 +172,9 @@ def _create(admin: AdminClient, missing: Sequence[Topic], settings: Settings) ->
             created.append(name)
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was faster
-                raise TransportError(f"topic {name} could not be created: {error}") from error
+                raise refused(
+                    error.args[0], f"topic {name} could not be created", "CREATE", "topic", name
+                ) from error
     wait_until_shown(admin, dict.fromkeys((topic.name for topic in missing), 1))
     return created
 
@@ -252,7 +227,9 @@ def _faults(settings: Settings, admin: AdminClient, existing: Mapping[str, int])
     wrong, topics = [], topics_of(settings)
     for topic in topics:
         partitions = existing.get(topic.name)
-        if partitions is None:
+        if partitions is None and (complaint := _hidden(admin, settings, topic.name)):
+            wrong.append(complaint)
+        elif partitions is None:
             wrong.append(f"topic {topic.name} is missing; `recstream topics create` makes it")
         elif topic not in topics.by_user and partitions != topic.partitions:
             wrong.append(
@@ -313,6 +290,15 @@ def partitions_by_topic(admin: AdminClient) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
 
+def _hidden(admin: AdminClient, settings: Settings, name: str) -> str | None:
+    """Say if a topic that is not listed is one that we may not see; without ACLs it is missing."""
+    try:
+        metadata_of(admin, settings, name, seconds=ADMIN_TIMEOUT_SECONDS)
+    except AccessRefused as error:
+        return str(error)
+    return None
+
+
 def _wrong_configs(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
     if not resources:
@@ -323,7 +309,13 @@ def _wrong_configs(admin: AdminClient, topics: Sequence[Topic]) -> list[str]:
         try:
             found[resource.name] = future.result()
         except KafkaException as error:
-            raise TransportError(f"topic {resource.name}: configs not readable: {error}") from error
+            raise refused(
+                error.args[0],
+                f"topic {resource.name}: configs not readable",
+                "DESCRIBE_CONFIGS",
+                "topic",
+                resource.name,
+            ) from error
     return [
         f"topic {topic.name}: {name} is {seen.value}, {wanted} is needed"
         for topic in topics

@@ -10,15 +10,20 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import faust
-from aiokafka.helpers import create_ssl_context
-from faust.auth import SASLCredentials, SSLCredentials
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
+from registry.listeners import tls_context
+from registry.passthrough import faust_settings
+from registry.permissions import serving_group
+from registry.reachability import find_cause
 from registry.settings import Settings, to_environment
 from registry.topics import Topics, topics_of
+from streams.access import AccessCheck
 from streams.assignor import BalancedAssignor
 from streams.contact import Contact
 from streams.control import ControlAgent
@@ -30,6 +35,8 @@ from streams.heartbeats import HeartbeatFollower
 from streams.losses import Losses
 from streams.metrics import Metrics
 from streams.node import Node
+from streams.oauth import ClientCredentials
+from streams.publishing import PublishingCheck
 from streams.ramp import RampAgent
 from streams.recovery import PromptTableManager
 from streams.refused_records import RefusedRecords
@@ -88,6 +95,8 @@ class Parts:
     transactions: OpenTransactions
     watch: TopicWatch
     losses: Losses
+    publishing: PublishingCheck
+    access: AccessCheck
 
 
 def build_app(
@@ -112,8 +121,8 @@ def build_app(
     metrics = Metrics()
     begin_at_zero(metrics, topics)
     node = Node(settings, worker, metrics)
-    contact = Contact(settings.outage_seconds)
-    delivery = Delivery(settings, RefusedRecords(metrics).note, contact)
+    contact, access = Contact(settings.outage_seconds), AccessCheck(partial(find_cause, settings))
+    delivery = Delivery(settings, RefusedRecords(metrics).note, contact, access.note)
     table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
     training = RetrainAgent(
         settings, topics, worker, node.view, table, delivery, metrics, to_environment(settings)
@@ -169,6 +178,10 @@ def build_app(
         transactions=OpenTransactions(topics.requests.name),
         watch=watch,
         losses=Losses(topics.requests.name),
+        access=access,
+        publishing=PublishingCheck(
+            node.store, writes=bool(settings.retrain_interval or settings.retrain_cron)
+        ),
     )
 
 
@@ -190,7 +203,7 @@ def _follower(settings: Settings, topics: Topics, node: Node) -> HeartbeatFollow
 
 def _faust_app(settings: Settings, topics: Topics) -> faust.App:
     app = FolderlessApp(
-        f"{settings.topic_prefix}-{settings.environment}",
+        serving_group(settings),
         broker=[f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout,
@@ -211,6 +224,7 @@ def _faust_app(settings: Settings, topics: Topics) -> faust.App:
         autodiscover=False,
         TableManager=PromptTableManager,
         PartitionAssignor=BalancedAssignor,
+        **faust_settings(settings),
     )
     app.transport = SliceTransport(
         app.conf.broker_consumer,
@@ -238,15 +252,11 @@ def _credentials(settings: Settings) -> Any:
     protocol = settings.kafka_security_protocol
     if protocol == "PLAINTEXT":
         return None
-    context = None
-    if protocol.endswith("SSL"):
-        context = create_ssl_context(
-            cafile=settings.kafka_ssl_ca or None,
-            certfile=settings.kafka_ssl_certificate or None,
-            keyfile=settings.kafka_ssl_key or None,
-        )
+    context = tls_context(settings) if protocol.endswith("SSL") else None
     if protocol == "SSL":
         return SSLCredentials(context)
+    if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+        return OAuthCredentials(oauth_cb=ClientCredentials(settings), ssl_context=context)
     return SASLCredentials(
         username=settings.kafka_sasl_username,
         password=settings.kafka_sasl_password.get_secret_value(),

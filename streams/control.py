@@ -147,7 +147,9 @@ class ControlAgent:
         problems = {}
         for version in versions_named(self._node.view.state, command):
             if is_version_name(version):
-                problem = await self._node.residency.problem_of(version)
+                problem = await self._node.residency.problem_of(
+                    version, from_memory=command.type == "rollback"
+                )
                 if problem is not None:
                     problems[version] = problem
         return problems

@@ -27,9 +27,10 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from registry.clients import client_config
 from registry.errors import RefusedRecord, TransportError
 from registry.settings import Settings
-from registry.topics import LARGE_RECORD_BYTES, client_config
+from registry.topics import LARGE_RECORD_BYTES
 from streams.contact import Contact
 from streams.kafka_errors import QUEUE_FULL, Cause, Verdict, broker_verdict, local_verdict
 
@@ -174,6 +175,8 @@ class Delivery:
         Called on the loop with each record that Kafka refuses for good, to count and report it.
     contact
         Hears of what is sent and confirmed.
+    on_complaint
+        Called in a thread with what the client complains of while it tries on by itself.
     """
 
     def __init__(
@@ -181,10 +184,12 @@ class Delivery:
         settings: Settings,
         on_refusal: Callable[[Refusal], None] = lambda _: None,
         contact: Contact | None = None,
+        on_complaint: Callable[[KafkaError], None] = lambda _: None,
     ) -> None:
         self._on_refusal = on_refusal
         self._contact = contact or Contact(settings.outage_seconds)
         self._config: dict[str, Any] = client_config(settings) | {
+            "error_cb": on_complaint,
             "acks": "all",
             "linger.ms": 1,
             "message.timeout.ms": DELIVERY_TIMEOUT_MS,

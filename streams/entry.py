@@ -25,7 +25,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from registry.errors import TransportError
 from registry.fleet import Heartbeat, live
-from registry.reading import bounds, connected, unreachable
+from registry.reachability import unreachable
+from registry.reading import bounds, connected
 from registry.records import RolloutState
 from registry.settings import Settings
 from registry.topics import Topic

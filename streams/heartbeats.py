@@ -22,7 +22,8 @@ from msgspec.structs import replace
 
 from registry.errors import RecordError, TransportError
 from registry.fleet import FORGET_SECONDS, Heartbeat
-from registry.reading import bounds, connected, messages, unreachable
+from registry.reachability import unreachable
+from registry.reading import bounds, connected, messages
 from registry.records import decode
 from registry.settings import Settings
 from registry.topics import Topic

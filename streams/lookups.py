@@ -10,7 +10,8 @@ from typing import Final
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from registry.reading import bounds, connected, slice_of, unreachable
+from registry.reachability import unreachable
+from registry.reading import bounds, connected, slice_of
 from registry.records import Command, decode
 from registry.settings import Settings
 from registry.topics import Topic

@@ -15,9 +15,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from faust.exceptions import ProducerSendError
 
-from registry.errors import TransportError
+from registry.clients import client_config
+from registry.errors import AccessRefused, TransportError
 from registry.settings import Settings
-from registry.topics import client_config
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ def outlast(
     while True:
         try:
             return act()
+        except AccessRefused:  # waiting does not help
+            raise
         except TransportError as error:
             waited = clock() - started
             if waited >= seconds:

@@ -88,12 +88,17 @@ class Report:
     def kafka_reason(self) -> Reason | None:
         """Return what is wrong with Kafka itself; None if nothing is."""
         missing = self._parts.watch.missing()  # a broker that confirms nothing has shown this
-        return missing or self._parts.contact.reason(time.monotonic(), time.time())
+        refused = self._parts.access.reason()  # the cause of a silence says more than the silence
+        return missing or refused or self._parts.contact.reason(time.monotonic(), time.time())
 
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should act on, whether or not the worker is ready."""
         parts, now = self._parts, time.time()
-        found = [parts.transactions.notice(time.monotonic()), parts.losses.notice()]
+        found = [
+            parts.transactions.notice(time.monotonic()),
+            parts.losses.notice(),
+            parts.publishing.notice(),
+        ]
         partitions = parts.watch.request_partitions or parts.settings.partitions
         return (
             *(one for one in found if one is not None),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from registry.errors import RecstreamError
+from registry.errors import DamagedVersion, RecstreamError, UnknownVersion
 from registry.model import Model
 from registry.store import Store
 
@@ -80,14 +80,32 @@ class Residency:
             if absent and now - tried_at >= RETRY_SECONDS:
                 self._loading[version] = asyncio.create_task(self._load(version))
 
-    async def problem_of(self, version: str) -> str | None:
-        """Find out whether `version` can be served; return why not, without naming it again."""
-        if version in self._ready:
+    async def problem_of(self, version: str, *, from_memory: bool = False) -> str | None:
+        """Find out whether `version` can be served; return why not, without naming it again.
+
+        Parameters
+        ----------
+        version
+            Which one.
+        from_memory
+            One that is in memory needs no files: a rollback must work while the registry does not.
+            Otherwise it needs them, because the next worker that starts does, unless the registry
+            does not answer.
+        """
+        resident = version in self._ready
+        if resident and from_memory:
             return None
         try:
-            await self._read(self._store.verify, version)
+            if resident:
+                await asyncio.to_thread(self._store.require_files, version)
+            else:
+                await self._read(self._store.verify, version)
         except RecstreamError as error:
-            return str(error).removeprefix("version ").removeprefix(f"{version}: ")
+            why = str(error).removeprefix("version ").removeprefix(f"{version}: ")
+            if not resident:
+                return why
+            if isinstance(error, UnknownVersion | DamagedVersion):
+                return f"is in memory only, a worker that starts could not load it: {why}"
         return None
 
     def stop(self) -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 
+from registry.clients import client_config
 from registry.control import ControlLog
 from registry.eras import is_foreign
 from registry.errors import TransportError
 from registry.settings import Settings
 from registry.topic_ids import seen_topics
-from registry.topics import Topics, changelog_of, client_config, mismatches
+from registry.topics import Topics, changelog_of, mismatches
 from streams.slices import SliceConsumer
 from streams.status import Notice, Reason
 from streams.topic_changes import TopicChanges

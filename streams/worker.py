@@ -20,10 +20,14 @@ from typing import Any, Final
 import faust
 import uvloop
 from aiohttp import web
+from confluent_kafka.admin import AdminClient
 from threadpoolctl import threadpool_limits
 
+from registry.allowed import require_permissions
+from registry.clients import client_config
 from registry.errors import ArtifactError, ConfigurationError, RefusedRecord, TransportError
 from registry.fleet import live
+from registry.reachability import metadata_of
 from registry.records import encode
 from registry.rollout import NO_EPOCH
 from registry.settings import Settings
@@ -36,7 +40,7 @@ from streams.fleet import HEARTBEAT_SECONDS
 from streams.http import Pages
 from streams.node import Node
 from streams.notices import Notices
-from streams.outages import answers, is_outage, outlast
+from streams.outages import LOOK_SECONDS, answers, is_outage, outlast
 from streams.report import Report
 from streams.seeding import next_seed, seed_notice
 from streams.slices import SliceConsumer
@@ -91,10 +95,9 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
 
 
 def _require_kafka(settings: Settings) -> None:
-    if not answers(settings):  # an admin call would keep trying for half a minute
-        raise TransportError(
-            f"no answer from KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
-        )
+    admin = AdminClient(client_config(settings) | {"log_level": 0})
+    metadata_of(admin, settings, seconds=LOOK_SECONDS)
+    require_permissions(settings, "worker")
     require_topics(settings)
     create_changelog(settings)
 
@@ -268,6 +271,8 @@ class Worker:
             cut_off = consumer.cut_off.pop(parts.topics.requests.name, 0)
             parts.metrics.requests_cut_off.inc(cut_off)
             parts.losses.note(cut_off, datetime.now(UTC))
+        await parts.publishing.look(time.monotonic())
+        await parts.access.look(time.monotonic())
         kafka = report.kafka_reason()
         away = () if kafka is None else (Notice(kafka.code, kafka.message),)
         self._notices.log([*report.notices(), *away])

@@ -26,9 +26,12 @@ from typing import Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from registry.errors import ConfigurationError, TrainingFailed, TransportError
+from registry.clients import client_config
+from registry.errors import ConfigurationError, TrainingFailed
+from registry.permissions import training_group
+from registry.reachability import DENIALS, metadata_of, refused
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 SESSION_SECONDS: Final = 15.0
 """Shorter: a change of leaders, which Kafka takes 9 s to begin, ends a run that nothing else ails.
@@ -55,6 +58,7 @@ class TrainingLock:
     """
 
     def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
         self._topic = topic
         self._assigned, self._lost = threading.Event(), threading.Event()
         self._asked, self._closing = threading.Event(), threading.Event()
@@ -65,7 +69,7 @@ class TrainingLock:
         self._consumer = Consumer(
             client_config(settings)
             | {
-                "group.id": f"{settings.topic_prefix}-{settings.environment}-training",
+                "group.id": training_group(settings),
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": int(SESSION_SECONDS * 1000),
                 "heartbeat.interval.ms": 1000,
@@ -114,15 +118,22 @@ class TrainingLock:
             )
 
     def _acquire(self, wait_seconds: float) -> None:
-        _require_topic(self._consumer, self._topic)
+        _require_topic(self._consumer, self._settings, self._topic)
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke
         )
         self._poller.start()
-        if self._assigned.wait(wait_seconds):
-            return
+        deadline = time.monotonic() + wait_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._assigned.wait(min(left, POLL_SECONDS)):
+                return
+            if self._problem is not None and self._problem.code() in DENIALS:
+                break
         if self._problem is not None:
-            raise TransportError(f"the training lock on {self._topic}: {self._problem}")
+            group = training_group(self._settings)
+            raise refused(
+                self._problem, f"the training lock on {self._topic}", "READ", "group", group
+            )
         raise TrainingFailed(
             f"another training run of this environment is under way (its lock was not free for "
             f"{wait_seconds:.0f} s); wait for it to end",
@@ -193,13 +204,8 @@ def training_lock(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Ite
         lock._release()
 
 
-def _require_topic(consumer: Consumer, topic: str) -> None:
-    try:
-        found = consumer.list_topics(topic, timeout=WAIT_SECONDS).topics[topic]
-    except KafkaException as error:
-        raise TransportError(
-            f"Kafka does not answer: {error}; check KAFKA_BOOTSTRAP_SERVERS"
-        ) from error
+def _require_topic(consumer: Consumer, settings: Settings, topic: str) -> None:
+    found = metadata_of(consumer, settings, topic, seconds=WAIT_SECONDS).topics[topic]
     if found.error is not None:
         raise ConfigurationError(
             f"topic {topic}: {found.error}; `recstream topics create` makes it"

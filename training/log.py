@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import ConfigurationError, TransportError
+from registry.reachability import DENIALS, metadata_of, refused, unreachable
 from registry.reading import connected
 from registry.settings import Settings
 from training.ranges import Span
@@ -59,8 +60,9 @@ class Log:
         Its name.
     """
 
-    def __init__(self, consumer: Consumer, topic: str) -> None:
+    def __init__(self, consumer: Consumer, settings: Settings, topic: str) -> None:
         self.topic = topic
+        self._settings = settings
         self._consumer = consumer
 
     def partitions(self) -> list[int]:
@@ -71,7 +73,8 @@ class Log:
         ConfigurationError
             If there is no such topic.
         """
-        found = self._consumer.list_topics(self.topic, timeout=STALL_SECONDS).topics[self.topic]
+        metadata = metadata_of(self._consumer, self._settings, self.topic, seconds=STALL_SECONDS)
+        found = metadata.topics[self.topic]
         if found.error is not None or not found.partitions:
             raise ConfigurationError(
                 f"topic {self.topic}: {found.error or 'has no partitions'}; "
@@ -127,7 +130,10 @@ class Log:
         )
         deadline = time.monotonic() + STALL_SECONDS
         while True:
-            self._consumer.poll(POLL_SECONDS)
+            message = self._consumer.poll(POLL_SECONDS)
+            error = None if message is None else message.error()
+            if error is not None and error.code() in DENIALS:
+                raise KafkaException(error)
             ends = {one: self._cached_end(one) for one in listed}
             if all(end >= listed[one][1] for one, end in ends.items()):
                 return ends
@@ -164,11 +170,12 @@ def opened(settings: Settings, topic: str) -> Iterator[Log]:
     """
     with connected(settings, READING | STRICT) as consumer:
         try:
-            yield Log(consumer, topic)
+            yield Log(consumer, settings, topic)
         except KafkaException as error:
-            raise TransportError(
-                f"topic {topic}: {error}; check KAFKA_BOOTSTRAP_SERVERS and that the broker is up"
-            ) from error
+            problem = error.args[0]
+            if problem.code() in DENIALS:
+                raise refused(problem, "not readable", "READ", "topic", topic) from error
+            raise unreachable(settings, error) from error
 
 
 def _raise_but_end(messages: Sequence[Message]) -> None:

@@ -138,6 +138,7 @@ def _train(
     with ExitStack() as held:
         held.enter_context(one_blas_thread())
         with journal.stage("lock"):
+            store.require_publishable()  # not after the fit
             lock = held.enter_context(training_lock(settings))
         journal.check_each_step(lock.require)
         with journal.stage("snapshot"):

@@ -20,9 +20,10 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from msgspec import Struct
 
 from ops.bench.figures import Times
+from registry.clients import client_config
 from registry.errors import TransportError
 from registry.settings import Settings
-from registry.topics import Topic, client_config, topics_of
+from registry.topics import Topic, topics_of
 
 READ_SECONDS: Final = 60.0
 """How long reading all answers back may take."""

@@ -18,10 +18,11 @@ from confluent_kafka import Consumer, Producer
 from ops import client, pages
 from ops.bench.answers import reading
 from ops.bench.ground import Ground, wait_until
+from registry.clients import client_config
 from registry.errors import TransportError
 from registry.records import Command, CommandResult, TrainingRun, encode
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 SWAPS: Final = 20
 TRAINING_SECONDS: Final = 300.0

@@ -23,9 +23,10 @@ from ops import client, pages
 from ops.children import ChildGroup, stopped_by_signals
 from ops.kafka_jars import KAFKA_VERSION, running_kafka
 from ops.ports import HOST, free_port
+from registry.clients import client_config
 from registry.errors import ConfigurationError, TransportError
 from registry.settings import Settings, read_settings, to_environment
-from registry.topics import client_config, create_topics, topics_of
+from registry.topics import create_topics, topics_of
 
 LOOK_SECONDS: Final = 0.2
 """Between two looks at a process or a topic; each costs a little of what is measured."""

@@ -23,11 +23,12 @@ from ops.bench.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.report import Cell
 from ops.bench.run import Measured
 from ops.bench.traffic import LEAD_SECONDS, drive
+from registry.clients import client_config
 from registry.control import ControlLog
 from registry.reading import bounds, connected, messages
 from registry.records import encode
 from registry.settings import Settings
-from registry.topics import Topic, client_config
+from registry.topics import Topic
 from streams.table import Lease
 
 PER_SECOND: Final = 100

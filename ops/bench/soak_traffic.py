@@ -17,11 +17,12 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer
 from msgspec import Struct
 
 from ops import client
+from registry.clients import client_config
 from registry.errors import TransportError
 from registry.reading import QUIET, reading
 from registry.records import Request, encode
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 TICK_SECONDS: Final = 0.05
 USERS: Final = 500

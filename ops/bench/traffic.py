@@ -19,10 +19,11 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer
 from ops.bench.answers import decode_given, reading
 from ops.bench.figures import Times
 from ops.bench.synthetic import requests
+from registry.clients import client_config
 from registry.errors import TransportError
 from registry.ids import UserId
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 LEAD_SECONDS: Final = 0.5
 """Before the first request is due: the clients connect meanwhile."""

@@ -22,10 +22,11 @@ import pyarrow as pa
 from confluent_kafka import Consumer, TopicPartition
 from msgspec import Struct
 
+from registry.clients import client_config
 from registry.errors import TransportError
 from registry.records import TrainingProgress, encode
 from registry.settings import Settings, read_settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 from training.fit import fit_als, one_blas_thread
 from training.log import READING
 from training.matrix import Csr, starts_of

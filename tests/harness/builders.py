@@ -16,12 +16,14 @@ from registry.model import Model
 from registry.records import Command, Request, RolloutState, decode, encode
 from registry.settings import Settings
 from registry.topics import topics_of
+from streams.access import AccessCheck
 from streams.answering import Answering, Origin
 from streams.contact import Contact
 from streams.delivery import Delivery, Outgoing
 from streams.losses import Losses
 from streams.metrics import Metrics
 from streams.node import Node
+from streams.publishing import PublishingCheck
 from streams.ramp import RampAgent
 from streams.routing import Rules
 from streams.topic_watch import TopicWatch
@@ -151,4 +153,6 @@ def some_parts(
         transactions=OpenTransactions(topics.requests.name),
         watch=TopicWatch(configured, topics),
         losses=Losses(topics.requests.name),
+        access=AccessCheck(lambda: None),
+        publishing=PublishingCheck(node.store, writes=False),
     )

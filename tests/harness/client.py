@@ -13,10 +13,12 @@ from typing import Any, TypeAlias
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from harness.waiting import wait_until
 
+from registry.clients import client_config
 from registry.fleet import Heartbeat
+from registry.permissions import reader_group
 from registry.records import Request, encode
 from registry.settings import Settings
-from registry.topics import Topic, client_config, topics_of
+from registry.topics import Topic, topics_of
 from streams.heartbeats import heartbeat_of
 
 Answer: TypeAlias = dict[str, Any]
@@ -64,7 +66,7 @@ class Client:
         self._consumer = Consumer(
             client_config(settings)
             | {
-                "group.id": f"test-{uuid.uuid4().hex}",  # needed by the library; nothing joins it
+                "group.id": reader_group(settings, uuid.uuid4().hex),  # nothing joins it
                 "enable.auto.commit": False,
                 "allow.auto.create.topics": False,
                 "fetch.message.max.bytes": 8 * 1024 * 1024,

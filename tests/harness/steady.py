@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError, Message, Producer
 from harness.client import Client
 from harness.waiting import wait_until
 
+from registry.clients import client_config
 from registry.records import Request, encode
-from registry.topics import client_config
 
 SENDS_PER_SECOND = 25
 MOST_SECONDS = 600.0

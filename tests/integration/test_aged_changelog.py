@@ -19,9 +19,10 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.clients import client_config
 from registry.settings import Settings
 from registry.topic_upkeep import faults_of, mend_topics
-from registry.topics import COMPACTED, changelog_of, client_config, create_changelog
+from registry.topics import COMPACTED, changelog_of, create_changelog
 
 OLD_RECORDS = 20_000
 COMPACTED_SECONDS = 90.0

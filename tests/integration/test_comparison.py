@@ -11,10 +11,11 @@ from confluent_kafka import Producer
 from harness.brokers import Broker
 from harness.fresh import fresh_settings
 
+from registry.clients import client_config
 from registry.records import Interaction, TrainingResult, encode
 from registry.settings import Settings
 from registry.store import Store
-from registry.topics import client_config, create_topics, topics_of
+from registry.topics import create_topics, topics_of
 from tests.unit.training.builders import checkerboard_events, parameters
 from training.run import train
 

@@ -23,11 +23,12 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops import dealing
+from registry.clients import client_config
 from registry.errors import RecordError, RefusedCommand
 from registry.letters import REPLAY_OF, Wanted
 from registry.reading import messages, reading
 from registry.settings import Settings
-from registry.topics import Topic, client_config, topics_of
+from registry.topics import Topic, topics_of
 from streams.dead_letters import dead_letter_record
 
 ROOT = Path(__file__).parents[2]

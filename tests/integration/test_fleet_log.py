@@ -14,8 +14,9 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.clients import client_config
 from registry.settings import Settings
-from registry.topics import changelog_of, client_config
+from registry.topics import changelog_of
 
 Start = Callable[..., Worker]
 MENDED_SECONDS = 10.0

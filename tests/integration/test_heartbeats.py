@@ -17,10 +17,11 @@ from harness.cluster import running_cluster
 from harness.fresh import fresh_settings
 from harness.waiting import wait_until
 
+from registry.clients import client_config
 from registry.fleet import Heartbeat
 from registry.records import encode
 from registry.settings import Settings
-from registry.topics import check_topics, client_config, create_topics, topics_of
+from registry.topics import check_topics, create_topics, topics_of
 from streams.heartbeats import HeartbeatFollower, heartbeats_since
 
 

@@ -25,9 +25,10 @@ from harness.refusals import Refusals, refused
 from harness.waiting import wait_until
 from harness.workers import Page, Worker
 
+from registry.clients import client_config
 from registry.records import CommandResult, encode
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 from registry.trail import CHUNK_GROWTH, FIRST_CHUNK, Asked, read_trail, trail_of
 from streams.endpoints import ENDPOINTS
 from streams.openapi import document

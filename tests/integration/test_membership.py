@@ -16,8 +16,9 @@ from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.clients import client_config
 from registry.settings import Settings
-from registry.topics import check_topics, client_config, create_topics, topics_of
+from registry.topics import check_topics, create_topics, topics_of
 
 Start = Callable[..., Worker]
 

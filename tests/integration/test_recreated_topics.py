@@ -17,9 +17,10 @@ from harness.fresh import environment_of, fresh_settings, publish_model
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
+from registry.clients import client_config
 from registry.eras import ERA_BITS
 from registry.settings import Settings
-from registry.topics import Topic, client_config, create_topics, topics_of
+from registry.topics import Topic, create_topics, topics_of
 
 Start = Callable[..., Worker]
 SECONDS = 40

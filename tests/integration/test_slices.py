@@ -14,8 +14,8 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.clients import client_config
 from registry.settings import Settings
-from registry.topics import client_config
 
 Start = Callable[..., Worker]
 

@@ -13,11 +13,12 @@ from confluent_kafka.admin import AdminClient
 from harness.brokers import Broker
 from harness.waiting import wait_until
 
+from registry.clients import client_config
 from registry.errors import ConfigurationError, TrainingFailed
 from registry.objects import Objects
 from registry.records import Interaction, encode
 from registry.settings import Settings, read_settings, to_environment
-from registry.topics import check_topics, client_config, create_topics, topics_of
+from registry.topics import check_topics, create_topics, topics_of
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
 from training.fit import fit_als
 from training.matrix import csr, weights

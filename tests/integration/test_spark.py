@@ -18,12 +18,13 @@ import pytest
 from confluent_kafka import Producer
 
 from ops.bench.quality import shipped_cells
+from registry.clients import client_config
 from registry.errors import TrainingFailed
 from registry.manifest import ColdStart
 from registry.records import encode
 from registry.settings import Settings, read_settings
 from registry.store import Store
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
 from training.evaluation import Judgement, Split, by_factors, judge, split
 from training.fit import Fit, fit_als

@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from harness.fresh import fresh_settings
 from harness.waiting import wait_until
 
+from registry.clients import client_config
 from registry.errors import ConfigurationError, TransportError
 from registry.growth import grow_topics
 from registry.settings import Settings
@@ -23,7 +24,6 @@ from registry.topic_ids import seen_topics
 from registry.topics import (
     changelog_of,
     check_topics,
-    client_config,
     create_topics,
     require_topics,
     topics_of,

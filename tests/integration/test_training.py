@@ -21,6 +21,7 @@ from harness.brokers import Broker
 from harness.fresh import environment_of, fresh_settings
 from harness.waiting import wait_until
 
+from registry.clients import client_config
 from registry.errors import TrainingFailed
 from registry.manifest import Parameters
 from registry.records import (
@@ -33,7 +34,7 @@ from registry.records import (
 )
 from registry.settings import Settings
 from registry.store import Store
-from registry.topics import check_topics, client_config, create_topics, topics_of
+from registry.topics import check_topics, create_topics, topics_of
 from tests.unit.training.builders import checkerboard_events, parameters, watch
 from training import lock as lock_module
 from training.fit import Fit, fit_als
@@ -270,6 +271,22 @@ def test_a_run_that_is_killed_half_way_leaves_the_registry_clean_and_the_next_on
     assert store.versions() == []
 
     assert run(checkerboard).version == "v0.1"
+
+
+@pytest.mark.parametrize("fault", ["unreadable latest.txt", "not writable"])
+def test_a_registry_that_cannot_be_published_to_ends_a_run_before_it_reads_anything(
+    checkerboard: Settings, fault: str, tmp_path: Path
+) -> None:
+    registry = tmp_path / "faulty"
+    if fault == "not writable":
+        registry.touch()  # the tests may run as root, who may write everywhere but below a file
+    else:
+        registry.mkdir()
+        (registry / "latest.txt").write_text("garbage")
+    result = run(checkerboard.model_copy(update={"model_registry": str(registry / "")}))
+    assert (result.status, result.code) in {("failed", "artifact"), ("failed", "damaged_version")}
+    assert "nothing can be published" in str(result.reason)
+    assert set(result.stage_seconds) <= {"lock"}
 
 
 def test_a_run_that_was_stopped_for_too_long_does_not_publish(checkerboard: Settings) -> None:

@@ -16,10 +16,11 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.client import ask
+from registry.clients import client_config
 from registry.reading import bounds, connected
 from registry.records import Request
 from registry.settings import Settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 Start = Callable[..., Worker]
 SECONDS = 30

@@ -14,12 +14,13 @@ from confluent_kafka import Producer
 from harness.brokers import Broker
 from harness.fresh import environment_of, fresh_settings
 
+from registry.clients import client_config
 from registry.errors import TrainingFailed
 from registry.manifest import Parameters
 from registry.records import encode
 from registry.settings import Settings
 from registry.store import Store
-from registry.topics import client_config, create_topics, topics_of
+from registry.topics import create_topics, topics_of
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
 from training.fit import fit_als
 from training.matrix import Csr, Factors

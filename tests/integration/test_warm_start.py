@@ -12,12 +12,13 @@ from harness.fresh import fresh_settings
 from typer.testing import CliRunner
 
 from ops.commands_registry import app
+from registry.clients import client_config
 from registry.errors import TrainingFailed
 from registry.manifest import Manifest, Start, TrialStart, WarmStart, content_digest
 from registry.records import Interaction, TrainingProgress, encode
 from registry.settings import Settings
 from registry.store import Store
-from registry.topics import client_config, create_topics, topics_of
+from registry.topics import create_topics, topics_of
 from tests.unit.training.builders import checkerboard_events, forget, parameters, watch
 from training.progress import Journal
 from training.reproduce import Reproduction, reproduce

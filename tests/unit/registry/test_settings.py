@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.errors import ConfigurationError
-from registry.settings import Settings, read_settings, to_environment
+from registry.settings import SECRETS, Settings, read_settings, to_environment
 
 
 def refusal_of(**environment: str) -> str:
@@ -159,3 +159,25 @@ def test_settings_of_the_pages_that_contradict_each_other_are_refused(
     assert told in message
     assert "peek" not in message
     assert "same" not in message
+
+
+@pytest.mark.parametrize("variable", sorted(SECRETS - {"KAFKA_CLIENT_SETTINGS"}))
+@pytest.mark.parametrize("secret", ["{}\n", " {}", "{}\r\n", "{}\t", "a\nb{}"])
+def test_a_secret_with_a_line_break_or_a_blank_at_an_end_is_refused(
+    variable: str, secret: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        read_settings({variable: secret.format("hunter2" * 6)})
+    assert variable in str(refusal.value)
+    assert "blank or line break" in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_secret_may_hold_blanks_inside_and_any_letters() -> None:
+    read_settings({"KAFKA_SASL_PASSWORD": 'größer als 7 & "zwölf"'})
+
+
+@pytest.mark.parametrize("variable", sorted(SECRETS))
+def test_no_secret_shows_in_the_settings(variable: str) -> None:
+    secret = "client.id=" + "hunter2" * 6
+    assert "hunter2" not in repr(Settings.model_validate({variable: secret}))

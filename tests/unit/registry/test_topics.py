@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.settings import read_settings
-from registry.topics import client_config, topics_of
+from registry.topics import topics_of
 
 DAY_MS = "86400000"
 
@@ -68,46 +68,3 @@ def test_a_dead_letter_may_be_larger_than_any_record_of_a_default_topic() -> Non
 
 def test_every_topic_says_what_it_is_for() -> None:
     assert all(topic.what for topic in topics_of(read_settings({})))
-
-
-def test_a_plain_client_needs_only_the_address_and_outlives_brokers() -> None:
-    assert client_config(read_settings({"KAFKA_BOOTSTRAP_SERVERS": "k:1,l:2"})) == {
-        "bootstrap.servers": "k:1,l:2",
-        "security.protocol": "PLAINTEXT",
-        "socket.timeout.ms": 10_000,
-        "reconnect.backoff.max.ms": 1_000,
-        "metadata.recovery.strategy": "rebootstrap",
-        "log_level": 5,
-    }
-
-
-def test_tls_and_sasl_settings_reach_the_client() -> None:
-    config = client_config(
-        read_settings(
-            {
-                "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-                "KAFKA_SASL_MECHANISM": "PLAIN",
-                "KAFKA_SASL_USERNAME": "anna",
-                "KAFKA_SASL_PASSWORD": "secret",
-                "KAFKA_SSL_CA": "/ca.pem",
-            }
-        )
-    )
-    assert config["sasl.mechanism"] == "PLAIN"
-    assert (config["sasl.username"], config["sasl.password"]) == ("anna", "secret")
-    assert config["ssl.ca.location"] == "/ca.pem"
-    assert "ssl.key.location" not in config  # empty paths stay with librdkafka's default
-
-
-def test_client_certificates_reach_the_client_without_sasl() -> None:
-    config = client_config(
-        read_settings(
-            {
-                "KAFKA_SECURITY_PROTOCOL": "SSL",
-                "KAFKA_SSL_CERTIFICATE": "/c.pem",
-                "KAFKA_SSL_KEY": "/k.pem",
-            }
-        )
-    )
-    assert (config["ssl.certificate.location"], config["ssl.key.location"]) == ("/c.pem", "/k.pem")
-    assert not any(name.startswith("sasl") for name in config)

@@ -40,7 +40,7 @@ class FakeConsumer:
         self._next = 0
 
     def list_topics(self, topic: str, timeout: float) -> Any:
-        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None}, error=None)})
 
     def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
         return 0, len(self._values)

@@ -1,0 +1,200 @@
+"""A secured Apache Kafka: TLS, SASL and ACLs, with the faults that operators make beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from harness.certificates import Authority, Certificate
+from harness.tokens import AUDIENCE, CLIENT_SECRET, IdentityProvider
+
+from ops.kafka_jars import Listener, fetched_jars, start_node
+from ops.ports import HOST, free_ports
+from registry.permissions import Permission
+
+PASSWORD = "S3cr3t-Pa55word!"
+AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
+VALIDATOR = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredBroker:
+    """One broker and its addresses.
+
+    ``scram`` asks for a password (SCRAM-SHA-512) over TLS; ``expired`` and ``foreign`` do so with
+    a certificate that has expired, or is another host's; ``mutual`` asks for a client's
+    certificate, ``token`` for one of ``provider``'s tokens. ``plain`` is for the tests'
+    administrator, who may do everything.
+    """
+
+    folder: Path
+    ca: Path
+    other_ca: Path
+    client: Certificate
+    plain: str
+    scram: str
+    expired: str
+    foreign: str
+    mutual: str
+    token: str
+    provider: IdentityProvider
+
+    def variables(self, address: str | None = None, user: str = "recstream") -> dict[str, str]:
+        """Return the environment variables of a client that talks to `address` (``scram``)."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": address or self.scram,
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SSL_CA": str(self.ca),
+            "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+            "KAFKA_SASL_USERNAME": user,
+            "KAFKA_SASL_PASSWORD": PASSWORD,
+        }
+
+    def mutual_variables(self) -> dict[str, str]:
+        """Return the environment variables of a client that shows its certificate."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.mutual,
+            "KAFKA_SECURITY_PROTOCOL": "SSL",
+            "KAFKA_SSL_CA": str(self.ca),
+            "KAFKA_SSL_CERTIFICATE": str(self.client.certificate),
+            "KAFKA_SSL_KEY": str(self.client.key),
+        }
+
+    def token_variables(self) -> dict[str, str]:
+        """Return the environment variables of a client that shows a token."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.token,
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SSL_CA": str(self.ca),
+            "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "KAFKA_OAUTH_TOKEN_URL": self.provider.url,
+            "KAFKA_OAUTH_CLIENT_ID": "shop",
+            "KAFKA_OAUTH_CLIENT_SECRET": CLIENT_SECRET,
+        }
+
+    def allow(self, principal: str, permissions: Iterable[Permission]) -> None:
+        """Add ACLs; returns when the broker goes by them."""
+        admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2})
+        bindings = [_binding(principal, one) for one in permissions]
+        for done in admin.create_acls(bindings).values():
+            done.result()
+
+    def forbid(self, principal: str, permission: Permission) -> None:
+        """Take one ACL away."""
+        admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2})
+        binding = _binding(principal, permission)
+        wanted = AclBindingFilter(
+            binding.restype,
+            binding.name,
+            binding.resource_pattern_type,
+            binding.principal,
+            binding.host,
+            binding.operation,
+            binding.permission_type,
+        )
+        for done in admin.delete_acls([wanted]).values():
+            assert len(done.result()) == 1
+
+    def set_password(self, user: str, password: str = PASSWORD) -> None:
+        """Create `user`, or change its password; clients that are connected stay so."""
+        admin = AdminClient({"bootstrap.servers": self.plain})
+        wanted = UserScramCredentialUpsertion(
+            user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), password.encode()
+        )
+        for done in admin.alter_user_scram_credentials([wanted]).values():
+            done.result()
+
+
+@contextmanager
+def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
+    """Run a secured broker from the official jars until the block ends."""
+    authority, other = Authority(folder, "ca"), Authority(folder, "other-ca")
+    good = authority.sign("broker")
+    expired = authority.sign("expired-broker", expired=True)
+    foreign = authority.sign("foreign-broker", "kafka.example")
+    provider = IdentityProvider(folder)
+    names = ("SCRAM", "EXPIRED", "FOREIGN", "MUTUAL", "TOKEN")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+
+    def tls(certificate: Certificate) -> dict[str, str]:
+        return {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(certificate.both),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(authority.certificate),
+        }
+
+    scram = {"sasl.enabled.mechanisms": "SCRAM-SHA-512", "scram-sha-512.sasl.jaas.config": SCRAM}
+    listeners = [
+        Listener("SCRAM", ports["SCRAM"], "SASL_SSL", tls(good) | scram),
+        Listener("EXPIRED", ports["EXPIRED"], "SASL_SSL", tls(expired) | scram),
+        Listener("FOREIGN", ports["FOREIGN"], "SASL_SSL", tls(foreign) | scram),
+        Listener("MUTUAL", ports["MUTUAL"], "SSL", tls(good) | {"ssl.client.auth": "required"}),
+    ]
+    token = {
+        "sasl.enabled.mechanisms": "OAUTHBEARER",
+        "oauthbearer.sasl.jaas.config": OAUTH,
+        "oauthbearer.sasl.server.callback.handler.class": VALIDATOR,
+        "sasl.oauthbearer.jwks.endpoint.url": provider.keys.as_uri(),
+        "sasl.oauthbearer.expected.audience": AUDIENCE,
+    }
+    listeners.append(Listener("TOKEN", ports["TOKEN"], "SASL_SSL", tls(good) | token))
+    more = {
+        "inter.broker.listener.name": "PLAINTEXT",
+        "authorizer.class.name": AUTHORIZER,
+        "super.users": "User:ANONYMOUS",
+        "connections.max.reauth.ms": "10000",
+    }
+    jvm = [f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={provider.keys.as_uri()}"]
+    node = start_node(fetched_jars(), folder, listeners, more, jvm)
+    try:
+        at = {name: f"{HOST}:{port}" for name, port in ports.items()}
+        running = SecuredBroker(
+            folder,
+            authority.certificate,
+            other.certificate,
+            authority.sign("client"),
+            node.bootstrap,
+            at["SCRAM"],
+            at["EXPIRED"],
+            at["FOREIGN"],
+            at["MUTUAL"],
+            at["TOKEN"],
+            provider,
+        )
+        running.set_password("recstream")
+        yield running
+    finally:
+        provider.close()
+        node.process.kill()
+        node.process.wait()
+
+
+def _binding(principal: str, permission: Permission) -> AclBinding:
+    pattern = ResourcePatternType.PREFIXED if permission.prefixed else ResourcePatternType.LITERAL
+    return AclBinding(
+        ResourceType[permission.kind.upper()],
+        permission.name,
+        pattern,
+        principal,
+        "*",
+        AclOperation[permission.operation],
+        AclPermissionType.ALLOW,
+    )
