@@ -5,6 +5,7 @@ One broker for all of them. Each test has a topic prefix of its own, and users o
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,18 +13,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.certificates import Authority
-from harness.fresh import environment_of, fresh_settings, without
+from harness.client import Client
+from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.secured import PASSWORD, SecuredBroker, secured_broker
 from harness.tokens import CLIENT_SECRET
-from harness.workers import ROOT
+from harness.waiting import wait_until
+from harness.workers import ROOT, Worker
 
 from ops.client import require_broker
-from registry.errors import TransportError
-from registry.permissions import Role, permissions_of
+from registry.allowed import missing_permissions
+from registry.errors import AccessRefused, TransportError
+from registry.permissions import ROLES, Role, permissions_of
+from registry.records import Request
 from registry.settings import Settings, read_settings
+from registry.topics import check_topics, create_changelog, create_topics
 
 TOKEN = "T0ken-that-must-stay-secret-0123456789"
 SECRETS = (PASSWORD, TOKEN, CLIENT_SECRET)
@@ -150,3 +157,212 @@ def test_a_wrong_setting_is_named_at_once(secured: SecuredBroker, fault: str) ->
     seconds = time.monotonic() - started
     assert sentence in str(refusal.value)
     assert seconds < AT_ONCE_SECONDS or fault == "host name"  # that one may pass: a name server
+
+
+def test_commands_workers_and_trainings_name_a_wrong_setting(
+    secured: SecuredBroker, tmp_path: Path
+) -> None:
+    wrong = fresh_settings(
+        secured.scram, tmp_path, **secured.variables() | {"KAFKA_SASL_PASSWORD": "another"}
+    )
+    running = {
+        " ".join(words): subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env=without(os.environ) | environment_of(wrong) | {"COLUMNS": "500"},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for words in (
+            ["ops.cli", "topics", "check"],
+            ["ops.cli", "request", "1"],
+            ["ops.cli", "rollout", "history"],
+            ["ops.cli", "fleet"],
+            ["ops.cli", "worker"],
+            ["ops.cli", "train"],
+            ["training"],
+        )
+    }
+    for command, process in running.items():
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 1, (command, output)
+        assert "does not accept KAFKA_SASL_USERNAME='recstream' with this" in output, command
+        assert "another" not in output, command
+
+    missing = wrong.model_copy(update={"kafka_ssl_ca": "/nope.pem"})
+    ended = recstream(missing, "topics", "check")
+    assert ended.returncode == 2
+    assert "KAFKA_SSL_CA='/nope.pem': No such file or directory" in ended.stderr
+
+
+def test_a_fleet_works_with_exactly_the_documented_acls(
+    secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
+) -> None:
+    operator = with_role(
+        secured,
+        tmp_path,
+        "operator",
+        RECSTREAM_API_TOKEN=TOKEN,
+        RETRAIN_DEPLOY="none",
+        RETRAIN_MIN_USERS="5",
+        RETRAIN_MIN_ITEMS="5",
+        RETRAIN_MIN_INTERACTIONS="20",
+        RETRAIN_INCONCLUSIVE="publish",
+    )
+    as_role: dict[str, Settings] = {"operator": operator}
+    for role in ROLES:
+        if role != "operator":
+            user = f"{role}-{uuid.uuid4().hex[:6]}"
+            secured.set_password(user)
+            as_role[role] = operator.model_copy(update={"kafka_sasl_username": user})
+            secured.allow(f"User:{user}", permissions_of(operator, role))
+    done(operator, "topics", "create")
+    done(operator, "topics", "check")
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text(RATINGS)
+    done(operator, "ingest", ratings)
+    assert "0 interactions sent" in done(operator, "ingest", ratings)
+
+    workers = [start_worker(as_role["worker"], name) for name in ("w1", "w2")]
+    published = publish_model(operator)
+    ended = recstream(as_role["trainer"], "train", "--json")
+    assert '"status": "published"' in ended.stdout or '"code": "gate"' in ended.stdout, (
+        ended.stdout + ended.stderr
+    )
+    for worker in workers:
+        wait_until(lambda at=worker: _answers(at), 60, f"{worker} to show its page")
+    done(operator, "swap", published)
+    for worker in workers:
+        worker.wait_ready()
+    for who in ("application", "operator"):
+        asked = json.loads(done(as_role[who], "request", "7", "--json"))
+        assert asked["model_version"] == published
+    done(operator, "rollout", "status")
+    assert published in done(operator, "rollout", "history")
+    assert "w1" in done(operator, "fleet")
+    done(operator, "explain", "7")
+    assert json.loads(done(operator, "retrain", "--json"))
+    result = wait_until(lambda: _result(workers), 60, "the fleet's training to end")
+    assert result["status"] == "published" or result["code"] == "gate", result
+    with Client(operator) as client:
+        _ask(client, 50)
+    shown = [worker.fetch(path).text for worker in workers for path in ("/", "/metrics", "/fleet")]
+    shown += [worker.log.read_text(errors="replace") for worker in workers]
+    shown += [_command_lines()]
+    assert not [secret for secret in SECRETS for text in shown if secret in text]
+
+
+def _ask(client: Client, count: int) -> None:
+    ids = [f"r{number}" for number in range(count)]
+    client.send(Request(request_id=one, user_id=number, k=3) for number, one in enumerate(ids))
+    client.wait_for(ids)
+
+
+def _answers(worker: Worker) -> bool:
+    assert worker.process.poll() is None, worker.tail()
+    try:
+        return worker.fetch("/healthz").status == 200
+    except OSError:
+        return False
+
+
+def _result(workers: list[Worker]) -> Any:
+    seen = [worker.get("/training") for worker in workers]
+    return next((one["result"] for one in seen if one and one.get("result")), None)
+
+
+def _command_lines() -> str:
+    found = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    return b"\n".join(found).decode(errors="replace")
+
+
+def test_each_acl_that_a_worker_lacks_is_named_at_its_start(
+    secured: SecuredBroker, tmp_path: Path
+) -> None:
+    settings = with_role(secured, tmp_path, "worker")
+    principal = f"User:{settings.kafka_sasl_username}"
+    admin = settings.model_copy(
+        update={"kafka_bootstrap_servers": secured.plain, "kafka_security_protocol": "PLAINTEXT"}
+    )
+    create_topics(admin)
+    create_changelog(settings)
+    assert missing_permissions(settings, "worker") == []
+    for permission in permissions_of(settings, "worker"):
+        if permission.operation == "CREATE":
+            continue
+        secured.forbid(principal, permission)
+        wait_until(
+            lambda one=permission: missing_permissions(settings, "worker") == [one],
+            10,
+            f"{permission} to be named",
+        )
+        secured.allow(principal, [permission])
+    wait_until(lambda: missing_permissions(settings, "worker") == [], 10, "all to be allowed")
+
+    nobody = f"nobody-{uuid.uuid4().hex[:6]}"
+    secured.set_password(nobody)
+    ended = recstream(settings.model_copy(update={"kafka_sasl_username": nobody}), "worker")
+    assert ended.returncode == 1
+    assert f"READ on topic {settings.topic_prefix}.requests" in ended.stderr
+    assert "recstream topics acls" in ended.stderr
+
+
+def test_without_acls_each_command_names_what_is_missing(
+    secured: SecuredBroker, tmp_path: Path
+) -> None:
+    user = f"nobody-{uuid.uuid4().hex[:6]}"
+    secured.set_password(user)
+    settings = fresh_settings(secured.scram, tmp_path, **secured.variables(user=user))
+    with pytest.raises(AccessRefused, match=r"CREATE on topic .*\.requests"):
+        create_topics(settings)
+    assert all("Kafka does not allow this user DESCRIBE" in one for one in check_topics(settings))
+    for words in (["request", "1"], ["rollout", "history"], ["fleet"], ["train"]):
+        ended = recstream(settings, *words)
+        assert ended.returncode == 1, words
+        assert "Kafka does not allow this user" in ended.stderr, (words, ended.stderr)
+
+
+@pytest.mark.parametrize("way", ["mutual", "token"])
+def test_a_worker_answers_over_mutual_tls_and_with_tokens(
+    secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker], way: str
+) -> None:
+    variables = secured.mutual_variables() if way == "mutual" else secured.token_variables()
+    variables |= {"KAFKA_CLIENT_SETTINGS": "client.id=shop,metadata.max.age.ms=60000"}
+    principal = "User:CN=client" if way == "mutual" else "User:shop"
+    settings = fresh_settings(variables["KAFKA_BOOTSTRAP_SERVERS"], tmp_path, **variables)
+    for role in ("operator", "worker"):
+        secured.allow(principal, permissions_of(settings, role))
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    publish_model(settings)
+    worker = start_worker(settings).wait_ready()
+    with Client(settings) as client:
+        _ask(client, 20)
+    assert not [secret for secret in SECRETS if secret in worker.log.read_text()]
+
+
+def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz(
+    secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
+) -> None:
+    settings = with_role(secured, tmp_path, "worker")
+    user = settings.kafka_sasl_username
+    secured.allow(f"User:{user}", permissions_of(settings, "operator"))
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    publish_model(settings)
+    worker = start_worker(settings).wait_ready()
+
+    secured.set_password(user, "another")
+    refused = wait_until(lambda: _reason(worker, "kafka_refuses_access"), 40, "the cause to show")
+    assert f"does not accept KAFKA_SASL_USERNAME='{user}' with this" in refused
+    assert "another" not in worker.log.read_text()
+
+    secured.set_password(user)
+    wait_until(lambda: not _reason(worker, "kafka_refuses_access"), 40, "the cause to be gone")
+
+
+def _reason(worker: Worker, code: str) -> str:
+    assert worker.process.poll() is None, worker.tail()
+    reasons = worker.get("/readyz")["reasons"]
+    return next((one["message"] for one in reasons if one["code"] == code), "")
