@@ -11,13 +11,13 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from registry.clients import client_config
 from registry.errors import RefusedCommand, TransportError
 from registry.settings import Settings
 from registry.topics import (
     ADMIN_TIMEOUT_SECONDS,
     Topic,
     Topics,
-    client_config,
     partitions_by_topic,
     topics_of,
     wait_until_shown,
