@@ -57,6 +57,7 @@ GUARANTEED: Final[frozenset[str]] = frozenset(
         "linger.ms",
         "log_level",
         "max.poll.interval.ms",
+        "metadata.max.age.ms",
         "metadata.recovery.strategy",
         "message.max.bytes",
         "message.send.max.retries",
@@ -80,7 +81,6 @@ FAUST_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "producer_connections_max_idle_ms",
     ),
     "max.partition.fetch.bytes": ("consumer_max_fetch_size",),
-    "metadata.max.age.ms": ("consumer_metadata_max_age_ms", "producer_metadata_max_age_ms"),
 }
 """What a name is called where a worker's consumer is made."""
 

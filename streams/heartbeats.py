@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from registry.errors import RecordError, TransportError
 from registry.fleet import FORGET_SECONDS, Heartbeat
-from registry.reachability import unreachable
+from registry.reachability import metadata_of, unreachable
 from registry.reading import bounds, connected, messages
 from registry.records import decode
 from registry.settings import Settings
@@ -244,6 +244,7 @@ def position_at(
     """
     asked = TopicPartition(topic.name, 0, max(0, int(since * 1000)))
     try:
+        metadata_of(consumer, settings, asked.topic, seconds=ASK_SECONDS)  # or it is hidden
         found = consumer.offsets_for_times([asked], timeout=ASK_SECONDS)[0]
     except KafkaException as error:
         raise unreachable(settings, error) from error

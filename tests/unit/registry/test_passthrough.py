@@ -20,12 +20,12 @@ def given(text: str) -> Settings:
 
 
 def test_pairs_and_json_say_the_same() -> None:
-    pairs = parse_client_settings("client.id=shop, metadata.max.age.ms=60000,check.crcs=true,")
+    pairs = parse_client_settings("client.id=shop, connections.max.idle.ms=60000,check.crcs=true,")
     json = parse_client_settings(
-        '{"client.id": "shop", "metadata.max.age.ms": 60000, "check.crcs": true}'
+        '{"client.id": "shop", "connections.max.idle.ms": 60000, "check.crcs": true}'
     )
     assert pairs == json
-    assert pairs == {"client.id": "shop", "metadata.max.age.ms": "60000", "check.crcs": "true"}
+    assert pairs == {"client.id": "shop", "connections.max.idle.ms": "60000", "check.crcs": "true"}
 
 
 def test_nothing_is_passed_through_unless_it_is_given() -> None:
@@ -59,7 +59,7 @@ def test_what_has_a_setting_of_its_own_is_sent_there(name: str) -> None:
         ('{"a": 1', "is not JSON"),
         ('{"a": [1]}', "a: must be a string, a number, true or false"),
         ('{"a": null}', "a: must be"),
-        ("metadata.max.age.ms=soon", "metadata.max.age.ms must be a whole number above 0"),
+        ("connections.max.idle.ms=soon", "connections.max.idle.ms must be a whole number above 0"),
     ],
 )
 def test_a_text_that_is_neither_form_is_refused(text: str, complaint: str) -> None:
