@@ -8,6 +8,8 @@ ifndef PYTHON
 PYTHON := $(shell $(FIND_PYTHON))
 endif
 BIN = .venv/bin
+# Bytecode is kept, whatever the shell says: compiling would be half of the unit tier's time.
+export PYTHONDONTWRITEBYTECODE =
 ARGS =
 
 .DEFAULT_GOAL := help
@@ -38,7 +40,7 @@ test-long: environment-dev
 	@$(BIN)/python -m pytest --long -m long $(ARGS)
 
 unit: environment-dev
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+	@$(BIN)/python -m pytest tests/unit --numprocesses 2 $(ARGS)
 
 check: environment-dev
 	$(BIN)/ruff format --check .

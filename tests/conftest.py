@@ -34,6 +34,8 @@ hypothesis.settings.load_profile("here")
 # A console reads its width once, when it is made: in whichever test comes first.
 os.environ["COLUMNS"] = "200"
 
+UNIT = Path(__file__).parent / "unit"
+
 BROKERS = pytest.StashKey[list[str]]()
 SHARED = pytest.StashKey[tuple[ExitStack, Broker]]()
 WORKERS = pytest.StashKey[list[Worker]]()
@@ -64,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist where the broker is; started when the first one asks."""
+    if all(Path(given).resolve().is_relative_to(UNIT) for given in node.config.args):
+        return  # unit tests ask for none
     if SHARED not in node.config.stash:
         stack = ExitStack()
         running = stack.enter_context(best_broker(os.environ))
