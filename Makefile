@@ -52,9 +52,9 @@ bench: environment
 	@$(BIN)/recstream bench $(ARGS)
 
 docs: environment-dev
-	$(BIN)/python -m ops.env_example > .env.example
-	$(BIN)/python -m ops.reference
-	$(BIN)/python -m ops.drawings
+	$(BIN)/python -m ops.docs.env_example > .env.example
+	$(BIN)/python -m ops.docs.reference_pages
+	$(BIN)/python -m ops.docs.rule_drawings
 
 up:
 	docker compose up --build --detach --wait

@@ -1,4 +1,4 @@
-"""What people use: the command line, the demo, the embedded broker, benchmarks and dashboards.
+"""What people use: command line, clients, demo, local brokers, benchmarks, documentation.
 
-Sits on top of everything: it may import any of the other packages, and none of them imports it.
+On top of everything; nothing imports it.
 """

@@ -1,5 +1,5 @@
-"""What all processes agree on: ids, errors, wire records, topics, model versions and rollout rules.
+"""What all processes agree on, in packages: messages, rollout rules, guardrails, model versions.
 
-This package is the bottom of the project: it imports libraries only, never ``streams``,
-``training`` or ``ops``.
+At the top: the error tree, ids and the settings. Nothing here imports `streams`, `training` or
+`ops`.
 """

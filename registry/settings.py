@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from registry.client_passthrough import parse_client_settings
 from registry.errors import ConfigurationError
 from registry.ids import is_version_name
-from registry.passthrough import parse_client_settings
-from registry.records import Deploy, Strategy
+from registry.wire.commands import Deploy
+from registry.wire.field_types import Strategy
 
 
 def _version(name: str) -> str:

@@ -1,1 +1,4 @@
-"""The serving half: Faust agents, the rollout table, resident versions, answers and the pages."""
+"""A worker: `worker` starts and stops it, `app` wires its parts, `metrics` counts.
+
+The work is in the packages. Nothing here imports `training` or `ops`.
+"""

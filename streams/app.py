@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -17,39 +16,40 @@ import faust
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
-from registry.listeners import tls_context
-from registry.passthrough import faust_settings
-from registry.permissions import serving_group
-from registry.reachability import find_cause
+from registry.client_passthrough import faust_settings
+from registry.connection.listeners import tls_context
+from registry.connection.reachability import find_cause
+from registry.kafka.permissions import serving_group
+from registry.kafka.topics import Topics, topics_of
 from registry.settings import Settings, to_environment
-from registry.topics import Topics, topics_of
-from streams.access import AccessCheck
-from streams.assignor import BalancedAssignor
-from streams.contact import Contact
-from streams.control import ControlAgent
-from streams.delivery import Delivery
-from streams.entry import Entry
-from streams.exposures import Exposures
-from streams.fleet import FleetAgent
-from streams.heartbeats import HeartbeatFollower
-from streams.losses import Losses
+from streams.control.command_agent import ControlAgent
+from streams.control.fleet_agent import FleetAgent
+from streams.control.heartbeat_follower import HeartbeatFollower
+from streams.control.ramp_agent import RampAgent
+from streams.delivery.producer import Delivery
+from streams.delivery.refused_records import RefusedRecords
+from streams.kafka.assignor import BalancedAssignor
+from streams.kafka.faust_workarounds import FolderlessApp
+from streams.kafka.oauth_tokens import ClientCredentials
+from streams.kafka.recovery import PromptTableManager
+from streams.kafka.slices import SliceTransport
 from streams.metrics import Metrics
-from streams.node import Node
-from streams.oauth import ClientCredentials
-from streams.publishing import PublishingCheck
-from streams.ramp import RampAgent
-from streams.recovery import PromptTableManager
-from streams.refused_records import RefusedRecords
-from streams.retrain import RetrainAgent
-from streams.series import begin_at_zero
-from streams.serving import Pipeline
-from streams.shadow import Shadow
-from streams.slices import SliceTransport
-from streams.table import RolloutTable
-from streams.topic_watch import TopicWatch
-from streams.traces import Traces
-from streams.transactions import OpenTransactions
-from streams.workarounds import FolderlessApp
+from streams.parts import Parts
+from streams.retraining.agent import RetrainAgent
+from streams.serving.exposures import Exposures
+from streams.serving.pipeline import Pipeline
+from streams.serving.shadow import Shadow
+from streams.serving.traces import Traces
+from streams.state.group_entry import Entry
+from streams.state.metric_series import begin_at_zero
+from streams.state.node import Node
+from streams.state.table import RolloutTable
+from streams.watch.contact import Contact
+from streams.watch.kafka_access import AccessCheck
+from streams.watch.losses import Losses
+from streams.watch.publishability import PublishingCheck
+from streams.watch.topic_watch import TopicWatch
+from streams.watch.transactions import OpenTransactions
 
 COMMIT_SECONDS: Final = 1.0
 """Between two commits; what was answered since the last one is answered again after a crash."""
@@ -69,34 +69,6 @@ tenth of a second only costs the broker: a rebalance takes about as long by itse
 
 MAX_POLL_SECONDS: Final = 3600.0
 """A worker without an active partition leaves its group after this time and does not come back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of one worker, as `build_app` has wired them."""
-
-    settings: Settings
-    worker: str
-    topics: Topics
-    app: faust.App
-    node: Node
-    table: RolloutTable
-    entry: Entry
-    pipeline: Pipeline
-    delivery: Delivery
-    contact: Contact
-    training: RetrainAgent
-    fleet: FleetAgent
-    follower: HeartbeatFollower
-    ramp: RampAgent
-    shadow: Shadow
-    traces: Traces
-    metrics: Metrics
-    transactions: OpenTransactions
-    watch: TopicWatch
-    losses: Losses
-    publishing: PublishingCheck
-    access: AccessCheck
 
 
 def build_app(

@@ -23,31 +23,32 @@ from aiohttp import web
 from confluent_kafka.admin import AdminClient
 from threadpoolctl import threadpool_limits
 
-from registry.allowed import require_permissions
-from registry.clients import client_config
+from registry.connection.client_config import client_config
+from registry.connection.reachability import metadata_of
 from registry.errors import ArtifactError, ConfigurationError, RefusedRecord, TransportError
-from registry.fleet import live
-from registry.reachability import metadata_of
-from registry.records import encode
-from registry.rollout import NO_EPOCH
+from registry.guardrails.fleet_checks import live
+from registry.kafka.permission_check import require_permissions
+from registry.kafka.topic_admin import create_changelog, require_topics
+from registry.rollout.transitions import NO_EPOCH
 from registry.settings import Settings
-from registry.topics import create_changelog, require_topics
-from registry.trimming import trim_memory
-from streams.app import Parts, build_app
-from streams.connections import BACKLOG, BoundedRunner
-from streams.delivery import Outgoing
-from streams.fleet import HEARTBEAT_SECONDS
-from streams.http import Pages
-from streams.node import Node
-from streams.notices import Notices
-from streams.outages import LOOK_SECONDS, answers, is_outage, outlast
-from streams.report import Report
-from streams.seeding import next_seed, seed_notice
-from streams.slices import SliceConsumer
-from streams.stages import Stages, process_age_seconds
-from streams.status import Notice
-from streams.table import LEASE_RENEWALS
-from streams.topic_watch import WATCH_SECONDS, follow_topics
+from registry.versions.heap_trim import trim_memory
+from registry.wire.codec import encode
+from streams.app import build_app
+from streams.control.fleet_agent import HEARTBEAT_SECONDS
+from streams.control.seeding import next_seed, seed_notice
+from streams.delivery.producer import Outgoing
+from streams.http.connections import BACKLOG, BoundedRunner
+from streams.http.server import Pages
+from streams.kafka.slices import SliceConsumer
+from streams.page.collect import Report
+from streams.parts import Parts
+from streams.state.node import Node
+from streams.state.table import LEASE_RENEWALS
+from streams.topic_follower import follow_topics
+from streams.watch.notices import Notice, Notices
+from streams.watch.outages import LOOK_SECONDS, answers, is_outage, outlast
+from streams.watch.start_stages import Stages, process_age_seconds
+from streams.watch.topic_watch import WATCH_SECONDS
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from harness.fresh import fresh_settings
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
-from registry.topics import check_topics, create_topics
 
 # Machines that run tests beside others are slow at times: that is no failure of a property.
 # At home examples are drawn anew each time; CI judges a change, not the luck of a draw.

@@ -1,5 +1,4 @@
 """Learning a new model version from the interaction topic: ``python -m training``.
 
-A child process of the retrain agent, or a call of :func:`training.run.train`. Imports ``registry``
-only, never ``streams`` or ``ops``.
+Nothing here imports `streams` or `ops`; a worker starts it as a child process.
 """

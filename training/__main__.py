@@ -2,7 +2,7 @@
 
 Exit code 0: published; 1: refused or failed; 2: wrong configuration; 3: the parent has died; 4: out
 of memory. A run that a worker has started (``--end-with-parent``) keeps the limits of
-`training.limits`.
+`training.runs.resources`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from registry.errors import ConfigurationError
-from registry.records import TrainingResult, encode
 from registry.settings import Settings, read_settings
-from training.limits import lower_priority, watch_memory
-from training.progress import line_writer
-from training.run import parameters_of, train
+from registry.wire.codec import encode
+from registry.wire.training_messages import TrainingResult
+from training.runs.progress import line_writer
+from training.runs.resources import lower_priority, watch_memory
+from training.runs.run import parameters_of, train
 
 OUT_OF_MEMORY: Final = 4
 

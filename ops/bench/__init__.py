@@ -40,7 +40,7 @@ def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = No
     """One worker's whole job, against stock Faust's no-op agent and the obvious implementation."""
     from dataclasses import replace
 
-    from ops.bench.run import publish_on_kafka, say
+    from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.serve import QUICK, Sizes, measure
 
     sizes = QUICK if quick else Sizes()
@@ -59,7 +59,7 @@ def measure_latency(
 ) -> None:
     """Record timestamp to confirmed answer, steady traffic, with and without swaps and training."""
     from ops.bench.latency import QUICK_SECONDS, SECONDS, measure
-    from ops.bench.run import publish_on_kafka, say
+    from ops.bench.rig.bench_run import publish_on_kafka, say
 
     length = seconds or (QUICK_SECONDS if quick else SECONDS)
     what = "from a request's time to its confirmed answer; one worker, open loop"
@@ -69,8 +69,8 @@ def measure_latency(
 @app.command(name="route")
 def measure_routing(quick: Quick = False, json: Json = None) -> None:
     """What it costs to find out who answers a request; needs no Kafka."""
+    from ops.bench.rig.bench_run import publish_report
     from ops.bench.route import QUICK_REQUESTS, REQUESTS, measure
-    from ops.bench.run import publish_report
 
     requests = QUICK_REQUESTS if quick else REQUESTS
     what = "assignment and routing, one call per request"
@@ -80,7 +80,7 @@ def measure_routing(quick: Quick = False, json: Json = None) -> None:
 @app.command(name="scale")
 def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
     """Two workers against one, on the same backlog."""
-    from ops.bench.run import publish_on_kafka, say
+    from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.scale import QUICK_REQUESTS, REQUESTS, ROUNDS, measure
 
     requests = QUICK_REQUESTS if quick else REQUESTS
@@ -92,8 +92,8 @@ def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = No
 @app.command(name="shadow")
 def measure_shadow(quick: Quick = False, json: Json = None) -> None:
     """The canary version in shadow of all requests: what it costs p99, and what is shed first."""
-    from ops.bench.run import publish_on_kafka, say
-    from ops.bench.shadow import QUICK, Sizes, measure
+    from ops.bench.rig.bench_run import publish_on_kafka, say
+    from ops.bench.shadow_cost import QUICK, Sizes, measure
 
     sizes = QUICK if quick else Sizes()
     what = "without and with the canary version in shadow; one worker, open loop"
@@ -109,7 +109,7 @@ def measure_training(
     json: Json = None,
 ) -> None:
     """A whole training run against a bare read and a bare fit of the same interactions."""
-    from ops.bench.run import publish_on_kafka, say
+    from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.train import INTERACTIONS, QUICK_INTERACTIONS, measure
 
     many = interactions or (QUICK_INTERACTIONS if quick else INTERACTIONS)
@@ -130,7 +130,7 @@ def measure_loading(
 ) -> None:
     """From a publication to workers that answer with it, and arrays mapped against copied."""
     from ops.bench.load import QUICK, SHAPE, measure
-    from ops.bench.run import publish_on_kafka, say
+    from ops.bench.rig.bench_run import publish_on_kafka, say
 
     shape = QUICK if quick else SHAPE
     what = "publish, swap, ready on two workers; memory mapped against copied"
@@ -150,7 +150,7 @@ def soak(
     of the broker, at random but seeded. Exit code 1 if a request is lost, the worker that nobody
     restarts ends, or its memory grows. Starts a broker of its own.
     """
-    from ops.bench.run import publish_report
+    from ops.bench.rig.bench_run import publish_report
     from ops.bench.soak import measure
 
     what = "two workers, one of them never restarted; a broker that is"
@@ -170,7 +170,7 @@ def measure_membership(
 ) -> None:
     """Restarts, joins, leaves and kills: the longest wait of a request, young and aged."""
     from ops.bench.membership import EVENT_SECONDS, QUICK_EVENT_SECONDS, Sizes, measure
-    from ops.bench.run import publish_on_kafka, say
+    from ops.bench.rig.bench_run import publish_on_kafka, say
 
     sizes = Sizes(QUICK_EVENT_SECONDS if quick else EVENT_SECONDS, old_records)
     what = "steady traffic on two workers while workers come and go"

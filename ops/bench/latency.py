@@ -10,19 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ops import client, demo_fleet
-from ops.bench import synthetic
-from ops.bench.disturbance import SWAPS, Disturbing, disturbance
-from ops.bench.figures import Bar, at_most, latency_of
-from ops.bench.ground import Ground, fresh_topics, wait_until_ready, worker
-from ops.bench.machine import process_seconds
-from ops.bench.report import Cell
-from ops.bench.run import Measured
-from ops.bench.traffic import Traffic, drive
-from ops.ingesting import records_of
-from registry.records import TrainingRun
+from ops.bench.rig import synthetic
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.disturbance import SWAPS, Disturbing, disturbance
+from ops.bench.rig.figures import Bar, at_most, latency_of
+from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
+from ops.bench.rig.machine import process_seconds
+from ops.bench.rig.steady_traffic import Traffic, drive
+from ops.clients import kafka_client as client
+from ops.demo import demo_fleet
+from ops.ingest.send_once import records_of
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
+from registry.wire.training_messages import TrainingRun
 
 RATES: Final = (200, 2_000)
 """Requests a second: hardly anything, and what a busy site asks."""

@@ -2,8 +2,8 @@
 
 Two workers on real Kafka get a version by ``swap``; then two processes each open it as workers do,
 memory-mapped, and with arrays of their own. Knows the order of things and the bars;
-:mod:`ops.bench.load_sides` is what runs in the child processes. Must not know how a version is
-written or read.
+:mod:`ops.bench.sides.load_sides` is what runs in the child processes. Must not know how a version
+is written or read.
 """
 
 from __future__ import annotations
@@ -20,22 +20,17 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from ops import client, pages
-from ops.bench.figures import Bar, at_most
-from ops.bench.ground import (
-    Ground,
-    fresh_topics,
-    wait_until,
-    wait_until_ready,
-    worker,
-)
-from ops.bench.load_sides import Memory, Opened, Published, memory_of
-from ops.bench.report import Cell
-from ops.bench.run import Measured
-from ops.bench.synthetic import Shape, publish_model
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.figures import Bar, at_most
+from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
+from ops.bench.rig.synthetic import Shape, publish_model
+from ops.bench.sides.load_sides import Memory, Opened, Published, memory_of
+from ops.clients import kafka_client as client
+from ops.clients import worker_pages as pages
 from registry.errors import TransportError
-from registry.objects import Objects
 from registry.settings import Settings
+from registry.storage.objects import Objects
 
 SHAPE: Final = Shape(users=1_000_000, items=100_000)
 QUICK: Final = Shape(users=100_000, items=10_000)
@@ -217,7 +212,7 @@ def opened_together(way: str, what: Sequence[str]) -> list[Opened]:
 def _running(*words: str) -> Iterator[_Process]:
     """Run one side until it has ended; if the block fails, it is killed."""
     with subprocess.Popen(
-        [sys.executable, "-m", "ops.bench.load_sides", *words],
+        [sys.executable, "-m", "ops.bench.sides.load_sides", *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

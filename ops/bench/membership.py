@@ -17,19 +17,19 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from ops.bench import synthetic
-from ops.bench.figures import Bar, at_most
-from ops.bench.ground import Ground, fresh_topics, wait_until_ready, worker
-from ops.bench.report import Cell
-from ops.bench.run import Measured
-from ops.bench.traffic import LEAD_SECONDS, drive
-from registry.clients import client_config
-from registry.control import ControlLog
-from registry.reading import bounds, connected, messages
-from registry.records import encode
+from ops.bench.rig import synthetic
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.figures import Bar, at_most
+from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
+from ops.bench.rig.steady_traffic import LEAD_SECONDS, drive
+from registry.connection.client_config import client_config
+from registry.kafka.reader import bounds, connected, messages
+from registry.kafka.topics import Topic
+from registry.rollout.command_log import ControlLog
 from registry.settings import Settings
-from registry.topics import Topic
-from streams.table import Lease
+from registry.wire.codec import encode
+from streams.state.table import Lease
 
 PER_SECOND: Final = 100
 EVENT_SECONDS: Final = 4.0

@@ -15,18 +15,20 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
-from ops import terminal
-from ops.ingest import read_interactions, read_titles
-from registry.records import Interaction, encode
+from ops.ingest.interaction_files import read_interactions, read_titles
+from ops.views import terminal
 from registry.settings import read_settings
-from training.evaluation import Split, by_factors, by_popularity, judge, split
-from training.fit import fit_als, one_blas_thread
-from training.gathering import gather
-from training.matrix import Cells, Factors, csr, weights
-from training.quality import Estimate, Quality, measure
-from training.report import METRICS
-from training.rows import table_of
-from training.run import parameters_of
+from registry.wire.codec import encode
+from registry.wire.interactions import Interaction
+from training.data.gathering import gather
+from training.data.matrix import Cells, Factors, csr, weights
+from training.data.rows import table_of
+from training.fitting.als import fit_als, one_blas_thread
+from training.judging.holdout import Split, split
+from training.judging.quality_estimates import Estimate, Quality, measure
+from training.judging.ranking_metrics import by_factors, by_popularity, judge
+from training.report.report_pages import METRICS
+from training.runs.run import parameters_of
 
 PREFIXES: Final = {"popularity": "popularity_", "implicit": "incumbent_", "recstream": ""}
 """Whose metrics stand under which names: `implicit` takes the incumbent's place."""

@@ -1,7 +1,8 @@
 """``python -m ops.bench.ramp_simulation``: how often the guardrails roll a ramp back, and when.
 
-Needs no Kafka: draws what a fleet would have counted by each second, and has `registry.guardrails`
-judge it each second. Knows the chances of what is drawn. Must not know how evidence is weighed.
+Needs no Kafka: draws what a fleet would have counted by each second, and has
+`registry.guardrails.verdicts` judge it each second. Knows the chances of what is drawn. Must not
+know how evidence is weighed.
 
 To judge each second of 1,000 ramps one by one would take a quarter of an hour. So all seconds are
 looked at with numpy first, and only where a guardrail could fail is it asked. Of a rate, the
@@ -22,12 +23,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.counts import ArmCounts
 from registry.errors import ShapeError
-from registry.evidence import rank_bounds
-from registry.guardrails import RATES, judge
-from registry.latency import MAPPING, bucket_counts
-from registry.ramps import Finding, Ramp, alpha_of, patience_seconds, worst
+from registry.guardrails.evidence import rank_bounds
+from registry.guardrails.histogram import MAPPING, bucket_counts
+from registry.guardrails.verdicts import RATES, judge
+from registry.rollout.ramp_plan import alpha_of, patience_seconds, worst
+from registry.wire.counts import ArmCounts
+from registry.wire.ramp_values import Finding, Ramp
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -311,7 +313,7 @@ def _needed(alpha: float) -> float:
 
 
 def _log_e(total: Counts, count: Counts, mean: Floats | np.float64) -> Floats:
-    """Return what `registry.evidence.log_e_value` does, of arrays."""
+    """Return what `registry.guardrails.evidence.log_e_value` does, of arrays."""
     halves, wholes = _log_gammas(int(count.max()).bit_length())
     missing = count - total
     mixed = halves[total] + halves[missing] - wholes[count] - math.log(math.pi)

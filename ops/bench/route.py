@@ -1,7 +1,8 @@
 """``bench route``: what it costs to find out who answers a request.
 
-No Kafka: `registry.rollout.assign` and the worker's `streams.routing.route`, in a plain loop whose
-own cost is left in. Knows the states that are tried; must not know how assignment works.
+No Kafka: `registry.rollout.transitions.assign` and the worker's `streams.serving.routing.route`, in
+a plain loop whose own cost is left in. Knows the states that are tried; must not know how
+assignment works.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ops.bench.figures import at_most
-from ops.bench.report import Cell
-from ops.bench.run import Measured
-from registry.assignment import assign
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.figures import at_most
 from registry.ids import UserId
-from registry.records import Bucketing, RolloutState
-from streams.routing import Rules, route
+from registry.rollout.assignment import assign
+from registry.wire.field_types import Bucketing
+from registry.wire.rollout_state import RolloutState
+from streams.serving.routing import Rules, route
 
 REQUESTS: Final = 200_000
 QUICK_REQUESTS: Final = 2_000

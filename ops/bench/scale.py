@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from ops import client
-from ops.bench import synthetic
-from ops.bench.answers import Answers, answered, read_answers, reading
-from ops.bench.figures import SATURATED, Window, at_least, sustained, where_cores_allow
-from ops.bench.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
-from ops.bench.machine import CpuSamples, cores
-from ops.bench.report import Cell
-from ops.bench.run import Measured
+from ops.bench.rig import synthetic
+from ops.bench.rig.answer_reader import Answers, answered, read_answers, reading
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.figures import SATURATED, Window, at_least, sustained, where_cores_allow
+from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
+from ops.bench.rig.machine import CpuSamples, cores
+from ops.clients import kafka_client as client
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
 
 BAR: Final = 1.6
 DRAIN_SECONDS: Final = 180.0

@@ -16,17 +16,17 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from ops import client
-from ops.bench import synthetic
-from ops.bench.answers import answered, read_answers, reading
-from ops.bench.figures import Window, at_least, sustained
-from ops.bench.ground import Ground, fresh_topics, process, wait_until, worker
-from ops.bench.machine import CpuSamples
-from ops.bench.reference_noop import EACH
-from ops.bench.report import Cell
-from ops.bench.run import Measured
+from ops.bench.rig import synthetic
+from ops.bench.rig.answer_reader import answered, read_answers, reading
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.figures import Window, at_least, sustained
+from ops.bench.rig.ground import Ground, fresh_topics, process, wait_until, worker
+from ops.bench.rig.machine import CpuSamples
+from ops.bench.sides.reference_noop import EACH
+from ops.clients import kafka_client as client
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
 
 OURS: Final = "recstream, the whole job"
 NOOP: Final = "stock Faust, no-op agent"
@@ -110,13 +110,13 @@ def _answering_worker(on: Ground, settings: Settings, requests: int) -> Outcome:
 
 
 def _obvious(on: Ground, settings: Settings, requests: int) -> Outcome:
-    with process(on, "obvious", settings, "-m", "ops.bench.reference_obvious") as pid:
+    with process(on, "obvious", settings, "-m", "ops.bench.sides.reference_obvious") as pid:
         return _all_answered(on, settings, requests, pid)
 
 
 def _noop(on: Ground, settings: Settings, requests: int) -> Outcome:
     path = on.group.folder / f"{settings.topic_prefix}.json"
-    words = ("-m", "ops.bench.reference_noop", str(requests), str(path))
+    words = ("-m", "ops.bench.sides.reference_noop", str(requests), str(path))
     with process(on, "noop", settings, *words) as pid:
         cpu = _wait_sampling(on, pid, path.exists)
     window = sustained(np.array(msgspec.json.decode(path.read_bytes(), type=list[float])), EACH)

@@ -29,26 +29,27 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from ops.bench.machine import cores
 from ops.bench.quality import shipped_cells
-from ops.bench.report import Cell
-from ops.bench.run import Measured, publish_report, say
-from ops.bench.train import FACTORS, ITERATIONS, MEGABYTE, SEED, Sizes, pairs
-from ops.bench.train_sides import peak_bytes
-from registry.artifact import write_artifact
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured, publish_report, say
+from ops.bench.rig.machine import cores
+from ops.bench.rig.made_up_interactions import SEED, Sizes, pairs
+from ops.bench.sides.train_sides import peak_bytes
+from ops.bench.train import FACTORS, ITERATIONS, MEGABYTE
 from registry.errors import TransportError
-from registry.manifest import Parameters
-from registry.objects import Objects
-from registry.records import encode
 from registry.settings import read_settings
-from training.backends import fit_of
-from training.fit import one_blas_thread
-from training.gathering import gather
-from training.matrix import Cells, csr, weights
-from training.ranges import Span
-from training.rows import SCHEMA
-from training.run import arrays_of
-from training.segments import Segments
+from registry.storage.objects import Objects
+from registry.versions.artifact import write_artifact
+from registry.versions.manifest import Parameters
+from registry.wire.codec import encode
+from training.data.gathering import gather
+from training.data.matrix import Cells, csr, weights
+from training.data.offset_ranges import Span
+from training.data.rows import SCHEMA
+from training.data.segments import Segments
+from training.fitting.als import one_blas_thread
+from training.fitting.backends import fit_of
+from training.runs.run import arrays_of
 
 MEASURED: Final = (1_000_000, 3_000_000, 10_000_000)
 """With less, all factors are in the processor's caches, and the line would promise too much."""

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ops.bench.figures import Bar, at_most
-from ops.bench.report import Cell
-from ops.bench.run import Measured, say
-from ops.bench.slopes import Reading, judged, slope_of
-from ops.bench.soak_events import RESTLESS, STEADY, Soaked, do, soaked_fleet
-from ops.bench.soak_plan import Event, planned
-from ops.bench.soak_traffic import SoakTraffic
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured, say
+from ops.bench.rig.figures import Bar, at_most
+from ops.bench.rig.slopes import Reading, judged, slope_of
+from ops.bench.rig.soak_events import RESTLESS, STEADY, Soaked, do, soaked_fleet
+from ops.bench.rig.soak_plan import Event, planned
+from ops.bench.rig.soak_traffic import SoakTraffic
 from registry.errors import RecstreamError
 
 SAMPLE_SECONDS: Final = 5.0

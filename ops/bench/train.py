@@ -1,7 +1,7 @@
 """``bench train``: a whole run against what it cannot do without, a bare read and a bare fit.
 
-Knows the made-up interactions and the bars; :mod:`ops.bench.train_sides` is what runs in child
-processes, each with a memory of its own. Must not know how a run learns.
+Knows the made-up interactions and the bars; :mod:`ops.bench.sides.train_sides` is what runs in
+child processes, each with a memory of its own. Must not know how a run learns.
 """
 
 from __future__ import annotations
@@ -10,26 +10,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from ops import client
-from ops.bench.figures import at_most
-from ops.bench.ground import Ground, child_environment, fresh_topics
-from ops.bench.machine import cores
-from ops.bench.report import Cell
-from ops.bench.run import Measured
-from ops.bench.train_sides import Fitted, Made, Ours, Read
+from ops.bench.rig.bench_report import Cell
+from ops.bench.rig.bench_run import Measured
+from ops.bench.rig.figures import at_most
+from ops.bench.rig.ground import Ground, child_environment, fresh_topics
+from ops.bench.rig.machine import cores
+from ops.bench.rig.made_up_interactions import Sizes, records
+from ops.bench.sides.train_sides import Fitted, Made, Ours, Read
+from ops.clients import kafka_client as client
 from registry.errors import TransportError
-from registry.ids import UserId
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
 
 TIME_BAR: Final = 1.3
 MEMORY_BAR: Final = 2.0
@@ -39,42 +36,10 @@ INTERACTIONS: Final = 10_000_000
 QUICK_INTERACTIONS: Final = 100_000
 FACTORS: Final = 64
 ITERATIONS: Final = 15
-SEED: Final = 42
-
-PER_USER: Final = 50
-PER_ITEM: Final = 500
-TASTES: Final = 20
-"""Users and items are of one taste each. Without any there would be nothing to learn, the gate
-would refuse, and publication would not be measured."""
-
-OWN_TASTE: Final = 0.8
-EXPONENT: Final = 0.5
-"""The n-th user, or item, has n^-0.5 of the first one's interactions. With more, most would be of
-the same pairs again, and the matrix small."""
-
-CHUNK: Final = 1_000_000
 SIDE_SECONDS: Final = 3600.0
 MEGABYTE: Final = 1024 * 1024
 
 Found = TypeVar("Found", Ours, Read, Made, Fitted)
-Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much there is to learn from."""
-
-    interactions: int
-
-    @property
-    def users(self) -> int:
-        """How many users there are at most."""
-        return max(100, self.interactions // PER_USER)
-
-    @property
-    def items(self) -> int:
-        """How many items there are at most."""
-        return max(100, self.interactions // PER_ITEM)
 
 
 def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measured:
@@ -140,41 +105,6 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
     )
 
 
-def records(sizes: Sizes) -> Iterator[tuple[UserId, bytes]]:
-    """Yield interactions as (key, record); the same ones for the same sizes."""
-    at = 0
-    for user, item in pairs(sizes):
-        for one_user, one_item in zip(user.tolist(), item.tolist(), strict=True):
-            at += 1
-            yield (
-                one_user,
-                b'{"user_id":%d,"item_id":%d,"event":"watch","timestamp":%d}'
-                % (one_user, one_item, at),
-            )
-
-
-def pairs(sizes: Sizes) -> Iterator[Pairs]:
-    """Yield the users and the items of the interactions, some at a time.
-
-    >>> user, item = next(pairs(Sizes(1000)))
-    >>> len(user), bool(np.mean(user % TASTES == item % TASTES) > 0.7)
-    (1000, True)
-    """
-    random = np.random.default_rng(SEED)
-    for start in range(0, sizes.interactions, CHUNK):
-        count = min(CHUNK, sizes.interactions - start)
-        user = _by_power_law(random.random(count), sizes.users)
-        item = _by_power_law(random.random(count), sizes.items // TASTES)
-        own = random.random(count) < OWN_TASTE
-        taste = np.where(own, user % TASTES, random.integers(0, TASTES, count))
-        yield user, item * TASTES + taste
-
-
-def _by_power_law(share: npt.NDArray[np.float64], many: int) -> npt.NDArray[np.int64]:
-    """Return ranks, from 0, that fall off with `EXPONENT`: the inverse of its distribution."""
-    return np.floor(many * share ** (1 / (1 - EXPONENT))).astype(np.int64)
-
-
 def _rows(who: str, run: Ours) -> Iterator[dict[str, Cell]]:
     for one in run.stages:
         yield _row(who, one.name, one.seconds, None, one.grown_bytes)
@@ -203,7 +133,7 @@ def _side(on: Ground, settings: Settings, kind: type[Found], side: str, *more: s
     log = Path(on.group.folder) / f"{side}.log"
     with log.open("wb") as errors:
         ended = subprocess.run(
-            [sys.executable, "-m", "ops.bench.train_sides", side, *more],
+            [sys.executable, "-m", "ops.bench.sides.train_sides", side, *more],
             env=child_environment(os.environ, settings),
             stdout=subprocess.PIPE,
             stderr=errors,

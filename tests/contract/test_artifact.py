@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from registry.artifact import (
+from registry.errors import DamagedVersion
+from registry.versions.artifact import (
     MAX_ITEMS,
     ModelArrays,
     check_arrays,
@@ -21,7 +22,6 @@ from registry.artifact import (
     read_artifact,
     write_artifact,
 )
-from registry.errors import DamagedVersion
 from tests.unit.registry.builders import some_arrays
 
 FILES = [

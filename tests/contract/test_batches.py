@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import pytest
 
-from registry.artifact import ModelArrays
-from registry.model import Model, Recommendation
-from registry.records import Request
+from registry.versions.artifact import ModelArrays
+from registry.versions.model import Model, Recommendation
+from registry.wire.requests import Request
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 
 USERS: Final = 1000

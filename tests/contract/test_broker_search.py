@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aiokafka.client import AIOKafkaClient
 from confluent_kafka import Producer
 
-from streams.bootstrapping import search_all_brokers
+from streams.kafka.aiokafka_workarounds import search_all_brokers
 
 
 class MockCluster:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.cache import Cache
 from registry.errors import ArtifactError, DamagedVersion
-from registry.manifest import FileEntry, digest
-from registry.store import Store
+from registry.versions.file_cache import Cache
+from registry.versions.manifest import FileEntry, digest
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, a_request, some_arrays
 
 ROOT = Path(__file__).parents[2]
@@ -166,8 +166,8 @@ def test_a_version_in_memory_keeps_its_files_and_one_that_is_gone_does_not(
 OPEN = """
 import sys
 from pathlib import Path
-from registry.cache import Cache
-from registry.store import Store
+from registry.versions.file_cache import Cache
+from registry.versions.store import Store
 
 store = Store(sys.argv[1], cache=Cache(Path(sys.argv[2])))
 downloads = []

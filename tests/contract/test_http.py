@@ -16,22 +16,25 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from harness.builders import NeverDecided, OutOfReach, some_parts
 from pydantic import SecretStr
 
-from registry.counts import ArmCounts
 from registry.errors import TransportError
-from registry.fleet import Heartbeat
-from registry.records import CommandResult, Provenance, Response, RolloutState, encode
+from registry.kafka.audit_trail import Asked, Trail
 from registry.settings import Settings
-from registry.trail import Asked, Trail
-from streams.answering import Answer as SentAnswer
-from streams.answering import Batch
-from streams.endpoints import ENDPOINTS
-from streams.http import Pages
-from streams.login import Login
-from streams.page import POLICY
-from streams.problems import Refused
-from streams.report import Report
-from streams.status import PartitionLag
-from streams.writes import Writes
+from registry.wire.codec import encode
+from registry.wire.command_results import CommandResult
+from registry.wire.counts import ArmCounts
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.responses import Provenance, Response
+from registry.wire.rollout_state import RolloutState
+from streams.http.command_endpoints import Writes
+from streams.http.endpoints import ENDPOINTS
+from streams.http.login import Login
+from streams.http.problems import Refused
+from streams.http.server import Pages
+from streams.page.collect import Report
+from streams.page.render import POLICY
+from streams.page.status import PartitionLag
+from streams.serving.batch import Answer as SentAnswer
+from streams.serving.batch import Batch
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 TOKEN = "sesame"
@@ -535,7 +538,7 @@ def test_a_command_for_another_environment_is_not_decided_for_this_one(parts: An
 def test_a_command_that_nobody_decides_in_time_is_pending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.writes.RESULT_SECONDS", 0.0)
+    monkeypatch.setattr("streams.http.command_endpoints.RESULT_SECONDS", 0.0)
     answer = post(some_parts(tmp_path, FIXED, NeverDecided), "/rollout/rollback?command_id=c9")
     assert answer.status == 202
     assert answer.document == {"status": "pending", "command_id": "c9"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.bench.load import MEMORY_BAR, opened_together
-from ops.bench.synthetic import Shape, publish_model
+from ops.bench.rig.synthetic import Shape, publish_model
 from registry.errors import TransportError
 
 SHAPE = Shape(users=400_000, items=10_000, seen=10)

@@ -2,7 +2,7 @@
 
 `ranx` runs in a process of its own: it warns while it is imported, and compiles for half a minute
 unless Numba is told not to. What it has no metric for (novelty, popularity bias, coverage) is
-pinned with RecTools' numbers in tests/unit/training/test_evaluation.py.
+pinned with RecTools' numbers in tests/unit/training/judging/test_ranking_metrics.py.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import pytest
 
 from ops.bench.quality import compared, shipped_cells
 from registry.settings import read_settings
-from training.evaluation import NOTHING, by_popularity, judge, split
-from training.matrix import weights
-from training.run import parameters_of
+from training.data.matrix import weights
+from training.judging.holdout import split
+from training.judging.ranking_metrics import NOTHING, by_popularity, judge
+from training.runs.run import parameters_of
 
 RANX = """
 import json, sys

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from registry.errors import ArtifactError, ConfigurationError
-from registry.objects import MissingObject, Objects
+from registry.storage.objects import MissingObject, Objects
 
 CONDITIONAL = ("folder", "file-url", "s3")
 """Where writers may be many; the memory of one process knows no conditional write."""

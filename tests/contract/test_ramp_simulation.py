@@ -18,7 +18,7 @@ from ops.bench.ramp_simulation import (
     rolled_back,
     simulate,
 )
-from registry.ramps import Ramp
+from registry.wire.ramp_values import Ramp
 
 LOOKS = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=8, patience_seconds=8)
 BUSY = Traffic(requests=40_000, users=1000, timed=100)

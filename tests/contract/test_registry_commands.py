@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.commands_registry import app
+from ops.cli.registry_commands import app
 from registry.errors import ArtifactError, ConfigurationError
-from registry.manifest import ColdStart, Parameters, TrainingProvenance
-from registry.store import Store
+from registry.versions.manifest import ColdStart, Parameters, TrainingProvenance
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.retention import Rules, collect
-from registry.store import Store
+from registry.versions.garbage import Rules, collect
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
 RULES = Rules(keep=1, grace=timedelta(days=1))

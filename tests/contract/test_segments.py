@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from registry.objects import Objects
+from registry.storage.objects import Objects
 from tests.unit.training.builders import forget, rows_of, watch
-from training.gathering import gather
-from training.ranges import Span
-from training.segments import Segments
+from training.data.gathering import gather
+from training.data.offset_ranges import Span
+from training.data.segments import Segments
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from training.matrix import Csr
-from training.staging import ABANDONED_SECONDS, RATINGS, staged
+from training.data.matrix import Csr
+from training.fitting.staging import ABANDONED_SECONDS, RATINGS, staged
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ WEIGHTS = Csr(
 HOLD = """
 import sys, tempfile
 from tests.contract.test_staging import WEIGHTS
-from training.staging import staged
+from training.fitting.staging import staged
 tempfile.tempdir = sys.argv[1]
 with staged(WEIGHTS, None) as made:
     print(made.folder, flush=True)

@@ -22,7 +22,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from registry.cache import Cache
 from registry.errors import (
     ArtifactError,
     ConfigurationError,
@@ -30,9 +29,10 @@ from registry.errors import (
     RecstreamError,
     UnknownVersion,
 )
-from registry.manifest import SCHEMA_VERSION, FileEntry, Manifest, digest, encode_manifest
-from registry.objects import Objects
-from registry.store import Store
+from registry.storage.objects import Objects
+from registry.versions.file_cache import Cache
+from registry.versions.manifest import SCHEMA_VERSION, FileEntry, Manifest, digest, encode_manifest
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, a_request, some_arrays
 
 CONDITIONAL = ("folder", "file-url", "s3")
@@ -515,8 +515,8 @@ def test_an_unwritable_registry_is_an_artifact_error(tmp_path: Path) -> None:
 
 CRASH_AT_EVERY_STEP = """
 import json, os, shutil, signal, sys
-from registry.remote_storage import Remote
-from registry.store import Store
+from registry.storage.remote import Remote
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
 left, armed = 0, False
@@ -588,7 +588,7 @@ print(json.dumps(seen))
 
 PUBLISH = """
 import sys
-from registry.store import Store
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
 store = Store(sys.argv[1])

@@ -11,10 +11,10 @@ from harness.client import Client
 from harness.fresh import fresh_settings, publish_model, random_arrays
 from harness.workers import Worker
 
-from registry.manifest import digest
+from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
-from registry.store import Store, store_of
-from registry.topics import create_topics
+from registry.versions.manifest import digest
+from registry.versions.store import Store, store_of
 from tests.unit.registry.builders import a_description
 
 KEY = "k" * 32

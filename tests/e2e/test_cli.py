@@ -17,12 +17,13 @@ from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from ops.client import produce_all
-from ops.ports import free_port
-from ops.traffic import Answered, Traffic
+from ops.clients.kafka_client import produce_all
+from ops.clients.traffic_generator import Answered, Traffic
+from ops.local.ports import free_port
+from registry.kafka.topic_admin import create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import create_topics, topics_of
-from training.snapshot import read_snapshot
+from training.data.snapshot import read_snapshot
 
 ROOT = Path(__file__).parents[2]
 RATINGS = "userId,movieId,rating,timestamp\n" + "".join(f"{u},{u % 7},4.5,{u}\n" for u in range(50))
@@ -44,7 +45,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def recstream(settings: Settings, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ops.cli", *(str(word) for word in words)]
+    command = [sys.executable, "-m", "ops.cli.main", *(str(word) for word in words)]
     return subprocess.run(
         command,
         env=environment(settings),
@@ -273,7 +274,7 @@ def test_training_on_too_little_is_refused_and_publishes_nothing(
 def test_the_embedded_broker_counts_the_last_batch_as_one_record_when_asked_for_the_end(
     embedded: str, tmp_path: Path
 ) -> None:
-    """Pins what `ops.broker` says of it; when this fails, the test below passes."""
+    """Pins what `ops.local.embedded_broker` says of it; when this fails, the test below passes."""
     settings = ingested(embedded, tmp_path)
     topic = topics_of(settings).interactions.name
     consumer = Consumer({"bootstrap.servers": embedded, "group.id": "pin"})
@@ -301,7 +302,7 @@ def ingested(bootstrap: str, folder: Path) -> Settings:
 
 
 def start_broker(settings: Settings, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ops.cli", "broker", "--port", "0", "--json"]
+    command = [sys.executable, "-m", "ops.cli.main", "broker", "--port", "0", "--json"]
     return subprocess.Popen(
         command,
         env=environment(settings, TMPDIR=str(folder)),
@@ -338,7 +339,7 @@ def test_the_demo_goes_from_nothing_to_ramps_that_end_by_themselves_and_leaves_n
     tmp_path: Path,
 ) -> None:
     settings = fresh_settings("127.0.0.1:1", tmp_path)
-    command = [sys.executable, "-m", "ops.cli", "demo", "--exit", "--json"]
+    command = [sys.executable, "-m", "ops.cli.main", "demo", "--exit", "--json"]
     ended = subprocess.run(
         command,
         env=environment(settings, TMPDIR=str(tmp_path)),

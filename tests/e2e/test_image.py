@@ -18,7 +18,7 @@ import pytest
 from harness.fresh import environment_of, publish_model
 from harness.waiting import wait_until
 
-from ops.ports import free_port
+from ops.local.ports import free_port
 from registry.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

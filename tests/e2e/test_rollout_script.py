@@ -10,7 +10,7 @@ from harness.fresh import publish_model
 from harness.workers import Worker
 from pydantic import SecretStr
 
-from ops.ports import free_port
+from ops.local.ports import free_port
 from registry.settings import Settings
 
 SCRIPT = Path(__file__).parents[2] / "ops" / "test_rollout.sh"

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ops.kafka_jars import (
+from ops.local.kafka_jars import (
     BROKER_SETTINGS,
     KAFKA_VERSION,
     java_command,
     running_kafka,
     wait_for_broker,
 )
-from ops.ports import free_port
+from ops.local.ports import free_port
 from registry.errors import ConfigurationError, TransportError
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
@@ -79,7 +79,9 @@ def jars() -> Iterator[str]:
 @contextmanager
 def embedded() -> Iterator[str]:
     """Run the embedded broker."""
-    from ops.broker import running_broker  # a broken one must not stop tests on Apache Kafka
+    from ops.local.embedded_broker import (
+        running_broker,  # a broken one must not stop tests on Apache Kafka
+    )
 
     with running_broker() as bootstrap:
         yield bootstrap

@@ -10,26 +10,30 @@ from typing import Any, Final, cast
 
 from aiokafka.structs import ConsumerRecord
 
-from registry.control import ControlLog, follow
 from registry.errors import TransportError
-from registry.model import Model
-from registry.records import Command, Request, RolloutState, decode, encode
+from registry.kafka.topics import topics_of
+from registry.rollout.command_log import ControlLog, follow
 from registry.settings import Settings
-from registry.topics import topics_of
-from streams.access import AccessCheck
-from streams.answering import Answering, Origin
-from streams.contact import Contact
-from streams.delivery import Delivery, Outgoing
-from streams.losses import Losses
+from registry.versions.model import Model
+from registry.wire.codec import decode, encode
+from registry.wire.commands import Command
+from registry.wire.requests import Request
+from registry.wire.rollout_state import RolloutState
+from streams.control.ramp_agent import RampAgent
+from streams.delivery.producer import Delivery, Outgoing
 from streams.metrics import Metrics
-from streams.node import Node
-from streams.publishing import PublishingCheck
-from streams.ramp import RampAgent
-from streams.routing import Rules
-from streams.topic_watch import TopicWatch
-from streams.traces import Traces
-from streams.transactions import OpenTransactions
-from streams.view import RolloutView
+from streams.serving.answering import Answering
+from streams.serving.batch import Origin
+from streams.serving.routing import Rules
+from streams.serving.traces import Traces
+from streams.state.node import Node
+from streams.state.view import RolloutView
+from streams.watch.contact import Contact
+from streams.watch.kafka_access import AccessCheck
+from streams.watch.losses import Losses
+from streams.watch.publishability import PublishingCheck
+from streams.watch.topic_watch import TopicWatch
+from streams.watch.transactions import OpenTransactions
 
 NOW_MS: Final = 1_700_000_000_000
 """The time of all records and clocks here, in milliseconds since the epoch."""

@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from harness.waiting import wait_until
 
-from registry.clients import client_config
-from registry.fleet import Heartbeat
-from registry.permissions import reader_group
-from registry.records import Request, encode
+from registry.connection.client_config import client_config
+from registry.kafka.permissions import reader_group
+from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
-from registry.topics import Topic, topics_of
-from streams.heartbeats import heartbeat_of
+from registry.wire.codec import encode
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.requests import Request
+from streams.control.heartbeat_follower import heartbeat_of
 
 Answer: TypeAlias = dict[str, Any]
 DELIVERY_SECONDS = 30.0

@@ -18,14 +18,14 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from harness.waiting import wait_until
 
-from ops.kafka_jars import (
+from ops.local.kafka_jars import (
     BROKER_SETTINGS,
     fetched_jars,
     format_node,
     launch_node,
     wait_for_broker,
 )
-from ops.ports import HOST, free_ports
+from ops.local.ports import HOST, free_ports
 
 SIZE = 3
 HEAP = "256m"

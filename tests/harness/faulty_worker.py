@@ -1,7 +1,8 @@
 """A real worker process in which some versions are faulty: ``python faulty_worker.py FAULTS``.
 
-`FAULTS` is a JSON object of a :class:`Fault` by version. Only `registry.model.Model.recommend` is
-wrapped, and only for those versions; everything else is the worker as it is.
+`FAULTS` is a JSON object of a :class:`Fault` by version. Only
+`registry.versions.model.Model.recommend` is wrapped, and only for those versions; everything else
+is the worker as it is.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import mmh3
 import msgspec
 
 from registry.ids import UserId
-from registry.model import Model
-from registry.records import Request
 from registry.settings import read_settings
+from registry.versions.model import Model
+from registry.wire.requests import Request
 from streams.worker import run_worker
 
 

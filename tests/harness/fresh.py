@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from registry.artifact import ModelArrays
-from registry.manifest import Check, DataSnapshot, Gate, Parameters
 from registry.settings import Settings, read_settings, to_environment
-from registry.store import Description, Store
+from registry.versions.artifact import ModelArrays
+from registry.versions.manifest import Parameters
+from registry.versions.store import Description, Store
+from registry.wire.gate_results import Check, DataSnapshot, Gate
 
 environment_of = to_environment
 

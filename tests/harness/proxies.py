@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from harness.waiting import wait_until
 
-from ops.ports import free_port, listens
+from ops.local.ports import free_port, listens
 
 CONFIGURATION = """
 daemon off;

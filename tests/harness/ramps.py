@@ -10,8 +10,8 @@ import msgspec
 from harness.client import Answer, Client
 from harness.waiting import wait_until
 
-from registry.ramping import Look, look
-from registry.records import RolloutState
+from registry.rollout.ramp_decision import Look, look
+from registry.wire.rollout_state import RolloutState
 
 WIDE: Final = {
     "error_rate": 0.5,

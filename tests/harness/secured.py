@@ -22,9 +22,9 @@ from confluent_kafka.admin import (
 from harness.certificates import Authority, Certificate
 from harness.tokens import AUDIENCE, CLIENT_SECRET, IdentityProvider
 
-from ops.kafka_jars import Listener, fetched_jars, start_node
-from ops.ports import HOST, free_ports
-from registry.permissions import Permission
+from ops.local.kafka_jars import Listener, fetched_jars, start_node
+from ops.local.ports import HOST, free_ports
+from registry.kafka.permissions import Permission
 
 PASSWORD = "S3cr3t-Pa55word!"
 AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"

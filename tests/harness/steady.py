@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError, Message, Producer
 from harness.client import Client
 from harness.waiting import wait_until
 
-from registry.clients import client_config
-from registry.records import Request, encode
+from registry.connection.client_config import client_config
+from registry.wire.codec import encode
+from registry.wire.requests import Request
 
 SENDS_PER_SECOND = 25
 MOST_SECONDS = 600.0

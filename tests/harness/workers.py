@@ -19,12 +19,12 @@ from typing import Any
 from harness.fresh import environment_of, without
 from harness.waiting import wait_until
 
-from ops.ports import free_port
+from ops.local.ports import free_port
 from registry.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TAIL_BYTES = 6_000
-WORKER = ("-m", "ops.cli", "worker")
+WORKER = ("-m", "ops.cli.main", "worker")
 
 
 @dataclass(frozen=True, slots=True)

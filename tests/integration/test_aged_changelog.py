@@ -19,10 +19,11 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
+from registry.kafka.topic_admin import create_changelog
+from registry.kafka.topic_upkeep import faults_of, mend_topics
+from registry.kafka.topics import COMPACTED, changelog_of
 from registry.settings import Settings
-from registry.topic_upkeep import faults_of, mend_topics
-from registry.topics import COMPACTED, changelog_of, create_changelog
 
 OLD_RECORDS = 20_000
 COMPACTED_SECONDS = 90.0

@@ -11,13 +11,16 @@ from confluent_kafka import Producer
 from harness.brokers import Broker
 from harness.fresh import fresh_settings
 
-from registry.clients import client_config
-from registry.records import Interaction, TrainingResult, encode
+from registry.connection.client_config import client_config
+from registry.kafka.topic_admin import create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.store import Store
-from registry.topics import create_topics, topics_of
+from registry.versions.store import Store
+from registry.wire.codec import encode
+from registry.wire.interactions import Interaction
+from registry.wire.training_messages import TrainingResult
 from tests.unit.training.builders import checkerboard_events, parameters
-from training.run import train
+from training.runs.run import train
 
 EVENTS = checkerboard_events(120)
 OLDER = [one for one in EVENTS if (one.timestamp or 0) < 16]

@@ -16,7 +16,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.settings import Settings
-from streams.control import MAX_COMMAND_BYTES
+from streams.control.command_agent import MAX_COMMAND_BYTES
 
 Start = Callable[..., Worker]
 Drawn = random.Random

@@ -22,14 +22,14 @@ from harness.fresh import environment_of, publish_model, without
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from ops import dealing
-from registry.clients import client_config
+from ops.clients import dead_letter_dealing as dealing
+from registry.connection.client_config import client_config
 from registry.errors import RecordError, RefusedCommand
-from registry.letters import REPLAY_OF, Wanted
-from registry.reading import messages, reading
+from registry.kafka.dead_letter_records import REPLAY_OF, Wanted
+from registry.kafka.reader import messages, reading
+from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
-from registry.topics import Topic, topics_of
-from streams.dead_letters import dead_letter_record
+from streams.delivery.dead_letters import dead_letter_record
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., Worker]
@@ -45,7 +45,7 @@ def _needs_transactions(broker: Broker) -> None:
 
 def recstream(settings: Settings, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops.cli", "dead-letters", *map(str, words)],
+        [sys.executable, "-m", "ops.cli.main", "dead-letters", *map(str, words)],
         env=without(os.environ) | environment_of(settings) | {"COLUMNS": "200"},
         cwd=ROOT,
         capture_output=True,
@@ -166,7 +166,7 @@ def test_a_replay_that_is_killed_is_gone_on_with_and_sends_nothing_twice(
 STOPPING = """
 import os, signal
 from ops import dealing
-from registry.letters import Wanted
+from registry.kafka.dead_letter_records import Wanted
 from registry.settings import read_settings
 
 def stop(after):

@@ -14,8 +14,8 @@ from harness.ramps import a_plan, applied, end_of, start_ramp
 from harness.traffic import Traffic
 from harness.workers import Worker
 
+from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
-from registry.topics import create_topics
 
 Start = Callable[..., Worker]
 ENVIRONMENTS = ("staging", "eu", "us")

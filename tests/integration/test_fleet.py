@@ -19,9 +19,9 @@ from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
-from registry.fleet import LIVE_SECONDS
+from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
-from registry.topics import check_topics, create_topics
 
 Start = Callable[..., Worker]
 ONLY_ERRORS = {
@@ -225,7 +225,7 @@ def test_workers_that_are_too_many_and_workers_of_one_name_are_named_everywhere(
         page = worker.fetch("/").text
         assert "2 workers share 1 request partitions" in page
         assert "Idle: no request partition is assigned to it." in page
-    command = [sys.executable, "-m", "ops.cli", "fleet"]
+    command = [sys.executable, "-m", "ops.cli.main", "fleet"]
     environment = without(os.environ) | environment_of(settings) | {"COLUMNS": "200"}
     shown = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True

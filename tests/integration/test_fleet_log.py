@@ -14,9 +14,9 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
+from registry.kafka.topics import changelog_of
 from registry.settings import Settings
-from registry.topics import changelog_of
 
 Start = Callable[..., Worker]
 MENDED_SECONDS = 10.0
@@ -25,7 +25,7 @@ LOSES_A_CHANGE = """
 import os
 import streams.app
 from registry.settings import read_settings
-from streams.table import RolloutTable
+from streams.state.table import RolloutTable
 from streams.worker import run_worker
 
 class Forgetful(RolloutTable):

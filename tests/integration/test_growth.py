@@ -15,15 +15,15 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.errors import RefusedCommand
-from registry.growth import grow_topics
-from registry.settings import Settings
-from registry.topics import (
+from registry.kafka.partition_growth import grow_topics
+from registry.kafka.topic_admin import (
     check_topics,
     client_config,
     create_topics,
     partitions_by_topic,
-    topics_of,
 )
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
 
 Start = Callable[..., Worker]
 GROWN = 6

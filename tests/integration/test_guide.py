@@ -22,11 +22,11 @@ import pytest
 from harness.fresh import environment_of, publish_model
 from harness.workers import ROOT, Worker
 
-from ops.cli import main
-from registry.records import RolloutState
-from registry.rollout import words_for
+from ops.cli.main import main
+from registry.rollout.transitions import words_for
+from registry.rollout.wording import ramp_words
 from registry.settings import Settings
-from registry.trail import ramp_words
+from registry.wire.rollout_state import RolloutState
 
 GUIDE = (ROOT / "docs" / "ROLLOUT_GUIDE.md").read_text("utf-8")
 EXAMPLES = GUIDE.split("\n## Worked examples\n")[1].split("\n## ")[0]
@@ -52,7 +52,14 @@ def busy_worker(topics_created: Settings, start_worker: Callable[..., Worker]) -
     seeded = topics_created.model_copy(update={"model_version": "v0.1"})
     worker = start_worker(seeded).wait_ready()
     asking = subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", *shlex.split(TRAFFIC), "--seconds", str(MOST_SECONDS)],
+        [
+            sys.executable,
+            "-m",
+            "ops.cli.main",
+            *shlex.split(TRAFFIC),
+            "--seconds",
+            str(MOST_SECONDS),
+        ],
         cwd=ROOT,
         env=os.environ | environment_of(topics_created),
         stdout=subprocess.PIPE,

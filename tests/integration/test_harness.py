@@ -15,9 +15,9 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.errors import TransportError
-from registry.records import Request
 from registry.settings import read_settings
-from registry.store import Store
+from registry.versions.store import Store
+from registry.wire.requests import Request
 
 READY_SERVER = """
 import http.server, os, subprocess, sys

@@ -17,12 +17,13 @@ from harness.cluster import running_cluster
 from harness.fresh import fresh_settings
 from harness.waiting import wait_until
 
-from registry.clients import client_config
-from registry.fleet import Heartbeat
-from registry.records import encode
+from registry.connection.client_config import client_config
+from registry.kafka.topic_admin import check_topics, create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import check_topics, create_topics, topics_of
-from streams.heartbeats import HeartbeatFollower, heartbeats_since
+from registry.wire.codec import encode
+from registry.wire.heartbeats import Heartbeat
+from streams.control.heartbeat_follower import HeartbeatFollower, heartbeats_since
 
 
 class Heard:

@@ -25,14 +25,15 @@ from harness.refusals import Refusals, refused
 from harness.waiting import wait_until
 from harness.workers import Page, Worker
 
-from registry.clients import client_config
-from registry.records import CommandResult, encode
+from registry.connection.client_config import client_config
+from registry.kafka.audit_trail import CHUNK_GROWTH, FIRST_CHUNK, Asked, read_trail, trail_of
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
-from registry.trail import CHUNK_GROWTH, FIRST_CHUNK, Asked, read_trail, trail_of
-from streams.endpoints import ENDPOINTS
-from streams.openapi import document
-from streams.request_limits import BODY_SECONDS
+from registry.wire.codec import encode
+from registry.wire.command_results import CommandResult
+from streams.http.endpoints import ENDPOINTS
+from streams.http.openapi import document
+from streams.http.request_limits import BODY_SECONDS
 
 Start = Callable[..., Worker]
 REQUESTS = 10_000

@@ -9,14 +9,14 @@ import pytest
 from harness.brokers import Broker
 from harness.fresh import fresh_settings
 
-from ops import ingesting
-from ops.ingesting import Sent, fingerprint, send_once
-from registry.records import encode
+from ops.ingest import send_once as ingesting
+from ops.ingest.send_once import Sent, fingerprint, send_once
+from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
-from registry.topics import create_topics
+from registry.wire.codec import encode
 from tests.integration.test_snapshot import make_again
 from tests.unit.training.builders import watch
-from training.snapshot import read_snapshot
+from training.data.snapshot import read_snapshot
 
 
 def records(count: int, fail_at: int | None = None) -> Iterator[tuple[int, bytes]]:

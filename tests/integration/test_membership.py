@@ -16,9 +16,10 @@ from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
+from registry.kafka.topic_admin import check_topics, create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import check_topics, create_topics, topics_of
 
 Start = Callable[..., Worker]
 

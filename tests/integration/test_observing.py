@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from ops import client
-from ops.observing import heartbeats
-from registry.fleet import Heartbeat
-from registry.records import encode
+from ops.clients import kafka_client as client
+from ops.clients.fleet_observer import heartbeats
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
+from registry.wire.codec import encode
+from registry.wire.heartbeats import Heartbeat
 
 HOUR = 3600.0
 

@@ -17,11 +17,11 @@ from harness.steady import SteadyTraffic
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from ops.ingesting import Sent, send_once
-from registry.records import Request
+from ops.ingest.send_once import Sent, send_once
+from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
-from registry.topics import check_topics, create_topics
-from training.lock import training_lock
+from registry.wire.requests import Request
+from training.runs.lock import training_lock
 
 FROZEN_SECONDS = 30
 """The bar: with one of three brokers frozen, requests are answered again."""
@@ -273,7 +273,7 @@ CRASHES_WHEN_TOLD = """
 import os, pathlib
 from aiokafka.errors import NodeNotReadyError
 from registry.settings import read_settings
-from streams.slices import SliceConsumer
+from streams.kafka.slices import SliceConsumer
 from streams.worker import run_worker
 
 commit = SliceConsumer.commit

@@ -20,8 +20,8 @@ from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
+from registry.kafka.topic_upkeep import mend_topics
 from registry.settings import Settings
-from registry.topic_upkeep import mend_topics
 
 Start = Callable[..., Worker]
 LEASE_SECONDS = 8.0

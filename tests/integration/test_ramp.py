@@ -20,14 +20,15 @@ from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.assignment import assign
-from registry.counts import ArmCounts
-from registry.guardrails import judge
-from registry.ramps import Ramp, alpha_of
+from registry.guardrails.verdicts import judge
+from registry.kafka.audit_trail import read_trail
+from registry.kafka.topic_admin import create_topics
+from registry.rollout.assignment import assign
+from registry.rollout.ramp_plan import alpha_of
 from registry.settings import Settings
-from registry.topics import create_topics
-from registry.trail import read_trail
-from streams.fleet import HEARTBEAT_SECONDS
+from registry.wire.counts import ArmCounts
+from registry.wire.ramp_values import Ramp
+from streams.control.fleet_agent import HEARTBEAT_SECONDS
 
 Start = Callable[..., Worker]
 USERS = range(1, 5_001)

@@ -17,10 +17,11 @@ from harness.fresh import environment_of, fresh_settings, publish_model
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
-from registry.clients import client_config
-from registry.eras import ERA_BITS
+from registry.connection.client_config import client_config
+from registry.epochs import ERA_BITS
+from registry.kafka.topic_admin import create_topics
+from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
-from registry.topics import Topic, create_topics, topics_of
 
 Start = Callable[..., Worker]
 SECONDS = 40
@@ -183,7 +184,7 @@ def make_again(settings: Settings, topic: Topic) -> None:
 
 def recstream(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *words],
+        [sys.executable, "-m", "ops.cli.main", *words],
         env={"PYTHONPATH": str(ROOT), "COLUMNS": "200", "PATH": "/usr/bin:/bin"}
         | environment_of(settings),
         capture_output=True,

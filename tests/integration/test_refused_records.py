@@ -17,9 +17,9 @@ from harness.fresh import publish_model, random_arrays
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
+from registry.kafka.topics import Topic
 from registry.settings import Settings
-from registry.topics import Topic
 
 Start = Callable[..., Worker]
 

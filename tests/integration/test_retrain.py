@@ -15,10 +15,10 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.manifest import digest
-from registry.records import encode
 from registry.settings import Settings
-from registry.store import Store
+from registry.versions.manifest import digest
+from registry.versions.store import Store
+from registry.wire.codec import encode
 from tests.unit.training.builders import checkerboard_events
 
 Start = Callable[..., Worker]
@@ -221,7 +221,7 @@ def test_a_training_ends_with_its_worker_and_the_next_owner_starts_it_anew(
 DIES_BEFORE_THE_RUN = """
 import asyncio, os
 from registry.settings import read_settings
-from streams.retrain import RetrainAgent
+from streams.retraining.agent import RetrainAgent
 from streams.worker import run_worker
 def start(agent, command):
     agent._known.add(command.command_id)

@@ -16,7 +16,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.settings import Settings
-from streams.workarounds import ROLLOUT_TABLE_OPTIONS
+from streams.kafka.faust_workarounds import ROLLOUT_TABLE_OPTIONS
 
 COMMANDS = 100
 BOUND_SECONDS = 2.0
@@ -27,7 +27,7 @@ READS_THE_TABLE = """
 import os
 import streams.app
 from registry.settings import read_settings
-from streams.table import RolloutTable
+from streams.state.table import RolloutTable
 from streams.worker import run_worker
 
 class TableReader(RolloutTable):
@@ -265,7 +265,7 @@ def current_or_not_ready(worker: Worker, epoch: int) -> bool:
 READS_SLOWLY = """
 import os, pathlib, time
 from registry.settings import read_settings
-from registry.store import Store
+from registry.versions.store import Store
 from streams.worker import run_worker
 
 def slow(act, name, seconds):

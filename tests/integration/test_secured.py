@@ -24,13 +24,13 @@ from harness.tokens import CLIENT_SECRET
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
-from ops.client import require_broker
-from registry.allowed import missing_permissions
+from ops.clients.kafka_client import require_broker
 from registry.errors import AccessRefused, TransportError
-from registry.permissions import ROLES, Permission, Role, permissions_of
-from registry.records import Request
+from registry.kafka.permission_check import missing_permissions
+from registry.kafka.permissions import ROLES, Permission, Role, permissions_of
+from registry.kafka.topic_admin import check_topics, create_changelog, create_topics
 from registry.settings import Settings, read_settings
-from registry.topics import check_topics, create_changelog, create_topics
+from registry.wire.requests import Request
 
 TOKEN = "T0ken-that-must-stay-secret-0123456789"
 SECRETS = (PASSWORD, TOKEN, CLIENT_SECRET)
@@ -61,7 +61,7 @@ def with_role(secured: SecuredBroker, folder: Path, role: Role, **more: str) -> 
 
 def recstream(settings: Settings, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *map(str, words)],
+        [sys.executable, "-m", "ops.cli.main", *map(str, words)],
         env=without(os.environ) | environment_of(settings) | {"COLUMNS": "200"},
         cwd=ROOT,
         capture_output=True,
@@ -175,12 +175,12 @@ def test_commands_workers_and_trainings_name_a_wrong_setting(
             text=True,
         )
         for words in (
-            ["ops.cli", "topics", "check"],
-            ["ops.cli", "request", "1"],
-            ["ops.cli", "rollout", "history"],
-            ["ops.cli", "fleet"],
-            ["ops.cli", "worker"],
-            ["ops.cli", "train"],
+            ["ops.cli.main", "topics", "check"],
+            ["ops.cli.main", "request", "1"],
+            ["ops.cli.main", "rollout", "history"],
+            ["ops.cli.main", "fleet"],
+            ["ops.cli.main", "worker"],
+            ["ops.cli.main", "train"],
             ["training"],
         )
     }

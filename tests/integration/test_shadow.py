@@ -12,13 +12,16 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 from prometheus_client.parser import text_string_to_metric_families
 
-from registry.assignment import is_shadowed
-from registry.comparison import Compared, compare
-from registry.reading import messages, reading
-from registry.records import Request, RolloutState, ShadowComparison, decode
+from registry.guardrails.overlap import Compared, compare
+from registry.kafka.reader import messages, reading
+from registry.kafka.topics import topics_of
+from registry.rollout.assignment import is_shadowed
 from registry.settings import Settings
-from registry.store import Store
-from registry.topics import topics_of
+from registry.versions.store import Store
+from registry.wire.codec import decode
+from registry.wire.requests import Request
+from registry.wire.rollout_state import RolloutState
+from registry.wire.shadow_comparisons import ShadowComparison
 
 Start = Callable[..., Worker]
 OF_THE_ANSWER = ("status", "items", "model_version", "variant", "source", "fallback_reason")

@@ -14,15 +14,15 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
 from registry.settings import Settings
 
 Start = Callable[..., Worker]
 
 PROGRAM = """
 import os, time
-import streams.serving as serving
-import streams.slices as slices
+import streams.serving.pipeline as serving
+import streams.kafka.slices as slices
 from faust.transport.drivers.aiokafka import Consumer
 from registry.settings import read_settings
 from streams.worker import run_worker
@@ -78,7 +78,7 @@ slices.SliceConsumer.seek_to_committed = moved
 READS_ACROSS_THE_SEEK = """
 import asyncio, logging
 logging.basicConfig(level=logging.INFO)
-from streams.recovery import PromptRecovery
+from streams.kafka.recovery import PromptRecovery
 sought = asyncio.Event()
 wait, seek = slices.SliceConsumer._wait_next_records, PromptRecovery._seek
 look = PromptRecovery._look

@@ -13,18 +13,20 @@ from confluent_kafka.admin import AdminClient
 from harness.brokers import Broker
 from harness.waiting import wait_until
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
 from registry.errors import ConfigurationError, TrainingFailed
-from registry.objects import Objects
-from registry.records import Interaction, encode
+from registry.kafka.topic_admin import check_topics, create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings, to_environment
-from registry.topics import check_topics, create_topics, topics_of
+from registry.storage.objects import Objects
+from registry.wire.codec import encode
+from registry.wire.interactions import Interaction
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
-from training.fit import fit_als
-from training.matrix import csr, weights
-from training.ranges import Span
-from training.segments import Segments
-from training.snapshot import Snapshot, read_again, read_snapshot
+from training.data.matrix import csr, weights
+from training.data.offset_ranges import Span
+from training.data.segments import Segments
+from training.data.snapshot import Snapshot, read_again, read_snapshot
+from training.fitting.als import fit_als
 
 
 def produce(settings: Settings, events: Iterable[Interaction], partition: int = -1) -> None:

@@ -18,22 +18,23 @@ import pytest
 from confluent_kafka import Producer
 
 from ops.bench.quality import shipped_cells
-from registry.clients import client_config
+from registry.connection.client_config import client_config
 from registry.errors import TrainingFailed
-from registry.manifest import ColdStart
-from registry.records import encode
+from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
-from registry.store import Store
-from registry.topics import topics_of
+from registry.versions.manifest import ColdStart
+from registry.versions.store import Store
+from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
-from training.evaluation import Judgement, Split, by_factors, judge, split
-from training.fit import Fit, fit_als
-from training.matrix import Csr, Factors, csr, weights
-from training.progress import Journal
-from training.quality import measure
-from training.reproduce import reproduce
-from training.run import parameters_of, train
-from training.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
+from training.data.matrix import Csr, Factors, csr, weights
+from training.fitting.als import Fit, fit_als
+from training.fitting.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
+from training.judging.holdout import Split, split
+from training.judging.quality_estimates import measure
+from training.judging.ranking_metrics import Judgement, by_factors, judge
+from training.runs.progress import Journal
+from training.runs.reproduce import reproduce
+from training.runs.run import parameters_of, train
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = Cluster(memory="1g")
@@ -69,8 +70,8 @@ def child(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         "import numpy as np\n"
         "from tests.unit.training.builders import parameters\n"
         "from registry.errors import TrainingFailed\n"
-        "from training.matrix import Csr\n"
-        "from training.spark import GROUP, Cluster, fit_spark\n"
+        "from training.data.matrix import Csr\n"
+        "from training.fitting.spark import GROUP, Cluster, fit_spark\n"
         "one = Csr(np.array([0, 1]), np.array([0], 'i4'), np.array([1], 'f4'), (1, 1))\n"
         "def fit(cluster=Cluster(), advance=lambda done: None):\n"
         "    try:\n"

@@ -16,18 +16,13 @@ from confluent_kafka.cimpl import NewTopic
 from harness.fresh import fresh_settings
 from harness.waiting import wait_until
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
 from registry.errors import ConfigurationError, TransportError
-from registry.growth import grow_topics
+from registry.kafka.partition_growth import grow_topics
+from registry.kafka.topic_admin import check_topics, create_topics, require_topics
+from registry.kafka.topic_ids import seen_topics
+from registry.kafka.topics import changelog_of, topics_of
 from registry.settings import Settings
-from registry.topic_ids import seen_topics
-from registry.topics import (
-    changelog_of,
-    check_topics,
-    create_topics,
-    require_topics,
-    topics_of,
-)
 
 
 @pytest.fixture(params=["kafka", "embedded"])

@@ -11,9 +11,9 @@ from harness.fresh import environment_of
 from harness.workers import Worker
 from typer.testing import CliRunner
 
-from ops.cli import app
-from registry.records import encode
+from ops.cli.main import app
 from registry.settings import Settings
+from registry.wire.codec import encode
 from tests.unit.training.builders import checkerboard_events
 
 

@@ -21,27 +21,24 @@ from harness.brokers import Broker
 from harness.fresh import environment_of, fresh_settings
 from harness.waiting import wait_until
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
 from registry.errors import TrainingFailed
-from registry.manifest import Parameters
-from registry.records import (
-    Interaction,
-    Request,
-    TrainingLine,
-    TrainingProgress,
-    TrainingResult,
-    encode,
-)
+from registry.kafka.topic_admin import check_topics, create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.store import Store
-from registry.topics import check_topics, create_topics, topics_of
+from registry.versions.manifest import Parameters
+from registry.versions.store import Store
+from registry.wire.codec import encode
+from registry.wire.interactions import Interaction
+from registry.wire.requests import Request
+from registry.wire.training_messages import TrainingLine, TrainingProgress, TrainingResult
 from tests.unit.training.builders import checkerboard_events, parameters, watch
-from training import lock as lock_module
-from training.fit import Fit, fit_als
-from training.lock import training_lock
-from training.matrix import Csr, Factors
-from training.run import train
-from training.snapshot import Snapshot, read_snapshot
+from training.data.matrix import Csr, Factors
+from training.data.snapshot import Snapshot, read_snapshot
+from training.fitting.als import Fit, fit_als
+from training.runs import lock as lock_module
+from training.runs.lock import training_lock
+from training.runs.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 TAKEOVER_SECONDS = 45.0
@@ -50,7 +47,7 @@ HOLD_THE_LOCK = """
 import os, sys
 from registry.errors import TrainingFailed
 from registry.settings import read_settings
-from training.lock import training_lock
+from training.runs.lock import training_lock
 with training_lock(read_settings(os.environ)) as lock:
     print("held", flush=True)
     sys.stdin.readline()

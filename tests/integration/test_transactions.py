@@ -15,12 +15,12 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from ops.client import ask
-from registry.clients import client_config
-from registry.reading import bounds, connected
-from registry.records import Request
+from ops.clients.kafka_client import ask
+from registry.connection.client_config import client_config
+from registry.kafka.reader import bounds, connected
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.topics import topics_of
+from registry.wire.requests import Request
 
 Start = Callable[..., Worker]
 SECONDS = 30

@@ -14,17 +14,18 @@ from confluent_kafka import Producer
 from harness.brokers import Broker
 from harness.fresh import environment_of, fresh_settings
 
-from registry.clients import client_config
+from registry.connection.client_config import client_config
 from registry.errors import TrainingFailed
-from registry.manifest import Parameters
-from registry.records import encode
+from registry.kafka.topic_admin import create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.store import Store
-from registry.topics import create_topics, topics_of
+from registry.versions.manifest import Parameters
+from registry.versions.store import Store
+from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
-from training.fit import fit_als
-from training.matrix import Csr, Factors
-from training.tune import Bounds, Trial, Tuned, tune
+from training.data.matrix import Csr, Factors
+from training.fitting.als import fit_als
+from training.runs.tune import Bounds, Trial, Tuned, tune
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 60.0
@@ -45,7 +46,7 @@ def settings(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Settin
 
 def recstream(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *words],
+        [sys.executable, "-m", "ops.cli.main", *words],
         cwd=ROOT,
         env={**os.environ, **environment_of(settings)},
         capture_output=True,
@@ -131,7 +132,7 @@ def test_a_version_is_made_again_bit_by_bit(settings: Settings) -> None:
 
 
 def test_without_optuna_the_command_says_so_before_it_looks_for_kafka() -> None:
-    code = "import sys; sys.modules['optuna'] = None; from ops.cli import main; main()"
+    code = "import sys; sys.modules['optuna'] = None; from ops.cli.main import main; main()"
 
     done = subprocess.run(
         [sys.executable, "-c", code, "tune", "--bootstrap", "127.0.0.1:1"],

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from harness.fresh import environment_of, publish_model, without
 
-from ops.client import produce_all
+from ops.clients.kafka_client import produce_all
 from registry.errors import TransportError
-from registry.records import Command, CommandResult, RolloutState, encode
+from registry.kafka.topics import topics_of
+from registry.kafka.versions_in_use import versions_in_use
 from registry.settings import Settings
-from registry.store import Store
-from registry.topics import topics_of
-from registry.usage import versions_in_use
+from registry.versions.store import Store
+from registry.wire.codec import encode
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command
+from registry.wire.rollout_state import RolloutState
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +89,17 @@ def test_missing_topics_are_an_error(settings: Settings) -> None:
 
 def collected(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops.cli", "registry", "gc", "--keep", "1", *arguments, "--json"],
+        [
+            sys.executable,
+            "-m",
+            "ops.cli.main",
+            "registry",
+            "gc",
+            "--keep",
+            "1",
+            *arguments,
+            "--json",
+        ],
         cwd=ROOT,
         env=without(os.environ) | environment_of(settings),
         capture_output=True,

@@ -11,18 +11,21 @@ from confluent_kafka import Producer
 from harness.fresh import fresh_settings
 from typer.testing import CliRunner
 
-from ops.commands_registry import app
-from registry.clients import client_config
+from ops.cli.registry_commands import app
+from registry.connection.client_config import client_config
 from registry.errors import TrainingFailed
-from registry.manifest import Manifest, Start, TrialStart, WarmStart, content_digest
-from registry.records import Interaction, TrainingProgress, encode
+from registry.kafka.topic_admin import create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.store import Store
-from registry.topics import create_topics, topics_of
+from registry.versions.manifest import Manifest, Start, TrialStart, WarmStart, content_digest
+from registry.versions.store import Store
+from registry.wire.codec import encode
+from registry.wire.interactions import Interaction
+from registry.wire.training_messages import TrainingProgress
 from tests.unit.training.builders import checkerboard_events, forget, parameters, watch
-from training.progress import Journal
-from training.reproduce import Reproduction, reproduce
-from training.run import train
+from training.runs.progress import Journal
+from training.runs.reproduce import Reproduction, reproduce
+from training.runs.run import train
 
 EVENTS = checkerboard_events()
 

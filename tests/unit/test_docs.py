@@ -14,26 +14,29 @@ from typing import Any, cast, get_args
 import pytest
 import yaml
 
-from ops import drawings, reference
-from ops.ingesting import NOTE_RECORDS
+from ops.docs import reference_pages as reference
+from ops.docs import rule_drawings as drawings
+from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
-from registry.artifact import MAX_ITEMS
-from registry.control import COMMANDS_REMEMBERED
-from registry.fleet import LIVE_SECONDS
-from registry.ramps import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS, StageKind
-from registry.rollout import PREVIOUS_VERSIONS_KEPT, ROWS
+from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.kafka.topics import topics_of
+from registry.rollout.command_log import COMMANDS_REMEMBERED
+from registry.rollout.ramp_plan import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
+from registry.rollout.transitions import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.settings import Settings, read_settings
-from registry.topics import topics_of
-from streams import answering, openapi, routing
-from streams.exposures import USERS_COUNTED
-from streams.fleet import HEARTBEAT_SECONDS
-from streams.http import Pages
-from streams.probing import LEAST_PAUSE_SECONDS
-from streams.report import REBALANCE_SECONDS
-from streams.residency import RETRY_SECONDS
-from streams.takeover import SILENT_SECONDS
+from registry.versions.artifact import MAX_ITEMS
+from registry.wire.ramp_values import StageKind
+from streams.control.fleet_agent import HEARTBEAT_SECONDS
+from streams.http import openapi
+from streams.http.command_endpoints import RESULT_SECONDS
+from streams.http.server import Pages
+from streams.page.collect import REBALANCE_SECONDS
+from streams.retraining.takeover import SILENT_SECONDS
+from streams.serving import answering, routing
+from streams.serving.exposures import USERS_COUNTED
+from streams.serving.probing import LEAST_PAUSE_SECONDS
+from streams.serving.residency import RETRY_SECONDS
 from streams.worker import TICK_SECONDS
-from streams.writes import RESULT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -118,7 +121,7 @@ def test_every_reference_page_is_made_from_the_code(made: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("page", drawings.DRAWN, ids=name_of)
 def test_what_a_page_shows_of_the_rules_is_drawn_from_the_code(page: Path) -> None:
-    assert drawings.drawn(text_of(page)) == text_of(page), "run `python -m ops.drawings`"
+    assert drawings.drawn(text_of(page)) == text_of(page), "run `python -m ops.docs.rule_drawings`"
 
 
 def test_every_drawing_is_on_a_page() -> None:

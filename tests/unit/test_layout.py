@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from ops.env_example import env_example
+from ops.docs.env_example import env_example
 from registry.settings import Settings, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +107,7 @@ def test_every_locked_version_has_a_hash(lock: str, least: int) -> None:
 def test_the_example_environment_is_made_from_the_settings() -> None:
     seen = (ROOT / ".env.example").read_text()
 
-    assert seen == env_example(), "python -m ops.env_example > .env.example"
+    assert seen == env_example(), "python -m ops.docs.env_example > .env.example"
 
 
 def test_the_settings_example_loaded_as_its_head_says_changes_nothing() -> None:

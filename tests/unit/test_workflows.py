@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from ops.cli import app
+from ops.cli.main import app
 from registry.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

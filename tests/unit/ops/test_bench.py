@@ -10,17 +10,20 @@ import pytest
 import typer
 from rich.console import Console
 
-from ops import bench, cli
-from ops.bench import report, scale
-from ops.bench.disturbance import SWAPS, disturbance
-from ops.bench.figures import at_least
-from ops.bench.ground import child_environment, require_loopback
-from ops.bench.machine import CpuSamples, this_machine
-from ops.bench.report import Report, show, write
-from ops.bench.synthetic import USERS, requests
+from ops import bench
+from ops.bench import scale
+from ops.bench.rig import bench_report as report
+from ops.bench.rig.bench_report import Report, show, write
+from ops.bench.rig.disturbance import SWAPS, disturbance
+from ops.bench.rig.figures import at_least
+from ops.bench.rig.ground import child_environment, require_loopback
+from ops.bench.rig.machine import CpuSamples, this_machine
+from ops.bench.rig.synthetic import USERS, requests
+from ops.cli import main as cli
 from registry.errors import ConfigurationError
-from registry.records import Request, decode
 from registry.settings import Settings, read_settings
+from registry.wire.codec import decode
+from registry.wire.requests import Request
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +160,7 @@ def test_a_disturbance_with_a_training_asks_for_it_first_and_deploys_nothing() -
 
 
 def test_without_samples_processor_figures_are_unknown() -> None:
-    from ops.bench.figures import Window
+    from ops.bench.rig.figures import Window
 
     cpu = CpuSamples([])
     assert cpu.process_seconds(Window(0, 1, 1)) is None

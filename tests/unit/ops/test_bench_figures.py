@@ -3,8 +3,8 @@ import doctest
 import numpy as np
 import pytest
 
-from ops.bench import figures
-from ops.bench.figures import (
+from ops.bench.rig import figures
+from ops.bench.rig.figures import (
     Window,
     at_least,
     at_most,

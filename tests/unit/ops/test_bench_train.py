@@ -5,8 +5,9 @@ from __future__ import annotations
 import doctest
 
 from ops.bench import train
-from ops.bench.train import CHUNK, Sizes, pairs, records
-from registry.records import Interaction, decode
+from ops.bench.rig.made_up_interactions import CHUNK, Sizes, pairs, records
+from registry.wire.codec import decode
+from registry.wire.interactions import Interaction
 
 
 def test_the_examples_run() -> None:

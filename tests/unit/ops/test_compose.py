@@ -16,7 +16,9 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 PROMETHEUS = ROOT / "ops" / "prometheus"
 ALERTS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text("utf-8"))
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
-DASHBOARD = json.loads((ROOT / "ops/grafana/dashboards/recstream.json").read_text("utf-8"))
+DASHBOARD = json.loads(
+    (ROOT / "ops/monitoring/grafana/dashboards/recstream.json").read_text("utf-8")
+)
 
 
 def service(name: str) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def test_every_port_is_published_on_loopback_only() -> None:
 
 
 def test_prometheus_scrapes_both_workers() -> None:
-    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text("utf-8"))
+    config = yaml.safe_load((ROOT / "ops/monitoring/prometheus/prometheus.yml").read_text("utf-8"))
     targets = config["scrape_configs"][0]["static_configs"][0]["targets"]
     assert targets == ["worker-1:6066", "worker-2:6066"]
 
@@ -133,7 +135,7 @@ def test_every_alert_is_seen_firing_in_the_tests_for_promtool() -> None:
 
 def test_the_dashboard_uses_the_provisioned_source() -> None:
     sources = yaml.safe_load(
-        (ROOT / "ops/grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
+        (ROOT / "ops/monitoring/grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
     )
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
     uids = {panel["datasource"]["uid"] for panel in panels}

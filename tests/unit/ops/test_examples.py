@@ -8,7 +8,13 @@ import importlib
 import pytest
 
 MODULES = [
-    *("ops.bench.slopes", "ops.bench.soak_plan", "ops.commands_inspect", "ops.ingest", "ops.plan"),
+    *(
+        "ops.bench.rig.slopes",
+        "ops.bench.rig.soak_plan",
+        "ops.cli.inspect_commands",
+        "ops.ingest.interaction_files",
+        "ops.cli.ramp_arithmetic",
+    ),
 ]
 
 

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from ops.bench.slopes import Reading, Slope, judged, slope_of
-from ops.bench.soak_plan import AFTER_SECONDS, KINDS, REST_SECONDS, WEIGHTS, planned
+from ops.bench.rig.slopes import Reading, Slope, judged, slope_of
+from ops.bench.rig.soak_plan import AFTER_SECONDS, KINDS, REST_SECONDS, WEIGHTS, planned
 from registry.errors import ShapeError
 
 

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from registry.artifact import ModelArrays
-from registry.counts import ArmCounts
-from registry.fleet import Heartbeat
-from registry.manifest import DataSnapshot, FileEntry, Gate, Manifest, Parameters
-from registry.ramps import Ramp, RampState
-from registry.records import Command, Request, RolloutState
-from registry.store import Description
+from registry.versions.artifact import ModelArrays
+from registry.versions.manifest import FileEntry, Manifest, Parameters
+from registry.versions.store import Description
+from registry.wire.commands import Command
+from registry.wire.counts import ArmCounts
+from registry.wire.gate_results import DataSnapshot, Gate
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.ramp_values import Ramp, RampState
+from registry.wire.requests import Request
+from registry.wire.rollout_state import RolloutState
 
 BEGAN = "2026-01-01T00:00:00.000+00:00"
 BEGAN_AT = 1_767_225_600.0

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from registry.model import Model
-from registry.store import Store
+from registry.versions.model import Model
+from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
 

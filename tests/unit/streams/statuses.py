@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from registry.counts import ArmCounts
-from registry.fleet import Heartbeat, arms_at, shadow_at
-from registry.manifest import Check, DataSnapshot, Gate, Manifest, Parameters
-from registry.ramping import look
-from registry.ramps import Ramp, RampState
-from registry.records import (
-    AnswerError,
-    CommandResult,
-    RolloutState,
-    TrainingResult,
-    TrainingRun,
-)
-from streams.overview import shadow_of, split_of, traffic_of, workers_of
-from streams.status import PartitionLag, Reason, Status, Traffic, VersionStatus
+from registry.guardrails.fleet_checks import arms_at, shadow_at
+from registry.rollout.ramp_decision import look
+from registry.versions.manifest import Manifest, Parameters
+from registry.wire.command_results import CommandResult
+from registry.wire.counts import ArmCounts
+from registry.wire.field_types import AnswerError
+from registry.wire.gate_results import Check, DataSnapshot, Gate
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.ramp_values import Ramp, RampState
+from registry.wire.rollout_state import RolloutState
+from registry.wire.training_messages import TrainingResult, TrainingRun
+from streams.page.fleet_overview import shadow_of, split_of, traffic_of, workers_of
+from streams.page.status import PartitionLag, Status, Traffic, VersionStatus
+from streams.watch.notices import Reason
 
 NOW = "2026-11-23T12:00:00+00:00"
 SECONDS = datetime.fromisoformat(NOW).timestamp()

@@ -24,4 +24,4 @@ def test_the_examples_in_the_docstrings_run(name: str) -> None:
 
 
 def test_some_module_has_examples() -> None:
-    assert "streams.routing" in MODULES
+    assert "streams.serving.routing" in MODULES

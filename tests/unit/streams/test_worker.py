@@ -17,8 +17,8 @@ import pytest
 from harness.builders import NeverDecided, OutOfReach, some_parts
 
 from registry.errors import ConfigurationError, DamagedVersion
-from registry.store import Store
-from streams.report import Report
+from registry.versions.store import Store
+from streams.page.collect import Report
 from streams.worker import Worker, _serve_pages
 from tests.unit.registry.builders import (
     BEGAN,

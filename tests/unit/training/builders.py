@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from registry.manifest import Parameters
-from registry.records import Interaction, encode
-from training.gathering import Gathered, gather
-from training.matrix import Cells
-from training.rows import table_of
+from registry.versions.manifest import Parameters
+from registry.wire.codec import encode
+from registry.wire.interactions import Interaction
+from training.data.gathering import Gathered, gather
+from training.data.matrix import Cells
+from training.data.rows import table_of
 
 
 def parameters(**changes: Any) -> Parameters:

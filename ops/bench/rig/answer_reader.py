@@ -1,0 +1,121 @@
+"""Reading the answers of a benchmark back: how many there are, and when each was given.
+
+Knows the response topic. Must not know who answered, or why it is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from msgspec import Struct
+
+from ops.bench.rig.figures import Times
+from registry.connection.client_config import client_config
+from registry.errors import TransportError
+from registry.kafka.topics import Topic, topics_of
+from registry.settings import Settings
+
+READ_SECONDS: Final = 60.0
+"""How long reading all answers back may take."""
+
+
+class GivenBy(Struct, frozen=True):
+    """The part of the provenance that a benchmark looks at."""
+
+    worker: str
+    latency_ms: float = math.nan
+
+
+class Given(Struct, frozen=True):
+    """The part of an answer that a benchmark looks at."""
+
+    request_id: str
+    status: str
+    provenance: GivenBy
+    model_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The first answer to each request: the milliseconds since the epoch at which it was produced,
+    float64 (n,), answers by worker, and how many requests were answered again.
+    """
+
+    times_ms: Times
+    by_worker: dict[str, int]
+    duplicates: int
+
+
+decode_given: Final = msgspec.json.Decoder(Given).decode
+
+
+@contextmanager
+def reading(settings: Settings, topic: Topic, *, from_end: bool) -> Iterator[Consumer]:
+    """Yield a consumer of all partitions of `topic`, from their ends of now or from the start."""
+    consumer = Consumer(
+        client_config(settings)
+        | {"group.id": f"bench-{uuid.uuid4()}", "enable.auto.commit": False, "log_level": 2}
+    )
+    try:
+        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        for one in partitions:
+            low, high = consumer.get_watermark_offsets(one, timeout=10)
+            one.offset = high if from_end else low
+        consumer.assign(partitions)
+        yield consumer
+    except KafkaException as error:
+        raise TransportError(f"{topic.name}: not readable: {error}") from error
+    finally:
+        consumer.close()
+
+
+def answered(consumer: Consumer) -> int:
+    """Return how many records the topic of `consumer` (see `reading`) holds; reads none."""
+    return sum(consumer.get_watermark_offsets(one, timeout=10)[1] for one in consumer.assignment())
+
+
+def read_answers(settings: Settings, requests: int) -> Answers:
+    """Read all answers back, and check that they are what was asked for.
+
+    Raises
+    ------
+    TransportError
+        If a request has no answer, or one that is not ``ok``: its speed would mean nothing.
+    """
+    with reading(settings, topics_of(settings).responses, from_end=False) as consumer:
+        total = answered(consumer)
+        messages = list(_read(consumer, total))
+    first: dict[str, tuple[float, Given]] = {}
+    for message in messages:
+        given = decode_given(message.value() or b"")
+        first.setdefault(given.request_id, (float(message.timestamp()[1]), given))
+    statuses = Counter(given.status for _, given in first.values())
+    if statuses != {"ok": requests}:
+        raise TransportError(f"{requests} requests, but these answers: {dict(statuses)}")
+    times = np.array([at for at, _ in first.values()])
+    by_worker = Counter(given.provenance.worker for _, given in first.values())
+    return Answers(times, dict(by_worker), total - requests)
+
+
+def _read(consumer: Consumer, total: int) -> Iterator[Message]:
+    deadline = time.monotonic() + READ_SECONDS
+    count = 0
+    while count < total:
+        for message in consumer.consume(5000, timeout=0.5):
+            error = message.error()
+            if error is not None:
+                raise TransportError(f"answers are not readable: {error}")
+            count += 1
+            yield message
+        if time.monotonic() > deadline:
+            raise TransportError(f"only {count} of {total} answers came within {READ_SECONDS:g} s")

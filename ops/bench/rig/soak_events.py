@@ -1,0 +1,154 @@
+"""The fleet of a soak, and how each event of `ops.bench.rig.soak_plan` is done to it.
+
+Must not know when, nor what is read of the processes meanwhile (`ops.bench.soak`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ops.bench.rig.ground import Ground, child_environment, fresh_topics, wait_until_ready
+from ops.bench.rig.soak_plan import Kind
+from ops.bench.rig.synthetic import Shape, publish_model
+from ops.clients import kafka_client as client
+from ops.demo import demo_fleet
+from ops.ingest.send_once import records_of
+from ops.local.child_group import ChildGroup, stopped_by_signals
+from ops.local.kafka_jars import KAFKA_VERSION, KafkaNode, fetched_jars, launch_node, start_node
+from ops.local.kafka_jars import wait_for_broker as wait_for_node
+from ops.local.ports import HOST, free_port
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.wire.commands import CommandType
+
+STEADY: Final = "steady"
+RESTLESS: Final = "restless"
+
+SHAPE: Final = Shape(users=400, items=1_000, factors=32, seen=20)
+VERSIONS: Final = 4
+
+POISON: Final = (
+    b"",
+    b"{",
+    b'{"request_id": "p", "user_id": [1]}',
+    b'{"request_id": "p", "user_id": 1, "x": "' + b"x" * 100_000 + b'"}',
+    b'{"request_id": "p", "user_id": 1, "model_version": "v99.99"}',
+)
+
+
+COMMANDS: Final[Mapping[Kind, tuple[CommandType, Mapping[str, Any]]]] = {
+    "swap": ("swap", {}),
+    "canary": ("rollout", {"strategy": "canary", "canary_percentage": 20.0}),
+    "shadow": ("rollout", {"strategy": "shadow"}),
+    "training": ("retrain", {}),
+}
+VERSION_FIELD: Final[Mapping[Kind, str]] = {
+    "swap": "model_version", "canary": "canary_version", "shadow": "canary_version",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Soaked:
+    """A fleet that is being soaked, and what was done to it."""
+
+    on: Ground
+    node: KafkaNode
+    folder: Path
+    settings: Settings
+    versions: Sequence[str]
+    url_by_worker: Mapping[str, str]
+    done: dict[Kind, int] = field(default_factory=dict)
+    turns: int = 0
+
+
+@contextmanager
+def soaked_fleet() -> Iterator[Soaked]:
+    """Run a broker, and two workers with versions and interactions; all ends with the block."""
+    with (
+        stopped_by_signals(),
+        tempfile.TemporaryDirectory(prefix="recstream-soak-") as folder,
+        ChildGroup() as group,
+    ):
+        node = start_node(fetched_jars(), Path(folder))
+        on = Ground(node.bootstrap, f"Apache Kafka {KAFKA_VERSION}, restarted now and then", group)
+        variables = {"RECSTREAM_PARTITIONS": "4", "RECSTREAM_SESSION_TIMEOUT": "6"}
+        soaked: Soaked | None = None
+        try:
+            with fresh_topics(on, "soak", **variables) as settings:
+                versions = [publish_model(on.registry, seed, SHAPE) for seed in range(VERSIONS)]
+                client.produce_all(
+                    settings, topics_of(settings).interactions, records_of(demo_fleet.RATINGS)
+                )
+                urls = {name: f"http://{HOST}:{free_port()}" for name in (STEADY, RESTLESS)}
+                soaked = Soaked(on, node, Path(folder), settings, versions, urls)
+                for name, url in urls.items():
+                    _start(soaked, name)
+                    wait_until_ready(on, url)
+                yield soaked
+        finally:
+            process = soaked.node.process if soaked else node.process
+            process.kill()
+            process.wait()
+
+
+def _start(soaked: Soaked, name: str) -> None:
+    port = soaked.url_by_worker[name].rpartition(":")[2]
+    words = ["-m", "ops.cli.main", "worker", "--name", name, "--http-port", port]
+    environment = child_environment(os.environ, soaked.settings)
+    soaked.on.group.start(name, [sys.executable, *words], environment)
+
+
+def do(soaked: Soaked, kind: Kind) -> None:
+    """Do what `kind` says, and wait until it is done.
+
+    Raises
+    ------
+    RecstreamError
+        If it could not be done, or not in time.
+    """
+    soaked.turns += 1
+    version = soaked.versions[soaked.turns % len(soaked.versions)]
+    if kind in COMMANDS:
+        command, arguments = COMMANDS[kind]
+        takes = VERSION_FIELD.get(kind)
+        _command(soaked, command, **arguments, **({takes: version} if takes else {}))
+    elif kind == "poison":
+        topics = topics_of(soaked.settings)
+        client.produce_all(soaked.settings, topics.requests, [("1", one) for one in POISON])
+        client.produce_all(soaked.settings, topics.control, [("production", b"{")])
+    elif kind == "broker":
+        _restart_broker(soaked)
+    else:
+        _restart_worker(soaked, killed=kind == "kill")
+    soaked.done[kind] = soaked.done.get(kind, 0) + 1
+
+
+def _restart_worker(soaked: Soaked, *, killed: bool) -> None:
+    group = soaked.on.group
+    if killed:
+        os.kill(group.pid(RESTLESS), signal.SIGKILL)
+    group.stop([RESTLESS], within_seconds=10)
+    _start(soaked, RESTLESS)
+    wait_until_ready(soaked.on, soaked.url_by_worker[RESTLESS])
+
+
+def _command(soaked: Soaked, kind: CommandType, **arguments: object) -> None:
+    client.send_command(soaked.settings, client.new_command(soaked.settings, kind, **arguments))
+
+
+def _restart_broker(soaked: Soaked) -> None:
+    node = soaked.node
+    node.process.send_signal(signal.SIGTERM)
+    node.process.wait()
+    properties = soaked.folder / "server.properties"
+    process = launch_node(properties, node.log, jars=fetched_jars())
+    soaked.node = KafkaNode(node.bootstrap, process, node.log)
+    wait_for_node(node.bootstrap, 60, lambda: process.poll() is None)

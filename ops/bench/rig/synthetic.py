@@ -1,0 +1,86 @@
+"""Made-up models and requests, the same for everyone who is measured.
+
+Knows sizes and seeds. Must not know Kafka. Factors are random: what scoring costs depends on their
+shape, not on what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from registry.ids import UserId
+from registry.versions.artifact import ModelArrays
+from registry.versions.manifest import Parameters
+from registry.versions.store import Description, Store
+from registry.wire.codec import encode
+from registry.wire.gate_results import DataSnapshot, Gate
+from registry.wire.requests import Request
+
+USERS: Final = 20_000
+ITEMS: Final = 10_000
+FACTORS: Final = 64
+SEEN: Final = 50
+"""Items that each user has seen, and that no answer may hold: about a MovieLens user's median."""
+
+K: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a made-up model is; `seen` items of each user."""
+
+    users: int = USERS
+    items: int = ITEMS
+    factors: int = FACTORS
+    seen: int = SEEN
+
+
+def arrays_of(shape: Shape, seed: int) -> ModelArrays:
+    """Return a model of this shape; the same one for the same seed."""
+    random = np.random.default_rng(seed)
+    seen = random.integers(0, shape.items, (shape.users, shape.seen), dtype=np.int32)
+    return ModelArrays(
+        user_factors=random.standard_normal((shape.users, shape.factors), dtype=np.float32),
+        item_factors=random.standard_normal((shape.items, shape.factors), dtype=np.float32),
+        user_ids=list(range(1, shape.users + 1)),
+        item_ids=list(range(1, shape.items + 1)),
+        seen_indptr=np.arange(0, seen.size + 1, shape.seen, dtype=np.int64),
+        seen_items=np.sort(seen, axis=1).ravel(),
+        popularity=random.random(shape.items),
+        titles=[f"Film number {row} (1999)" for row in range(shape.items)],
+    )
+
+
+def description_of(shape: Shape, seed: int) -> Description:
+    """Return what a manifest says of :func:`arrays_of`."""
+    interactions = shape.users * shape.seen
+    return Description(
+        model_name="als",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_by="recstream bench",
+        git_sha="",
+        image_digest="",
+        data_snapshot=DataSnapshot(
+            f"synthetic:{seed}", "", {}, interactions, shape.users, shape.items
+        ),
+        parameters=Parameters(shape.factors, 1, 0.05, 1.0, seed),
+        metrics={},
+        gate=Gate(True, ()),
+    )
+
+
+def publish_model(registry: str, seed: int, shape: Shape = Shape()) -> str:
+    """Publish a version, with 20,000 users and 10,000 items × 64 factors; return its name."""
+    return Store(registry).publish(arrays_of(shape, seed), description_of(shape, seed)).version
+
+
+def requests(count: int) -> Iterator[tuple[UserId, bytes]]:
+    """Yield `count` requests of known users, k = 10, as (key, record); the ids count up from 0."""
+    users = np.random.default_rng(0).integers(1, USERS + 1, count).tolist()
+    for number, user in enumerate(users):
+        yield user, encode(Request(str(number), user, k=K))

@@ -1,0 +1,284 @@
+"""The Kafka edge of the command line, the demo and the benchmarks.
+
+Knows how to produce with confirmed delivery, how to send a command and wait for its result, and
+how to ask for recommendations and collect the answers. Must not know what is shown to people.
+
+The rollout state has no topic that others may read: it is a Faust table. What can be read is
+`control-results`, whose newest applied result carries the state after it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
+
+from registry.connection.client_config import client_config
+from registry.connection.reachability import DENIALS, metadata_of, refused
+from registry.errors import RecordError, RefusedCommand, TransportError
+from registry.ids import UserId
+from registry.kafka.reader import BROKER_SECONDS, QUIET, messages, reading
+from registry.kafka.topics import Topic, topics_of
+from registry.settings import Settings
+from registry.wire.codec import Record, decode, encode
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command, CommandType
+from registry.wire.requests import Request
+from registry.wire.responses import Response
+from registry.wire.rollout_state import RolloutState
+
+DEADLINE_SECONDS: Final = 15.0
+"""How long to wait for a result or for answers. Shorter than a rebalance, it would give up while
+another worker takes over."""
+
+AS_JAVA: Final = {"partitioner": "murmur2_random"}
+"""A user's records go to the partition that Java's producers choose: one worker has them all."""
+
+RESULTS_READ_FIRST: Final = 50
+"""How many results from the end are looked at first; then ten times as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came back: the first answer to each request, by request id, and how many came again."""
+
+    by_request_id: dict[str, Response]
+    duplicates: int
+
+
+def who() -> str:
+    """Return who issues a command: the user of this machine, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def require_broker(settings: Settings) -> None:
+    """Check that Kafka answers at all.
+
+    Raises
+    ------
+    TransportError
+        Within five seconds, instead of the half minute that an admin client keeps trying; at once
+        if a wrong setting is the cause.
+    """
+    admin = AdminClient(client_config(settings) | QUIET)
+    metadata_of(admin, settings, seconds=BROKER_SECONDS)
+
+
+def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Command:
+    """Return a command with a fresh id, issued by the user of this machine.
+
+    It is for the environment of `settings`, unless `arguments` name another.
+    """
+    given = {
+        "command_id": str(uuid.uuid4()),
+        "type": kind,
+        "issued_by": who(),
+        "environment": settings.environment,
+    }
+    return Command(**given | arguments)
+
+
+def send_command(
+    settings: Settings, command: Command, deadline_seconds: float = DEADLINE_SECONDS
+) -> CommandResult:
+    """Produce `command`, and return what became of it.
+
+    Raises
+    ------
+    TransportError
+        If Kafka does not confirm, or no result comes in time; the command may then still be
+        applied later, and the message says so.
+    """
+    topics = topics_of(settings)
+    with reading(settings, topics.control_results) as consumer:
+        produce_all(settings, topics.control, [(command.environment, encode(command))])
+        for message in messages(consumer, deadline_seconds):
+            result = readable(CommandResult, message)
+            if result is not None and result.command_id == command.command_id:
+                return result
+    raise TransportError(
+        f"no result of command {command.command_id} after {deadline_seconds:g} s; it is in "
+        f"{topics.control.name} and may still be applied. Does a worker run on "
+        f"{settings.kafka_bootstrap_servers}, with topic prefix {settings.topic_prefix} and "
+        f"environment {command.environment}? `recstream rollout status` shows what holds"
+    )
+
+
+def rollout_state(settings: Settings) -> RolloutState | None:
+    """Return the newest rollout state of the environment that a result names; None without one."""
+    topic = topics_of(settings).control_results
+    count = RESULTS_READ_FIRST
+    while True:
+        with reading(settings, topic, last=count) as consumer:
+            seen = list(messages(consumer, DEADLINE_SECONDS, to_end=True))
+        states = [
+            result.after
+            for message in seen
+            if (message.key() or b"") == settings.environment.encode()
+            and (result := readable(CommandResult, message)) is not None
+            and result.after is not None
+        ]
+        if states or len(seen) < count:
+            return max(states, key=lambda state: state.epoch, default=None)
+        count *= 10
+
+
+def require_state(state: RolloutState | None, settings: Settings) -> RolloutState:
+    """Return `state` if there is one.
+
+    Raises
+    ------
+    RefusedCommand
+        If the environment has none yet.
+    """
+    if state is None:
+        raise RefusedCommand(
+            f"environment {settings.environment} has no rollout state yet: swap a version in first",
+            "no_state",
+        )
+    return state
+
+
+def ask(
+    settings: Settings, requests: Sequence[Request], deadline_seconds: float = DEADLINE_SECONDS
+) -> Answers:
+    """Send `requests`, and wait until each has been answered.
+
+    Raises
+    ------
+    TransportError
+        If some were not, in time; the message says how many.
+    """
+    topics = topics_of(settings)
+    waiting = {request.request_id for request in requests}
+    found: dict[str, Response] = {}
+    duplicates = 0
+    with reading(settings, topics.responses) as consumer:
+        records = ((request.user_id, encode(request)) for request in requests)
+        produce_all(settings, topics.requests, records)
+        for message in messages(consumer, deadline_seconds):
+            response = readable(Response, message)
+            if response is None:
+                continue
+            if response.request_id in found:
+                duplicates += 1
+            elif response.request_id in waiting:
+                found[response.request_id] = response
+            if len(found) == len(waiting):
+                return Answers(found, duplicates)
+    raise TransportError(
+        f"{len(waiting) - len(found)} of {len(waiting)} requests without an answer after "
+        f"{deadline_seconds:g} s; is a worker ready on {settings.kafka_bootstrap_servers}, and "
+        f"does it read {topics.requests.name}? Its /readyz says what it waits for; "
+        f"{topics.dead_letter.name} holds what it could not use"
+    )
+
+
+def readable(kind: type[Record], message: Message) -> Record | None:
+    """Return what a record holds; None of garbage, which is somebody else's: ours may follow."""
+    try:
+        return decode(kind, message.value())
+    except RecordError:
+        return None
+
+
+def produce_all(
+    settings: Settings,
+    topic: Topic,
+    records: Iterable[tuple[UserId, bytes]],
+    *,
+    on_sent: Callable[[int], None] | None = None,
+) -> int:
+    """Produce (key, value) records, and return their number once all are confirmed.
+
+    Parameters
+    ----------
+    settings
+        Where to.
+    topic
+        Must exist.
+    records
+        Keys are ids; records with the same key stay in order, unless the client sends some again.
+    on_sent
+        Called now and then with the number handed over so far.
+
+    Raises
+    ------
+    TransportError
+        If Kafka confirms fewer; some may have arrived.
+    """
+    refusals: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            refusals.append(error)
+
+    producer = Producer(
+        client_config(settings)
+        | QUIET
+        | {
+            "acks": "all",  # not idempotent: every record has an id, and a first send is sooner
+            "linger.ms": 5,
+            "message.timeout.ms": int(DEADLINE_SECONDS * 1000),
+        }
+        | AS_JAVA
+    )
+    # A record's timestamp is that of its hand-over to the client: the topic is looked up before.
+    metadata_of(producer, settings, topic.name, seconds=DEADLINE_SECONDS)
+    sent = 0
+    for key, value in records:
+        _produce(producer, topic, str(key).encode(), value, delivered)
+        sent += 1
+        if sent % 1000 == 0:
+            producer.poll(0)
+            if on_sent is not None:
+                on_sent(sent)
+        if refusals:
+            break
+    unconfirmed = producer.flush(DEADLINE_SECONDS + 5)
+    if refusals or unconfirmed:
+        what = (
+            f"{len(refusals) + unconfirmed} of {sent} records not confirmed by {topic.name} on "
+            f"{settings.kafka_bootstrap_servers}"
+        )
+        raise _unconfirmed(what, refusals, topic)
+    return sent
+
+
+def _unconfirmed(what: str, refusals: Sequence[KafkaError], topic: Topic) -> TransportError:
+    for error in refusals:
+        if error.code() in DENIALS:
+            return refused(error, what, "WRITE", "topic", topic.name)
+    reason = refusals[0].str() if refusals else "no confirmation"
+    return TransportError(
+        f"{what}: {reason}; is the broker up, and did `recstream topics create` run?"
+    )
+
+
+def _produce(
+    producer: Producer,
+    topic: Topic,
+    key: bytes,
+    value: bytes,
+    delivered: Callable[[KafkaError | None, Message], None],
+) -> None:
+    while True:
+        try:
+            producer.produce(topic.name, key=key, value=value, on_delivery=delivered)
+        except BufferError:  # the queue is full: its records are confirmed or time out
+            producer.poll(0.1)
+        except KafkaException as error:
+            raise TransportError(f"a record for {topic.name} is refused: {error}") from error
+        else:
+            return

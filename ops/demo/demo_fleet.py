@@ -1,0 +1,120 @@
+"""The demo's fleet: an embedded broker and two worker processes, in a folder of their own.
+
+Knows how they are started, and how to wait for them. Must not know the tour (`ops.demo.tour`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from ops.clients import worker_pages as pages
+from ops.local.child_group import ChildGroup
+from ops.local.ports import HOST, free_port
+from registry.errors import TransportError
+from registry.settings import Settings, read_settings
+
+WORKERS: Final = ("worker-1", "worker-2")
+SHIPPED: Final = Path(__file__).parent
+RATINGS: Final = SHIPPED / "ratings.csv.gz"
+MOVIES: Final = SHIPPED / "movies.csv.gz"
+RATINGS_COUNT: Final = 100_004
+RAMP: Final = SHIPPED / "ramp.yaml"
+
+LOOK_SECONDS: Final = 0.1
+"""Between two looks at a worker's pages."""
+
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The running workers: their pages' addresses by name, and the settings that they share."""
+
+    group: ChildGroup
+    settings: Settings
+    url_by_worker: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """The address of the first worker's pages."""
+        return self.url_by_worker[WORKERS[0]]
+
+
+def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
+    """Return the environment of the demo: the user's, without any setting of theirs, and ours."""
+    ours = {field.alias for field in Settings.model_fields.values()}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {
+        **kept,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        "MODEL_REGISTRY": str(folder / "model_registry"),
+        "TMPDIR": str(folder),  # Faust leaves its folder there
+        "RECSTREAM_SESSION_TIMEOUT": "6",  # the embedded broker's joins wait half of it
+        "RETRAIN_FACTORS": "16",
+        "RETRAIN_ITERATIONS": "10",
+    }
+
+
+def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> Fleet:
+    """Start the workers, each with pages on a free port; they are not ready yet."""
+    urls = {}
+    for name in WORKERS:
+        port = free_port()
+        command = [sys.executable, "-m", "ops.cli.main", "worker", "--name", name]
+        group.start(name, [*command, "--http-port", str(port)], variables)
+        urls[name] = f"http://{HOST}:{port}"
+    return Fleet(group, read_settings(variables), urls)
+
+
+def wait_until_ready(fleet: Fleet) -> None:
+    """Wait until every worker has recovered; that there is no version yet is no hindrance."""
+
+    def ready(url: str) -> bool:
+        return all(reason.code == "no_version" for reason in pages.readiness(url).reasons)
+
+    for name, url in fleet.url_by_worker.items():
+        wait_for(fleet, lambda url=url: ready(url) or None, f"{name} to be ready", 40)  # type: ignore[misc]
+
+
+def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
+    """Wait until every worker acts on `epoch` or a later one that names `version`; return it."""
+
+    def acting(url: str) -> int | None:
+        page = pages.rollout(url)
+        if page.state is None or page.acting_epoch is None or page.acting_epoch < epoch:
+            return None
+        named = version in (page.state.primary_version, page.state.canary_version)
+        return page.acting_epoch if named else None
+
+    seen = epoch
+    for name, url in fleet.url_by_worker.items():
+        seen = wait_for(fleet, lambda url=url: acting(url), f"{name} to act on {version}", 30)  # type: ignore[misc]
+    return seen
+
+
+def wait_for(fleet: Fleet, look: Callable[[], Seen | None], what: str, seconds: float) -> Seen:
+    """Look again and again until `look` returns something; a worker that is not up counts as None.
+
+    Raises
+    ------
+    TransportError
+        If it takes longer than `seconds`, or a child has ended (with the end of its log).
+    """
+    deadline = time.monotonic() + seconds
+    problem = ""
+    while time.monotonic() < deadline:
+        fleet.group.require_running()
+        try:
+            if (seen := look()) is not None:
+                return seen
+        except TransportError as error:
+            problem = f"; {error}"
+        time.sleep(LOOK_SECONDS)
+    tails = "\n".join(f"-- {name}:\n{fleet.group.tail(name)}" for name in fleet.url_by_worker)
+    raise TransportError(f"waited {seconds:g} s for {what}{problem}\n{tails}")

@@ -1,0 +1,4 @@
+"""Reference pages, made from the code.
+
+``make docs`` writes them; tests compare them.
+"""

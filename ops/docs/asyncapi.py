@@ -1,0 +1,268 @@
+"""The AsyncAPI 3 document: topics and messages, from the types that the program itself uses.
+
+Knows which message each topic carries. The schemas are JSON Schema, made by `msgspec` from
+`registry.wire.codec`; `docs/reference/asyncapi.json` is this document, written by
+`ops.docs.reference_pages`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from ops.docs.error_codes import ROOT
+from registry.errors import RecordError
+from registry.kafka.topics import Topic, topics_of
+from registry.settings import read_settings
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command
+from registry.wire.counts import ArmCounts
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.interactions import Interaction
+from registry.wire.requests import Request
+from registry.wire.responses import Item, Provenance, Response
+from registry.wire.rollout_state import RolloutState
+from registry.wire.shadow_comparisons import ShadowComparison
+from streams.delivery.dead_letters import dead_letter_record
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What one topic carries. ``action`` is what a worker does with it."""
+
+    example: Struct | None
+    key: str
+    action: Literal["send", "receive"]
+
+    @property
+    def message(self) -> str:
+        """The message's name."""
+        return type(self.example).__name__ if self.example is not None else "DeadLetter"
+
+
+_STATE: Final = RolloutState(
+    environment="production",
+    epoch=17,
+    strategy="canary",
+    primary_version="v0.3",
+    canary_version="v0.4",
+    canary_percentage=10.0,
+    updated_at="2026-11-23T12:00:00.000+00:00",
+    updated_by="anna@laptop",
+)
+_COMMAND: Final = Command(
+    command_id="3f0c",
+    type="rollout",
+    issued_by="anna@laptop",
+    strategy="canary",
+    canary_version="v0.4",
+    canary_percentage=10.0,
+)
+
+CHANNELS: Final[Mapping[str, Channel]] = {
+    "requests": Channel(Request("r-1", 42, k=2), "user id", "receive"),
+    "responses": Channel(
+        Response(
+            request_id="r-1",
+            user_id=42,
+            status="ok",
+            provenance=Provenance(
+                environment="production",
+                worker="worker-1",
+                latency_ms=2.4,
+                strategy="canary",
+                rollout_epoch=17,
+                bucket=42,
+                git_sha="4be2a10",
+                data_snapshot="sha256:b3fbb1ab61e8bca3",
+            ),
+            items=[Item(356, 0.529, "Forrest Gump (1994)"), Item(527, 0.519)],
+            model_version="v0.3",
+            variant="primary",
+            source="model",
+        ),
+        "user id, as the request's",
+        "send",
+    ),
+    "interactions": Channel(
+        Interaction(
+            user_id=42,
+            item_id=356,
+            event="rate",
+            value=4.5,
+            timestamp=1_478_000_000.0,
+            title="Forrest Gump (1994)",
+        ),
+        "user id",
+        "receive",
+    ),
+    "control": Channel(_COMMAND, "environment", "receive"),
+    "control_results": Channel(
+        CommandResult(
+            command_id="3f0c",
+            type="rollout",
+            environment="production",
+            status="applied",
+            epoch=17,
+            issued_by="anna@laptop",
+            at="2026-11-23T12:00:00.000+00:00",
+            after=_STATE,
+        ),
+        "environment",
+        "send",
+    ),
+    "shadow": Channel(
+        ShadowComparison(
+            request_id="r-1",
+            user_id=42,
+            environment="production",
+            rollout_epoch=18,
+            primary_version="v0.3",
+            canary_version="v0.4",
+            k=10,
+            overlap=0.7,
+            rank_biased_overlap=0.81,
+            score_shift=0.02,
+            primary_ms=0.12,
+            canary_ms=0.14,
+            worker="worker-1",
+            at="2026-11-23T12:00:00.000+00:00",
+        ),
+        "user id",
+        "send",
+    ),
+    "fleet": Channel(
+        Heartbeat(
+            worker="worker-1",
+            instance="worker-1@2026-11-23T11:00:00.000+00:00#9f3c2a71",
+            environment="production",
+            at=1_795_435_200.0,
+            epoch=17,
+            ready=("v0.3", "v0.4"),
+            lag=3,
+            requests_per_second=120.5,
+            owns_control=True,
+            url="http://127.0.0.1:6066/",
+            log_offset=17,
+            arms=(
+                ArmCounts("primary", "v0.3", requests=900, fallbacks=9, users=700),
+                ArmCounts("canary", "v0.4", requests=100, fallbacks=1, users=80),
+            ),
+        ),
+        "worker",
+        "send",
+    ),
+    "dead_letter": Channel(None, "as the source's", "send"),
+}
+"""By the topic's name in `registry.kafka.topics.Topics`."""
+
+
+def dead_letter_headers() -> list[str]:
+    """Return the names of the headers that every dead letter has."""
+    record = SimpleNamespace(
+        topic="", partition=0, offset=0, timestamp=0, key=None, value=None, headers=()
+    )
+    letter = dead_letter_record("", record, RecordError("", ""), "")
+    return [name for name, _ in letter.headers or []]
+
+
+def schemas() -> Json:
+    """Return the JSON Schemas of all messages and of what they hold, by name."""
+    types = [type(one.example) for one in CHANNELS.values() if one.example is not None]
+    template = "#/components/schemas/{name}"
+    made = msgspec.json.schema_components(types, ref_template=template)[1]
+    return {name: _cleaned(schema) for name, schema in made.items()}
+
+
+def _cleaned(schema: Json) -> Json:
+    """Return `schema` with its docstring as Python 3.13 has it: earlier ones keep the indent."""
+    return schema | {"description": inspect.cleandoc(schema["description"]).replace("``", "`")}
+
+
+def example_of(channel: Channel) -> Any:
+    """Return the channel's example message as it goes over the wire."""
+    return msgspec.json.decode(msgspec.json.encode(channel.example))
+
+
+def document() -> Json:
+    """Return the AsyncAPI document."""
+    settings = read_settings({})
+    topics = topics_of(settings)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "recstream",
+            "version": project["version"],
+            "description": f"{project['description']}. Actions are a worker's: it receives "
+            "requests and sends responses.",
+            "license": {"name": project["license"]},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"kafka": {"host": settings.kafka_bootstrap_servers, "protocol": "kafka"}},
+        "channels": {name: _channel(getattr(topics, name), one) for name, one in CHANNELS.items()},
+        "operations": {
+            f"{one.action}_{name}": _operation(name, one) for name, one in CHANNELS.items()
+        },
+        "components": {
+            "messages": {one.message: _message(one) for one in CHANNELS.values()},
+            "schemas": schemas(),
+        },
+    }
+
+
+class _Setting(NamedTuple):
+    name: str
+    value: str
+
+    def document(self) -> Any:
+        if self.name == "cleanup.policy":
+            return [self.value]
+        return int(self.value) if self.value.lstrip("-").isdecimal() else self.value
+
+
+def _channel(topic: Topic, channel: Channel) -> Json:
+    configs = {name: _Setting(name, value).document() for name, value in topic.configs.items()}
+    kafka = {"partitions": topic.partitions, "topicConfiguration": configs}
+    return {
+        "address": topic.name,
+        "description": f"{topic.what}; keyed by {channel.key}",
+        "messages": {channel.message: {"$ref": f"#/components/messages/{channel.message}"}},
+        "bindings": {"kafka": {**kafka, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _operation(name: str, channel: Channel) -> Json:
+    message = f"#/channels/{name}/messages/{channel.message}"
+    return {
+        "action": channel.action,
+        "channel": {"$ref": f"#/channels/{name}"},
+        "messages": [{"$ref": message}],
+    }
+
+
+def _message(channel: Channel) -> Json:
+    if channel.example is None:
+        names = dead_letter_headers()
+        headers = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+        return {
+            "name": channel.message,
+            "summary": "A record that could not be used, byte for byte.",
+            "contentType": "application/octet-stream",
+            "headers": {**headers, "required": names},
+        }
+    return {
+        "name": channel.message,
+        "summary": (type(channel.example).__doc__ or "").split("\n")[0],
+        "payload": {"$ref": f"#/components/schemas/{channel.message}"},
+        "examples": [{"name": "example", "payload": example_of(channel)}],
+    }

@@ -1,0 +1,4 @@
+"""From files of interactions to the interaction topic.
+
+Reading a file, and sending it once.
+"""

@@ -1,0 +1,160 @@
+"""Sending a file's interactions once: a second run goes on where the first one ended.
+
+Knows how a file is told from others, and where it is written down how much of it was sent. Must
+not know file formats nor the terminal.
+
+How far a file has come is kept where its records go: as a committed offset of the consumer group
+``{prefix}-ingest-{fingerprint}`` on the interaction topic, that is the number of interactions that
+Kafka has confirmed. So every machine knows it, there is no file to lose, and with the topic Kafka
+deletes it, too. Kafka forgets it when the group was not used for ``offsets.retention.minutes`` (a
+week, unless the broker says otherwise).
+
+A run that is killed sends again what came after its last note, at most `NOTE_RECORDS`. That, and a
+file that is sent again on purpose, does no harm to the training set: of each kind of event of a
+user with an item the latest counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from ops.clients import kafka_client as client
+from ops.ingest.interaction_files import BadLine, read_interactions
+from registry.connection.client_config import client_config
+from registry.connection.reachability import metadata_of, refused
+from registry.connection.retry import ask_again
+from registry.ids import ItemId, UserId
+from registry.kafka.permissions import ingest_group
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.wire.codec import encode
+
+NOTE_RECORDS: Final = 100_000
+"""Records between two notes: some seconds of sending, each note costs some milliseconds."""
+
+NOTE_SECONDS: Final = 30.0
+NOTES_PARTITION: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How many interactions a run has sent, and how many had been sent before it."""
+
+    now: int
+    before: int
+
+
+def fingerprint(*files: Path) -> str:
+    """Return what tells these files' bytes from others', whatever they are called."""
+    whole = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:16]
+
+
+def records_of(
+    file: Path, titles: Mapping[ItemId, str] | None = None
+) -> Iterator[tuple[UserId, bytes]]:
+    """Yield the records of a file's good lines, each with its user id."""
+    for one in read_interactions(file, titles):
+        if not isinstance(one, BadLine):
+            yield one.user_id, encode(one)
+
+
+def send_once(
+    settings: Settings,
+    file_id: str,
+    records: Iterator[tuple[UserId, bytes]],
+    *,
+    again: bool = False,
+    on_sent: Callable[[int], None] = lambda _sent: None,
+) -> Sent:
+    """Send the records that earlier runs have not sent.
+
+    Parameters
+    ----------
+    settings
+        Where to.
+    file_id
+        Of :func:`fingerprint`.
+    records
+        Of :func:`records_of`: all of the file's, in the same order each time.
+    again
+        Send all, whatever was sent before.
+    on_sent
+        Called now and then with the number that were sent, earlier ones included.
+
+    Raises
+    ------
+    TransportError
+        If Kafka does not answer, or does not confirm.
+    """
+    topic = topics_of(settings).interactions
+    with _notes(settings, file_id) as notes:
+        before = 0 if again else notes.read()
+        done = sum(1 for _ in islice(records, before))
+        on_sent(done)
+        while True:
+            chunk = islice(records, NOTE_RECORDS)
+            sent = client.produce_all(settings, topic, chunk, on_sent=partial(_add, on_sent, done))
+            done += sent
+            on_sent(done)
+            if sent:
+                notes.write(done)
+            if sent < NOTE_RECORDS:
+                return Sent(done - before, before)
+
+
+def _add(tell: Callable[[int], None], before: int, sent: int) -> None:
+    tell(before + sent)
+
+
+class _Notes:
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+
+    def read(self) -> int:
+        asked = [TopicPartition(self._topic, NOTES_PARTITION)]
+        (found,) = ask_again(lambda: _noted(self._consumer.committed(asked, timeout=NOTE_SECONDS)))
+        return max(0, found.offset)  # below 0: there is none
+
+    def write(self, sent: int) -> None:
+        note = TopicPartition(self._topic, NOTES_PARTITION, sent)
+        ask_again(lambda: _noted(self._consumer.commit(offsets=[note], asynchronous=False)))
+
+
+def _noted(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
+    """Return `partitions`, or raise the error that one of them carries."""
+    for one in partitions or []:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return partitions or []
+
+
+@contextmanager
+def _notes(settings: Settings, file_id: str) -> Iterator[_Notes]:
+    group = ingest_group(settings, file_id)
+    consumer = Consumer(
+        client_config(settings) | {"group.id": group, "enable.auto.commit": False, "log_level": 2}
+    )
+    try:
+        topic = topics_of(settings).interactions.name
+        metadata_of(consumer, settings, topic, seconds=NOTE_SECONDS)
+        yield _Notes(consumer, topic)
+    except KafkaException as error:
+        raise refused(
+            error.args[0], "Kafka keeps no note of what was sent", "READ", "group", group
+        ) from error
+    finally:
+        consumer.close()

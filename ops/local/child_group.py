@@ -1,0 +1,134 @@
+"""Child processes that never outlive their owner, and the temporary folder that they share.
+
+Knows processes, their logs and how to end them. Must not know what they run. All children are in
+one process group, away from the terminal's Ctrl-C, whose leader is the guardian
+(:mod:`ops.local.guardian`): if the owner is killed, it ends them and removes the folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from ops.local import guardian
+from registry.errors import TransportError
+
+STOP_SECONDS: Final = 3.0
+"""How long children may take to end before they are killed. Ctrl-C promises five in all."""
+
+FIRST_STOP_SECONDS: Final = 1.0
+"""The same for the first child, whose turn comes after the others."""
+
+
+class ChildGroup:
+    """Named child processes with one log file each, in one folder; a context manager.
+
+    Leaving the context ends the children, the first started last because the others need it (the
+    broker), and removes the folder.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="recstream-"))
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-I", "-S", guardian.__file__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            process_group=0,
+        )
+
+    def __enter__(self) -> ChildGroup:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        first, *others = tuple(self._children) or (None,)
+        self.stop(others)
+        self.stop([first] if first else [], FIRST_STOP_SECONDS)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._guardian.communicate(guardian.ORDERLY)
+
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start `command` as `name`; its output goes to ``name.log`` in the folder."""
+        with self.log(name).open("ab") as log:
+            self._children[name] = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=self._guardian.pid,
+            )
+
+    def stop(self, names: Sequence[str], within_seconds: float = STOP_SECONDS) -> None:
+        """End the named children: asked at once, killed if still there after `within_seconds`."""
+        children = [self._children.pop(name) for name in names]
+        for child in children:
+            child.terminate()
+        deadline = time.monotonic() + within_seconds
+        for child in children:
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def exit_code(self, name: str) -> int | None:
+        """Return the exit code of `name`; None while it runs."""
+        return self._children[name].poll()
+
+    def pid(self, name: str) -> int:
+        """Return the process id of `name`."""
+        return self._children[name].pid
+
+    def require_running(self) -> None:
+        """Check that all children run.
+
+        Raises
+        ------
+        TransportError
+            With the last lines of the log of the first one that has ended.
+        """
+        for name in self._children:
+            if (code := self.exit_code(name)) is not None:
+                end = self.tail(name)
+                raise TransportError(f"{name} has ended with exit code {code}; its log:\n{end}")
+
+    def log(self, name: str) -> Path:
+        """Return the path of the log of `name`."""
+        return self.folder / f"{name}.log"
+
+    def tail(self, name: str, lines: int = 20) -> str:
+        """Return the last `lines` lines of the log of `name`."""
+        with self.log(name).open(encoding="utf-8", errors="replace") as log:
+            return "".join(deque(log, maxlen=lines)).rstrip() or "(empty)"
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP end the block with a ``KeyboardInterrupt``.
+
+    Their default would end this process without leaving any context; and a shell that starts a
+    program in the background lets it ignore SIGINT.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

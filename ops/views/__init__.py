@@ -1,0 +1,4 @@
+"""How results look on a terminal: tables, progress, styles.
+
+Nothing here talks to Kafka or HTTP.
+"""

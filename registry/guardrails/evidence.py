@@ -1,0 +1,178 @@
+"""Evidence: how much a sample says against a mean or a quantile, whenever it is looked at.
+
+Pure numbers. Must not know guardrails, versions or verdicts (`registry.guardrails.verdicts`).
+
+All of it rests on one e-process, that of a mean of values in [0, 1] (:func:`log_e_value`): whatever
+the time, and however often one looks, it exceeds ``1 / alpha`` with a probability of at most
+``alpha`` if the mean is the one in question (Ville's inequality). Formulas, papers, arithmetic and
+limits: ``docs/explanation/guardrails.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from registry.guardrails.histogram import Bounds, bounds_of, bucket_at
+
+HALVINGS: Final = 45
+"""Of an interval within [0, 1]: the place of a minimum to 3e-14, its value to far below that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Observations in [0, 1]: their sum and their number, of which there is at least one."""
+
+    total: float
+    count: int
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return self.total / self.count
+
+
+def log_e_value(sample: Sample, mean: float) -> float:
+    """Return the natural logarithm of the evidence against `mean`.
+
+    ``E = B(½ + s, ½ + n - s) / (B(½, ½) p^s (1 - p)^(n - s))``: the likelihood of the sample, mixed
+    over Jeffreys' prior (Krichevsky and Trofimov's estimator), over its likelihood at ``p``; the
+    method of mixtures (Robbins 1970; Howard et al. 2021). At the true mean, E is a nonnegative
+    martingale that starts at 1; of fractional observations it is a supermartingale, because
+    ``a^x b^(1-x) <= a x + b (1-x)``.
+
+    Parameters
+    ----------
+    sample
+        ``s`` and ``n``.
+    mean
+        ``p``, 0..1. What 0 or 1 makes impossible is infinite evidence.
+
+    Examples
+    --------
+    >>> round(math.exp(log_e_value(Sample(10, 10), 0.5)), 1)  # ten heads of a coin: 2^10 · 0.176
+    180.4
+    """
+    seen, missing = sample.total, sample.count - sample.total
+    mixed = math.lgamma(seen + 0.5) + math.lgamma(missing + 0.5) - math.lgamma(sample.count + 1)
+    return mixed - math.log(math.pi) - _times_log(seen, mean) - _times_log(missing, 1 - mean)
+
+
+def log_evidence_above(sample: Sample, mean: float) -> float:
+    """Return the log evidence that the true mean is above `mean`.
+
+    The least of :func:`log_e_value` over all means up to `mean`: it is convex, so that is the one
+    next to the sample's.
+    """
+    return log_e_value(sample, min(sample.mean, mean))
+
+
+def log_evidence_below(sample: Sample, mean: float) -> float:
+    """Return the log evidence that the true mean is below `mean`, as in the other direction."""
+    return log_e_value(sample, max(sample.mean, mean))
+
+
+def log_evidence_of_excess(larger: Sample, smaller: Sample, margin: float) -> float:
+    """Return the log evidence that one mean exceeds another by more than `margin`.
+
+    The least of ``log E_l(p_l) + log E_s(p_s)`` over ``p_l <= p_s + margin``. At the true means
+    the product of two independent martingales is one, in whatever order observations come; the
+    least over all pairs that are still allowed is below it, so it is an e-process for them all.
+    (Turner and Grünwald 2023 treat the same tables.) It is convex: outside of the sample's own
+    means, which are no evidence (E <= 1), the least is on the line ``p_l = p_s + margin``, where
+    the slope changes its sign.
+
+    Parameters
+    ----------
+    larger, smaller
+        The two samples.
+    margin
+        -1..1; a negative one asks whether `larger` is at least not that much smaller.
+
+    Examples
+    --------
+    >>> round(log_evidence_of_excess(Sample(60, 1200), Sample(0, 20_000), 0.01), 1)
+    40.3
+    """
+    mean_larger, mean_smaller = larger.mean, smaller.mean
+    if mean_larger > mean_smaller + margin:
+        mean_smaller = _closest(larger, smaller, margin)
+        mean_larger = mean_smaller + margin
+    return log_e_value(larger, mean_larger) + log_e_value(smaller, mean_smaller)
+
+
+def rank_bounds(count: int, share: float, alpha: float) -> tuple[int, int]:
+    """Return how many of `count` observations may lie below a quantile, at least and at most.
+
+    A confidence sequence: at all times together, the number is outside with a probability of at
+    most `alpha`. Each observation is below the `share` quantile with probability `share`, so the
+    numbers are those that :func:`log_e_value` does not refute.
+
+    Examples
+    --------
+    >>> rank_bounds(1000, 0.9, 0.001)
+    (854, 940)
+    """
+    needed = -math.log(alpha)
+
+    def refuted(below: int) -> bool:
+        return log_e_value(Sample(below, count), share) >= needed
+
+    numbers = range(count + 1)
+    least = bisect_left(numbers, True, key=lambda k: k >= share * count or not refuted(k))
+    above_most = bisect_left(numbers, True, key=lambda k: k > share * count and refuted(k))
+    return least, above_most - 1
+
+
+def quantile_bounds(histogram: Mapping[int, int], share: float, alpha: float) -> Bounds:
+    """Return a confidence sequence for the `share` quantile of durations, in seconds.
+
+    Howard and Ramdas 2022: between the order statistics of the :func:`rank_bounds`; here, between
+    the outer edges of their buckets. So neither ties nor the buckets' width can make it too narrow.
+
+    Parameters
+    ----------
+    histogram
+        Durations by bucket; at least one.
+    share
+        Which quantile, 0..1 exclusive.
+    alpha
+        Most probability that it is ever outside, 0..1 exclusive.
+    """
+    count = sum(histogram.values())
+    least, most = rank_bounds(count, share, alpha)
+    return Bounds(
+        lower=bounds_of(bucket_at(histogram, least)).lower if least else 0.0,
+        upper=bounds_of(bucket_at(histogram, most + 1)).upper if most < count else math.inf,
+    )
+
+
+def _closest(larger: Sample, smaller: Sample, margin: float) -> float:
+    """Return the ``p`` where ``E_l(p + margin) · E_s(p)`` is least, by bisection of its slope."""
+    low, high = max(smaller.mean, -margin), min(larger.mean - margin, 1.0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if _slope(larger, middle + margin) + _slope(smaller, middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _slope(sample: Sample, mean: float) -> float:
+    """Return the derivative of :func:`log_e_value` by `mean`."""
+    excess = sample.count * mean - sample.total
+    variance = mean * (1 - mean)
+    if variance > 0:
+        return excess / variance
+    return math.copysign(math.inf, excess) if excess else 0.0
+
+
+def _times_log(weight: float, value: float) -> float:
+    """Return ``weight · log(value)``, with ``0 · log(0) = 0``."""
+    if not weight:
+        return 0.0
+    return weight * math.log(value) if value > 0 else -math.inf

@@ -1,0 +1,163 @@
+"""The fleet: what each worker says of itself every second, and what all of them say together.
+
+Pure functions of heartbeats and the time. Must not know how heartbeats travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from registry.wire.counts import ArmCounts, ShadowCounts, summed_arms, summed_shadows
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.ramp_values import Finding
+
+LIVE_SECONDS: Final = 5.0
+"""Since its last heartbeat, a worker counts as live for so long. Shorter: one slow rebalance, and a
+step begins without it. Longer: a dead worker blocks a step for longer."""
+
+FORGET_SECONDS: Final = 60.0
+"""A silent worker is shown for so long, unless its counts still belong to the present state."""
+
+KEPT_SECONDS: Final = 3600.0
+"""The fleet topic keeps heartbeats for so long."""
+
+CARRY_SECONDS: Final = KEPT_SECONDS / 3
+"""How often the owner says again what a worker that is no more has counted, so that a ramp's stage
+may last longer than the fleet topic keeps, and an owner may be missing for longer than a restart
+takes. More often only writes more."""
+
+RECOVERING: Final = "recovering"
+"""Code of why a worker is not ready that is still reading the rollout table."""
+
+WORKERS_NAMED: Final = 20
+WHY_CHARACTERS: Final = 300
+"""How many workers a finding names, and how much of why each. A ramp's command holds its findings,
+and one that is too large would be no command."""
+
+
+def age_seconds(one: Heartbeat, now: float) -> float | None:
+    """Return the seconds since a heartbeat; None where the broker's clock is ahead of `now`'s."""
+    return now - one.at if now >= one.at else None
+
+
+def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
+    """Return the workers that a step has to wait for, by name."""
+    found = (one for one in fleet if not one.stopping and now - one.at <= LIVE_SECONDS)
+    return tuple(sorted(found, key=lambda one: (one.worker, one.instance)))
+
+
+def remembered(fleet: Iterable[Heartbeat], now: float, epoch: int | None) -> tuple[Heartbeat, ...]:
+    """Return the rows worth keeping: recent ones, and those whose counts are of `epoch`."""
+    return tuple(
+        one
+        for one in fleet
+        if now - one.at <= FORGET_SECONDS or (epoch is not None and one.epoch == epoch and one.arms)
+    )
+
+
+def carried(fleet: Iterable[Heartbeat], now: float, epoch: int) -> tuple[Heartbeat, ...]:
+    """Return what silent workers counted under `epoch`, for the owner to say again."""
+    return tuple(
+        replace(one, heard_at=one.at)
+        for one in fleet
+        if one.epoch == epoch and one.arms and now - one.at > FORGET_SECONDS
+    )
+
+
+def predecessors(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
+    """Return the workers of a release that reads lease and fleet from the rollout table."""
+    return tuple(
+        one
+        for one in fleet
+        if one.log_offset is None and not one.stopping and now - one.at <= FORGET_SECONDS
+    )
+
+
+def behind(
+    fleet: Sequence[Heartbeat], log_offset: int, within_seconds: float
+) -> tuple[Heartbeat, ...]:
+    """Return the workers whose control log is older than that of `log_offset`.
+
+    One that is still reading the rollout table is not among them, nor one that was silent of late.
+
+    Parameters
+    ----------
+    fleet
+        The latest heartbeats.
+    log_offset
+        Last offset of the newest log.
+    within_seconds
+        How recent a heartbeat must be, measured against the latest of all.
+    """
+    heard_at = max((one.at for one in fleet), default=0.0)
+    return tuple(
+        one
+        for one in fleet
+        if one.log_offset is not None
+        and one.log_offset < log_offset
+        and heard_at - one.at <= min(within_seconds, LIVE_SECONDS)
+        and not one.stopping
+        and RECOVERING not in one.reasons
+    )
+
+
+def arms_at(fleet: Iterable[Heartbeat], epoch: int) -> tuple[ArmCounts, ...]:
+    """Return the whole fleet's counts under the state of `epoch`, the dead workers' included."""
+    return summed_arms(arm for one in fleet if one.epoch == epoch for arm in one.arms)
+
+
+def shadow_at(fleet: Iterable[Heartbeat], epoch: int) -> ShadowCounts:
+    """Return the whole fleet's shadow comparisons under the state of `epoch`."""
+    return summed_shadows(one.shadow for one in fleet if one.epoch == epoch and one.shadow)
+
+
+def readiness(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) -> Finding:
+    """Tell whether every live worker acts on `epoch` and has `version` in memory.
+
+    A worker that could not load it is named, with why; so is one that has not said yet.
+    """
+    workers = live(fleet, now)
+    if not workers:
+        return Finding("readiness", "error", "no live worker has sent a heartbeat")
+    waiting = [
+        f"{one.worker} ({_why_not(one, epoch, version)})"
+        for one in workers
+        if version not in one.ready or one.epoch != epoch
+    ]
+    figures = {"ready": float(len(workers) - len(waiting)), "workers": float(len(workers))}
+    if waiting:
+        more = len(waiting) - WORKERS_NAMED
+        named = [*waiting[:WORKERS_NAMED], *([f"{more} more"] if more > 0 else ())]
+        message = f"{version} is not ready on {', '.join(named)}"
+        return Finding("readiness", "inconclusive", message, figures)
+    return Finding("readiness", "pass", f"{version} is ready on all {len(workers)}", figures)
+
+
+def survival(fleet: Sequence[Heartbeat], epoch: int, version: str) -> Finding:
+    """Tell whether workers die of `version`: a worker that hangs or crashes counts no errors.
+
+    ``fail`` if at least half of the workers that acted on `epoch` with it, and at least two, fell
+    silent without a goodbye. One may die of anything, and a rollout that a single death could turn
+    back would never end in a large fleet. Silence is measured against the latest heartbeat of all:
+    while a rebalance holds them all up, nobody is silent.
+    """
+    acted = [one for one in fleet if one.epoch == epoch and version in one.ready]
+    heard_at = max((one.at for one in fleet), default=0.0)
+    silent = [one for one in acted if not one.stopping and heard_at - one.at > LIVE_SECONDS]
+    figures = {"silent": float(len(silent)), "workers": float(len(acted))}
+    if len(silent) >= 2 and 2 * len(silent) >= len(acted):
+        named = ", ".join(sorted(one.worker for one in silent)[:WORKERS_NAMED])
+        message = f"{len(silent)} of {len(acted)} fell silent without a goodbye: {named}"
+        return Finding("workers", "fail", message, figures)
+    return Finding("workers", "pass", f"{len(silent)} of {len(acted)} fell silent", figures)
+
+
+def _why_not(one: Heartbeat, epoch: int, version: str) -> str:
+    if version in one.failures:
+        return one.failures[version][:WHY_CHARACTERS]
+    if version not in one.ready:
+        return "not loaded yet"
+    return f"still acts on epoch {one.epoch}, not {epoch}"

@@ -1,0 +1,80 @@
+"""More partitions for the topics that belong together, in an order in which nothing is lost.
+
+Which they are, and whether they agree, is in `registry.kafka.topic_admin`. Workers notice by
+themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from registry.connection.client_config import client_config
+from registry.errors import RefusedCommand, TransportError
+from registry.kafka.topic_admin import ADMIN_TIMEOUT_SECONDS, partitions_by_topic, wait_until_shown
+from registry.kafka.topics import Topic, Topics, topics_of
+from registry.settings import Settings
+
+
+def topics_to_grow(topics: Topics, partitions: Mapping[str, int], wanted: int) -> list[Topic]:
+    """Return the topics that have fewer than `wanted` partitions, in the order to grow them.
+
+    Raises
+    ------
+    RefusedCommand
+        ``topic_missing``, or ``would_shrink`` if one has more already.
+    """
+    for one in topics.by_user:
+        if one.name not in partitions:
+            raise RefusedCommand(
+                f"topic {one.name} is missing; `recstream topics create` makes it, then grow them",
+                "topic_missing",
+            )
+        if partitions[one.name] > wanted:
+            raise RefusedCommand(
+                f"topic {one.name} has {partitions[one.name]} partitions, {wanted} are fewer: "
+                "Kafka cannot shrink a topic; nothing was changed",
+                "would_shrink",
+            )
+    return [one for one in topics.by_user if partitions[one.name] < wanted]
+
+
+def grow_topics(
+    settings: Settings, wanted: int, on_grown: Callable[[Topic], None] = lambda _: None
+) -> list[Topic]:
+    """Give the topics by user `wanted` partitions each; return those that had fewer.
+
+    Each is waited for before the next one begins, so a call that broke off is simply made again.
+
+    Parameters
+    ----------
+    settings
+        Where the topics are.
+    wanted
+        How many partitions each is to have.
+    on_grown
+        Called after each topic.
+
+    Raises
+    ------
+    RefusedCommand
+        As :func:`topics_to_grow`; nothing was changed.
+    TransportError
+        If the broker cannot be reached, or refuses.
+    """
+    admin = AdminClient(client_config(settings))
+    grown = topics_to_grow(topics_of(settings), partitions_by_topic(admin), wanted)
+    for topic in grown:
+        try:
+            futures = admin.create_partitions(
+                [NewPartitions(topic.name, wanted)], request_timeout=ADMIN_TIMEOUT_SECONDS
+            )
+            futures[topic.name].result()
+        except KafkaException as error:
+            raise TransportError(f"topic {topic.name} did not grow: {error}") from error
+        wait_until_shown(admin, {topic.name: wanted})
+        on_grown(topic)
+    return grown

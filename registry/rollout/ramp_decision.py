@@ -1,0 +1,286 @@
+"""Ramping: when a ramp goes on, goes back or waits, and the command that it then issues.
+
+The decision core of automatic ramps: a pure function of the control log, the fleet's heartbeats and
+the time. Nothing is remembered between two looks, so that any owner of the control partition can go
+on after the last one died. Each command carries ``expected_epoch`` and an id made of the epoch: two
+owners that look at once say the same thing, and an operator who was faster wins.
+
+A look puts the stage's findings together to the worst verdict, and reads the action off a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from registry.guardrails.fleet_checks import arms_at, readiness, shadow_at, survival
+from registry.guardrails.verdicts import judge, judge_shadow
+from registry.rollout.command_log import ControlLog
+from registry.rollout.ramp_plan import Stage, alpha_of, patience_seconds, stage_of, stages_of, worst
+from registry.rollout.ramp_transitions import ramp_under_way
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command
+from registry.wire.counts import ArmCounts
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.ramp_values import RAMP, Finding, RampState, Verdict
+from registry.wire.rollout_state import RolloutState
+
+REASON_CHARACTERS: Final = 1000
+"""What a command's reason may hold, the rest is cut; all is in its ``findings`` as well."""
+
+Moment: TypeAlias = Literal["early", "due", "overdue"]
+Action: TypeAlias = Literal["hold", "advance", "roll_back"]
+
+ACTIONS: Final[Mapping[tuple[Moment, Verdict], Action]] = {
+    ("early", "pass"): "hold",
+    ("early", "inconclusive"): "hold",
+    ("early", "error"): "hold",
+    ("early", "fail"): "roll_back",
+    ("due", "pass"): "advance",
+    ("due", "inconclusive"): "hold",
+    ("due", "error"): "hold",
+    ("due", "fail"): "roll_back",
+    ("overdue", "pass"): "advance",
+    ("overdue", "inconclusive"): "roll_back",
+    ("overdue", "error"): "roll_back",
+    ("overdue", "fail"): "roll_back",
+}
+"""Every cell of moment × verdict, the same in each stage. ``early``: within the stage's hold;
+``due``: after it; ``overdue``: when its patience has run out as well."""
+
+
+class Look(NamedTuple):
+    """What one look at a ramp found. ``due_in_seconds`` is until the hold ends, 0 once it has."""
+
+    stage: Stage
+    moment: Moment
+    findings: tuple[Finding, ...]
+    verdict: Verdict
+    action: Action
+    due_in_seconds: float
+
+
+def look(state: RolloutState | None, fleet: Sequence[Heartbeat], now: float) -> Look | None:
+    """Judge the ramp that is under way; None if there is none.
+
+    Parameters
+    ----------
+    state
+        The rollout state.
+    fleet
+        The latest heartbeat of each worker.
+    now
+        Seconds since the epoch.
+    """
+    ramp = ramp_under_way(state)
+    if ramp is None or state is None:
+        return None
+    stage = stage_of(ramp)
+    elapsed = now - datetime.fromisoformat(ramp.since).timestamp()
+    findings = _findings(state, ramp, stage, fleet, now)
+    moment = _moment(ramp, stage, elapsed)
+    verdict = worst(findings)
+    action = "hold" if ramp.paused else ACTIONS[moment, verdict]
+    return Look(stage, moment, findings, verdict, action, max(stage.hold_seconds - elapsed, 0.0))
+
+
+def next_commands(
+    log: ControlLog,
+    fleet: Sequence[Heartbeat],
+    now: float,
+    handed_over: CommandResult | None = None,
+) -> tuple[Command, ...]:
+    """Return what the ramp commands now: nothing, or one command.
+
+    At the end of a soak that other environments come after, it is first the next one's ramp, again
+    and again under the same id; once its result is known, the end of this one, which tells it.
+
+    Parameters
+    ----------
+    log, fleet, now
+        As for :func:`look`.
+    handed_over
+        What became of the next environment's ramp; None as long as nobody has said.
+    """
+    seen = look(log.state, fleet, now)
+    if seen is None or log.state is None or log.state.ramp is None:
+        return ()
+    state, ramp = log.state, log.state.ramp
+    if seen.action == "roll_back":
+        return (_back(log, state, seen.findings, _why_back(seen, ramp)),)
+    if seen.action == "hold":
+        return ()
+    if seen.stage.kind == "soaking" and ramp.environments and handed_over is None:
+        return (_handed_over(state, ramp),)
+    forward = _forward(state, ramp, seen, fleet)
+    refusal = _refusal(log, forward)
+    if refusal is not None:
+        finding = Finding("command", "fail", f"{forward.type} was refused: {refusal}")
+        return (_back(log, state, (*seen.findings, finding), finding.message),)
+    if handed_over is not None and seen.stage.kind == "soaking" and ramp.environments:
+        forward = _told(forward, handed_over)
+    return (forward,)
+
+
+def _told(end: Command, handed_over: CommandResult) -> Command:
+    """Return the end of this environment's ramp, with what the next one made of it."""
+    following, error = handed_over.environment, handed_over.error
+    words = f"{following} has begun" if error is None else f"{following} refused: {error.message}"
+    finding = Finding("hand_over", "pass" if error is None else "fail", words)
+    assert end.findings is not UNSET
+    return replace(
+        end, reason=f"soaked; {words}"[:REASON_CHARACTERS], findings=(*end.findings, finding)
+    )
+
+
+def _moment(ramp: RampState, stage: Stage, elapsed: float) -> Moment:
+    if elapsed < stage.hold_seconds:
+        return "early"
+    patience = patience_seconds(ramp.plan, stage.kind)
+    return "due" if elapsed < stage.hold_seconds + patience else "overdue"
+
+
+def _findings(
+    state: RolloutState, ramp: RampState, stage: Stage, fleet: Sequence[Heartbeat], now: float
+) -> tuple[Finding, ...]:
+    version = state.canary_version or state.primary_version
+    ready = readiness(fleet, now, state.epoch, version)
+    if stage.kind == "preparing":
+        return (ready,)
+    alive = survival(fleet, state.epoch, version)
+    plan = ramp.plan
+    if stage.kind == "shadowing":
+        assert plan.shadow is not None
+        compared = judge_shadow(
+            shadow_at(fleet, state.epoch),
+            min_overlap=plan.shadow.min_overlap,
+            alpha=alpha_of(plan),
+            min_compared=plan.min_requests,
+        )
+        return (ready, alive, *compared)
+    return (ready, alive, *_judged(state, ramp, stage, fleet))
+
+
+def _judged(
+    state: RolloutState, ramp: RampState, stage: Stage, fleet: Sequence[Heartbeat]
+) -> tuple[Finding, ...]:
+    """Compare with the primary beside it; where there is none, with that of the stage before."""
+    by_version = {arm.version: arm for arm in arms_at(fleet, state.epoch)}
+    primary = by_version.get(state.primary_version)
+    canary = by_version.get(state.canary_version or "")
+    has_primary = stage.kind == "stepping" and stage.percentage < 100
+    if stage.kind == "soaking":
+        if ramp.baseline is None:
+            return ()  # promoted by an operator before any step: there is nothing to compare with
+        canary = primary
+    return judge(
+        ramp.plan.guardrails,
+        canary,
+        primary if has_primary else ramp.baseline,
+        percentage=stage.percentage,
+        alpha=alpha_of(ramp.plan),
+        min_requests=ramp.plan.min_requests,
+        compare_users=has_primary,
+    )
+
+
+def _forward(
+    state: RolloutState, ramp: RampState, seen: Look, fleet: Sequence[Heartbeat]
+) -> Command:
+    stages = stages_of(ramp.plan, ramp.environments)
+    following = ramp.stage + 1
+    command = _command(state, "step", seen.findings, f"{_words(seen.stage)}: all guardrails pass")
+    baseline = _baseline(state, fleet)
+    if baseline is not None:
+        command = replace(command, baseline=baseline)
+    if following == len(stages) and seen.stage.kind == "soaking":
+        return replace(command, step=following)
+    if following == len(stages) or stages[following].kind == "soaking":
+        return replace(command, type="promote", command_id=_id(state, "promote"))
+    return replace(command, step=following)
+
+
+def _baseline(state: RolloutState, fleet: Sequence[Heartbeat]) -> ArmCounts | None:
+    """Return what the primary did in this stage, the canary beside it; None if no user had it."""
+    if state.canary_version is None or state.canary_percentage >= 100:
+        return None
+    arms = [arm for arm in arms_at(fleet, state.epoch) if arm.version == state.primary_version]
+    return replace(arms[0], latency={}, users=0) if arms and arms[0].requests else None
+
+
+def _back(
+    log: ControlLog, state: RolloutState, findings: tuple[Finding, ...], reason: str
+) -> Command:
+    """Return the way back; a rollback that was refused only ends the ramp, and says so."""
+    if state.canary_version is not None:
+        return _command(state, "abort", findings, reason)
+    rollback = _command(state, "rollback", findings, reason)
+    refusal = _refusal(log, rollback)
+    if refusal is None:
+        return rollback
+    return _command(state, "abort", findings, f"rollback was refused: {refusal}; {reason}")
+
+
+def _handed_over(state: RolloutState, ramp: RampState) -> Command:
+    """Return the same ramp for the next environment; its id says which ramp it belongs to."""
+    following = ramp.environments[0]
+    return Command(
+        command_id=f"{ramp.ramp_id}@{following}",
+        type="rollout",
+        issued_by=RAMP,
+        environment=following,
+        reason=f"promoted and soaked in {state.environment}",
+        canary_version=state.primary_version,
+        bucketing=state.bucketing,
+        salt=state.salt,
+        ramp=ramp.plan,
+        environments=ramp.environments,
+    )
+
+
+def _command(
+    state: RolloutState,
+    kind: Literal["step", "promote", "abort", "rollback"],
+    findings: tuple[Finding, ...],
+    reason: str,
+) -> Command:
+    return Command(
+        command_id=_id(state, kind),
+        type=kind,
+        issued_by=RAMP,
+        environment=state.environment,
+        expected_epoch=state.epoch,
+        reason=reason[:REASON_CHARACTERS],
+        findings=findings,
+    )
+
+
+def _id(state: RolloutState, kind: str) -> str:
+    return f"ramp-{state.epoch}-{kind}"
+
+
+def _refusal(log: ControlLog, command: Command) -> str | None:
+    """Return why this very command was refused before; asking again would not help."""
+    for one in log.remembered:
+        if one.result.command_id == command.command_id and one.result.error is not None:
+            return one.result.error.message
+    return None
+
+
+def _why_back(seen: Look, ramp: RampState) -> str:
+    """Say which findings send the ramp back, with their figures."""
+    culprits = [one for one in seen.findings if one.verdict == seen.verdict]
+    words = f"{_words(seen.stage)}: {seen.verdict}"
+    if seen.verdict != "fail":
+        words += (
+            f" for longer than {patience_seconds(ramp.plan, seen.stage.kind):g} s after the hold"
+        )
+    return "; ".join([words, *(f"{one.guardrail}: {one.message}" for one in culprits)])
+
+
+def _words(stage: Stage) -> str:
+    return f"step of {stage.percentage:g} %" if stage.kind == "stepping" else stage.kind

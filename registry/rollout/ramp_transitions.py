@@ -1,0 +1,185 @@
+"""The rules of a ramp: what a plan must be, and how the ramp of a rollout state begins and moves.
+
+Pure, like the table of `registry.rollout.transitions` whose cells these are. Must not know what a
+command does to the versions of a state, nor when a ramp moves (`registry.rollout.ramp_decision`).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from registry.errors import RefusedCommand
+from registry.rollout.assignment import require_percentage
+from registry.rollout.ramp_plan import patience_seconds, stages_of
+from registry.wire.commands import Command
+from registry.wire.field_types import ID_CHARACTERS, Bucketing
+from registry.wire.ramp_values import Outcome, Ramp, RampState
+from registry.wire.rollout_state import RolloutState
+
+STAGE_BEGINS: Final = ""
+"""A ramp's ``since`` until `apply_command`, which knows the time, has stamped it."""
+
+
+def ramp_under_way(state: RolloutState | None) -> RampState | None:
+    """Return the ramp of `state` if it has not ended."""
+    if state is None or state.ramp is None or state.ramp.outcome is not None:
+        return None
+    return state.ramp
+
+
+def ramp_ended(state: RolloutState, outcome: Outcome) -> RolloutState:
+    """End the ramp that is under way; forget one that ended before."""
+    ramp = ramp_under_way(state)
+    return replace(state, ramp=None if ramp is None else replace(ramp, outcome=outcome))
+
+
+def new_ramp(plan: Ramp, command: Command, after: RolloutState) -> RampState:
+    """Return the ramp that `command` starts; `after` is the state that it is to be part of."""
+    _require_plan(plan, after.bucketing)
+    environments = (command.environment,) if command.environments is UNSET else command.environments
+    if not environments or environments[0] != command.environment:
+        raise RefusedCommand(
+            f"environments: must begin with {command.environment}, which this command is for; "
+            f"{environments[0] if environments else 'none'} given",
+            "bad_ramp",
+        )
+    twice = [name for place, name in enumerate(environments) if name in environments[:place]]
+    if twice:
+        raise RefusedCommand(f"environments: each may come once; {twice[0]} twice", "bad_ramp")
+    ramp_id = command.command_id.removesuffix(f"@{command.environment}")
+    longest = max(map(len, environments)) + len(ramp_id) + 1
+    if len(environments) > 1 and longest > ID_CHARACTERS:
+        raise RefusedCommand(
+            f"command_id: {len(ramp_id)} characters; with @ and the name of an "
+            f"environment they must be at most {ID_CHARACTERS}",
+            "bad_ramp",
+        )
+    return RampState(
+        plan=plan,
+        ramp_id=ramp_id,
+        stage=0,
+        since=STAGE_BEGINS,
+        environments=environments[1:],
+        version=after.canary_version,
+    )
+
+
+def _require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
+    """Refuse steps that do not rise, and a plan that could only be rolled back."""
+    for before, step in pairwise((0.0, *ramp.steps)):
+        if step <= before:
+            raise RefusedCommand(
+                f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
+                "bad_ramp",
+            )
+        require_percentage("ramp.steps", step, bucketing)
+    if ramp.steps[0] >= 100 and ramp.shadow is None:
+        raise RefusedCommand(
+            "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
+            "the primary version, which the canary version is compared with",
+            "bad_ramp",
+        )
+    if ramp.hold_seconds + patience_seconds(ramp) <= 0:
+        raise RefusedCommand(
+            "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
+            "answer, so give one of them",
+            "bad_ramp",
+        )
+
+
+def enter_stage(state: RolloutState | None, command: Command) -> RolloutState:
+    """The ramp enters a later stage; only ``promote`` brings it to the soak."""
+    state, ramp = _moving(state, command)
+    stages = stages_of(ramp.plan, ramp.environments)
+    allowed = [
+        place
+        for place, stage in enumerate(stages)
+        if place > ramp.stage and stage.kind in ("shadowing", "stepping")
+    ]
+    if command.step not in allowed:
+        raise RefusedCommand(
+            f"step {command.step}: the ramp is in stage {ramp.stage}; "
+            f"{', '.join(map(str, allowed)) or 'no stage'} can follow"
+            f"{'' if allowed else ', only promote'}",
+            "bad_step",
+        )
+    stage = stages[command.step]
+    shadow = ramp.plan.shadow
+    return replace(
+        state,
+        strategy="shadow" if stage.kind == "shadowing" else "canary",
+        canary_percentage=stage.percentage,
+        shadow_sample_percentage=shadow.sample_percentage if shadow else 100.0,
+        ramp=replace(ramp, stage=command.step, since=STAGE_BEGINS),
+    )
+
+
+def finish_soak(state: RolloutState | None, command: Command) -> RolloutState:
+    """The soak is over: the ramp has ended well."""
+    state, ramp = _moving(state, command)
+    past = len(stages_of(ramp.plan, ramp.environments))
+    if command.step != past:
+        raise RefusedCommand(
+            f"step {command.step}: the ramp soaks; only {past} can follow, its end", "bad_step"
+        )
+    return replace(state, ramp=replace(ramp, outcome="promoted"))
+
+
+def pause_ramp(state: RolloutState | None, command: Command) -> RolloutState:
+    """The ramp stays where it is until it is resumed."""
+    state, ramp = _with_ramp(state)
+    if ramp.paused:
+        raise RefusedCommand("pause: the ramp is paused already", "ramp_paused")
+    return replace(state, ramp=replace(ramp, paused=True))
+
+
+def resume_ramp(state: RolloutState | None, command: Command) -> RolloutState:
+    """The ramp goes on; the stage that it was in begins anew, and so does its evidence."""
+    state, ramp = _with_ramp(state)
+    if not ramp.paused:
+        raise RefusedCommand("resume: the ramp is not paused", "ramp_not_paused")
+    return replace(state, ramp=replace(ramp, paused=False, since=STAGE_BEGINS))
+
+
+def abort_soak(state: RolloutState | None, command: Command) -> RolloutState:
+    """The primary is kept, and no further environment begins."""
+    state, ramp = _with_ramp(state)
+    return replace(state, ramp=replace(with_evidence(ramp, command), outcome="cancelled"))
+
+
+def promoted(ramp: RampState, command: Command) -> RampState:
+    """Return the ramp of a version that has become primary: it soaks if the plan says so."""
+    ramp = with_evidence(replace(ramp, paused=False), command)
+    stages = stages_of(ramp.plan, ramp.environments)
+    if stages[-1].kind == "soaking":
+        return replace(ramp, stage=len(stages) - 1, since=STAGE_BEGINS)
+    return replace(ramp, outcome="promoted")
+
+
+def with_evidence(ramp: RampState, command: Command) -> RampState:
+    """Return the ramp with what the command found out."""
+    if command.findings is not UNSET:
+        ramp = replace(ramp, findings=command.findings)
+    if command.baseline is not UNSET:
+        ramp = replace(ramp, baseline=command.baseline)
+    return ramp
+
+
+def _moving(state: RolloutState | None, command: Command) -> tuple[RolloutState, RampState]:
+    """Return the state, and its ramp with what the command found out; refuse while it is paused."""
+    state, ramp = _with_ramp(state)
+    if ramp.paused:
+        raise RefusedCommand(f"{command.type}: the ramp is paused; resume it", "ramp_paused")
+    return state, with_evidence(ramp, command)
+
+
+def _with_ramp(state: RolloutState | None) -> tuple[RolloutState, RampState]:
+    """Return the state and the ramp under way, which each state in a ramp's row has."""
+    ramp = ramp_under_way(state)
+    assert state is not None
+    assert ramp is not None
+    return state, ramp

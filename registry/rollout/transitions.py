@@ -1,0 +1,372 @@
+"""The rollout rules: what each command does to the rollout state.
+
+The decision core: no I/O, no clock, no randomness. :func:`apply_command` (state × command → new
+state or refusal) is one table, :data:`TRANSITIONS`. Whether a version can be loaded is found out by
+the caller, for the versions that :func:`versions_named` lists, and comes in as an argument. What
+becomes of a ramp is in `registry.rollout.ramp_transitions`, when it commands itself onward in
+`registry.rollout.ramp_decision`; which user a state gives which version, in
+`registry.rollout.assignment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from registry.errors import RefusedCommand
+from registry.ids import is_version_name
+from registry.rollout.assignment import canary_share, require_percentage
+from registry.rollout.ramp_plan import stage_of
+from registry.rollout.ramp_transitions import (
+    STAGE_BEGINS,
+    abort_soak,
+    enter_stage,
+    finish_soak,
+    new_ramp,
+    pause_ramp,
+    promoted,
+    ramp_ended,
+    ramp_under_way,
+    resume_ramp,
+    with_evidence,
+)
+from registry.wire.commands import Command, CommandType
+from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.ramp_values import RAMP, Ramp
+from registry.wire.rollout_state import RolloutState
+
+PREVIOUS_VERSIONS_KEPT: Final = 10
+"""How far ``rollback`` can go back."""
+
+NO_EPOCH: Final = -1
+"""What ``expected_epoch`` says of an environment without a state; no offset is negative."""
+
+Phase: TypeAlias = Literal["empty", "fixed", "canary", "ab_test", "shadow", "ramping", "soaking"]
+
+
+def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
+    """Return the versions that `command` would bring in, each to be checked before."""
+    brought_in: str | UnsetType | None = None
+    if command.type == "swap":
+        brought_in = command.model_version
+    elif command.type == "rollout":
+        brought_in = command.canary_version
+    elif state is not None and command.type in ("promote", "step"):
+        brought_in = state.canary_version
+    elif state is not None and command.type == "rollback":
+        brought_in = next(iter(state.previous_versions), None)
+    return (brought_in,) if isinstance(brought_in, str) else ()
+
+
+def apply_command(
+    state: RolloutState | None,
+    command: Command,
+    *,
+    epoch: int,
+    at: str,
+    problems: Mapping[str, str],
+) -> RolloutState:
+    """Return the state after `command`, or refuse it whole.
+
+    Parameters
+    ----------
+    state
+        The current state; None before the first version.
+    command
+        The command, already decoded.
+    epoch
+        Its era and its offset on the control topic, as one number.
+    at
+        The record's time, ISO 8601 in UTC.
+    problems
+        Why a version that the command names cannot be served, by version; empty if all can.
+
+    Raises
+    ------
+    RefusedCommand
+        With a stable code and a message that quotes what was seen and what is allowed.
+    """
+    require_epoch(state, command)
+    for version in versions_named(state, command):
+        if not is_version_name(version):
+            raise RefusedCommand(
+                f"version {version!r}: must look like v0.3 (vMAJOR.MINOR)", "bad_version"
+            )
+        if version in problems:
+            raise RefusedCommand(f"version {version}: {problems[version]}", "unusable_version")
+    after = TRANSITIONS[phase_of(state), command.type](state, command)
+    ramp = after.ramp
+    if ramp is not None and ramp.since == STAGE_BEGINS:
+        ramp = replace(ramp, since=at)
+    return replace(
+        after,
+        environment=command.environment,
+        epoch=epoch,
+        updated_at=at,
+        updated_by=command.issued_by,
+        reason=command.reason,
+        ramp=ramp,
+    )
+
+
+def require_epoch(state: RolloutState | None, command: Command) -> None:
+    """Refuse a command whose issuer saw another state; -1 stands for "no state yet"."""
+    current = NO_EPOCH if state is None else state.epoch
+    if command.expected_epoch is not None and command.expected_epoch != current:
+        changed = "no state yet"
+        if state is not None:
+            changed = (
+                f"{state.updated_by or 'somebody'} changed it at {state.updated_at}: "
+                f"{words_for(state)}"
+            )
+        raise RefusedCommand(
+            f"expected_epoch {command.expected_epoch}: the epoch is now {current} ({changed}); "
+            "read the state and decide again",
+            "stale_epoch",
+        )
+
+
+def words_for(state: RolloutState) -> str:
+    """Return who answers whom under `state`, in a few words.
+
+    >>> words_for(RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0))
+    'strategy canary, primary v0.1, canary v0.2 at 10 %'
+    """
+    words = f"strategy {state.strategy}, primary {state.primary_version}"
+    if state.canary_version is not None:
+        words += f", canary {state.canary_version} at {canary_share(state):g} %"
+    return words
+
+
+def is_compared(state: RolloutState) -> bool:
+    """Tell whether two versions, or one and its predecessor, are being compared under `state`."""
+    return state.strategy in ("canary", "ab_test") or ramp_under_way(state) is not None
+
+
+def phase_of(state: RolloutState | None) -> Phase:
+    """Return the row of the transition table that `state` is in."""
+    if state is None:
+        return "empty"
+    ramp = ramp_under_way(state)
+    if ramp is not None:
+        return "soaking" if stage_of(ramp).kind == "soaking" else "ramping"
+    return state.strategy
+
+
+Transition: TypeAlias = Callable[[RolloutState | None, Command], RolloutState]
+
+
+def _refuse(code: str, message: str) -> Transition:
+    def refusal(state: RolloutState | None, command: Command) -> RolloutState:
+        raise RefusedCommand(f"{command.type}: {message}", code)
+
+    return refusal
+
+
+ROLLOUT_FIELDS: Final = (
+    "strategy",
+    "canary_version",
+    "canary_percentage",
+    "bucketing",
+    "salt",
+    "shadow_sample_percentage",
+)
+"""What ``rollout`` can change; only the fields given do."""
+
+
+def _swap(state: RolloutState | None, command: Command) -> RolloutState:
+    """The version becomes primary. A swap to the canary version ends its trial."""
+    version = command.model_version
+    if not isinstance(version, str):
+        raise RefusedCommand("swap: model_version is missing", "missing_version")
+    if state is None:
+        return RolloutState(command.environment, 0, "fixed", version)
+    state = ramp_ended(state, "cancelled")
+    if version == state.canary_version:
+        state = _without_canary(state)
+    return _with_primary(state, version)
+
+
+def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
+    """Change the fields given, and only those; the outcome is checked as a whole."""
+    assert state is not None  # the table has no such cell
+    given = {
+        name: value for name in ROLLOUT_FIELDS if (value := getattr(command, name)) is not UNSET
+    }
+    if not given and command.ramp is UNSET:
+        raise RefusedCommand(
+            f"rollout: no field given; give ramp, {' or '.join(ROLLOUT_FIELDS)}", "nothing_given"
+        )
+    if isinstance(command.ramp, Ramp):
+        _require_no_trial(state, command)
+        given = _ramp_fields(command.ramp, given)
+    elif command.environments is not UNSET:
+        raise RefusedCommand("environments: only a ramp goes through environments", "bad_ramp")
+    _require_one_of("strategy", given.get("strategy"), get_args(Strategy))
+    _require_one_of("bucketing", given.get("bucketing"), get_args(Bucketing))
+    after: RolloutState = replace(ramp_ended(state, "cancelled"), **given)
+    _require_versions(after)
+    require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
+    require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
+    if given.get("canary_percentage") and after.canary_version is None:
+        raise RefusedCommand(
+            f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
+            "could get; give canary_version and strategy as well",
+            "no_canary",
+        )
+    if isinstance(command.ramp, Ramp):
+        after = replace(after, ramp=new_ramp(command.ramp, command, after))
+    return after
+
+
+def _require_no_trial(state: RolloutState, command: Command) -> None:
+    """A ramp that comes from another environment must not end what somebody does in this one."""
+    if command.issued_by == RAMP and phase_of(state) != "fixed":
+        raise RefusedCommand(
+            f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
+            "and start the ramp here by hand",
+            "trial_under_way",
+        )
+
+
+def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
+    """Return `given` with what the ramp itself sets; refuse what would contradict it."""
+    for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
+        if name in given:
+            raise RefusedCommand(f"{name}: a ramp sets it by itself; leave it out", "bad_ramp")
+    return given | {"strategy": "canary", "canary_percentage": 0.0}
+
+
+def _require_versions(after: RolloutState) -> None:
+    if after.strategy != "fixed" and after.canary_version is None:
+        raise RefusedCommand(f"strategy {after.strategy}: needs a canary_version", "no_canary")
+    if after.canary_version == after.primary_version:
+        raise RefusedCommand(
+            f"canary_version {after.canary_version}: is the primary version already",
+            "canary_is_primary",
+        )
+
+
+def _promote(state: RolloutState | None, command: Command) -> RolloutState:
+    """The canary version becomes primary."""
+    assert state is not None
+    assert state.canary_version is not None
+    after = _with_primary(_without_canary(state), state.canary_version)
+    ramp = ramp_under_way(state)
+    return replace(after, ramp=None if ramp is None else promoted(ramp, command))
+
+
+def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
+    """The previous primary answers everyone; a canary version on trial is dropped with it."""
+    assert state is not None
+    if not state.previous_versions:
+        raise RefusedCommand(
+            f"rollback: no primary version is remembered before {state.primary_version}",
+            "no_previous",
+        )
+    primary, *previous = state.previous_versions
+    return replace(
+        _rolled_back(state, command), primary_version=primary, previous_versions=tuple(previous)
+    )
+
+
+def _abort(state: RolloutState | None, command: Command) -> RolloutState:
+    """The canary version is dropped, the primary kept; also one that only waits under ``fixed``."""
+    assert state is not None
+    if state.canary_version is None:
+        raise RefusedCommand("abort: there is no canary version", "no_canary")
+    return _rolled_back(state, command)
+
+
+def _rolled_back(state: RolloutState, command: Command) -> RolloutState:
+    ramp = ramp_under_way(state)
+    if ramp is not None:
+        state = replace(state, ramp=with_evidence(ramp, command))
+    return _without_canary(ramp_ended(state, "rolled_back"))
+
+
+def _with_primary(state: RolloutState, version: str) -> RolloutState:
+    if version == state.primary_version:
+        return state
+    previous = tuple(known for known in state.previous_versions if known != version)
+    return replace(
+        state,
+        primary_version=version,
+        previous_versions=(state.primary_version, *previous)[:PREVIOUS_VERSIONS_KEPT],
+    )
+
+
+def _without_canary(state: RolloutState) -> RolloutState:
+    return replace(state, strategy="fixed", canary_version=None, canary_percentage=0.0)
+
+
+def _require_one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        raise RefusedCommand(
+            f"{field} {value!r}: must be one of {', '.join(allowed)}", f"bad_{field}"
+        )
+
+
+_NO_STATE = _refuse("no_state", "this environment has no version yet; swap one in first")
+_NO_CANARY = _refuse("no_canary", "no canary version is on trial")
+_NO_RAMP = _refuse("no_ramp", "no ramp is under way")
+_NO_RAMP_COMMANDS: Final[Mapping[CommandType, Transition]] = {
+    "pause": _NO_RAMP,
+    "resume": _NO_RAMP,
+    "step": _NO_RAMP,
+}
+_ON_TRIAL: Final[Mapping[CommandType, Transition]] = {
+    "swap": _swap,
+    "rollout": _rollout,
+    "promote": _promote,
+    "rollback": _rollback,
+    "abort": _abort,
+}
+
+ROWS: Final[Mapping[Phase, Mapping[CommandType, Transition]]] = {
+    "empty": {
+        "swap": _swap,
+        "rollout": _NO_STATE,
+        "promote": _NO_STATE,
+        "rollback": _NO_STATE,
+        "abort": _NO_STATE,
+        "pause": _NO_STATE,
+        "resume": _NO_STATE,
+        "step": _NO_STATE,
+    },
+    "fixed": {
+        "swap": _swap,
+        "rollout": _rollout,
+        "promote": _NO_CANARY,
+        "rollback": _rollback,
+        "abort": _abort,
+        **_NO_RAMP_COMMANDS,
+    },
+    "canary": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
+    "ab_test": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
+    "shadow": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
+    "ramping": {**_ON_TRIAL, "pause": pause_ramp, "resume": resume_ramp, "step": enter_stage},
+    "soaking": {
+        "swap": _swap,
+        "rollout": _rollout,
+        "promote": _NO_CANARY,
+        "rollback": _rollback,
+        "abort": abort_soak,
+        "pause": pause_ramp,
+        "resume": resume_ramp,
+        "step": finish_soak,
+    },
+}
+
+TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition]] = {
+    (phase, command): transition
+    for phase, row in ROWS.items()
+    for command, transition in row.items()
+}
+"""Every cell of phase × command. A cell that refuses is filled with its refusal.
+
+``retrain`` has no cell: it changes no rollout state, and goes to the retrain agent. Nor has
+``begin_era``: it is about the log (`registry.rollout.command_log`)."""

@@ -1,0 +1,89 @@
+"""Changes of a rollout state in words, for the audit trail and the status page. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from registry.rollout.ramp_plan import stage_of, stages_of
+from registry.wire.command_results import CommandResult
+from registry.wire.ramp_values import RampState
+from registry.wire.rollout_state import RolloutState
+
+STATE_FIELDS: Final = (
+    "strategy",
+    "primary_version",
+    "canary_version",
+    "canary_percentage",
+    "shadow_sample_percentage",
+    "bucketing",
+    "salt",
+)
+"""What a command can change, and the ramp; the rest of a state follows from it."""
+
+NO_STATE: Final = RolloutState("", -1, "fixed", "")
+"""What the first state is compared with: the defaults, so that only what was chosen shows."""
+
+
+class Change(Struct, frozen=True):
+    """One field of the rollout state that a command changed, in words."""
+
+    field: str
+    before: str
+    after: str
+
+
+def diff(result: CommandResult) -> tuple[Change, ...]:
+    """Return what a command changed in the rollout state; nothing unless it was applied.
+
+    >>> before = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
+    >>> after = replace(before, epoch=8, canary_percentage=25.0)
+    >>> result = CommandResult("c1", "rollout", "production", "applied", 8, "anna", "")
+    >>> diff(replace(result, before=before, after=after))
+    (Change(field='canary percentage', before='10 %', after='25 %'),)
+    """
+    before, after = result.before or NO_STATE, result.after
+    if result.status != "applied" or after is None:
+        return ()
+    pairs = [
+        (_label(field), _words(getattr(before, field)), _words(getattr(after, field)))
+        for field in STATE_FIELDS
+    ]
+    pairs.append(("ramp", ramp_words(before.ramp), ramp_words(after.ramp)))
+    return tuple(Change(field, old, new) for field, old, new in pairs if old != new)
+
+
+def ramp_words(ramp: RampState | None) -> str:
+    """Return how far `ramp` has come, in a few words.
+
+    >>> from registry.rollout.ramp_plan import Ramp
+    >>> ramp_words(RampState(Ramp((5.0, 100.0), 60), "c1", stage=1, since="", paused=True))
+    'at 5 % (stage 2 of 3), paused'
+    """
+    if ramp is None:
+        return "none"
+    stage = stage_of(ramp)
+    place = f"at {stage.percentage:g} %" if stage.kind == "stepping" else stage.kind
+    if ramp.outcome is not None:
+        outcome = ramp.outcome.replace("_", " ")
+        if ramp.outcome == "promoted":
+            return f"{outcome} {ramp.version or ''}".rstrip()
+        return f"{outcome}, {f'{ramp.version} was' if ramp.version else 'was'} {place}"
+    stages = stages_of(ramp.plan, ramp.environments)
+    words = f"{place} (stage {ramp.stage + 1} of {len(stages)})"
+    if ramp.paused:
+        words += ", paused"
+    if ramp.environments:
+        words += f", then {', '.join(ramp.environments)}"
+    return words
+
+
+def _label(field: str) -> str:
+    return field.removesuffix("_version").replace("_", " ")
+
+
+def _words(value: str | float | None) -> str:
+    if value is None or value == "":
+        return "none"
+    return value if isinstance(value, str) else f"{round(value, 2):g} %"

@@ -1,0 +1,4 @@
+"""Model versions: manifest, artifact, the store that publishes them, the model that serves.
+
+No Kafka, no rollout rule.
+"""

@@ -1,0 +1,164 @@
+"""Retention: which versions may go, and the two steps in which they do.
+
+Knows the rules and the order of removing. Must not know where it is written who uses what: that is
+given. A version goes in two steps, so that nobody who reads it is hurt and a mistake can be undone:
+
+1. it is hidden: its manifest moves away, so it is unknown to whoever asks from now on, while who
+   had begun finds all files;
+2. a later run, `grace` after, removes its files. If the version is named again by then, it comes
+   back instead.
+
+Files that a killed publisher left, which never were a version, go after `grace` as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from registry.errors import ConfigurationError, DamagedVersion
+from registry.ids import VersionName
+from registry.storage.objects import MissingObject
+from registry.versions.store import MANIFEST, REMOVED, Store
+
+Named: TypeAlias = Mapping[str, Sequence[str]]
+"""Who names a version, in words, by version."""
+
+Fate: TypeAlias = Literal["kept", "hidden", "hiding", "restored", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is kept.
+
+    Parameters
+    ----------
+    keep
+        So many of the newest versions, at least 1.
+    grace
+        How old a version must be to be hidden, and how long it is hidden before its files go.
+    """
+
+    keep: int
+    grace: timedelta
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise ConfigurationError(f"keep {self.keep}: must be at least 1")
+        if self.grace < timedelta(0):
+            raise ConfigurationError(f"grace {self.grace}: must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One version folder: when its manifest was written, or, without one, its youngest object."""
+
+    version: str
+    published: bool
+    written_at: datetime
+
+
+class Judged(Struct, frozen=True):
+    """What becomes of one version, and why."""
+
+    version: str
+    fate: Fate
+    why: str
+
+
+def judge(held: Iterable[Held], named: Named, rules: Rules, now: datetime) -> list[Judged]:
+    """Say what becomes of each version folder, oldest first. Pure.
+
+    Parameters
+    ----------
+    held
+        All version folders.
+    named
+        What may not go, by version.
+    rules
+        What else may not.
+    now
+        The time, of the clock that ``written_at`` is of.
+    """
+    ordered = sorted(held, key=lambda one: VersionName.parse(one.version))
+    newest = {one.version for one in [one for one in ordered if one.published][-rules.keep :]}
+    return [
+        _judged(one, named.get(one.version, ()), one.version in newest, rules, now)
+        for one in ordered
+    ]
+
+
+def _judged(one: Held, names: Sequence[str], is_new: bool, rules: Rules, now: datetime) -> Judged:
+    young = now - one.written_at < rules.grace
+    fates: list[tuple[bool, Fate, str]]  # the first that holds
+    if one.published:
+        fates = [
+            (bool(names), "kept", _listed(names)),
+            (is_new, "kept", f"among the newest {rules.keep}"),
+            (young, "kept", f"younger than {rules.grace}"),
+            (True, "hiding", "nobody names it"),
+        ]
+    else:
+        fates = [
+            (bool(names), "restored", _listed(names)),
+            (young, "hidden", f"its files go after {rules.grace}"),
+            (True, "removed", f"hidden, or never published, for {rules.grace}"),
+        ]
+    return next(Judged(one.version, fate, why) for holds, fate, why in fates if holds)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def collect(
+    store: Store, named: Named, rules: Rules, now: datetime, *, dry_run: bool
+) -> list[Judged]:
+    """Do what :func:`judge` says, unless `dry_run`; return what it says.
+
+    Raises
+    ------
+    ArtifactError
+        If the registry cannot be read or written. What was done until then is as it should be,
+        and the next run does the rest.
+    """
+    judged = judge(_held(store), named, rules, now)
+    if dry_run:
+        return judged
+    done = [_done(store, one) for one in judged]
+    store.objects.discard_parts(now - rules.grace)
+    return done
+
+
+def _done(store: Store, judged: Judged) -> Judged:
+    if judged.fate == "hiding":
+        store.hide(judged.version)
+    elif judged.fate == "removed":
+        store.delete_files(judged.version)
+    elif judged.fate == "restored":
+        try:
+            store.restore(judged.version)
+        except (MissingObject, DamagedVersion) as error:
+            return Judged(judged.version, "hidden", f"{judged.why}; cannot come back: {error}")
+    return judged
+
+
+def _held(store: Store) -> list[Held]:
+    listed = {
+        version: {one.path: one.modified_at for one in store.objects.found(version)}
+        for version in store.folders()
+    }
+    # only now: whoever hides a version meanwhile writes this first, and then takes its manifest
+    hidden_at = {one.path: one.modified_at for one in store.objects.found(REMOVED)}
+    held = []
+    for version, written in listed.items():
+        if MANIFEST in written:
+            held.append(Held(version, True, written[MANIFEST]))
+        elif written:
+            written |= {path: at for path, at in hidden_at.items() if path == f"{version}.json"}
+            held.append(Held(version, False, max(written.values())))
+    return held

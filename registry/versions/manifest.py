@@ -1,0 +1,242 @@
+"""The manifest: what one model version is made of, how it was made, and that it may be served.
+
+Knows the schema of ``meta.json``. Must not know files or stores. Written last of all files of a
+version, so that a version without a manifest does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from inspect import cleandoc
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from registry.errors import DamagedVersion
+from registry.ids import is_version_name
+from registry.wire.gate_results import Count, DataSnapshot, Gate
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a reader of this schema would misread the next one; a newer manifest is refused."""
+
+
+class Parameters(Struct, frozen=True):
+    """What the training was told (``implicit``'s names), with the mapping of events to weights.
+
+    0 days, and a minimum of 0, are without any: the formulas are in :mod:`training.data.matrix`.
+    """
+
+    factors: int
+    iterations: int
+    regularization: float
+    alpha: float
+    seed: int
+    weight_watch: float = 1.0
+    weight_click: float = 0.5
+    rating_floor: float = 0.0
+    window_days: float = 0.0
+    half_life_days: float = 0.0
+    min_user_interactions: int = 0
+    min_item_interactions: int = 0
+
+
+class FileEntry(Struct, frozen=True):
+    """Checksum and size of one file of the version."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    bytes: Count
+
+
+class WarmStart(Struct, frozen=True, tag="warm"):
+    """The fit began with the factors of another version.
+
+    Parameters
+    ----------
+    version, digest
+        Which one, and :func:`content_digest` of its manifest.
+    users, items
+        How many rows are its; the others began at random.
+    iterations
+        Of this fit, instead of those of the parameters.
+    """
+
+    version: str
+    digest: str
+    users: Count
+    items: Count
+    iterations: Count
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"from {self.version}'s factors of {self.users:,} users and {self.items:,} items, "
+            f"{self.iterations} iterations"
+        )
+
+
+class TrialStart(Struct, frozen=True, tag="trial"):
+    """The fit began with the factors of the trial, by which the run was judged.
+
+    Parameters
+    ----------
+    holdout
+        The share of each user's interactions, the newest, from which the trial has not learned.
+    iterations
+        Of this fit, instead of those of the parameters, which are the trial's.
+    reason
+        Why it did not begin with another version's factors, if that was asked for.
+    """
+
+    holdout: Annotated[float, Meta(gt=0, lt=1)]
+    iterations: Annotated[int, Meta(ge=1)]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"from the trial's factors, {self.iterations} iterations{why}"
+
+
+class ColdStart(Struct, frozen=True, tag="cold"):
+    """The fit began at random though something else was asked for; ``reason`` says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"at random: {self.reason}"
+
+
+Start: TypeAlias = WarmStart | TrialStart | ColdStart
+"""Where the fit of what is published began, if anything but chance was asked for."""
+
+
+class TrainingProvenance(Struct, frozen=True):
+    """Where and how a version was made, for whoever has to make it again.
+
+    Parameters
+    ----------
+    host
+        Name of the machine.
+    python
+        Version of the interpreter.
+    backend
+        What fitted the factors, like ``implicit`` or ``spark``.
+    libraries
+        Version by distribution name.
+    dirty
+        The code differed from its commit; None if nobody could tell.
+    durations
+        Seconds by stage of the run.
+    peak_memory_bytes
+        Most memory that the run had resident; None if nobody measured it.
+    start
+        Where the fit began; None: at random, as nothing else was asked for.
+    """
+
+    host: str
+    python: str
+    backend: str = "implicit"
+    libraries: dict[str, str] = {}
+    dirty: bool | None = None
+    durations: dict[str, float] = {}
+    peak_memory_bytes: Count | None = None
+    start: Start | None = None
+
+
+class Manifest(Struct, frozen=True):
+    """``meta.json``. ``intervals`` are the bounds (low, high) of metrics, by their names."""
+
+    version: str
+    model_name: str
+    created_at: str
+    created_by: str
+    git_sha: str
+    image_digest: str
+    data_snapshot: DataSnapshot
+    parameters: Parameters
+    metrics: dict[str, float]
+    gate: Gate
+    files: dict[str, FileEntry]
+    schema_version: int = SCHEMA_VERSION
+    provenance: TrainingProvenance | None = None
+    intervals: dict[str, tuple[float, float]] = {}
+
+    @property
+    def backend(self) -> str:
+        """What fitted the factors: ``implicit`` alone, before manifests said so."""
+        return self.provenance.backend if self.provenance else "implicit"
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of ``meta.json``.
+
+    >>> manifest_schema()["title"], "files" in manifest_schema()["required"]
+    ('recstream model manifest', True)
+    """
+    schema = msgspec.json.schema(Manifest)
+    parts = schema["$defs"]
+    for part in parts.values():  # Python 3.13 indents no docstring
+        part["description"] = cleandoc(part["description"])
+    manifest = parts.pop("Manifest")
+    manifest["required"].append("schema_version")  # always written, and refused without
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **manifest,
+        "title": "recstream model manifest",
+        "$defs": parts,
+    }
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode_manifest(payload: bytes, version: str) -> Manifest:
+    """Read and check the manifest of `version`.
+
+    Raises
+    ------
+    DamagedVersion
+        If it is not JSON, of another shape, of a newer schema, of another version, or names files
+        outside of the version's folder.
+    """
+    try:
+        schema = msgspec.json.decode(payload, type=_SchemaOnly).schema_version
+        if schema > SCHEMA_VERSION:
+            raise DamagedVersion(
+                f"{version}: manifest of schema {schema}, this program reads up to "
+                f"{SCHEMA_VERSION}; upgrade recstream"
+            )
+        manifest = msgspec.json.decode(payload, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedVersion(f"{version}: meta.json: {error}") from error
+    if manifest.version != version or not is_version_name(version):
+        raise DamagedVersion(f"{version}: meta.json is of version {manifest.version!r}")
+    for path in manifest.files:
+        parts = path.split("/")
+        if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+            raise DamagedVersion(
+                f"{version}: meta.json names a file outside of its folder: {path!r}"
+            )
+    return manifest
+
+
+def content_digest(manifest: Manifest) -> str:
+    """Return the SHA-256 of what the files of a version hold, whatever its name and manifest.
+
+    The files are in the order of their names, each by its name and checksum.
+    """
+    files = sorted(manifest.files.items())
+    return digest("".join(f"{name} {entry.sha256}\n" for name, entry in files).encode())
+
+
+class _SchemaOnly(Struct):
+    schema_version: int
+
+
+def digest(payload: bytes) -> str:
+    """Return the SHA-256 of `payload` as the manifest writes it."""
+    return hashlib.sha256(payload).hexdigest()

@@ -1,0 +1,31 @@
+"""Command results (topic ``control-results``): what became of a command."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from registry.wire.commands import CommandType
+from registry.wire.field_types import AnswerError
+from registry.wire.rollout_state import RolloutState
+
+ResultType: TypeAlias = Literal[CommandType, "training"]
+"""What the audit trail tells of: commands, and a training run that ended without a version."""
+CommandStatus: TypeAlias = Literal["applied", "rejected", "duplicate"]
+
+
+class CommandResult(Struct, frozen=True, omit_defaults=True):
+    """What became of one command (topic ``control-results``); ``epoch`` is the state's after it."""
+
+    command_id: str
+    type: str
+    environment: str
+    status: CommandStatus
+    epoch: int | None
+    issued_by: str
+    at: str
+    error: AnswerError | None = None
+    before: RolloutState | None = None
+    after: RolloutState | None = None
+    reason: str | None = None

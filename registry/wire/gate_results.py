@@ -1,0 +1,57 @@
+"""What a gate found, and the snapshot that it judged."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0)]
+Verdict = Literal["pass", "fail", "inconclusive", "error"]
+
+
+class DataSnapshot(Struct, frozen=True, omit_defaults=True):
+    """The interactions that a version learned from: ``[start, end)`` offsets by partition.
+
+    ``lost`` are the spans within them that were gone from Kafka before any snapshot held them;
+    ``unusable`` counts the records within them that taught nothing, by reason.
+    """
+
+    id: str
+    topic: str
+    partitions: dict[str, tuple[Count, Count]]
+    interactions: Count
+    users: Count
+    items: Count
+    lost: dict[str, tuple[tuple[Count, Count], ...]] = {}
+    unusable: dict[str, Count] = {}
+
+    @property
+    def unusable_words(self) -> str:
+        """Say how many records taught nothing, and why, the most frequent reason first; or "".
+
+        >>> DataSnapshot("s", "t", {}, 9, 3, 3, unusable={"empty": 1, "unknown_event": 20}
+        ... ).unusable_words
+        '21 records taught nothing: 20 unknown_event, 1 empty'
+        """
+        if not self.unusable:
+            return ""
+        ordered = sorted(self.unusable.items(), key=lambda one: (-one[1], one[0]))
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in ordered)
+        return f"{sum(self.unusable.values()):,} records taught nothing: {reasons}"
+
+
+class Check(Struct, frozen=True):
+    """One check of the gate: what was seen, what is allowed, and the verdict."""
+
+    name: str
+    verdict: Verdict
+    seen: str
+    allowed: str
+
+
+class Gate(Struct, frozen=True):
+    """The offline verdict before publication."""
+
+    passed: bool
+    checks: tuple[Check, ...]

@@ -1,0 +1,55 @@
+"""Responses: what an application gets (topic ``responses``): items or an error, and provenance."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from registry.ids import ItemId, UserId
+from registry.wire.field_types import AnswerError, Strategy, Variant
+
+Source: TypeAlias = Literal["model", "popular"]
+AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
+
+
+class Item(Struct, frozen=True, omit_defaults=True):
+    """One recommended item; ``score`` is the dot product of the factors, or a popularity count."""
+
+    item_id: ItemId
+    score: float
+    title: str | None = None
+
+
+class Provenance(Struct, frozen=True, omit_defaults=True):
+    """Which rule and which bytes produced an answer.
+
+    ``latency_ms`` is from the request record's timestamp to its scoring; absent where the timestamp
+    is missing, or later than the worker's clock.
+    """
+
+    environment: str
+    worker: str
+    latency_ms: float | None = None
+    strategy: Strategy | None = None
+    rollout_epoch: int | None = None
+    bucket: int | None = None
+    git_sha: str | None = None
+    data_snapshot: str | None = None
+    image_digest: str | None = None
+
+
+class Response(Struct, frozen=True, omit_defaults=True):
+    """One answer (topic ``responses``, keyed by user id)."""
+
+    request_id: str
+    user_id: UserId
+    status: AnswerStatus
+    provenance: Provenance
+    items: list[Item] = []
+    model_version: str | None = None
+    variant: Variant | None = None
+    source: Source | None = None
+    assigned_version: str | None = None
+    fallback_reason: str | None = None
+    error: AnswerError | None = None

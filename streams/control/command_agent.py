@@ -1,0 +1,191 @@
+"""The control agent: decides the commands of the control topic, one after the other.
+
+Runs on the worker that owns the control partition. An edge: it decodes, asks the registry about the
+versions named, calls `registry.rollout.command_log.follow`, writes the table, reports the result.
+Must not know the rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import faust
+from faust.types import EventT
+from msgspec.structs import replace
+
+from registry.epochs import epoch_of, era_of
+from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
+from registry.ids import is_version_name
+from registry.kafka.topics import Topics
+from registry.rollout.command_log import Followed, follow
+from registry.rollout.transitions import versions_named
+from registry.wire.codec import decode, encode
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command
+from registry.wire.field_types import AnswerError
+from streams.delivery.dead_letters import dead_letter_record
+from streams.delivery.producer import Delivery, Outgoing, Refusal, send_until_confirmed
+from streams.state.node import Node
+from streams.state.table import RolloutTable
+
+logger = logging.getLogger(__name__)
+
+MAX_COMMAND_BYTES: Final = 65_536
+"""No command needs more: its fields are bounded."""
+
+
+class Training(Protocol):
+    """What the control agent needs of the retrain agent."""
+
+    def refusal(self) -> RefusedCommand | None:
+        """Return why no run can start now."""
+
+    def start(self, command: Command) -> None:
+        """Start a run in the background."""
+
+
+class ControlAgent:
+    """Decides commands; see the module."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        node: Node,
+        table: RolloutTable,
+        delivery: Delivery,
+        training: Training,
+        on_failure: Callable[[Exception], None],
+        topic_id: Callable[[bool], Awaitable[str | None]],
+    ) -> None:
+        self._topics = topics
+        self._node = node
+        self._table = table
+        self._delivery = delivery
+        self._training = training
+        self._on_failure = on_failure
+        self._topic_id = topic_id
+
+    def agent(self, app: faust.App, channel: Any) -> None:
+        """Register the control agent."""
+
+        @app.agent(channel, name="decide-commands")
+        async def decide_commands(stream: Any) -> None:
+            # Faust acknowledges what an agent was at when it is stopped; a command would be lost
+            async for event in stream.noack().events():
+                try:
+                    await self._decide(event)
+                except TransportError as error:
+                    self._on_failure(error)
+                    await asyncio.Event().wait()  # the next owner decides this one and the others
+                except Exception:  # an agent that dies decides no further command
+                    logger.exception("control record at offset %s", event.message.offset)
+                    self._node.metrics.commands.labels("", "failed").inc()
+                event.ack()
+
+    async def _decide(self, event: EventT[Any]) -> None:
+        message = event.message
+        try:
+            command = decode(Command, event.value, MAX_COMMAND_BYTES)
+        except RecordError as error:
+            await self._put_aside(message, error)
+            return
+        if command.environment != self._node.settings.environment:
+            return
+        try:
+            topic_id = await self._id_of_topic(message.offset)
+            problems = await self._problems(command)
+            refusal = self._training.refusal() if command.type == "retrain" else None
+            followed = self._followed(command, message, problems, refusal, topic_id)
+            self._table.write_log(followed.log)
+            if command.type == "retrain" and followed.is_new and followed.result.error is None:
+                self._training.start(command)
+            result = followed.result
+        except Exception as error:  # a bug must not leave the issuer waiting for ever
+            logger.exception("command %s at offset %s", command.command_id, message.offset)
+            result = self._after_a_bug(command, message, error)
+        await self._report(result)
+
+    def _followed(
+        self,
+        command: Command,
+        message: Any,
+        problems: Mapping[str, str],
+        refusal: RefusedCommand | None,
+        topic_id: str | None = None,
+    ) -> Followed:
+        return follow(
+            self._node.view.log,
+            command,
+            offset=message.offset,
+            at=_time_of(message),
+            problems=problems,
+            refusal=refusal,
+            topic_id=topic_id,
+        )
+
+    async def _id_of_topic(self, offset: int) -> str | None:
+        """Return the control topic's id; asked anew where `offset` goes back, as in a new topic."""
+        last = self._node.view.log.last_offset
+        return await self._topic_id(epoch_of(era_of(last), offset) <= last)
+
+    def _after_a_bug(self, command: Command, message: Any, bug: Exception) -> CommandResult:
+        """Return what became of a command: what the log says, or that it is refused.
+
+        The refusal is remembered, so that a ramp goes back instead of asking for the same for ever.
+        """
+        refusal = RefusedCommand(repr(bug), "internal")
+        followed = self._followed(command, message, {}, refusal)
+        try:
+            self._table.write_log(followed.log)
+        except Exception:  # the answer matters more
+            logger.exception("the refusal of command %s is not remembered", command.command_id)
+        return followed.result
+
+    async def _problems(self, command: Command) -> dict[str, str]:
+        problems = {}
+        for version in versions_named(self._node.view.state, command):
+            if is_version_name(version):
+                problem = await self._node.residency.problem_of(
+                    version, from_memory=command.type == "rollback"
+                )
+                if problem is not None:
+                    problems[version] = problem
+        return problems
+
+    async def _report(self, result: CommandResult, *more: Outgoing) -> None:
+        self._node.metrics.commands.labels(result.type, result.status).inc()
+        topic, key = self._topics.control_results.name, result.environment.encode()
+
+        def without_states(_: Refusal) -> Outgoing:
+            return Outgoing(topic, key, encode(replace(result, before=None, after=None)))
+
+        told = Outgoing(topic, key, encode(result), instead=without_states)
+        with contextlib.suppress(RefusedRecord):  # counted and reported; the command stands
+            await send_until_confirmed(self._delivery, [told, *more])
+
+    async def _put_aside(self, message: Any, error: RecordError) -> None:
+        """Dead-letter a record that is no command, and report it: its sender may be waiting."""
+        self._node.metrics.dead_letters.labels(message.topic, error.code).inc()
+        dead = dead_letter_record(self._topics.dead_letter.name, message, error, self._node.worker)
+        why = f"offset {message.offset}: {error}"
+        state = self._node.view.state
+        rejection = CommandResult(
+            command_id="",
+            type="",
+            environment=self._node.settings.environment,
+            status="rejected",
+            epoch=state.epoch if state else None,
+            issued_by="",
+            at=_time_of(message),
+            error=AnswerError(error.code, why),
+        )
+        await self._report(rejection, dead)
+
+
+def _time_of(message: Any) -> str:
+    return datetime.fromtimestamp(message.timestamp, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,154 @@
+"""The fleet agent: sends this worker's heartbeat, once a second.
+
+An edge. Every worker follows the fleet topic (`streams.control.heartbeat_follower`). Must not know
+what heartbeats are used for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from typing import Final
+
+from msgspec.structs import replace
+
+from registry.errors import RefusedRecord, TransportError
+from registry.guardrails.fleet_checks import CARRY_SECONDS, carried
+from registry.kafka.topics import Topics
+from registry.rollout.transitions import is_compared
+from registry.wire.codec import encode
+from registry.wire.heartbeats import Heartbeat
+from streams.control.heartbeat_follower import heartbeats_since
+from streams.delivery.producer import Delivery, Outgoing, Refusal
+from streams.serving.exposures import Exposures
+from streams.serving.shadow import Shadow
+from streams.state.node import Node
+from streams.state.table import RolloutTable
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS: Final = 1.0
+"""Between two heartbeats. A guardrail can fail no sooner than the second that the evidence takes to
+come here; more often would only write more."""
+
+
+class FleetAgent:
+    """Sends heartbeats; see the module. Set `url` once the pages listen.
+
+    ``requests_per_second`` is what this worker answered between its last two heartbeats.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        node: Node,
+        table: RolloutTable,
+        delivery: Delivery,
+        exposures: Exposures,
+        shadow: Shadow,
+    ) -> None:
+        self._topics = topics
+        self._node = node
+        self._table = table
+        self._delivery = delivery
+        self._exposures = exposures
+        self._shadow = shadow
+        started = node.started_at.isoformat(timespec="milliseconds")
+        self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
+        self._said_at: dict[str, float] = {}
+        self._answered = 0
+        self._beat_at: float | None = None
+        self.requests_per_second = 0.0
+        self.url = ""
+
+    async def beat(
+        self,
+        reasons: tuple[str, ...],
+        lag: int,
+        partitions: int | None = None,
+        *,
+        stopping: bool = False,
+    ) -> None:
+        """Send this worker's heartbeat.
+
+        Parameters
+        ----------
+        reasons
+            Codes of why it is not ready.
+        lag
+            Request records that wait on its partitions.
+        partitions
+            How many of them it has; None if it does not know.
+        stopping
+            Whether it is the last one.
+        """
+        node, acting = self._node, self._node.acting
+        self._measure()
+        heartbeat = Heartbeat(
+            worker=node.worker,
+            instance=self._instance,
+            environment=node.settings.environment,
+            at=time.time(),
+            epoch=acting.epoch if acting else None,
+            ready=tuple(sorted(node.residency.ready)),
+            failures=dict(node.residency.failures),
+            lag=lag,
+            requests_per_second=self.requests_per_second,
+            owns_control=self._table.is_owner and self._table.recovered,
+            reasons=reasons,
+            url=self.url,
+            arms=self._exposures.arms(acting),
+            shadow=self._shadow.counts_at(acting.epoch) if acting else None,
+            stopping=stopping,
+            log_offset=node.view.log.last_offset,
+            partitions=partitions,
+        )
+        try:
+            await self._delivery.send(
+                self._outgoing(one) for one in (heartbeat, *self._carried(heartbeat))
+            )
+        except RefusedRecord:
+            pass  # counted and reported
+        except TransportError:
+            pass  # `streams.watch.contact` tells; the next one says the same and more
+
+    def _outgoing(self, heartbeat: Heartbeat) -> Outgoing:
+        topic, key = self._topics.fleet.name, heartbeat.worker.encode()
+
+        def bare(_: Refusal) -> Outgoing:
+            less = replace(heartbeat, arms=(), shadow=None, failures={})
+            return Outgoing(topic, key, encode(less))
+
+        return Outgoing(topic, key, encode(heartbeat), instead=bare)
+
+    async def reach_back(self) -> None:
+        """Hear what was sent before this worker listened, where that is evidence."""
+        view = self._node.view
+        since = view.unheard_since(time.time())
+        if since is None or math.isinf(view.heard_since):
+            return
+        settings, topic = self._node.settings, self._topics.fleet
+        heartbeats = await asyncio.to_thread(heartbeats_since, settings, topic, since)
+        view.hear(heartbeats, time.time())
+        view.heard_since = since
+
+    def _carried(self, own: Heartbeat) -> list[Heartbeat]:
+        """Return what the owner says again of workers that are no more; each now and then."""
+        state, now = self._node.view.state, time.time()
+        if not own.owns_control or state is None or not is_compared(state):
+            return []
+        known = {one.instance: one for one in carried(self._node.view.fleet, now, state.epoch)}
+        said_at = {instance: self._said_at.get(instance, one.at) for instance, one in known.items()}
+        due = [known[one] for one, at in said_at.items() if abs(now - at) > CARRY_SECONDS]
+        self._said_at = said_at | {one.instance: now for one in due}
+        return due
+
+    def _measure(self) -> None:
+        now, answered = time.monotonic(), self._exposures.answered
+        if self._beat_at is not None:
+            seconds = max(now - self._beat_at, 1e-3)
+            self.requests_per_second = (answered - self._answered) / seconds
+        self._answered, self._beat_at = answered, now

@@ -1,0 +1,93 @@
+"""Kafka's errors: which say no to a record for good, and which mean an outage.
+
+Pure. A table of librdkafka's codes. Must not know what is sent in place of a refused record
+(`streams.delivery.producer`), nor how long an outage is waited for.
+
+=================  ==========================================================================
+verdict            what it means for the record
+=================  ==========================================================================
+``refused``        Kafka will never take it: asking again changes nothing
+``company``        it came in a batch with a record that Kafka will never take, or is that
+                   record itself: sent alone, it is taken or ``refused``
+``full``           the client's own queue has no room for it yet
+``unconfirmed``    nobody knows: an outage, or what ends like one. Asking again may help
+=================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from confluent_kafka import KafkaError
+
+Cause: TypeAlias = Literal["too_large", "invalid", "unauthorized"]
+"""Why a record is refused; stable, as metrics and answers show it."""
+
+CAUSES: Final[tuple[Cause, ...]] = ("too_large", "invalid", "unauthorized")
+
+
+class Verdict(NamedTuple):
+    """What an error says of one record; ``cause`` is None unless Kafka refused something."""
+
+    kind: Literal["refused", "company", "full", "unconfirmed"]
+    cause: Cause | None = None
+
+
+UNCONFIRMED: Final = Verdict("unconfirmed")
+QUEUE_FULL: Final = Verdict("full")
+
+BATCH_ERRORS: Final[Mapping[int, Cause]] = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "too_large",
+    KafkaError.RECORD_LIST_TOO_LARGE: "too_large",
+    KafkaError.INVALID_MSG_SIZE: "too_large",
+    KafkaError.INVALID_RECORD: "invalid",
+    KafkaError._INVALID_DIFFERENT_RECORD: "invalid",
+    KafkaError.INVALID_TIMESTAMP: "invalid",
+    KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT: "invalid",
+    KafkaError.POLICY_VIOLATION: "invalid",
+}
+"""What a broker says of all records of a batch though one alone is the reason. Taking it at its
+word loses a thousand good answers with one that is too large."""
+
+TOPIC_ERRORS: Final[Mapping[int, Cause]] = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "unauthorized",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "unauthorized",
+}
+"""What is true of each record of the topic, whoever comes with it. Wrong *credentials* are not
+here: they are an outage, because they may be on their way."""
+
+LOCAL_ERRORS: Final[Mapping[int, Cause]] = {
+    **BATCH_ERRORS,
+    KafkaError._BAD_MSG: "invalid",
+    KafkaError._INVALID_ARG: "invalid",
+}
+"""What the client says of one record before it queues it."""
+
+
+def broker_verdict(code: int, *, alone: bool) -> Verdict:
+    """Return what an error of a delivery report says of its record.
+
+    Parameters
+    ----------
+    code
+        Librdkafka's.
+    alone
+        Whether the record was sent in a batch of its own.
+
+    >>> broker_verdict(KafkaError.MSG_SIZE_TOO_LARGE, alone=False).kind
+    'company'
+    >>> broker_verdict(KafkaError._MSG_TIMED_OUT, alone=False).kind
+    'unconfirmed'
+    """
+    if (cause := TOPIC_ERRORS.get(code)) is not None:
+        return Verdict("refused", cause)
+    if (cause := BATCH_ERRORS.get(code)) is not None:
+        return Verdict("refused" if alone else "company", cause)
+    return UNCONFIRMED
+
+
+def local_verdict(code: int) -> Verdict:
+    """Return what an error says that the client raised instead of queueing the record."""
+    cause = LOCAL_ERRORS.get(code) or TOPIC_ERRORS.get(code)
+    return UNCONFIRMED if cause is None else Verdict("refused", cause)

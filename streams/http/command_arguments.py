@@ -1,0 +1,178 @@
+"""The arguments of the write endpoints: which there are, and how they are read.
+
+Pure: query text, form text or JSON in, fields of a command out. What a value may be, beyond its
+type, the rules say. A name that is not known is refused: a typo must not silently do nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from registry.epochs import MAX_EPOCH
+from registry.errors import RecordError
+from registry.rollout.transitions import ROLLOUT_FIELDS
+from registry.wire.commands import Command, CommandType
+
+MOST_FIELDS: Final = 100
+"""Of one query or form; there are not half as many arguments."""
+
+NESTED: Final = frozenset({"ramp", "environments"})
+"""Not flat: as text, they are JSON."""
+
+COMMON: Final = ("command_id", "issued_by", "environment", "expected_epoch", "reason")
+NAMES: Final[Mapping[CommandType, tuple[str, ...]]] = {
+    "swap": ("model", "version", "model_version", *COMMON),
+    "rollout": (*ROLLOUT_FIELDS, "ramp", "environments", *COMMON),
+    "promote": COMMON,
+    "rollback": COMMON,
+    "abort": COMMON,
+    "pause": COMMON,
+    "resume": COMMON,
+    "retrain": ("factors", "iterations", "regularization", "alpha", "deploy", *COMMON),
+}
+"""By type of command. ``step`` has no endpoint: only a ramp steps. Nor has ``begin_era``: whoever
+begins one should be asked first, as the command line does."""
+
+ALIASES: Final = {"model": "model_version", "version": "model_version"}
+"""Other names of a command's field, at most one of them in a request."""
+
+_TYPES: Final[Mapping[str, Any]] = {
+    **{field.name: field.type | UnsetType for field in msgspec.structs.fields(Command)},
+    "expected_epoch": Annotated[int, Meta(ge=-1, le=MAX_EPOCH)] | None | UnsetType,
+}
+
+
+def _struct(kind: CommandType, names: tuple[str, ...]) -> type[Struct]:
+    return msgspec.defstruct(
+        f"{kind.title()}Arguments",
+        [(name, _TYPES[ALIASES.get(name, name)], UNSET) for name in names],
+        namespace={"__doc__": f"Arguments of the command ``{kind}``; each may be absent."},
+        module=__name__,
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
+ARGUMENTS: Final[Mapping[CommandType, type[Struct]]] = {
+    kind: _struct(kind, names) for kind, names in NAMES.items()
+}
+
+
+def arguments_of(kind: CommandType, query: str, form: str, body: bytes) -> dict[str, Any]:
+    """Return the fields that a request gives to a command of type `kind`.
+
+    Parameters
+    ----------
+    kind
+        One with an endpoint.
+    query
+        The query string, percent-encoded.
+    form
+        The body of a form, percent-encoded; a field without text counts as not given, because a
+        page's form cannot leave one out.
+    body
+        A JSON object; empty for none. Its fields, and the form's, go before the query's.
+
+    Raises
+    ------
+    RecordError
+        With code ``malformed`` or ``invalid``; the message names the field.
+    """
+    fields = ARGUMENTS[kind]
+    given = _from_text(fields, pairs(query))
+    given |= _from_text(fields, {name: text for name, text in pairs(form).items() if text})
+    if body:
+        given |= _from_json(fields, body)
+    return dict(_renamed(given))
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Return the names and values of a query or form.
+
+    >>> pairs("reason=so+far&salt=")
+    {'reason': 'so far', 'salt': ''}
+
+    Raises
+    ------
+    RecordError
+        If it is not percent-encoded UTF-8, or gives a name twice.
+    """
+    try:
+        text.encode()
+        found = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    except ValueError as error:  # UnicodeError is one
+        raise RecordError(f"query or form: {error}", "malformed") from error
+    by_name = dict(found)
+    if len(by_name) < len(found):
+        names = [name for name, _ in found]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise RecordError(f"{', '.join(twice)}: given more than once", "invalid")
+    return by_name
+
+
+def from_text(fields: type[Struct], texts: Mapping[str, str]) -> Struct:
+    """Return `texts` as the numbers, booleans and texts that `fields` wants.
+
+    Raises
+    ------
+    RecordError
+        With code ``invalid`` or, of nested JSON, ``malformed``.
+    """
+    _require_known(fields, texts)
+    values: dict[str, Any] = {
+        name: _json(name, text) if name in NESTED else text for name, text in texts.items()
+    }
+    try:
+        return msgspec.convert(values, fields, strict=False)
+    except msgspec.ValidationError as error:
+        raise RecordError(str(error), "invalid") from error
+
+
+def _from_text(fields: type[Struct], texts: Mapping[str, str]) -> dict[str, Any]:
+    given = _given(from_text(fields, texts))
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecordError(f"{name} {value}: must be a finite number", "invalid")
+    return given
+
+
+def _from_json(fields: type[Struct], body: bytes) -> dict[str, Any]:
+    try:
+        _require_known(fields, msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+        return _given(msgspec.json.decode(body, type=fields))
+    except msgspec.ValidationError as error:
+        raise RecordError(f"body: {error}", "invalid") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"body: not JSON in UTF-8: {error}", "malformed") from error
+
+
+def _require_known(fields: type[Struct], names: Iterable[str]) -> None:
+    known = fields.__struct_fields__
+    if unknown := [name for name in names if name not in known]:
+        shown = ", ".join(unknown[:10])[:200]
+        raise RecordError(f"{shown}: unknown; known are {', '.join(known)}", "invalid")
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RecordError(f"{name}: as text it must be JSON: {error}", "malformed") from error
+
+
+def _given(arguments: Struct) -> dict[str, Any]:
+    values = msgspec.structs.asdict(arguments)
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _renamed(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    names = [name for name in given if ALIASES.get(name, name) == "model_version"]
+    if len(names) > 1:
+        raise RecordError(f"{', '.join(names)}: give one of them", "invalid")
+    yield from ((ALIASES.get(name, name), value) for name, value in given.items())

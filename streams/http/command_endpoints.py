@@ -1,0 +1,182 @@
+"""Writes over HTTP: a request becomes a command on the control topic, its result the answer.
+
+An edge. Any worker can take a write: whichever one owns the control partition decides it, and the
+result comes back by the rollout table. Must not know the rules, nor who may write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from typing import Any, Final, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec.structs import replace
+
+from registry.errors import TransportError
+from registry.rollout.command_log import FOREIGN_TOPIC, ControlLog
+from registry.wire.codec import decode, encode
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command, CommandType
+from registry.wire.ramp_values import RAMP
+from streams.control.command_agent import MAX_COMMAND_BYTES
+from streams.control.seeding import SEEDER
+from streams.delivery.producer import Outgoing
+from streams.http.command_arguments import arguments_of
+from streams.http.documents import Decided, Pending
+from streams.http.endpoints import FORM
+from streams.http.login import ISSUER
+from streams.http.problems import Handler, Refused
+from streams.parts import Parts
+from streams.retraining.takeover import TIMER
+
+RESULT_SECONDS: Final = 5.0
+"""How long a write waits for its result before it answers 202 with the command's id."""
+
+POLL_SECONDS: Final = 0.01
+"""Between two looks for it: a command is decided within about as long."""
+
+JSON: Final = "application/json"
+
+RESERVED: Final = re.compile(rf"({RAMP}|{SEEDER})$|http:|{TIMER}|retrain@")
+"""``issued_by`` that the fleet gives to commands of its own, and to those that come without."""
+
+CONFLICTS: Final = ("stale_epoch", "training_running")
+"""Rejections that another attempt may not meet; the others are 422."""
+
+
+class Writes:
+    """The write endpoints of one worker."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def endpoint(self, kind: CommandType) -> Handler:
+        """Return the endpoint of the command type `kind`."""
+
+        async def write(request: web.Request) -> web.StreamResponse:
+            if not self._parts.node.recovered_once:
+                raise Refused(
+                    503,
+                    "recovering",
+                    "reading the rollout table; wait",
+                    headers={"Retry-After": "1"},
+                )
+            if self._parts.watch.is_foreign(self._parts.node.view.log):
+                raise Refused(409, "foreign_control_topic", FOREIGN_TOPIC)
+            return await self._write(self._command(kind, await _fields(kind, request), request))
+
+        return write
+
+    def _command(self, kind: CommandType, fields: dict[str, Any], request: web.Request) -> Command:
+        _require_own_name(fields.setdefault("issued_by", issuer := request[ISSUER]), issuer)
+        fields.setdefault("command_id", str(uuid.uuid4()))
+        environment = self._parts.settings.environment
+        if fields.setdefault("environment", environment) != environment:
+            raise Refused(
+                422,
+                "other_environment",
+                f"environment {fields['environment']!r}: this worker serves {environment!r}",
+            )
+        payload = encode(Command(type=kind, **fields))
+        return decode(Command, payload, MAX_COMMAND_BYTES)
+
+    async def _write(self, command: Command) -> web.Response:
+        seen_before = _result_in(self._parts.node.view.log, command.command_id) is not None
+        deadline = asyncio.get_running_loop().time() + RESULT_SECONDS
+        await self._send(command)
+        result = await self._result_of(command.command_id, deadline)
+        if result is not None and seen_before and result.error is None:
+            result = replace(result, status="duplicate")
+        return self._answer(command, result)
+
+    async def _send(self, command: Command) -> None:
+        topic, key = self._parts.topics.control.name, command.environment.encode()
+        confirmed = self._parts.delivery.send([Outgoing(topic, key, encode(command))])
+        confirmed.add_done_callback(_note_failure)
+        await asyncio.wait([confirmed], timeout=RESULT_SECONDS)
+        if not confirmed.done():
+            raise Refused(
+                503,
+                TransportError.code,
+                f"Kafka has not confirmed the command within {RESULT_SECONDS:g} s; it may still "
+                "come to be applied. Send it again with the same command_id: it is applied once",
+                command_id=command.command_id,
+            )
+        confirmed.result()
+
+    async def _result_of(self, command_id: str, deadline: float) -> CommandResult | None:
+        loop, seen = asyncio.get_running_loop(), None
+        while True:
+            log = self._parts.node.view.log
+            if log is not seen and (result := _result_in(log, command_id)) is not None:
+                return result
+            if loop.time() >= deadline:
+                return None
+            seen = log
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _answer(self, command: Command, result: CommandResult | None) -> web.Response:
+        if result is None:
+            return _json(Pending("pending", command.command_id), 202)
+        if result.error is not None:
+            status = 409 if result.error.code in CONFLICTS else 422
+            raise Refused(
+                status, result.error.code, result.error.message, command_id=command.command_id
+            )
+        view = self._parts.node.view
+        is_new, epoch, state = result.status == "applied", result.epoch, view.state
+        if is_new and epoch is not None:  # another command may have been faster than this answer
+            state = view.states.get(epoch, state)
+        outcome: Literal["applied", "duplicate"] = "applied" if is_new else "duplicate"
+        return _json(Decided(outcome, command.command_id, epoch, state), 200)
+
+
+async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
+    """Return the command's fields: query parameters, form or JSON object, the body going first."""
+    body = await request.read()
+    query = request.rel_url.raw_query_string
+    if not body:
+        return arguments_of(kind, query, "", b"")
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type not in (JSON, FORM) or charset not in ("utf-8", "utf8"):
+        raise Refused(
+            415,
+            "http",
+            f"a body of type {request.headers.get('Content-Type', 'none')!r}: must be {JSON} or "
+            f"{FORM}, in UTF-8",
+        )
+    if request.content_type == JSON:
+        return arguments_of(kind, query, "", body)
+    try:
+        return arguments_of(kind, query, body.decode(), b"")
+    except UnicodeDecodeError as error:
+        raise Refused(422, "malformed", f"form: not UTF-8: {error}") from error
+
+
+def _require_own_name(issued_by: str, issuer: str) -> None:
+    """Let nobody claim what only the fleet itself, or another sender, is called in the trail."""
+    if issued_by != issuer and RESERVED.match(issued_by):
+        raise Refused(
+            422,
+            "reserved_name",
+            f"issued_by {issued_by!r}: is what the fleet itself is called in the audit trail; "
+            "give your own name, or none",
+        )
+
+
+def _result_in(log: ControlLog, command_id: str) -> CommandResult | None:
+    remembered = reversed(log.remembered)
+    return next((one.result for one in remembered if one.result.command_id == command_id), None)
+
+
+def _note_failure(confirmed: asyncio.Future[None]) -> None:
+    """Look at the error even if nobody waits any more: asyncio would log it as forgotten."""
+    if not confirmed.cancelled():
+        confirmed.exception()
+
+
+def _json(document: Any, status: int) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=status, content_type=JSON)

@@ -1,0 +1,296 @@
+"""The endpoints: one table, from which the routes, the OpenAPI document and the docs are made.
+
+Values only. What an endpoint does is in `streams.http.server` and `streams.http.command_endpoints`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from registry.kafka.audit_trail import MAX_LIMIT
+from registry.versions.manifest import Manifest
+from registry.wire.commands import CommandType
+from registry.wire.training_messages import TrainingRun
+from streams.http.documents import (
+    Decided,
+    Fleet,
+    Health,
+    HistoryEntry,
+    Pending,
+    Readiness,
+    RolloutStatus,
+)
+from streams.http.problems import Problem
+from streams.serving.traces import Trace
+
+HTML: Final = "text/html"
+METRICS: Final = "text/plain"
+EVENTS: Final = "text/event-stream"
+FORM: Final = "application/x-www-form-urlencoded"
+
+Access: TypeAlias = Literal["open", "read", "write"]
+"""Who may use an endpoint: everybody, who may read, who may write; see `streams.http.auth`."""
+
+
+class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which commands; see `registry.kafka.audit_trail.Asked`.
+
+    Parameters
+    ----------
+    limit
+        How many at most, the newest.
+    since, until
+        Bounds of the command's time, ISO 8601, UTC unless it says otherwise: ``since <= at <
+        until``.
+    type
+        Types of command, comma separated.
+    issued_by
+        Who, exactly.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 50
+    since: Annotated[str, Meta(max_length=40)] | UnsetType = UNSET
+    until: Annotated[str, Meta(max_length=40)] | UnsetType = UNSET
+    type: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    issued_by: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+
+
+class LoginForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the login of the page sends.
+
+    Parameters
+    ----------
+    token
+        The value of ``RECSTREAM_API_TOKEN`` or ``RECSTREAM_READ_TOKEN``.
+    """
+
+    token: str
+
+
+class Answered(NamedTuple):
+    """One status of an endpoint: when it comes, and the type of its JSON, or its media type."""
+
+    status: int
+    when: str
+    content: Any
+
+
+class Endpoint(NamedTuple):
+    """One endpoint.
+
+    Parameters
+    ----------
+    method, path
+        Its route. Whatever has GET, and does not write, has HEAD as well.
+    name
+        Of what answers it in `streams.http.server`, and of the OpenAPI operation.
+    summary
+        What it does, in one sentence.
+    answers
+        Its own statuses; those of :data:`READ_ANSWERS` and :data:`EVERYWHERE` come on top.
+    query
+        The parameters of a reading endpoint.
+    kind
+        The type of the command that a write sends.
+    form
+        What its form holds, if it takes nothing else.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    name: str
+    summary: str
+    answers: tuple[Answered, ...]
+    query: type[Struct] | None = None
+    kind: CommandType | None = None
+    access: Access = "read"
+    form: type[Struct] | None = None
+
+
+def _write(
+    path: str, kind: CommandType, summary: str, method: Literal["GET", "POST"] = "POST"
+) -> Endpoint:
+    name = f"{kind}_by_get" if method == "GET" else kind
+    return Endpoint(method, path, name, summary, WRITE_ANSWERS, kind=kind, access="write")
+
+
+EVERYWHERE: Final = (
+    Answered(400, "not HTTP, or a body that cannot be read", Problem),
+    Answered(408, "the body did not arrive within 10 s", Problem),
+    Answered(413, "a body of more than 64 KiB", Problem),
+    Answered(414, "a path and query of more than 8 KiB", Problem),
+    Answered(415, "a compressed body, or one of a type that the endpoint does not take", Problem),
+    Answered(431, "headers of more than 16 KiB", Problem),
+)
+"""Statuses that any endpoint may answer with."""
+
+WRITE_ANSWERS: Final = (
+    Answered(200, "applied, or a duplicate", Decided),
+    Answered(202, "not decided within 5 s", Pending),
+    Answered(401, "the command token is missing or wrong", Problem),
+    Answered(
+        403,
+        "a token that may only read, a page of another site, or, without a token: not from "
+        "loopback",
+        Problem,
+    ),
+    Answered(409, "`stale_epoch` or `training_running`: read the state, decide again", Problem),
+    Answered(422, "any other rejection, or not a command at all", Problem),
+    Answered(503, "Kafka did not take the command, or the worker has just started", Problem),
+)
+
+READ_ANSWERS: Final = (Answered(401, "a token is needed, and missing or wrong", Problem),)
+"""Of an endpoint that may need the read token."""
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/",
+        "page",
+        "The status page, for people.",
+        (Answered(200, "the page", HTML), Answered(401, "a form that asks for a token", HTML)),
+    ),
+    Endpoint(
+        "GET",
+        "/events",
+        "events",
+        "Server-sent events: `event: status` with the inside of the page's `<main>` whenever it "
+        "changes, at most once a second.",
+        (
+            Answered(200, "a stream that ends when the worker stops", EVENTS),
+            Answered(503, "too many listen already", Problem),
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/healthz",
+        "healthz",
+        "Liveness: whether the process should live. Without a token that is needed for reading, "
+        "the status alone.",
+        (Answered(200, "alive", Health), Answered(503, "only a restart helps", Health)),
+        access="open",
+    ),
+    Endpoint(
+        "GET",
+        "/readyz",
+        "readyz",
+        "Readiness: whether the worker answers from the current state with loaded versions. "
+        "Without a token that is needed for reading, the codes of the reasons alone.",
+        (Answered(200, "ready", Readiness), Answered(503, "not ready: the reasons", Readiness)),
+        access="open",
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        "metrics",
+        "The metrics, as Prometheus text.",
+        (Answered(200, "all metrics", METRICS),),
+    ),
+    Endpoint(
+        "GET",
+        "/rollout/status",
+        "rollout_status",
+        "The rollout state, what is acted on, and what is in memory.",
+        (Answered(200, "as this worker sees it", RolloutStatus),),
+    ),
+    Endpoint(
+        "GET",
+        "/rollout/history",
+        "history",
+        "The commands' results, the newest first, from Kafka: the audit trail.",
+        (
+            Answered(200, "the results, with what each changed in words", tuple[HistoryEntry, ...]),
+            Answered(422, "a parameter that is unknown, or can match nothing", Problem),
+            Answered(503, "Kafka does not answer", Problem),
+        ),
+        query=HistoryQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/fleet",
+        "fleet",
+        "All workers' heartbeats, what they counted together, and the guardrails' findings.",
+        (Answered(200, "the environment's fleet", Fleet),),
+    ),
+    Endpoint(
+        "GET",
+        "/trace/{request_id}",
+        "trace",
+        "The provenance of a recent answer of this worker, and its rule recomputed.",
+        (
+            Answered(200, "the newest answer to that request", Trace),
+            Answered(404, "not among this worker's latest answers", Problem),
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/training",
+        "training",
+        "The fleet's latest training run, or null.",
+        (Answered(200, "how far it has come", TrainingRun | None),),
+    ),
+    Endpoint(
+        "GET",
+        "/models",
+        "models",
+        "The registry's manifests, the newest first.",
+        (
+            Answered(200, "those that can be read", tuple[Manifest, ...]),
+            Answered(503, "the registry cannot be read", Problem),
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/models/{version}/report",
+        "model_report",
+        "The report that the training stored with a version: metrics, comparisons, samples.",
+        (
+            Answered(200, "for people", HTML),
+            Answered(404, "no such version, or one without a report", Problem),
+            Answered(503, "the registry cannot be read", Problem),
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/openapi.json",
+        "openapi",
+        "This API as OpenAPI 3.1.",
+        (Answered(200, "the document", dict[str, Any]),),
+    ),
+    Endpoint(
+        "POST",
+        "/login",
+        "login",
+        "Gives a browser a session, in a cookie, for a token.",
+        (
+            Answered(303, "logged in; goes on to the page", None),
+            Answered(401, "the token is not known; the form again", HTML),
+            Answered(422, "not the form of the page", Problem),
+        ),
+        access="open",
+        form=LoginForm,
+    ),
+    Endpoint(
+        "POST",
+        "/logout",
+        "logout",
+        "Lets a browser forget its session.",
+        (Answered(303, "logged out; goes on to the page", None),),
+        access="open",
+    ),
+    _write(
+        "/rollout/update",
+        "rollout",
+        "Changes the fields given, and only those; with `ramp`, starts a ramp.",
+    ),
+    _write("/rollout/promote", "promote", "The canary version becomes primary, for everyone."),
+    _write("/rollout/rollback", "rollback", "Back to the previous primary version."),
+    _write("/rollout/abort", "abort", "Drops the canary version, keeps the primary."),
+    _write("/rollout/pause", "pause", "Stops the ramp where it is."),
+    _write("/rollout/resume", "resume", "Restarts the ramp; its stage begins anew."),
+    _write("/switch", "swap", "Makes the version primary, for everyone, without a restart."),
+    _write("/switch", "swap", "The same, for who sends the token.", method="GET"),
+    _write("/retrain", "retrain", "Starts a training run; follow it at `GET /training`."),
+)

@@ -1,0 +1,289 @@
+"""The OpenAPI 3.1 document of the HTTP API: made from the endpoints and the types they use.
+
+Pure, and the same on every worker of a release: no setting and no state is part of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final, TypeAlias, get_args
+
+import msgspec
+
+from registry.wire.command_results import ResultType
+from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.rollout_state import RolloutState
+from streams.http.command_arguments import ARGUMENTS, NESTED
+from streams.http.documents import Decided, Pending
+from streams.http.endpoints import (
+    ENDPOINTS,
+    EVENTS,
+    EVERYWHERE,
+    FORM,
+    HTML,
+    METRICS,
+    READ_ANSWERS,
+    Answered,
+    Endpoint,
+)
+from streams.http.problems import MEDIA_TYPE, Problem
+
+Json: TypeAlias = dict[str, Any]
+
+REF: Final = "#/components/schemas/{name}"
+TOKEN: Final = "token"
+SESSION: Final = "session"
+_VERSION: Final = {"pattern": r"^v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,8})$"}
+_TYPES: Final = "|".join(get_args(ResultType))
+_PERCENTAGE: Final = {"minimum": 0, "maximum": 100}
+
+ALLOWED: Final[Mapping[str, Json]] = {
+    "model": _VERSION,
+    "version": _VERSION,
+    "model_version": _VERSION,
+    "canary_version": _VERSION,
+    "strategy": {"enum": list(get_args(Strategy))},
+    "bucketing": {"enum": list(get_args(Bucketing))},
+    "canary_percentage": _PERCENTAGE,
+    "shadow_sample_percentage": _PERCENTAGE,
+    "since": {"format": "date-time"},
+    "until": {"format": "date-time"},
+    "type": {"pattern": f"^({_TYPES})(,({_TYPES}))*$"},
+}
+"""What the rules allow beyond the type of an argument. Other values are commands, too: the control
+agent refuses them, and the audit trail has them."""
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "model": "The version that becomes primary, like `v0.4`.",
+    "version": "The same as `model`; give one of them.",
+    "model_version": "The same as `model`; give one of them.",
+    "strategy": "Who answers.",
+    "canary_version": "The version on trial, like `v0.4`.",
+    "canary_percentage": "Share of users that get the canary version.",
+    "shadow_sample_percentage": "Share of users whose requests are compared under `shadow`.",
+    "bucketing": "`modulo`: `user_id % 100`, whole percentages. `hash`: any id, 0.01 % steps.",
+    "salt": "Makes hash rollouts hit other users; may be empty.",
+    "ramp": "The plan of an automatic ramp. In a query or form: as JSON text.",
+    "environments": "What the ramp goes through, this one first. In a query or form: as JSON text.",
+    "factors": "Columns of the factors.",
+    "iterations": "Sweeps of the training.",
+    "regularization": "Weight of the L2 term.",
+    "alpha": "Confidence of an interaction is alpha × its weight.",
+    "deploy": "What a run that passed its gate asks for.",
+    "command_id": "Makes repetitions harmless: an id is applied once. Made up if absent.",
+    "issued_by": "Who, as the audit trail names it.",
+    "environment": "Must be the worker's own, if given.",
+    "expected_epoch": "Refuses the command (409) unless the state's epoch is this one; -1: none "
+    "yet.",
+    "reason": "Why; kept in the audit trail.",
+    "limit": "How many at most, the newest.",
+    "since": "From this time on: ISO 8601, like `2026-01-05T12:00:00Z`.",
+    "until": "Before this time, in the same way.",
+    "type": "Types of command, comma separated, like `swap,rollout`.",
+}
+
+_STATE: Final = RolloutState(
+    environment="production",
+    epoch=18,
+    strategy="canary",
+    primary_version="v0.3",
+    canary_version="v0.4",
+    canary_percentage=10.0,
+    updated_at="2026-11-23T12:00:00.000+00:00",
+    updated_by="http:127.0.0.1",
+)
+_STALE: Final = "expected_epoch 17: the epoch is now 18 (…); read the state and decide again"
+EXAMPLES: Final[Mapping[str, Any]] = {
+    "RolloutArguments": {
+        "canary_version": "v0.4",
+        "ramp": {"steps": [1, 5, 25, 50, 100], "hold_seconds": 600},
+        "reason": "fixes the cold start",
+        "expected_epoch": 17,
+    },
+    "SwapArguments": {"model": "v0.4", "expected_epoch": 17},
+    "RetrainArguments": {"factors": 64, "deploy": "canary"},
+    "Decided": Decided("applied", "3f0c", 18, _STATE),
+    "Pending": Pending("pending", "3f0c"),
+    "Problem": Problem("about:blank", "Conflict", 409, "stale_epoch", _STALE, "3f0c"),
+}
+"""By schema; as they go over the wire."""
+
+
+@cache
+def encoded() -> bytes:
+    """Return the document as JSON."""
+    return msgspec.json.encode(document())
+
+
+def document() -> Json:
+    """Return the OpenAPI document."""
+    made = _components()
+    paths: dict[str, Json] = {}
+    for one in ENDPOINTS:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, made)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "recstream",
+            "version": version("recstream"),
+            "description": "Served by each worker. All workers of a fleet tell the same rollout "
+            "state, and any of them takes a write. HEAD is answered wherever GET is, but for "
+            "`/switch`, which would write.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "."}],
+        "tags": [
+            {
+                "name": "reading",
+                "description": "Open to whoever reaches the port, or, with `RECSTREAM_READ_TOKEN` "
+                "set, to whoever sends it or `RECSTREAM_API_TOKEN`.",
+            },
+            {
+                "name": "writing",
+                "description": "Commands for the control topic. With `RECSTREAM_API_TOKEN` set: "
+                "for whoever sends it, from anywhere. Without: by POST from loopback only.",
+            },
+            {"name": "login", "description": "For browsers, which cannot send a token themselves."},
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": made,
+            "securitySchemes": {
+                TOKEN: {"type": "http", "scheme": "bearer"},
+                SESSION: {"type": "apiKey", "in": "cookie", "name": "recstream-session"},
+            },
+        },
+    }
+
+
+def _components() -> dict[str, Json]:
+    """Return the schemas of all that is said and heard, and of the forms, by name."""
+    types = [answer.content for one in ENDPOINTS for answer in one.answers]
+    types = [one for one in types if one is not None and not isinstance(one, str)]
+    forms = [one.form for one in ENDPOINTS if one.form is not None]
+    wanted = [*types, *forms, *ARGUMENTS.values()]
+    made = msgspec.json.schema_components(wanted, ref_template=REF)[1]
+    schemas = {name: _cleaned(name, schema) for name, schema in made.items()}
+    for arguments in ARGUMENTS.values():
+        schema = schemas[arguments.__name__]
+        for name, told in schema["properties"].items():
+            schema["properties"][name] = _described(name, told)
+    return dict(sorted(schemas.items()))
+
+
+def _cleaned(name: str, schema: Json) -> Json:
+    """Return `schema` with its docstring as Python 3.13 has it: earlier ones keep the indent."""
+    if "description" in schema:
+        text = inspect.cleandoc(schema["description"]).replace("``", "`")
+        schema = schema | {"description": text}
+    if name in EXAMPLES:
+        schema = schema | {"examples": [msgspec.to_builtins(EXAMPLES[name])]}
+    return schema
+
+
+def _described(name: str, schema: Json) -> Json:
+    return schema | ALLOWED.get(name, {}) | {"description": MEANINGS[name]}
+
+
+def _operation(one: Endpoint, made: Mapping[str, Json]) -> Json:
+    answers = sorted(answers_of(one), key=lambda answer: answer.status)
+    operation: Json = {
+        "operationId": one.name,
+        "summary": one.summary,
+        "tags": [{"read": "reading", "write": "writing", "open": "reading"}[one.access]]
+        if one.method == "GET" or one.access == "write"
+        else ["login"],
+        "parameters": [*_in_path(one), *_in_query(one, made)],
+        "responses": {str(answer.status): _response(answer) for answer in answers},
+    }
+    if one.access != "open":
+        operation["security"] = [{}, {TOKEN: []}, {SESSION: []}]
+    if one.form is not None:
+        schema = {"$ref": REF.format(name=one.form.__name__)}
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schema}}}
+    if one.kind is not None and one.method == "POST":
+        arguments = ARGUMENTS[one.kind].__name__
+        operation["requestBody"] = {
+            "description": "Its fields go before those of the query.",
+            "required": False,
+            "content": {
+                "application/json": {"schema": {"$ref": REF.format(name=arguments)}},
+                FORM: {"schema": _form(made[arguments])},
+            },
+        }
+    return operation
+
+
+def answers_of(one: Endpoint) -> Iterable[Answered]:
+    """Return all the answers of an endpoint, its own first."""
+    own = [answer.status for answer in one.answers]
+    common = (*(READ_ANSWERS if one.access == "read" else ()), *EVERYWHERE)
+    return (*one.answers, *(answer for answer in common if answer.status not in own))
+
+
+def _in_path(one: Endpoint) -> Iterable[Json]:
+    if "{version}" in one.path:
+        yield {
+            "name": "version",
+            "in": "path",
+            "required": True,
+            "description": "Like v0.4.",
+            "schema": {"type": "string", "minLength": 1},
+        }
+    if "{request_id}" in one.path:
+        yield {
+            "name": "request_id",
+            "in": "path",
+            "required": True,
+            "description": "Of the request; may hold slashes.",
+            "schema": {"type": "string", "minLength": 1},
+        }
+
+
+def _in_query(one: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:
+    if one.query is not None:
+        properties = parameters_of(one.query)
+    elif one.kind is not None:
+        properties = _form(made[ARGUMENTS[one.kind].__name__])["properties"]
+    else:
+        return
+    for name, schema in properties.items():
+        told = {word: value for word, value in schema.items() if word != "description"}
+        yield {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": MEANINGS[name],
+            "schema": told,
+        }
+
+
+def parameters_of(query: type[msgspec.Struct]) -> Json:
+    """Return the schema of each parameter of a reading endpoint, by name."""
+    made = msgspec.json.schema_components([query], ref_template=REF)[1]
+    properties = made[query.__name__]["properties"]
+    return {name: _described(name, schema) for name, schema in properties.items()}
+
+
+def _form(schema: Json) -> Json:
+    """Return the flat arguments alone: what a query or a form holds."""
+    flat = {name: told for name, told in schema["properties"].items() if name not in NESTED}
+    return {"type": "object", "properties": flat, "additionalProperties": False}
+
+
+def _response(answer: Answered) -> Json:
+    if answer.content is None:
+        return {"description": answer.when}
+    return {"description": answer.when, "content": content_of(answer.content)}
+
+
+def content_of(content: Any) -> Json:
+    """Return the schema of a body by its media type."""
+    if content in (HTML, METRICS, EVENTS):
+        return {content: {"schema": {"type": "string"}}}
+    (schema,), _ = msgspec.json.schema_components([content], ref_template=REF)
+    media = MEDIA_TYPE if content is Problem else "application/json"
+    return {media: {"schema": schema}}

@@ -1,0 +1,83 @@
+"""The limits of a request: how large its path, headers and body may be, and how long it may take.
+
+Every endpoint has them, whether it reads a body or not: what has not come within the limits is
+refused before anybody looks at it. Must not know endpoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from streams.http.problems import Handler, Refused
+
+BODY_BYTES: Final = 65_536
+PATH_BYTES: Final = 8_192
+HEADER_BYTES: Final = 16_384
+"""Larger ones are refused. aiohttp's own limits come after ours, which say why in JSON."""
+
+BODY_SECONDS: Final = 10.0
+"""How long a body may take to arrive."""
+
+IDLE_SECONDS: Final = 20.0
+"""How long a connection may take for the headers of its next request, the first one too. Longer,
+and slow senders pile up; shorter, and a page's connections are made anew for each command."""
+
+SERVER_LIMITS: Final = {
+    "auto_decompress": False,  # a few bytes can become gigabytes, on the event loop
+    "keepalive_timeout": IDLE_SECONDS,
+    "lingering_time": 0.0,  # what is unread after the answer is not read
+    "max_line_size": 2 * HEADER_BYTES,
+    "max_field_size": 2 * HEADER_BYTES,
+    "max_headers": 64,
+}
+"""What aiohttp must keep to by itself."""
+
+
+ENDS: Final = {"Connection": "close"}
+"""Header of a refusal that leaves a body unread."""
+
+
+@web.middleware
+async def within_limits(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a request that is too large, too slow or compressed; read the body of any other."""
+    path = len(request.raw_path)
+    if path > PATH_BYTES:
+        raise Refused(414, "http", f"path and query of {path} bytes, {PATH_BYTES} are allowed")
+    headers = sum(len(name) + len(value) for name, value in request.raw_headers)
+    if headers > HEADER_BYTES:
+        raise Refused(431, "http", f"headers of {headers} bytes, {HEADER_BYTES} are allowed")
+    _require_plain(request)
+    await _read_body(request)
+    return await handler(request)
+
+
+def _require_plain(request: web.Request) -> None:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Refused(
+            415,
+            "http",
+            f"Content-Encoding {encoding[:200]!r}: bodies must be sent uncompressed",
+            headers={"Accept-Encoding": "identity"} | ENDS,
+        )
+
+
+async def _read_body(request: web.Request) -> None:
+    """Read all of it, for whoever wants it: `request.read` returns it again."""
+    declared = request.content_length or 0
+    if declared > BODY_BYTES:
+        raise Refused(
+            413, "http", f"a body of {declared} bytes, {BODY_BYTES} are allowed", headers=ENDS
+        )
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            await request.read()
+    except web.HTTPRequestEntityTooLarge as error:  # chunks tell no length
+        detail = f"a body of more than {BODY_BYTES} bytes, which are allowed"
+        raise Refused(413, "http", detail, headers=ENDS) from error
+    except TimeoutError as error:
+        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
+        raise Refused(408, "http", detail, headers=ENDS) from error

@@ -1,0 +1,161 @@
+"""The pictures of the status page: who answers whom, how far a ramp or a training run has come.
+
+Pure functions of a status; they say what is drawn, not how. Must not know HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from registry.rollout.assignment import arms_of, canary_share
+from registry.rollout.ramp_plan import stages_of
+from registry.rollout.transitions import words_for
+from registry.rollout.wording import ramp_words
+from registry.wire.field_types import Variant
+from registry.wire.ramp_values import Finding, RampState, StageKind, Verdict
+from registry.wire.training_messages import TrainingResult, TrainingRun, TrainingStage
+from streams.page.formatting import moment
+from streams.page.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One segment of the split bar; ``percentage`` of users, 0..100."""
+
+    variant: Variant
+    version: str
+    percentage: float
+    residency: str
+
+    @property
+    def tone(self) -> Literal["primary", "canary"]:
+        """Whose colour it has; the two arms of an A/B test have those of their versions."""
+        return "canary" if self.variant in ("canary", "B") else "primary"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One stage of a ramp; ``percentage`` of users, ``filled`` of its hold has passed, 0..1."""
+
+    kind: StageKind
+    percentage: float
+    hold_seconds: float
+    state: Literal["done", "current", "coming", "rolled_back", "cancelled"]
+    spent_seconds: float | None = None
+
+    @property
+    def filled(self) -> float:
+        """How much of its bar is drawn, 0..1."""
+        if self.state != "current":
+            return float(self.state != "coming")
+        if not self.hold_seconds:
+            return 0.0
+        return min((self.spent_seconds or 0.0) / self.hold_seconds, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of a training run; ``filled`` is how much of its bar is drawn, 0..1."""
+
+    stage: TrainingStage
+    state: Literal["done", "current", "failed", "waiting", "skipped"]
+    filled: float
+    seconds: float | None
+
+
+def arms(status: Status) -> tuple[Arm, ...]:
+    """Return who answers which percentage of users; nothing before the first state."""
+    state = status.rollout
+    if state is None:
+        return ()
+    residency = {one.version: one.residency for one in status.versions}
+    canary = canary_share(state)
+    return tuple(
+        Arm(
+            variant,
+            version,
+            canary if version == state.canary_version else 100 - canary,
+            residency.get(version, "absent"),
+        )
+        for version, variant in arms_of(state).items()
+    )
+
+
+def rungs(ramp: RampState, now: str) -> tuple[Rung, ...]:
+    """Return all stages of `ramp`, in their order.
+
+    Parameters
+    ----------
+    ramp
+        One that goes on, or one that has ended.
+    now
+        The moment to draw, ISO 8601.
+    """
+    since, current = moment(ramp.since), moment(now)
+    spent = max((current - since).total_seconds(), 0.0) if since and current else None
+    return tuple(
+        Rung(stage.kind, stage.percentage, stage.hold_seconds, "done")
+        if place < ramp.stage or ramp.outcome == "promoted"
+        else Rung(stage.kind, stage.percentage, stage.hold_seconds, "coming")
+        if place > ramp.stage
+        else Rung(
+            stage.kind, stage.percentage, stage.hold_seconds, ramp.outcome or "current", spent
+        )
+        for place, stage in enumerate(stages_of(ramp.plan, ramp.environments))
+    )
+
+
+def steps(run: TrainingRun) -> tuple[Step, ...]:
+    """Return all stages of `run`, in their order.
+
+    While it goes on, its own ``stage`` tells. Once it has ended, the stages with a duration are
+    those that it reached; if it published nothing, it ended in the last of them.
+    """
+    stages: tuple[TrainingStage, ...] = get_args(TrainingStage)
+    if run.result is not None:
+        return tuple(_ended(stage, run, run.result) for stage in stages)
+    at = stages.index(run.stage)
+    return tuple(
+        Step(stage, "done", 1, None)
+        if place < at
+        else Step(stage, "current", run.done / run.total if run.total else 0, None)
+        if place == at
+        else Step(stage, "waiting", 0, None)
+        for place, stage in enumerate(stages)
+    )
+
+
+def _ended(stage: TrainingStage, run: TrainingRun, result: TrainingResult) -> Step:
+    seconds = result.stage_seconds.get(stage)
+    if stage == "announce":
+        if result.code == "not_announced":
+            return Step(stage, "failed", 1, seconds)
+        return Step(stage, "done", 1, seconds) if run.announced else Step(stage, "skipped", 0, None)
+    if seconds is None:
+        return Step(stage, "skipped", 0, None)
+    last = [one for one in get_args(TrainingStage) if one in result.stage_seconds][-1]
+    ended_here = stage == last and result.status != "published"
+    return Step(stage, "failed" if ended_here else "done", 1, seconds)
+
+
+def headline(status: Status) -> str:
+    """Return the state in one sentence, for those who listen to the page.
+
+    It changes when something has happened, not when time passes.
+    """
+    if status.rollout is None:
+        return "No version is out yet."
+    words = words_for(status.rollout)
+    if status.rollout.ramp is not None:
+        words += f", ramp {ramp_words(status.rollout.ramp)}"
+    if status.look is not None and status.look.verdict == "fail":
+        words += ", a guardrail fails"
+    return f"{words}. {'Ready' if status.ready else 'Not ready'}."
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return `findings` with the worst verdict first, otherwise in their order."""
+    order = get_args(Verdict)
+    return sorted(findings, key=lambda one: -order.index(one.verdict))

@@ -1,0 +1,56 @@
+"""The parts of one worker, as `streams.app` has wired them. A value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import faust
+
+from registry.kafka.topics import Topics
+from registry.settings import Settings
+from streams.control.fleet_agent import FleetAgent
+from streams.control.heartbeat_follower import HeartbeatFollower
+from streams.control.ramp_agent import RampAgent
+from streams.delivery.producer import Delivery
+from streams.metrics import Metrics
+from streams.retraining.agent import RetrainAgent
+from streams.serving.pipeline import Pipeline
+from streams.serving.shadow import Shadow
+from streams.serving.traces import Traces
+from streams.state.group_entry import Entry
+from streams.state.node import Node
+from streams.state.table import RolloutTable
+from streams.watch.contact import Contact
+from streams.watch.kafka_access import AccessCheck
+from streams.watch.losses import Losses
+from streams.watch.publishability import PublishingCheck
+from streams.watch.topic_watch import TopicWatch
+from streams.watch.transactions import OpenTransactions
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one worker, as `build_app` has wired them."""
+
+    settings: Settings
+    worker: str
+    topics: Topics
+    app: faust.App
+    node: Node
+    table: RolloutTable
+    entry: Entry
+    pipeline: Pipeline
+    delivery: Delivery
+    contact: Contact
+    training: RetrainAgent
+    fleet: FleetAgent
+    follower: HeartbeatFollower
+    ramp: RampAgent
+    shadow: Shadow
+    traces: Traces
+    metrics: Metrics
+    transactions: OpenTransactions
+    watch: TopicWatch
+    losses: Losses
+    publishing: PublishingCheck
+    access: AccessCheck

@@ -1,0 +1,282 @@
+"""The retrain agent: begins training runs when they are due, and announces what they published.
+
+Runs on the worker that owns the control partition; the child process
+(`streams.retraining.child_process`) takes a fleet-wide lock, so that a change of owner cannot start
+a second run beside the first. On success it produces a command as anybody else would; the control
+agent decides. A run that ends without a version is told on control-results, beside the result of
+its command: that one was only that the run begins. Must not know how to train.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from registry.epochs import era_of, offset_of
+from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
+from registry.kafka.reader import command_at, ends_of
+from registry.kafka.topics import Topics
+from registry.rollout.ramp_transitions import ramp_under_way
+from registry.settings import Settings
+from registry.wire.codec import encode
+from registry.wire.commands import Command
+from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_messages import TrainingResult, TrainingRun
+from streams.delivery.producer import Delivery, Outgoing, send_until_confirmed
+from streams.metrics import Metrics
+from streams.retraining.announcement import announce, end_of
+from streams.retraining.child_process import time_now, trained
+from streams.retraining.schedule import new_records, next_run_at
+from streams.retraining.takeover import TIMER, Interrupted, interrupted
+from streams.state.table import RolloutTable
+from streams.state.view import RolloutView
+
+logger = logging.getLogger(__name__)
+
+SKIPPED: Final = "too_few_new"
+"""Code of a timer's run that did not begin: hardly anything was new."""
+
+COUNTED_BY_CODE: Final[Mapping[str | None, str]] = {
+    SKIPPED: "skipped",
+    "out_of_memory": "out_of_memory",
+    "timeout": "timeout",
+}
+"""Ends with a ``status`` of their own in ``training_runs_total``, by their code."""
+
+
+class RetrainAgent:
+    """At most one run at a time; see the module."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Topics,
+        worker: str,
+        view: RolloutView,
+        table: RolloutTable,
+        delivery: Delivery,
+        metrics: Metrics,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._worker = worker
+        self._view = view
+        self._table = table
+        self._delivery = delivery
+        self._metrics = metrics
+        self._environment = environment
+        self._since = datetime.now(UTC)
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        self._shown: TrainingRun | None = None
+        self._known: set[str] = set()
+
+    def refusal(self) -> RefusedCommand | None:
+        """Return why no run can start now; None if one can."""
+        if self._task is None or self._task.done():
+            return None
+        return RefusedCommand(
+            "retrain: a training run is under way; wait for it", "training_running"
+        )
+
+    def start(self, command: Command) -> None:
+        """Start the run that `command` asks for; it is in the rollout table when this returns.
+
+        A worker that stops leaves it to the next owner, which finds that no run came of it.
+        """
+        if self._is_stopping:
+            return
+        self._task = asyncio.create_task(self._guarded(self._begun(command), command))
+
+    def start_if_due(self, now: datetime) -> None:
+        """Start what a former owner left behind, or the timer's run if nobody has run since."""
+        if self._is_stopping or self.refusal() is not None:
+            return
+        last, fleet = self._view.training, self._view.fleet
+        left = interrupted(self._view.log, last, fleet, now, self._known)
+        if left is not None:
+            self._task = asyncio.create_task(self._take_over(left))
+            return
+        after = self._since if last is None else datetime.fromisoformat(last.started_at)
+        due_at = next_run_at(self._settings, after)
+        if due_at is not None and due_at <= now and (last is None or last.result is not None):
+            learned = last.result.snapshot if last and last.result else None
+            command = self._timed(str(uuid.uuid4()))
+            self._task = asyncio.create_task(self._guarded(self._begun(command), command, learned))
+
+    async def stop(self) -> None:
+        """End a run that is under way, with its child, and begin none."""
+        self._is_stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _timed(self, run_id: str) -> Command:
+        return Command(run_id, "retrain", TIMER + self._worker)
+
+    def _begun(self, command: Command) -> TrainingRun:
+        last = self._view.training
+        at = time_now() if last is None else time_now(after=last.started_at)
+        run = TrainingRun(command.command_id, self._worker, command.issued_by, at, at)
+        self._known.add(run.run_id)
+        self._show(run)
+        return run
+
+    async def _take_over(self, left: Interrupted) -> None:
+        """End the run that a former owner left behind, and start it anew if that may help."""
+        try:
+            command = await self._command_of(left)
+        except TransportError as error:  # the next look tries again
+            logger.warning("an interrupted training run: %s", error)
+            return
+        if left.run is not None:
+            self._known.add(left.run.run_id)
+            then = f"it starts anew as {left.next_id}" if command else "it is not started again"
+            reason = f"its worker {left.run.worker} ended, and the run with it; {then}"
+            self._shown = left.run
+            lost = TrainingResult(left.run.run_id, "failed", code="worker_lost", reason=reason)
+            await self._finish(left.run, None, lost)
+        if command is not None:
+            await self._guarded(self._begun(command), command)
+        elif left.next_id is not None:
+            self._known.add(left.next_id)
+
+    async def _command_of(self, left: Interrupted) -> Command | None:
+        if left.next_id is None:
+            return None
+        if left.offset is None:
+            return self._timed(left.next_id)
+        if era_of(left.offset) != era_of(self._view.log.last_offset):
+            return None  # it was on a control topic that is not there any more
+        try:
+            found = await asyncio.to_thread(
+                command_at, self._settings, self._topics.control, offset_of(left.offset)
+            )
+        except RecordError as error:
+            logger.error("offset %d of the control topic: %s", left.offset, error)
+            return None
+        return None if found is None else replace(found, command_id=left.next_id)
+
+    async def _guarded(
+        self, run: TrainingRun, command: Command, learned: DataSnapshot | None = None
+    ) -> None:
+        started, limit = time.monotonic(), self._settings.retrain_timeout
+        try:
+            result = await self._skipped(run, learned)
+            if result is None:
+                result = await asyncio.wait_for(self._trained(run, command), limit)
+        except TimeoutError:
+            why = f"ended after RETRAIN_TIMEOUT={limit:g} seconds"
+            result = TrainingResult(run.run_id, "failed", code="timeout", reason=why)
+        except TransportError as error:
+            result = TrainingResult(run.run_id, "failed", code=error.code, reason=str(error))
+        except Exception as error:  # the edge of a background run: it must end with a result
+            logger.exception("training run %s", run.run_id)
+            why = f"{type(error).__name__}: {error}"
+            result = TrainingResult(run.run_id, "failed", code="internal", reason=why)
+        try:
+            await self._finish(run, command, result)
+        except Exception:  # without an end it would be under way for ever, and none begin after it
+            logger.exception("the end of training run %s", run.run_id)
+            self._show(replace(run, updated_at=time_now(after=run.updated_at), result=result))
+        logger.info(
+            "training %s: %s in %.1f s", run.run_id, result.status, time.monotonic() - started
+        )
+
+    async def _skipped(
+        self, run: TrainingRun, learned: DataSnapshot | None
+    ) -> TrainingResult | None:
+        """Return the end of a run that is not worth its time; None if it is, or nobody can tell.
+
+        Looked at here, not in the child: the last run's offsets are in the rollout table, so it
+        costs one question to Kafka and no process.
+        """
+        least = self._settings.retrain_min_new_interactions
+        if learned is None or least == 0:
+            return None
+        ends = await asyncio.to_thread(ends_of, self._settings, self._topics.interactions)
+        new = new_records(learned, ends)
+        if new >= least:
+            return None
+        reason = (
+            f"skipped: {new} new records since the last run, "
+            f"RETRAIN_MIN_NEW_INTERACTIONS={least} are needed"
+        )
+        return TrainingResult(
+            run.run_id, "refused", code="too_few_new", reason=reason, snapshot=learned
+        )
+
+    async def _trained(self, run: TrainingRun, command: Command) -> TrainingResult:
+        state = self._view.state
+        incumbent = state.primary_version if state is not None else None
+        return await trained(run, command, incumbent, self._environment, self._show)
+
+    async def _finish(
+        self, run: TrainingRun, command: Command | None, result: TrainingResult
+    ) -> None:
+        self._metrics.training_runs.labels(COUNTED_BY_CODE.get(result.code, result.status)).inc()
+        for stage, seconds in result.stage_seconds.items():
+            self._metrics.training_seconds.labels(stage).set(seconds)
+        if result.snapshot is not None and result.code != SKIPPED:
+            self._metrics.training_unusable.clear()
+            for reason, count in result.snapshot.unusable.items():
+                self._metrics.training_unusable.labels(reason).set(count)
+        announced, result = await self._announced(run, command, result)
+        if result.version is None and result.code != SKIPPED:
+            await self._report(run, result)
+        last = self._shown if self._shown and self._shown.run_id == run.run_id else run
+        stage = "announce" if announced else last.stage
+        updated_at = time_now(after=last.updated_at)
+        self._show(
+            replace(last, updated_at=updated_at, stage=stage, result=result, announced=announced)
+        )
+
+    async def _announced(
+        self, run: TrainingRun, command: Command | None, result: TrainingResult
+    ) -> tuple[str | None, TrainingResult]:
+        """Offer the version to the fleet; return the type of the command, and why if there is none.
+
+        Parameters
+        ----------
+        command
+            What asked for the run; None if that is not known.
+        """
+        if result.version is None or command is None:
+            return None, result
+        if ramp_under_way(self._view.state) is not None:
+            why = f"a ramp is under way; `recstream swap {result.version}` once it has ended"
+            return None, replace(result, code="not_announced", reason=why)
+        deploy = self._settings.retrain_deploy if command.deploy is UNSET else command.deploy
+        offer = announce(result.version, deploy, self._view.state, run, self._settings)
+        if offer is None:
+            return None, result
+        try:
+            await self._send(self._topics.control.name, offer.environment, encode(offer))
+        except (TransportError, RefusedRecord) as error:
+            return None, replace(result, code="not_announced", reason=str(error))
+        return offer.type, result
+
+    async def _report(self, run: TrainingRun, result: TrainingResult) -> None:
+        """Tell the trail; the rollout table, which everybody sees, tells it in any case."""
+        told = end_of(run, result, self._view.state, self._settings.environment, time_now())
+        try:
+            await self._send(self._topics.control_results.name, told.environment, encode(told))
+        except (TransportError, RefusedRecord) as error:
+            logger.warning("the end of training run %s is not in the trail: %s", run.run_id, error)
+
+    async def _send(self, topic: str, environment: str, value: bytes) -> None:
+        record = Outgoing(topic, environment.encode(), value)
+        await send_until_confirmed(self._delivery, [record])
+
+    def _show(self, run: TrainingRun) -> None:
+        self._shown = run
+        self._table.write_training(run)

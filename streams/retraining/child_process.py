@@ -1,0 +1,155 @@
+"""The training child: starts `python -m training`, follows what it says, and sees that it ends.
+
+An edge. Knows the lines of the child and how a process ends. Must not know when a run is due, nor
+what becomes of its version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from registry.wire.commands import Command
+from registry.wire.training_messages import (
+    TrainingLine,
+    TrainingProgress,
+    TrainingResult,
+    TrainingRun,
+)
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_SECONDS: Final = 0.2
+"""Least time between two table writes of one stage; each write goes to every worker."""
+
+EXIT_SECONDS: Final = 10.0
+"""How long a child that has told its result may take to exit. What it waits for then is of no use;
+until ``RETRAIN_TIMEOUT`` it would keep the version from the fleet."""
+
+LINE_BYTES: Final = 1_000_000
+"""Longest line of the child; its result carries the gate's checks."""
+
+_lines = msgspec.json.Decoder(TrainingLine)
+
+
+async def trained(
+    run: TrainingRun,
+    command: Command,
+    incumbent: str | None,
+    environment: Mapping[str, str],
+    show: Callable[[TrainingRun], None],
+) -> TrainingResult:
+    """Let a child train, and return what came of it; it ends with the task that waits.
+
+    Parameters
+    ----------
+    run
+        As it is shown so far.
+    command
+        What asks for it.
+    incumbent
+        The version to be compared with; None before the first.
+    environment
+        The child's variables, over this process's own.
+    show
+        Called with the run, each time that it has come further.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "training", *_arguments(command, incumbent),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES, env={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        result = await _followed(run, child, show)
+        if result is None:
+            why = _death(await child.wait())
+            return TrainingResult(run.run_id, "failed", code="died", reason=why)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(child.wait(), EXIT_SECONDS)
+        return result
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+def time_now(after: str | None = None) -> str:
+    """Return the time as runs are told it, ISO 8601 in UTC.
+
+    Later than `after` in any case: it may be of a worker whose clock is ahead, and what is told of
+    runs is put in order by their times.
+    """
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    if after is None or now > after:
+        return now
+    later = datetime.fromisoformat(after) + timedelta(milliseconds=1)
+    return later.isoformat(timespec="milliseconds")
+
+
+def _arguments(command: Command, incumbent: str | None) -> list[str]:
+    options: dict[str, object] = {
+        "--run-id": command.command_id,
+        "--requested-by": command.issued_by,
+        "--factors": command.factors,
+        "--iterations": command.iterations,
+        "--regularization": command.regularization,
+        "--alpha": command.alpha,
+    }
+    if incumbent is not None:
+        options["--incumbent"] = incumbent
+    given = [[name, str(value)] for name, value in options.items() if value is not UNSET]
+    return ["--end-with-parent", *(word for pair in given for word in pair)]
+
+
+async def _followed(
+    run: TrainingRun, child: asyncio.subprocess.Process, show: Callable[[TrainingRun], None]
+) -> TrainingResult | None:
+    assert child.stdout is not None
+    shown_at, stage = 0.0, ""
+    async for line in child.stdout:
+        if line.isspace():
+            continue
+        try:
+            told = _lines.decode(line)
+        except msgspec.DecodeError:
+            logger.warning("training said: %s", line.decode(errors="replace").rstrip())
+            continue
+        if isinstance(told, TrainingResult):
+            return told
+        if told.stage != stage or time.monotonic() - shown_at >= PROGRESS_SECONDS:
+            shown_at, stage = time.monotonic(), told.stage
+            show(_progressed(run, told))
+    return None
+
+
+def _progressed(run: TrainingRun, told: TrainingProgress) -> TrainingRun:
+    return replace(
+        run,
+        updated_at=time_now(after=run.updated_at),
+        stage=told.stage,
+        done=told.done,
+        total=told.total,
+        message=told.message,
+    )
+
+
+def _death(code: int) -> str:
+    """Say how the training process ended: a negative exit code is a signal's."""
+    if code >= 0:
+        return f"the training process ended with exit code {code}"
+    said = f"the training process was ended by {signal.Signals(-code).name}"
+    if code == -signal.SIGKILL:
+        said += ", which is also what a system without memory does; see its log"
+    return said

@@ -1,0 +1,119 @@
+"""Taking over: the training run that a former owner left behind, or that Kafka's absence ended.
+
+Pure: the control log, the latest run and the fleet come in. A run is kept in the rollout table from
+its command's result on, so a run without a result, of a worker that is no more, was interrupted. A
+new owner tries it once more, under an id of its own; a run that ends its worker each time must not
+go through the whole fleet. The same goes for a run that lost Kafka, or with it the training lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from registry.rollout.command_log import ControlLog, Remembered
+from registry.wire.heartbeats import Heartbeat
+from registry.wire.training_messages import TrainingRun
+
+TIMER: Final = "timer@"
+"""What ``issued_by`` of a timer's run begins with."""
+
+AGAIN: Final = "-again"
+"""What the id of a second attempt ends with."""
+
+LOST_TO_AN_OUTAGE: Final = frozenset({"lost_lock", "transport"})
+"""Codes of runs that ended because Kafka was away, or their process was stopped."""
+
+SILENT_SECONDS: Final = 15.0
+"""A worker that is silent for so long has ended, and its run with it. Shorter: the rebalance that
+made us the owner delays heartbeats, and a run that goes on is given up. Longer: only later."""
+
+
+class Interrupted(Struct, frozen=True):
+    """What the owner finds.
+
+    Parameters
+    ----------
+    run
+        The run that ended with its worker; None if the command's run never began, or has a result.
+    offset
+        Of the ``retrain`` command, counted through the eras; None for a timer's run, and for a
+        command that is no longer remembered.
+    next_id
+        Of the run to start; None if none is to be.
+    """
+
+    run: TrainingRun | None
+    offset: int | None
+    next_id: str | None
+
+
+def interrupted(
+    log: ControlLog,
+    run: TrainingRun | None,
+    fleet: Iterable[Heartbeat],
+    now: datetime,
+    known: Collection[str],
+) -> Interrupted | None:
+    """Return what was left behind; None if nothing was.
+
+    Parameters
+    ----------
+    log
+        Holds the latest commands, and where they are.
+    run
+        The latest that the rollout table knows.
+    fleet
+        The latest heartbeats.
+    now
+        The present, in UTC.
+    known
+        Ids of the runs that this worker has begun or given up itself.
+    """
+    retrains = [
+        one
+        for one in log.remembered
+        if one.result.type == "retrain" and one.result.status == "applied"
+    ]
+    if run is not None and run.result is None:
+        if run.run_id in known or _is_alive(run, fleet, now):
+            return None
+        asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
+        return Interrupted(run, asked.offset if asked else None, _next_id(run, asked))
+    if run is not None and run.result is not None and run.result.code in LOST_TO_AN_OUTAGE:
+        asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
+        next_id = _next_id(run, asked)
+        if next_id is not None and next_id not in known:
+            return Interrupted(None, asked.offset if asked else None, next_id)
+    if retrains and _never_began(retrains[-1], run, known):
+        return Interrupted(None, retrains[-1].offset, retrains[-1].result.command_id)
+    return None
+
+
+def _next_id(run: TrainingRun, asked: Remembered | None) -> str | None:
+    is_known = asked is not None or run.requested_by.startswith(TIMER)
+    return run.run_id + AGAIN if is_known and not run.run_id.endswith(AGAIN) else None
+
+
+def _is_alive(run: TrainingRun, fleet: Iterable[Heartbeat], now: datetime) -> bool:
+    """Tell whether the process that began the run lives; a namesake that started later is another.
+
+    An instance is the worker's name and start, written as the run's start is.
+    """
+    latest = f"{run.worker}@{run.started_at}"
+    return any(
+        one.worker == run.worker and one.instance <= latest
+        for one in fleet
+        if not one.stopping and now.timestamp() - one.at <= SILENT_SECONDS
+    )
+
+
+def _never_began(last: Remembered, run: TrainingRun | None, known: Collection[str]) -> bool:
+    """Tell whether no run came of the latest ``retrain`` command, nor any run after it."""
+    command_id = last.result.command_id
+    if command_id in known or (run and run.run_id.removesuffix(AGAIN) == command_id):
+        return False
+    return run is None or run.started_at < last.result.at

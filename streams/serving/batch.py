@@ -1,0 +1,106 @@
+"""A batch on its way: raw records, answers, dead letters, counts. Values only."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from registry.errors import RecordError
+from registry.ids import UserId
+from registry.wire.field_types import Variant
+from registry.wire.requests import Request
+from registry.wire.responses import Item
+from streams.kafka.raw_record import RawRecord
+from streams.serving.routing import Route
+
+
+class DeadLetter(NamedTuple):
+    """A record that cannot be used, and why."""
+
+    record: RawRecord
+    error: RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The part of an answer's provenance that is the same for all answers of a worker."""
+
+    environment: str
+    worker: str
+
+
+class Answer(NamedTuple):
+    """One encoded answer with its request's key, and what is counted of it."""
+
+    key: bytes | None
+    payload: bytes
+    request_id: str
+    version: str
+    timestamp_ms: int
+    request: Request | None = None
+    way: Route | None = None
+
+
+class Sent(NamedTuple):
+    """When the requests of one arm, or of none, were sent that one version has answered.
+
+    ``at_ms`` are the records' timestamps, int64 (n,), in milliseconds since the epoch.
+    """
+
+    version: str
+    arm: Variant | None
+    at_ms: npt.NDArray[np.int64]
+
+
+class Shadowed(NamedTuple):
+    """An answer that the canary version is to be compared with, off to the side.
+
+    ``primary_seconds`` is the scoring time per request of the group that it was scored in.
+    """
+
+    key: bytes | None
+    request: Request
+    items: list[Item]
+    epoch: int
+    primary_version: str
+    canary_version: str
+    primary_seconds: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one arm's users got in one batch, for the guardrails; ``scoring`` in seconds."""
+
+    requests: int = 0
+    errors: int = 0
+    fallbacks: int = 0
+    empty: int = 0
+    users: set[UserId] = field(default_factory=set)
+    scoring: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What became of one batch of records, under the state of ``epoch``.
+
+    ``records`` has each answer's request record. ``scoring_seconds`` is by version. ``samples``
+    are, while versions are being compared, the first requests that each arm's own version has
+    answered; `streams.serving.probing` times them again with these ``versions``.
+    """
+
+    epoch: int | None = None
+    answers: list[Answer] = field(default_factory=list)
+    records: list[RawRecord] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    fallbacks: Counter[str] = field(default_factory=Counter)
+    scoring_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    arms: defaultdict[Variant, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    versions: dict[Variant, str] = field(default_factory=dict)
+    samples: defaultdict[Variant, list[Request]] = field(default_factory=lambda: defaultdict(list))
+    shadowed: list[Shadowed] = field(default_factory=list)

@@ -1,0 +1,252 @@
+"""The request agent and its pipeline: slices in, confirmed answers out.
+
+The protocol, in the words that the documentation uses:
+
+1. *merge*: all slices that wait become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
+2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
+   letters are queued at the producer; where a backlog makes it worth it, two batches at once;
+3. *confirm*: while the next batch is being answered, the delivery reports of this one come in; what
+   Kafka refuses for good is replaced (`streams.serving.refused_answers`);
+4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
+
+What Kafka does not confirm in time, because its brokers are away, is answered anew: by what holds
+then, and a request whose deadline has passed is told so. Until then reading pauses by itself, at
+``RECSTREAM_IN_FLIGHT_REQUESTS``. A worker that dies between 2 and 4 answers those requests again
+elsewhere: at least once, with ``request_id`` as the key for duplicates.
+
+Knows the order of things; must not know how a request is answered (`streams.serving.answering`) or
+who answers it (`streams.serving.routing`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
+
+import faust
+import numpy as np
+from faust.types import EventT
+
+from registry.errors import RefusedRecord
+from registry.kafka.topics import Topics
+from streams.delivery.carried_headers import carried
+from streams.delivery.dead_letters import dead_letter_record
+from streams.delivery.producer import Delivery, Outgoing, Unconfirmed
+from streams.metrics import Metrics
+from streams.serving.answering import Answering, answer_batch
+from streams.serving.batch import Batch
+from streams.serving.durations import known_latencies
+from streams.serving.probing import Prober
+from streams.serving.refused_answers import RefusedAnswers
+
+BATCHES_AT_ONCE: Final = 2
+"""While one batch is in the scoring kernel, which leaves the interpreter free, another is decoded
+or encoded. More than two would only share the same interpreter."""
+
+WORTH_A_SECOND_BATCH: Final = 500
+"""Requests that must wait for a second batch to begin beside the first. Fewer gain more from being
+merged into the next one: two small batches cost nearly twice what one costs."""
+
+
+class Pipeline:
+    """Merges slices, answers them in the scoring thread, acknowledges them once confirmed.
+
+    Parameters
+    ----------
+    topics
+        Where answers and dead letters go.
+    delivery
+        Sends and confirms them.
+    metrics
+        Counts them.
+    answering
+        Returns what the next batch is answered with; None as long as that is not known yet (the
+        table has not recovered, or the first version is still being loaded): requests then wait.
+    max_batch
+        Most records in one batch, give or take the last slice.
+    on_failure
+        Called when a batch could not be answered or delivered: the worker must end.
+    listeners
+        Called with each batch once it is confirmed, on the event loop: they must be quick.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        delivery: Delivery,
+        metrics: Metrics,
+        answering: Callable[[], Answering | None],
+        max_batch: int,
+        on_failure: Callable[[Exception], None],
+        listeners: Sequence[Callable[[Batch], None]] = (),
+    ) -> None:
+        self._listeners = listeners
+        self._topics = topics
+        self._delivery = delivery
+        self._metrics = metrics
+        self._answering = answering
+        self._max_batch = max_batch
+        self._on_failure = on_failure
+        self._waiting: asyncio.Queue[EventT[Any]] = asyncio.Queue()
+        self._scorer = ThreadPoolExecutor(BATCHES_AT_ONCE, thread_name_prefix="scoring")
+        self._serving: set[asyncio.Task[None]] = set()
+        self._waiting_records = 0
+        self._answering_now = 0
+        self._answered = asyncio.Event()
+        self._prober = Prober(time.perf_counter)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered, or waits to be."""
+        return self._answering_now > 0 or self._waiting_records > 0
+
+    def agent(self, app: faust.App, channel: Any) -> None:
+        """Register the request agent."""
+
+        @app.agent(channel, name="answer-requests")
+        async def answer_requests(stream: Any) -> None:
+            async for event in stream.noack().events():
+                self._waiting.put_nowait(event)
+                self._waiting_records += len(event.value)
+
+    async def run(self) -> None:
+        """Answer batches until cancelled."""
+        while True:
+            first = await self._waiting.get()
+            await self._room()
+            events = self._merged(first)
+            using = await self._rules()
+            self._answering_now += 1
+            task = asyncio.create_task(self._serve(events, using))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _room(self) -> None:
+        """Return when no batch is being answered, or a second one is worth it."""
+        while self._answering_now:
+            enough = self._waiting_records >= WORTH_A_SECOND_BATCH
+            if self._answering_now < BATCHES_AT_ONCE and enough:
+                return
+            self._answered.clear()
+            await self._answered.wait()
+
+    async def _serve(self, events: Sequence[EventT[Any]], using: Answering) -> None:
+        records = [record for event in events for record in event.value]
+        read_ms = received_ms(events, time.monotonic(), time.time())
+        try:
+            try:
+                batch, confirmed = await self._answer(records, using, read_ms)
+            finally:
+                self._answering_now -= 1
+                self._answered.set()
+            while not await _is_confirmed(confirmed):
+                batch, confirmed = await self._answer(records, await self._rules(), read_ms)
+            self._acknowledge(events, batch)
+        except Exception as error:  # the edge: unacknowledged requests must not be left behind
+            self._on_failure(error)
+
+    async def _answer(
+        self, records: Sequence[Any], using: Answering, read_ms: float
+    ) -> tuple[Batch, asyncio.Future[None]]:
+        loop = asyncio.get_running_loop()
+        using = replace(using, received_ms=read_ms)
+        return await loop.run_in_executor(self._scorer, self._answer_and_send, records, using)
+
+    def _merged(self, first: EventT[Any]) -> list[EventT[Any]]:
+        events = [first]
+        records = len(first.value)
+        while records < self._max_batch and not self._waiting.empty():
+            events.append(self._waiting.get_nowait())
+            records += len(events[-1].value)
+        self._waiting_records -= records
+        return events
+
+    async def _rules(self) -> Answering:
+        while (using := self._answering()) is None:
+            await asyncio.sleep(0.01)
+        return using
+
+    def _answer_and_send(
+        self, records: Sequence[Any], using: Answering
+    ) -> tuple[Batch, asyncio.Future[None]]:
+        batch = answer_batch(records, using)
+        responses, letters = self._topics.responses.name, self._topics.dead_letter.name
+        worker = using.origin.worker
+        instead = RefusedAnswers(batch, letters, worker).instead
+        outgoing = [
+            Outgoing(
+                responses,
+                answer.key,
+                answer.payload,
+                carried(record.headers) if record.headers else None,
+                instead,
+            )
+            for answer, record in zip(batch.answers, batch.records, strict=True)
+        ]
+        outgoing += [
+            dead_letter_record(letters, dead.record, dead.error, worker)
+            for dead in batch.dead_letters
+        ]
+        confirmed = self._delivery.send(outgoing)
+        self._prober.measure(batch, using.models)
+        return batch, confirmed
+
+    def _acknowledge(self, events: Sequence[EventT[Any]], batch: Batch) -> None:
+        for event in events:
+            event.ack()
+        self._count(batch)
+        for listener in self._listeners:
+            listener(batch)
+
+    def _count(self, batch: Batch) -> None:
+        metrics = self._metrics
+        for (version, variant, status), count in batch.counts.items():
+            metrics.requests.labels(version, variant, status).inc(count)
+        for reason, count in batch.fallbacks.items():
+            metrics.fallbacks.labels(reason).inc(count)
+        for version, seconds in batch.scoring_seconds.items():
+            metrics.scoring.observe(version, np.array([seconds]))
+        for dead in batch.dead_letters:
+            metrics.dead_letters.labels(dead.record.topic, dead.error.code).inc()
+        now_ms = time.time() * 1000
+        for version, _, sent_ms in batch.sent:
+            known = known_latencies(sent_ms, now_ms)
+            metrics.latency.observe(version, known)
+            metrics.negative_durations.labels("latency").inc(len(sent_ms) - len(known))
+
+    def stop(self) -> None:
+        """Let go of the scoring thread."""
+        self._scorer.shutdown(wait=False, cancel_futures=True)
+
+
+async def _is_confirmed(confirmed: asyncio.Future[None]) -> bool:
+    """Wait for `confirmed`; tell whether Kafka answered in time for each record.
+
+    What it refused for good, with all that was to replace it, is counted and reported: nothing more
+    can be done.
+    """
+    try:
+        with contextlib.suppress(RefusedRecord):
+            await confirmed
+    except Unconfirmed:
+        return False
+    return True
+
+
+def received_ms(events: Sequence[EventT[Any]], elapsed: float, now: float) -> float:
+    """Return when the last of `events` was read, in milliseconds since the epoch.
+
+    Parameters
+    ----------
+    events
+        At least one; Faust has noted when it was read, by the monotonic clock.
+    elapsed, now
+        The present, by the monotonic clock and by the wall clock, in seconds.
+    """
+    latest = max(event.message.time_in or elapsed for event in events)
+    return (now - (elapsed - latest)) * 1000

@@ -1,0 +1,156 @@
+"""Resident versions: loaded, checked and warmed off the event loop, side by side.
+
+Knows which versions are in memory and which are on their way. Must not know who should answer whom.
+A version that fails to load is tried again later; what is served meanwhile stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from registry.errors import DamagedVersion, RecstreamError, UnknownVersion
+from registry.versions.model import Model
+from registry.versions.store import Store
+
+Read = TypeVar("Read")
+
+RETRY_SECONDS: Final = 5.0
+"""After a failed load. Shorter only repeats the failure; longer delays a repaired registry."""
+
+
+class Residency:
+    """The versions that this worker has in memory. All methods but the loading run on the loop."""
+
+    def __init__(self, store: Store, on_loaded: Callable[[float], None]) -> None:
+        self._store = store
+        self._on_loaded = on_loaded
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._ready: dict[str, Model] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._reading: set[Future[Any]] = set()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a version is being read; it goes on after `stop`, for as long as it takes."""
+        return any(one.running() for one in self._reading)
+
+    @property
+    def ready(self) -> Mapping[str, Model]:
+        """The versions that can answer, replaced whole at each change."""
+        return self._ready
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why a version could not be loaded, by version."""
+        return {version: why for version, (_, why) in self._failed.items()}
+
+    def residency_of(self, version: str) -> str:
+        """Return ``ready``, ``loading``, ``failed`` or ``absent``."""
+        if version in self._ready:
+            return "ready"
+        if version in self._loading:
+            return "loading"
+        return "failed" if version in self._failed else "absent"
+
+    def keep(self, versions: Sequence[str], now: float) -> None:
+        """Load what is missing of `versions`, and let go of all others.
+
+        Parameters
+        ----------
+        versions
+            The versions wanted, most important first.
+        now
+            Seconds of a monotonic clock, for retries.
+        """
+        self._ready = {
+            version: model for version, model in self._ready.items() if version in versions
+        }
+        self._failed = {
+            version: seen for version, seen in self._failed.items() if version in versions
+        }
+        for version in versions:
+            tried_at = self._failed.get(version, (now - RETRY_SECONDS, ""))[0]
+            absent = version not in self._ready and version not in self._loading
+            if absent and now - tried_at >= RETRY_SECONDS:
+                self._loading[version] = asyncio.create_task(self._load(version))
+
+    async def problem_of(self, version: str, *, from_memory: bool = False) -> str | None:
+        """Find out whether `version` can be served; return why not, without naming it again.
+
+        Parameters
+        ----------
+        version
+            Which one.
+        from_memory
+            One that is in memory needs no files: a rollback must work while the registry does not.
+            Otherwise it needs them, because the next worker that starts does, unless the registry
+            does not answer.
+        """
+        resident = version in self._ready
+        if resident and from_memory:
+            return None
+        try:
+            if resident:
+                await asyncio.to_thread(self._store.require_files, version)
+            else:
+                await self._read(self._store.verify, version)
+        except RecstreamError as error:
+            why = str(error).removeprefix("version ").removeprefix(f"{version}: ")
+            if not resident:
+                return why
+            if isinstance(error, UnknownVersion | DamagedVersion):
+                return f"is in memory only, a worker that starts could not load it: {why}"
+        return None
+
+    def stop(self) -> None:
+        """Let go of the loader; a load that is on its way ends by itself."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
+    async def _load(self, version: str) -> None:
+        try:
+            model, seconds = await self._read(self._open, version)
+        except RecstreamError as error:
+            self._note_failure(version, str(error))
+        except Exception as error:  # the outermost edge of a background load: reported, retried
+            self._note_failure(version, f"{type(error).__name__}: {error}")
+        else:
+            self._failed = {name: why for name, why in self._failed.items() if name != version}
+            self._ready = {**self._ready, version: model}
+            _freeze()
+            self._on_loaded(seconds)
+        finally:
+            del self._loading[version]
+
+    def _note_failure(self, version: str, why: str) -> None:
+        """Replace the failures whole: the page reads them in a thread of its own."""
+        self._failed = {**self._failed, version: (time.monotonic(), why)}
+
+    async def _read(self, act: Callable[[str], Read], version: str) -> Read:
+        reading = self._loader.submit(act, version)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.wrap_future(reading)
+
+    def _open(self, version: str) -> tuple[Model, float]:
+        gc.collect()  # what is garbage now must not be frozen; what was frozen before is not walked
+        started = time.monotonic()
+        model = self._store.open(version)
+        model.warm()
+        return model, time.monotonic() - started
+
+
+def _freeze() -> None:
+    """Spare the collector a model's ids and titles: millions of objects, all of which stay.
+
+    Everything is frozen that is there, and what is garbage by then stays for ever: a swap every few
+    seconds under traffic adds up. So the young are collected right before; the old were so when the
+    loading began.
+    """
+    gc.collect(0)
+    gc.freeze()

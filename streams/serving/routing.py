@@ -1,0 +1,113 @@
+"""Routing: which state a worker acts on, which versions it keeps, who answers a request.
+
+Pure functions of frozen values. Must not know records on the wire, models or Kafka. The assignment
+itself is `registry.rollout.assignment`; here are the rules for what is *not ready*, PRODUCT.md §3:
+
+- a worker acts on a new state as soon as its primary version is ready, and until then on the last
+  one, whose epoch its answers carry;
+- a canary version that is not ready is answered by the primary, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from registry.ids import UserId
+from registry.rollout.assignment import Assignment, arms_of, assign
+from registry.wire.field_types import Variant
+from registry.wire.requests import Request
+from registry.wire.rollout_state import RolloutState
+
+PREVIOUS_RESIDENT: Final = 1
+"""Previous primaries kept in memory: `rollback` is then instant. Each costs a model's memory."""
+
+NOT_READY: Final = "version_not_ready"
+LEASE_LAPSED: Final = "rollout_lease_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one batch is answered by.
+
+    Parameters
+    ----------
+    acting
+        The state that is acted on; its primary version is ready.
+    wanted
+        The newest state; another than `acting` while its primary version is being loaded.
+    ready
+        Versions in memory.
+    lease_holds
+        Whether this worker is in touch with the rollout table.
+    """
+
+    acting: RolloutState
+    wanted: RolloutState
+    ready: Container[str]
+    lease_holds: bool
+
+
+class Route(NamedTuple):
+    """Who answers one request: `version` does, because of `fallback_reason` if there is one.
+
+    ``arm`` is the variant that the user is assigned to, whoever answers; None for a pinned request,
+    which is no part of any comparison.
+    """
+
+    version: str
+    variant: Variant | None
+    bucket: int | None
+    assigned_version: str | None = None
+    fallback_reason: str | None = None
+    arm: Variant | None = None
+
+
+def next_acting(
+    wanted: RolloutState | None, acting: RolloutState | None, ready: Container[str]
+) -> RolloutState | None:
+    """Return the state to act on from now: the newest if its primary is ready, else the last."""
+    if wanted is not None and wanted.primary_version in ready:
+        return wanted
+    return acting
+
+
+def versions_to_keep(wanted: RolloutState | None, acting: RolloutState | None) -> tuple[str, ...]:
+    """Return the versions that must be in memory, most important first."""
+    if wanted is None:
+        return ()
+    previous = wanted.previous_versions[:PREVIOUS_RESIDENT]
+    named = [wanted.primary_version, wanted.canary_version, *previous]
+    if acting is not None:
+        named += [acting.primary_version, acting.canary_version]
+    return tuple(dict.fromkeys(version for version in named if version is not None))
+
+
+def route(user_id: UserId, rules: Rules) -> Route:
+    """Return who answers `user_id`.
+
+    >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
+    >>> route(3, Rules(state, state, {"v0.1"}, lease_holds=True))
+    Route(version='v0.1', variant='primary', bucket=3, assigned_version='v0.2', \
+fallback_reason='version_not_ready', arm='canary')
+    """
+    assigned = assign(user_id, rules.wanted)
+    acted = assigned if rules.acting is rules.wanted else assign(user_id, rules.acting)
+    arm = acted.variant
+    if acted.version not in rules.ready:
+        primary = rules.acting.primary_version
+        acted = Assignment(arms_of(rules.acting)[primary], primary, acted.bucket)
+    missed = None if acted.version == assigned.version else assigned.version
+    reason = NOT_READY if missed else None
+    if not rules.lease_holds:
+        reason = LEASE_LAPSED
+    return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm)
+
+
+def pinned_route(request: Request, rules: Rules) -> Route | None:
+    """Return the route of a request that pins a version; None if that version is not in memory."""
+    version = request.model_version
+    if version is None or version not in rules.ready:
+        return None
+    return Route(version, arms_of(rules.acting).get(version), None)

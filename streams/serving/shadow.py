@@ -1,0 +1,299 @@
+"""Shadow: the canary version scores requests that are answered already, off to the side.
+
+Knows the order of sacrifice: an answer never waits for a comparison. Batches hand over what they
+answered and go on; the queue is bounded and drops what does not fit; a small chunk of it is scored
+only while no batch is being answered or waits, in one thread that yields its core to all others.
+Under load comparisons are shed, not answers, and what is shed is counted by reason. Must not know
+who is sampled (`registry.rollout.assignment`) or how two answers are compared
+(`registry.guardrails.overlap`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from registry.guardrails.histogram import bucket_counts
+from registry.guardrails.overlap import compare
+from registry.kafka.topics import Topics
+from registry.rollout.transitions import NO_EPOCH
+from registry.versions.model import Model
+from registry.wire.codec import encode
+from registry.wire.counts import ShadowCounts, summed_shadows
+from registry.wire.responses import Item
+from registry.wire.shadow_comparisons import ShadowComparison
+from streams.delivery.producer import Delivery, Outgoing
+from streams.metrics import Metrics
+from streams.serving.batch import Origin, Shadowed
+from streams.serving.routing import NOT_READY
+
+logger = logging.getLogger(__name__)
+
+CHUNK_REQUESTS: Final = 8
+"""Requests scored at once. A batch that arrives in mid-chunk waits for the interpreter until the
+chunk lets go of it: 0.3 ms for eight requests of k = 10. More would delay answers; fewer would cost
+more changes of thread than scoring."""
+
+CHUNK_ITEMS: Final = 1_000
+"""Items asked for in one chunk, unless its only request asks for more: to build, compare and encode
+each takes 1 µs of the interpreter. Without this bound eight of k = 1000 would hold it for 8 ms."""
+
+BUSY_SECONDS: Final = 0.005
+"""Between two looks while a batch is being answered: about the time that one takes. Shorter only
+costs the event loop; longer leaves pauses between batches unused."""
+
+REST_RATIO: Final = 4.0
+"""How long to rest after a chunk, in times of what it took. Where cores are short, by whoever's
+work, a chunk takes longer and so does the rest: comparisons give way before answers do. 0 would
+take every pause between two batches; more sheds comparisons that there would be time for."""
+
+NICENESS: Final = 10
+"""By how much the thread yields to the other threads of its worker where cores are short. 0 would
+share with them evenly; 19, the most, might keep the interpreter while it waits for a core."""
+
+QUEUE_FULL: Final = "queue_full"
+OLD_EPOCH: Final = "old_epoch"
+
+
+class Shadow:
+    """Compares the canary version's answers with those given. All but scoring is on the loop.
+
+    Parameters
+    ----------
+    topics
+        Where comparisons go.
+    delivery
+        Sends them; nobody waits for their confirmation.
+    metrics
+        Counts them.
+    models
+        Returns the versions in memory.
+    is_busy
+        Tells whether a batch is being answered or waits.
+    origin
+        This worker, as comparisons name it.
+    queue_size
+        Most answers that wait to be compared.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        delivery: Delivery,
+        metrics: Metrics,
+        models: Callable[[], Mapping[str, Model]],
+        is_busy: Callable[[], bool],
+        origin: Origin,
+        queue_size: int,
+    ) -> None:
+        self._topic = topics.shadow.name
+        self._delivery = delivery
+        self._metrics = metrics
+        self._models = models
+        self._is_busy = is_busy
+        self._origin = origin
+        self._queue_size = queue_size
+        self._queue: deque[Shadowed] = deque()
+        self._offered = asyncio.Event()
+        self._epoch = NO_EPOCH
+        self._counts = ShadowCounts()
+        self._thread = ThreadPoolExecutor(1, "shadow", initializer=_yield_to_others)
+        metrics.shadow_queue.set_function(lambda: len(self._queue))
+
+    def offer(self, samples: Sequence[Shadowed]) -> None:
+        """Take what fits of one batch's answers, drop the rest; never waits.
+
+        Parameters
+        ----------
+        samples
+            Answers under one state, so of one epoch and canary version; none is fine. Those of an
+            older epoch than the newest seen are dropped: nobody asks about them any more.
+        """
+        if not samples:
+            return
+        first = samples[0]
+        if first.epoch > self._epoch:
+            self._begin(first.epoch)
+        if first.epoch < self._epoch:
+            self._drop(OLD_EPOCH, len(samples))
+        elif first.canary_version not in self._models():
+            self._drop(NOT_READY, len(samples))
+        else:
+            room = self._queue_size - len(self._queue)
+            self._queue.extend(samples[:room])
+            self._drop(QUEUE_FULL, len(samples[room:]))
+            self._offered.set()
+
+    def counts_at(self, epoch: int) -> ShadowCounts | None:
+        """Return what came of the comparisons under the state of `epoch`; None unless newest."""
+        return self._counts if epoch == self._epoch else None
+
+    async def run(self) -> None:
+        """Compare what is offered, while there is nothing better to do, until cancelled."""
+        while True:
+            await self._offered.wait()
+            if self._is_busy():
+                await asyncio.sleep(BUSY_SECONDS)
+            elif chunk := self._next_chunk():
+                started = time.perf_counter()
+                await self._compare(chunk)
+                await asyncio.sleep(REST_RATIO * (time.perf_counter() - started))
+
+    def stop(self) -> None:
+        """Let go of the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, epoch: int) -> None:
+        if self._queue:
+            self._drop(OLD_EPOCH, len(self._queue))
+            self._queue.clear()
+        self._epoch = epoch
+        self._counts = ShadowCounts()
+
+    def _drop(self, reason: str, count: int) -> None:
+        if not count:
+            return
+        self._metrics.shadow_dropped.labels(reason).inc(count)
+        if reason != OLD_EPOCH:
+            self._counts = replace(self._counts, dropped=self._counts.dropped + count)
+
+    def _next_chunk(self) -> list[Shadowed]:
+        chunk: list[Shadowed] = []
+        items = 0
+        while self._queue and len(chunk) < CHUNK_REQUESTS:
+            items += self._queue[0].request.k
+            if chunk and items > CHUNK_ITEMS:
+                break
+            chunk.append(self._queue.popleft())
+        if not self._queue:
+            self._offered.clear()
+        return chunk
+
+    async def _compare(self, chunk: Sequence[Shadowed]) -> None:
+        model = self._models().get(chunk[0].canary_version)
+        if model is None:
+            self._drop(NOT_READY, len(chunk))
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            done, sent = await loop.run_in_executor(
+                self._thread, self._score_and_send, model, chunk
+            )
+        except Exception as error:  # what is off to the side must not end the worker
+            self._count(chunk[0], _Done([], ShadowCounts(failed=len(chunk)), error))
+            return
+        sent.add_done_callback(partial(self._note_delivery, len(done.comparisons)))
+        self._count(chunk[0], done)
+
+    def _score_and_send(
+        self, model: Model, chunk: Sequence[Shadowed]
+    ) -> tuple[_Done, asyncio.Future[None]]:
+        done = _compared(model, chunk, self._origin)
+        return done, self._delivery.send(
+            Outgoing(self._topic, key, encode(comparison)) for key, comparison in done.comparisons
+        )
+
+    def _note_delivery(self, comparisons: int, sent: asyncio.Future[None]) -> None:
+        if not sent.cancelled() and sent.exception() is not None:
+            self._metrics.shadow_failures.labels("delivery").inc(comparisons)
+
+    def _count(self, first: Shadowed, done: _Done) -> None:
+        metrics, counts = self._metrics, done.counts
+        if counts.failed:
+            if not self._counts.failed:  # once an epoch: a broken version fails at every request
+                logger.warning("%s could not be compared: %r", first.canary_version, done.failure)
+            metrics.shadow_failures.labels("scoring").inc(counts.failed)
+        versions = first.primary_version, first.canary_version
+        metrics.shadow_comparisons.labels(*versions).inc(counts.compared)
+        overlap = metrics.shadow_overlap.labels(*versions)
+        ranked = metrics.shadow_rank_biased_overlap.labels(*versions)
+        for _, comparison in done.comparisons:
+            overlap.observe(comparison.overlap)
+            ranked.observe(comparison.rank_biased_overlap)
+        seconds = np.array([one.canary_ms / 1000 for _, one in done.comparisons])
+        metrics.shadow_scoring.observe(first.canary_version, seconds)
+        if first.epoch == self._epoch:
+            self._counts = summed_shadows((self._counts, counts))
+
+
+class _Done(NamedTuple):
+    """What came of a chunk: comparisons by their requests' keys, and one of its failures if any."""
+
+    comparisons: list[tuple[bytes | None, ShadowComparison]]
+    counts: ShadowCounts
+    failure: Exception | None = None
+
+
+def _compared(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> _Done:
+    """Score and compare `chunk`; where that fails, one by one, so that each harms only itself."""
+    started = time.perf_counter()
+    try:
+        found = model.recommend([sample.request for sample in chunk])
+        seconds = (time.perf_counter() - started) / len(chunk)
+        comparisons = [
+            (sample.key, _comparison(sample, canary.items, seconds, origin))
+            for sample, canary in zip(chunk, found, strict=True)
+        ]
+        return _Done(comparisons, _counts_of([comparison for _, comparison in comparisons]))
+    except Exception as error:  # the edge of a version on trial: whatever it raises is counted
+        if len(chunk) == 1:
+            return _Done([], ShadowCounts(failed=1), error)
+    singly = [_compared(model, [sample], origin) for sample in chunk]
+    return _Done(
+        [comparison for one in singly for comparison in one.comparisons],
+        summed_shadows(one.counts for one in singly),
+        next((one.failure for one in singly if one.failure), None),
+    )
+
+
+def _comparison(
+    sample: Shadowed, canary: Sequence[Item], canary_seconds: float, origin: Origin
+) -> ShadowComparison:
+    compared = compare(sample.items, canary)
+    return ShadowComparison(
+        request_id=sample.request.request_id,
+        user_id=sample.request.user_id,
+        environment=origin.environment,
+        rollout_epoch=sample.epoch,
+        primary_version=sample.primary_version,
+        canary_version=sample.canary_version,
+        k=len(sample.items),
+        overlap=compared.overlap,
+        rank_biased_overlap=compared.rank_biased_overlap,
+        score_shift=compared.score_shift,
+        primary_ms=sample.primary_seconds * 1000,
+        canary_ms=canary_seconds * 1000,
+        worker=origin.worker,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def _counts_of(comparisons: Sequence[ShadowComparison]) -> ShadowCounts:
+    return ShadowCounts(
+        compared=len(comparisons),
+        overlap=sum(one.overlap for one in comparisons),
+        rank_biased_overlap=sum(one.rank_biased_overlap for one in comparisons),
+        score_shift=sum(one.score_shift for one in comparisons),
+        primary=bucket_counts(np.array([one.primary_ms / 1000 for one in comparisons])),
+        canary=bucket_counts(np.array([one.canary_ms / 1000 for one in comparisons])),
+    )
+
+
+def _yield_to_others() -> None:
+    """Raise the calling thread's niceness: Linux has one for each thread, others do not."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)

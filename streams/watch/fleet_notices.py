@@ -1,0 +1,63 @@
+"""What is odd about a fleet as a whole: workers that are too many, workers of one name.
+
+Pure: heartbeats and the time in, notices out. Must not know where heartbeats come from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from registry.guardrails.fleet_checks import WORKERS_NAMED, live
+from registry.wire.heartbeats import Heartbeat
+from streams.watch.notices import Notice
+
+HEARD_SECONDS: Final = 2.5
+"""A worker that beats is never silent for as long, and no process is back under its name so soon
+after it was killed: two that were heard within it are two."""
+
+
+def fleet_notices(fleet: Iterable[Heartbeat], now: float, partitions: int) -> tuple[Notice, ...]:
+    """Return what an operator should know of the fleet as a whole.
+
+    Parameters
+    ----------
+    fleet
+        The latest heartbeat of each process.
+    now
+        Seconds since the epoch.
+    partitions
+        Of the request topic.
+    """
+    beating = live(fleet, now)
+    found = (_too_many(beating, partitions), _of_one_name(beating, now))
+    return tuple(one for one in found if one is not None)
+
+
+def _too_many(beating: tuple[Heartbeat, ...], partitions: int) -> Notice | None:
+    idle = [one.worker for one in beating if one.partitions == 0]
+    if len(beating) <= partitions or not idle:
+        return None
+    return Notice(
+        "idle_workers",
+        f"{len(beating)} workers share {partitions} request partitions, so {len(idle)} have none "
+        f"and answer nothing: {_listed(idle)}; stop them, or give the topic more partitions",
+    )
+
+
+def _of_one_name(beating: tuple[Heartbeat, ...], now: float) -> Notice | None:
+    names = Counter(one.worker for one in beating if now - one.at <= HEARD_SECONDS)
+    doubled = sorted(name for name, count in names.items() if count > 1)
+    if not doubled:
+        return None
+    return Notice(
+        "same_name",
+        f"more than one worker is called {_listed(doubled)}; give each a RECSTREAM_WORKER of its "
+        "own, or their answers and metrics cannot be told apart",
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - WORKERS_NAMED} more" if len(names) > WORKERS_NAMED else ""
+    return ", ".join(names[:WORKERS_NAMED]) + more

@@ -1,0 +1,65 @@
+"""Whether Kafka still lets this worker in: a password that was rotated, a certificate that expired.
+
+Knows what the producer's client complained of, and the cause that was found. Must not know records.
+Brokers ask again at reconnects, and after `connections.max.reauth.ms`; all clients of a worker have
+the same settings, so what one of them is told holds for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import KafkaError
+
+from registry.connection.refused_connections import Cause
+from streams.watch.notices import Reason
+
+LOOK_SECONDS: Final = 5.0
+"""Between two looks for the cause: each is a new connection, with a wrong password a failed one,
+and some brokers lock a user out who fails too often."""
+
+COMPLAINTS: Final = frozenset(
+    {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._ALL_BROKERS_DOWN}
+)
+
+
+class AccessCheck:
+    """Looks for the cause as long as the client complains.
+
+    Parameters
+    ----------
+    find_cause
+        Looks, and blocks meanwhile; None if all is well.
+    """
+
+    def __init__(self, find_cause: Callable[[], Cause | None]) -> None:
+        self._find_cause = find_cause
+        self._complained = False
+        self._next_at = -math.inf
+        self._cause: Cause | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """Note what a client complains of; from any thread."""
+        if error.code() in COMPLAINTS:
+            self._complained = True
+
+    async def look(self, now: float) -> None:
+        """Look for the cause, if there was a complaint; `now` in seconds, on a monotonic clock."""
+        if not (self._complained or self._cause) or now < self._next_at:
+            return
+        self._complained, self._next_at = False, now + LOOK_SECONDS
+        cause = await asyncio.to_thread(self._find_cause)
+        self._cause = cause if cause is not None and cause.final else None
+
+    def reason(self) -> Reason | None:
+        """Return why Kafka does not let this worker in; None if it does."""
+        if self._cause is None:
+            return None
+        return Reason(
+            "kafka_refuses_access",
+            f"Kafka does not let this worker in: {self._cause.sentence}. Restart it once its "
+            "settings are right; it goes on by itself if Kafka takes the old ones again",
+        )

@@ -1,0 +1,56 @@
+"""Whether a training could publish here: looked at when the worker starts, not after hours of fit.
+
+Knows what was found last. Must not know trainings. Looks again, now and then, only while something
+is wrong: looking writes an object and removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final
+
+from registry.errors import ArtifactError
+from registry.versions.store import Store
+from streams.watch.notices import Notice
+
+LOOK_SECONDS: Final = 60.0
+
+
+class PublishingCheck:
+    """Remembers why nothing can be published.
+
+    Parameters
+    ----------
+    store
+        The registry.
+    writes
+        Whether this worker publishes by a timer; one that does not may have a read-only registry.
+    """
+
+    def __init__(self, store: Store, *, writes: bool) -> None:
+        self._store = store
+        self._writes = writes
+        self._problem: str | None = None
+        self._next_at = -math.inf
+
+    async def look(self, now: float) -> None:
+        """Look, if it is time; `now` is in seconds, on a monotonic clock. Writes in a thread."""
+        if now < self._next_at:
+            return
+        self._next_at = math.inf  # one look at a time
+        try:
+            await asyncio.to_thread(self._store.require_publishable, write=self._writes)
+        except ArtifactError as error:
+            self._problem, self._next_at = str(error), now + LOOK_SECONDS
+        else:
+            self._problem = None
+
+    def notice(self) -> Notice | None:
+        """Return what to say of it; None if all is well."""
+        if self._problem is None:
+            return None
+        return Notice(
+            "registry_not_writable",
+            f"{self._problem}. A training would fail; what is served stays",
+        )

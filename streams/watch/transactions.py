@@ -1,0 +1,61 @@
+"""Open transactions of producers, which keep the records behind them from being read.
+
+Pure: how far partitions are read, and the time, come in. A producer that is at work opens and ends
+transactions all the time; only one that stays open is worth a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from streams.kafka.read_progress import Progress
+from streams.watch.notices import Notice
+
+OPEN_SECONDS: Final = 10.0
+"""How long a transaction may hold up a partition before it is named. Shorter: batches of producers
+that commit every few seconds are named. Longer: users wait longer before anybody looks."""
+
+
+class _Held(NamedTuple):
+    stable_end: int
+    since: float
+    records: int
+
+
+class OpenTransactions:
+    """Remembers since when each partition of one topic has been held up."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._held: dict[int, _Held] = {}
+
+    def look(self, progress: Mapping[int, Progress], now: float) -> None:
+        """Note where partitions end now; `now` is in seconds, on a monotonic clock."""
+        held = {}
+        for partition, one in progress.items():
+            if one.stable_end is None or not one.held_back:
+                continue
+            known = self._held.get(partition)
+            same = known is not None and known.stable_end == one.stable_end
+            since = known.since if known is not None and same else now
+            held[partition] = _Held(one.stable_end, since, one.held_back)
+        self._held = held
+
+    def notice(self, now: float) -> Notice | None:
+        """Return what to say of the transactions that have been open for too long; None of none."""
+        named = [
+            f"partition {partition} from offset {one.stable_end} ({one.records:,} records, for "
+            f"{now - one.since:.0f} s)"
+            for partition, one in sorted(self._held.items())
+            if now - one.since >= OPEN_SECONDS
+        ]
+        if not named:
+            return None
+        return Notice(
+            "open_transaction",
+            f"an open transaction of a producer holds up {self._topic}: {'; '.join(named)}. "
+            "What is behind it is answered once the producer commits or aborts, or once Kafka "
+            "aborts for it (transaction.timeout.ms); `kafka-transactions.sh find-hanging` names "
+            "the producer",
+        )

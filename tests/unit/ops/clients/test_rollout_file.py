@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+from msgspec import UNSET
+
+from ops.clients.rollout_file import read_rollout_file
+from registry.errors import ConfigurationError
+from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
+
+LEAST = "canary_version: v0.2\nramp: {steps: [10, 100], hold_seconds: 60}\n"
+DEMO = Path(__file__).parents[4] / "ops" / "demo" / "ramp.yaml"
+
+
+def written(folder: Path, text: str, name: str = "ramp.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_what_a_file_leaves_out_is_left_to_the_defaults(tmp_path: Path) -> None:
+    file = read_rollout_file(written(tmp_path, LEAST))
+    assert file.ramp == Ramp(steps=(10.0, 100.0), hold_seconds=60.0)
+    assert (file.environments, file.bucketing, file.salt) == (UNSET, UNSET, UNSET)
+    fields = file.command_fields("staging")
+    assert set(fields) == {"canary_version", "ramp", "reason", "environment"}
+    assert fields["environment"] == "staging"
+
+
+def test_a_file_may_say_everything(tmp_path: Path) -> None:
+    text = """
+        canary_version: v0.2
+        bucketing: hash
+        salt: autumn
+        environments: [staging, eu]
+        reason: better cold starts
+        ramp:
+          steps: [0.5, 100]
+          hold_seconds: 60
+          guardrails: {error_rate: 0.02, latency_ratio: null}
+          shadow: {hold_seconds: 30, min_overlap: 0.4}
+          soak_seconds: 300
+    """
+    file = read_rollout_file(written(tmp_path, text))
+    assert file.ramp.guardrails == Guardrails(error_rate=0.02, latency_ratio=None)
+    assert file.ramp.shadow == ShadowStep(30.0, 0.4)
+    fields = file.command_fields("production")
+    assert fields["environment"] == "staging"
+    assert fields["environments"] == ("staging", "eu")
+    assert (fields["bucketing"], fields["salt"]) == ("hash", "autumn")
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    text = '{\n\t"canary_version": "v0.2", "ramp": {"steps": [5], "hold_seconds": 1}}'
+    assert read_rollout_file(written(tmp_path, text, "ramp.json")).canary_version == "v0.2"
+
+
+def test_the_file_that_the_demo_ships_is_one() -> None:
+    assert read_rollout_file(DEMO).ramp.steps[-1] == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "the file: expected `object`, got `null`; seen: None"),
+        ("- 1", "the file: expected `object`, got `array`; seen: [1]"),
+        ("canary_version: v0.2", "the file: object missing required field `ramp`"),
+        (LEAST + "stage: 1", "the file: object contains unknown field `stage`; allowed: canary_"),
+        (LEAST + "bucketing: odd", "bucketing: must be one of modulo, hash; seen: 'odd'"),
+        (LEAST + "environments: []", "environments: expected `array` of length >= 1; seen: []"),
+        (LEAST + "salt: a\nsalt: b", "'salt' comes twice"),
+        (LEAST + "? [1]\n: 2", "unhashable key"),
+        (LEAST + "salt: !!python/name:os.system", "could not determine a constructor"),
+        ("a: [", "expected the node content"),
+        (LEAST.replace("100", "200"), "ramp.steps[1]: expected `float` <= 100.0; seen: 200"),
+        (LEAST.replace("100", ".nan"), "ramp.steps[1]: expected `float` > 0.0; seen: nan"),
+        (LEAST.replace(" 60", " soon"), "ramp.hold_seconds: expected `float`, got `str`; seen: 's"),
+        (LEAST.replace("hold_seconds", "hold"), "ramp: object contains unknown field `hold`; allo"),
+        (
+            LEAST.replace("60", "60, guardrails: {errors: 1}"),
+            "ramp.guardrails: object contains unknown field `errors`; allowed: error_rate, fallb",
+        ),
+        (
+            LEAST.replace("60", "60, shadow: {hold_seconds: 1, min_overlap: 2}"),
+            "ramp.shadow.min_overlap: expected `float` <= 1.0; seen: 2",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused_by_its_field_with_seen_and_allowed(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigurationError) as refused:
+        read_rollout_file(path)
+    assert complaint in str(refused.value)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_json_that_says_something_twice_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, '{"salt": "a", "salt": "b"}', "ramp.json")
+    with pytest.raises(ConfigurationError, match="'salt' comes 2 times"):
+        read_rollout_file(path)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not readable"):
+        read_rollout_file(path)

@@ -1,0 +1,57 @@
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from ops.clients.fleet_observer import Seen
+from ops.views import ramp_progress as watching
+from ops.views.ramp_progress import follow_ramp
+from registry.errors import TransportError
+from registry.wire.ramp_values import Outcome, Ramp, RampState
+from registry.wire.rollout_state import RolloutState
+
+STATE = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
+RAMP = RampState(Ramp(steps=(10.0, 100.0), hold_seconds=1), "r1", 1, "2026-01-01T00:00:00+00:00")
+ENDED = replace(STATE, ramp=replace(RAMP, outcome="promoted"))
+
+
+def looks(*states: RolloutState | None) -> Callable[[], Seen]:
+    """Return a look that sees `states`, one after the other."""
+    coming = iter(states)
+    return lambda: Seen(next(coming))
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "rolled_back", "cancelled"])
+def test_a_ramp_is_followed_to_its_end(outcome: Outcome) -> None:
+    going, gone = replace(STATE, ramp=RAMP), replace(STATE, ramp=replace(RAMP, outcome=outcome))
+    shown: list[Seen] = []
+    assert follow_ramp(looks(going, going, gone), "r1", shown.append, every_seconds=0) == outcome
+    assert [seen.state for seen in shown] == [going, going, gone]
+
+
+@pytest.mark.parametrize("after", [STATE, replace(STATE, ramp=replace(RAMP, ramp_id="r2"))])
+def test_a_ramp_whose_place_another_command_took_was_cancelled(after: RolloutState) -> None:
+    look = looks(replace(STATE, ramp=RAMP), after)
+    assert follow_ramp(look, "r1", lambda _seen: None, every_seconds=0) == "cancelled"
+
+
+def test_a_broker_that_is_away_for_a_moment_ends_no_following() -> None:
+    seen = iter([TransportError("away"), TransportError("away"), Seen(ENDED)])
+
+    def look() -> Seen:
+        one = next(seen)
+        if isinstance(one, TransportError):
+            raise one
+        return one
+
+    assert follow_ramp(look, "r1", lambda _seen: None, every_seconds=0) == "promoted"
+
+
+def test_a_broker_that_stays_away_ends_the_following(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "BLIND_SECONDS", 0.0)
+
+    def look() -> Seen:
+        raise TransportError("away")
+
+    with pytest.raises(TransportError):
+        follow_ramp(look, "r1", lambda _seen: None, every_seconds=0)

@@ -1,0 +1,83 @@
+"""The explanation of an assignment says what the assignment does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.rollout.assignment import assign, bucket_of
+from registry.rollout.explanation import explain
+from tests.unit.registry.builders import a_canary_state, a_state
+
+
+@pytest.mark.parametrize(
+    ("user_id", "state", "sentence"),
+    [
+        (
+            7,
+            a_state(),
+            "strategy fixed: the primary version answers every user: primary, v0.1",
+        ),
+        (
+            1234,
+            a_canary_state(),
+            "1234 % 100 = 34; canary gets the buckets below 10 of 100 (10 %): primary, v0.1",
+        ),
+        (
+            -91,
+            a_canary_state(),
+            "-91 % 100 = 9; canary gets the buckets below 10 of 100 (10 %): canary, v0.2",
+        ),
+        (
+            "anna",
+            a_canary_state(salt="s", bucketing="hash", canary_percentage=0.25),
+            "murmur3('s:anna') % 10000 = 7226; canary gets the buckets below 25 of 10000 "
+            "(0.25 %): primary, v0.1",
+        ),
+        (
+            5,
+            a_canary_state(strategy="ab_test"),
+            "5 % 100 = 5; B gets the odd buckets, A the others: B, v0.2",
+        ),
+        (
+            "anna",
+            a_canary_state(strategy="ab_test", salt="s"),
+            "murmur3('s:anna') % 10000 = 7226; B gets the buckets from 5000 on, A the others: "
+            "B, v0.2",
+        ),
+        (
+            5,
+            a_canary_state(strategy="shadow", shadow_sample_percentage=0.0),
+            "strategy shadow: the primary version answers every user, this one is not among the "
+            "0 % that v0.2 scores unseen: primary, v0.1",
+        ),
+    ],
+)
+def test_the_sentence_names_bucket_rule_variant_and_version(
+    user_id: Any, state: Any, sentence: str
+) -> None:
+    assert explain(user_id, state).sentence == sentence
+
+
+@given(
+    user_id=st.integers() | st.text(min_size=1),
+    strategy=st.sampled_from(["fixed", "canary", "ab_test", "shadow"]),
+    bucketing=st.sampled_from(["modulo", "hash"]),
+    percentage=st.integers(0, 100),
+)
+def test_it_says_what_the_assignment_is(
+    user_id: Any, strategy: str, bucketing: Any, percentage: int
+) -> None:
+    state = a_canary_state(
+        strategy=strategy, bucketing=bucketing, canary_percentage=float(percentage), salt="x"
+    )
+    told, assigned = explain(user_id, state), assign(user_id, state)
+
+    assert (told.variant, told.version, told.bucket) == assigned
+    assert told.sentence.endswith(f": {assigned.variant}, {assigned.version}")
+    assert (told.epoch, told.environment, told.salt) == (7, "production", "x")
+    if told.bucket is not None:
+        assert (told.bucket, told.buckets) == bucket_of(user_id, bucketing, "x")

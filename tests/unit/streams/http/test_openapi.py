@@ -1,0 +1,92 @@
+"""The OpenAPI document says what the routes and types say. Its validity is checked beside
+schemathesis, in `tests/integration/test_http.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+import jsonschema
+import msgspec
+import pytest
+
+from streams.http.command_arguments import ARGUMENTS
+from streams.http.endpoints import ENDPOINTS
+from streams.http.openapi import document, encoded
+from streams.http.server import Pages
+
+DOCUMENT = msgspec.json.decode(encoded())
+SCHEMAS = DOCUMENT["components"]["schemas"]
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, by_method in DOCUMENT["paths"].items():
+        for method, operation in by_method.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_every_route_is_in_it_and_nothing_else() -> None:
+    app = Pages(cast(Any, None), cast(Any, None)).application()
+    routes = {
+        f"{one.method} {one.resource.canonical}" for one in app.router.routes() if one.resource
+    }
+    assert {name for name, _ in operations()} == {
+        one for one in routes if not one.startswith("HEAD ")
+    }
+
+
+def test_it_is_the_same_each_time() -> None:
+    assert msgspec.json.encode(document()) == encoded()
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [operation["operationId"] for _, operation in operations()]
+    assert len(set(names)) == len(names) == len(ENDPOINTS)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    text = encoded().decode()
+    referenced = set(text.split('"$ref":"#/components/schemas/')[1:])
+    assert {one.partition('"')[0] for one in referenced} <= set(SCHEMAS)
+
+
+@pytest.mark.parametrize("name", [name for name, schema in SCHEMAS.items() if "examples" in schema])
+def test_every_example_is_valid(name: str) -> None:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+    for example in SCHEMAS[name]["examples"]:
+        jsonschema.validate(example, schema)
+
+
+def test_every_argument_says_what_it_means() -> None:
+    for fields in ARGUMENTS.values():
+        properties = SCHEMAS[fields.__name__]["properties"]
+        assert all(one["description"] for one in properties.values())
+    for name, operation in operations():
+        assert all(one["description"] for one in operation["parameters"]), name
+
+
+def test_a_write_has_every_status_and_a_security_scheme() -> None:
+    writes = [one for _, one in operations() if one["tags"] == ["writing"]]
+    assert len(writes) == 9
+    for one in writes:
+        assert set(one["responses"]) == {
+            "200", "202", "400", "401", "403", "408", "409", "413", "414", "415", "422", "431",
+            "503",
+        }  # fmt: skip
+        assert one["security"] == [{}, {"token": []}, {"session": []}]
+
+
+def test_every_refusal_is_a_problem() -> None:
+    for name, operation in operations():
+        for status, response in operation["responses"].items():
+            if status[0] == "4":
+                media = "application/problem+json"
+                if status == "401" and name in ("GET /", "POST /login"):
+                    media = "text/html"  # the form that asks for a token
+                assert list(response["content"]) == [media], (name, status)
+
+
+def test_a_ramp_is_described_and_nothing_may_be_added_to_it() -> None:
+    assert SCHEMAS["Ramp"]["additionalProperties"] is False
+    assert json.dumps(SCHEMAS["RolloutArguments"]["properties"]["ramp"]).count("Ramp") == 1

@@ -1,0 +1,354 @@
+"""Announcing: the command that offers a new version to the fleet, and when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.builders import DecidedAtOnce, NeverDecided, OutOfReach, confirmed, some_parts
+
+from registry.rollout.assignment import canary_share
+from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
+from registry.settings import Settings
+from registry.wire.codec import decode, encode
+from registry.wire.command_results import CommandResult
+from registry.wire.commands import Command
+from registry.wire.field_types import AnswerError
+from registry.wire.rollout_state import RolloutState
+from registry.wire.training_messages import TrainingProgress, TrainingResult, TrainingRun
+from streams.delivery.producer import Outgoing
+from streams.retraining.agent import RetrainAgent
+from streams.retraining.announcement import announce
+from tests.unit.registry.builders import (
+    a_canary_state,
+    a_ramp,
+    a_ramping_state,
+    a_soaking_state,
+    a_state,
+)
+
+RUN = TrainingRun("run-1", "w1", "anna", "2026-01-01T00:00:00", "2026-01-01T00:01:00")
+
+
+def announced(
+    deploy: Any, state: RolloutState | None, run: TrainingRun = RUN, **settings: Any
+) -> Command:
+    command = announce("v0.9", deploy, state, run, Settings(**settings))
+    assert command is not None
+    assert decode(Command, encode(command)) == command
+    return command
+
+
+def decided(command: Command, state: RolloutState | None) -> RolloutState | None:
+    log = EMPTY_LOG if state is None else ControlLog(state.epoch, state)
+    return follow(log, command, offset=log.last_offset + 1, at="now", problems={}).log.state
+
+
+def test_a_swap_makes_the_new_version_the_primary() -> None:
+    state = decided(announced("swap", a_state()), a_state())
+    assert state is not None
+    assert (state.strategy, state.primary_version) == ("fixed", "v0.9")
+
+
+def test_a_canary_puts_the_new_version_beside_the_primary() -> None:
+    command = announced("canary", a_state(), retrain_canary_percentage=5)
+    state = decided(command, a_state())
+    assert state is not None
+    assert (state.strategy, state.primary_version) == ("canary", "v0.1")
+    assert (state.canary_version, state.canary_percentage) == ("v0.9", 5)
+
+
+def test_a_shadow_shows_the_new_version_to_nobody() -> None:
+    state = decided(announced("shadow", a_state()), a_state())
+    assert state is not None
+    assert (state.strategy, state.primary_version) == ("shadow", "v0.1")
+    assert state.canary_version == "v0.9"
+    assert canary_share(state) == 0
+
+
+def test_a_canary_takes_the_place_of_the_one_on_trial() -> None:
+    state = decided(announced("canary", a_canary_state()), a_canary_state())
+    assert state is not None
+    assert state.canary_version == "v0.9"
+
+
+@pytest.mark.parametrize("deploy", ["swap", "canary", "shadow"])
+def test_the_first_version_is_always_swapped_in(deploy: str) -> None:
+    state = decided(announced(deploy, None), None)
+    assert state is not None
+    assert (state.strategy, state.primary_version) == ("fixed", "v0.9")
+
+
+@pytest.mark.parametrize("state", [None, a_state()])
+def test_a_version_that_is_for_the_registry_only_is_not_announced(
+    state: RolloutState | None,
+) -> None:
+    assert announce("v0.9", "none", state, RUN, Settings()) is None
+
+
+def test_the_command_tells_which_run_made_the_version_and_who_asked_for_it() -> None:
+    command = announced("swap", a_state(), environment="staging")
+    assert (command.environment, command.issued_by) == ("staging", "retrain@w1")
+    assert command.reason == "training run run-1, asked for by anna"
+
+
+def test_announcing_a_run_again_is_the_same_command() -> None:
+    again = announced("swap", a_state())
+    other = TrainingRun("run-2", "w1", "anna", RUN.started_at, RUN.updated_at)
+    assert again.command_id == announced("swap", None).command_id
+    assert again.command_id != announced("swap", None, other).command_id
+
+
+def test_a_run_with_the_longest_id_can_be_announced() -> None:
+    longest = TrainingRun("x" * 200, "w1", "anna", "2026-01-01", "2026-01-01")
+    announced("swap", a_state(), longest)
+
+
+def test_a_canary_of_a_fraction_of_a_percent_is_not_refused() -> None:
+    command = announced("canary", a_state(), retrain_canary_percentage=0.5)
+    state = decided(command, a_state())
+    assert state is not None
+    assert state.canary_percentage == 0.5
+
+
+# --- the end of a run -----------------------------------------------------------------------
+
+
+class Runs:
+    """Stands in for Faust's table: keeps the runs that are written to it."""
+
+    def __init__(self) -> None:
+        self.written: list[TrainingRun] = []
+
+    def write_training(self, run: TrainingRun) -> None:
+        self.written.append(run)
+
+
+def finished(
+    folder: Path, state: RolloutState, kafka: type[DecidedAtOnce] = NeverDecided
+) -> tuple[TrainingRun, list[Command]]:
+    """Return what is told of a run that published v0.9 under `state`, and what it commanded."""
+    parts, runs = some_parts(folder, state, kafka), Runs()
+    surroundings: Any = (parts.node.view, runs, parts.delivery, parts.metrics, {})
+    agent = RetrainAgent(parts.settings, parts.topics, "w1", *surroundings)
+    result = TrainingResult("run-1", "published", version="v0.9")
+    asyncio.run(agent._finish(RUN, Command("run-1", "retrain", "anna"), result))
+    (run,) = runs.written
+    return run, parts.delivery.commands
+
+
+@pytest.mark.parametrize(
+    "state", [a_state(), a_canary_state(), a_state(ramp=a_ramp(3, outcome="promoted"))]
+)
+def test_a_published_version_is_announced_and_the_run_says_how(
+    tmp_path: Path, state: RolloutState
+) -> None:
+    run, commands = finished(tmp_path, state)
+    assert [one.type for one in commands] == [run.announced] == ["swap"]
+    assert run.result is not None
+    assert (run.result.version, run.result.code) == ("v0.9", None)
+
+
+@pytest.mark.parametrize(
+    "state", [a_ramping_state(), a_ramping_state(a_ramp(paused=True)), a_soaking_state()]
+)
+def test_while_a_ramp_is_under_way_a_new_version_waits_in_the_registry_and_the_run_says_so(
+    tmp_path: Path, state: RolloutState
+) -> None:
+    run, commands = finished(tmp_path, state)
+    assert (commands, run.announced) == ([], None)
+    assert run.result is not None
+    assert (run.result.version, run.result.code) == ("v0.9", "not_announced")
+    assert run.result.reason == "a ramp is under way; `recstream swap v0.9` once it has ended"
+
+
+def test_a_kafka_that_does_not_take_the_announcement_is_told_with_the_run(tmp_path: Path) -> None:
+    run, _ = finished(tmp_path, a_state(), OutOfReach)
+    assert run.announced is None
+    assert run.result is not None
+    assert (run.result.version, run.result.code) == ("v0.9", "not_announced")
+
+
+class Trail:
+    """Takes what is sent to the control-results topic."""
+
+    def __init__(self) -> None:
+        self.results: list[CommandResult] = []
+
+    def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
+        self.results += [decode(CommandResult, record.value) for record in records]
+        return confirmed()
+
+
+class Run:
+    """A retrain agent whose table and delivery remember, and what it has told of its runs."""
+
+    def __init__(self, folder: Path, state: RolloutState | None = None, **settings: Any) -> None:
+        parts = some_parts(folder, state, NeverDecided, **settings)
+        self.view, self.metrics = parts.node.view, parts.metrics
+        self.runs, self.trail = Runs(), Trail()
+        agents: Any = (self.view, self.runs, self.trail, parts.metrics, {})
+        self.agent = RetrainAgent(parts.settings, parts.topics, "w2", *agents)
+
+    def counted(self, status: str) -> float | None:
+        return self.metrics.registry.get_sample_value("training_runs_total", {"status": status})
+
+    def end(self, result: TrainingResult) -> None:
+        asyncio.run(self.agent._finish(RUN, Command("run-1", "retrain", "anna"), result))
+
+
+def test_a_run_is_in_the_table_before_its_command_has_a_result(tmp_path: Path) -> None:
+    seen = Run(tmp_path)
+
+    async def started() -> list[TrainingRun]:
+        seen.agent.start(Command("run-1", "retrain", "anna"))
+        written = list(seen.runs.written)
+        await seen.agent.stop()
+        return written
+
+    (run,) = asyncio.run(started())
+    assert (run.run_id, run.worker, run.result) == ("run-1", "w2", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "counted"),
+    [
+        ("failed", "timeout", "timeout"),
+        ("failed", "out_of_memory", "out_of_memory"),
+        ("failed", "died", "failed"),
+        ("refused", "gate", "refused"),
+    ],
+)
+def test_a_run_that_ends_without_a_version_is_told_on_the_page_in_metrics_and_in_the_trail(
+    tmp_path: Path, status: Any, code: str, counted: str
+) -> None:
+    seen = Run(tmp_path, a_state())
+    seen.end(TrainingResult("run-1", status, code=code, reason="why"))
+    assert seen.runs.written[-1].result == TrainingResult("run-1", status, code=code, reason="why")
+    assert seen.counted(counted) == 1
+    (told,) = seen.trail.results
+    assert (told.type, told.status, told.error) == (
+        "training",
+        "rejected",
+        AnswerError(code, "why"),
+    )
+    assert told.command_id != "run-1"  # there is one result per command
+    assert told.reason == "training run run-1, asked for by anna"
+
+
+def test_a_version_that_is_for_the_registry_only_is_no_failure_of_the_trail(tmp_path: Path) -> None:
+    seen = Run(tmp_path, a_state(), retrain_deploy="none")
+    seen.end(TrainingResult("run-1", "published", version="v0.9"))
+    assert seen.trail.results == []
+    assert seen.counted("published") == 1
+
+
+def test_a_skipped_run_is_told_and_is_not_in_the_trail(tmp_path: Path) -> None:
+    seen = Run(tmp_path, a_state())
+    seen.end(TrainingResult("run-1", "refused", code="too_few_new", reason="skipped"))
+    assert seen.counted("skipped") == 1
+    assert seen.runs.written[-1].result is not None
+    assert seen.trail.results == []
+
+
+def test_a_run_left_behind_by_a_worker_is_ended_and_by_whom_it_goes_on_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # the run itself is not what is shown
+    seen = Run(tmp_path, a_state())
+    left = TrainingRun("run-1", "w1", "timer@w1", RUN.started_at, RUN.updated_at)
+    seen.view.offer_training(left)
+
+    async def taken_over() -> None:
+        seen.agent.start_if_due(datetime.now(UTC))
+        assert seen.agent._task is not None
+        await seen.agent._task
+
+    asyncio.run(taken_over())
+    lost, again = seen.runs.written[0], seen.runs.written[-1]
+    assert lost.result is not None
+    assert (lost.run_id, lost.worker, lost.result.code) == ("run-1", "w1", "worker_lost")
+    assert lost.result.reason is not None
+    assert lost.result.reason.endswith("it starts anew as run-1-again")
+    assert (again.run_id, again.worker, again.requested_by) == ("run-1-again", "w2", "timer@w2")
+    assert again.result is not None
+    assert again.result.reason == "the training process ended with exit code 1"
+
+
+# --- a run that ends otherwise than it should -----------------------------------------------
+
+
+def ran(seen: Run) -> TrainingResult:
+    """Return the result of a run that a command starts."""
+
+    async def run() -> None:
+        seen.agent.start(Command("run-1", "retrain", "anna", deploy="none"))
+        assert seen.agent._task is not None
+        await seen.agent._task
+
+    asyncio.run(run())
+    result = seen.runs.written[-1].result
+    assert result is not None
+    return result
+
+
+def a_child_that(does: str, folder: Path, before: str = "") -> str:
+    """Return a program that says that it has published v0.9, and then `does` something."""
+    told = encode(TrainingResult("run-1", "published", version="v0.9")).decode()
+    child = folder / "child"
+    child.write_text(f"#!/bin/sh\necho '{before}'\necho '{told}'\n{does}\n")
+    child.chmod(0o755)
+    return str(child)
+
+
+def test_a_training_that_has_told_its_result_and_does_not_exit_is_ended_and_its_result_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", a_child_that("exec sleep 600", tmp_path))
+    monkeypatch.setattr("streams.retraining.child_process.EXIT_SECONDS", 0.01)
+    seen = Run(tmp_path, a_state(), retrain_timeout=5.0)
+    assert (ran(seen).status, ran(seen).version) == ("published", "v0.9")
+
+
+def test_a_bug_at_the_end_of_a_run_does_not_leave_it_under_way_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path))
+    seen = Run(tmp_path, a_state())
+    monkeypatch.setattr(seen.metrics, "training_runs", None)
+    with caplog.at_level(logging.CRITICAL):
+        assert ran(seen).version == "v0.9"
+
+
+def test_a_run_after_that_of_a_worker_whose_clock_is_ahead_is_the_latest_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = encode(TrainingProgress("run-1", "fit", 1, 2)).decode()
+    monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path, told))
+    seen, ahead = Run(tmp_path, a_state()), "2100-01-01T00:00:00.000+00:00"
+    ended = TrainingResult("run-0", "published", version="v0.8")
+    seen.view.offer_training(TrainingRun("run-0", "w1", "anna", ahead, ahead, result=ended))
+    ran(seen)
+    assert len(seen.runs.written) == 3
+    for run in seen.runs.written:
+        seen.view.offer_training(run)
+        assert seen.view.training == run
+
+
+def test_a_worker_that_stops_begins_no_run_and_leaves_it_to_the_next_owner(tmp_path: Path) -> None:
+    seen = Run(tmp_path, a_state(), retrain_interval=0.001)
+
+    async def stopped() -> None:
+        await seen.agent.stop()
+        seen.agent.start(Command("run-1", "retrain", "anna"))
+        seen.agent.start_if_due(datetime(2100, 1, 1, tzinfo=UTC))
+
+    asyncio.run(stopped())
+    assert seen.runs.written == []
+    assert seen.agent.refusal() is None

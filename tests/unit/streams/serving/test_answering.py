@@ -1,0 +1,484 @@
+"""Answering: each record gets one answer or becomes one dead letter, and harms no other."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from harness.builders import NOW_MS, a_record, a_request_of, an_answering, some_rules
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from registry.rollout.assignment import is_shadowed
+from registry.versions.model import Model, Recommendation
+from registry.wire.codec import decode
+from registry.wire.requests import Request
+from registry.wire.responses import Provenance, Response
+from streams.serving.answering import SAMPLES_AN_ARM, Answering, answer_batch, is_compared
+from streams.serving.batch import Batch
+from streams.serving.routing import Rules
+from tests.unit.registry.builders import (
+    a_canary_state,
+    a_ramp,
+    a_ramping_state,
+    a_request,
+    a_soaking_state,
+    a_state,
+)
+
+CANARY = a_canary_state()  # 10 % of v0.2 beside v0.1; users 1..5 are in it
+KNOWN, UNKNOWN = 1, 999
+
+
+class Watched(Model):
+    """Notes which users each scoring call was for; cannot score `poison`, nor a batch with it."""
+
+    def __init__(self, model: Model, poison: Any = None) -> None:
+        vars(self).update(vars(model))
+        self.calls: list[list[Any]] = []
+        self._poison = poison
+
+    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> list[Recommendation]:
+        self.calls.append([request.user_id for request in requests])
+        if self._poison in self.calls[-1]:
+            raise ZeroDivisionError("a bug")
+        return super().recommend(requests, threads=threads)
+
+
+def read(batch: Batch) -> list[Response]:
+    return [decode(Response, answer.payload) for answer in batch.answers]
+
+
+def answered(record: Any, using: Answering) -> Response:
+    batch = answer_batch([record], using)
+    assert batch.dead_letters == []
+    (response,) = read(batch)
+    return response
+
+
+@pytest.fixture
+def fixed(models: Mapping[str, Model]) -> Answering:
+    """Version v0.1 answers everyone."""
+    return an_answering(models, some_rules(a_state(), models))
+
+
+@pytest.fixture
+def canary(models: Mapping[str, Model]) -> Answering:
+    """Version v0.2 answers the users 1..5, v0.1 the others."""
+    return an_answering(models, some_rules(CANARY, models))
+
+
+def test_a_known_user_gets_the_models_items(fixed: Answering) -> None:
+    response = answered(a_request_of(KNOWN, k=3), fixed)
+    (expected,) = fixed.models["v0.1"].recommend([a_request(KNOWN, k=3)])
+    assert (response.request_id, response.user_id, response.status) == ("r1", KNOWN, "ok")
+    assert (response.items, response.source) == (expected.items, "model")
+    assert (response.model_version, response.variant) == ("v0.1", "primary")
+    assert (response.assigned_version, response.fallback_reason, response.error) == (None,) * 3
+
+
+def test_an_unknown_user_gets_popular_items_and_the_reason(fixed: Answering) -> None:
+    batch = answer_batch([a_request_of(UNKNOWN)], fixed)
+    (response,) = read(batch)
+    assert (response.status, response.source) == ("ok", "popular")
+    assert response.fallback_reason == "unknown_user"
+    assert response.items
+    assert batch.fallbacks == {"unknown_user": 1}
+
+
+def test_an_answer_tells_the_rule_and_the_bytes_that_produced_it(canary: Answering) -> None:
+    response = answered(a_request_of(KNOWN, timestamp=NOW_MS - 40), canary)
+    assert response.provenance == Provenance(
+        environment="production",
+        worker="w1",
+        latency_ms=40.0,
+        strategy="canary",
+        rollout_epoch=7,
+        bucket=1,
+        git_sha="sha-2",
+        data_snapshot="s1",
+        image_digest="",
+    )
+
+
+def test_an_answer_has_its_requests_key_and_what_is_counted_of_it(canary: Answering) -> None:
+    batch = answer_batch([a_request_of(KNOWN, timestamp=NOW_MS - 40)], canary)
+    (answer,) = batch.answers
+    assert (answer.key, answer.request_id) == (b"1", "r1")
+    assert (answer.version, answer.timestamp_ms) == ("v0.2", NOW_MS - 40)
+    assert batch.counts == {("v0.2", "canary", "ok"): 1}
+
+
+def test_a_request_after_its_deadline_is_expired_and_not_scored(models: Any) -> None:
+    watched = {"v0.1": Watched(models["v0.1"])}
+    using = an_answering(watched, some_rules(a_state(), watched))
+    batch = answer_batch([a_request_of(1, deadline_ms=10, timestamp=NOW_MS - 11)], using)
+    (response,) = read(batch)
+    assert (response.status, response.items, response.error) == ("expired", [], None)
+    assert (response.provenance.latency_ms, response.provenance.rollout_epoch) == (11.0, 7)
+    assert watched["v0.1"].calls == []
+    assert batch.counts == {("", "", "expired"): 1}
+
+
+def test_a_request_at_its_deadline_is_answered(fixed: Answering) -> None:
+    at_once = a_request_of(KNOWN, deadline_ms=10, timestamp=NOW_MS - 10)
+    assert answered(at_once, fixed).status == "ok"
+
+
+def test_without_any_version_the_answer_is_an_error_that_says_so(models: Any) -> None:
+    batch = answer_batch([a_request_of(KNOWN)], an_answering({}, None))
+    (response,) = read(batch)
+    assert (response.status, response.items, response.model_version) == ("error", [], None)
+    assert response.error is not None
+    assert response.error.code == "no_version"
+    assert response.provenance == Provenance("production", "w1", 0.0)
+    assert batch.counts == {("", "", "error"): 1}
+
+
+def test_a_pinned_version_answers_users_of_any_bucket(fixed: Answering) -> None:
+    response = answered(a_request_of(KNOWN, model_version="v0.2"), fixed)
+    assert (response.model_version, response.provenance.git_sha) == ("v0.2", "sha-2")
+    assert response.provenance.bucket is None
+
+
+def test_a_pinned_version_that_is_not_in_memory_is_an_error_that_names_those(
+    fixed: Answering,
+) -> None:
+    response = answered(a_request_of(KNOWN, model_version="v0.9"), fixed)
+    assert (response.status, response.items) == ("error", [])
+    assert response.error is not None
+    assert response.error.code == "unknown_version"
+    assert response.error.message == (
+        "model_version 'v0.9' is not in memory here; these are: v0.1, v0.2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b"\xff\xfe", "malformed"),
+        (b'{"request_id": "r1", ', "malformed"),
+        (b'{"x": ' + b"[" * 5_000, "malformed"),
+        (b'"text"', "invalid"),
+        (b'{"request_id": "r1"}', "invalid"),
+        (b'{"request_id": "r1", "user_id": 1.5}', "invalid"),
+        (b'{"request_id": "r1", "user_id": true}', "invalid"),
+        (b'{"request_id": "r1", "user_id": 1, "k": 0}', "invalid"),
+        (b'{"request_id": "", "user_id": 1}', "invalid"),
+        (b'{"request_id": "r1", "user_id": ' + b"9" * 5_000 + b"}", "invalid"),
+        (b'{"request_id": "r1", "user_id": 1, "x": "' + b"x" * 20_000 + b'"}', "too_large"),
+    ],
+)
+def test_a_record_that_is_no_request_becomes_a_dead_letter_while_its_neighbours_are_answered(
+    value: bytes | None, code: str, fixed: Answering
+) -> None:
+    wrong = a_record(value)
+    batch = answer_batch([a_request_of(1, "left"), wrong, a_request_of(2, "right")], fixed)
+    assert [(dead.record, dead.error.code) for dead in batch.dead_letters] == [(wrong, code)]
+    assert [(one.request_id, one.status) for one in read(batch)] == [
+        ("left", "ok"),
+        ("right", "ok"),
+    ]
+    assert batch.counts == {("v0.1", "primary", "ok"): 2}
+
+
+def test_each_version_scores_all_its_users_in_one_call(models: Any) -> None:
+    watched = {version: Watched(model) for version, model in models.items()}
+    users = [1, 110, 2, 111, 3]
+    records = [a_request_of(user, f"r{user}") for user in users]
+    batch = answer_batch(records, an_answering(watched, some_rules(CANARY, watched)))
+    assert (watched["v0.2"].calls, watched["v0.1"].calls) == ([[1, 2, 3]], [[110, 111]])
+    versions = {one.user_id: (one.model_version, one.variant) for one in read(batch)}
+    assert versions == {user: ("v0.2", "canary") for user in (1, 2, 3)} | {
+        user: ("v0.1", "primary") for user in (110, 111)
+    }
+    assert batch.counts == {("v0.2", "canary", "ok"): 3, ("v0.1", "primary", "ok"): 2}
+
+
+def test_the_seconds_of_scoring_are_known_by_version(models: Any) -> None:
+    ticks = itertools.count(0.0, 0.5)
+    using = an_answering(models, some_rules(CANARY, models), timer=lambda: next(ticks))
+    batch = answer_batch([a_request_of(1), a_request_of(110)], using)
+    assert batch.scoring_seconds == {"v0.1": 0.5, "v0.2": 0.5}
+
+
+def test_a_clock_that_is_set_back_makes_no_duration_negative(models: Any) -> None:
+    ticks = itertools.count(NOW_MS, -60_000.0)
+    shadow = a_canary_state(strategy="shadow", shadow_sample_percentage=100.0)
+    using = an_answering(models, some_rules(shadow, models), lambda: next(ticks))
+    batch = answer_batch([a_request_of(KNOWN)], using)
+    assert batch.scoring_seconds["v0.1"] == 0
+    assert [one.primary_seconds for one in batch.shadowed] == [0]
+
+
+def test_a_canary_that_is_not_ready_is_told_in_the_answer(models: Any) -> None:
+    ready = {"v0.1": models["v0.1"]}
+    batch = answer_batch([a_request_of(KNOWN)], an_answering(ready, some_rules(CANARY, ready)))
+    (response,) = read(batch)
+    assert (response.model_version, response.variant) == ("v0.1", "primary")
+    assert response.assigned_version == "v0.2"
+    assert response.fallback_reason == "version_not_ready"
+    assert batch.fallbacks == {"version_not_ready": 1}
+
+
+def test_an_answer_by_the_last_state_carries_that_states_epoch(models: Any) -> None:
+    wanted = a_state(epoch=8, primary_version="v0.3")
+    using = an_answering(models, some_rules(a_state(), models, wanted=wanted))
+    response = answered(a_request_of(KNOWN), using)
+    assert (response.model_version, response.assigned_version) == ("v0.1", "v0.3")
+    assert response.provenance.rollout_epoch == 7
+
+
+def test_an_answer_without_the_lease_says_so_also_to_an_unknown_user(models: Any) -> None:
+    using = an_answering(models, some_rules(a_state(), models, lease_holds=False))
+    for user in (KNOWN, UNKNOWN):
+        response = answered(a_request_of(user), using)
+        assert response.fallback_reason == "rollout_lease_expired"
+        assert (response.status, response.assigned_version) == ("ok", None)
+
+
+def with_a_bug_for(poison: Any, models: Mapping[str, Model], rules: Rules) -> Answering:
+    return an_answering({v: Watched(model, poison) for v, model in models.items()}, rules)
+
+
+def test_a_bug_in_scoring_harms_the_one_request_that_meets_it(models: Any) -> None:
+    using = with_a_bug_for(2, models, some_rules(a_state(), models))
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in (1, 2, 3)], using)
+    responses = {one.user_id: one for one in read(batch)}
+    assert [responses[user].status for user in (1, 2, 3)] == ["ok", "error", "ok"]
+    error = responses[2].error
+    assert error is not None
+    assert (error.code, error.message) == (
+        "internal",
+        "v0.1 could not score this: ZeroDivisionError('a bug')",
+    )
+    assert batch.dead_letters == []
+
+
+def test_a_bug_in_scoring_is_counted_for_the_version_that_has_it(models: Any) -> None:
+    using = with_a_bug_for(2, models, some_rules(CANARY, models))
+    batch = answer_batch([a_request_of(2)], using)
+    assert batch.counts == {("v0.2", "canary", "error"): 1}
+
+
+def test_the_seconds_of_scoring_one_by_one_add_up(models: Any) -> None:
+    ticks = itertools.count(0.0, 0.5)
+    watched = {"v0.1": Watched(models["v0.1"], poison=2)}
+    using = an_answering(watched, some_rules(a_state(), watched), timer=lambda: next(ticks))
+    batch = answer_batch([a_request_of(user) for user in (1, 2, 3)], using)
+    assert batch.scoring_seconds["v0.1"] >= 1.0
+
+
+def test_no_record_has_no_answer(fixed: Answering) -> None:
+    assert answer_batch([], fixed) == Batch(epoch=7)
+
+
+# --- what is counted of each arm ------------------------------------------------------------
+
+EVERY_ITEM = [f"film-{row}" for row in range(7)]
+
+
+def tallied(records: Sequence[Any], using: Answering) -> dict[str, tuple[int, int, int, int]]:
+    """Return requests, errors, fallbacks and empty answers by arm."""
+    arms = answer_batch(records, using).arms
+    return {arm: (one.requests, one.errors, one.fallbacks, one.empty) for arm, one in arms.items()}
+
+
+def test_requests_are_counted_in_the_arm_that_answers_them(canary: Answering) -> None:
+    records = [a_request_of(user, f"r{user}") for user in (1, 2, 110)]
+    assert tallied(records, canary) == {
+        "canary": (2, 0, 0, 0),
+        "primary": (1, 0, 1, 0),  # user 110 has no factors: popular items, a fallback
+    }
+
+
+def test_a_fallback_of_a_canary_user_is_counted_in_the_canarys_arm(models: Any) -> None:
+    ready = {"v0.1": models["v0.1"]}
+    using = an_answering(ready, some_rules(CANARY, ready))
+    assert tallied([a_request_of(KNOWN)], using) == {"canary": (1, 0, 1, 0)}
+    batch = answer_batch([a_request_of(KNOWN)], using)
+    assert batch.counts == {("v0.1", "primary", "ok"): 1}
+    assert [(one.version, one.arm, one.at_ms.size) for one in batch.sent] == [("v0.1", "canary", 1)]
+
+
+def test_an_unknown_user_is_a_fallback_of_the_own_arm(canary: Answering) -> None:
+    assert tallied([a_request_of(109), a_request_of(110)], canary) == {
+        "canary": (1, 0, 1, 0),
+        "primary": (1, 0, 1, 0),
+    }
+
+
+def test_an_answer_without_an_item_is_counted_as_empty(canary: Answering) -> None:
+    nothing_left = a_request_of(KNOWN, exclude_items=EVERY_ITEM)
+    assert tallied([nothing_left], canary) == {"canary": (1, 0, 0, 1)}
+
+
+def test_an_error_is_counted_in_the_arm_of_the_user_whoever_failed(models: Any) -> None:
+    using = with_a_bug_for(1, models, some_rules(CANARY, models))
+    records = [a_request_of(1, "r1"), a_request_of(2, "r2")]
+    assert tallied(records, using) == {"canary": (2, 1, 0, 0)}
+    stand_in = {"v0.1": models["v0.1"]}
+    using = with_a_bug_for(1, stand_in, some_rules(CANARY, stand_in))
+    assert tallied(records, using) == {"canary": (2, 1, 1, 0)}
+
+
+def test_pinned_expired_and_unusable_requests_are_part_of_no_comparison(models: Any) -> None:
+    using = an_answering(models, some_rules(CANARY, models))
+    records = [
+        a_request_of(1, model_version="v0.2"),
+        a_request_of(1, model_version="v0.1"),
+        a_request_of(1, model_version="v0.9"),
+        a_request_of(1, deadline_ms=1, timestamp=NOW_MS - 2),
+        a_record(b"{"),
+    ]
+    batch = answer_batch(records, using)
+    assert (batch.arms, batch.samples) == ({}, {})
+    assert {(one.arm, one.at_ms.size) for one in batch.sent} == {(None, 1)}  # the pinned ones
+    assert answer_batch([a_request_of(1)], an_answering({}, None)).arms == {}
+    failing = with_a_bug_for(1, models, some_rules(CANARY, models))
+    assert tallied([a_request_of(1, model_version="v0.2")], failing) == {}
+
+
+RAMPED = a_ramp(0)
+COMPARED = [
+    (a_state(), False),
+    (CANARY, True),
+    (a_canary_state(strategy="ab_test"), True),
+    (a_canary_state(strategy="shadow"), False),
+    (a_canary_state(strategy="shadow", ramp=RAMPED), True),
+    (a_ramping_state(RAMPED, canary_percentage=0.0), True),
+    (a_soaking_state(), True),
+    (a_state(ramp=a_ramp(3, outcome="promoted")), False),
+]
+
+
+@pytest.mark.parametrize(("state", "compared"), COMPARED)
+def test_users_and_samples_are_noted_only_while_versions_are_compared(
+    state: Any, compared: bool, models: Any
+) -> None:
+    assert is_compared(state) is compared
+    using = an_answering(models, some_rules(state, models))
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in (1, 2, 3, 1)], using)
+    assert sum(arm.requests for arm in batch.arms.values()) == 4
+    users = set().union(*(arm.users for arm in batch.arms.values()))
+    assert users == ({1, 2, 3} if compared else set())
+    assert bool(batch.samples) is compared
+
+
+def test_each_arm_has_samples_that_its_own_version_answered(canary: Answering) -> None:
+    records = [a_request_of(user, f"r{user}") for user in (1, 2, 110, 111)]
+    batch = answer_batch(records, canary)
+    assert batch.versions == {"primary": "v0.1", "canary": "v0.2"}
+    users = {arm: [one.user_id for one in batch.samples[arm]] for arm in batch.versions}
+    assert users == {"primary": [110, 111], "canary": [1, 2]}
+
+
+def test_a_large_batch_has_no_more_samples_than_a_probe_needs(canary: Answering) -> None:
+    users = range(400)  # 40 of them in the canary
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in users], canary)
+    assert all(0 < len(one) <= SAMPLES_AN_ARM for one in batch.samples.values())
+    assert batch.arms["canary"].requests == 40
+
+
+def test_a_request_that_the_other_version_answered_or_that_failed_is_no_sample(
+    models: Any,
+) -> None:
+    ready = {"v0.1": models["v0.1"]}
+    fallen_back = an_answering(ready, some_rules(CANARY, ready))
+    assert answer_batch([a_request_of(KNOWN)], fallen_back).samples == {}
+    failing = with_a_bug_for(KNOWN, models, some_rules(CANARY, models))
+    assert answer_batch([a_request_of(KNOWN)], failing).samples == {}
+
+
+def test_the_arms_belong_to_the_epoch_that_is_acted_on(models: Any) -> None:
+    wanted = a_state(epoch=8, primary_version="v0.3")
+    batch = answer_batch(
+        [a_request_of(KNOWN)], an_answering(models, some_rules(CANARY, models, wanted=wanted))
+    )
+    assert (batch.epoch, set(batch.arms)) == (7, {"canary"})
+
+
+def test_a_shadowed_answer_is_handed_over_with_what_the_comparison_needs(models: Any) -> None:
+    ticks = itertools.count(0.0, 0.5)
+    state = a_canary_state(strategy="shadow", shadow_sample_percentage=100.0)
+    using = an_answering(models, some_rules(state, models), timer=lambda: next(ticks))
+    records = [
+        a_request_of(1, "r1"),
+        a_request_of(2, "r2"),
+        a_request_of(3, "r3", model_version="v0.1"),
+    ]
+    batch = answer_batch(records, using)
+    answers = {one.request_id: one.items for one in read(batch)}
+    assert {(one.request.request_id, one.primary_version, one.canary_version, one.epoch)
+            for one in batch.shadowed} == {
+        ("r1", "v0.1", "v0.2", 7), ("r2", "v0.1", "v0.2", 7)
+    }  # fmt: skip
+    assert all(one.items == answers[one.request.request_id] for one in batch.shadowed)
+    assert {one.key for one in batch.shadowed} == {b"1", b"2"}
+    assert batch.shadowed[0].primary_seconds == pytest.approx(0.5 / 3)
+    assert {one.variant for one in read(batch)} == {"primary"}
+
+
+def test_users_outside_of_the_sample_are_not_shadowed(models: Any) -> None:
+    state = a_canary_state(strategy="shadow", shadow_sample_percentage=30.0)
+    using = an_answering(models, some_rules(state, models))
+    users = range(200)
+    batch = answer_batch([a_request_of(user, f"r{user}") for user in users], using)
+    shadowed = {one.request.user_id for one in batch.shadowed}
+    assert shadowed == {user for user in users if is_shadowed(user, state)}
+    assert 0 < len(shadowed) < len(users)
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(10**18, 10**40), st.text(max_size=5),
+    st.floats(), st.lists(st.integers(), max_size=2), st.just("\ud800"), st.just("v0.2"),
+)  # fmt: skip
+FIELDS = list(Request.__struct_fields__)
+ALMOST_REQUESTS = st.dictionaries(st.sampled_from(FIELDS), ANYTHING).map(
+    lambda fields: json.dumps({"request_id": "r", "user_id": 1} | fields).encode()
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(st.none(), st.binary(max_size=20), ALMOST_REQUESTS), max_size=8))
+def test_whatever_bytes_arrive_each_record_has_exactly_one_outcome(
+    canary: Answering, values: list[bytes | None]
+) -> None:
+    records = [a_record(value, key=str(n).encode()) for n, value in enumerate(values)]
+    batch = answer_batch(records, canary)
+    keys = [answer.key for answer in batch.answers]
+    keys += [dead.record.key for dead in batch.dead_letters]
+    assert sorted(keys) == sorted(record.key for record in records)
+    assert sum(batch.counts.values()) == len(batch.answers) == len(read(batch))
+
+
+@pytest.mark.parametrize(
+    ("stamped", "received", "expired"),
+    [
+        (NOW_MS - 11, NOW_MS - 1, True),
+        (NOW_MS - 9, NOW_MS - 1, False),
+        (NOW_MS + 3_600_000, NOW_MS - 11, True),
+        (NOW_MS + 3_600_000, NOW_MS - 9, False),
+        (-1, NOW_MS - 11, True),
+        (-1, NOW_MS - 9, False),
+        (NOW_MS + 3_600_000, float("inf"), False),
+    ],
+)
+def test_a_deadline_counts_from_the_timestamp_or_from_the_reading_where_that_cannot_be_true(
+    fixed: Answering, stamped: int, received: float, expired: bool
+) -> None:
+    using = replace(fixed, received_ms=received)
+    batch = answer_batch([a_request_of(1, deadline_ms=10, timestamp=stamped)], using)
+    assert decode(Response, batch.answers[0].payload).status == ("expired" if expired else "ok")
+
+
+@pytest.mark.parametrize("stamped", [NOW_MS + 3_600_000, NOW_MS + 1, -1])
+def test_a_latency_that_cannot_be_known_is_absent(fixed: Answering, stamped: int) -> None:
+    (answer,) = answer_batch([a_request_of(1, timestamp=stamped)], fixed).answers
+    assert b"latency_ms" not in answer.payload

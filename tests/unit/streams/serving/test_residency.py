@@ -1,0 +1,291 @@
+"""Residency: versions come and go beside the event loop, and a failed one is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry.versions.model import Model
+from registry.versions.store import Store
+from streams.serving.residency import RETRY_SECONDS, Residency
+from tests.unit.registry.builders import a_description, some_arrays
+
+
+class GatedStore(Store):
+    """A store whose versions open only once the gate does; notes the threads that open them."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.gate = threading.Event()
+        self.threads: list[str] = []
+
+    def open(self, version: str) -> Model:
+        self.threads.append(threading.current_thread().name)
+        assert self.gate.wait(5)
+        return super().open(version)
+
+
+@contextmanager
+def a_residency(
+    store: Store, on_loaded: Callable[[float], None] = lambda seconds: None
+) -> Iterator[Residency]:
+    residency = Residency(store, on_loaded)
+    try:
+        yield residency
+    finally:
+        residency.stop()
+
+
+async def settled(residency: Residency, version: str) -> str:
+    async with asyncio.timeout(5):
+        while residency.residency_of(version) == "loading":
+            await asyncio.sleep(0)
+    return residency.residency_of(version)
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+def published(folder: Path) -> Store:
+    store = Store(str(folder))
+    store.publish(some_arrays(), a_description())
+    return store
+
+
+def test_nothing_is_resident_at_first(store: Store) -> None:
+    with a_residency(store) as residency:
+        assert (residency.ready, residency.failures) == ({}, {})
+        assert residency.residency_of("v0.1") == "absent"
+
+
+def test_wanted_versions_are_loaded_and_each_one_is_told(store: Store) -> None:
+    async def story() -> None:
+        told: list[float] = []
+        with a_residency(store, told.append) as residency:
+            residency.keep(["v0.2", "v0.1"], time.monotonic())
+            assert [await settled(residency, one) for one in ("v0.1", "v0.2")] == ["ready"] * 2
+            assert sorted(residency.ready) == ["v0.1", "v0.2"]
+            assert residency.ready["v0.2"].version == "v0.2"
+            assert len(told) == 2
+
+    run(story())
+
+
+def test_a_version_is_loaded_off_the_event_loop(store: Store) -> None:
+    async def story() -> None:
+        gated = GatedStore(str(store.root))
+        with a_residency(gated) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            async with asyncio.timeout(5):
+                while not gated.threads:
+                    await asyncio.sleep(0)  # the loop turns although the load hangs
+            assert residency.residency_of("v0.1") == "loading"
+            assert residency.ready == {}
+            gated.gate.set()
+            assert await settled(residency, "v0.1") == "ready"
+            assert gated.threads == ["loader_0"]
+
+    run(story())
+
+
+def test_a_version_that_is_being_loaded_is_not_loaded_again(store: Store) -> None:
+    async def story() -> None:
+        gated = GatedStore(str(store.root))
+        with a_residency(gated) as residency:
+            for later in range(3):
+                residency.keep(["v0.1"], time.monotonic() + later * RETRY_SECONDS)
+                await asyncio.sleep(0)
+            gated.gate.set()
+            await settled(residency, "v0.1")
+            residency.keep(["v0.1"], time.monotonic())
+            assert residency.residency_of("v0.1") == "ready"
+            assert len(gated.threads) == 1
+
+    run(story())
+
+
+def test_a_version_that_is_no_longer_wanted_is_let_go_of(store: Store) -> None:
+    async def story() -> None:
+        with a_residency(store) as residency:
+            residency.keep(["v0.1", "v0.2"], time.monotonic())
+            await settled(residency, "v0.1")
+            await settled(residency, "v0.2")
+            before = residency.ready
+            residency.keep(["v0.2"], time.monotonic())
+            assert list(residency.ready) == ["v0.2"]
+            assert sorted(before) == ["v0.1", "v0.2"], "a batch under way keeps its models"
+
+    run(story())
+
+
+def test_a_version_let_go_of_while_it_was_being_loaded_does_not_stay(store: Store) -> None:
+    async def story() -> None:
+        gated = GatedStore(str(store.root))
+        with a_residency(gated, lambda _: residency.keep([], time.monotonic())) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            gated.gate.set()
+            assert await settled(residency, "v0.1") == "absent"
+
+    run(story())
+
+
+def test_a_version_that_does_not_load_is_reported_with_the_reason(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = published(tmp_path)
+        (store.root / "v0.1" / "als" / "popularity.npy").write_bytes(b"damaged")
+        with a_residency(store) as residency:
+            residency.keep(["v0.1", "v0.9"], time.monotonic())
+            assert await settled(residency, "v0.1") == "failed"
+            assert await settled(residency, "v0.9") == "failed"
+            assert residency.ready == {}
+            assert "als/popularity.npy has changed" in residency.failures["v0.1"]
+            assert "which holds v0.1" in residency.failures["v0.9"]
+
+    run(story())
+
+
+def test_a_failure_that_nobody_foresaw_is_reported_as_well(store: Store) -> None:
+    class Exhausted(Store):
+        def open(self, version: str) -> Model:
+            raise MemoryError("no room")
+
+    async def story() -> None:
+        with a_residency(Exhausted(str(store.root))) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            assert await settled(residency, "v0.1") == "failed"
+            assert residency.failures == {"v0.1": "MemoryError: no room"}
+
+    run(story())
+
+
+def test_a_failed_load_is_tried_again_after_a_while_and_not_before(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = Store(str(tmp_path))
+        with a_residency(store) as residency:
+            started = time.monotonic()
+            residency.keep(["v0.1"], started)
+            await settled(residency, "v0.1")
+            published(tmp_path)
+            residency.keep(["v0.1"], started + RETRY_SECONDS * 0.9)
+            assert residency.residency_of("v0.1") == "failed"
+            residency.keep(["v0.1"], time.monotonic() + RETRY_SECONDS)
+            assert await settled(residency, "v0.1") == "ready"
+            assert residency.failures == {}
+
+    run(story())
+
+
+def test_the_failure_of_a_version_that_is_no_longer_wanted_is_forgotten(tmp_path: Path) -> None:
+    async def story() -> None:
+        with a_residency(Store(str(tmp_path))) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            await settled(residency, "v0.1")
+            residency.keep([], time.monotonic())
+            assert (residency.failures, residency.residency_of("v0.1")) == ({}, "absent")
+
+    run(story())
+
+
+def test_a_version_that_could_be_served_has_no_problem(store: Store) -> None:
+    async def story() -> None:
+        with a_residency(store) as residency:
+            assert await residency.problem_of("v0.1") is None
+            assert residency.residency_of("v0.1") == "absent", "it was looked at, not loaded"
+
+    run(story())
+
+
+def test_a_version_that_is_in_memory_only_is_no_longer_brought_in_but_is_gone_back_to(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        store = published(tmp_path)
+        with a_residency(store) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            assert await settled(residency, "v0.1") == "ready"
+            assert await residency.problem_of("v0.1") is None
+
+            store.hide("v0.1")
+            told = await residency.problem_of("v0.1")
+            assert told is not None
+            assert told.startswith("is in memory only, a worker that starts could not load it: ")
+            assert await residency.problem_of("v0.1", from_memory=True) is None
+
+    run(story())
+
+
+def test_a_registry_that_does_not_answer_is_no_problem_of_what_is_in_memory(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        store = published(tmp_path / "models")
+        with a_residency(store) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            assert await settled(residency, "v0.1") == "ready"
+            (tmp_path / "models").rename(tmp_path / "elsewhere")
+            (tmp_path / "models").touch()
+            (tmp_path / "models").rename(tmp_path / "gone")
+            (tmp_path / "models").symlink_to(tmp_path / "models")  # a loop: no answer but an error
+            assert await residency.problem_of("v0.1") is None
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"), [("v0.9", "which holds v0.1"), ("v0.1", "als/titles.json is missing")]
+)
+def test_the_problem_of_a_version_tells_why_it_cannot_be_served(
+    version: str, problem: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        store = published(tmp_path)
+        (store.root / "v0.1" / "als" / "titles.json").unlink()
+        with a_residency(store) as residency:
+            told = await residency.problem_of(version)
+            assert told is not None
+            assert problem in told
+
+    run(story())
+
+
+class Knot:
+    """Garbage that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("moment", ["before the load", "during the load"])
+def test_what_is_garbage_at_a_load_is_not_frozen_for_ever(tmp_path: Path, moment: str) -> None:
+    store = GatedStore(str(tmp_path))
+    store.publish(some_arrays(), a_description())
+
+    async def story() -> weakref.ref[Knot]:
+        with a_residency(store) as residency:
+            knot = weakref.ref(Knot()) if moment == "before the load" else None
+            residency.keep(["v0.1"], 0.0)
+            while not store.threads:
+                await asyncio.sleep(0)
+            knot = knot or weakref.ref(Knot())
+            store.gate.set()
+            assert await settled(residency, "v0.1") == "ready"
+            return knot
+
+    gc.disable()  # the collector must not be faster by chance
+    try:
+        knot = asyncio.run(story())
+        gc.collect()
+        assert knot() is None
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -1,0 +1,159 @@
+"""Routing: who answers when everything is ready, and who when something is not."""
+
+from __future__ import annotations
+
+from harness.builders import some_rules
+
+from streams.serving.routing import (
+    LEASE_LAPSED,
+    NOT_READY,
+    Route,
+    next_acting,
+    pinned_route,
+    route,
+    versions_to_keep,
+)
+from tests.unit.registry.builders import a_canary_state, a_request, a_state
+
+CANARY = a_canary_state()  # 10 % of v0.2 beside v0.1
+IN_CANARY, IN_PRIMARY = 109, 110
+NEXT = a_state(epoch=8, primary_version="v0.3", previous_versions=("v0.1",))
+
+
+def test_a_user_outside_of_the_canary_is_answered_by_the_primary() -> None:
+    rules = some_rules(CANARY, ["v0.1", "v0.2"])
+    assert route(IN_PRIMARY, rules) == Route("v0.1", "primary", 10, arm="primary")
+
+
+def test_a_user_in_the_canary_is_answered_by_the_canary_version() -> None:
+    rules = some_rules(CANARY, ["v0.1", "v0.2"])
+    assert route(IN_CANARY, rules) == Route("v0.2", "canary", 9, arm="canary")
+
+
+def test_a_fixed_strategy_looks_at_no_bucket() -> None:
+    assert route(IN_CANARY, some_rules(a_state(), ["v0.1"])) == Route(
+        "v0.1", "primary", None, arm="primary"
+    )
+
+
+def test_a_canary_version_that_is_not_ready_is_answered_by_the_primary_which_says_so() -> None:
+    rules = some_rules(CANARY, ["v0.1"])
+    assert route(IN_CANARY, rules) == Route("v0.1", "primary", 9, "v0.2", NOT_READY, arm="canary")
+
+
+def test_a_canary_version_that_is_not_ready_changes_nothing_for_the_others() -> None:
+    assert route(IN_PRIMARY, some_rules(CANARY, ["v0.1"])) == Route(
+        "v0.1", "primary", 10, arm="primary"
+    )
+
+
+def test_the_last_state_answers_while_the_new_primary_is_not_ready_and_says_so() -> None:
+    rules = some_rules(a_state(), ["v0.1"], wanted=NEXT)
+    assert route(IN_PRIMARY, rules) == Route(
+        "v0.1", "primary", None, "v0.3", NOT_READY, arm="primary"
+    )
+
+
+def test_the_last_states_canary_goes_on_while_the_new_primary_is_not_ready() -> None:
+    rules = some_rules(CANARY, ["v0.1", "v0.2"], wanted=NEXT)
+    assert route(IN_CANARY, rules) == Route("v0.2", "canary", 9, "v0.3", NOT_READY, arm="canary")
+
+
+def test_the_last_states_primary_stands_in_where_its_canary_is_not_ready_either() -> None:
+    rules = some_rules(CANARY, ["v0.1"], wanted=NEXT)
+    assert route(IN_CANARY, rules) == Route("v0.1", "primary", 9, "v0.3", NOT_READY, arm="canary")
+
+
+def test_an_older_state_that_gives_the_user_the_same_version_needs_no_excuse() -> None:
+    promoted = a_state(epoch=8, primary_version="v0.2")
+    rules = some_rules(CANARY, ["v0.1", "v0.2"], wanted=promoted)
+    assert route(IN_CANARY, rules) == Route("v0.2", "canary", 9, arm="canary")
+
+
+def test_users_of_an_ab_test_are_in_its_arms_also_where_b_is_not_ready() -> None:
+    state = a_canary_state(strategy="ab_test")
+    both = some_rules(state, ["v0.1", "v0.2"])
+    assert route(2, both) == Route("v0.1", "A", 2, arm="A")
+    assert route(1, both) == Route("v0.2", "B", 1, arm="B")
+    assert route(1, some_rules(state, ["v0.1"])) == Route("v0.1", "A", 1, "v0.2", NOT_READY, "B")
+
+
+def test_a_shadow_is_answered_by_the_primary_and_needs_no_excuse() -> None:
+    state = a_canary_state(strategy="shadow")
+    assert route(1, some_rules(state, ["v0.1"])) == Route("v0.1", "primary", None, arm="primary")
+
+
+def test_an_answer_without_the_lease_says_so() -> None:
+    rules = some_rules(CANARY, ["v0.1", "v0.2"], lease_holds=False)
+    assert route(IN_CANARY, rules) == Route("v0.2", "canary", 9, None, LEASE_LAPSED, arm="canary")
+
+
+def test_a_lapsed_lease_is_the_reason_that_is_told_if_there_are_two() -> None:
+    waiting = some_rules(CANARY, ["v0.1"], lease_holds=False)
+    older = some_rules(a_state(), ["v0.1"], wanted=NEXT, lease_holds=False)
+    assert route(IN_CANARY, waiting) == Route(
+        "v0.1", "primary", 9, "v0.2", LEASE_LAPSED, arm="canary"
+    )
+    assert route(IN_CANARY, older) == Route(
+        "v0.1", "primary", None, "v0.3", LEASE_LAPSED, arm="primary"
+    )
+
+
+def test_a_pinned_version_in_memory_answers_whatever_the_rules_say() -> None:
+    rules = some_rules(a_state(), ["v0.1", "v0.9"])
+    pinned = a_request(IN_PRIMARY, model_version="v0.9")
+    assert pinned_route(pinned, rules) == Route("v0.9", None, None)
+
+
+def test_a_pinned_canary_version_answers_as_the_canary_and_is_in_no_arm() -> None:
+    rules = some_rules(CANARY, ["v0.1", "v0.2"])
+    pinned = a_request(IN_PRIMARY, model_version="v0.2")
+    assert pinned_route(pinned, rules) == Route("v0.2", "canary", None, arm=None)
+
+
+def test_a_pinned_version_that_is_not_in_memory_has_no_route() -> None:
+    rules = some_rules(CANARY, ["v0.1"])
+    assert pinned_route(a_request(model_version="v0.2"), rules) is None
+
+
+def test_a_request_that_pins_nothing_has_no_pinned_route() -> None:
+    assert pinned_route(a_request(), some_rules(CANARY, ["v0.1"])) is None
+
+
+def test_nothing_is_acted_on_before_the_first_state() -> None:
+    assert next_acting(None, None, {"v0.1"}) is None
+
+
+def test_the_first_state_is_acted_on_once_its_primary_is_ready() -> None:
+    first = a_state()
+    assert next_acting(first, None, set()) is None
+    assert next_acting(first, None, {"v0.1"}) is first
+
+
+def test_a_new_state_waits_for_its_primary_and_for_nothing_else() -> None:
+    assert next_acting(CANARY, a_state(), {"v0.2"}) == a_state()
+    assert next_acting(CANARY, a_state(), {"v0.1"}) is CANARY
+
+
+def test_what_is_acted_on_stays_if_no_state_is_known() -> None:
+    acting = a_state()
+    assert next_acting(None, acting, {"v0.1"}) is acting
+
+
+def test_no_version_is_kept_before_the_first_state() -> None:
+    assert versions_to_keep(None, None) == ()
+
+
+def test_the_versions_to_keep_are_the_newest_states_first_and_each_only_once() -> None:
+    wanted = a_canary_state(previous_versions=("v0.0", "v0.7"))
+    acting = a_canary_state(primary_version="v0.0", canary_version="v0.5")
+    assert versions_to_keep(wanted, acting) == ("v0.1", "v0.2", "v0.0", "v0.5")
+
+
+def test_what_is_acted_on_is_kept_while_the_newest_state_is_on_its_way() -> None:
+    assert versions_to_keep(NEXT, CANARY) == ("v0.3", "v0.1", "v0.2")
+
+
+def test_one_previous_primary_is_kept_for_an_instant_rollback_and_no_more() -> None:
+    state = a_state(previous_versions=("v0.3", "v0.2"))
+    assert versions_to_keep(state, state) == ("v0.1", "v0.3")

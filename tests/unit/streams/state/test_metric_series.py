@@ -1,0 +1,106 @@
+"""Which series /metrics has: errors from the start, versions while they live."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from prometheus_client.exposition import generate_latest
+
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from streams.metrics import Metrics
+from streams.state.metric_series import (
+    LINGER_SECONDS,
+    MOST_LINGERING,
+    VersionSeries,
+    begin_at_zero,
+    show_arms,
+)
+from tests.unit.registry.builders import a_canary_state
+
+SECONDS = np.array([0.1])
+SET_ANEW = ("model_version_info", "rollout_info", "ramp_info")
+"""Gauges that are cleared at each change of the state."""
+
+
+def observe(metrics: Metrics, version: str, other: str = "v9.9") -> None:
+    """Count in each metric that has a version among its labels."""
+    metrics.requests.labels(version, "primary", "ok").inc()
+    for batched in (metrics.latency, metrics.scoring, metrics.shadow_scoring):
+        batched.observe(version, SECONDS)
+    metrics.model_switches.labels(other, version, "done").inc()
+    metrics.model_switches.labels(version, other, "done").inc()
+    for pair in ((version, other), (other, version)):
+        metrics.shadow_comparisons.labels(*pair).inc()
+        metrics.shadow_overlap.labels(*pair).observe(1)
+        metrics.shadow_rank_biased_overlap.labels(*pair).observe(1)
+
+
+def naming(metrics: Metrics, version: str) -> int:
+    return sum(
+        f'"{version}"' in line for line in generate_latest(metrics.registry).decode().split()
+    )
+
+
+def test_every_family_that_is_told_by_version_forgets_one_that_has_gone() -> None:
+    metrics = Metrics()
+    series = VersionSeries(metrics)
+    observe(metrics, "v0.1")
+    for name, collector in vars(metrics).items():
+        by_version = any("version" in label for label in getattr(collector, "_labelnames", ()))
+        if by_version and name not in SET_ANEW:
+            assert collector._metrics, f"{name} is told by version: add it to `observe`"
+    series.keep(["v0.1"], 0.0)
+    assert naming(metrics, "v0.1") > 0
+    series.keep(["v0.2"], LINGER_SECONDS)
+    assert naming(metrics, "v0.1") > 0, "its last answers may not have been scraped yet"
+    series.keep(["v0.2"], LINGER_SECONDS + 1)
+    assert naming(metrics, "v0.1") == 0
+
+
+def test_of_many_versions_that_go_at_once_only_the_last_ones_linger() -> None:
+    metrics = Metrics()
+    series = VersionSeries(metrics)
+    for minor in range(20):
+        observe(metrics, f"v0.{minor}", f"v0.{minor + 1}")
+        series.keep([f"v0.{minor}", f"v0.{minor + 1}"], float(minor))
+    told = Counter(minor for minor in range(21) if naming(metrics, f"v0.{minor}"))
+    assert sorted(told) == list(range(21 - 2 - MOST_LINGERING, 21))
+
+
+def test_a_version_that_was_observed_after_it_had_gone_goes_again() -> None:
+    metrics = Metrics()
+    series = VersionSeries(metrics)
+    metrics.latency.observe("v0.1", SECONDS)
+    series.keep([], 0.0)
+    series.keep([], LINGER_SECONDS + 1)
+    assert naming(metrics, "v0.1") == 0
+
+
+def test_a_version_that_stays_keeps_its_counts() -> None:
+    metrics = Metrics()
+    series = VersionSeries(metrics)
+    observe(metrics, "v0.1", "v0.2")
+    for now in range(0, 10_000, 100):
+        series.keep(["v0.1", "v0.2"], float(now))
+    assert metrics.requests.labels("v0.1", "primary", "ok")._value.get() == 1
+
+
+def test_errors_are_told_at_0_before_the_first_one() -> None:
+    metrics = Metrics()
+    begin_at_zero(metrics, topics_of(Settings()))
+    show_arms(metrics, a_canary_state())
+    lines = set(generate_latest(metrics.registry).decode().splitlines())
+    for line in (
+        'dead_letters_total{reason="malformed",topic="reco.requests"} 0.0',
+        'dead_letters_total{reason="answer_too_large",topic="reco.requests"} 0.0',
+        'records_refused_total{reason="too_large",topic="reco.responses"} 0.0',
+        'recommend_requests_total{model_version="v0.2",status="error",variant="canary"} 0.0',
+        'recommend_fallbacks_total{reason="version_not_ready"} 0.0',
+        'control_commands_total{status="failed",type=""} 0.0',
+        'training_runs_total{status="failed"} 0.0',
+        'shadow_failures_total{reason="scoring"} 0.0',
+        'negative_durations_total{duration="latency"} 0.0',
+    ):
+        assert line in lines

@@ -1,0 +1,26 @@
+"""Notices are logged when they come and when they go, not each time that they are seen."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from streams.watch.notices import Notice, Notices
+
+
+def test_a_notice_is_logged_once_while_it_stays_and_again_when_it_comes_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    notices = Notices()
+    for seconds in range(3):
+        notices.log([Notice("open_transaction", f"open for {seconds} s")])
+    notices.log([])
+    notices.log([Notice("open_transaction", "open for 10 s")])
+
+    assert [(one.levelname, one.message) for one in caplog.records] == [
+        ("WARNING", "open_transaction: open for 0 s"),
+        ("INFO", "open_transaction: over"),
+        ("WARNING", "open_transaction: open for 10 s"),
+    ]

@@ -1,0 +1,207 @@
+"""Rows: what the interaction log says, one row a record, in columns.
+
+Knows a record's columns, and which records teach nothing, and why. Must not know Kafka, where the
+rows are kept, or weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, cast, get_args
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from registry.errors import RecordError
+from registry.ids import ItemId, UserId
+from registry.wire.codec import decode
+from registry.wire.interactions import EventKind, Interaction
+from training.data.offset_ranges import Span
+
+LARGEST_VALUE: Final = 1e6
+"""Larger values are refused: one of them would drown all others and overflow the fit's float32."""
+
+FUTURE_SECONDS: Final = 86_400.0
+"""An event may be later than its record by this much, for clocks that disagree. More is a mistake,
+such as milliseconds; as the newest time of all, it would put all others out of the window."""
+
+EVENTS: Final[tuple[str, ...]] = get_args(EventKind)
+
+LOST: Final = "lost"
+"""The row of a range that was gone from Kafka before any segment held it, and that the operator
+accepted as lost. It stands at the first offset; its ``value`` is how many there are."""
+
+FORGOTTEN: Final = "forgotten"
+"""Why a record teaches nothing whose user was forgotten later."""
+
+SCHEMA: Final = pa.schema(
+    [
+        ("offset", pa.int64()),
+        ("at", pa.float64()),  # the record's own time, seconds since the epoch
+        ("user_int", pa.int64()),
+        ("user_text", pa.string()),
+        ("item_int", pa.int64()),
+        ("item_text", pa.string()),
+        ("event", pa.string()),
+        ("value", pa.float64()),
+        ("timestamp", pa.float64()),  # the event's time; null: the record's
+        ("title", pa.string()),
+        ("unusable", pa.string()),  # why the record teaches nothing; then `event` is null
+    ]
+)
+
+_Told: Final = msgspec.defstruct(
+    "Told",
+    [
+        (one.name, one.type) if one.required else (one.name, one.type, one.default)
+        for one in msgspec.structs.fields(Interaction)
+    ],
+    kw_only=True,
+    gc=False,
+)
+
+_decode = cast("Callable[[bytes | None], Interaction]", msgspec.json.Decoder(_Told).decode)
+"""An `Interaction` that checks its fields, but not yet that an item is there: a sixth of the time
+of :func:`registry.wire.codec.decode`. None is a TypeError."""
+
+
+class _Event(msgspec.Struct):
+    event: str
+
+
+_decode_event = cast("Callable[[bytes | None], _Event]", msgspec.json.Decoder(_Event).decode)
+
+
+def table_of(
+    offsets: Sequence[int], times: Sequence[float], payloads: Sequence[bytes | None]
+) -> pa.Table:
+    """Return the rows of some records of one partition, in their order.
+
+    A record that cannot be used is a row, too, without an event but with the reason: ``empty``,
+    ``malformed`` or ``invalid`` (see :func:`registry.wire.codec.decode`), ``unknown_event`` for an
+    event that there is not, ``no_rating`` for a `rate` without a value, or ``out_of_range`` for a
+    value beyond ±`LARGEST_VALUE`, an id beyond 64 bits, or a time that is later than the record's
+    by more than `FUTURE_SECONDS`.
+
+    Parameters
+    ----------
+    offsets, times, payloads
+        Of each record: offset, its own time in seconds since the epoch, and its bytes.
+
+    Returns
+    -------
+    (records,) rows of `SCHEMA`.
+
+    Examples
+    --------
+    >>> watch = b'{"user_id": 1, "item_id": "a", "event": "watch"}'
+    >>> rows = table_of([7, 8], [1.0, 2.0], [watch, watch])
+    >>> rows["offset"].to_pylist(), rows["item_text"].to_pylist(), rows["unusable"].null_count
+    ([7, 8], ['a', 'a'], 2)
+    """
+    try:  # nearly always all are sound, and their columns are looked at together
+        table = _columns(offsets, times, list(map(_decode, payloads)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
+        table = None
+    if table is not None and not _has_complaint(table):
+        return table
+    return pa.concat_tables(
+        [SCHEMA.empty_table(), *map(_row_of, offsets, times, payloads)]
+    ).combine_chunks()
+
+
+def lost_rows(span: Span) -> pa.Table:
+    """Return the one row that stands for a range that is lost for ever."""
+    row = {"offset": span.start, "value": float(span.length), "unusable": LOST}
+    return pa.Table.from_pylist([row], schema=SCHEMA)
+
+
+def lost_spans(table: pa.Table) -> list[Span]:
+    """Return the lost ranges that are among the rows.
+
+    >>> lost_spans(lost_rows(Span(3, 10)))
+    [Span(start=3, end=10)]
+    """
+    rows = table.filter(pc.equal(table["unusable"], LOST))
+    starts, lengths = rows["offset"].to_pylist(), rows["value"].to_pylist()
+    return [Span(at, at + int(length)) for at, length in zip(starts, lengths, strict=True)]
+
+
+def _row_of(offset: int, at: float, payload: bytes | None) -> pa.Table:
+    try:
+        _require_known_event(payload)
+        event = decode(Interaction, payload)
+        _require_usable(event, at)
+        return _columns([offset], [at], [event])
+    except RecordError as error:
+        return pa.Table.from_pylist(
+            [{"offset": offset, "at": at, "unusable": error.code}], schema=SCHEMA
+        )
+
+
+def _columns(
+    offsets: Sequence[int], times: Sequence[float], events: Sequence[Interaction]
+) -> pa.Table:
+    users, items = [one.user_id for one in events], [one.item_id for one in events]
+    columns = [
+        *(pa.array(offsets, pa.int64()), pa.array(times, pa.float64())),
+        *(*_ids(users), *_ids(items)),
+        pa.array([one.event for one in events], pa.string()),
+        pa.array([one.value for one in events], pa.float64()),
+        pa.array([one.timestamp for one in events], pa.float64()),
+        pa.array([one.title for one in events], pa.string()),
+        pa.nulls(len(events), pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _ids(ids: Sequence[UserId | ItemId | None]) -> tuple[pa.Array, pa.Array]:
+    """Return the column of the integers, and that of the texts."""
+    if str in set(map(type, ids)):
+        numbers = [None if isinstance(one, str) else one for one in ids]
+        texts = [one if isinstance(one, str) else None for one in ids]
+        return pa.array(numbers, pa.int64()), pa.array(texts, pa.string())
+    return pa.array(ids, pa.int64()), pa.nulls(len(ids), pa.string())
+
+
+def _has_complaint(table: pa.Table) -> bool:
+    unrated = pc.and_(pc.equal(table["event"], "rate"), pc.is_null(table["value"]))
+    large = pc.greater(pc.abs(table["value"]), LARGEST_VALUE)
+    late = pc.greater(table["timestamp"], pc.add(table["at"], FUTURE_SECONDS))
+    no_item = pc.and_(pc.is_null(table["item_int"]), pc.is_null(table["item_text"]))
+    of_nothing = pc.and_(no_item, pc.not_equal(table["event"], "forget"))
+    return any(pc.any(one).as_py() for one in (unrated, large, late, of_nothing))
+
+
+def _require_known_event(payload: bytes | None) -> None:
+    """Refuse an event that there is not: of all mistakes the likeliest, so it has its own reason.
+
+    Whatever else is wrong is left to :func:`registry.wire.codec.decode`.
+    """
+    event = EVENTS[0]
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+        event = _decode_event(payload).event
+    if event not in EVENTS:
+        raise RecordError(
+            f"Interaction: event {event!r}, must be one of {', '.join(EVENTS)}", "unknown_event"
+        )
+
+
+def _require_usable(event: Interaction, at: float) -> None:
+    if event.value is None and event.event == "rate":
+        raise RecordError("Interaction: a rate event needs a value, the rating", "no_rating")
+    if event.value is not None and abs(event.value) > LARGEST_VALUE:
+        raise RecordError(
+            f"Interaction: value {event.value:g}, must be within ±{LARGEST_VALUE:g}", "out_of_range"
+        )
+    for name, one in (("user_id", event.user_id), ("item_id", event.item_id)):
+        if isinstance(one, int) and not -(2**63) <= one < 2**63:
+            raise RecordError(f"Interaction: {name} {one}, must have 64 bits", "out_of_range")
+    if event.timestamp is not None and event.timestamp > at + FUTURE_SECONDS:
+        raise RecordError(
+            f"Interaction: timestamp {event.timestamp:g}, its record is of {at:g}; seconds since "
+            "the epoch are needed",
+            "out_of_range",
+        )

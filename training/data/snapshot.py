@@ -1,0 +1,290 @@
+"""The snapshot: the interaction topic up to fixed end offsets.
+
+An edge: knows what the topic has, and what of it the registry's segments hold already; must not
+know how Kafka is read, weights or models.
+
+1. What the segments hold of each partition is listed, then its high watermark, as a fetch at its
+   end tells it, is noted once. The range goes from where the segments, or else Kafka, begin to that
+   end. What is produced later belongs to the next run.
+2. The last record that the segments hold is compared with Kafka's: it must be the same topic still.
+3. What no segment holds is read, and becomes segments as it comes, so a run that is killed has not
+   read for nothing. What is in neither is lost: the run ends, or with
+   ``RETRAIN_LOST_RANGES=accept`` the snapshot says so.
+4. The cells are made from the segments alone, so they are the same whoever read the records.
+5. The snapshot's id is a digest of topic, ranges and lost ranges: the same id, the same cells.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Message
+from numpy.typing import NDArray
+
+from registry.errors import ConfigurationError, TrainingFailed
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.storage.objects import Objects
+from registry.versions.manifest import digest
+from registry.wire.gate_results import DataSnapshot
+from training.data.gathering import gather
+from training.data.interaction_log import Log, Ranges, opened
+from training.data.matrix import Cells
+from training.data.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
+from training.data.rows import LOST, SCHEMA, lost_rows, lost_spans, table_of
+from training.data.segments import Segments
+
+Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
+"""Ranges that are lost, by partition."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What was read.
+
+    Parameters
+    ----------
+    described
+        For the manifest.
+    cells
+        The training set.
+    fresh
+        Records that came from Kafka; the others were held by segments.
+    records
+        All of them.
+    """
+
+    described: DataSnapshot
+    cells: Cells
+    fresh: int
+    records: int
+
+
+def read_snapshot(settings: Settings, advance: Callable[[int, int], None]) -> Snapshot:
+    """Read the interaction topic up to its present end, from Kafka only what is new.
+
+    A record that cannot be used is counted, never fatal: the topic is kept for ever, so one poison
+    record would otherwise end all training.
+
+    Parameters
+    ----------
+    settings
+        Which broker, topic and registry; ``retrain_lost_ranges``.
+    advance
+        Called with the new offsets passed and the new offsets there are.
+
+    Raises
+    ------
+    ConfigurationError
+        If the topic is missing, or is not the one that the segments are of.
+    TrainingFailed
+        ``lost_range`` if records are gone, unless that is accepted.
+    TransportError
+        If Kafka does not answer, or stops giving records before the end of the ranges.
+    ArtifactError
+        If the registry cannot be read or written.
+    """
+    topic = topics_of(settings).interactions.name
+    segments = Segments(Objects(settings.model_registry), topic)
+    with opened(settings, topic) as log:
+        held = {one: segments.held(one) for one in log.partitions()}
+        limits = log.limits(list(held))
+        _require_same_topic(log, segments, held, limits)
+        plans = {one: plan(held[one], *limits[one]) for one in held}
+        _settle_lost(settings, topic, segments, plans)
+        fresh = _read_new(log, segments, plans, advance)
+    return _assembled(topic, segments, {one: told.range for one, told in plans.items()}, fresh)
+
+
+def read_again(settings: Settings, described: DataSnapshot) -> Snapshot:
+    """Read the snapshot that a manifest describes, from the registry's segments.
+
+    Who was forgotten since then is missing from it: its segments hold them no more.
+
+    Raises
+    ------
+    TrainingFailed
+        ``lost_range`` if the segments do not hold all of it.
+    ArtifactError
+        If the registry cannot be read.
+    """
+    segments = Segments(Objects(settings.model_registry), described.topic)
+    ranges = {int(one): Span(*span) for one, span in described.partitions.items()}
+    return _assembled(described.topic, segments, ranges, fresh=0)
+
+
+def snapshot_id(topic: str, ranges: Ranges, lost: Lost | None = None) -> str:
+    """Return the digest of a topic, its ranges, and what is lost of them.
+
+    >>> snapshot_id("reco.interactions", {0: (0, 7), 1: (0, 0)})
+    'sha256:b3fbb1ab61e8bca3'
+    """
+    whole = (f"{partition}:{start}-{end}" for partition, (start, end) in sorted(ranges.items()))
+    gone = (
+        f"lost:{partition}:{start}-{end}"
+        for partition, spans in sorted((lost or {}).items())
+        for start, end in spans
+    )
+    return "sha256:" + digest("\n".join((topic, *whole, *gone)).encode())[:16]
+
+
+def _assembled(topic: str, segments: Segments, ranges: Mapping[int, Span], fresh: int) -> Snapshot:
+    for partition, span in ranges.items():
+        if gaps := missing(segments.held(partition), span):
+            raise _lost_range(topic, partition, gaps, segments.place)
+    rows = _Rows(segments, ranges)
+    cells, interactions, unusable, forgotten = gather(rows.read)
+    for (partition, segment), offsets in _by_segment(rows.segments, forgotten).items():
+        segments.forget(partition, segment, offsets)
+    pa.default_memory_pool().release_unused()  # Arrow would keep some 20 MB, and the fit is next
+    lost = {partition: tuple(spans) for partition, spans in rows.lost.items()}
+    described = DataSnapshot(
+        id=snapshot_id(topic, dict(ranges), lost),
+        topic=topic,
+        partitions={str(one): (span.start, span.end) for one, span in sorted(ranges.items())},
+        interactions=interactions,
+        users=len(cells.user_ids),
+        items=len(cells.item_ids),
+        lost=lost,
+        unusable={reason: count for reason, count in sorted(unusable.items()) if reason != LOST},
+    )
+    return Snapshot(described, cells, fresh, rows.count)
+
+
+class _Rows:
+    """The rows of some ranges, by partition and offset; remembers what it has passed last."""
+
+    def __init__(self, segments: Segments, ranges: Mapping[int, Span]) -> None:
+        self._segments, self._ranges = segments, ranges
+        self.segments: list[tuple[int, Span]] = []
+        self.lost: dict[str, list[tuple[int, int]]] = {}
+        self.count = 0
+
+    def read(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield all rows, anew at each call."""
+        self.segments, self.lost, self.count = [], {}, 0
+        for partition, span in sorted(self._ranges.items()):
+            for cut, table in self._segments.read(partition, span, columns):
+                for gone in lost_spans(table) if "unusable" in columns else ():
+                    self.lost.setdefault(str(partition), []).append((gone.start, gone.end))
+                self.segments.append((partition, cut.segment))
+                self.count += len(table)
+                yield partition, table
+
+
+def _by_segment(
+    segments: Sequence[tuple[int, Span]], offsets: Sequence[NDArray[np.int64]]
+) -> dict[tuple[int, Span], NDArray[np.int64]]:
+    """Return the offsets of each segment that has some, from those of each table."""
+    found: dict[tuple[int, Span], list[NDArray[np.int64]]] = {}
+    for segment, some in zip(segments, offsets, strict=True):
+        if len(some):
+            found.setdefault(segment, []).append(some)
+    return {segment: np.concatenate(some) for segment, some in found.items()}
+
+
+def _settle_lost(
+    settings: Settings, topic: str, segments: Segments, plans: Mapping[int, Plan]
+) -> None:
+    """Refuse lost ranges, or note that they are lost for ever."""
+    for partition, told in plans.items():
+        if told.lost and settings.retrain_lost_ranges == "refuse":
+            raise _lost_range(topic, partition, told.lost, segments.place)
+        for span in told.lost:
+            segments.add(partition, span, lost_rows(span))
+
+
+def _lost_range(topic: str, partition: int, gaps: Sequence[Span], place: str) -> TrainingFailed:
+    spans = ", ".join(f"[{start}, {end})" for start, end in gaps)
+    return TrainingFailed(
+        f"topic {topic}, partition {partition}: offsets {spans} are gone from Kafka, and {place} "
+        "does not hold them; RETRAIN_LOST_RANGES=accept trains on the rest, and says so",
+        "lost_range",
+    )
+
+
+def _read_new(
+    log: Log,
+    segments: Segments,
+    plans: Mapping[int, Plan],
+    advance: Callable[[int, int], None],
+) -> int:
+    """Read what is not held, and write it; return how many records there were."""
+    spans = [(partition, span) for partition, told in plans.items() for span in told.unread]
+    total = sum(span.length for _, span in spans)
+    passed = records = 0
+    for partition, span in spans:
+        begun, tables = span.start, [SCHEMA.empty_table()]
+        for position, messages in log.batches(partition, span):
+            tables.append(_table(messages))
+            records += len(messages)
+            if position == span.end or position - begun >= SEGMENT_RECORDS:
+                segments.add(partition, Span(begun, position), pa.concat_tables(tables))
+                begun, tables = position, [SCHEMA.empty_table()]
+            advance(passed + position - span.start, total)
+        passed += span.length
+    advance(total, total)
+    return records
+
+
+def _table(messages: Sequence[Message]) -> pa.Table:
+    offsets = cast(
+        "list[int]", [message.offset() for message in messages]
+    )  # they came from a broker
+    times = [message.timestamp()[1] / 1000 for message in messages]
+    return table_of(offsets, times, [message.value() for message in messages])
+
+
+def _require_same_topic(
+    log: Log,
+    segments: Segments,
+    held: Mapping[int, Sequence[Span]],
+    limits: Ranges,
+) -> None:
+    """Compare the last record that the segments hold with what stands there now.
+
+    A topic that was deleted and made again counts its offsets from 0 again, and may have passed
+    the old end meanwhile.
+    """
+    for partition, spans in held.items():
+        low, high = limits[partition]
+        end = max((span.end for span in spans), default=0)
+        if end > high:
+            raise _other_topic(log.topic, partition, f"hold offsets up to {end}, it ends at {high}")
+        last = _last_record(segments, partition, spans)
+        if last is None or last[0] < low:
+            continue
+        offset, at = last
+        for _, messages in log.batches(partition, Span(offset, offset + 1)):
+            found = [message.timestamp()[1] / 1000 for message in messages]
+            if found and found != [at]:
+                raise _other_topic(
+                    log.topic, partition, f"hold a record of {at} at offset {offset}, it {found[0]}"
+                )
+
+
+def _last_record(
+    segments: Segments, partition: int, spans: Sequence[Span]
+) -> tuple[int, float] | None:
+    """Return offset and time of the last record held; None if there is none, or if it is lost."""
+    if not spans:
+        return None
+    newest = max(spans, key=lambda one: one.end)
+    read = segments.read(partition, newest, ["offset", "at"])
+    for table in deque((table for _, table in read if len(table)), maxlen=1):
+        (row,) = table.slice(len(table) - 1).to_pylist()
+        return None if row["at"] is None else (row["offset"], row["at"])
+    return None
+
+
+def _other_topic(topic: str, partition: int, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"topic {topic}, partition {partition}: the registry's snapshots {why}. So it was deleted "
+        "and made again, or MODEL_REGISTRY is another cluster's. To begin anew, move the folder "
+        f"snapshots/{topic} out of the registry"
+    )

@@ -1,0 +1,167 @@
+"""Warm starts: whether a fit may begin with given factors, with which, and its first values then.
+
+Pure NumPy: knows parameters, ids and factors; must not know the store, nor how a fit goes on.
+
+**With the trial's.** What is published is fitted on all interactions after the trial was fitted on
+the older part of them, by the same parameters. So it begins where the trial has arrived, and does
+a few iterations more; :mod:`ops.bench.warm_start_curves` measures how many are enough.
+
+**With the incumbent's**, if that is asked for. Nothing may live on that is gone: the incumbent must
+have seen nothing that the training set has not. So what a user did before a `forget` leaves no
+trace in any later version; and a version still knows no more than what it has seen, by which it is
+judged as the next run's incumbent.
+
+**Nothing leaks into the evaluation.** Only the fit of what is published begins so. The trial, by
+which a run is judged, always begins at random, and is judged before its factors go on to learn from
+what was held out. The incumbent has learned from most of that, and would tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from msgspec.structs import asdict, replace
+
+from registry.versions.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
+from training.data.matrix import Factors
+from training.fitting.als import FitFrom
+from training.judging.incumbent import Incumbent, Published
+
+SCALE: Final = 0.01
+"""Largest first value of a row that is drawn; `implicit`'s own."""
+
+FREE: Final = ("iterations", "seed")
+"""Parameters in which the incumbent may differ: they change the way to the minimum, not its place.
+After a change of any other, a few iterations need not be enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """What the fit of what is published may begin with.
+
+    Parameters
+    ----------
+    iterations
+        Of a fit that begins with the incumbent's factors; 0: none does.
+    backend
+        Name of what fits.
+    fit
+        What fits; None: it cannot begin with given factors.
+    trial_iterations
+        Of a fit that begins with the trial's, where none begins with the incumbent's; 0: none does.
+    """
+
+    iterations: int
+    backend: str
+    fit: FitFrom | None
+    trial_iterations: int = 0
+
+
+def start_of(
+    warming: Warming,
+    parameters: Parameters,
+    incumbent: Incumbent | None,
+    published: Published | None,
+    holdout: float,
+) -> Start | None:
+    """Decide where the fit of what is published begins; None: at random, as was asked for.
+
+    Parameters
+    ----------
+    warming
+        What was asked for.
+    parameters
+        Of the run.
+    incumbent, published
+        The version that is served now, and its arrays in the rows of the training set; None without
+        one, or if they cannot be read.
+    holdout
+        The share of each user's interactions that the trial does not learn from.
+    """
+    if warming.fit is None:
+        return ColdStart(f"{warming.backend}'s fit cannot begin with given factors")
+    served = None
+    if warming.iterations:
+        served = _from_incumbent(warming, parameters, incumbent, published)
+    if isinstance(served, WarmStart) or not warming.trial_iterations:
+        return served
+    return TrialStart(holdout, warming.trial_iterations, served.reason if served else "")
+
+
+def shortened(parameters: Parameters, start: Start | None) -> Parameters:
+    """Return the parameters of a fit that begins there, with the iterations that it does."""
+    if start is None or isinstance(start, ColdStart):
+        return parameters
+    return replace(parameters, iterations=start.iterations)
+
+
+def first_values(published: Published, parameters: Parameters) -> Factors:
+    """Return the incumbent's row of each id that it has learned, and a random one of the others.
+
+    Parameters
+    ----------
+    published
+        The incumbent in the rows of the training set.
+    parameters
+        Its seed draws the others, users before items: those that `implicit` would begin with.
+
+    Returns
+    -------
+    float32, (users, factors) and (items, factors), of their own.
+    """
+    drawing = np.random.default_rng(parameters.seed)
+    users, items = (
+        drawing.random((len(rows), parameters.factors), dtype=np.float32) * SCALE
+        for rows in (published.users, published.items)
+    )
+    for values, rows, known, learned in (
+        (users, published.users, published.knows, published.arrays.user_factors),
+        (items, published.items, published.knows_items, published.arrays.item_factors),
+    ):
+        values[known] = learned[rows[known]]
+    return Factors(users, items)
+
+
+def _from_incumbent(
+    warming: Warming,
+    parameters: Parameters,
+    incumbent: Incumbent | None,
+    published: Published | None,
+) -> WarmStart | ColdStart:
+    """Decide whether the fit begins with the incumbent's factors."""
+    if incumbent is None:
+        return ColdStart("there is no version to begin with")
+    if published is None:
+        return ColdStart(f"{incumbent.version} cannot be read: {incumbent.complaint}")
+    if incumbent.backend != warming.backend:
+        return ColdStart(
+            f"{incumbent.version} was fitted by {incumbent.backend}, this run's is "
+            f"{warming.backend}"
+        )
+    if other := _differences(incumbent.parameters, parameters):
+        return ColdStart(f"{incumbent.version} was made with {other}")
+    if published.gone:
+        return ColdStart(
+            f"{published.gone:,} of the {len(published.arrays.seen_items):,} user-item pairs that "
+            f"{incumbent.version} has seen are not in the training set: forgotten, or filtered out"
+        )
+    return WarmStart(
+        version=incumbent.version,
+        digest=incumbent.digest,
+        users=int(published.knows.sum()),
+        items=int(published.knows_items.sum()),
+        iterations=warming.iterations,
+    )
+
+
+def _differences(theirs: Parameters, ours: Parameters) -> str:
+    """Return the parameters in which the incumbent differs, with its values and ours."""
+    fixed = replace(theirs, **{name: getattr(ours, name) for name in FREE})
+    told = asdict(ours)
+    return ", ".join(
+        f"{name}={value:g} (now {told[name]:g})"
+        for name, value in asdict(fixed).items()
+        if value != told[name]
+    )

@@ -1,0 +1,4 @@
+"""The report of a run, for people: pages, drawings, templates.
+
+Nothing is computed here that the run did not find.
+"""

@@ -1,0 +1,285 @@
+"""The report of a run, for people: HTML and Markdown of the same findings.
+
+Knows what is shown and in which words; must not know how it was found, nor where it is kept. The
+HTML needs no network and runs no script. It names some users and what they watched, as the
+snapshot does: whoever may read the registry may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from registry.versions.manifest import Parameters
+from registry.wire.gate_results import DataSnapshot
+from training.data.matrix import Cells
+from training.judging.findings import Evaluation, Learned
+from training.judging.holdout import Rows, evenly
+from training.judging.quality_estimates import Estimate, Quality
+from training.judging.ranking_metrics import NOTHING, Judgement
+from training.report import svg as drawings
+from training.report.svg import Bar
+
+HTML: Final = "report.html"
+MARKDOWN: Final = "report.md"
+
+SAMPLE_USERS: Final = 4
+RECENT_ITEMS: Final = 6
+CURVE_POINTS: Final = 51
+
+METRICS: Final = {
+    "ndcg": "NDCG@10",
+    "hr": "HR@10",
+    "recall": "recall@10",
+    "map": "MAP@10",
+    "coverage": "coverage@10",
+    "novelty": "novelty@10, bits",
+    "arp": "popularity bias@10",
+}
+COMPARED: Final = ("ndcg", "hr", "recall", "map")
+
+Page: TypeAlias = Callable[[str | None], bytes]
+"""A file of the report, as a function of the version; None: there is none, or not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Where a run comes from.
+
+    Parameters
+    ----------
+    run_id, created_at, created_by, model_name, git_sha
+        As in the manifest.
+    incumbent
+        The version that the run was compared with; None without one.
+    snapshot, parameters
+        What it learned from, and how.
+    """
+
+    run_id: str
+    created_at: str
+    created_by: str
+    model_name: str
+    git_sha: str
+    incumbent: str | None
+    snapshot: DataSnapshot
+    parameters: Parameters
+
+
+def report_pages(about: About, learned: Learned, cells: Cells) -> dict[str, Page]:
+    """Return the report's files by name, :data:`HTML` and :data:`MARKDOWN`.
+
+    Parameters
+    ----------
+    about
+        Where the run comes from.
+    learned
+        What came out; a run that was refused has a report too.
+    cells
+        The training set, for the sample users.
+    """
+    shown = _shown(about, learned, cells)
+    return {name: partial(_page, name, shown) for name in (HTML, MARKDOWN)}
+
+
+def _page(name: str, shown: dict[str, Any], version: str | None) -> bytes:
+    return _TEMPLATES.get_template(f"{name}.jinja").render(shown, version=version).encode()
+
+
+def _cell(text: object) -> str:
+    """Return text for a cell of a Markdown table."""
+    return (
+        " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    )
+
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("training.report"),
+    autoescape=lambda name: name is not None and name.startswith(HTML),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters["cell"] = _cell
+
+
+def _shown(about: About, learned: Learned, cells: Cells) -> dict[str, Any]:
+    evaluation = learned.evaluation
+    shown = {
+        "about": _about(about) | _start(learned),
+        "model": about.model_name,
+        "incumbent": about.incumbent,
+        "gate": learned.gate,
+        "judged": 0,
+    }
+    if evaluation is None:
+        return shown
+    return shown | {
+        "judged": evaluation.quality.users,
+        "whose": list(_judgements(evaluation)),
+        "basis": _basis(evaluation.quality, about.incumbent),
+        "metrics": _metric_rows(evaluation.quality),
+        "bars": Markup(_bars(evaluation.quality)),
+        "differences": {
+            rival: Markup(_differences(evaluation.quality, rival))
+            for rival in evaluation.quality.differences
+        },
+        "curves": Markup(_curves(evaluation)),
+        "samples": [_sample(evaluation, place, cells) for place in _sampled(evaluation)],
+    }
+
+
+def _about(about: About) -> dict[str, str]:
+    snapshot = about.snapshot
+    spans = ", ".join(
+        f"{partition}: {start}–{end}" for partition, (start, end) in snapshot.partitions.items()
+    )
+    return {
+        "run": about.run_id,
+        "made": f"{about.created_at} by {about.created_by}",
+        "code": about.git_sha or "unknown",
+        "compared with": about.incumbent or "nothing: there is no version yet",
+        "snapshot": snapshot.id,
+        "learned from": f"{snapshot.interactions:,} interactions of {snapshot.users:,} users with "
+        f"{snapshot.items:,} items in {snapshot.topic}",
+        **({"left out": snapshot.unusable_words} if snapshot.unusable else {}),
+        "offsets": spans,
+        "parameters": ", ".join(
+            f"{name}={getattr(about.parameters, name):g}" for name in Parameters.__struct_fields__
+        ),
+    }
+
+
+def _start(learned: Learned) -> dict[str, str]:
+    """Say where the fit began, if anything but chance was asked for."""
+    return {} if learned.start is None else {"begun": str(learned.start)}
+
+
+def _basis(quality: Quality, incumbent: str | None) -> str:
+    if quality.basis is None:
+        return "There is no incumbent to compare with."
+    if quality.basis == "published":
+        return f"{incumbent} answers as it is served; what is held out is new to it, too."
+    return (
+        f"{incumbent} stands for its parameters, fitted anew on the older part: "
+        "too little is new to what is served."
+    )
+
+
+def _judgements(evaluation: Evaluation) -> dict[str, Judgement]:
+    judged = {
+        "candidate": evaluation.candidate,
+        "incumbent": evaluation.incumbent,
+        "popularity": evaluation.popularity,
+    }
+    return {whose: one for whose, one in judged.items() if one is not None}
+
+
+def _metric_rows(quality: Quality) -> list[tuple[str, list[str]]]:
+    """Return a row a metric: a cell for each that was judged, and one for each difference."""
+    judged = [("", quality.candidate), ("incumbent_", quality.incumbent)]
+    judged.append(("popularity_", quality.popularity))
+    rows = []
+    for name, label in METRICS.items():
+        row = [
+            f"{Estimate(getattr(one, name), quality.intervals.get(f'{whose}{name}_at_10')):.4f}"
+            for whose, one in judged
+            if one is not None
+        ]
+        for rival in sorted(quality.differences):
+            found = quality.differences[rival].get(name)
+            row.append("" if found is None else f"{found:+.4f}")
+        rows.append((label, row))
+    return rows
+
+
+def _bars(quality: Quality) -> str:
+    judged = {
+        "candidate": ("", quality.candidate),
+        "incumbent": ("incumbent_", quality.incumbent),
+        "popularity": ("popularity_", quality.popularity),
+    }
+    return drawings.bars(
+        {
+            METRICS[name]: [
+                Bar(kind, getattr(one, name), quality.intervals.get(f"{prefix}{name}_at_10"))
+                for kind, (prefix, one) in judged.items()
+                if one is not None
+            ]
+            for name in COMPARED
+        }
+    )
+
+
+def _differences(quality: Quality, rival: str) -> str:
+    found = quality.differences[rival]
+    return drawings.differences(
+        {METRICS[name]: Bar("candidate", one.value, one.bounds) for name, one in found.items()}
+    )
+
+
+def _curves(evaluation: Evaluation) -> str:
+    """Draw which part of all places the most popular items take, and of what users did."""
+    by = evaluation.split
+    order = np.argsort(-by.popular, kind="stable")
+    places = {whose: one.lists.ravel() for whose, one in _judgements(evaluation).items()}
+    places["held"] = np.concatenate(
+        [
+            by.relevant.indices[by.relevant.indptr[row] : by.relevant.indptr[row + 1]]
+            for row in by.users
+        ]
+    ).astype(np.int64)
+    powers = range(int(np.log10(len(order))) + 1)
+    return drawings.curves(
+        {whose: _cumulated(items, order) for whose, items in places.items()},
+        {f"{10**power:,}": power / max(np.log10(len(order)), 1) for power in powers},
+        "so many of the most popular items ...",
+        "... have this share",
+    )
+
+
+def _cumulated(items: Rows, order: Rows) -> list[float]:
+    """Return the share that the n most popular items have, n growing evenly in its logarithm."""
+    times = np.bincount(items[items != NOTHING], minlength=len(order))[order]
+    shares = np.cumsum(times) / max(times.sum(), 1)
+    ranks = np.geomspace(1, max(len(order), 10), CURVE_POINTS)
+    chosen: list[float] = shares[np.minimum(ranks, len(order)).astype(np.int64) - 1].tolist()
+    return chosen
+
+
+def _sampled(evaluation: Evaluation) -> list[int]:
+    places: list[int] = evenly(np.arange(len(evaluation.split.users)), SAMPLE_USERS).tolist()
+    return places
+
+
+def _sample(evaluation: Evaluation, place: int, cells: Cells) -> dict[str, Any]:
+    """Return what one user is shown, beside what they had and what was held out."""
+    row, relevant = evaluation.split.users[place], evaluation.split.relevant
+    wanted = relevant.indices[relevant.indptr[row] : relevant.indptr[row + 1]].tolist()
+    older = np.flatnonzero((cells.user == row) & ~evaluation.split.held)
+    recent = cells.item[older[np.argsort(-cells.time[older], kind="stable")][:RECENT_ITEMS]]
+    return {
+        "user": cells.user_ids[row],
+        "recent": _titles(recent.tolist(), cells),
+        "older": len(older),
+        "held": len(wanted),
+        "lists": {
+            whose: [(title, item in wanted) for title, item in _listed(one.lists[place], cells)]
+            for whose, one in _judgements(evaluation).items()
+        },
+    }
+
+
+def _listed(items: Rows, cells: Cells) -> list[tuple[str, int]]:
+    rows = items[items != NOTHING].tolist()
+    return list(zip(_titles(rows, cells), rows, strict=True))
+
+
+def _titles(rows: Sequence[int], cells: Cells) -> list[str]:
+    return [cells.titles[row] or f"item {cells.item_ids[row]}" for row in rows]

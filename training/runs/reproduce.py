@@ -1,0 +1,159 @@
+"""Making a version again from its snapshot, and how far the copy is from it.
+
+An edge: knows the registry's segments and versions; must not know Kafka, nor how it is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.errors import TrainingFailed, UnknownVersion
+from registry.settings import Settings
+from registry.versions.artifact import ModelArrays
+from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
+from registry.versions.store import Store
+from training.data.matrix import Cells, Factors, csr, trim, weights
+from training.data.snapshot import read_again
+from training.fitting.als import one_blas_thread
+from training.fitting.backends import fit_from_of, fit_of
+from training.fitting.warm_start import first_values, shortened
+from training.judging.holdout import split
+from training.judging.incumbent import align
+from training.runs.progress import Journal
+from training.runs.run import arrays_of
+
+NUMBERS: Final = ("user_factors", "item_factors", "popularity")
+EXACT: Final = ("user_ids", "item_ids", "seen_indptr", "seen_items", "titles")
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """How a version that was made again compares with the published one.
+
+    Parameters
+    ----------
+    manifest
+        Of the published one.
+    largest
+        Largest difference of a number, by array; None where the shapes differ.
+    different
+        Arrays that are not the same, bit by bit.
+    """
+
+    manifest: Manifest
+    largest: dict[str, float | None]
+    different: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every array has the same bytes."""
+        return not self.different
+
+
+def reproduce(settings: Settings, store: Store, version: str, journal: Journal) -> Reproduction:
+    """Train `version` again as it was: by its backend, on its snapshot; publish nothing.
+
+    A fit that began with the trial's factors begins with them again: the trial is made first. One
+    that began with those of another version takes that version as it is: to check a chain of them,
+    reproduce each.
+
+    Parameters
+    ----------
+    settings
+        Registry, threads, and where Spark runs.
+    store
+        Where it is published.
+    version
+        Which one.
+    journal
+        Told of the stages.
+
+    Raises
+    ------
+    UnknownVersion, DamagedVersion
+        If it is not there, or not as it was published.
+    ConfigurationError
+        If this program has not the backend that fitted it.
+    TrainingFailed
+        ``lost_range`` if its snapshot is no longer whole, ``lost_start`` if the version is gone
+        whose factors it began with.
+    """
+    published = store.open(version)
+    manifest = published.manifest
+    parameters = manifest.parameters
+    with one_blas_thread():
+        with journal.stage("snapshot"):
+            cells = trim(read_again(settings, manifest.data_snapshot).cells, parameters)
+        with journal.stage("fit"):
+            factors = _fitted(settings, store, manifest, cells, journal)
+    return compared(manifest, published.arrays, arrays_of(cells, factors, parameters))
+
+
+def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> Reproduction:
+    """Compare two sets of arrays."""
+    pairs = {name: (getattr(published, name), getattr(again, name)) for name in (*NUMBERS, *EXACT)}
+    return Reproduction(
+        manifest,
+        {name: _largest(*pairs[name]) for name in NUMBERS},
+        tuple(name for name, (one, other) in pairs.items() if not _same(one, other)),
+    )
+
+
+def _fitted(
+    settings: Settings, store: Store, manifest: Manifest, cells: Cells, journal: Journal
+) -> Factors:
+    """Fit as a version was fitted, from where its fit began."""
+    parameters, threads = manifest.parameters, settings.retrain_threads
+    start = manifest.provenance.start if manifest.provenance else None
+    fit, weight = fit_of(settings, manifest.backend), weights(cells, parameters)
+    told = shortened(parameters, start)
+    trial = parameters.iterations if isinstance(start, TrialStart) else 0
+
+    def advance(before: int, done: int) -> None:
+        journal.advance(before + done, trial + told.iterations)
+
+    first: Factors | None = None
+    if isinstance(start, TrialStart):
+        trial_on = split(cells, weight, start.holdout).older
+        first = fit(trial_on, parameters, threads, partial(advance, 0))
+        del trial_on  # what follows needs the memory
+    elif isinstance(start, WarmStart):
+        published = align(_started_from(store, manifest.version, start), cells)
+        first = first_values(published, parameters)
+    if first is not None:
+        fit = partial(fit_from_of(manifest.backend), start=first)
+    return fit(csr(cells, weight > 0, weight), told, threads, partial(advance, trial))
+
+
+def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
+    told = f"{version} began with the factors of {start.version}"
+    try:
+        found = store.open(start.version)
+    except UnknownVersion as error:
+        raise TrainingFailed(
+            f"{told}, without which it cannot be made again: {error}", "lost_start"
+        ) from error
+    if content_digest(found.manifest) != start.digest:
+        raise TrainingFailed(
+            f"{told} as {start.digest}, but what has this name now is another version: "
+            f"{content_digest(found.manifest)}",
+            "lost_start",
+        )
+    return found.arrays
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return one == other and list(map(type, one)) == list(map(type, other))
+    return one.shape == other.shape and bool((one == other).all())
+
+
+def _largest(one: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
+    if one.shape != other.shape:
+        return None
+    return float(np.abs(one.astype(np.float64) - other).max(initial=0))

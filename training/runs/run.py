@@ -1,0 +1,268 @@
+"""A run: lock → snapshot → fit → evaluate → fit → gate → publish.
+
+Knows the order of the stages and what a run's end looks like; must not know how a stage does its
+work. A run that does not publish leaves the registry as it was: publication is the last thing that
+happens, and the store makes a version visible in one step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import numpy as np
+from msgspec import structs
+
+from registry.errors import DamagedVersion, RecstreamError
+from registry.settings import Settings
+from registry.versions.artifact import ModelArrays
+from registry.versions.manifest import Parameters, content_digest
+from registry.versions.store import Description, Store, store_of
+from registry.wire.training_messages import TrainingResult
+from training.data.matrix import Cells, Factors, csr, popularity, trim, weights
+from training.data.snapshot import Snapshot, read_snapshot
+from training.fitting.als import Fit, one_blas_thread
+from training.fitting.backends import fit_of, warming_of
+from training.judging.findings import Learned
+from training.judging.gate import Limits, refusal
+from training.judging.incumbent import Incumbent
+from training.report.report_pages import About, report_pages
+from training.runs.learn import Rules, learn
+from training.runs.lock import training_lock
+from training.runs.progress import Journal, Report
+from training.runs.provenance import code_sha, provenance_of
+from training.runs.resources import peak_memory_bytes
+
+Keep: TypeAlias = Callable[[Mapping[str, bytes]], None]
+
+logger = logging.getLogger(__name__)
+
+
+def parameters_of(settings: Settings) -> Parameters:
+    """Return the parameters that `settings` give a run."""
+    return Parameters(
+        factors=settings.retrain_factors,
+        iterations=settings.retrain_iterations,
+        regularization=settings.retrain_regularization,
+        alpha=settings.retrain_alpha,
+        seed=settings.retrain_seed,
+        weight_watch=settings.retrain_weight_watch,
+        weight_click=settings.retrain_weight_click,
+        rating_floor=settings.retrain_rating_floor,
+        window_days=settings.retrain_window_days,
+        half_life_days=settings.retrain_half_life_days,
+        min_user_interactions=settings.retrain_min_user_interactions,
+        min_item_interactions=settings.retrain_min_item_interactions,
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return how `settings` have a run learn and judge."""
+    limits = Limits(
+        min_users=settings.retrain_min_users,
+        min_items=settings.retrain_min_items,
+        min_interactions=settings.retrain_min_interactions,
+        tolerance=settings.retrain_tolerance,
+        max_changed=settings.retrain_max_changed,
+        max_missing_items=settings.retrain_max_missing_items,
+        inconclusive=settings.retrain_inconclusive,
+    )
+    return Rules(limits, settings.retrain_holdout, settings.retrain_threads)
+
+
+def train(
+    settings: Settings,
+    parameters: Parameters,
+    *,
+    run_id: str,
+    incumbent: str | None,
+    report: Report,
+    created_by: str,
+    fit: Fit | None = None,
+    keep: Keep = lambda _: None,
+) -> TrainingResult:
+    """Learn one version from what is on the interaction topic now, and publish it if it is good.
+
+    Parameters
+    ----------
+    settings
+        Broker, topics, registry and the gate's limits.
+    parameters
+        Of the fit, and the mapping of events to weights.
+    run_id
+        Goes into every line of progress and into the result.
+    incumbent
+        The version that is served now; None if there is none.
+    report
+        Receives the progress. What it raises ends the run.
+    created_by
+        Who asked for the run; goes into the manifest.
+    fit
+        What makes all factors, each from random ones; None for what ``TRAIN_BACKEND`` names.
+    keep
+        Receives the report's files by name, of a refused run too; once more, with the version in
+        their titles, when it is published. Those are stored with it.
+
+    Returns
+    -------
+    `published`, or `refused` with the checks that did not pass, or `failed` with the code and
+    message of the error; the latter two leave the registry as it was.
+    """
+    journal = Journal(run_id, report)
+    try:
+        return _train(settings, parameters, incumbent, created_by, fit, journal, keep)
+    except RecstreamError as error:
+        return TrainingResult(
+            run_id,
+            "failed",
+            code=error.code,
+            reason=str(error),
+            stage_seconds=dict(journal.stage_seconds),
+        )
+
+
+def _train(
+    settings: Settings,
+    parameters: Parameters,
+    incumbent: str | None,
+    created_by: str,
+    fit: Fit | None,
+    journal: Journal,
+    keep: Keep,
+) -> TrainingResult:
+    store = store_of(settings)
+    served = _served(store, incumbent) if incumbent else None
+    with ExitStack() as held:
+        held.enter_context(one_blas_thread())
+        with journal.stage("lock"):
+            store.require_publishable()  # not after the fit
+            lock = held.enter_context(training_lock(settings))
+        journal.check_each_step(lock.require)
+        with journal.stage("snapshot"):
+            snapshot = read_snapshot(settings, journal.advance)
+            cells = trim(snapshot.cells, parameters)
+            journal.advance(1, 1, _summary(snapshot))
+        learned = learn(
+            cells,
+            parameters,
+            served,
+            rules_of(settings),
+            fit or fit_of(settings),
+            journal,
+            None if fit else warming_of(settings),
+        )
+        if learned.start is not None:
+            logger.info("training run %s: the fit began %s", journal.run_id, learned.start)
+        description = _description(
+            settings, parameters, created_by, snapshot, learned, journal.stage_seconds
+        )
+        pages = report_pages(_about(journal.run_id, incumbent, description), learned, cells)
+        keep({name: page(None) for name, page in pages.items()})
+        ended = TrainingResult(
+            journal.run_id,
+            "refused",
+            code="gate",
+            reason=refusal(learned.gate),
+            gate=learned.gate,
+            metrics=learned.metrics,
+            snapshot=snapshot.described,
+            stage_seconds=dict(journal.stage_seconds),
+        )
+        if learned.factors is None or not learned.gate.passed:
+            return ended
+        with journal.stage("publish"):
+            arrays = arrays_of(cells, learned.factors, parameters)
+            lock.confirm()
+            version = store.publish(arrays, description, pages).version
+        keep({name: page(version) for name, page in pages.items()})
+        return structs.replace(
+            ended,
+            status="published",
+            version=version,
+            code=None,
+            reason=None,
+            stage_seconds=dict(journal.stage_seconds),
+        )
+
+
+def arrays_of(cells: Cells, factors: Factors, parameters: Parameters) -> ModelArrays:
+    """Return what a version serves with."""
+    seen = csr(cells, np.ones(len(cells.user), np.bool_))
+    return ModelArrays(
+        user_factors=np.ascontiguousarray(factors.users),
+        item_factors=np.ascontiguousarray(factors.items),
+        user_ids=list(cells.user_ids),
+        item_ids=list(cells.item_ids),
+        seen_indptr=seen.indptr,
+        seen_items=seen.indices,
+        popularity=popularity(cells, weights(cells, parameters) > 0),
+        titles=list(cells.titles),
+    )
+
+
+def _description(
+    settings: Settings,
+    parameters: Parameters,
+    created_by: str,
+    snapshot: Snapshot,
+    learned: Learned,
+    stage_seconds: Mapping[str, float],
+) -> Description:
+    made = structs.replace(
+        provenance_of(settings),
+        durations=dict(stage_seconds),
+        peak_memory_bytes=peak_memory_bytes(),
+        start=learned.start,
+    )
+    return Description(
+        model_name=settings.model_name,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_by=created_by,
+        git_sha=code_sha(settings),
+        image_digest=settings.image_digest,
+        data_snapshot=snapshot.described,
+        parameters=parameters,
+        metrics=learned.metrics,
+        gate=learned.gate,
+        intervals=dict(learned.quality.intervals) if learned.quality else {},
+        provenance=made,
+    )
+
+
+def _about(run_id: str, incumbent: str | None, description: Description) -> About:
+    return About(
+        run_id=run_id,
+        created_at=description.created_at,
+        created_by=description.created_by,
+        model_name=description.model_name,
+        git_sha=description.git_sha,
+        incumbent=incumbent,
+        snapshot=description.data_snapshot,
+        parameters=description.parameters,
+    )
+
+
+def _served(store: Store, version: str) -> Incumbent:
+    """Return the incumbent; one whose files are damaged must not keep its cure from being made."""
+    manifest = store.manifest(version)
+    told = Incumbent(
+        version, manifest.parameters, backend=manifest.backend, digest=content_digest(manifest)
+    )
+    try:
+        return replace(told, arrays=store.open(version).arrays)
+    except DamagedVersion as error:
+        return replace(told, complaint=str(error))
+
+
+def _summary(snapshot: Snapshot) -> str:
+    described = snapshot.described
+    size = (
+        f"{described.interactions} interactions of {described.users} users "
+        f"with {described.items} items; {snapshot.fresh} of {snapshot.records} records read from "
+        "Kafka, the others held by the registry"
+    )
+    return "; ".join(filter(None, (size, described.unusable_words)))
