@@ -1,4 +1,4 @@
-"""The reference pages, written from the code: ``make docs``, or ``python -m ops.docs.reference_pages``.
+"""The reference pages, written from the code: ``make docs``.
 
 Knows what is said of settings, topics, messages, metrics, commands and errors. A test makes the
 pages again and compares them with `docs/reference/`, so that they cannot go stale.
@@ -86,7 +86,7 @@ def topics() -> str:
     columns = ("topic", "partitions", "key", "what", "a worker", "configs")
     return markdown.page(
         "Topics",
-        "With the default settings (`registry/kafka/topic_admin.py`). `RECSTREAM_TOPIC_PREFIX` replaces "
+        "With the default settings (`registry/kafka/topics.py`). `RECSTREAM_TOPIC_PREFIX` replaces "
         "`reco`, `RECSTREAM_PARTITIONS` the 8. `recstream topics create` makes those that are "
         "missing, `recstream topics check` compares the others, and a worker does not start on "
         "wrong ones. The messages are on [their own page](messages.md).",
@@ -112,7 +112,7 @@ def messages() -> str:
     headers = ", ".join(f"`{name}`" for name in asyncapi.dead_letter_headers())
     return markdown.page(
         "Messages",
-        "JSON objects in UTF-8 (`registry/wire/codec.py`). Unknown fields are ignored; a missing or "
+        "JSON objects in UTF-8 (`registry/wire/`). Unknown fields are ignored; a missing or "
         "mistyped one makes the record a dead letter. Fields that have their default may be absent "
         "from what a worker sends. The same as [AsyncAPI 3](asyncapi.json), whose "
         "`components.schemas` are JSON Schema.",

@@ -1,8 +1,8 @@
-"""What the pages on rollouts show of the rules, drawn from the code: ``python -m ops.docs.rule_drawings``.
+"""What the pages on rollouts show of the rules, drawn from the code: ``make docs``.
 
-Knows how the tables of `registry.rollout.transitions` and `registry.rollout.ramp_decision`, the phases' diagram and the
-guide's plan are shown as Markdown. The diagram is found by trying: from nothing, every command in
-every state that can be reached. A test draws all of it again and compares.
+Knows how the tables of `registry.rollout.transitions` and `registry.rollout.ramp_decision`, the
+phases' diagram and the guide's plan are shown as Markdown. The diagram is found by trying: from
+nothing, every command in every state that can be reached. A test compares.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from before and after a change could not be compared."""
 
 
 class Compared(NamedTuple):
-    """How far two answers agree; the fields are those of `registry.wire.shadow_comparisons.ShadowComparison`."""
+    """How far two answers agree; the fields are those of a `ShadowComparison`."""
 
     overlap: float
     rank_biased_overlap: float

@@ -37,6 +37,7 @@ class Change(Struct, frozen=True):
 def diff(result: CommandResult) -> tuple[Change, ...]:
     """Return what a command changed in the rollout state; nothing unless it was applied.
 
+    >>> from msgspec.structs import replace
     >>> before = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
     >>> after = replace(before, epoch=8, canary_percentage=25.0)
     >>> result = CommandResult("c1", "rollout", "production", "applied", 8, "anna", "")

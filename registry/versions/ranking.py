@@ -21,7 +21,7 @@ from registry.versions.artifact import Factors
 from registry.versions.topk_kernel import topk
 
 HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
-"""What ``topk`` gives a hidden item; :mod:`registry.versions.artifact` keeps real scores above it."""
+"""What ``topk`` gives a hidden item; `registry.versions.artifact` keeps real scores above it."""
 
 ABOVE_HIDDEN: Final = float(np.nextafter(np.float32(HIDDEN_SCORE), np.float32(0)))
 """The least that a score can be."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 Histogram: TypeAlias = dict[int, int]
-"""Observations by DDSketch bucket (`registry.guardrails.histogram`); histograms add up bucket by bucket."""
+"""Observations by DDSketch bucket (`registry.guardrails.histogram`); histograms add up."""
 
 
 class ArmCounts(Struct, frozen=True, omit_defaults=True):

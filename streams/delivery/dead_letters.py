@@ -8,7 +8,7 @@ from __future__ import annotations
 from registry.errors import RecordError
 from streams.delivery.carried_headers import carried
 from streams.delivery.producer import Headers, Outgoing, Refusal
-from streams.kafka.raw_record import RawRecord
+from streams.raw_record import RawRecord
 
 
 def dead_letter_record(topic: str, record: RawRecord, error: RecordError, worker: str) -> Outgoing:

@@ -14,7 +14,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Producer
 from faust.types import TP
 
 from streams.kafka.aiokafka_workarounds import search_all_brokers
-from streams.kafka.read_progress import Progress
+from streams.watch.read_progress import Progress
 
 
 class FolderlessApp(faust.App):

@@ -33,7 +33,7 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, Message
 
 from streams.kafka.faust_workarounds import PatientProducer, PromptConsumerThread
-from streams.kafka.read_progress import Progress
+from streams.watch.read_progress import Progress
 
 HANDOVER_SECONDS: Final = 4.0
 """How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers

@@ -23,7 +23,7 @@ from registry.wire.codec import decode, encode
 from registry.wire.field_types import AnswerError, Variant
 from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus, Provenance, Response
-from streams.kafka.raw_record import RawRecord
+from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.durations import is_expired, latency_ms
 from streams.serving.routing import Route, Rules, pinned_route, route

@@ -14,7 +14,7 @@ from registry.ids import UserId
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from registry.wire.responses import Item
-from streams.kafka.raw_record import RawRecord
+from streams.raw_record import RawRecord
 from streams.serving.routing import Route
 
 

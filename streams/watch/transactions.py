@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from streams.kafka.read_progress import Progress
 from streams.watch.notices import Notice
+from streams.watch.read_progress import Progress
 
 OPEN_SECONDS: Final = 10.0
 """How long a transaction may hold up a partition before it is named. Shorter: batches of producers

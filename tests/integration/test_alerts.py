@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PROMETHEUS = Path(__file__).parents[2] / "ops" / "prometheus"
+PROMETHEUS = Path(__file__).parents[2] / "ops" / "monitoring" / "prometheus"
 
 
 @pytest.mark.skipif(

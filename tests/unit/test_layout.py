@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +64,34 @@ def test_the_top_level_is_the_fixed_one() -> None:
 
 def test_tests_are_no_package_that_could_shadow_a_real_one() -> None:
     assert [name for name in _files() if re.fullmatch(r"tests/(.*/)?__init__\.py", name)] == []
+
+
+def _modules() -> list[Path]:
+    tops = ("registry", "streams", "training", "ops")
+    return [Path(name) for name in _files() if name.endswith(".py") and name.startswith(tops)]
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    names = Counter(path.name for path in _modules() if not path.name.startswith("__"))
+
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_a_package_holds_at_most_sixteen_modules_and_says_what_lives_there() -> None:
+    rooms = Counter(path.parent for path in _modules() if not path.name.startswith("__"))
+
+    assert {str(room): many for room, many in rooms.items() if many > 16} == {}
+    for room in rooms:
+        said = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+        assert said is not None, room
+        assert len(said.splitlines()) >= 3, f"{room}: what lives there, and what may not?"
+
+
+def test_the_map_names_every_package() -> None:
+    architecture = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    rooms = {path.parent for path in _modules()} - {Path("ops/bench/rig"), Path("ops/bench/sides")}
+
+    assert [str(room) for room in rooms if f"`{room}/`" not in architecture] == []
 
 
 def test_imports_point_down_only() -> None:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
-
-from ops.bench import train
 from ops.bench.rig.made_up_interactions import CHUNK, Sizes, pairs, records
 from registry.wire.codec import decode
 from registry.wire.interactions import Interaction
-
-
-def test_the_examples_run() -> None:
-    found = doctest.testmod(train)
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 def test_the_same_size_gives_the_same_interactions_and_each_can_be_used() -> None:

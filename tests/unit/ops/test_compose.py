@@ -13,7 +13,7 @@ from streams.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
-PROMETHEUS = ROOT / "ops" / "prometheus"
+PROMETHEUS = ROOT / "ops" / "monitoring" / "prometheus"
 ALERTS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text("utf-8"))
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads(

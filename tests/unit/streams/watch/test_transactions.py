@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.kafka.read_progress import Progress
+from streams.watch.read_progress import Progress
 from streams.watch.transactions import OPEN_SECONDS, OpenTransactions
 
 HELD = {0: Progress(position=5, stable_end=5, high_watermark=9)}

@@ -194,7 +194,7 @@ def test_blocks_of_scores_do_not_change_the_metrics(monkeypatch: pytest.MonkeyPa
 
 
 def test_of_too_many_users_evenly_spaced_ones_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "MOST_USERS", 3)
+    monkeypatch.setattr("training.judging.holdout.MOST_USERS", 3)
     cells = cells_of(*(watch(user, item, at=item) for user in range(11) for item in range(4)))
 
     assert halves(cells).users.tolist() == [0, 5, 10]

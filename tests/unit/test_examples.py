@@ -1,0 +1,34 @@
+"""The examples in the docstrings of all packages run, however deep a package lies.
+
+Not by pytest's ``--doctest-modules``: it would import each test file a second time.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("registry", "streams", "training", "ops")
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if ">>> " in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_the_docstrings_run(name: str) -> None:
+    ran = doctest.testmod(importlib.import_module(name))
+    assert ran.failed == 0
+    assert ran.attempted > 0
+
+
+def test_examples_are_found_at_every_depth() -> None:
+    deep = {"registry.ids", "registry.rollout.transitions", "streams.serving.routing"}
+    assert deep <= set(MODULES)
+    assert len(MODULES) >= 40
