@@ -222,7 +222,8 @@ def test_a_worker_that_waits_for_kafka_longer_than_it_should_ends_and_says_why(
     worker = start_worker(settings)
 
     assert worker.process.wait(40) == 1
-    assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1" in worker.tail()
+    assert "Kafka does not answer on 127.0.0.1:1" in worker.tail()
+    assert "is KAFKA_BOOTSTRAP_SERVERS right?" in worker.tail()
     assert "Traceback" not in worker.tail()
 
 
