@@ -165,7 +165,7 @@ def test_a_replay_that_is_killed_is_gone_on_with_and_sends_nothing_twice(
 
 STOPPING = """
 import os, signal
-from ops import dealing
+from ops.clients import dead_letter_dealing as dealing
 from registry.kafka.dead_letter_records import Wanted
 from registry.settings import read_settings
 
