@@ -36,7 +36,10 @@ def start_old(start_worker: Start, tmp_path: Path) -> Start:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return lambda settings, name: start_worker(
-        settings, name, variables={"PYTHONPATH": str(folder)}
+        settings,
+        name,
+        arguments=("-m", "ops.cli", "worker"),
+        variables={"PYTHONPATH": str(folder)},
     )
 
 
