@@ -343,10 +343,9 @@ async def _start_training(parts: Parts) -> None:
 
 async def _move_ramp(parts: Parts) -> None:
     now, view = time.time(), parts.node.view
-    if view.knows_fleet(now) and view.unheard_since(now) is None:  # all evidence is here
+    all_evidence_is_here = view.knows_fleet(now) and view.unheard_since(now) is None
+    if all_evidence_is_here and not parts.watch.is_foreign(view.log):
         await parts.ramp.move(now)
-    if not parts.watch.is_foreign(parts.node.view.log):
-        await parts.ramp.move(time.time())
 
 
 async def _beat(parts: Parts, report: Report, *, stopping: bool = False) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
@@ -23,9 +23,6 @@ from registry.rollout.command_log import ControlLog
 from registry.settings import Settings
 from streams.watch.notices import Notice, Reason
 from streams.watch.topic_changes import TopicChanges
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

@@ -128,27 +128,44 @@ def test_only_the_owner_of_the_control_partition_renews_moves_and_seeds(tmp_path
 def test_before_the_fleet_is_known_no_ramp_moves_and_no_training_is_taken_over(
     tmp_path: Path,
 ) -> None:
-    owner, looks = Owner(tmp_path, a_state()), []
+    owner, looks, begun = Owner(tmp_path, a_state()), [], []
     owner.parts.node.view.knows_fleet = lambda now: False
     owner.parts.ramp.show = looks.append
-    owner.parts.ramp.move = owner.parts.training.start_if_due = None  # not to be called
+    owner.parts.training.start_if_due = begun.append
+    moved = moves_of(owner)
     owner.run_until(lambda: len(looks) > 2)
-    assert owner.renewed_at == []
+    assert (owner.renewed_at, moved, begun) == ([], [], [])
 
 
 def test_before_all_evidence_is_heard_no_ramp_moves(tmp_path: Path) -> None:
     owner, looks = Owner(tmp_path, a_canary_state(updated_at=BEGAN)), []
     owner.parts.ramp.show = looks.append
-    owner.parts.ramp.move = None  # not to be called
+    moved = moves_of(owner)
     owner.run_until(lambda: len(looks) > 2)
+    assert moved == []
+    owner.parts.node.view.heard_since = 0
+    owner.run_until(lambda: bool(moved))
+
+
+def test_while_the_control_topic_is_foreign_no_ramp_moves(tmp_path: Path) -> None:
+    owner, looks = Owner(tmp_path, a_canary_state(updated_at=BEGAN)), []
+    owner.parts.ramp.show = looks.append
+    owner.parts.node.view.heard_since = 0
+    owner.parts.watch = SimpleNamespace(is_foreign=lambda log: True)
+    moved = moves_of(owner)
+    owner.run_until(lambda: len(looks) > 2)
+    assert moved == []
+
+
+def moves_of(owner: Owner) -> list[float]:
+    """When the owner moves its ramp, from now on."""
     moved: list[float] = []
 
     async def move(now: float) -> None:
         moved.append(now)
 
     owner.parts.ramp.move = move
-    owner.parts.node.view.heard_since = 0
-    owner.run_until(lambda: bool(moved))
+    return moved
 
 
 def test_a_seed_waits_for_a_registry_that_does_not_answer(
