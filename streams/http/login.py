@@ -99,7 +99,7 @@ class Login:
         )
         return answer
 
-    async def logout(self, request: web.Request) -> web.Response:  # noqa: ARG002
+    async def logout(self, request: web.Request) -> web.Response:
         """Let the browser forget its session."""
         answer = to_the_page()
         answer.set_cookie(COOKIE, "", max_age=0, path="", httponly=True, samesite="Strict")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -52,8 +53,7 @@ def this_machine(kafka: str) -> Machine:
 
 def _blas() -> str:
     """Return which BLAS NumPy calls, and the processor kernel that it chose."""
-    import numpy  # noqa: F401  # loads its BLAS
-
+    import_module("numpy")  # loads its BLAS
     found = [one for one in threadpool_info() if one["user_api"] == "blas"]
     return ", ".join(
         f"{one['internal_api']} {one['version']} ({one.get('architecture', 'unknown')})"
