@@ -6,22 +6,17 @@ answers are compared with.
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
-from types import TracebackType
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, Producer
 
 from ops.clients import kafka_client as client
-from registry.connection.client_config import client_config
-from registry.errors import TransportError
+from ops.clients.background_traffic import BackgroundTraffic
 from registry.ids import UserId
-from registry.kafka.reader import reading
-from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.requests import Request
@@ -44,7 +39,7 @@ class Answered(NamedTuple):
     response: Response
 
 
-class Traffic:
+class Traffic(BackgroundTraffic):
     """Asks for each of `users` in turn, `per_second` in all, as long as the context lasts.
 
     Leaving the context waits for the last answers. `heard` is given the first answer to each
@@ -58,56 +53,17 @@ class Traffic:
         per_second: int,
         heard: Callable[[Answered], None],
     ) -> None:
-        self._settings = settings
-        self._topics = topics_of(settings)
+        super().__init__(settings, "traffic", {"linger.ms": 2})
         self._users = cycle(users)
         self._per_second = per_second
         self._heard = heard
         self._prefix = f"traffic-{uuid.uuid4().hex[:8]}-"
         self._waiting: set[str] = set()
-        self._stopping = threading.Event()
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
-        self.asked = 0
-
-    def __enter__(self) -> Traffic:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
-        if error is None:
-            self.require_running()
 
     @property
     def unanswered(self) -> int:
         """Requests without an answer so far."""
         return len(self._waiting)
-
-    def require_running(self) -> None:
-        """Check that nothing has ended it early.
-
-        Raises
-        ------
-        TransportError
-            With what has.
-        """
-        if self._failure is not None:
-            raise TransportError(f"the traffic has ended: {self._failure}") from self._failure
-
-    def _run(self) -> None:
-        try:
-            with reading(self._settings, self._topics.responses) as consumer:
-                config = client_config(self._settings) | client.AS_JAVA | {"linger.ms": 2}
-                self._ask_and_listen(Producer(config), consumer)
-        except Exception as error:  # the thread's outermost edge: who looks at it is told
-            self._failure = error
 
     def _ask_and_listen(self, producer: Producer, consumer: Consumer) -> None:
         started = time.monotonic()

@@ -6,21 +6,17 @@ to the fleet meanwhile.
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections import Counter
-from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 from msgspec import Struct
 
 from ops.clients import kafka_client as client
-from registry.connection.client_config import client_config
-from registry.errors import TransportError
-from registry.kafka.reader import QUIET, reading
-from registry.kafka.topics import topics_of
+from ops.clients.background_traffic import BackgroundTraffic
+from registry.kafka.reader import QUIET
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.requests import Request
@@ -50,7 +46,7 @@ class Wait(NamedTuple):
     sent_at: float
 
 
-class SoakTraffic:
+class SoakTraffic(BackgroundTraffic):
     """Asks `per_second` times a second as long as the context lasts.
 
     `statuses` counts first answers by status, `duplicates` all further ones; `worst` are the
@@ -58,60 +54,26 @@ class SoakTraffic:
     """
 
     def __init__(self, settings: Settings, per_second: int) -> None:
-        self._settings = settings
-        self._topics = topics_of(settings)
+        super().__init__(
+            settings, "soak-traffic", QUIET | {"linger.ms": 2, "enable.idempotence": True}
+        )
         self._per_second = per_second
         self._prefix = f"soak-{uuid.uuid4().hex[:8]}-"
         self._sent_at: dict[int, float] = {}
-        self._stopping = threading.Event()
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="soak-traffic", daemon=True)
-        self.asked = 0
         self.refused = 0
         self.duplicates = 0
         self.statuses: Counter[str] = Counter()
         self.worst: list[Wait] = []
         self.started = time.monotonic()
 
-    def __enter__(self) -> SoakTraffic:
+    def __enter__(self) -> Self:
         self.started = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
+        return super().__enter__()
 
     @property
     def waiting(self) -> int:
         """Requests that Kafka has confirmed, and nobody has answered so far."""
         return len(self._sent_at)
-
-    def require_running(self) -> None:
-        """Check that nothing has ended it early.
-
-        Raises
-        ------
-        TransportError
-            With what has.
-        """
-        if self._failure is not None:
-            raise TransportError(f"the traffic has ended: {self._failure}") from self._failure
-
-    def _run(self) -> None:
-        try:
-            with reading(self._settings, self._topics.responses) as consumer:
-                config = client_config(self._settings) | client.AS_JAVA | QUIET
-                self._ask_and_listen(
-                    Producer(config | {"linger.ms": 2, "enable.idempotence": True}), consumer
-                )
-        except Exception as error:  # the thread's outermost edge: who looks at it is told
-            self._failure = error
 
     def _ask_and_listen(self, producer: Producer, consumer: Consumer) -> None:
         while not self._stopping.is_set():
