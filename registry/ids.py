@@ -1,6 +1,8 @@
 """Names of things: user and item ids, model versions.
 
 Pure. An id is an integer or a string and keeps its JSON type from the training set to the answer.
+JSON and Parquet say which; where a source has no types (CSV, a command line, an HTTP path or query,
+a file of titles), :func:`parse_id` decides, everywhere alike.
 """
 
 from __future__ import annotations
@@ -18,9 +20,60 @@ PIECE: Final = 10_000
 """Ids that one call may work on. For a million, ``set`` or ``np.array`` keeps the interpreter from
 all other threads for a tenth of a second, and a version is loaded while requests are answered."""
 
+LEAST_INTEGER: Final = -(2**63)
+MOST_INTEGER: Final = 2**63 - 1
+"""Of a signed 64-bit integer."""
+
+BLANKS: Final = " \t\r\n\u00a0\ufeff"
+"""Trimmed around an untyped id: what people do not see. The last is a byte order mark."""
+
 One = TypeVar("One")
 
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_WHOLE_FLOAT: Final = re.compile(r"(0|-?[1-9][0-9]{0,18})\.0+")
+
 _VERSION = re.compile(r"v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,8})")
+
+
+def parse_id(text: str) -> int | str:
+    """Return the id that `text` names where its source has no types.
+
+    Blanks around it are trimmed. It is an integer if it is written as JSON writes one, without a
+    leading zero, and fits in a signed 64-bit integer; otherwise it is a text. ``42.0`` is 42:
+    pandas writes a column of integers like that if one is missing (:func:`is_whole_float`).
+
+    >>> parse_id(" 42 "), parse_id("-5"), parse_id("42.0"), parse_id("9223372036854775807")
+    (42, -5, 42, 9223372036854775807)
+    >>> parse_id("042"), parse_id("+5"), parse_id("9223372036854775808"), parse_id("anna")
+    ('042', '+5', '9223372036854775808', 'anna')
+    """
+    trimmed = text.strip(BLANKS)
+    written = _INTEGER.fullmatch(trimmed) or _WHOLE_FLOAT.fullmatch(trimmed)
+    if written is None:
+        return trimmed
+    number = int(trimmed.partition(".")[0])
+    return number if LEAST_INTEGER <= number <= MOST_INTEGER else trimmed
+
+
+def is_whole_float(text: str) -> bool:
+    """Tell whether :func:`parse_id` drops a ``.0`` from `text`, which deserves a warning.
+
+    >>> is_whole_float("42.0"), is_whole_float("42"), is_whole_float("42.5")
+    (True, False, False)
+    """
+    return "." in text and isinstance(parse_id(text), int)
+
+
+def twin_of(one: int | str) -> int | str | None:
+    """Return the id of the other type that a reader would take for the same; None if there is none.
+
+    >>> twin_of(42), twin_of("42"), twin_of(" 42.0"), twin_of("anna")
+    ('42', 42, 42, None)
+    """
+    if isinstance(one, int):
+        return str(one)
+    number = parse_id(one)
+    return number if isinstance(number, int) else None
 
 
 class VersionName(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from ops.cli.options import AsJson, Bootstrap, settings_with
+from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
 from registry.errors import RefusedCommand, TransportError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _fleet_now(settings: Settings) -> RenderableType:
 
 def explain(
     user: Annotated[
-        str, typer.Argument(metavar="USER", help="Digits are an integer id, like 42 or -5.")
+        str, typer.Argument(metavar="USER", help="A whole number is an integer id, like 42 or -5.")
     ],
     ask: Annotated[
         bool, typer.Option(help="Ask for an answer, and compare it with the explanation.")
@@ -187,12 +187,11 @@ def explain(
       recstream explain 42
       recstream explain anna --no-ask --json
     """
-    from ops.ingest.interaction_files import parse_id
     from ops.views import rollout_tables as rollout_view
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    one = _explained(settings, user if string_id else parse_id(user), ask)
+    one = _explained(settings, user_id_of(user, string_id), ask)
     matches = None if one.answer is None else not one.differences
     if as_json:
         terminal.print_json(

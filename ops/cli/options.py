@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from registry.ids import UserId
     from registry.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -40,6 +41,27 @@ class NegativeIds(TyperCommand):
         """Take the arguments apart."""
         ctx.ignore_unknown_options = any(re.fullmatch("-[0-9]+", one) for one in args)
         return super().parse_args(ctx, args)
+
+
+def user_id_of(text: str, string_id: bool) -> UserId:
+    """Return the user that a command's argument names; a ``.0`` that is dropped, it says.
+
+    Parameters
+    ----------
+    text
+        The argument.
+    string_id
+        It is a string, whatever it looks like (``--string-id``).
+    """
+    from ops.views import terminal
+    from registry.ids import is_whole_float, parse_id
+
+    if string_id:
+        return text
+    user = parse_id(text)
+    if is_whole_float(text):
+        terminal.err.print(f"{text} is read as {user}; --string-id keeps it", markup=False)
+    return user
 
 
 def settings_with(**overrides: str | float | None) -> Settings:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.options import AsJson, Bootstrap, settings_with
+from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.2
 
 def request(
     user: Annotated[
-        str, typer.Argument(metavar="USER", help="Digits are an integer id, like 42 or -5.")
+        str, typer.Argument(metavar="USER", help="A whole number is an integer id, like 42 or -5.")
     ],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="How many items.")] = 10,
     model_version: Annotated[
@@ -52,14 +52,13 @@ def request(
       recstream request anna --json
     """
     from ops.clients import kafka_client as client
-    from ops.ingest.interaction_files import parse_id
     from registry.wire.requests import Request
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     requests = [
         Request(
             request_id=str(uuid.uuid4()),
-            user_id=user if string_id else parse_id(user),
+            user_id=user_id_of(user, string_id),
             k=k,
             exclude_seen=not include_seen,
             model_version=model_version,

@@ -25,6 +25,7 @@ from registry.errors import RecstreamError
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.versions.manifest import manifest_schema
+from registry.wire.responses import ID_OF_OTHER_TYPE
 from streams.http import openapi
 from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered
 from streams.metrics import Metrics
@@ -165,7 +166,8 @@ def errors() -> str:
     for kind, name, module in codes():
         modules.setdefault((kind, name), []).append(f"`{module}`")
     rows = [(f"`{name}`", kind, ", ".join(where)) for (kind, name), where in modules.items()]
-    fallbacks = ", ".join(f"`{name}`" for name in (NOT_READY, LEASE_LAPSED, UNKNOWN_USER))
+    reasons = (NOT_READY, LEASE_LAPSED, UNKNOWN_USER, ID_OF_OTHER_TYPE)
+    fallbacks = ", ".join(f"`{name}`" for name in reasons)
     return markdown.page(
         "Errors and codes",
         "What to do about each: [when something is wrong](../how-to/when-something-is-wrong.md). "

@@ -24,7 +24,6 @@ import csv
 import datetime
 import gzip
 import math
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ import pyarrow.parquet as pq
 from msgspec.structs import replace
 
 from registry.errors import ConfigurationError, RecordError
-from registry.ids import ItemId
+from registry.ids import ItemId, parse_id
 from registry.wire.codec import decode
 from registry.wire.interactions import Interaction
 
@@ -67,8 +66,6 @@ FIELD_BY_RATING_COLUMN: Final = {
 ROWS_AT_ONCE: Final = 10_000
 MOVIE_COLUMNS: Final = ("movieId", "title")
 
-_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
-
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
@@ -94,15 +91,6 @@ def format_of(path: Path) -> FileFormat:
         allowed = ", ".join(SUFFIXES)
         raise ConfigurationError(f"{path}: the format is told by the name, one of {allowed} (.gz)")
     return SUFFIXES[suffix]
-
-
-def parse_id(text: str) -> int | str:
-    """Return the id that `text` names: an integer if it is written like one, otherwise a string.
-
-    >>> parse_id("42"), parse_id("-5"), parse_id("042"), parse_id("anna")
-    (42, -5, '042', 'anna')
-    """
-    return int(text) if _INTEGER.fullmatch(text) else text
 
 
 def read_interactions(

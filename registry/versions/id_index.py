@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import mmh3
 import numpy as np
 import numpy.typing as npt
 
-from registry.ids import ItemId, UserId, pieces
-
-LEAST: Final = -(2**63)
-MOST: Final = 2**63 - 1
-"""Of a 64 bit integer."""
+from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId, pieces
 
 Number = TypeVar("Number", np.int32, np.int64)
 
@@ -46,7 +42,7 @@ class Rows:
         for row, one in enumerate(ids):
             if type(one) is str:
                 texts.append(row)
-            elif type(one) is int and LEAST <= one <= MOST:
+            elif type(one) is int and LEAST_INTEGER <= one <= MOST_INTEGER:
                 numbers.append(row)
             elif type(one) is int:
                 self._large[one] = row
@@ -80,7 +76,7 @@ class Rows:
         return [by_row[row] for row in range(len(by_row))]
 
     def _of_number(self, one: int) -> int | None:
-        if not LEAST <= one <= MOST:
+        if not LEAST_INTEGER <= one <= MOST_INTEGER:
             return self._large.get(one)
         place = bisect_left(self._sorted_numbers, one)
         if place < len(self._numbers) and self._sorted_numbers[place] == one:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from registry.ids import UserId, twin_of
 from registry.versions.artifact import ModelArrays
 from registry.versions.id_index import Rows
 from registry.versions.manifest import Manifest
@@ -129,6 +130,11 @@ class Model:
             for query, items in zip(queries, self._best(queries, threads), strict=True):
                 answers[query.position] = Recommendation(items, "model")
         return [answer for answer in answers if answer is not None]
+
+    def knows_other_type_of(self, user_id: UserId) -> bool:
+        """Tell whether the training set holds this user's id with the other JSON type only."""
+        twin = twin_of(user_id)
+        return self._user_rows.of(user_id) is None and self._user_rows.of(twin) is not None
 
     def warm(self) -> None:
         """Touch every page and score once, so that the first request waits for neither."""

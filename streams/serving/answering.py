@@ -22,7 +22,7 @@ from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode
 from registry.wire.field_types import AnswerError, Variant
 from registry.wire.requests import Request
-from registry.wire.responses import AnswerStatus, Provenance, Response
+from registry.wire.responses import ID_OF_OTHER_TYPE, AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.durations import is_expired, latency_ms
@@ -30,7 +30,6 @@ from streams.serving.routing import Route, Rules, pinned_route, route
 
 UNKNOWN_USER: Final = "unknown_user"
 """The version has no factors for the user, so popular items answer."""
-
 
 SAMPLES_AN_ARM: Final = 3
 """Requests of a batch and arm that may be timed. Times in a row resemble one another: more of them
@@ -225,7 +224,8 @@ def _answer(
     record, request, way = routed
     reason = way.fallback_reason
     if reason is None and found.source == "popular":
-        reason = UNKNOWN_USER
+        mistyped = model.knows_other_type_of(request.user_id)
+        reason = ID_OF_OTHER_TYPE if mistyped else UNKNOWN_USER
     if reason is not None:
         batch.fallbacks[reason] += 1
     if way.arm is not None and (reason is not None or not found.items):

@@ -16,6 +16,7 @@ from prometheus_client import Counter
 
 from registry.kafka.topics import Topics
 from registry.rollout.assignment import arms_of
+from registry.wire.responses import ID_OF_OTHER_TYPE
 from registry.wire.rollout_state import RolloutState
 from streams.delivery.kafka_errors import CAUSES
 from streams.metrics import Metrics
@@ -44,7 +45,7 @@ def begin_at_zero(metrics: Metrics, topics: Topics) -> None:
         (metrics.dead_letters, product(read, UNUSABLE)),
         (metrics.dead_letters, product(read[:1], [f"answer_{cause}" for cause in CAUSES])),
         (metrics.records_refused, product(sent, CAUSES)),
-        (metrics.fallbacks, product([UNKNOWN_USER, NOT_READY, LEASE_LAPSED])),
+        (metrics.fallbacks, product([UNKNOWN_USER, ID_OF_OTHER_TYPE, NOT_READY, LEASE_LAPSED])),
         (metrics.requests, product([""], [""], ["error", "expired"])),
         (metrics.training_runs, product(FAILED_TRAININGS)),
         (metrics.shadow_dropped, product([QUEUE_FULL, OLD_EPOCH, NOT_READY])),

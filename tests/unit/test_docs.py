@@ -26,6 +26,7 @@ from registry.rollout.transitions import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.settings import Settings, read_settings
 from registry.versions.artifact import MAX_ITEMS
 from registry.wire.ramp_values import StageKind
+from registry.wire.responses import ID_OF_OTHER_TYPE
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.http import openapi
 from streams.http.command_endpoints import RESULT_SECONDS
@@ -291,7 +292,8 @@ def test_there_is_an_answer_to_every_code(made: dict[str, str]) -> None:
     answered |= set(re.findall(r"^`(\w+)` is `recstream", text_of(page), re.MULTILINE))
     named = {code.strip("`") for code, *_ in rows_of(made["errors.md"])}
     named |= own_codes(errors.RecstreamError)
-    named |= {routing.NOT_READY, routing.LEASE_LAPSED, answering.UNKNOWN_USER}
+    named |= {routing.NOT_READY, routing.LEASE_LAPSED}
+    named |= {answering.UNKNOWN_USER, ID_OF_OTHER_TYPE}
     patterns = {re.sub(r"\{\w+\}", r"\\w+", name) for name in named}
 
     assert {one for one in answered if not any(re.fullmatch(p, one) for p in patterns)} == set()

@@ -10,8 +10,8 @@ import pytest
 from ops.cli import main as cli
 from ops.cli.inspect_commands import moment_of
 from ops.docs import reference_pages as reference
-from ops.ingest.interaction_files import parse_id
 from registry.errors import ConfigurationError, TransportError
+from registry.ids import parse_id
 
 COMMANDS = [
     "worker", "broker", "demo", "bench", "topics", "topics create", "topics check", "ingest",

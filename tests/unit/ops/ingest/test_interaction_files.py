@@ -12,7 +12,6 @@ from ops.demo.demo_fleet import MOVIES, RATINGS, RATINGS_COUNT
 from ops.ingest.interaction_files import (
     BadLine,
     format_of,
-    parse_id,
     read_interactions,
     read_titles,
 )
@@ -223,11 +222,6 @@ def test_a_file_named_gz_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text(HEADER)
     with pytest.raises(ConfigurationError, match="not readable"):
         list(read_interactions(path))
-
-
-def test_ids_that_would_not_survive_as_integers_stay_strings() -> None:
-    texts = ["0", "42", "042", "-1", "1e3", "٣", "9" * 30, ""]
-    assert [parse_id(text) for text in texts] == [0, 42, "042", -1, "1e3", "٣", "9" * 30, ""]
 
 
 def test_the_format_is_told_by_the_name() -> None:

@@ -17,7 +17,7 @@ from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
 from registry.wire.gate_results import Check, Gate
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.responses import Item, Provenance, Response
+from registry.wire.responses import ID_OF_OTHER_TYPE, Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingResult
 
@@ -52,6 +52,12 @@ def test_an_answer_shows_titles_scores_version_and_provenance() -> None:
 def test_an_error_answer_shows_its_reason() -> None:
     text = shown(*terminal.answer_tables(answer(status="error", error=AnswerError("x", "why"))))
     assert "x: why" in text
+
+
+def test_an_answer_to_an_id_of_the_other_type_shows_both_ids() -> None:
+    mistyped = answer(user_id="42", fallback_reason=ID_OF_OTHER_TYPE, model_version="v0.2")
+    text = " ".join(shown(*terminal.answer_tables(mistyped)).split())
+    assert "user_id_of_other_type: v0.2 knows 42, you asked for a string, '42'" in text
 
 
 def test_a_fixed_state_shows_no_percentage() -> None:

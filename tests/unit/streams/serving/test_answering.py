@@ -90,6 +90,15 @@ def test_an_unknown_user_gets_popular_items_and_the_reason(fixed: Answering) -> 
     assert batch.fallbacks == {"unknown_user": 1}
 
 
+def test_an_id_that_the_version_knows_with_the_other_type_is_named_as_such(
+    fixed: Answering,
+) -> None:
+    batch = answer_batch([a_request_of(str(KNOWN))], fixed)
+    (response,) = read(batch)
+    assert (response.source, response.fallback_reason) == ("popular", "user_id_of_other_type")
+    assert batch.fallbacks == {"user_id_of_other_type": 1}
+
+
 def test_an_answer_tells_the_rule_and_the_bytes_that_produced_it(canary: Answering) -> None:
     response = answered(a_request_of(KNOWN, timestamp=NOW_MS - 40), canary)
     assert response.provenance == Provenance(
