@@ -1,6 +1,6 @@
-"""``dead-letters``: the records that could not be used, and what is done about them.
+"""``recstream dead-letters``: list, show, replay and drop records that could not be used.
 
-Knows options and what is shown. Must not know headers nor Kafka.
+Knows options and what is shown. Reading and replaying are in `ops.clients.dead_letter_replay`.
 """
 
 from __future__ import annotations
@@ -14,35 +14,45 @@ from ops.cli.inspect_commands import moment_of
 from ops.cli.options import AsJson, Bootstrap, settings_with
 
 if TYPE_CHECKING:
-    from ops.clients.dead_letter_dealing import Dealt
+    from ops.clients.dead_letter_replay import LetterCounts
     from registry.kafka.dead_letter_records import State, Wanted
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The records that could not be used: look at them, send them again, drop them.",
+    help="Records that could not be used: list, show, replay or drop them.",
 )
 
 Topics = Annotated[
     list[str] | None,
-    typer.Option("--topic", metavar="TOPIC", help="Where they came from; may be repeated."),
+    typer.Option("--topic", metavar="TOPIC", help="Only from this topic; repeatable."),
 ]
 Reasons = Annotated[
     list[str] | None,
-    typer.Option("--reason", metavar="CODE", help="Why, like `malformed`; may be repeated."),
+    typer.Option(
+        "--reason", metavar="CODE", help="Only with this reason, like `malformed`; repeatable."
+    ),
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Put aside since then: ISO 8601, or so long ago: 30m, 2h."),
+    typer.Option(
+        metavar="TIME", help="Only letters from this time on: ISO 8601, or an age like 30m or 2h."
+    ),
 ]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="The same; not included.")]
+Until = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Only letters before this time; same format.")
+]
 Offsets = Annotated[
     list[int] | None,
-    typer.Argument(metavar="[OFFSET]...", help="As `recstream dead-letters list` shows them."),
+    typer.Argument(
+        metavar="[OFFSET]...", help="Offsets, as `recstream dead-letters list` shows them."
+    ),
 ]
 All = Annotated[
-    bool, typer.Option("--all", help="All of them; needed where nothing else is given.")
+    bool, typer.Option("--all", help="All letters; required if nothing else selects them.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, without doing it.")
+]
 
 
 @app.command("list")
@@ -52,37 +62,40 @@ def list_letters(
     since: Since = None,
     until: Until = None,
     state: Annotated[
-        Literal["open", "replayed", "dropped", "any"], typer.Option(help="What was done.")
+        Literal["open", "replayed", "dropped", "any"],
+        typer.Option(help="Only letters in this state."),
     ] = "open",
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, the newest.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Show at most so many, the newest.")
+    ] = 20,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """List dead letters, the newest last, with their counts by topic and reason.
+    """List dead letters, newest last, with counts by topic and reason.
 
-    A record that was put aside twice is one letter. They are kept for 7 days.
+    A record that was dead-lettered twice is one letter. Letters are kept for 7 days.
 
     Examples
     --------
       recstream dead-letters list
       recstream dead-letters list --reason malformed --since 2h
     """
-    from ops.clients.dead_letter_dealing import read_letters
+    from ops.clients.dead_letter_replay import read_letters
     from ops.views import dead_letter_tables as letters_view
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     states: tuple[State, ...] = () if state == "any" else (state,)
-    wanted = _wanted(topic, reason, since, until, None, states)
+    wanted = _select(topic, reason, since, until, None, states)
     with terminal.progress(terminal.err, hidden=as_json) as progress:
         task = progress.add_task("records read", total=None)
         found = read_letters(settings, lambda done: progress.update(task, completed=done))
     letters = list(filter(wanted.includes, found))
     if as_json:
-        terminal.print_json([letters_view.as_json(one) for one in letters[-limit:]])
+        terminal.print_json([letters_view.as_json(letter) for letter in letters[-limit:]])
         return
     if not letters:
-        terminal.out.print(f"no letters like that; {len(found):,} in all")
+        terminal.out.print(f"no letters match; {len(found):,} in total")
         return
     for shown in letters_view.letters_table(letters[-limit:], len(letters)):
         terminal.out.print(shown)
@@ -91,19 +104,19 @@ def list_letters(
 
 @app.command()
 def show(
-    offset: Annotated[int, typer.Argument(min=0, help="As `list` shows it.")],
+    offset: Annotated[int, typer.Argument(min=0, help="Its offset, as `list` shows it.")],
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Show one letter: where it came from, why it was put aside, its headers and its value.
+    """Show one letter: its source, the reason, its headers and its value.
 
-    With --json key, value and header values are in base64, byte for byte.
+    With --json, key, value and header values are base64-encoded.
 
     Examples
     --------
       recstream dead-letters show 17
     """
-    from ops.clients.dead_letter_dealing import letter_at
+    from ops.clients.dead_letter_replay import letter_at
     from ops.views import dead_letter_tables as letters_view
     from ops.views import terminal
 
@@ -124,17 +137,17 @@ def replay(
     until: Until = None,
     everything: All = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Also those that were replayed or dropped before.")
+        bool, typer.Option("--again", help="Include letters that were already replayed or dropped.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Send the requests of dead letters again, each once.
+    """Replay dead-lettered requests, each exactly once.
 
-    Sending and noting that it was sent are one transaction on Kafka: a second run, on whatever
-    machine, sends nothing twice. A record that still cannot be used becomes a new letter. Commands
-    are not replayed: each was answered with a rejection. Exit code 1 if some could not be sent.
+    Sending a record and marking its letter as replayed are one Kafka transaction, so a second run,
+    on any machine, sends nothing twice. A record that still cannot be used becomes a new letter.
+    Commands are not replayed: each was already rejected. Exit code 1 if some were not replayed.
 
     Examples
     --------
@@ -142,18 +155,18 @@ def replay(
       recstream dead-letters replay --reason too_large
       recstream dead-letters replay 17 18 --again
     """
-    from ops.clients import dead_letter_dealing as dealing
+    from ops.clients import dead_letter_replay
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     states: tuple[State, ...] = () if again else ("open",)
-    wanted = _chosen(topic, reason, since, until, offsets, states, everything)
+    wanted = _require_selection(topic, reason, since, until, offsets, states, everything)
     with terminal.progress(terminal.err, hidden=as_json or dry_run) as progress:
         task = progress.add_task("letters replayed", total=None)
-        dealt = dealing.replay(
+        counts = dead_letter_replay.replay(
             settings, wanted, lambda done: progress.update(task, completed=done), dry_run=dry_run
         )
-    _report(dealt, "replayed", dry_run, as_json)
+    _print_counts(counts, "replayed", dry_run, as_json)
 
 
 @app.command()
@@ -168,28 +181,28 @@ def drop(
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Mark dead letters as dealt with: neither listed nor replayed any more.
+    """Mark dead letters as dropped: they are no longer listed or replayed.
 
-    Kafka cannot delete one record: the letters stay on the topic until its retention ends.
+    Kafka cannot delete single records: the letters stay on the topic until its retention ends.
 
     Examples
     --------
       recstream dead-letters drop --reason malformed --until 1h
     """
-    from ops.clients import dead_letter_dealing as dealing
+    from ops.clients import dead_letter_replay
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    wanted = _chosen(topic, reason, since, until, offsets, ("open",), everything)
+    wanted = _require_selection(topic, reason, since, until, offsets, ("open",), everything)
     with terminal.progress(terminal.err, hidden=as_json or dry_run) as progress:
         task = progress.add_task("letters dropped", total=None)
-        dealt = dealing.drop(
+        counts = dead_letter_replay.drop(
             settings, wanted, lambda done: progress.update(task, completed=done), dry_run=dry_run
         )
-    _report(dealt, "dropped", dry_run, as_json)
+    _print_counts(counts, "dropped", dry_run, as_json)
 
 
-def _chosen(
+def _require_selection(
     topic: list[str] | None,
     reason: list[str] | None,
     since: str | None,
@@ -198,16 +211,16 @@ def _chosen(
     states: tuple[State, ...],
     everything: bool,
 ) -> Wanted:
-    """Return which letters are chosen; whoever means all of them must say so."""
-    chooses = any((topic, reason, since, until, offsets))
-    if chooses == everything:
+    """Return which letters are selected; selecting all of them takes ``--all``."""
+    selects = any((topic, reason, since, until, offsets))
+    if selects == everything:
         raise typer.BadParameter(
-            "say which letters: by OFFSET, --topic, --reason, --since or --until; or --all, alone"
+            "select letters by OFFSET, --topic, --reason, --since or --until; or give --all alone"
         )
-    return _wanted(topic, reason, since, until, offsets, states)
+    return _select(topic, reason, since, until, offsets, states)
 
 
-def _wanted(
+def _select(
     topic: list[str] | None,
     reason: list[str] | None,
     since: str | None,
@@ -225,17 +238,17 @@ def _wanted(
     )
 
 
-def _report(dealt: Dealt, done: str, dry_run: bool, as_json: bool) -> None:
+def _print_counts(counts: LetterCounts, action: str, dry_run: bool, as_json: bool) -> None:
     from ops.views import dead_letter_tables as letters_view
     from ops.views import terminal
 
     if as_json:
-        terminal.print_json({done: dealt.done, "refused": dealt.refused, "dry_run": dry_run})
+        terminal.print_json({action: counts.done, "refused": counts.refused, "dry_run": dry_run})
     else:
         would = "would be " if dry_run else ""
-        terminal.out.print(f"{dealt.done:,} letters {would}{done}")
-        for reason, count in dealt.refused.items():
+        terminal.out.print(f"{counts.done:,} letters {would}{action}")
+        for reason, count in counts.refused.items():
             why = letters_view.WHY_REFUSED[reason]
-            terminal.err.print(f"{count:,} not {done}: they {why}", markup=False)
-    if dealt.refused:
+            terminal.err.print(f"{count:,} not {action}: {why}", markup=False)
+    if counts.refused:
         raise typer.Exit(1)

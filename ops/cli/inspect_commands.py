@@ -1,6 +1,6 @@
-"""``rollout status|history``, ``fleet`` and ``explain``: looking at a rollout, changing nothing.
+"""``recstream rollout status|history``, ``fleet`` and ``explain``: inspect, change nothing.
 
-Knows options, and how often to look again. Must not know the rules nor wire formats.
+Knows options and how often to refresh. Must not know the rules or wire formats.
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ if TYPE_CHECKING:
     from registry.wire.responses import Response
 
 ATTEMPTS: Final = 3
-"""Answers asked for by `explain` while the state changes under it."""
+"""How often `explain` asks again when the state changes between explanation and answer."""
 
 SECONDS_BY_UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Environments = Annotated[
     bool,
-    typer.Option("--all-environments", help="Of every environment that shares the control topic."),
+    typer.Option("--all-environments", help="Every environment that shares the control topic."),
 ]
 
 
 def status(
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ask this worker over HTTP instead of Kafka.")
+        str | None,
+        typer.Option(metavar="URL", help="Ask this worker over HTTP instead of reading Kafka."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Look once a second, until the ramp has ended.")
+        bool, typer.Option("--follow", help="Refresh once a second until the ramp ends.")
     ] = False,
     all_environments: Environments = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Show the rollout state of the environment, and its ramp with every guardrail's verdict.
+    """Show the rollout state, and the ramp with each guardrail's verdict.
 
     The state is read from the newest result on the control-results topic, the verdicts from the
-    workers' heartbeats. With --follow the exit code is 0 if the ramp promoted its version, and 1
-    if it was rolled back or cancelled.
+    workers' heartbeats. With --follow, the exit code is 0 if the ramp promoted its version, and 1
+    if it rolled back or was cancelled.
 
     Examples
     --------
@@ -58,8 +59,7 @@ def status(
       recstream rollout status --follow
       recstream rollout status --url http://127.0.0.1:6066 --json
     """
-    from ops.clients import fleet_observer as observing
-    from ops.clients import kafka_client as client
+    from ops.clients import fleet_observer, kafka_client
     from ops.views import rollout_tables as rollout_view
     from ops.views import terminal
     from registry.rollout.command_log import FOREIGN, FOREIGN_TOPIC
@@ -68,39 +68,45 @@ def status(
     if sum((url is not None, follow, all_environments)) > 1:
         raise typer.BadParameter("give only one of --url, --follow and --all-environments")
     if all_environments:
-        states = observing.states_by_environment(settings)
+        states = fleet_observer.states_by_environment(settings)
         _print(states, rollout_view.states_table(states.values()), as_json)
         return
     if follow:
         _follow(settings, as_json)
         return
-    seen = observing.observe_worker(url) if url else observing.observe(settings)
-    if observing.follows_another_topic(settings, url):
+    seen = fleet_observer.observe_worker(url) if url else fleet_observer.observe(settings)
+    if fleet_observer.follows_another_topic(settings, url):
         terminal.err.print(f"{FOREIGN}: {FOREIGN_TOPIC}", style="yellow", markup=False)
-    state = client.require_state(seen.state, settings)
+    state = kafka_client.require_state(seen.state, settings)
     _print(state, rollout_view.seen_tables(seen), as_json)
 
 
 def history(
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="ISO 8601, or so long ago: 30m, 2h, 7d.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="From this time on: ISO 8601, or an age like 30m, 2h or 7d."
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The same; not included.")
+        str | None, typer.Option(metavar="TIME", help="Before this time; same format.")
     ] = None,
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Only these; may be repeated."),
+        typer.Option("--type", metavar="TYPE", help="Only commands of this type; repeatable."),
     ] = None,
     issued_by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="As the trail shows it, like `ramp`.")
+        str | None,
+        typer.Option(metavar="WHO", help="Only commands issued by WHO, as the history shows it."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="Show at most so many, the newest.")
+    ] = 20,
     all_environments: Environments = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Show what became of each command and what it changed, the newest first; read from Kafka.
+    """Show each command's result and what it changed, newest first; read from Kafka.
 
     Examples
     --------
@@ -126,61 +132,67 @@ def history(
 
 def fleet(
     watch: Annotated[
-        bool, typer.Option("--watch", help="Look once a second, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Refresh once a second until Ctrl-C.")
     ] = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Show the workers: what they act on, what they have ready, how far behind they are.
+    """Show the workers: their epoch, the versions they have ready, their lag.
 
-    It is read from the heartbeats of the last 15 seconds; no worker is asked over HTTP.
+    Read from the heartbeats of the last 15 seconds; no worker is asked over HTTP.
 
     Examples
     --------
       recstream fleet
       recstream fleet --watch
     """
-    from ops.clients import fleet_observer as observing
+    from ops.clients import fleet_observer
     from ops.views import terminal
     from ops.views.ramp_progress import redraw
     from ops.views.rollout_tables import fleet_table
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     if watch and as_json:
-        raise typer.BadParameter("--watch is for people; give --json without it")
+        raise typer.BadParameter("--watch and --json cannot be combined")
     if watch:
         redraw(terminal.out, lambda: _fleet_now(settings))
-    workers = observing.heartbeats(settings)
+    workers = fleet_observer.heartbeats(settings)
     if not workers and not as_json:
         raise TransportError(
-            f"no worker of environment {settings.environment} was heard of in the last "
-            f"{observing.HEARD_SECONDS:g} s; is the topic prefix {settings.topic_prefix} right?"
+            f"no heartbeat from a worker of environment {settings.environment} in the last "
+            f"{fleet_observer.HEARD_SECONDS:g} s; is a worker running, and is the topic prefix "
+            f"{settings.topic_prefix} right?"
         )
     _print(workers, fleet_table(workers, time.time(), settings.partitions), as_json)
 
 
 def _fleet_now(settings: Settings) -> RenderableType:
-    from ops.clients import fleet_observer as observing
+    from ops.clients import fleet_observer
     from ops.views.rollout_tables import fleet_table
 
-    return fleet_table(observing.heartbeats(settings), time.time(), settings.partitions)
+    return fleet_table(fleet_observer.heartbeats(settings), time.time(), settings.partitions)
 
 
 def explain(
     user: Annotated[
-        str, typer.Argument(metavar="USER", help="A whole number is an integer id, like 42 or -5.")
+        str,
+        typer.Argument(
+            metavar="USER", help="A user id; a whole number, like 42 or -5, is an integer id."
+        ),
     ],
     ask: Annotated[
-        bool, typer.Option(help="Ask for an answer, and compare it with the explanation.")
+        bool, typer.Option(help="Send a request, and compare its answer with the explanation.")
     ] = True,
-    string_id: Annotated[bool, typer.Option(help="USER is a string even if it is digits.")] = False,
+    string_id: Annotated[
+        bool, typer.Option(help="Treat USER as a string, even if it is all digits.")
+    ] = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Say which rule gives USER which version, and show that an answer is the same.
+    """Explain which rule gives USER which version, and check it against a real answer.
 
-    Bucket and version are computed here, from the state that Kafka holds; then a request is sent.
-    Exit code 1 if the answer says otherwise.
+    Bucket and version are computed locally from the state in Kafka; then a request is sent. Exit
+    code 1 if the answer differs.
 
     Examples
     --------
@@ -191,74 +203,75 @@ def explain(
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    one = _explained(settings, user_id_of(user, string_id), ask)
-    matches = None if one.answer is None else not one.differences
+    check = _explain_and_check(settings, user_id_of(user, string_id), ask)
+    matches = None if check.answer is None else not check.differences
     if as_json:
         terminal.print_json(
             {
-                "explanation": one.explanation,
-                "answer": one.answer,
+                "explanation": check.explanation,
+                "answer": check.answer,
                 "matches": matches,
-                "differences": one.differences,
+                "differences": check.differences,
             }
         )
     else:
-        terminal.out.print(rollout_view.explanation_table(one.explanation))
-        for difference in one.differences:
+        terminal.out.print(rollout_view.explanation_table(check.explanation))
+        for difference in check.differences:
             terminal.err.print(difference, style="red", markup=False)
-        if one.answer and matches:
-            worker = one.answer.provenance.worker
-            terminal.out.print(f"the answer of {worker} matches", style="green", markup=False)
+        if check.answer and matches:
+            worker = check.answer.provenance.worker
+            terminal.out.print(f"the answer from {worker} matches", style="green", markup=False)
     if matches is False:
         raise typer.Exit(1)
 
 
-class _Explained(NamedTuple):
+class _Check(NamedTuple):
     explanation: Explanation
     answer: Response | None = None
     differences: tuple[str, ...] = ()
 
 
-def _explained(settings: Settings, user: UserId, ask: bool) -> _Explained:
-    """Explain, ask and compare; again if the state has changed in between."""
-    from ops.clients import kafka_client as client
+def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> _Check:
+    """Explain, ask and compare; try again if the state has changed in between."""
+    from ops.clients import kafka_client
     from registry.rollout import explanation
     from registry.wire.requests import Request
 
     for _ in range(ATTEMPTS):
-        state = client.require_state(client.rollout_state(settings), settings)
-        told = explanation.explain(user, state)
+        state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
+        expected = explanation.explain(user, state)
         if not ask:
-            return _Explained(told)
+            return _Check(expected)
         request = Request(request_id=str(uuid.uuid4()), user_id=user)
-        answer = client.ask(settings, [request]).by_request_id[request.request_id]
-        if answer.provenance.rollout_epoch == told.epoch:
+        answer = kafka_client.ask(settings, [request]).by_request_id[request.request_id]
+        if answer.provenance.rollout_epoch == expected.epoch:
             break
     if answer.error is not None:
-        return _Explained(told, answer, (f"answered with an error: {answer.error.message}",))
-    return _Explained(told, answer, explanation.differences(told, state, answer))
+        return _Check(expected, answer, (f"answered with an error: {answer.error.message}",))
+    return _Check(expected, answer, explanation.differences(expected, state, answer))
 
 
 def _follow(settings: Settings, as_json: bool) -> None:
-    """Show the ramp until it has ended; the exit code says how."""
-    from ops.clients import fleet_observer as observing
-    from ops.clients import kafka_client as client
+    """Show the ramp until it ends; the exit code says how it ended."""
+    from ops.clients import fleet_observer, kafka_client
     from ops.views import terminal
     from ops.views.ramp_progress import RampDisplay, follow_ramp
 
-    state = client.require_state(client.rollout_state(settings), settings)
+    state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
     if state.ramp is None:
         raise RefusedCommand(f"environment {settings.environment} has no ramp", "no_ramp")
     with RampDisplay(terminal.out, hidden=as_json) as display:
-        outcome = follow_ramp(lambda: observing.observe(settings), state.ramp.ramp_id, display.show)
+        outcome = follow_ramp(
+            lambda: fleet_observer.observe(settings), state.ramp.ramp_id, display.show
+        )
     if as_json:
-        terminal.print_json(observing.observe(settings).state)
+        terminal.print_json(fleet_observer.observe(settings).state)
     if outcome != "promoted":
         raise typer.Exit(1)
 
 
 def moment_of(option: str, text: str | None, now: datetime) -> datetime | None:
-    """Return the moment that `text` names: ISO 8601, or so long before `now`; None for None.
+    """Return the time that `text` gives: ISO 8601, or an age before `now`; None for None.
 
     >>> moment_of("--since", "2h", datetime(2026, 1, 31, 12, tzinfo=UTC)).isoformat()
     '2026-01-31T10:00:00+00:00'
@@ -274,7 +287,8 @@ def moment_of(option: str, text: str | None, now: datetime) -> datetime | None:
         return moment(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{option} {text!r}: must be ISO 8601, like 2026-01-31T12:00, or like 30m, 2h, 7d"
+            f"{option} {text!r}: must be ISO 8601, like 2026-01-31T12:00, "
+            "or an age like 30m, 2h or 7d"
         ) from None
 
 

@@ -1,8 +1,9 @@
 """The command line: ``recstream``.
 
-Wires the commands, and turns errors into exit codes: 0 done, 1 refused or failed, 2 wrong usage or
-configuration, 130 interrupted. Must not know what a command does. Heavy modules are imported by the
-commands that need them, so that ``--help`` and completion come at once.
+Wires the commands, and turns errors into exit codes: 0 success, 1 refused or failed, 2 wrong usage
+or configuration, 130 interrupted. Each command imports the modules that it needs when it runs, so
+that ``--help`` and shell completion are fast; `tests/unit/ops/cli/test_main.py` lists what
+``--help`` may not import.
 """
 
 from __future__ import annotations
@@ -11,28 +12,31 @@ import inspect
 import json
 import re
 import sys
-from importlib.metadata import version as distribution_version
 from typing import Annotated
 
 import typer
 
-from ops.cli import dead_letter_commands as commands_dead_letters
-from ops.cli import inspect_commands as commands_inspect
-from ops.cli import kafka_commands as commands_kafka
-from ops.cli import registry_commands as commands_registry
-from ops.cli import request_commands as commands_asking
-from ops.cli import rollout_commands as commands_rollout
-from ops.cli import training_commands as commands_training
+from ops.cli import (
+    dead_letter_commands,
+    ingest_commands,
+    inspect_commands,
+    registry_commands,
+    request_commands,
+    rollout_commands,
+    topic_commands,
+    training_commands,
+    worker_commands,
+)
 from ops.cli.options import AsJson, NegativeIds
 from ops.views.escape_text import escaped
 from registry.errors import ConfigurationError, RecstreamError
 
 EPILOG = """
-Start here: a broker, two workers, real data, a release that promotes and one that rolls back.
+Start here: a broker, two workers, real data, one ramp that is promoted and one that rolls back.
 
   recstream demo
 
-Your own setup, configured by KAFKA_BOOTSTRAP_SERVERS, MODEL_REGISTRY, ...
+With your own Kafka, configured by KAFKA_BOOTSTRAP_SERVERS, MODEL_REGISTRY, ...
 
   recstream topics create
   recstream worker
@@ -43,7 +47,7 @@ Your own setup, configured by KAFKA_BOOTSTRAP_SERVERS, MODEL_REGISTRY, ...
   recstream rollout apply ramp.yaml
   recstream rollout status --follow
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration.
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage or configuration.
 """
 
 app = typer.Typer(
@@ -52,31 +56,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=EPILOG,
-    help="A recommender inside a Kafka stream, with gradual model releases.",
+    help="A recommender inside a Kafka stream, with gradual model rollouts.",
 )
 
 RUN, KAFKA, MODELS, ROLLOUT = "Run", "Kafka", "Model versions", "Rollout"
 
-app.command(rich_help_panel=RUN)(commands_kafka.worker)
-app.command(rich_help_panel=RUN)(commands_kafka.broker)
-app.add_typer(commands_kafka.topics, name="topics", rich_help_panel=KAFKA)
-app.command(rich_help_panel=KAFKA)(commands_kafka.ingest)
-app.command(rich_help_panel=KAFKA, cls=NegativeIds)(commands_asking.request)
-app.command(rich_help_panel=KAFKA)(commands_asking.traffic)
-app.add_typer(commands_dead_letters.app, name="dead-letters", rich_help_panel=KAFKA)
-app.command(rich_help_panel=MODELS)(commands_training.train)
-app.command(rich_help_panel=MODELS)(commands_training.retrain)
-app.command(rich_help_panel=MODELS)(commands_training.tune)
-app.command(rich_help_panel=MODELS)(commands_training.reproduce)
-app.add_typer(commands_registry.app, name="registry", rich_help_panel=MODELS)
-app.add_typer(commands_rollout.app, name="rollout", rich_help_panel=ROLLOUT)
-app.command(rich_help_panel=ROLLOUT)(commands_rollout.swap)
-app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(commands_inspect.explain)
-app.command(rich_help_panel=ROLLOUT)(commands_inspect.fleet)
+app.command(rich_help_panel=RUN)(worker_commands.worker)
+app.command(rich_help_panel=RUN)(worker_commands.broker)
+app.add_typer(topic_commands.topics, name="topics", rich_help_panel=KAFKA)
+app.command(rich_help_panel=KAFKA)(ingest_commands.ingest)
+app.command(rich_help_panel=KAFKA, cls=NegativeIds)(request_commands.request)
+app.command(rich_help_panel=KAFKA)(request_commands.traffic)
+app.add_typer(dead_letter_commands.app, name="dead-letters", rich_help_panel=KAFKA)
+app.command(rich_help_panel=MODELS)(training_commands.train)
+app.command(rich_help_panel=MODELS)(training_commands.retrain)
+app.command(rich_help_panel=MODELS)(training_commands.tune)
+app.command(rich_help_panel=MODELS)(training_commands.reproduce)
+app.add_typer(registry_commands.app, name="registry", rich_help_panel=MODELS)
+app.add_typer(rollout_commands.app, name="rollout", rich_help_panel=ROLLOUT)
+app.command(rich_help_panel=ROLLOUT)(rollout_commands.swap)
+app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(inspect_commands.explain)
+app.command(rich_help_panel=ROLLOUT)(inspect_commands.fleet)
 
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
+        from importlib.metadata import version as distribution_version
+
         print(f"recstream {distribution_version('recstream')}")
         raise typer.Exit
 
@@ -86,7 +92,7 @@ def _common(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version, and exit."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -96,14 +102,14 @@ def _common(
 @app.command(rich_help_panel=RUN)
 def demo(
     exit_at_end: Annotated[
-        bool, typer.Option("--exit", help="Stop at the end of the tour, for scripts.")
+        bool, typer.Option("--exit", help="Exit when the tour ends, for scripts.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """See it all on this machine: broker, workers, training, hot swap, canary, ramps.
+    """Tour everything on this machine: broker, workers, training, hot swap, canary, ramps.
 
-    Needs no network, no Docker and no Java. Takes free ports and a temporary folder; Ctrl-C stops
-    everything and leaves nothing behind.
+    Needs no network, no Docker and no Java. Uses free ports and a temporary folder; Ctrl-C stops
+    everything and cleans up.
     """
     from ops.demo.tour import run_demo
 
@@ -116,53 +122,53 @@ def demo(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def bench(context: typer.Context) -> None:
-    """Measure serving, latency, routing and scaling on real Kafka (see recstream bench --help)."""
+    """Run the benchmarks on real Kafka (see recstream bench --help)."""
     from ops.bench import app as benchmarks
 
     benchmarks(args=context.args, prog_name="recstream bench")
 
 
-def flowing(told: str) -> str:
-    r"""Return a docstring whose paragraphs are one line each, to be wrapped by the terminal.
+def unwrap_paragraphs(docstring: str) -> str:
+    r"""Return `docstring` with each paragraph on one line, for the terminal to wrap.
 
-    >>> flowing("One\ntwo.\n\nThree\nfour.\n\nExamples\n--------\n  recstream demo")
+    >>> unwrap_paragraphs("One\ntwo.\n\nThree\nfour.\n\nExamples\n--------\n  recstream demo")
     'One two.\n\nThree four.\n\nExamples\n--------\n  recstream demo'
     """
-    prose, mark, examples = told.partition("Examples\n--------\n")
+    prose, mark, examples = docstring.partition("Examples\n--------\n")
     return re.sub(r"(?<!\n)\n(?!\n)", " ", prose) + mark + examples
 
 
-def _let_help_flow(commands: typer.Typer) -> None:
-    for one in commands.registered_commands:
-        one.help = flowing(inspect.getdoc(one.callback) or "")
+def _unwrap_help(commands: typer.Typer) -> None:
+    for command in commands.registered_commands:
+        command.help = unwrap_paragraphs(inspect.getdoc(command.callback) or "")
     for group in commands.registered_groups:
         if group.typer_instance is not None:
-            _let_help_flow(group.typer_instance)
+            _unwrap_help(group.typer_instance)
 
 
-_let_help_flow(app)
+_unwrap_help(app)
 
 
 def main() -> None:
-    """Run the command line, and end the program with its exit code."""
+    """Run the command line, and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a title must not end a program in the C locale
+            stream.reconfigure(errors="replace")  # a title must not crash a program in the C locale
     try:
         app()
     except RecstreamError as error:
-        _complain(error)
+        _print_error(error)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _complain(error: RecstreamError) -> None:
+def _print_error(error: RecstreamError) -> None:
     if "--json" in sys.argv:
-        complaint = json.dumps({"error": {"code": error.code, "message": str(error)}})
+        message = json.dumps({"error": {"code": error.code, "message": str(error)}})
     else:
-        complaint = f"recstream: {escaped(str(error))}"
-    print(complaint, file=sys.stderr)
+        message = f"recstream: {escaped(str(error))}"
+    print(message, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Arguments that several commands share, and how they become settings.
-
-Knows names and help texts. Must not know what a command does.
-"""
+"""Options that several commands share, and how they override settings."""
 
 from __future__ import annotations
 
@@ -16,42 +13,44 @@ if TYPE_CHECKING:
     from registry.ids import UserId
     from registry.settings import Settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Bootstrap = Annotated[
     str | None,
     typer.Option(
-        "--bootstrap", metavar="HOST:PORT", help="Kafka, instead of KAFKA_BOOTSTRAP_SERVERS."
+        "--bootstrap",
+        metavar="HOST:PORT",
+        help="Kafka's address; overrides KAFKA_BOOTSTRAP_SERVERS.",
     ),
 ]
 Registry = Annotated[
     str | None,
-    typer.Option("--registry", metavar="URL", help="The registry, instead of MODEL_REGISTRY."),
+    typer.Option("--registry", metavar="URL", help="The registry; overrides MODEL_REGISTRY."),
 ]
 ExpectedEpoch = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Refuse unless the epoch is N (compare-and-set)."),
+    typer.Option(metavar="N", help="Apply only if the current epoch is N (compare-and-set)."),
 ]
-Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.")]
+Reason = Annotated[str | None, typer.Option(help="Reason, kept in the audit trail.")]
 
 
 class NegativeIds(TyperCommand):
-    """A command whose ids may be negative: ``-5`` is no option, as no option is called so."""
+    """A command whose ids may be negative: ``-5`` is an argument, not an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take the arguments apart."""
-        ctx.ignore_unknown_options = any(re.fullmatch("-[0-9]+", one) for one in args)
+        """Parse the arguments."""
+        ctx.ignore_unknown_options = any(re.fullmatch("-[0-9]+", word) for word in args)
         return super().parse_args(ctx, args)
 
 
 def user_id_of(text: str, string_id: bool) -> UserId:
-    """Return the user that a command's argument names; a ``.0`` that is dropped, it says.
+    """Return the user id that a command's argument gives; report a dropped ``.0``.
 
     Parameters
     ----------
     text
         The argument.
     string_id
-        It is a string, whatever it looks like (``--string-id``).
+        Keep it as a string, whatever it looks like (``--string-id``).
     """
     from ops.views import terminal
     from registry.ids import is_whole_float, parse_id
@@ -60,17 +59,17 @@ def user_id_of(text: str, string_id: bool) -> UserId:
         return text
     user = parse_id(text)
     if is_whole_float(text):
-        terminal.err.print(f"{text} is read as {user}; --string-id keeps it", markup=False)
+        terminal.err.print(f"{text} is read as {user}; use --string-id to keep it as it is", markup=False)
     return user
 
 
 def settings_with(**overrides: str | float | None) -> Settings:
-    """Read the settings from the environment, with variables overridden by those given here.
+    """Read the settings from the environment; `overrides` that are not None take precedence.
 
     Raises
     ------
     ConfigurationError
-        Naming the variable that is wrong.
+        If a variable is invalid; the message names it.
     """
     from registry.settings import read_settings
 

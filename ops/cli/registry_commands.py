@@ -1,6 +1,6 @@
-"""``registry``: model versions, looked at, compared, named, and removed when nobody needs them.
+"""``recstream registry``: list, show, verify, compare, label, pin and remove model versions.
 
-Knows options and what is shown. Must not know how a version is stored or who may remove it.
+Knows options and what is shown. Storage and the rules for removal are in `registry.versions`.
 """
 
 from __future__ import annotations
@@ -21,37 +21,40 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The model versions: list, show, verify, compare, name, pin, remove.",
+    help="List, show, verify, compare, label, pin and remove model versions.",
 )
 
 Version = Annotated[
-    str, typer.Argument(metavar="VERSION", help="Like v0.4, `latest`, or a label like `stable`.")
+    str,
+    typer.Argument(
+        metavar="VERSION", help="A version like v0.4, `latest`, or a label like `stable`."
+    ),
 ]
 
 
 @app.command(name="list")
 def list_versions(as_json: AsJson = False, registry: Registry = None) -> None:
-    """List the versions, oldest first, with where they come from and how good they were."""
+    """List the versions, oldest first, with their origin and metrics."""
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
 
-    store, labels = _opened(registry)
+    store, labels = _open_registry(registry)
     listing = registry_view.listing_of(store, labels)
     if as_json:
         terminal.print_json(listing)
     elif not (listing.versions or listing.problems):
-        terminal.out.print(f"no versions in {store.url}; `recstream train` makes the first")
+        terminal.out.print(f"no versions in {store.url} yet; `recstream train` publishes the first")
     else:
         terminal.out.print(registry_view.listing_table(listing))
 
 
 @app.command()
 def show(version: Version, as_json: AsJson = False, registry: Registry = None) -> None:
-    """Show one version: provenance, parameters, metrics, gate and files."""
+    """Show a version's provenance, parameters, metrics, gate and files."""
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
 
-    store, labels = _opened(registry)
+    store, labels = _open_registry(registry)
     manifest = store.manifest(labels.resolve(version))
     if as_json:
         terminal.print_json(manifest)
@@ -63,21 +66,22 @@ def show(version: Version, as_json: AsJson = False, registry: Registry = None) -
 @app.command()
 def verify(
     versions: Annotated[
-        list[str] | None, typer.Argument(metavar="[VERSION]...", help="Default: all of them.")
+        list[str] | None,
+        typer.Argument(metavar="[VERSION]...", help="Versions or labels; default: all versions."),
     ] = None,
     as_json: AsJson = False,
     registry: Registry = None,
 ) -> None:
-    """Compare every file with its checksum, and look into the arrays; exit code 1 if wrong.
+    """Verify the checksum of every file and the contents of the arrays; exit code 1 on failure.
 
-    Reads the registry itself, all of it, and not this machine's cache. With RECSTREAM_SIGNING_KEY
-    set, signatures are checked as well.
+    Reads the registry itself, not this machine's cache. If RECSTREAM_SIGNING_KEY is set, signatures
+    are verified, too.
     """
     from ops.views import terminal
 
-    store, labels = _opened(registry)
+    store, labels = _open_registry(registry)
     problems: dict[str, str | None] = {}
-    for version in [labels.resolve(one) for one in versions or []] or store.versions():
+    for version in [labels.resolve(name) for name in versions or []] or store.versions():
         try:
             store.verify(version)
             problems[version] = None
@@ -86,41 +90,45 @@ def verify(
     if as_json:
         terminal.print_json({version: {"problem": why} for version, why in problems.items()})
     for version, why in {} if as_json else problems.items():
-        terminal.out.print(f"{version}  {'sound' if why is None else why}", markup=False)
+        terminal.out.print(f"{version}  {'ok' if why is None else why}", markup=False)
     if any(problems.values()):
         raise typer.Exit(1)
 
 
 @app.command()
 def diff(
-    left: Annotated[str, typer.Argument(metavar="VERSION", help="Like v0.3, or a label.")],
-    right: Annotated[str, typer.Argument(metavar="OTHER", help="Like v0.4, or `latest`.")],
+    left: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A version like v0.3, or a label.")
+    ],
+    right: Annotated[
+        str, typer.Argument(metavar="OTHER", help="A version like v0.4, `latest`, or a label.")
+    ],
     as_json: AsJson = False,
     registry: Registry = None,
 ) -> None:
-    """Show where two versions differ: parameters, metrics, data, code, files."""
+    """Show how two versions differ in parameters, metrics, data, code and files."""
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
 
-    store, labels = _opened(registry)
-    one, other = (store.manifest(labels.resolve(name)) for name in (left, right))
-    differences = registry_view.differences(one, other)
+    store, labels = _open_registry(registry)
+    before, after = (store.manifest(labels.resolve(name)) for name in (left, right))
+    differences = registry_view.differences(before, after)
     if as_json:
         terminal.print_json(differences)
     elif not differences:
-        terminal.out.print(f"{one.version} and {other.version} differ in nothing but their names")
+        terminal.out.print(f"{before.version} and {after.version} differ only in their names")
     else:
-        terminal.out.print(registry_view.difference_table(one, other, differences))
+        terminal.out.print(registry_view.difference_table(before, after, differences))
 
 
 @app.command()
 def pin(
     version: Version, reason: Reason = None, as_json: AsJson = False, registry: Registry = None
 ) -> None:
-    """Keep a version from being removed by `gc`."""
+    """Pin a version, so that `gc` does not remove it."""
     from ops.views import terminal
 
-    _, labels = _opened(registry)
+    _, labels = _open_registry(registry)
     mark = _mark(labels.resolve(version), reason)
     labels.pin(mark)
     if as_json:
@@ -131,33 +139,34 @@ def pin(
 
 @app.command()
 def unpin(version: Version, as_json: AsJson = False, registry: Registry = None) -> None:
-    """Take a pin back."""
+    """Remove a pin."""
     from ops.views import terminal
 
-    _, labels = _opened(registry)
+    _, labels = _open_registry(registry)
     resolved = labels.resolve(version)
     labels.unpin(resolved)
     if as_json:
         terminal.print_json({"version": resolved})
     else:
-        terminal.out.print(f"{resolved} no longer pinned")
+        terminal.out.print(f"{resolved} unpinned")
 
 
 @app.command(name="promote-label")
 def promote_label(
-    label: Annotated[str, typer.Argument(metavar="LABEL", help="Like `stable`.")],
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="The label, like `stable`.")],
     version: Annotated[
-        str | None, typer.Argument(metavar="VERSION", help="Like v0.4, `latest`, or a label.")
+        str | None,
+        typer.Argument(metavar="VERSION", help="A version like v0.4, `latest`, or a label."),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the label.")] = False,
     reason: Reason = None,
     as_json: AsJson = False,
     registry: Registry = None,
 ) -> None:
-    """Point a label to a version; other commands take the label in the version's place.
+    """Point a label at a version; `registry` commands accept the label instead of the version.
 
-    It names a version for people and scripts. Who answers requests is the rollout's business:
-    `recstream swap` and `recstream rollout`.
+    A label is a name for people and scripts. It does not change which version answers requests:
+    see `recstream swap` and `recstream rollout`.
 
     Examples
     --------
@@ -167,8 +176,8 @@ def promote_label(
     from ops.views import terminal
 
     if remove == (version is not None):
-        raise ConfigurationError("give either a VERSION to point to, or --remove")
-    _, labels = _opened(registry)
+        raise ConfigurationError("give either a VERSION to point the label at, or --remove")
+    _, labels = _open_registry(registry)
     if version is None:
         labels.remove(label)
         mark, before = None, None
@@ -181,56 +190,59 @@ def promote_label(
         terminal.out.print(f"label {label} removed")
     else:
         was = f", was {before.version}" if before else ""
-        terminal.out.print(f"{label} is {mark.version}{was}")
+        terminal.out.print(f"{label} points to {mark.version}{was}")
 
 
 @app.command()
 def gc(
-    keep: Annotated[int, typer.Option(metavar="N", help="Newest versions to keep.")] = 10,
+    keep: Annotated[int, typer.Option(metavar="N", help="Number of newest versions to keep.")] = 10,
     grace_hours: Annotated[
         float,
         typer.Option(
             metavar="HOURS",
-            help="Age from which a version may be hidden, and for how long before its files go.",
+            help="Minimum age of a version before it is hidden, and how long it then stays "
+            "hidden before its files are removed.",
         ),
     ] = 24,
     history_days: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="DAYS", help="How far history keeps versions; default: for ever."
+            min=0,
+            metavar="DAYS",
+            help="Keep versions named by the last so many days of history; default: all of it.",
         ),
     ] = None,
     control_prefix: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PREFIX",
-            help="Control topics of the environments that share this registry; repeatable. "
-            "Default: RECSTREAM_CONTROL_PREFIX, then RECSTREAM_TOPIC_PREFIX.",
+            help="Control topic prefix of environments that share this registry; repeatable. "
+            "Default: RECSTREAM_CONTROL_PREFIX, else RECSTREAM_TOPIC_PREFIX.",
         ),
     ] = None,
     versions_in_use: Annotated[
         str | None,
         typer.Option(
             metavar="VERSIONS",
-            help="What environments use, versions or labels by commas, instead of asking Kafka; "
-            "'' for none.",
+            help="Versions or labels in use, separated by commas, instead of asking Kafka; '' for "
+            "none.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run/--remove", help="Only say what would be done.")
+        bool, typer.Option("--dry-run/--remove", help="Show what would be done, or do it.")
     ] = True,
     as_json: AsJson = False,
     registry: Registry = None,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Remove versions that nobody needs. Only says what it would do, unless --remove is given.
+    """Remove versions that are no longer needed. A dry run, unless --remove is given.
 
-    A version stays if it is among the newest, younger than the grace period, labelled or pinned,
-    or named by the rollout state, the history or a waiting command of any environment. Those are
-    read from Kafka; without Kafka nothing is removed, unless you say what is in use.
+    A version is kept if it is among the newest, younger than the grace period, labelled or pinned,
+    or named by the rollout state, the history or a pending command of any environment. Those are
+    read from Kafka; without Kafka nothing is removed, unless --versions-in-use says what is in use.
 
-    It goes in two steps: a run hides it, and a run after the grace period removes its files, or
-    brings it back if it is named again by then.
+    Removal takes two runs: the first hides a version; a run after the grace period removes its
+    files, or restores it if it has come into use again.
 
     Examples
     --------
@@ -244,7 +256,7 @@ def gc(
     from registry.versions.garbage import Rules, collect
 
     rules = Rules(keep, timedelta(hours=grace_hours))
-    store, labels = _opened(registry)
+    store, labels = _open_registry(registry)
     now = datetime.now(UTC)
     if versions_in_use is None:
         since = None if history_days is None else now - timedelta(days=history_days)
@@ -252,10 +264,13 @@ def gc(
             settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap), control_prefix, since
         )
     else:
-        told = [one.strip() for one in versions_in_use.split(",") if one.strip()]
-        named = {labels.resolve(one): ["--versions-in-use"] for one in told}
+        names = [name.strip() for name in versions_in_use.split(",") if name.strip()]
+        named = {labels.resolve(name): ["--versions-in-use"] for name in names}
     marked = registry_view.named_by(registry_view.marks_in(store, labels))
-    named = {one: [*named.get(one, ()), *marked.get(one, ())] for one in {**named, **marked}}
+    named = {
+        version: [*named.get(version, ()), *marked.get(version, ())]
+        for version in {**named, **marked}
+    }
     judged = collect(store, named, rules, now, dry_run=dry_run)
     if as_json:
         terminal.print_json({"dry_run": dry_run, "versions": judged})
@@ -271,8 +286,8 @@ def _named_in_kafka(
 
     named: dict[str, list[str]] = {}
     for prefix in prefixes or [settings.control_prefix or settings.topic_prefix]:
-        asked = settings.model_copy(update={"control_prefix": prefix})
-        for version, who in versions_in_use(asked, since).items():
+        of_prefix = settings.model_copy(update={"control_prefix": prefix})
+        for version, who in versions_in_use(of_prefix, since).items():
             named.setdefault(version, []).extend(who)
     return named
 
@@ -284,8 +299,8 @@ def _mark(version: str, reason: str | None) -> Mark:
     return Mark(version, client.who(), datetime.now(UTC).isoformat(timespec="seconds"), reason)
 
 
-def _opened(url: str | None) -> tuple[Store, Labels]:
-    """Return the registry without a cache: people want to know what is there."""
+def _open_registry(url: str | None) -> tuple[Store, Labels]:
+    """Open the registry without the local cache: commands show what the registry itself holds."""
     from registry.versions.labels import Labels
     from registry.versions.signing import read_keys
     from registry.versions.store import Store

@@ -1,7 +1,4 @@
-"""``request`` and ``traffic``: asking for recommendations, as applications do.
-
-Knows options and what is shown. Must not know wire formats.
-"""
+"""``recstream request`` and ``traffic``: request recommendations, as applications do."""
 
 from __future__ import annotations
 
@@ -23,27 +20,38 @@ if TYPE_CHECKING:
     from registry.settings import Settings
     from registry.wire.responses import Response
 
-LOOK_SECONDS = 0.2
-"""Between two looks whether the traffic goes on, where nothing is drawn."""
+CHECK_SECONDS = 0.2
+"""How often to check whether the traffic is still running, where nothing is drawn."""
 
 
 def request(
     user: Annotated[
-        str, typer.Argument(metavar="USER", help="A whole number is an integer id, like 42 or -5.")
+        str,
+        typer.Argument(
+            metavar="USER", help="A user id; a whole number, like 42 or -5, is an integer id."
+        ),
     ],
-    k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Number of items.")] = 10,
     model_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Pin a version, for debugging.")
+        str | None,
+        typer.Option(metavar="VERSION", help="Get the answer from this version, for debugging."),
     ] = None,
-    include_seen: Annotated[bool, typer.Option(help="Items already seen may come, too.")] = False,
+    include_seen: Annotated[
+        bool, typer.Option(help="Include items that the user has already seen.")
+    ] = False,
     count: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Ask so many times; the answers are summed up.")
+        int,
+        typer.Option(
+            min=1, max=10_000, help="Send the request so many times, and summarize the answers."
+        ),
     ] = 1,
-    string_id: Annotated[bool, typer.Option(help="USER is a string even if it is digits.")] = False,
+    string_id: Annotated[
+        bool, typer.Option(help="Treat USER as a string, even if it is all digits.")
+    ] = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Ask for recommendations through Kafka, and print the answer.
+    """Request recommendations through Kafka, and print the answer.
 
     Examples
     --------
@@ -66,31 +74,33 @@ def request(
         for _ in range(count)
     ]
     answers = client.ask(settings, requests)
-    responses = [answers.by_request_id[one.request_id] for one in requests]
+    responses = [answers.by_request_id[request.request_id] for request in requests]
     _show_responses(responses, as_json)
     if any(response.status != "ok" for response in responses):
         raise typer.Exit(1)
 
 
 def traffic(
-    per_second: Annotated[int, typer.Option(min=1, max=5_000, help="Requests a second.")] = 50,
+    per_second: Annotated[int, typer.Option(min=1, max=5_000, help="Requests per second.")] = 50,
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="How long; default: until Ctrl-C.")
+        float | None, typer.Option(min=1, help="Duration; default: until Ctrl-C.")
     ] = None,
     users: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Users 1 to N; default: those whom the primary version knows."
+            min=1,
+            metavar="N",
+            help="Users 1 to N; default: the users that the primary version knows.",
         ),
     ] = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Ask for many users at a steady rate, and sum up which version answered, and as what.
+    """Send requests at a steady rate, and summarize which version answered, and how.
 
-    For trying things out: a ramp needs requests to judge by. The workers cannot tell them from
-    those of your applications, and the guardrails count them alike. Exit code 1 if a request has
-    no answer.
+    For trials: a ramp needs requests to judge a version by. Workers cannot tell these requests from
+    those of your applications, and the guardrails count them alike. Exit code 1 if a request was
+    not answered.
 
     Examples
     --------
@@ -103,47 +113,49 @@ def traffic(
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    asking = list(range(1, users + 1)) if users else _known_users(settings)
-    random.Random(0).shuffle(asking)  # neighbours in the list may share bucket, or history
+    user_ids = list(range(1, users + 1)) if users else _known_users(settings)
+    random.Random(0).shuffle(user_ids)  # neighbours in the list may share a bucket or a history
     tally = Tally()
     with (
         stopped_by_signals(),
-        Traffic(settings, asking, per_second, lambda one: tally.add(one.response)) as running,
+        Traffic(
+            settings, user_ids, per_second, lambda answer: tally.add(answer.response)
+        ) as running,
     ):
-        _watch(running, tally, seconds, drawn=not as_json)
+        _show_until_end(running, tally, seconds, drawn=not as_json)
     if as_json:
         terminal.print_json(
             {"asked": running.asked, "unanswered": running.unanswered, "answers": tally.counts()}
         )
     else:
         terminal.out.print(terminal.tally_table(tally))
-        terminal.out.print(f"{running.asked:,} requests, {running.unanswered:,} without an answer")
+        terminal.out.print(f"{running.asked:,} requests, {running.unanswered:,} not answered")
     if running.unanswered:
         raise typer.Exit(1)
 
 
-def _watch(running: Traffic, tally: Tally, seconds: float | None, *, drawn: bool) -> None:
-    """Return after `seconds`, or at Ctrl-C."""
+def _show_until_end(running: Traffic, tally: Tally, seconds: float | None, *, drawn: bool) -> None:
+    """Show the tally until `seconds` are over, or Ctrl-C."""
     from ops.views import terminal
     from ops.views.ramp_progress import redraw
 
     started = time.monotonic()
 
-    def goes_on() -> bool:
+    def is_running() -> bool:
         running.require_running()
         return seconds is None or time.monotonic() - started < seconds
 
     try:
         if drawn and terminal.out.is_terminal:
-            redraw(terminal.out, lambda: terminal.tally_table(tally), goes_on)
-        while goes_on():
-            time.sleep(LOOK_SECONDS)
-    except KeyboardInterrupt:  # the way to stop it
+            redraw(terminal.out, lambda: terminal.tally_table(tally), is_running)
+        while is_running():
+            time.sleep(CHECK_SECONDS)
+    except KeyboardInterrupt:  # how a user stops it
         return
 
 
 def _known_users(settings: Settings) -> list[UserId]:
-    """Return the users whom the primary version learned from."""
+    """Return the users that the primary version was trained on."""
     from ops.clients import kafka_client as client
     from registry.versions.store import store_of
 

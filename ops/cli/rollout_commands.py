@@ -1,7 +1,7 @@
-"""``recstream rollout`` and ``recstream swap``: control commands from the command line.
+"""``recstream rollout`` and ``recstream swap``: send control commands.
 
-Knows options and how a result ends the program. Must not know the rules: the control agent
-decides, and its refusal is printed as it came. What only looks is in `ops.cli.inspect_commands`.
+Knows options and exit codes. Must not know the rules: the control agent decides, and its rejection
+is printed unchanged. Commands that only read are in `ops.cli.inspect_commands`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ops.cli import inspect_commands as commands_inspect
+from ops.cli import inspect_commands
 from ops.cli.options import AsJson, Bootstrap, ExpectedEpoch, Reason, settings_with
 from registry.errors import ArtifactError, ConfigurationError
 from registry.wire.commands import CommandType
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Who answers whom: show it and change it.\n\n"
-    "A change is a record on the control topic; every worker acts on it within two seconds, and "
-    "the control agent says what became of it.",
+    help="Show and change which version answers which users.\n\n"
+    "A change is a command on the control topic. The control agent applies or rejects it; every "
+    "worker acts on it within two seconds.",
 )
-app.command()(commands_inspect.status)
-app.command()(commands_inspect.history)
+app.command()(inspect_commands.status)
+app.command()(inspect_commands.history)
 
 
 @app.command(name="set")
@@ -36,12 +36,13 @@ def set_rollout(
     strategy: Annotated[
         Strategy | None,
         typer.Option(
-            help="Who answers: the primary alone (fixed); the canary version for a share of users "
-            "(canary) or for half (ab_test); the primary, compared with the canary (shadow)."
+            help="fixed: the primary version answers everyone. canary: the canary version answers "
+            "a share of users. ab_test: it answers half of them. shadow: the primary version "
+            "answers, and the canary version is compared with it."
         ),
     ] = None,
     canary_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="The version on trial, like v0.4.")
+        str | None, typer.Option(metavar="VERSION", help="The canary version, like v0.4.")
     ] = None,
     percentage: Annotated[
         float | None,
@@ -49,19 +50,23 @@ def set_rollout(
     ] = None,
     bucketing: Annotated[
         Bucketing | None,
-        typer.Option(help="modulo: user_id % 100, whole percents. hash: any id, 0.01 % steps."),
+        typer.Option(
+            help="modulo: user_id % 100, whole percentages. hash: any id, steps of 0.01 %."
+        ),
     ] = None,
-    salt: Annotated[str | None, typer.Option(help="Makes hash rollouts hit other users.")] = None,
+    salt: Annotated[
+        str | None, typer.Option(help="Gives hash bucketing a different set of users.")
+    ] = None,
     shadow_sample: Annotated[
         float | None,
-        typer.Option(metavar="0..100", help="Share of users that a shadow compares."),
+        typer.Option(metavar="0..100", help="Share of users whose requests a shadow compares."),
     ] = None,
     expected_epoch: ExpectedEpoch = None,
     reason: Reason = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Change the fields given, and only those. For a ramp see `apply`.
+    """Change the given fields of the rollout. To start a ramp, see `apply`.
 
     Examples
     --------
@@ -92,12 +97,16 @@ def apply(
         Path, typer.Argument(exists=True, dir_okay=False, help="YAML, or JSON if named .json.")
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show the plan and its arithmetic.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only show the plan, its durations and the number of requests it needs.",
+        ),
     ] = False,
     users: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Users to reckon with; default: as many as the latest version learned from."
+            min=0, help="Number of users to assume; default: the users of the latest version."
         ),
     ] = None,
     expected_epoch: ExpectedEpoch = None,
@@ -105,12 +114,12 @@ def apply(
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Start the ramp that FILE describes; it then promotes or rolls back by itself.
+    """Start the ramp that FILE describes; it promotes or rolls back automatically.
 
-    FILE names the canary_version and the ramp {steps, hold_seconds, min_requests, guardrails,
-    shadow, patience_seconds, soak_seconds, false_alarm}, and may name environments, bucketing,
-    salt and a reason. The first of its environments starts; the others follow one by one.
-    --dry-run asks no worker: without a bucketing in FILE, it reckons with modulo.
+    FILE gives the canary_version and the ramp {steps, hold_seconds, min_requests, guardrails,
+    shadow, patience_seconds, soak_seconds, false_alarm}; optionally environments, bucketing, salt
+    and a reason. The ramp starts in the first environment; the others follow one by one.
+    --dry-run contacts no worker; if FILE gives no bucketing, it assumes modulo.
 
     Examples
     --------
@@ -129,13 +138,13 @@ def apply(
 
 
 def swap(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Like v0.4.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version, like v0.4.")],
     expected_epoch: ExpectedEpoch = None,
     reason: Reason = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Make VERSION primary, for everyone, without a restart.
+    """Make VERSION the primary version for everyone, without a restart.
 
     Examples
     --------
@@ -144,8 +153,8 @@ def swap(
     _send("swap", expected_epoch, reason, as_json, bootstrap, model_version=version)
 
 
-def _without_arguments(kind: CommandType, what: str) -> Callable[..., None]:
-    """Return the command that sends a control command without arguments of its own."""
+def _plain_command(kind: CommandType, help_text: str) -> Callable[..., None]:
+    """Return the CLI command for a control command without arguments of its own."""
 
     def command(
         expected_epoch: ExpectedEpoch = None,
@@ -155,34 +164,35 @@ def _without_arguments(kind: CommandType, what: str) -> Callable[..., None]:
     ) -> None:
         _send(kind, expected_epoch, reason, as_json, bootstrap)
 
-    command.__doc__ = what
+    command.__doc__ = help_text
     return command
 
 
 WITHOUT_ARGUMENTS: Final[dict[CommandType, str]] = {
-    "promote": "Make the canary version primary, for everyone.",
+    "promote": "Make the canary version the primary version, for everyone.",
     "rollback": "Go back to the previous primary version.",
-    "abort": "Drop the canary version, keep the primary.",
-    "pause": "Stop the ramp where it is; it then goes neither forward nor back by itself.",
-    "resume": "Let the paused ramp go on; its stage begins anew.",
+    "abort": "Drop the canary version; the primary version answers everyone.",
+    "pause": "Pause the ramp: it neither advances nor rolls back until it is resumed.",
+    "resume": "Resume the paused ramp; its current stage starts over.",
 }
 
-for _kind, _what in WITHOUT_ARGUMENTS.items():
-    app.command(name=_kind)(_without_arguments(_kind, _what))
+for _kind, _help_text in WITHOUT_ARGUMENTS.items():
+    app.command(name=_kind)(_plain_command(_kind, _help_text))
 
 
 @app.command(name="begin-era")
 def begin_era(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     reason: Reason = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Go on with another control topic: it was made again, or this is another cluster.
+    """Accept a new control topic: it was recreated, or this is another cluster.
 
-    Workers decide no command (`foreign_control_topic` in /readyz) until somebody says that the
-    topic which is there now is the right one. The rollout state stays as it is; epochs of the new
-    era are larger than all before. Without such a change the command is refused.
+    Workers that find a different control topic decide no commands (`foreign_control_topic` in
+    /readyz) until an operator accepts the topic with this command. The rollout state stays as it
+    is; the new era's epochs are larger than all earlier ones. If the control topic has not changed,
+    the command is rejected.
 
     Examples
     --------
@@ -190,8 +200,8 @@ def begin_era(
     """
     if not yes:
         typer.confirm(
-            "Commands are decided from this control topic from now on, and those that are on "
-            "another one are never decided. Begin a new era?",
+            "From now on, commands are read from the current control topic; pending commands on "
+            "the previous one are lost. Begin a new era?",
             abort=True,
             err=True,
         )
@@ -202,10 +212,10 @@ def _show_plan(
     settings: Settings, fields: Mapping[str, Any], users: int | None, as_json: bool
 ) -> None:
     from ops.cli.ramp_arithmetic import plan_of, plan_tables
-    from ops.clients import kafka_client as client
+    from ops.clients import kafka_client
     from ops.views import terminal
 
-    command = client.new_command(settings, "rollout", **fields)
+    command = kafka_client.new_command(settings, "rollout", **fields)
     plan = plan_of(command, _known_users(settings) if users is None else users)
     if as_json:
         terminal.print_json(plan)
@@ -215,7 +225,7 @@ def _show_plan(
 
 
 def _known_users(settings: Settings) -> int | None:
-    """Return how many users the latest version learned from; None, and why, if nobody knows."""
+    """Return the number of users of the latest version; None, with a message, if it is unknown."""
     from ops.views import terminal
     from registry.versions.store import store_of
 
@@ -224,7 +234,9 @@ def _known_users(settings: Settings) -> int | None:
         latest = store.latest()
         return None if latest is None else store.manifest(latest).data_snapshot.users
     except (ArtifactError, ConfigurationError) as error:
-        terminal.err.print(f"users are not known: {error}; --users gives them", markup=False)
+        terminal.err.print(
+            f"the number of users is unknown: {error}; give it with --users", markup=False
+        )
         return None
 
 
@@ -236,14 +248,14 @@ def _send(
     bootstrap: str | None,
     **arguments: Any,
 ) -> None:
-    from ops.clients import kafka_client as client
+    from ops.clients import kafka_client
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    command = client.new_command(
+    command = kafka_client.new_command(
         settings, kind, expected_epoch=expected_epoch, reason=reason, **arguments
     )
-    result = client.send_command(settings, command)
+    result = kafka_client.send_command(settings, command)
     if as_json:
         terminal.print_json(result)
     else:

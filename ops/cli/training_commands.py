@@ -1,6 +1,6 @@
-"""``train``, ``retrain``, ``tune`` and ``reproduce``: model versions, learned.
+"""``recstream train``, ``retrain``, ``tune`` and ``reproduce``: train model versions.
 
-Knows options and what is shown. Must not know how a version is learned or stored.
+Knows options and what is shown. Training is in `training`, storage in `registry.versions`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from registry.wire.commands import Command
     from registry.wire.training_messages import TrainingResult
 
-Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Columns of the factors.")]
-Iterations = Annotated[int | None, typer.Option(min=1, max=1000, help="ALS sweeps.")]
-Regularization = Annotated[float | None, typer.Option(help="Weight of the L2 term; above 0.")]
+Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Number of latent factors.")]
+Iterations = Annotated[int | None, typer.Option(min=1, max=1000, help="Number of ALS iterations.")]
+Regularization = Annotated[
+    float | None, typer.Option(help="Weight of the L2 regularization; above 0.")
+]
 Alpha = Annotated[
-    float | None, typer.Option(help="Confidence of an interaction is alpha × its weight; above 0.")
+    float | None,
+    typer.Option(help="The confidence of an interaction is alpha × its weight; above 0."),
 ]
 
 
@@ -39,26 +42,27 @@ def train(
     deploy: Annotated[
         Deploy,
         typer.Option(
-            help="What to ask the fleet for, once the version is published; a first one: swap."
+            help="How to deploy the published version; an environment's first one is swapped in."
         ),
     ] = "none",
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the report here too: HTML, or Markdown if it ends in .md."
+            metavar="FILE",
+            help="Also write the report to FILE: HTML, or Markdown if it ends in .md.",
         ),
     ] = None,
     as_json: AsJson = False,
     registry: Registry = None,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Learn one version here, in the foreground: snapshot, fit, evaluate, gate, publish.
+    """Train one version here, in the foreground: snapshot, fit, evaluate, gate, publish.
 
-    It is compared with the environment's primary version. The fleet is told with --deploy only.
-    A report is stored with the version; --report also writes that of a refused run.
+    The version is compared with the environment's primary version. It is deployed only with
+    --deploy. The report is stored with the version; --report also writes that of a rejected run.
 
-    RETRAIN_TIMEOUT, RETRAIN_MEMORY_BYTES and RETRAIN_NICENESS are for the fleet's runs, which share
-    a machine with a worker. This one has the limits of what starts it (timeout, nice, a container).
+    RETRAIN_TIMEOUT, RETRAIN_MEMORY_BYTES and RETRAIN_NICENESS apply to the fleet's runs only, which
+    share a machine with a worker. Limit this run with the usual tools (timeout, nice, a container).
 
     Examples
     --------
@@ -98,27 +102,29 @@ def retrain(
     regularization: Regularization = None,
     alpha: Alpha = None,
     deploy: Annotated[
-        Deploy | None, typer.Option(help="Instead of the fleet's RETRAIN_DEPLOY.")
+        Deploy | None,
+        typer.Option(help="How to deploy the version; overrides the fleet's RETRAIN_DEPLOY."),
     ] = None,
     reason: Reason = None,
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="A worker's pages, to follow the run.")
+        str | None,
+        typer.Option(metavar="URL", help="Follow the run through this worker's HTTP pages."),
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow the run until it ends.")] = True,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Ask the fleet to learn a new version, and follow the run.
+    """Ask the fleet to train a new version, and follow the run.
 
-    The run is followed over a worker's HTTP (--url, default this machine's RECSTREAM_HTTP_PORT).
-    If no worker answers there, only what became of the command is reported.
+    The run is followed through a worker's HTTP pages (--url; default: RECSTREAM_HTTP_PORT on this
+    machine). If no worker answers there, only the command's result is shown.
 
     Examples
     --------
       recstream retrain --factors 128 --deploy canary
       recstream retrain --no-wait
     """
-    from ops.clients import kafka_client as client
+    from ops.clients import kafka_client
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
@@ -130,7 +136,7 @@ def retrain(
         "deploy": deploy,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    command = client.new_command(settings, "retrain", reason=reason, **given)
+    command = kafka_client.new_command(settings, "retrain", reason=reason, **given)
     page = url or f"http://{settings.http_host}:{settings.http_port}"
     result, training = _retrain(settings, command, page if wait else None, as_json)
     if as_json:
@@ -144,24 +150,28 @@ def retrain(
 
 def tune(
     trials: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Trials, those of earlier runs included.")
+        int,
+        typer.Option(min=1, max=10_000, help="Number of trials, including those of earlier runs."),
     ] = 40,
-    minutes: Annotated[float, typer.Option(min=0.01, help="At most, of this run.")] = 15,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time limit of this run.")] = 15,
     study: Annotated[
-        Path, typer.Option(metavar="FILE", help="Keeps the trials, to go on with them.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Stores the trials, so that a later run can continue them."
+        ),
     ] = Path("recstream-tune.journal"),
     env: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Put the winning settings into this .env file."),
+        typer.Option(metavar="FILE", help="Write the best settings to this .env file."),
     ] = None,
     as_json: AsJson = False,
     registry: Registry = None,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Search for better parameters on the interactions that there are; prints them as settings.
+    """Search for better parameters on the current interactions, and print them as settings.
 
-    The search begins with the present settings, and may be stopped: the same command goes on where
-    it was. What the winner is compared by in the end, no trial has seen. Needs the extra `tune`.
+    The search starts from the current settings. It can be interrupted: the same command resumes it.
+    The best parameters are evaluated on users that no trial has seen. Needs the extra `tune`.
 
     Examples
     --------
@@ -188,26 +198,26 @@ def tune(
 
 
 def reproduce(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Like v0.4.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version, like v0.4.")],
     as_json: AsJson = False,
     registry: Registry = None,
 ) -> None:
-    """Train a version again from its snapshot, and compare; exit code 1 if it is not the same.
+    """Train a version again from its snapshot, and compare; exit code 1 if they differ.
 
-    Nothing is published. Its snapshot is read from the registry, so no Kafka is needed. It is
-    fitted by the backend that fitted it, and begins with the version that it began with.
+    Nothing is published. The snapshot is read from the registry, so Kafka is not needed. The run
+    uses the same backend, and the same warm start, as the original one.
     """
     from ops.views import terminal
     from ops.views import tuning_tables as tuning_view
     from ops.views.training_progress import StageDisplay
     from registry.versions.store import store_of
     from training.runs.progress import Journal
-    from training.runs.reproduce import reproduce as make_again
+    from training.runs.reproduce import reproduce as train_again
 
     settings = settings_with(MODEL_REGISTRY=registry)
     with StageDisplay(terminal.err, hidden=as_json) as display:
         journal = Journal(f"reproduce-{version}", display.report)
-        found = make_again(settings, store_of(settings), version, journal)
+        found = train_again(settings, store_of(settings), version, journal)
     if as_json:
         terminal.print_json(
             {"version": version, "equal": found.is_equal, "different": found.different}
@@ -230,7 +240,7 @@ def _write(path: Path, payload: bytes) -> None:
 def _retrain(
     settings: Settings, command: Command, page: str | None, as_json: bool
 ) -> tuple[CommandResult, TrainingResult | None]:
-    from ops.clients import kafka_client as client
+    from ops.clients import kafka_client
     from ops.clients import worker_pages as pages
     from ops.views import terminal
     from ops.views.training_progress import StageDisplay, follow_run
@@ -240,9 +250,9 @@ def _retrain(
         if page:
             pages.training(page)
     except TransportError as error:
-        terminal.err.print(f"the run will not be followed: {error}", markup=False)
+        terminal.err.print(f"cannot follow the run: {error}", markup=False)
         page = None
-    result = client.send_command(settings, command)
+    result = kafka_client.send_command(settings, command)
     if not as_json:
         terminal.print_result(result)
     if page is None or result.status == "rejected":
@@ -258,37 +268,37 @@ def _retrain(
 
 
 def _train_here(settings: Settings, display: StageDisplay, report: Path | None) -> TrainingResult:
-    from ops.clients import kafka_client as client
+    from ops.clients import kafka_client
     from training.report.report_pages import HTML, MARKDOWN
     from training.runs.run import parameters_of, train
 
     if report is not None and not report.absolute().parent.is_dir():
-        raise ConfigurationError(f"--report {report}: there is no such folder")
+        raise ConfigurationError(f"--report {report}: the folder does not exist")
 
     def keep(files: Mapping[str, bytes]) -> None:
         if report is not None:
             _write(report, files[MARKDOWN if report.suffix == ".md" else HTML])
 
-    state = client.rollout_state(settings)
+    state = kafka_client.rollout_state(settings)
     return train(
         settings,
         parameters_of(settings),
         run_id=str(uuid.uuid4()),
         incumbent=state.primary_version if state else None,
         report=display.report,
-        created_by=client.who(),
+        created_by=kafka_client.who(),
         keep=keep,
     )
 
 
 def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> CommandResult | None:
-    from ops.clients import kafka_client as client
+    from ops.clients import kafka_client
     from registry.rollout.deploy import offering
 
     if deploy == "none" or result.version is None:
         return None
-    command = client.new_command(settings, "swap", reason=f"training {result.run_id}")
-    state, percentage = client.rollout_state(settings), settings.retrain_canary_percentage
-    return client.send_command(
+    command = kafka_client.new_command(settings, "swap", reason=f"training {result.run_id}")
+    state, percentage = kafka_client.rollout_state(settings), settings.retrain_canary_percentage
+    return kafka_client.send_command(
         settings, offering(command, result.version, deploy, state, percentage)
     )

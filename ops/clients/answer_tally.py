@@ -1,7 +1,4 @@
-"""Answers summed up: how many each version gave, as what, and how fast.
-
-Pure. Must not know how they were asked for.
-"""
+"""Counts answers by status, version, variant and source, with their median latency. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from msgspec import Struct
 from registry.wire.responses import Response
 
 LATENCIES_KEPT: Final = 1_000
-"""The latest of each group; enough for a median, however long one goes on."""
+"""The latest latencies of each group: enough for a median, in bounded memory."""
 
 
 class Group(NamedTuple):
-    """What the answers of a group have in common; `source` is the code of an error instead."""
+    """What the answers of a group have in common; for an error, `source` is its code."""
 
     status: str
     version: str
@@ -29,7 +26,7 @@ class Group(NamedTuple):
 
 
 class Count(Struct, frozen=True):
-    """One group: its answers, and the median milliseconds of the latest thousand that are known."""
+    """One group: its answers, and the median milliseconds of its latest thousand latencies."""
 
     status: str
     version: str
@@ -46,12 +43,12 @@ class _Seen:
 
 
 class Tally:
-    """The answers so far, by group."""
+    """Counts the answers so far, by group."""
 
     def __init__(self, responses: Iterable[Response] = ()) -> None:
         self._seen: dict[Group, _Seen] = {}
-        for one in responses:
-            self.add(one)
+        for response in responses:
+            self.add(response)
 
     def add(self, response: Response) -> None:
         """Count one answer."""
@@ -65,7 +62,7 @@ class Tally:
             seen.latencies_ms.append(latency_ms)
 
     def counts(self) -> list[Count]:
-        """Return one count for each group, in the order of the groups' names."""
+        """Return one count for each group, sorted by group."""
         return [
             Count(*group, seen.answers, _median(seen.latencies_ms))
             for group, seen in sorted(self._seen.items())

@@ -1,7 +1,7 @@
-"""A thread that asks and listens for as long as its context lasts.
+"""A thread that sends requests and reads answers for as long as its context lasts.
 
-Knows how it begins and ends, and says so when it has ended early. What is asked, and what is made
-of the answers, is its subclasses'.
+The base class starts and stops the thread and reports when it has ended early. Subclasses decide
+what to send and what to do with the answers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from registry.settings import Settings
 
 
 class BackgroundTraffic(ABC):
-    """Runs `_ask_and_listen` in a thread, until `_stopping` is set.
+    """Runs `_ask_and_listen` in a thread until `_stopping` is set.
 
     Parameters
     ----------
     settings
         Where Kafka is.
     name
-        The thread's.
+        Name of the thread.
     producer
-        What its producer is configured with, beyond reaching Kafka.
+        Configuration of its producer, in addition to the connection.
     """
 
     def __init__(self, settings: Settings, name: str, producer: Mapping[str, str | int]) -> None:
@@ -60,24 +60,24 @@ class BackgroundTraffic(ABC):
             self.require_running()
 
     def require_running(self) -> None:
-        """Check that nothing has ended it early.
+        """Check that the thread has not failed.
 
         Raises
         ------
         TransportError
-            With what has.
+            With the cause, if it has.
         """
         if self._failure is not None:
-            raise TransportError(f"the traffic has ended: {self._failure}") from self._failure
+            raise TransportError(f"the traffic stopped: {self._failure}") from self._failure
 
     def _run(self) -> None:
         try:
             with reading(self._settings, self._topics.responses) as consumer:
                 config = client_config(self._settings) | client.AS_JAVA
                 self._ask_and_listen(Producer(config | dict(self._producer_config)), consumer)
-        except Exception as error:  # the thread's outermost edge: who looks at it hears of it
+        except Exception as error:  # the thread's outermost edge; `require_running` raises it
             self._failure = error
 
     @abstractmethod
     def _ask_and_listen(self, producer: Producer, consumer: Consumer) -> None:
-        """Ask until `_stopping` is set, and hear the answers."""
+        """Send requests until `_stopping` is set, and read the answers."""

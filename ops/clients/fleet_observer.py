@@ -1,39 +1,41 @@
-"""Looking at a running fleet: states, heartbeats, and what they say of a ramp.
+"""Observes a running fleet: rollout states, heartbeats and a ramp's verdicts.
 
-Knows which topics tell what, and which pages of a worker. Must not know what is shown to people,
-nor the rules: what a ramp's figures mean is `registry.rollout.ramp_decision`'s.
+Reads topics, or a worker's HTTP pages. What a ramp's figures mean is decided in
+`registry.rollout.ramp_decision`; that module (NumPy) and the HTTP client are imported when they are
+needed, so that ``recstream rollout status`` starts fast.
 """
 
 from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.clients import kafka_client as client
-from ops.clients import worker_pages as pages
 from registry.guardrails.fleet_checks import KEPT_SECONDS
 from registry.kafka.reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.rollout.command_log import FOREIGN
-from registry.rollout.ramp_decision import Look, look
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.settings import Settings
 from registry.wire.command_results import CommandResult
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
 from streams.control.heartbeat_follower import heartbeats_since
-from streams.http.documents import RampLook
+
+if TYPE_CHECKING:
+    from registry.rollout.ramp_decision import Look
+    from streams.http.documents import RampLook
 
 HEARD_SECONDS: Final = 15.0
-"""Heartbeats of so long are read: a worker that was silent for longer is not shown."""
+"""Age of the oldest heartbeats that are read. A worker that was silent for longer is not shown."""
 
 READ_SECONDS: Final = 10.0
 ALL_RECORDS: Final = 2**62
 
 
 class Seen(NamedTuple):
-    """One look: the state, the fleet, and what it says of the ramp; None if there is none."""
+    """One observation: the state, the fleet, and the verdicts on the ramp if one is running."""
 
     state: RolloutState | None
     fleet: tuple[Heartbeat, ...] = ()
@@ -41,16 +43,20 @@ class Seen(NamedTuple):
 
 
 def observe(settings: Settings) -> Seen:
-    """Return what holds now; the fleet is asked about only while a ramp is under way."""
+    """Return the current state; heartbeats are read only while a ramp is running."""
     state = client.rollout_state(settings)
     if ramp_under_way(state) is None:
         return Seen(state)
+    from registry.rollout.ramp_decision import look
+
     fleet = heartbeats(settings, counted_under=state)
     return Seen(state, fleet, look(state, fleet, time.time()))
 
 
 def observe_worker(url: str) -> Seen:
     """Return what the worker at `url` sees; its pages are read one after the other."""
+    from ops.clients import worker_pages as pages
+
     state = pages.rollout(url).state
     if ramp_under_way(state) is None:
         return Seen(state)
@@ -62,17 +68,17 @@ def observe_worker(url: str) -> Seen:
 def heartbeats(
     settings: Settings, *, counted_under: RolloutState | None = None
 ) -> tuple[Heartbeat, ...]:
-    """Return the newest heartbeat of each worker of the environment that was not silent of late.
+    """Return the newest heartbeat of each worker of the environment that sent one recently.
 
-    Its ``at`` is the broker's stamp, as workers have it: their clocks need not agree. A record that
-    is no heartbeat is left out: each worker reports it.
+    Its ``at`` is the broker's timestamp, so the workers' clocks need not agree. Invalid records are
+    skipped: the workers report them.
 
     Parameters
     ----------
     settings
-        Where heartbeats are.
+        Where Kafka is.
     counted_under
-        A state whose counts are needed, also of workers that are no more.
+        A state whose counts are needed, including those of workers that have ended.
     """
     now = time.time()
     since = now - HEARD_SECONDS
@@ -80,14 +86,16 @@ def heartbeats(
         began = datetime.fromisoformat(counted_under.updated_at).timestamp()
         since = min(since, max(began, now - KEPT_SECONDS))
     found = heartbeats_since(settings, topics_of(settings).fleet, since)
-    return tuple(sorted(found, key=lambda one: (one.worker, one.at)))
+    return tuple(sorted(found, key=lambda heartbeat: (heartbeat.worker, heartbeat.at)))
 
 
 def follows_another_topic(settings: Settings, url: str | None) -> bool:
-    """Tell whether the worker at `url`, or any, says that the control topic is not its log's."""
+    """Return whether a worker (the one at `url`, or any) reports a foreign control topic."""
     if url is not None:
-        return any(one.code == FOREIGN for one in pages.readiness(url).reasons)
-    return any(FOREIGN in one.reasons for one in heartbeats(settings))
+        from ops.clients import worker_pages as pages
+
+        return any(reason.code == FOREIGN for reason in pages.readiness(url).reasons)
+    return any(FOREIGN in heartbeat.reasons for heartbeat in heartbeats(settings))
 
 
 def states_by_environment(settings: Settings) -> dict[str, RolloutState]:

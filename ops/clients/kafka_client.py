@@ -1,10 +1,10 @@
-"""The Kafka edge of the command line, the demo and the benchmarks.
+"""The Kafka client of the command line, the demo and the benchmarks.
 
-Knows how to produce with confirmed delivery, how to send a command and wait for its result, and
-how to ask for recommendations and collect the answers. Must not know what is shown to people.
+Produces with confirmed delivery, sends a command and waits for its result, requests recommendations
+and collects the answers.
 
-The rollout state has no topic that others may read: it is a Faust table. What can be read is
-`control-results`, whose newest applied result carries the state after it.
+The rollout state itself is a Faust table, whose changelog is private to the workers. Others read
+`control-results`: its newest applied result carries the state after it.
 """
 
 from __future__ import annotations
@@ -35,50 +35,50 @@ from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
 
 DEADLINE_SECONDS: Final = 15.0
-"""How long to wait for a result or for answers. Shorter than a rebalance, it would give up while
+"""How long to wait for a result or for answers. It must be longer than a rebalance, during which
 another worker takes over."""
 
 AS_JAVA: Final = {"partitioner": "murmur2_random"}
-"""A user's records go to the partition that Java's producers choose: one worker has them all."""
+"""Chooses the same partition as Java's producers, so that one worker gets all records of a user."""
 
 RESULTS_READ_FIRST: Final = 50
-"""How many results from the end are looked at first; then ten times as many."""
+"""How many of the latest results to read first; ten times as many if they hold no state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came back: the first answer to each request, by request id, and how many came again."""
+    """The first answer to each request, by request id, and the number of duplicates."""
 
     by_request_id: dict[str, Response]
     duplicates: int
 
 
 def who() -> str:
-    """Return who issues a command: the user of this machine, and the machine."""
+    """Return the issuer of a command: this machine's user and host name."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a container's user may have no name
         user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
 
 
 def require_broker(settings: Settings) -> None:
-    """Check that Kafka answers at all.
+    """Check that Kafka answers.
 
     Raises
     ------
     TransportError
-        Within five seconds, instead of the half minute that an admin client keeps trying; at once
-        if a wrong setting is the cause.
+        If it does not: after five seconds, or at once if a wrong setting is the cause. (An admin
+        client alone would retry for half a minute.)
     """
     admin = AdminClient(client_config(settings) | QUIET)
     metadata_of(admin, settings, seconds=BROKER_SECONDS)
 
 
 def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Command:
-    """Return a command with a fresh id, issued by the user of this machine.
+    """Return a command with a new id, issued by this machine's user.
 
-    It is for the environment of `settings`, unless `arguments` name another.
+    It is for the environment of `settings`, unless `arguments` name another one.
     """
     given = {
         "command_id": str(uuid.uuid4()),
@@ -92,13 +92,13 @@ def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Comm
 def send_command(
     settings: Settings, command: Command, deadline_seconds: float = DEADLINE_SECONDS
 ) -> CommandResult:
-    """Produce `command`, and return what became of it.
+    """Produce `command`, and return its result.
 
     Raises
     ------
     TransportError
-        If Kafka does not confirm, or no result comes in time; the command may then still be
-        applied later, and the message says so.
+        If Kafka does not confirm it, or no result arrives in time; the message says that the
+        command may still be applied.
     """
     topics = topics_of(settings)
     with reading(settings, topics.control_results) as consumer:
@@ -108,15 +108,15 @@ def send_command(
             if result is not None and result.command_id == command.command_id:
                 return result
     raise TransportError(
-        f"no result of command {command.command_id} after {deadline_seconds:g} s; it is in "
-        f"{topics.control.name} and may still be applied. Does a worker run on "
-        f"{settings.kafka_bootstrap_servers}, with topic prefix {settings.topic_prefix} and "
-        f"environment {command.environment}? `recstream rollout status` shows what holds"
+        f"no result for command {command.command_id} after {deadline_seconds:g} s; it is on "
+        f"{topics.control.name} and may still be applied. Is a worker running on "
+        f"{settings.kafka_bootstrap_servers} with topic prefix {settings.topic_prefix} and "
+        f"environment {command.environment}? `recstream rollout status` shows the current state"
     )
 
 
 def rollout_state(settings: Settings) -> RolloutState | None:
-    """Return the newest rollout state of the environment that a result names; None without one."""
+    """Return the environment's newest rollout state on control-results; None if there is none."""
     topic = topics_of(settings).control_results
     count = RESULTS_READ_FIRST
     while True:
@@ -135,16 +135,17 @@ def rollout_state(settings: Settings) -> RolloutState | None:
 
 
 def require_state(state: RolloutState | None, settings: Settings) -> RolloutState:
-    """Return `state` if there is one.
+    """Return `state`.
 
     Raises
     ------
     RefusedCommand
-        If the environment has none yet.
+        If it is None: the environment has no state yet.
     """
     if state is None:
         raise RefusedCommand(
-            f"environment {settings.environment} has no rollout state yet: swap a version in first",
+            f"environment {settings.environment} has no rollout state yet; deploy a version with "
+            "`recstream swap` first",
             "no_state",
         )
     return state
@@ -153,12 +154,12 @@ def require_state(state: RolloutState | None, settings: Settings) -> RolloutStat
 def ask(
     settings: Settings, requests: Sequence[Request], deadline_seconds: float = DEADLINE_SECONDS
 ) -> Answers:
-    """Send `requests`, and wait until each has been answered.
+    """Send `requests`, and wait until each is answered.
 
     Raises
     ------
     TransportError
-        If some were not, in time; the message says how many.
+        If some are not answered in time; the message says how many.
     """
     topics = topics_of(settings)
     waiting = {request.request_id for request in requests}
@@ -178,15 +179,15 @@ def ask(
             if len(found) == len(waiting):
                 return Answers(found, duplicates)
     raise TransportError(
-        f"{len(waiting) - len(found)} of {len(waiting)} requests without an answer after "
+        f"{len(waiting) - len(found)} of {len(waiting)} requests not answered after "
         f"{deadline_seconds:g} s; is a worker ready on {settings.kafka_bootstrap_servers}, and "
-        f"does it read {topics.requests.name}? Its /readyz says what it waits for; "
-        f"{topics.dead_letter.name} holds what it could not use"
+        f"does it read {topics.requests.name}? Its /readyz says what it is waiting for; "
+        f"{topics.dead_letter.name} holds the records that it could not use"
     )
 
 
 def readable(kind: type[Record], message: Message) -> Record | None:
-    """Return what a record holds; None of garbage, which is somebody else's: ours may follow."""
+    """Return the decoded record; None if it is invalid: others may write to this topic, too."""
     try:
         return decode(kind, message.value())
     except RecordError:
@@ -205,18 +206,18 @@ def produce_all(
     Parameters
     ----------
     settings
-        Where to.
+        Where Kafka is.
     topic
         Must exist.
     records
-        Keys are ids; records with the same key stay in order, unless the client sends some again.
+        Keys are ids. Records with the same key stay in order unless the client retries.
     on_sent
-        Called now and then with the number handed over so far.
+        Called now and then with the number of records produced so far.
 
     Raises
     ------
     TransportError
-        If Kafka confirms fewer; some may have arrived.
+        If Kafka does not confirm all of them; some may have arrived.
     """
     refusals: list[KafkaError] = []
 
@@ -228,13 +229,13 @@ def produce_all(
         client_config(settings)
         | QUIET
         | {
-            "acks": "all",  # not idempotent: every record has an id, and a first send is sooner
+            "acks": "all",  # not idempotent: every record has an id, and the first send is faster
             "linger.ms": 5,
             "message.timeout.ms": int(DEADLINE_SECONDS * 1000),
         }
         | AS_JAVA
     )
-    # A record's timestamp is that of its hand-over to the client: the topic is looked up before.
+    # A record's timestamp is set when the client takes it, so look the topic up before that.
     metadata_of(producer, settings, topic.name, seconds=DEADLINE_SECONDS)
     sent = 0
     for key, value in records:
@@ -249,7 +250,7 @@ def produce_all(
     unconfirmed = producer.flush(DEADLINE_SECONDS + 5)
     if refusals or unconfirmed:
         what = (
-            f"{len(refusals) + unconfirmed} of {sent} records not confirmed by {topic.name} on "
+            f"{len(refusals) + unconfirmed} of {sent} records to {topic.name} not confirmed by "
             f"{settings.kafka_bootstrap_servers}"
         )
         raise _unconfirmed(what, refusals, topic)
@@ -262,7 +263,7 @@ def _unconfirmed(what: str, refusals: Sequence[KafkaError], topic: Topic) -> Tra
             return refused(error, what, "WRITE", "topic", topic.name)
     reason = refusals[0].str() if refusals else "no confirmation"
     return TransportError(
-        f"{what}: {reason}; is the broker up, and did `recstream topics create` run?"
+        f"{what}: {reason}; is the broker up, and has `recstream topics create` been run?"
     )
 
 
@@ -276,9 +277,9 @@ def _produce(
     while True:
         try:
             producer.produce(topic.name, key=key, value=value, on_delivery=delivered)
-        except BufferError:  # the queue is full: its records are confirmed or time out
+        except BufferError:  # the queue is full; its records will be confirmed or time out
             producer.poll(0.1)
         except KafkaException as error:
-            raise TransportError(f"a record for {topic.name} is refused: {error}") from error
+            raise TransportError(f"a record for {topic.name} was refused: {error}") from error
         else:
             return

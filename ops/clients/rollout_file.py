@@ -1,7 +1,7 @@
-"""Rollout files: a ramp written down in YAML or JSON, for ``recstream rollout apply FILE``.
+"""Reads rollout files: a ramp in YAML or JSON, for ``recstream rollout apply FILE``.
 
-Knows the file's fields and how to complain about them. Must not know Kafka, nor the rules that
-decide over the command (`registry.rollout.transitions`).
+Checks the form of the file only. The rules that decide about the command are in
+`registry.rollout.transitions`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
 
 
 class RolloutFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a rollout file holds; the fields mean what they mean in a ``rollout`` command.
+    """The fields of a rollout file; they have the same meaning as in a ``rollout`` command.
 
-    ``environments`` are gone through in their order; without them, it is this environment alone.
+    The ramp runs in the ``environments`` one after the other; the default is this environment.
     """
 
     canary_version: Id
@@ -36,7 +36,7 @@ class RolloutFile(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1000)] | None = None
 
     def command_fields(self, environment: str) -> dict[str, Any]:
-        """Return the fields of the ``rollout`` command; `environment` is the one without a list."""
+        """Return the fields of the ``rollout`` command; `environment` is the default."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         first = environment if self.environments is UNSET else self.environments[0]
         given = {name: value for name, value in fields.items() if value is not UNSET}
@@ -49,9 +49,11 @@ STRUCT_BY_PLACE: Final[Mapping[str, type[Struct]]] = {
     "ramp.guardrails": Guardrails,
     "ramp.shadow": ShadowStep,
 }
-"""Where a file holds an object, and of which fields."""
+"""The objects of a rollout file, by their path."""
 
-_COMPLAINT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$\.?(?P<place>[^`]*)`)?")
+_VALIDATION_MESSAGE: Final = re.compile(
+    r"(?P<what>.*?)(?: - at `(?:key` in `)?\$\.?(?P<place>[^`]*)`)?"
+)
 
 
 def read_rollout_file(path: Path) -> RolloutFile:
@@ -60,30 +62,31 @@ def read_rollout_file(path: Path) -> RolloutFile:
     Raises
     ------
     ConfigurationError
-        Naming the file, the field, what was seen and what is allowed.
+        If it cannot be read, or a field is wrong: the message names the file and the field, and
+        says what was found and what is allowed.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not readable: {error}") from error
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     try:
-        document = _parsed(text, is_json=path.suffix == ".json")
+        document = _parse(text, is_json=path.suffix == ".json")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: not readable: {error}") from error
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     try:
         return msgspec.convert(document, RolloutFile)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path}: {_complaint(str(error), document)}") from error
+        raise ConfigurationError(f"{path}: {_describe(str(error), document)}") from error
 
 
-def _parsed(text: str, *, is_json: bool) -> Any:
+def _parse(text: str, *, is_json: bool) -> Any:
     if is_json:
-        return json.loads(text, object_pairs_hook=_each_once)
+        return json.loads(text, object_pairs_hook=_refuse_duplicate_keys)
     return yaml.load(text, _Loader)
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that comes twice, of which YAML's own loader would take the last."""
+    """Refuses a duplicate key; YAML's own loader would silently take the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -91,21 +94,21 @@ class _Loader(yaml.SafeLoader):
         for key in keys:
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"{key.value!r} comes twice", problem_mark=key.start_mark
+                    problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, count in Counter(key for key, _ in pairs).items():
         if count > 1:
-            raise ValueError(f"{key!r} comes {count} times")
+            raise ValueError(f"duplicate key {key!r}: it occurs {count} times")
     return dict(pairs)
 
 
-def _complaint(message: str, document: Any) -> str:
-    match = _COMPLAINT.fullmatch(message)
+def _describe(message: str, document: Any) -> str:
+    match = _VALIDATION_MESSAGE.fullmatch(message)
     assert match is not None  # every part of it is optional
     place = match["place"] or ""
     what = match["what"][0].lower() + match["what"][1:]
@@ -115,7 +118,7 @@ def _complaint(message: str, document: Any) -> str:
         return f"{place or 'the file'}: {what}"
     if place == "bucketing":
         what = f"must be one of {', '.join(get_args(Bucketing))}"
-    return f"{place or 'the file'}: {what}; seen: {_at(document, place)!r}"
+    return f"{place or 'the file'}: {what}; found {_at(document, place)!r}"
 
 
 def _fields(place: str) -> tuple[str, ...]:
@@ -123,7 +126,7 @@ def _fields(place: str) -> tuple[str, ...]:
 
 
 def _at(document: Any, place: str) -> Any:
-    """Return what stands at a place like ``ramp.steps[1]``."""
+    """Return the value at a path like ``ramp.steps[1]``."""
     for word in re.findall(r"[^.\[\]]+", place):
         document = document[int(word) if isinstance(document, list) else word]
     return document

@@ -1,8 +1,4 @@
-"""Applications that ask: a modest, steady stream of requests, and what came back.
-
-Knows how to ask and to listen in one thread of its own, at a bounded rate. Must not know what the
-answers are compared with.
-"""
+"""A modest, steady stream of requests, as applications send them, and the answers to it."""
 
 from __future__ import annotations
 
@@ -23,27 +19,27 @@ from registry.wire.requests import Request
 from registry.wire.responses import Response
 
 TICK_SECONDS: Final = 0.02
-"""Between two handfuls of requests. Rarer and larger ones would be scored in fewer batches, and the
-latency guardrail, which counts batches, would wait for longer."""
+"""Time between two bursts of requests. Rarer, larger bursts would be scored in fewer batches, and
+the latency guardrail, which counts batches, would take longer to reach a verdict."""
 
 ANSWER_SECONDS: Final = 10.0
-"""How long after the last request answers are waited for."""
+"""How long to wait for answers after the last request."""
 
 ITEMS: Final = 5
 
 
-class Answered(NamedTuple):
-    """One answer: when its record was written, in seconds since the epoch, and what it was."""
+class TimedAnswer(NamedTuple):
+    """One answer, and when its record was written, in seconds since 1970."""
 
     at: float
     response: Response
 
 
 class Traffic(BackgroundTraffic):
-    """Asks for each of `users` in turn, `per_second` in all, as long as the context lasts.
+    """Sends requests for `users` in turn, `per_second` in total, while the context lasts.
 
-    Leaving the context waits for the last answers. `heard` is given the first answer to each
-    request, in this object's own thread.
+    Leaving the context waits for the last answers. `on_answer` is called with the first answer to
+    each request, in this object's own thread.
     """
 
     def __init__(
@@ -51,12 +47,12 @@ class Traffic(BackgroundTraffic):
         settings: Settings,
         users: Sequence[UserId],
         per_second: int,
-        heard: Callable[[Answered], None],
+        on_answer: Callable[[TimedAnswer], None],
     ) -> None:
         super().__init__(settings, "traffic", {"linger.ms": 2})
         self._users = cycle(users)
         self._per_second = per_second
-        self._heard = heard
+        self._on_answer = on_answer
         self._prefix = f"traffic-{uuid.uuid4().hex[:8]}-"
         self._waiting: set[str] = set()
 
@@ -95,13 +91,13 @@ class Traffic(BackgroundTraffic):
             if response is not None and response.request_id in self._waiting:
                 self._waiting.remove(response.request_id)
                 _, written_ms = message.timestamp()
-                self._heard(Answered(written_ms / 1000, response))
+                self._on_answer(TimedAnswer(written_ms / 1000, response))
 
 
-def span_seconds(answers: Iterable[Answered]) -> float | None:
-    """Return the seconds from the first answer to the last; None without one.
+def span_seconds(answers: Iterable[TimedAnswer]) -> float | None:
+    """Return the seconds from the first answer to the last; None without answers.
 
-    Their records' times count, so it does not matter in which order they were heard.
+    The order of `answers` does not matter: the times of their records count.
     """
-    times = [one.at for one in answers]
+    times = [answer.at for answer in answers]
     return max(times) - min(times) if times else None

@@ -1,8 +1,6 @@
-"""Reading a worker's pages over HTTP.
+"""Reads a worker's HTTP pages, with the read token if there is one.
 
-Knows URLs, JSON and the token for reading. Must not know Kafka nor what is shown to people.
-Proxies of the environment
-are not asked: workers are inside.
+The environment's proxy settings are ignored: workers are on the internal network.
 """
 
 from __future__ import annotations
@@ -42,24 +40,24 @@ class RolloutPage(Struct, frozen=True):
 
 
 class FleetPage(Struct, frozen=True):
-    """``GET /fleet``: the epoch, and what the guardrails say of a ramp under way."""
+    """``GET /fleet``: the epoch, and the guardrails' verdicts on a running ramp."""
 
     epoch: int | None = None
     ramp: RampLook | None = None
 
 
 def readiness(url: str) -> Readiness:
-    """Return the readiness of the worker at `url`, whether it is ready or not."""
+    """Return why the worker at `url` is not ready; no reasons if it is."""
     return _read(url, "/readyz", Readiness)
 
 
 def rollout(url: str) -> RolloutPage:
-    """Return what the worker at `url` acts on."""
+    """Return the rollout state that the worker at `url` acts on."""
     return _read(url, "/rollout/status", RolloutPage)
 
 
 def fleet(url: str) -> FleetPage:
-    """Return what the worker at `url` says of the fleet."""
+    """Return what the worker at `url` knows about the fleet."""
     return _read(url, "/fleet", FleetPage)
 
 
@@ -73,17 +71,17 @@ def _read(url: str, path: str, kind: type[Page]) -> Page:
     token = os.environ.get("RECSTREAM_READ_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        asked = urllib.request.Request(address, headers=headers)
-        with _opener.open(asked, timeout=TIMEOUT_SECONDS) as response:
+        request = urllib.request.Request(address, headers=headers)
+        with _opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             payload = response.read()
     except urllib.error.HTTPError as error:
         if error.code != 503:  # "not ready" is an answer too
-            hint = "; set RECSTREAM_READ_TOKEN to the worker's" if error.code == 401 else ""
+            hint = "; set RECSTREAM_READ_TOKEN to the worker's token" if error.code == 401 else ""
             raise TransportError(f"{address}: HTTP {error.code}{hint}") from error
         payload = error.read()
     except (OSError, ValueError) as error:
-        raise TransportError(f"{address}: no worker answers: {error}") from error
+        raise TransportError(f"{address}: no answer from a worker: {error}") from error
     try:
         return msgspec.json.decode(payload, type=kind)
     except msgspec.DecodeError as error:
-        raise TransportError(f"{address}: not the page of a worker: {error}") from error
+        raise TransportError(f"{address}: not a worker's page: {error}") from error

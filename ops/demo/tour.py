@@ -18,7 +18,7 @@ from rich.padding import Padding
 from ops.clients import kafka_client as client
 from ops.clients.fleet_observer import observe
 from ops.clients.rollout_file import read_rollout_file
-from ops.clients.traffic_generator import Answered, Traffic, span_seconds
+from ops.clients.traffic_generator import TimedAnswer, Traffic, span_seconds
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import Fleet
 from ops.ingest.interaction_files import read_titles
@@ -257,7 +257,7 @@ class Tour:
 
     def _ramp_that_promotes(self, fleet: Fleet, version: str) -> None:
         started = time.monotonic()
-        answers: list[Answered] = []
+        answers: list[TimedAnswer] = []
         with _traffic(fleet, answers) as traffic:
             outcome = self._ramp(fleet, version, "a second version, with other parameters")
             seconds = time.monotonic() - started
@@ -295,7 +295,7 @@ class Tour:
         def is_bad(response: Response) -> bool:
             return response.model_version == version and response.fallback_reason is not None
 
-        answers: list[Answered] = []
+        answers: list[TimedAnswer] = []
         with _traffic(fleet, answers):
             outcome = self._ramp(fleet, version, "trained this morning")
         bad = [one for one in answers if is_bad(one.response)]
@@ -330,7 +330,7 @@ class Tour:
         self.figures["commands"] = len(results)
 
 
-def _traffic(fleet: Fleet, answers: list[Answered]) -> Traffic:
+def _traffic(fleet: Fleet, answers: list[TimedAnswer]) -> Traffic:
     """Return the demo's applications, whose answers are added to `answers`."""
     return Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND, answers.append)
 

@@ -20,8 +20,8 @@ SHOWN_CHARACTERS: Final = 2_000
 """Of a value, for people. All of it: ``--json``."""
 
 WHY_REFUSED: Final[Mapping[str, str]] = {
-    "no_request": "are no requests: a command that could not be read was answered with a rejection",
-    "value_left_out": "were put aside without their value: their source's offset has it",
+    "no_request": "not requests: a command that could not be read was already rejected",
+    "value_left_out": "dead-lettered without their value: read it at the source offset",
 }
 
 

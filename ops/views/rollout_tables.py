@@ -1,12 +1,9 @@
-"""How rollouts look on a terminal: ramps and their guardrails, the trail, the fleet, explanations.
-
-Knows columns and words. Must not know where the values come from.
-"""
+"""Tables of rollouts: ramps and their guardrails, the history, the fleet, explanations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -17,15 +14,17 @@ from ops.views.escape_text import on_one_line
 from ops.views.terminal import VERDICT_STYLE, Text, grid, pairs, state_table
 from registry.guardrails.fleet_checks import LIVE_SECONDS, age_seconds
 from registry.rollout.explanation import Explanation
-from registry.rollout.ramp_decision import Look
 from registry.rollout.ramp_plan import stages_of
 from registry.rollout.wording import diff, ramp_words
 from registry.wire.command_results import CommandResult
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Finding, Outcome, RampState
 from registry.wire.rollout_state import RolloutState
-from streams.http.documents import RampLook
 from streams.watch.fleet_notices import fleet_notices
+
+if TYPE_CHECKING:
+    from registry.rollout.ramp_decision import Look
+    from streams.http.documents import RampLook
 
 OUTCOME_STYLE: Final[dict[Outcome, str]] = {
     "promoted": "green",
@@ -37,19 +36,19 @@ STATUS_STYLE: Final = {"applied": "green", "rejected": "red", "duplicate": "yell
 
 def seen_tables(seen: Seen) -> Group:
     """Return the state, and its ramp if there is one."""
-    assert seen.state is not None  # the caller has refused before
+    assert seen.state is not None  # the caller checks
     return Group(state_table(seen.state), *_ramp_tables(seen))
 
 
 def followed_ramp(seen: Seen) -> Group:
-    """Return the ramp alone, if there is one: what changes while it is followed."""
+    """Return the ramp alone, if there is one: the part that changes while it is followed."""
     if seen.state is None or seen.state.ramp is None:
         return Group()
     return Group(ramp_line(seen.state), *_ramp_tables(seen))
 
 
 def _ramp_tables(seen: Seen) -> list[Table]:
-    """Return the stages, and what the guardrails say now, or said when the ramp last moved."""
+    """Return the stages, and the guardrails' verdicts, current or from the ramp's last step."""
     ramp = seen.state.ramp if seen.state else None
     if ramp is None:
         return []
@@ -58,8 +57,8 @@ def _ramp_tables(seen: Seen) -> list[Table]:
 
 
 def ramp_line(state: RolloutState) -> Text:
-    """Return where the ramp of `state` is, or how it ended, in one line."""
-    assert state.ramp is not None  # the caller has looked
+    """Return in one line where the ramp of `state` is, or how it ended."""
+    assert state.ramp is not None  # the caller checks
     style = OUTCOME_STYLE[state.ramp.outcome] if state.ramp.outcome else "cyan"
     words = Text.assemble(("ramp ", "bold"), (ramp_words(state.ramp), f"bold {style}"))
     if state.ramp.outcome is None:
@@ -69,7 +68,7 @@ def ramp_line(state: RolloutState) -> Text:
 
 
 def stage_table(ramp: RampState, look: Look | RampLook | None) -> Table:
-    """Return the ramp's stages: done, under way, to come."""
+    """Return the ramp's stages: done, current and upcoming."""
     rows = []
     for place, stage in enumerate(stages_of(ramp.plan, ramp.environments)):
         here = place == ramp.stage and ramp.outcome is None
@@ -94,11 +93,11 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     """Return each guardrail's verdict with its figures."""
     rows = [
         (
-            Text(one.verdict, VERDICT_STYLE[one.verdict]),
-            one.guardrail.replace("_", " "),
-            one.message,
+            Text(finding.verdict, VERDICT_STYLE[finding.verdict]),
+            finding.guardrail.replace("_", " "),
+            finding.message,
         )
-        for one in findings
+        for finding in findings
     ]
     return grid(("verdict", "guardrail", "figures"), rows)
 
@@ -107,15 +106,15 @@ def states_table(states: Iterable[RolloutState]) -> Table:
     """Return one row for each environment."""
     rows = [
         (
-            one.environment,
-            one.epoch,
-            one.strategy,
-            one.primary_version,
-            one.canary_version or "",
-            ramp_words(one.ramp) if one.ramp else "",
-            f"{_moment(one.updated_at)} by {one.updated_by}",
+            state.environment,
+            state.epoch,
+            state.strategy,
+            state.primary_version,
+            state.canary_version or "",
+            ramp_words(state.ramp) if state.ramp else "",
+            f"{_moment(state.updated_at)} by {state.updated_by}",
         )
-        for one in states
+        for state in states
     ]
     return grid(
         ("environment", "epoch #", "strategy", "primary", "canary", "ramp", "updated"), rows
@@ -123,8 +122,8 @@ def states_table(states: Iterable[RolloutState]) -> Table:
 
 
 def trail_lines(results: Iterable[CommandResult]) -> Group:
-    """Return the trail: each command with what it changed, or why it was refused."""
-    return Group(*(_trail_entry(one) for one in results))
+    """Return each command with what it changed, or why it was rejected."""
+    return Group(*(_trail_entry(result) for result in results))
 
 
 def _trail_entry(result: CommandResult) -> RenderableType:
@@ -137,7 +136,7 @@ def _trail_entry(result: CommandResult) -> RenderableType:
         (result.status, STATUS_STYLE[result.status]),
         (epoch, "dim"),
     )
-    below = [Text(f"{one.field}: {one.before} → {one.after}") for one in diff(result)]
+    below = [Text(f"{change.field}: {change.before} → {change.after}") for change in diff(result)]
     if result.error is not None:
         below.append(Text(f"{result.error.code}: {result.error.message}", "red"))
     if result.reason:
@@ -146,56 +145,59 @@ def _trail_entry(result: CommandResult) -> RenderableType:
 
 
 def _moment(at: str) -> str:
-    """Return a record's time to the second, in UTC as it is there, so that it can be wrapped."""
+    """Return a record's UTC time to the second, with a space so that the terminal can wrap it."""
     return at.replace("T", " ")[:19]
 
 
 def fleet_table(fleet: Sequence[Heartbeat], now: float, partitions: int) -> Group:
-    """Return the workers, each over the address of its pages, and what is wrong with them.
+    """Return the workers with the addresses of their pages, and their problems.
 
-    `now` is in seconds since the epoch, `partitions` those of the request topic.
+    `now` is in seconds since 1970; `partitions` is the request topic's number of partitions.
     """
     rows = [
         (
-            Text(_worker(one)),
-            _life(one, now),
-            "none" if one.epoch is None else one.epoch,
-            ", ".join(one.ready) or "none",
-            f"{one.lag:,}",
-            f"{one.requests_per_second:,.0f}",
-            "just now" if (age := age_seconds(one, now)) is None else f"{age:.1f} s",
+            Text(_worker(heartbeat)),
+            _life(heartbeat, now),
+            "none" if heartbeat.epoch is None else heartbeat.epoch,
+            ", ".join(heartbeat.ready) or "none",
+            f"{heartbeat.lag:,}",
+            f"{heartbeat.requests_per_second:,.0f}",
+            "just now" if (age := age_seconds(heartbeat, now)) is None else f"{age:.1f} s",
         )
-        for one in fleet
+        for heartbeat in fleet
     ]
-    columns = ("worker", "is", "epoch #", "versions", "lag #", "req/s #", "heard #")
+    columns = ("worker", "state", "epoch #", "versions", "lag #", "req/s #", "seen #")
     failures = [
-        Text(f"{one.worker} could not load {version}: {why}", "red")
-        for one in fleet
-        for version, why in one.failures.items()
+        Text(f"{heartbeat.worker} could not load {version}: {why}", "red")
+        for heartbeat in fleet
+        for version, why in heartbeat.failures.items()
     ]
-    notices = [Text(one.message, "yellow") for one in fleet_notices(fleet, now, partitions)]
+    notices = [Text(notice.message, "yellow") for notice in fleet_notices(fleet, now, partitions)]
     return Group(grid(columns, rows), *failures, *notices)
 
 
-def _worker(one: Heartbeat) -> str:
-    """Return a worker's name, address and role, and where the control log that it knows ends."""
-    role = ["owns control"] if one.owns_control else []
-    log = [f"log {one.log_offset}"] if one.log_offset is not None else []
-    return "\n".join([one.worker, one.url, *([", ".join([*role, *log])] if role or log else [])])
+def _worker(heartbeat: Heartbeat) -> str:
+    """Return a worker's name, address and role, and the last offset of its control log."""
+    role = ["owns control"] if heartbeat.owns_control else []
+    log = [f"log {heartbeat.log_offset}"] if heartbeat.log_offset is not None else []
+    details = [", ".join([*role, *log])] if role or log else []
+    return "\n".join([heartbeat.worker, heartbeat.url, *details])
 
 
-def _life(one: Heartbeat, now: float) -> Text:
-    if one.stopping:
+def _life(heartbeat: Heartbeat, now: float) -> Text:
+    if heartbeat.stopping:
         return Text("stopping", "dim")
-    if now - one.at > LIVE_SECONDS:
+    if now - heartbeat.at > LIVE_SECONDS:
         return Text("silent", "red")
-    if one.reasons:
-        return Text("\n".join(["not ready:", *one.reasons]), "yellow")
-    return Text("ready", "green") if one.partitions != 0 else Text("ready, no partition", "yellow")
+    if heartbeat.reasons:
+        return Text("\n".join(["not ready:", *heartbeat.reasons]), "yellow")
+    if heartbeat.partitions == 0:
+        return Text("ready, no partition", "yellow")
+    return Text("ready", "green")
 
 
 def explanation_table(explanation: Explanation) -> Table:
-    """Return who answers a user, and why."""
+    """Return which version answers a user, and why."""
     bucket = None
     if explanation.bucket is not None:
         bucket = f"{explanation.bucket} of {explanation.buckets} ({explanation.bucketing})"

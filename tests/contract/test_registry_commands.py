@@ -77,7 +77,7 @@ def test_two_versions_are_compared_field_by_field(store: Store) -> None:
     assert found["provenance.host"] == ("host-1", None)
     assert not any(field.startswith(("files", "version", "created")) for field in found)
     assert "+5" in text(store, "diff", "v0.1", "v0.2")
-    assert "differ in nothing" in text(store, "diff", "v0.2", "v0.2")
+    assert "differ only in their names" in text(store, "diff", "v0.2", "v0.2")
 
 
 def test_a_version_that_cannot_be_read_is_listed_with_the_reason(store: Store) -> None:

@@ -18,7 +18,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.clients.kafka_client import produce_all
-from ops.clients.traffic_generator import Answered, Traffic
+from ops.clients.traffic_generator import TimedAnswer, Traffic
 from ops.local.ports import free_port
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import changelog_name, topics_of
@@ -201,7 +201,7 @@ def test_a_ramp_is_planned_applied_followed_and_read_in_the_trail(
     assert recstream(settings, "rollout", "pause").returncode == 1
     assert recstream(settings, "rollout", "status", "--follow").returncode == 1
 
-    answers: list[Answered] = []
+    answers: list[TimedAnswer] = []
     with Traffic(settings, range(1, 101), 100, answers.append) as traffic:
         started = document(settings, "rollout", "apply", file)
         paused = document(settings, "rollout", "pause")

@@ -22,7 +22,7 @@ from harness.fresh import environment_of, publish_model, without
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from ops.clients import dead_letter_dealing as dealing
+from ops.clients import dead_letter_replay
 from registry.connection.client_config import client_config
 from registry.errors import RecordError, RefusedCommand
 from registry.kafka.dead_letter_records import REPLAY_OF, Wanted
@@ -128,7 +128,7 @@ def test_what_was_too_large_is_replayed_once_when_the_limit_is_raised(
     everything = recstream(settings, "replay", "--all")  # still no JSON, and a command
     assert everything.returncode == 1
     assert "1 letters replayed" in everything.stdout
-    assert "1 not replayed: they are no requests" in everything.stderr
+    assert "1 not replayed: not requests" in everything.stderr
     source = f"{client.topics.requests.name}/{garbage['partition']}/{garbage['source_offset']}"
     wait_until(
         lambda: source in {one["replay_of"] for one in document(settings, "list")},
@@ -157,7 +157,7 @@ def test_a_replay_that_is_killed_is_gone_on_with_and_sends_nothing_twice(
             cwd=ROOT,
         )
         assert killed.wait(60) == -9
-    done = dealing.replay(topics_created, OPEN).done
+    done = dead_letter_replay.replay(topics_created, OPEN).done
     found = replays(topics_created, requests)
     assert (len(found), found.total()) == (LETTERS, LETTERS)
     figure(f"{LETTERS:,} letters, {done:,} after two kills, none twice")
@@ -165,12 +165,12 @@ def test_a_replay_that_is_killed_is_gone_on_with_and_sends_nothing_twice(
 
 STOPPING = """
 import os, signal
-from ops.clients import dead_letter_dealing as dealing
+from ops.clients import dead_letter_replay
 from registry.kafka.dead_letter_records import Wanted
 from registry.settings import read_settings
 
 def stop(after):
-    sent, again = 0, dealing._Dealer._send_again
+    sent, again = 0, dead_letter_replay._Replayer._send_again
     def send(dealer, letter):
         nonlocal sent
         again(dealer, letter)
@@ -178,8 +178,8 @@ def stop(after):
         if sent == after + 50:  # in the middle of a transaction, some of which Kafka has
             dealer._producer.flush(10)
             os.kill(os.getpid(), signal.SIGKILL)
-    dealing._Dealer._send_again = send
-    dealing.replay(read_settings(os.environ), Wanted(states=("open",)))
+    dead_letter_replay._Replayer._send_again = send
+    dead_letter_replay.replay(read_settings(os.environ), Wanted(states=("open",)))
 """
 
 
@@ -190,7 +190,7 @@ def test_of_two_replays_at_once_one_goes_on_and_nothing_is_sent_twice(
 
     def attempt(_: int) -> str:
         try:
-            return f"done {dealing.replay(topics_created, OPEN).done}"
+            return f"done {dead_letter_replay.replay(topics_created, OPEN).done}"
         except RefusedCommand as error:
             return error.code
 
@@ -208,13 +208,13 @@ def test_a_replay_in_whose_midst_another_begins_ends_and_says_so(
     others: list[int] = []
 
     def begin_another(_: int) -> None:
-        others.append(dealing.replay(topics_created, OPEN).done)
+        others.append(dead_letter_replay.replay(topics_created, OPEN).done)
 
-    with pytest.raises(RefusedCommand, match="has begun meanwhile") as replaced:
-        dealing.replay(topics_created, OPEN, begin_another)
+    with pytest.raises(RefusedCommand, match="has started and replaced") as replaced:
+        dead_letter_replay.replay(topics_created, OPEN, begin_another)
 
     assert replaced.value.code == "replaced"
-    assert others == [500 - dealing.LETTERS_AT_ONCE]
+    assert others == [500 - dead_letter_replay.LETTERS_AT_ONCE]
     found = replays(topics_created, topics_of(topics_created).requests)
     assert (len(found), found.total()) == (500, 500)
 
@@ -226,4 +226,4 @@ def test_whoever_means_all_letters_must_say_so(topics_created: Settings) -> None
         assert "--all" in ended.stderr
     unknown = recstream(topics_created, "show", 5)
     assert unknown.returncode == 1
-    assert "no letter there" in unknown.stderr
+    assert "no dead letter at offset" in unknown.stderr

@@ -114,7 +114,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_learned(
     done = recstream(settings, "train", "--report", str(tmp_path / "missing" / "report.html"))
 
     assert done.returncode == 2
-    assert "there is no such folder" in done.stderr
+    assert "the folder does not exist" in done.stderr
 
 
 def test_a_version_is_made_again_bit_by_bit(settings: Settings) -> None:

@@ -1,9 +1,9 @@
-from ops.clients.traffic_generator import Answered, span_seconds
+from ops.clients.traffic_generator import TimedAnswer, span_seconds
 from registry.wire.responses import Provenance, Response
 
 
-def an_answer(at: float) -> Answered:
-    return Answered(at, Response("r", 1, "ok", Provenance("production", "w1", 2.5)))
+def an_answer(at: float) -> TimedAnswer:
+    return TimedAnswer(at, Response("r", 1, "ok", Provenance("production", "w1", 2.5)))
 
 
 def test_answers_span_the_time_from_the_first_to_the_last_in_whatever_order_they_came() -> None:

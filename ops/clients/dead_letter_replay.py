@@ -1,12 +1,10 @@
-"""Dealing with dead letters: reads the topic, sends records again, and marks what was done.
+"""Read, replay and drop dead letters, each exactly once.
 
-Knows Kafka's client and the order of things; must not know what people see.
-
-1. *fence*: one dealer at a time, on whatever machine: all have one transactional id, so whoever
-   begins ends the transaction of any other, which then counts for nothing;
-2. *read*: only then the topic is read, with all marks that any dealer has made;
-3. *deal*: records and their marks go out in transactions: Kafka takes both, or neither. So a letter
-   is replayed once, wherever a run is broken off, and however often it is begun.
+1. *fence*: only one run is active at a time, on any machine: all runs share one transactional id,
+   so a run that starts aborts the open transaction of any other;
+2. *read*: only then is the topic read, with the marks that all earlier runs have made;
+3. *commit*: records and their marks are sent in transactions: Kafka takes both or neither. So a
+   letter is replayed once, wherever a run is interrupted and however often it is restarted.
 """
 
 from __future__ import annotations
@@ -38,39 +36,39 @@ from registry.kafka.topics import LARGE_RECORD_BYTES, topics_of
 from registry.settings import Settings
 
 LETTERS_AT_ONCE: Final = 200
-"""Of one transaction. Of more, more would have to be sent anew after a run that was broken off."""
+"""Letters in one transaction. An interrupted run has to send at most so many again."""
 
 READ_SECONDS: Final = 600.0
-"""Until the whole topic must have been read: some millions of records."""
+"""Deadline for reading the whole topic; enough for some millions of records."""
 
 KAFKA_SECONDS: Final = 30.0
-"""How long Kafka may take to begin, and to end, a transaction."""
+"""How long Kafka may take to begin or to end a transaction."""
 
 ANY_PARTITION: Final = -1
-"""The client's own value: the key decides."""
+"""The client's own value: the key decides the partition."""
 
 FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.INVALID_PRODUCER_ID_MAPPING}
 )
-"""What a dealer is told when another one has begun."""
+"""The error codes that a run gets when another one has started."""
 
 OnDone = Callable[[int], None]
 
 
-class Dealt(NamedTuple):
-    """Letters done, and why others could not be: their number by reason."""
+class LetterCounts(NamedTuple):
+    """How many letters were replayed or dropped, and how many were not, by reason."""
 
     done: int
     refused: Mapping[str, int]
 
 
 def read_letters(settings: Settings, on_read: OnDone = lambda _: None) -> list[Letter]:
-    """Return all letters, without their values, in the order in which they were put aside.
+    """Return all letters without their values, in the order of the topic.
 
     Raises
     ------
     TransportError
-        If Kafka does not answer, the topic is missing, or its end is not reached.
+        If Kafka does not answer, the topic does not exist, or its end is not reached in time.
     """
     box = Box()
     for number, record in enumerate(_records(settings), 1):
@@ -85,14 +83,14 @@ def letter_at(settings: Settings, offset: int) -> Letter:
     Raises
     ------
     RefusedCommand
-        If there is none at this offset.
+        If there is no letter at this offset.
     """
     for letter in read_letters(settings):
         if letter.offset == offset:
             (whole,) = _whole(settings, [letter])
             return whole
     raise RefusedCommand(
-        f"offset {offset}: {topics_of(settings).dead_letter.name} has no letter there; "
+        f"no dead letter at offset {offset} of {topics_of(settings).dead_letter.name}; "
         "`recstream dead-letters list` shows the offsets",
         "unknown_letter",
     )
@@ -100,31 +98,31 @@ def letter_at(settings: Settings, offset: int) -> Letter:
 
 def replay(
     settings: Settings, wanted: Wanted, on_done: OnDone = lambda _: None, *, dry_run: bool = False
-) -> Dealt:
-    """Send the records of the wanted letters again, and mark these as replayed.
+) -> LetterCounts:
+    """Send the records of the wanted letters again, and mark the letters as replayed.
 
-    A record goes by its key to where a user's requests go; one without a key to where it was.
+    A record's key decides its partition; a record without a key returns to its own partition.
 
     Raises
     ------
     RefusedCommand
-        ``replaced`` if another dealer has begun meanwhile.
+        ``replaced`` if another run has started meanwhile.
     TransportError
-        If Kafka does not answer, or does not take a record. What was marked before stays done.
+        If Kafka does not answer or refuses a record. Letters marked before that stay marked.
     """
     requests = topics_of(settings).requests.name
     if dry_run:
         chosen, refused = _split(read_letters(settings), wanted, requests)
-        return Dealt(len(chosen), refused)
-    with _Dealer(settings) as dealer:
+        return LetterCounts(len(chosen), refused)
+    with _Replayer(settings) as replayer:
         chosen, refused = _split(read_letters(settings), wanted, requests)
-        return Dealt(dealer.deal(_whole(settings, chosen), "replayed", on_done), refused)
+        return LetterCounts(replayer.commit(_whole(settings, chosen), "replayed", on_done), refused)
 
 
 def drop(
     settings: Settings, wanted: Wanted, on_done: OnDone = lambda _: None, *, dry_run: bool = False
-) -> Dealt:
-    """Mark the wanted letters as dropped: dealt with, though nothing was sent.
+) -> LetterCounts:
+    """Mark the wanted letters as dropped; nothing is sent.
 
     Raises
     ------
@@ -132,14 +130,14 @@ def drop(
         As :func:`replay` does.
     """
     if dry_run:
-        return Dealt(sum(map(wanted.includes, read_letters(settings))), {})
-    with _Dealer(settings) as dealer:
+        return LetterCounts(sum(map(wanted.includes, read_letters(settings))), {})
+    with _Replayer(settings) as replayer:
         chosen = filter(wanted.includes, read_letters(settings))
-        return Dealt(dealer.deal(chosen, "dropped", on_done), {})
+        return LetterCounts(replayer.commit(chosen, "dropped", on_done), {})
 
 
-class _Dealer:
-    """Deals in transactions; entering it fences all others."""
+class _Replayer:
+    """Sends and marks letters in transactions; entering its context fences all other runs."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -156,30 +154,30 @@ class _Dealer:
             }
         )
 
-    def __enter__(self) -> _Dealer:
-        with self._explained():
+    def __enter__(self) -> _Replayer:
+        with self._translate_errors():
             self._producer.init_transactions(KAFKA_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(KafkaException):  # of one that was fenced; what counts was committed before
+        with suppress(KafkaException):  # it was fenced; everything that counts was committed before
             self._producer.purge()
             self._producer.flush(KAFKA_SECONDS)
 
-    def deal(self, letters: Iterable[Letter], what: What, on_done: OnDone) -> int:
-        """Send and mark, and return how many letters there were."""
+    def commit(self, letters: Iterable[Letter], what: What, on_done: OnDone) -> int:
+        """Send (if `what` is ``replayed``) and mark the letters; return their number."""
         done, waiting = 0, iter(letters)
-        while some := list(islice(waiting, LETTERS_AT_ONCE)):
-            with self._explained():
+        while batch := list(islice(waiting, LETTERS_AT_ONCE)):
+            with self._translate_errors():
                 self._producer.begin_transaction()
-                for letter in some:
+                for letter in batch:
                     if what == "replayed":
                         self._send_again(letter)
                     self._producer.produce(
                         self._box, headers=mark_headers(letter.source, what, self._by)
                     )
                 self._producer.commit_transaction(KAFKA_SECONDS)
-            done += len(some)
+            done += len(batch)
             on_done(done)
         return done
 
@@ -193,28 +191,28 @@ class _Dealer:
         )
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except KafkaException as error:
-            told = error.args[0]
-            if self._is_fenced(told):
+            cause = error.args[0]
+            if self._is_fenced(cause):
                 raise RefusedCommand(
-                    "another `recstream dead-letters replay` or `drop` has begun meanwhile, and "
-                    "goes on instead; what was done before stays done",
+                    "another `recstream dead-letters replay` or `drop` has started and replaced "
+                    "this one; letters that were already replayed or dropped stay so",
                     "replaced",
                 ) from error
             raise TransportError(
-                f"Kafka did not take a part of the letters: {told.str()}; what was done before "
-                "stays done, and is not done again"
+                f"Kafka refused some of the letters: {cause.str()}; run the command again: letters "
+                "that were already replayed or dropped are not sent twice"
             ) from error
 
-    def _is_fenced(self, told: KafkaError) -> bool:
-        """Tell whether another dealer has begun; end what is open if not.
+    def _is_fenced(self, cause: KafkaError) -> bool:
+        """Return whether another run has started; abort the open transaction if not.
 
-        Once it is fenced, the client may say so only of the transaction, not of each record.
+        A fenced client may report it for the transaction only, not for each record.
         """
-        if told.code() in FENCED:
+        if cause.code() in FENCED:
             return True
         try:
             self._producer.abort_transaction(KAFKA_SECONDS)
@@ -240,7 +238,7 @@ def _split(
 
 
 def _whole(settings: Settings, letters: Iterable[Letter]) -> Iterator[Letter]:
-    """Yield the letters, which are in the order of the topic, with their values."""
+    """Yield the letters with their values; `letters` are in the order of the topic."""
     by_offset = {letter.offset: letter for letter in letters}
     for record in _records(settings) if by_offset else ():
         if isinstance(record, Letter) and record.offset in by_offset:
@@ -251,11 +249,13 @@ def _whole(settings: Settings, letters: Iterable[Letter]) -> Iterator[Letter]:
 
 
 def _records(settings: Settings) -> Iterator[Letter | Mark | None]:
-    """Yield what the topic's records are, from its beginning to its end of now."""
+    """Yield the topic's records, up to the end that it has now."""
     topic = topics_of(settings).dead_letter
     with connected(settings) as consumer:
         places = bounds(settings, consumer, topic)
-        consumer.assign([TopicPartition(topic.name, one.partition, low) for one, low, _ in places])
+        consumer.assign(
+            [TopicPartition(topic.name, place.partition, low) for place, low, _ in places]
+        )
         try:
             for message in messages(consumer, READ_SECONDS, to_end=True):
                 yield _read(message)
@@ -265,6 +265,6 @@ def _records(settings: Settings) -> Iterator[Letter | Mark | None]:
 
 def _read(message: Message) -> Letter | Mark | None:
     offset, (_, at_ms) = message.offset(), message.timestamp()
-    assert offset is not None  # only a message that was never sent has none
+    assert offset is not None  # only a message that was never sent has no offset
     headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     return letter_of(offset, at_ms, message.key(), message.value(), headers)
