@@ -1,6 +1,6 @@
 """The error tree: one branch per remedy, one stable code per error.
 
-Knows which remedy belongs to which failure. Must not know who raises or catches an error.
+The codes are in `registry/error_codes.py`. Must not know who raises or catches an error.
 
 ==========================  =======================================================
 branch                      what the catcher does
@@ -17,17 +17,26 @@ branch                      what the catcher does
 
 from __future__ import annotations
 
+from registry.error_codes import (
+    CommandCode,
+    ErrorCode,
+    RecordCode,
+    RefusalCause,
+    RefusedAnswerCode,
+    TrainingCode,
+)
+
 
 class RecstreamError(Exception):
     """Base of all errors that this project raises on purpose."""
 
-    code: str = "error"
+    code: str = ErrorCode.ERROR
 
 
 class ConfigurationError(RecstreamError):
     """A setting or an argument is wrong; the message names it, its value and what is allowed."""
 
-    code = "configuration"
+    code = ErrorCode.CONFIGURATION
 
 
 class RecordError(RecstreamError):
@@ -38,10 +47,10 @@ class RecordError(RecstreamError):
     message
         What was seen and what is allowed.
     code
-        One of ``malformed``, ``empty``, ``too_large``, ``invalid``.
+        Why; of an answer that Kafka refuses, why it does.
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: RecordCode | RefusedAnswerCode) -> None:
         super().__init__(message)
         self.code = code
 
@@ -49,7 +58,7 @@ class RecordError(RecstreamError):
 class TransportError(RecstreamError):
     """Kafka could not be reached, or did not confirm in time."""
 
-    code = "transport"
+    code = ErrorCode.TRANSPORT
 
 
 class AccessRefused(TransportError):
@@ -58,7 +67,7 @@ class AccessRefused(TransportError):
     The message names the setting that is wrong, or the ACL that is missing.
     """
 
-    code = "access_refused"
+    code = ErrorCode.ACCESS_REFUSED
 
 
 class RefusedRecord(RecstreamError):
@@ -69,10 +78,10 @@ class RefusedRecord(RecstreamError):
     message
         Which record it is, and what Kafka said.
     code
-        One of ``too_large``, ``invalid``, ``unauthorized``.
+        Why.
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: RefusalCause) -> None:
         super().__init__(message)
         self.code = code
 
@@ -80,19 +89,19 @@ class RefusedRecord(RecstreamError):
 class ArtifactError(RecstreamError):
     """A model version is missing, damaged or not what its manifest says."""
 
-    code = "artifact"
+    code = ErrorCode.ARTIFACT
 
 
 class UnknownVersion(ArtifactError):
     """The registry holds no such version."""
 
-    code = "unknown_version"
+    code = ErrorCode.UNKNOWN_VERSION
 
 
 class DamagedVersion(ArtifactError):
     """The version's files do not match its manifest, or hold what must never be served."""
 
-    code = "damaged_version"
+    code = ErrorCode.DAMAGED_VERSION
 
 
 class RefusedCommand(RecstreamError):
@@ -103,10 +112,10 @@ class RefusedCommand(RecstreamError):
     message
         What was seen and what is allowed.
     code
-        Stable reason, e.g. ``stale_epoch``, ``unknown_version``, ``bad_percentage``.
+        Why.
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: CommandCode) -> None:
         super().__init__(message)
         self.code = code
 
@@ -114,12 +123,12 @@ class RefusedCommand(RecstreamError):
 class ShapeError(RecstreamError):
     """Arrays do not fit together: a bug in the caller, never a matter of input."""
 
-    code = "shape"
+    code = ErrorCode.SHAPE
 
 
 class TrainingFailed(RecstreamError):
     """A training run ended without a version; ``code`` says at which stage or why."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: TrainingCode) -> None:
         super().__init__(message)
         self.code = code

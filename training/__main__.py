@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError
 from registry.settings import Settings, read_settings
 from registry.wire.codec import encode
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the edge: the parent needs a reason, the log the traceback
         logging.exception("training run %s", options.run_id)
         reason = f"{type(error).__name__}: {error}"
-        result = TrainingResult(options.run_id, "failed", code="internal", reason=reason)
+        result = TrainingResult(options.run_id, "failed", code=TrainingCode.INTERNAL, reason=reason)
     write(result)
     return 0 if result.status == "published" else 1
 
@@ -77,7 +78,7 @@ def _keep_limits(settings: Settings, run_id: str) -> None:
 
 
 def _out_of_memory(run_id: str, reason: str) -> TrainingResult:
-    return TrainingResult(run_id, "failed", code="out_of_memory", reason=reason)
+    return TrainingResult(run_id, "failed", code=TrainingCode.OUT_OF_MEMORY, reason=reason)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, settings_with
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def ingest(
     if len(bad) > max_bad:
         raise RefusedCommand(
             f"{file}: {len(bad)} bad lines, but --max-bad allows {max_bad}; nothing was sent",
-            "bad_lines",
+            CommandCode.BAD_LINES,
         )
     started = time.monotonic()
     with terminal.progress(terminal.err, hidden=as_json) as progress:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
+from registry.error_codes import CommandCode, ReadinessCode
 from registry.errors import RefusedCommand, TransportError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def status(
     from ops.clients import fleet_observer, kafka_client
     from ops.views import rollout_tables as rollout_view
     from ops.views import terminal
-    from registry.rollout.command_log import FOREIGN, FOREIGN_TOPIC
+    from registry.rollout.command_log import FOREIGN_TOPIC
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     if sum((url is not None, follow, all_environments)) > 1:
@@ -76,7 +77,9 @@ def status(
         return
     seen = fleet_observer.observe_worker(url) if url else fleet_observer.observe(settings)
     if fleet_observer.follows_another_topic(settings, url):
-        terminal.err.print(f"{FOREIGN}: {FOREIGN_TOPIC}", style="yellow", markup=False)
+        terminal.err.print(
+            f"{ReadinessCode.FOREIGN_CONTROL_TOPIC}: {FOREIGN_TOPIC}", style="yellow", markup=False
+        )
     state = kafka_client.require_state(seen.state, settings)
     _print(state, rollout_view.seen_tables(seen), as_json)
 
@@ -259,7 +262,7 @@ def _follow(settings: Settings, as_json: bool) -> None:
 
     state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
     if state.ramp is None:
-        raise RefusedCommand(f"environment {settings.environment} has no ramp", "no_ramp")
+        raise RefusedCommand(f"environment {settings.environment} has no ramp", CommandCode.NO_RAMP)
     with RampDisplay(terminal.out, hidden=as_json) as display:
         outcome = follow_ramp(
             lambda: fleet_observer.observe(settings), state.ramp.ramp_id, display.show

@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from ops.clients.kafka_client import AS_JAVA, who
 from registry.connection.client_config import client_config
 from registry.connection.reachability import unreachable
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand, TransportError
 from registry.kafka.dead_letter_records import (
     Box,
@@ -92,7 +93,7 @@ def letter_at(settings: Settings, offset: int) -> Letter:
     raise RefusedCommand(
         f"no dead letter at offset {offset} of {topics_of(settings).dead_letter.name}; "
         "`recstream dead-letters list` shows the offsets",
-        "unknown_letter",
+        CommandCode.UNKNOWN_LETTER,
     )
 
 
@@ -200,7 +201,7 @@ class _Replayer:
                 raise RefusedCommand(
                     "another `recstream dead-letters replay` or `drop` has started and replaced "
                     "this one; letters that were already replayed or dropped stay so",
-                    "replaced",
+                    CommandCode.REPLACED,
                 ) from error
             raise TransportError(
                 f"Kafka refused some of the letters: {cause.str()}; run the command again: letters "

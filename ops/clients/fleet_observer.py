@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.clients import kafka_client as client
+from registry.error_codes import ReadinessCode
 from registry.guardrails.fleet_checks import KEPT_SECONDS
 from registry.kafka.reader import messages, reading
 from registry.kafka.topics import topics_of
-from registry.rollout.command_log import FOREIGN
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.settings import Settings
 from registry.wire.command_results import CommandResult
@@ -94,8 +94,14 @@ def follows_another_topic(settings: Settings, url: str | None) -> bool:
     if url is not None:
         from ops.clients import worker_pages as pages
 
-        return any(reason.code == FOREIGN for reason in pages.readiness(url).reasons)
-    return any(FOREIGN in heartbeat.reasons for heartbeat in heartbeats(settings))
+        return any(
+            reason.code == ReadinessCode.FOREIGN_CONTROL_TOPIC
+            for reason in pages.readiness(url).reasons
+        )
+    return any(
+        ReadinessCode.FOREIGN_CONTROL_TOPIC in heartbeat.reasons
+        for heartbeat in heartbeats(settings)
+    )
 
 
 def states_by_environment(settings: Settings) -> dict[str, RolloutState]:

@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from registry.connection.client_config import client_config
 from registry.connection.reachability import DENIALS, metadata_of, refused
+from registry.error_codes import CommandCode
 from registry.errors import RecordError, RefusedCommand, TransportError
 from registry.ids import UserId
 from registry.kafka.reader import BROKER_SECONDS, QUIET, messages, reading
@@ -146,7 +147,7 @@ def require_state(state: RolloutState | None, settings: Settings) -> RolloutStat
         raise RefusedCommand(
             f"environment {settings.environment} has no rollout state yet; deploy a version with "
             "`recstream swap` first",
-            "no_state",
+            CommandCode.NO_STATE,
         )
     return state
 

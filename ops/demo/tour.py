@@ -30,7 +30,7 @@ from ops.views.ramp_progress import RampDisplay, follow_ramp
 from ops.views.rollout_tables import trail_lines
 from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay, follow_run
-from registry.errors import RefusedCommand, TrainingFailed
+from registry.errors import RecstreamError
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
@@ -338,14 +338,14 @@ def _traffic(fleet: Fleet, answers: list[TimedAnswer]) -> Traffic:
 def _send(fleet: Fleet, command: Command) -> CommandResult:
     result = client.send_command(fleet.settings, command)
     if result.error is not None:
-        raise RefusedCommand(f"{command.type}: {result.error.message}", result.error.code)
+        raise RecstreamError(f"{command.type}: {result.error.message} ({result.error.code})")
     return result
 
 
 def _published(result: TrainingResult | None) -> str:
     if result is None or result.version is None:
-        reason, code = (result.reason, result.code) if result else (None, None)
-        raise TrainingFailed(f"the training published nothing: {reason}", code or "died")
+        reason = f"{result.reason} ({result.code})" if result else "it has not ended"
+        raise RecstreamError(f"the training published nothing: {reason}")
     return result.version
 
 

@@ -17,7 +17,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ops.docs.error_codes import ROOT
+from ops.docs.markdown import ROOT
+from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import read_settings
@@ -171,7 +172,7 @@ def dead_letter_headers() -> list[str]:
     record = SimpleNamespace(
         topic="", partition=0, offset=0, timestamp=0, key=None, value=None, headers=()
     )
-    letter = dead_letter_record("", record, RecordError("", ""), "")
+    letter = dead_letter_record("", record, RecordError("", RecordCode.INVALID), "")
     return [name for name, _ in letter.headers or []]
 
 

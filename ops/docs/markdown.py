@@ -8,7 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+"""The clone, whose `docs/` holds the pages."""
 
 BOUNDS: Final = {
     "minimum": "≥ {}",

@@ -20,17 +20,15 @@ from pydantic import SecretStr
 from ops import bench
 from ops.cli import main as cli
 from ops.docs import asyncapi, markdown
-from ops.docs.error_codes import ROOT, codes
+from ops.docs.markdown import ROOT
+from registry.error_codes import KINDS
 from registry.errors import RecstreamError
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.versions.manifest import manifest_schema
-from registry.wire.responses import ID_OF_OTHER_TYPE
 from streams.http import openapi
 from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered
 from streams.metrics import Metrics
-from streams.serving.answering import UNKNOWN_USER
-from streams.serving.routing import LEASE_LAPSED, NOT_READY
 
 FOLDER: Final = ROOT / "docs" / "reference"
 API: Final = ROOT / "docs" / "API_REFERENCE.md"
@@ -162,20 +160,16 @@ def command_line() -> str:
 
 def errors() -> str:
     """Return the page of the errors and codes."""
-    modules: dict[tuple[str, str], list[str]] = {}
-    for kind, name, module in codes():
-        modules.setdefault((kind, name), []).append(f"`{module}`")
-    rows = [(f"`{name}`", kind, ", ".join(where)) for (kind, name), where in modules.items()]
-    reasons = (NOT_READY, LEASE_LAPSED, UNKNOWN_USER, ID_OF_OTHER_TYPE)
-    fallbacks = ", ".join(f"`{name}`" for name in reasons)
+    rows = [
+        (f"`{code}`", f"`{kind.__name__}`", what) for kind, what in KINDS.items() for code in kind
+    ]
     return markdown.page(
         "Errors and codes",
         "What to do about each: [when something is wrong](../how-to/when-something-is-wrong.md). "
         "The branch of an error says what its catcher does (`registry/errors.py`).",
         "\n".join(_branch(RecstreamError, 0)),
-        "## Codes\n\nStable; messages may change. `{field}` stands for the field's name.",
-        markdown.table(("code", "stands for", "named in"), rows),
-        f"`fallback_reason` of an answer is one of {fallbacks}.",
+        "## Codes\n\nStable; messages may change (`registry/error_codes.py`).",
+        markdown.table(("code", "kind", "stands for"), rows),
     )
 
 

@@ -21,8 +21,7 @@ from rich.console import Console
 
 from ops.cli.ramp_arithmetic import Plan, plan_of, plan_tables
 from ops.clients.rollout_file import read_rollout_file
-from ops.docs.error_codes import ROOT
-from ops.docs.markdown import table
+from ops.docs.markdown import ROOT, table
 from registry.errors import RefusedCommand
 from registry.rollout.ramp_decision import ACTIONS, Moment
 from registry.rollout.ramp_plan import SENTENCES

@@ -36,6 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec.structs import replace
 
+from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError, RecordError
 from registry.ids import ItemId, parse_id
 from registry.wire.codec import decode
@@ -180,13 +181,13 @@ def _interaction(row: Mapping[str, object]) -> Interaction:
         if value is None:
             continue
         if isinstance(value, float) and not math.isfinite(value):
-            raise RecordError(f"{column} {value}: must be a number", "invalid")
+            raise RecordError(f"{column} {value}: must be a number", RecordCode.INVALID)
         name = FIELD_BY_RATING_COLUMN.get(column, column)
         fields[name] = _seconds(value) if isinstance(value, datetime.datetime) else value
     try:
         return msgspec.convert(fields, Interaction)
     except msgspec.ValidationError as error:
-        raise RecordError(f"Interaction: {error}", "invalid") from error
+        raise RecordError(f"Interaction: {error}", RecordCode.INVALID) from error
 
 
 def _seconds(moment: datetime.datetime) -> float:
@@ -217,7 +218,7 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
 def _rating(row: Row) -> Interaction:
     user, item, rating, timestamp = row
     if not user or not item:
-        raise RecordError("user and movie must not be empty", "invalid")
+        raise RecordError("user and movie must not be empty", RecordCode.INVALID)
     return Interaction(
         user_id=parse_id(user),
         item_id=parse_id(item),
@@ -233,7 +234,7 @@ def _number(name: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise RecordError(f"{name} {text!r}: must be a number", "invalid")
+        raise RecordError(f"{name} {text!r}: must be a number", RecordCode.INVALID)
     return number
 
 
@@ -283,9 +284,11 @@ def _columns(
         )
         return fields if places is None else [fields[place] for place in places]
     except UnicodeDecodeError as error:
-        return RecordError(f"not {encoding}: {error}", "malformed")
+        return RecordError(f"not {encoding}: {error}", RecordCode.MALFORMED)
     except (IndexError, csv.Error):
-        return RecordError(f"{line[:80]!r}: too few columns, or unbalanced quotes", "malformed")
+        return RecordError(
+            f"{line[:80]!r}: too few columns, or unbalanced quotes", RecordCode.MALFORMED
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

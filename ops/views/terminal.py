@@ -29,13 +29,14 @@ from rich.table import Table
 
 from ops.clients.answer_tally import Tally
 from ops.views.escape_text import ACTING, escaped, on_one_line
+from registry.error_codes import FallbackCode
 from registry.ids import twin_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.wording import ramp_words
 from registry.versions.manifest import Manifest
 from registry.wire.command_results import CommandResult
 from registry.wire.gate_results import Gate
-from registry.wire.responses import ID_OF_OTHER_TYPE, Response
+from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingResult
 
@@ -240,12 +241,12 @@ def answer_tables(response: Response) -> list[Table | Text]:
 
 def _fallback(response: Response) -> str | None:
     """Return the reason, and what there is to know about it."""
-    if response.fallback_reason != ID_OF_OTHER_TYPE:
+    if response.fallback_reason != FallbackCode.USER_ID_OF_OTHER_TYPE:
         return response.fallback_reason
     asked = "an integer" if isinstance(response.user_id, int) else "a string"
     return (
-        f"{ID_OF_OTHER_TYPE}: {response.model_version} knows {twin_of(response.user_id)!r}, "
-        f"you asked for {asked}, {response.user_id!r}"
+        f"{response.fallback_reason}: {response.model_version} knows "
+        f"{twin_of(response.user_id)!r}, you asked for {asked}, {response.user_id!r}"
     )
 
 

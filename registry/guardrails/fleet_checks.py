@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from registry.error_codes import ReadinessCode
 from registry.wire.counts import ArmCounts, ShadowCounts, summed_arms, summed_shadows
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Finding
@@ -28,9 +29,6 @@ CARRY_SECONDS: Final = KEPT_SECONDS / 3
 """How often the owner says again what a worker that is no more has counted, so that a ramp's stage
 may last longer than the fleet topic keeps, and an owner may be missing for longer than a restart
 takes. More often only writes more."""
-
-RECOVERING: Final = "recovering"
-"""Code of why a worker is not ready that is still reading the rollout table."""
 
 WORKERS_NAMED: Final = 20
 WHY_CHARACTERS: Final = 300
@@ -100,7 +98,7 @@ def behind(
         and one.log_offset < log_offset
         and heard_at - one.at <= min(within_seconds, LIVE_SECONDS)
         and not one.stopping
-        and RECOVERING not in one.reasons
+        and ReadinessCode.RECOVERING not in one.reasons
     )
 
 

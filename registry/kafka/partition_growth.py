@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from registry.connection.client_config import client_config
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand, TransportError
 from registry.kafka.topic_admin import ADMIN_TIMEOUT_SECONDS, partitions_by_topic, wait_until_shown
 from registry.kafka.topics import Topic, Topics, topics_of
@@ -31,13 +32,13 @@ def topics_to_grow(topics: Topics, partitions: Mapping[str, int], wanted: int) -
         if one.name not in partitions:
             raise RefusedCommand(
                 f"topic {one.name} is missing; `recstream topics create` makes it, then grow them",
-                "topic_missing",
+                CommandCode.TOPIC_MISSING,
             )
         if partitions[one.name] > wanted:
             raise RefusedCommand(
                 f"topic {one.name} has {partitions[one.name]} partitions, {wanted} are fewer: "
                 "Kafka cannot shrink a topic; nothing was changed",
-                "would_shrink",
+                CommandCode.WOULD_SHRINK,
             )
     return [one for one in topics.by_user if partitions[one.name] < wanted]
 

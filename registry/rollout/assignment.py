@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import mmh3
 
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ids import UserId
 from registry.wire.field_types import Bucketing, Variant
@@ -114,7 +115,9 @@ def require_percentage(field: str, percentage: float, bucketing: Bucketing) -> N
         With what was seen and what is allowed.
     """
     if not 0 <= percentage <= 100:
-        raise RefusedCommand(f"{field} {percentage:g}: must be between 0 and 100", "bad_percentage")
+        raise RefusedCommand(
+            f"{field} {percentage:g}: must be between 0 and 100", CommandCode.BAD_PERCENTAGE
+        )
     steps = percentage if bucketing == "modulo" else percentage * 100
     if abs(steps - round(steps)) > 1e-6:
         allowed = (
@@ -122,4 +125,4 @@ def require_percentage(field: str, percentage: float, bucketing: Bucketing) -> N
             if bucketing == "modulo"
             else "must be a multiple of 0.01"
         )
-        raise RefusedCommand(f"{field} {percentage:g}: {allowed}", "bad_percentage")
+        raise RefusedCommand(f"{field} {percentage:g}: {allowed}", CommandCode.BAD_PERCENTAGE)

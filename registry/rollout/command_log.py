@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from registry.epochs import epoch_of, era_of, is_foreign
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.transitions import apply_command, require_epoch
 from registry.wire.command_results import CommandResult, CommandStatus
@@ -62,7 +63,6 @@ class Followed(NamedTuple):
     is_new: bool
 
 
-FOREIGN: Final = "foreign_control_topic"
 FOREIGN_TOPIC: Final = (
     "the control topic is not the one whose offsets the epochs count: it was made again, or this "
     "is another cluster. What is served stays, and no command is decided until `recstream rollout "
@@ -133,7 +133,7 @@ def _follow(
         return _remember(log, offset, _result(command, "duplicate", epoch, at), is_new=False)
     if offset <= log.last_offset:
         lost = AnswerError(
-            "redelivered", f"decided before; offset {log.last_offset} is decided too"
+            CommandCode.REDELIVERED, f"decided before; offset {log.last_offset} is decided too"
         )
         return Followed(log, _result(command, "duplicate", epoch, at, error=lost), is_new=False)
     try:
@@ -142,7 +142,7 @@ def _follow(
         if command.type == "begin_era":
             raise RefusedCommand(
                 "begin_era: the control topic is still the one whose offsets the epochs count",
-                "same_control_topic",
+                CommandCode.SAME_CONTROL_TOPIC,
             )
         require_epoch(log.state, command)
         after = (
@@ -163,7 +163,7 @@ def _follow(
 
 def _refuse_foreign(log: ControlLog, command: Command, at: str) -> Followed:
     epoch = log.state.epoch if log.state else None
-    refused = AnswerError(FOREIGN, FOREIGN_TOPIC)
+    refused = AnswerError(CommandCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
     return Followed(log, _result(command, "rejected", epoch, at, error=refused), is_new=False)
 
 

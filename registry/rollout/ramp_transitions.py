@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.assignment import require_percentage
 from registry.rollout.ramp_plan import patience_seconds, stages_of
@@ -45,18 +46,20 @@ def new_ramp(plan: Ramp, command: Command, after: RolloutState) -> RampState:
         raise RefusedCommand(
             f"environments: must begin with {command.environment}, which this command is for; "
             f"{environments[0] if environments else 'none'} given",
-            "bad_ramp",
+            CommandCode.BAD_RAMP,
         )
     twice = [name for place, name in enumerate(environments) if name in environments[:place]]
     if twice:
-        raise RefusedCommand(f"environments: each may come once; {twice[0]} twice", "bad_ramp")
+        raise RefusedCommand(
+            f"environments: each may come once; {twice[0]} twice", CommandCode.BAD_RAMP
+        )
     ramp_id = command.command_id.removesuffix(f"@{command.environment}")
     longest = max(map(len, environments)) + len(ramp_id) + 1
     if len(environments) > 1 and longest > ID_CHARACTERS:
         raise RefusedCommand(
             f"command_id: {len(ramp_id)} characters; with @ and the name of an "
             f"environment they must be at most {ID_CHARACTERS}",
-            "bad_ramp",
+            CommandCode.BAD_RAMP,
         )
     return RampState(
         plan=plan,
@@ -74,20 +77,20 @@ def _require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
         if step <= before:
             raise RefusedCommand(
                 f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
-                "bad_ramp",
+                CommandCode.BAD_RAMP,
             )
         require_percentage("ramp.steps", step, bucketing)
     if ramp.steps[0] >= 100 and ramp.shadow is None:
         raise RefusedCommand(
             "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
             "the primary version, which the canary version is compared with",
-            "bad_ramp",
+            CommandCode.BAD_RAMP,
         )
     if ramp.hold_seconds + patience_seconds(ramp) <= 0:
         raise RefusedCommand(
             "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
             "answer, so give one of them",
-            "bad_ramp",
+            CommandCode.BAD_RAMP,
         )
 
 
@@ -105,7 +108,7 @@ def enter_stage(state: RolloutState | None, command: Command) -> RolloutState:
             f"step {command.step}: the ramp is in stage {ramp.stage}; "
             f"{', '.join(map(str, allowed)) or 'no stage'} can follow"
             f"{'' if allowed else ', only promote'}",
-            "bad_step",
+            CommandCode.BAD_STEP,
         )
     stage = stages[command.step]
     shadow = ramp.plan.shadow
@@ -124,7 +127,8 @@ def finish_soak(state: RolloutState | None, command: Command) -> RolloutState:
     past = len(stages_of(ramp.plan, ramp.environments))
     if command.step != past:
         raise RefusedCommand(
-            f"step {command.step}: the ramp soaks; only {past} can follow, its end", "bad_step"
+            f"step {command.step}: the ramp soaks; only {past} can follow, its end",
+            CommandCode.BAD_STEP,
         )
     return replace(state, ramp=replace(ramp, outcome="promoted"))
 
@@ -133,7 +137,7 @@ def pause_ramp(state: RolloutState | None, command: Command) -> RolloutState:
     """The ramp stays where it is until it is resumed."""
     state, ramp = _with_ramp(state)
     if ramp.paused:
-        raise RefusedCommand("pause: the ramp is paused already", "ramp_paused")
+        raise RefusedCommand("pause: the ramp is paused already", CommandCode.RAMP_PAUSED)
     return replace(state, ramp=replace(ramp, paused=True))
 
 
@@ -141,7 +145,7 @@ def resume_ramp(state: RolloutState | None, command: Command) -> RolloutState:
     """The ramp goes on; the stage that it was in begins anew, and so does its evidence."""
     state, ramp = _with_ramp(state)
     if not ramp.paused:
-        raise RefusedCommand("resume: the ramp is not paused", "ramp_not_paused")
+        raise RefusedCommand("resume: the ramp is not paused", CommandCode.RAMP_NOT_PAUSED)
     return replace(state, ramp=replace(ramp, paused=False, since=STAGE_BEGINS))
 
 
@@ -173,7 +177,9 @@ def _moving(state: RolloutState | None, command: Command) -> tuple[RolloutState,
     """Return the state, and its ramp with what the command found out; refuse while it is paused."""
     state, ramp = _with_ramp(state)
     if ramp.paused:
-        raise RefusedCommand(f"{command.type}: the ramp is paused; resume it", "ramp_paused")
+        raise RefusedCommand(
+            f"{command.type}: the ramp is paused; resume it", CommandCode.RAMP_PAUSED
+        )
     return state, with_evidence(ramp, command)
 
 

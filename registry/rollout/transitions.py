@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ids import is_version_name
 from registry.rollout.assignment import canary_share, require_percentage
@@ -93,10 +94,12 @@ def apply_command(
     for version in versions_named(state, command):
         if not is_version_name(version):
             raise RefusedCommand(
-                f"version {version!r}: must look like v0.3 (vMAJOR.MINOR)", "bad_version"
+                f"version {version!r}: must look like v0.3 (vMAJOR.MINOR)", CommandCode.BAD_VERSION
             )
         if version in problems:
-            raise RefusedCommand(f"version {version}: {problems[version]}", "unusable_version")
+            raise RefusedCommand(
+                f"version {version}: {problems[version]}", CommandCode.UNUSABLE_VERSION
+            )
     after = TRANSITIONS[phase_of(state), command.type](state, command)
     ramp = after.ramp
     if ramp is not None and ramp.since == STAGE_BEGINS:
@@ -125,7 +128,7 @@ def require_epoch(state: RolloutState | None, command: Command) -> None:
         raise RefusedCommand(
             f"expected_epoch {command.expected_epoch}: the epoch is now {current} ({changed}); "
             "read the state and decide again",
-            "stale_epoch",
+            CommandCode.STALE_EPOCH,
         )
 
 
@@ -159,7 +162,7 @@ def phase_of(state: RolloutState | None) -> Phase:
 Transition: TypeAlias = Callable[[RolloutState | None, Command], RolloutState]
 
 
-def _refuse(code: str, message: str) -> Transition:
+def _refuse(code: CommandCode, message: str) -> Transition:
     def refusal(state: RolloutState | None, command: Command) -> RolloutState:
         raise RefusedCommand(f"{command.type}: {message}", code)
 
@@ -181,7 +184,7 @@ def _swap(state: RolloutState | None, command: Command) -> RolloutState:
     """The version becomes primary. A swap to the canary version ends its trial."""
     version = command.model_version
     if not isinstance(version, str):
-        raise RefusedCommand("swap: model_version is missing", "missing_version")
+        raise RefusedCommand("swap: model_version is missing", CommandCode.MISSING_VERSION)
     if state is None:
         return RolloutState(command.environment, 0, "fixed", version)
     state = ramp_ended(state, "cancelled")
@@ -198,15 +201,18 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
     }
     if not given and command.ramp is UNSET:
         raise RefusedCommand(
-            f"rollout: no field given; give ramp, {' or '.join(ROLLOUT_FIELDS)}", "nothing_given"
+            f"rollout: no field given; give ramp, {' or '.join(ROLLOUT_FIELDS)}",
+            CommandCode.NOTHING_GIVEN,
         )
     if isinstance(command.ramp, Ramp):
         _require_no_trial(state, command)
         given = _ramp_fields(command.ramp, given)
     elif command.environments is not UNSET:
-        raise RefusedCommand("environments: only a ramp goes through environments", "bad_ramp")
-    _require_one_of("strategy", given.get("strategy"), get_args(Strategy))
-    _require_one_of("bucketing", given.get("bucketing"), get_args(Bucketing))
+        raise RefusedCommand(
+            "environments: only a ramp goes through environments", CommandCode.BAD_RAMP
+        )
+    _require_one_of("strategy", given, get_args(Strategy), CommandCode.BAD_STRATEGY)
+    _require_one_of("bucketing", given, get_args(Bucketing), CommandCode.BAD_BUCKETING)
     after: RolloutState = replace(ramp_ended(state, "cancelled"), **given)
     _require_versions(after)
     require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
@@ -215,7 +221,7 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
         raise RefusedCommand(
             f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
             "could get; give canary_version and strategy as well",
-            "no_canary",
+            CommandCode.NO_CANARY,
         )
     if isinstance(command.ramp, Ramp):
         after = replace(after, ramp=new_ramp(command.ramp, command, after))
@@ -228,7 +234,7 @@ def _require_no_trial(state: RolloutState, command: Command) -> None:
         raise RefusedCommand(
             f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
             "and start the ramp here by hand",
-            "trial_under_way",
+            CommandCode.TRIAL_UNDER_WAY,
         )
 
 
@@ -236,17 +242,21 @@ def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
     """Return `given` with what the ramp itself sets; refuse what would contradict it."""
     for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
         if name in given:
-            raise RefusedCommand(f"{name}: a ramp sets it by itself; leave it out", "bad_ramp")
+            raise RefusedCommand(
+                f"{name}: a ramp sets it by itself; leave it out", CommandCode.BAD_RAMP
+            )
     return given | {"strategy": "canary", "canary_percentage": 0.0}
 
 
 def _require_versions(after: RolloutState) -> None:
     if after.strategy != "fixed" and after.canary_version is None:
-        raise RefusedCommand(f"strategy {after.strategy}: needs a canary_version", "no_canary")
+        raise RefusedCommand(
+            f"strategy {after.strategy}: needs a canary_version", CommandCode.NO_CANARY
+        )
     if after.canary_version == after.primary_version:
         raise RefusedCommand(
             f"canary_version {after.canary_version}: is the primary version already",
-            "canary_is_primary",
+            CommandCode.CANARY_IS_PRIMARY,
         )
 
 
@@ -265,7 +275,7 @@ def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
     if not state.previous_versions:
         raise RefusedCommand(
             f"rollback: no primary version is remembered before {state.primary_version}",
-            "no_previous",
+            CommandCode.NO_PREVIOUS,
         )
     primary, *previous = state.previous_versions
     return replace(
@@ -277,7 +287,7 @@ def _abort(state: RolloutState | None, command: Command) -> RolloutState:
     """The canary version is dropped, the primary kept; also one that only waits under ``fixed``."""
     assert state is not None
     if state.canary_version is None:
-        raise RefusedCommand("abort: there is no canary version", "no_canary")
+        raise RefusedCommand("abort: there is no canary version", CommandCode.NO_CANARY)
     return _rolled_back(state, command)
 
 
@@ -303,16 +313,17 @@ def _without_canary(state: RolloutState) -> RolloutState:
     return replace(state, strategy="fixed", canary_version=None, canary_percentage=0.0)
 
 
-def _require_one_of(field: str, value: str | None, allowed: tuple[str, ...]) -> None:
+def _require_one_of(
+    field: str, given: Mapping[str, object], allowed: tuple[str, ...], code: CommandCode
+) -> None:
+    value = given.get(field)
     if value is not None and value not in allowed:
-        raise RefusedCommand(
-            f"{field} {value!r}: must be one of {', '.join(allowed)}", f"bad_{field}"
-        )
+        raise RefusedCommand(f"{field} {value!r}: must be one of {', '.join(allowed)}", code)
 
 
-_NO_STATE = _refuse("no_state", "this environment has no version yet; swap one in first")
-_NO_CANARY = _refuse("no_canary", "no canary version is on trial")
-_NO_RAMP = _refuse("no_ramp", "no ramp is under way")
+_NO_STATE = _refuse(CommandCode.NO_STATE, "this environment has no version yet; swap one in first")
+_NO_CANARY = _refuse(CommandCode.NO_CANARY, "no canary version is on trial")
+_NO_RAMP = _refuse(CommandCode.NO_RAMP, "no ramp is under way")
 _NO_RAMP_COMMANDS: Final[Mapping[CommandType, Transition]] = {
     "pause": _NO_RAMP,
     "resume": _NO_RAMP,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.wire.commands import Command
 from registry.wire.interactions import Interaction
@@ -38,10 +39,13 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
         JSON in UTF-8) or ``invalid`` (JSON of another shape); the message names the field.
     """
     if not payload:
-        raise RecordError(f"{kind.__name__}: the record is empty, a JSON object is needed", "empty")
+        raise RecordError(
+            f"{kind.__name__}: the record is empty, a JSON object is needed", RecordCode.EMPTY
+        )
     if max_bytes is not None and len(payload) > max_bytes:
         raise RecordError(
-            f"{kind.__name__}: {len(payload)} bytes, at most {max_bytes} are allowed", "too_large"
+            f"{kind.__name__}: {len(payload)} bytes, at most {max_bytes} are allowed",
+            RecordCode.TOO_LARGE,
         )
     decoder = _decoders.get(kind)
     if decoder is None:
@@ -49,7 +53,9 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
     try:
         record: Record = decoder.decode(payload)
     except msgspec.ValidationError as error:
-        raise RecordError(f"{kind.__name__}: {error}", "invalid") from error
+        raise RecordError(f"{kind.__name__}: {error}", RecordCode.INVALID) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"{kind.__name__}: not JSON in UTF-8: {error}", "malformed") from error
+        raise RecordError(
+            f"{kind.__name__}: not JSON in UTF-8: {error}", RecordCode.MALFORMED
+        ) from error
     return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -11,9 +11,6 @@ from registry.wire.field_types import AnswerError, Strategy, Variant
 
 Source: TypeAlias = Literal["model", "popular"]
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
-
-ID_OF_OTHER_TYPE: Final = "user_id_of_other_type"
-"""The ``fallback_reason`` for a user whom the version knows with the other JSON type only."""
 
 
 class Item(Struct, frozen=True, omit_defaults=True):

@@ -19,6 +19,7 @@ from faust.types import EventT
 from msgspec.structs import replace
 
 from registry.epochs import epoch_of, era_of
+from registry.error_codes import CommandCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
@@ -138,7 +139,7 @@ class ControlAgent:
 
         The refusal is remembered, so that a ramp goes back instead of asking for the same for ever.
         """
-        refusal = RefusedCommand(repr(bug), "internal")
+        refusal = RefusedCommand(repr(bug), CommandCode.INTERNAL)
         followed = self._followed(command, message, {}, refusal)
         try:
             self._table.write_log(followed.log)

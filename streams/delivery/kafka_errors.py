@@ -17,50 +17,47 @@ verdict            what it means for the record
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple
 
 from confluent_kafka import KafkaError
 
-Cause: TypeAlias = Literal["too_large", "invalid", "unauthorized"]
-"""Why a record is refused; stable, as metrics and answers show it."""
-
-CAUSES: Final[tuple[Cause, ...]] = ("too_large", "invalid", "unauthorized")
+from registry.error_codes import RefusalCause
 
 
 class Verdict(NamedTuple):
     """What an error says of one record; ``cause`` is None unless Kafka refused something."""
 
     kind: Literal["refused", "company", "full", "unconfirmed"]
-    cause: Cause | None = None
+    cause: RefusalCause | None = None
 
 
 UNCONFIRMED: Final = Verdict("unconfirmed")
 QUEUE_FULL: Final = Verdict("full")
 
-BATCH_ERRORS: Final[Mapping[int, Cause]] = {
-    KafkaError.MSG_SIZE_TOO_LARGE: "too_large",
-    KafkaError.RECORD_LIST_TOO_LARGE: "too_large",
-    KafkaError.INVALID_MSG_SIZE: "too_large",
-    KafkaError.INVALID_RECORD: "invalid",
-    KafkaError._INVALID_DIFFERENT_RECORD: "invalid",
-    KafkaError.INVALID_TIMESTAMP: "invalid",
-    KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT: "invalid",
-    KafkaError.POLICY_VIOLATION: "invalid",
+BATCH_ERRORS: Final[Mapping[int, RefusalCause]] = {
+    KafkaError.MSG_SIZE_TOO_LARGE: RefusalCause.TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE: RefusalCause.TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE: RefusalCause.TOO_LARGE,
+    KafkaError.INVALID_RECORD: RefusalCause.INVALID,
+    KafkaError._INVALID_DIFFERENT_RECORD: RefusalCause.INVALID,
+    KafkaError.INVALID_TIMESTAMP: RefusalCause.INVALID,
+    KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT: RefusalCause.INVALID,
+    KafkaError.POLICY_VIOLATION: RefusalCause.INVALID,
 }
 """What a broker says of all records of a batch though one alone is the reason. Taking it at its
 word loses a thousand good answers with one that is too large."""
 
-TOPIC_ERRORS: Final[Mapping[int, Cause]] = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "unauthorized",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "unauthorized",
+TOPIC_ERRORS: Final[Mapping[int, RefusalCause]] = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: RefusalCause.UNAUTHORIZED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: RefusalCause.UNAUTHORIZED,
 }
 """What is true of each record of the topic, whoever comes with it. Wrong *credentials* are not
 here: they are an outage, because they may be on their way."""
 
-LOCAL_ERRORS: Final[Mapping[int, Cause]] = {
+LOCAL_ERRORS: Final[Mapping[int, RefusalCause]] = {
     **BATCH_ERRORS,
-    KafkaError._BAD_MSG: "invalid",
-    KafkaError._INVALID_ARG: "invalid",
+    KafkaError._BAD_MSG: RefusalCause.INVALID,
+    KafkaError._INVALID_ARG: RefusalCause.INVALID,
 }
 """What the client says of one record before it queues it."""
 

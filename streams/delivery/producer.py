@@ -28,10 +28,11 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from registry.connection.client_config import client_config
+from registry.error_codes import RefusalCause
 from registry.errors import RefusedRecord, TransportError
 from registry.kafka.topics import LARGE_RECORD_BYTES
 from registry.settings import Settings
-from streams.delivery.kafka_errors import QUEUE_FULL, Cause, Verdict, broker_verdict, local_verdict
+from streams.delivery.kafka_errors import QUEUE_FULL, Verdict, broker_verdict, local_verdict
 from streams.watch.contact import Contact
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Refusal(NamedTuple):
 
     place: int
     record: Outgoing
-    cause: Cause
+    cause: RefusalCause
     why: str
 
 
@@ -296,9 +297,11 @@ class Delivery:
             producer.poll(0.1)
 
 
-def refused_record(topic: str, cause: Cause | None, why: str) -> RefusedRecord:
+def refused_record(topic: str, cause: RefusalCause | None, why: str) -> RefusedRecord:
     """Return the error of a record that was refused for good and had no substitute."""
-    return RefusedRecord(f"Kafka refused a record of {topic} for good: {why}", cause or "invalid")
+    return RefusedRecord(
+        f"Kafka refused a record of {topic} for good: {why}", cause or RefusalCause.INVALID
+    )
 
 
 async def send_until_confirmed(delivery: Delivery, records: Iterable[Outgoing]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from registry.epochs import MAX_EPOCH
+from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.rollout.transitions import ROLLOUT_FIELDS
 from registry.wire.commands import Command, CommandType
@@ -107,12 +108,12 @@ def pairs(text: str) -> dict[str, str]:
         text.encode()
         found = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError as error:  # UnicodeError is one
-        raise RecordError(f"query or form: {error}", "malformed") from error
+        raise RecordError(f"query or form: {error}", RecordCode.MALFORMED) from error
     by_name = dict(found)
     if len(by_name) < len(found):
         names = [name for name, _ in found]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise RecordError(f"{', '.join(twice)}: given more than once", "invalid")
+        raise RecordError(f"{', '.join(twice)}: given more than once", RecordCode.INVALID)
     return by_name
 
 
@@ -131,14 +132,14 @@ def from_text(fields: type[Struct], texts: Mapping[str, str]) -> Struct:
     try:
         return msgspec.convert(values, fields, strict=False)
     except msgspec.ValidationError as error:
-        raise RecordError(str(error), "invalid") from error
+        raise RecordError(str(error), RecordCode.INVALID) from error
 
 
 def _from_text(fields: type[Struct], texts: Mapping[str, str]) -> dict[str, Any]:
     given = _given(from_text(fields, texts))
     for name, value in given.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise RecordError(f"{name} {value}: must be a finite number", "invalid")
+            raise RecordError(f"{name} {value}: must be a finite number", RecordCode.INVALID)
     return given
 
 
@@ -147,23 +148,25 @@ def _from_json(fields: type[Struct], body: bytes) -> dict[str, Any]:
         _require_known(fields, msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
         return _given(msgspec.json.decode(body, type=fields))
     except msgspec.ValidationError as error:
-        raise RecordError(f"body: {error}", "invalid") from error
+        raise RecordError(f"body: {error}", RecordCode.INVALID) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"body: not JSON in UTF-8: {error}", "malformed") from error
+        raise RecordError(f"body: not JSON in UTF-8: {error}", RecordCode.MALFORMED) from error
 
 
 def _require_known(fields: type[Struct], names: Iterable[str]) -> None:
     known = fields.__struct_fields__
     if unknown := [name for name in names if name not in known]:
         shown = ", ".join(unknown[:10])[:200]
-        raise RecordError(f"{shown}: unknown; known are {', '.join(known)}", "invalid")
+        raise RecordError(f"{shown}: unknown; known are {', '.join(known)}", RecordCode.INVALID)
 
 
 def _json(name: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise RecordError(f"{name}: as text it must be JSON: {error}", "malformed") from error
+        raise RecordError(
+            f"{name}: as text it must be JSON: {error}", RecordCode.MALFORMED
+        ) from error
 
 
 def _given(arguments: Struct) -> dict[str, Any]:
@@ -174,5 +177,5 @@ def _given(arguments: Struct) -> dict[str, Any]:
 def _renamed(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     names = [name for name in given if ALIASES.get(name, name) == "model_version"]
     if len(names) > 1:
-        raise RecordError(f"{', '.join(names)}: give one of them", "invalid")
+        raise RecordError(f"{', '.join(names)}: give one of them", RecordCode.INVALID)
     yield from ((ALIASES.get(name, name), value) for name, value in given.items())

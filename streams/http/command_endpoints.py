@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
+from registry.error_codes import CommandCode, HttpCode, RecordCode
 from registry.errors import TransportError
 from registry.rollout.command_log import FOREIGN_TOPIC, ControlLog
 from registry.wire.codec import decode, encode
@@ -43,7 +44,7 @@ JSON: Final = "application/json"
 RESERVED: Final = re.compile(rf"({RAMP}|{SEEDER})$|http:|{TIMER}|retrain@")
 """``issued_by`` that the fleet gives to commands of its own, and to those that come without."""
 
-CONFLICTS: Final = ("stale_epoch", "training_running")
+CONFLICTS: Final = (CommandCode.STALE_EPOCH, CommandCode.TRAINING_RUNNING)
 """Rejections that another attempt may not meet; the others are 422."""
 
 
@@ -60,12 +61,12 @@ class Writes:
             if not self._parts.node.recovered_once:
                 raise Refused(
                     503,
-                    "recovering",
+                    HttpCode.RECOVERING,
                     "reading the rollout table; wait",
                     headers={"Retry-After": "1"},
                 )
             if self._parts.watch.is_foreign(self._parts.node.view.log):
-                raise Refused(409, "foreign_control_topic", FOREIGN_TOPIC)
+                raise Refused(409, HttpCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
             return await self._write(self._command(kind, await _fields(kind, request), request))
 
         return write
@@ -77,7 +78,7 @@ class Writes:
         if fields.setdefault("environment", environment) != environment:
             raise Refused(
                 422,
-                "other_environment",
+                HttpCode.OTHER_ENVIRONMENT,
                 f"environment {fields['environment']!r}: this worker serves {environment!r}",
             )
         payload = encode(Command(type=kind, **fields))
@@ -144,7 +145,7 @@ async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
     if request.content_type not in (JSON, FORM) or charset not in ("utf-8", "utf8"):
         raise Refused(
             415,
-            "http",
+            HttpCode.HTTP,
             f"a body of type {request.headers.get('Content-Type', 'none')!r}: must be {JSON} or "
             f"{FORM}, in UTF-8",
         )
@@ -153,7 +154,7 @@ async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
     try:
         return arguments_of(kind, query, body.decode(), b"")
     except UnicodeDecodeError as error:
-        raise Refused(422, "malformed", f"form: not UTF-8: {error}") from error
+        raise Refused(422, RecordCode.MALFORMED, f"form: not UTF-8: {error}") from error
 
 
 def _require_own_name(issued_by: str, issuer: str) -> None:
@@ -161,7 +162,7 @@ def _require_own_name(issued_by: str, issuer: str) -> None:
     if issued_by != issuer and RESERVED.match(issued_by):
         raise Refused(
             422,
-            "reserved_name",
+            HttpCode.RESERVED_NAME,
             f"issued_by {issued_by!r}: is what the fleet itself is called in the audit trail; "
             "give your own name, or none",
         )

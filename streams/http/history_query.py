@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import UNSET, UnsetType
 
+from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError
 from registry.kafka.audit_trail import Asked, moment
 from streams.http.command_arguments import from_text, pairs
@@ -33,7 +34,7 @@ def asked_of(query: str, environment: str) -> Asked:
             None if given.issued_by is UNSET else given.issued_by,
         )
     except ConfigurationError as error:
-        raise Refused(422, "invalid", str(error)) from error
+        raise Refused(422, RecordCode.INVALID, str(error)) from error
 
 
 def _moment(name: str, text: str | UnsetType) -> datetime | None:

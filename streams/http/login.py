@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from registry.error_codes import HttpCode
 from streams.http.auth import (
     SESSION_SECONDS,
     Caller,
@@ -72,7 +73,7 @@ class Login:
             if refusal.status == 401 and endpoint.name == "page":
                 return login_page("")
             headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
-            raise Refused(refusal.status, "http", refusal.detail, headers=headers)
+            raise Refused(refusal.status, HttpCode.HTTP, refusal.detail, headers=headers)
 
         return guarded
 

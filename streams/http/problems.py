@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from registry.error_codes import HttpCode
 from registry.errors import ArtifactError, RecordError, RefusedRecord, TransportError
 
 logger = logging.getLogger(__name__)
@@ -98,12 +99,14 @@ async def errors_as_problems(request: web.Request, handler: Handler) -> web.Stre
     except web.HTTPError as error:
         headers = {name: error.headers[name] for name in PASSED_ON if name in error.headers}
         detail = error.text or error.reason
-        return Refused(error.status, "http", detail, headers=headers).answer()
+        return Refused(error.status, HttpCode.HTTP, detail, headers=headers).answer()
     except web.RequestPayloadError as error:
-        return Refused(400, "http", f"the body cannot be read: {error}").answer()
+        return Refused(400, HttpCode.HTTP, f"the body cannot be read: {error}").answer()
     except (RecordError, TransportError, RefusedRecord, ArtifactError) as error:
         status = next(status for branch, status in STATUS_BY_BRANCH if isinstance(error, branch))
         return Refused(status, error.code, str(error)).answer()
     except Exception:  # the outermost edge: a bug costs one answer, and is seen in the log
         logger.exception("%s %s", request.method, request.path)
-        return Refused(500, "internal", "an unforeseen error; the worker's log has it").answer()
+        return Refused(
+            500, HttpCode.INTERNAL, "an unforeseen error; the worker's log has it"
+        ).answer()

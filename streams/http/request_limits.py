@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from registry.error_codes import HttpCode
 from streams.http.problems import Handler, Refused
 
 BODY_BYTES: Final = 65_536
@@ -45,10 +46,12 @@ async def within_limits(request: web.Request, handler: Handler) -> web.StreamRes
     """Refuse a request that is too large, too slow or compressed; read the body of any other."""
     path = len(request.raw_path)
     if path > PATH_BYTES:
-        raise Refused(414, "http", f"path and query of {path} bytes, {PATH_BYTES} are allowed")
+        raise Refused(
+            414, HttpCode.HTTP, f"path and query of {path} bytes, {PATH_BYTES} are allowed"
+        )
     headers = sum(len(name) + len(value) for name, value in request.raw_headers)
     if headers > HEADER_BYTES:
-        raise Refused(431, "http", f"headers of {headers} bytes, {HEADER_BYTES} are allowed")
+        raise Refused(431, HttpCode.HTTP, f"headers of {headers} bytes, {HEADER_BYTES} are allowed")
     _require_plain(request)
     await _read_body(request)
     return await handler(request)
@@ -59,7 +62,7 @@ def _require_plain(request: web.Request) -> None:
     if encoding.lower() != "identity":
         raise Refused(
             415,
-            "http",
+            HttpCode.HTTP,
             f"Content-Encoding {encoding[:200]!r}: bodies must be sent uncompressed",
             headers={"Accept-Encoding": "identity"} | ENDS,
         )
@@ -70,14 +73,17 @@ async def _read_body(request: web.Request) -> None:
     declared = request.content_length or 0
     if declared > BODY_BYTES:
         raise Refused(
-            413, "http", f"a body of {declared} bytes, {BODY_BYTES} are allowed", headers=ENDS
+            413,
+            HttpCode.HTTP,
+            f"a body of {declared} bytes, {BODY_BYTES} are allowed",
+            headers=ENDS,
         )
     try:
         async with asyncio.timeout(BODY_SECONDS):
             await request.read()
     except web.HTTPRequestEntityTooLarge as error:  # chunks tell no length
         detail = f"a body of more than {BODY_BYTES} bytes, which are allowed"
-        raise Refused(413, "http", detail, headers=ENDS) from error
+        raise Refused(413, HttpCode.HTTP, detail, headers=ENDS) from error
     except TimeoutError as error:
         detail = f"the body did not arrive within {BODY_SECONDS:g} s"
-        raise Refused(408, "http", detail, headers=ENDS) from error
+        raise Refused(408, HttpCode.HTTP, detail, headers=ENDS) from error

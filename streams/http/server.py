@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from registry.error_codes import HttpCode
 from registry.errors import UnknownVersion
 from registry.guardrails.fleet_checks import live
 from registry.kafka.audit_trail import Asked, Trail, trail_of
@@ -200,7 +201,7 @@ class Pages:
             asked = f"another worker may have answered it: {', '.join(others) or 'none is live'}"
             raise Refused(
                 404,
-                "not_traced",
+                HttpCode.NOT_TRACED,
                 f"request {request_id[:200]!r} is not among the last {len(traces)} answers of "
                 f"{self._parts.worker}; {asked}",
             )
@@ -222,7 +223,9 @@ class Pages:
         except UnknownVersion as error:
             raise Refused(404, error.code, str(error)) from error
         if REPORT not in manifest.files:
-            raise Refused(404, "no_report", f"version {version}: was published without a report")
+            raise Refused(
+                404, HttpCode.NO_REPORT, f"version {version}: was published without a report"
+            )
         page = await asyncio.to_thread(store.read, version, REPORT)
         return web.Response(
             body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}

@@ -14,6 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
+from registry.error_codes import HttpCode
 from streams.http.problems import Refused
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Events:
         if self._closing or len(self._listeners) >= MOST_LISTENERS:
             raise Refused(
                 503,
-                "too_many_listeners",
+                HttpCode.TOO_MANY_LISTENERS,
                 f"{len(self._listeners)} listen already, {MOST_LISTENERS} may; ask GET / instead",
                 headers={"Retry-After": "10"},
             )

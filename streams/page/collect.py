@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
+from registry.error_codes import ReadinessCode
 from registry.errors import RecstreamError
-from registry.guardrails.fleet_checks import RECOVERING
 from registry.ids import VersionName
 from registry.rollout.assignment import canary_share
 from registry.rollout.command_log import COMMANDS_REMEMBERED, FOREIGN_TOPIC, Remembered
@@ -65,12 +65,18 @@ class Report:
             reasons.append(self._lease_reason())
         if wanted is None:
             reasons.append(
-                Reason("no_version", "no version is put out yet; `recstream retrain` or `swap`")
+                Reason(
+                    ReadinessCode.NO_VERSION,
+                    "no version is put out yet; `recstream retrain` or `swap`",
+                )
             )
         elif node.acting is not wanted:
             why = node.residency.failures.get(wanted.primary_version, "being loaded")
             reasons.append(
-                Reason("version_not_ready", f"primary version {wanted.primary_version}: {why}")
+                Reason(
+                    ReadinessCode.VERSION_NOT_READY,
+                    f"primary version {wanted.primary_version}: {why}",
+                )
             )
         return tuple(reasons)
 
@@ -78,13 +84,15 @@ class Report:
         """Return why this worker has no part in its fleet now; None if it has."""
         node, table = self._parts.node, self._parts.table
         if self._parts.app.crashed:
-            return Reason("recovering", "Faust has lost Kafka; this worker is beginning again")
+            return Reason(
+                ReadinessCode.RECOVERING, "Faust has lost Kafka; this worker is beginning again"
+            )
         if self._parts.watch.is_foreign(node.view.log):
-            return Reason("foreign_control_topic", FOREIGN_TOPIC)
+            return Reason(ReadinessCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
         if (why := self._parts.entry.outside) is not None:
-            return Reason("not_in_group", why)
+            return Reason(ReadinessCode.NOT_IN_GROUP, why)
         if not node.recovered_once or not table.recovered:
-            return Reason(RECOVERING, "reading the rollout table; wait")
+            return Reason(ReadinessCode.RECOVERING, "reading the rollout table; wait")
         return None
 
     def kafka_reason(self) -> Reason | None:
@@ -212,7 +220,7 @@ class Report:
         age = view.lease_age_seconds(time.time())
         heard = "never" if age is None else f"{age:.0f} s ago"
         return Reason(
-            "rollout_lease_expired",
+            ReadinessCode.ROLLOUT_LEASE_EXPIRED,
             f"last heard from the rollout table {heard}, the lease is {view.lease_seconds:g} s; "
             "check Kafka, the other workers, and that the clocks agree",
         )

@@ -21,6 +21,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.epochs import era_of, offset_of
+from registry.error_codes import CommandCode, TrainingCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.kafka.reader import command_at, ends_of
 from registry.kafka.topics import Topics
@@ -41,13 +42,10 @@ from streams.state.view import RolloutView
 
 logger = logging.getLogger(__name__)
 
-SKIPPED: Final = "too_few_new"
-"""Code of a timer's run that did not begin: hardly anything was new."""
-
 COUNTED_BY_CODE: Final[Mapping[str | None, str]] = {
-    SKIPPED: "skipped",
-    "out_of_memory": "out_of_memory",
-    "timeout": "timeout",
+    TrainingCode.TOO_FEW_NEW: "skipped",
+    TrainingCode.OUT_OF_MEMORY: "out_of_memory",
+    TrainingCode.TIMEOUT: "timeout",
 }
 """Ends with a ``status`` of their own in ``training_runs_total``, by their code."""
 
@@ -85,7 +83,7 @@ class RetrainAgent:
         if self._task is None or self._task.done():
             return None
         return RefusedCommand(
-            "retrain: a training run is under way; wait for it", "training_running"
+            "retrain: a training run is under way; wait for it", CommandCode.TRAINING_RUNNING
         )
 
     def start(self, command: Command) -> None:
@@ -143,7 +141,9 @@ class RetrainAgent:
             then = f"it starts anew as {left.next_id}" if command else "it is not started again"
             reason = f"its worker {left.run.worker} ended, and the run with it; {then}"
             self._shown = left.run
-            lost = TrainingResult(left.run.run_id, "failed", code="worker_lost", reason=reason)
+            lost = TrainingResult(
+                left.run.run_id, "failed", code=TrainingCode.WORKER_LOST, reason=reason
+            )
             await self._finish(left.run, None, lost)
         if command is not None:
             await self._guarded(self._begun(command), command)
@@ -176,13 +176,13 @@ class RetrainAgent:
                 result = await asyncio.wait_for(self._trained(run, command), limit)
         except TimeoutError:
             why = f"ended after RETRAIN_TIMEOUT={limit:g} seconds"
-            result = TrainingResult(run.run_id, "failed", code="timeout", reason=why)
+            result = TrainingResult(run.run_id, "failed", code=TrainingCode.TIMEOUT, reason=why)
         except TransportError as error:
             result = TrainingResult(run.run_id, "failed", code=error.code, reason=str(error))
         except Exception as error:  # the edge of a background run: it must end with a result
             logger.exception("training run %s", run.run_id)
             why = f"{type(error).__name__}: {error}"
-            result = TrainingResult(run.run_id, "failed", code="internal", reason=why)
+            result = TrainingResult(run.run_id, "failed", code=TrainingCode.INTERNAL, reason=why)
         try:
             await self._finish(run, command, result)
         except Exception:  # without an end it would be under way for ever, and none begin after it
@@ -212,7 +212,7 @@ class RetrainAgent:
             f"RETRAIN_MIN_NEW_INTERACTIONS={least} are needed"
         )
         return TrainingResult(
-            run.run_id, "refused", code="too_few_new", reason=reason, snapshot=learned
+            run.run_id, "refused", code=TrainingCode.TOO_FEW_NEW, reason=reason, snapshot=learned
         )
 
     async def _trained(self, run: TrainingRun, command: Command) -> TrainingResult:
@@ -226,12 +226,12 @@ class RetrainAgent:
         self._metrics.training_runs.labels(COUNTED_BY_CODE.get(result.code, result.status)).inc()
         for stage, seconds in result.stage_seconds.items():
             self._metrics.training_seconds.labels(stage).set(seconds)
-        if result.snapshot is not None and result.code != SKIPPED:
+        if result.snapshot is not None and result.code != TrainingCode.TOO_FEW_NEW:
             self._metrics.training_unusable.clear()
             for reason, count in result.snapshot.unusable.items():
                 self._metrics.training_unusable.labels(reason).set(count)
         announced, result = await self._announced(run, command, result)
-        if result.version is None and result.code != SKIPPED:
+        if result.version is None and result.code != TrainingCode.TOO_FEW_NEW:
             await self._report(run, result)
         last = self._shown if self._shown and self._shown.run_id == run.run_id else run
         stage = "announce" if announced else last.stage
@@ -254,7 +254,7 @@ class RetrainAgent:
             return None, result
         if ramp_under_way(self._view.state) is not None:
             why = f"a ramp is under way; `recstream swap {result.version}` once it has ended"
-            return None, replace(result, code="not_announced", reason=why)
+            return None, replace(result, code=TrainingCode.NOT_ANNOUNCED, reason=why)
         deploy = self._settings.retrain_deploy if command.deploy is UNSET else command.deploy
         offer = announce(result.version, deploy, self._view.state, run, self._settings)
         if offer is None:
@@ -262,7 +262,7 @@ class RetrainAgent:
         try:
             await self._send(self._topics.control.name, offer.environment, encode(offer))
         except (TransportError, RefusedRecord) as error:
-            return None, replace(result, code="not_announced", reason=str(error))
+            return None, replace(result, code=TrainingCode.NOT_ANNOUNCED, reason=str(error))
         return offer.type, result
 
     async def _report(self, run: TrainingRun, result: TrainingResult) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from registry.error_codes import TrainingCode
 from registry.wire.commands import Command
 from registry.wire.training_messages import (
     TrainingLine,
@@ -75,7 +76,7 @@ async def trained(
         result = await _followed(run, child, show)
         if result is None:
             why = _death(await child.wait())
-            return TrainingResult(run.run_id, "failed", code="died", reason=why)
+            return TrainingResult(run.run_id, "failed", code=TrainingCode.DIED, reason=why)
         with suppress(TimeoutError):
             await asyncio.wait_for(child.wait(), EXIT_SECONDS)
         return result

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from registry.error_codes import ErrorCode, TrainingCode
 from registry.rollout.command_log import ControlLog, Remembered
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.training_messages import TrainingRun
@@ -24,7 +25,7 @@ TIMER: Final = "timer@"
 AGAIN: Final = "-again"
 """What the id of a second attempt ends with."""
 
-LOST_TO_AN_OUTAGE: Final = frozenset({"lost_lock", "transport"})
+LOST_TO_AN_OUTAGE: Final = frozenset({TrainingCode.LOST_LOCK, ErrorCode.TRANSPORT})
 """Codes of runs that ended because Kafka was away, or their process was stopped."""
 
 SILENT_SECONDS: Final = 15.0

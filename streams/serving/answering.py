@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from registry.error_codes import AnswerCode, FallbackCode
 from registry.errors import RecordError
 from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.transitions import is_compared
@@ -22,14 +23,11 @@ from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode
 from registry.wire.field_types import AnswerError, Variant
 from registry.wire.requests import Request
-from registry.wire.responses import ID_OF_OTHER_TYPE, AnswerStatus, Provenance, Response
+from registry.wire.responses import AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.durations import is_expired, latency_ms
 from streams.serving.routing import Route, Rules, pinned_route, route
-
-UNKNOWN_USER: Final = "unknown_user"
-"""The version has no factors for the user, so popular items answer."""
 
 SAMPLES_AN_ARM: Final = 3
 """Requests of a batch and arm that may be timed. Times in a row resemble one another: more of them
@@ -94,7 +92,7 @@ def _route(
     rules = using.rules
     if rules is None:
         why = "no version is put out yet, or none could be loaded here: /readyz says which"
-        error = AnswerError("no_version", why)
+        error = AnswerError(AnswerCode.NO_VERSION, why)
         _refuse(record, request, using, batch, "error", error)
         return None
     if request.model_version is None:
@@ -102,7 +100,7 @@ def _route(
     pinned = pinned_route(request, rules)
     if pinned is None:
         error = AnswerError(
-            "unknown_version",
+            AnswerCode.UNKNOWN_VERSION,
             f"model_version {request.model_version!r} is not in memory here; these are: "
             f"{', '.join(sorted(using.models))}",
         )
@@ -208,7 +206,7 @@ def _answer_one_by_one(
         for routed in group:
             _answer_group(model, [routed], using, batch)
         return
-    why = AnswerError("internal", f"{model.version} could not score this: {error!r}")
+    why = AnswerError(AnswerCode.INTERNAL, f"{model.version} could not score this: {error!r}")
     record, request, way = group[0]
     _refuse(record, request, using, batch, "error", why, way)
 
@@ -225,7 +223,7 @@ def _answer(
     reason = way.fallback_reason
     if reason is None and found.source == "popular":
         mistyped = model.knows_other_type_of(request.user_id)
-        reason = ID_OF_OTHER_TYPE if mistyped else UNKNOWN_USER
+        reason = FallbackCode.USER_ID_OF_OTHER_TYPE if mistyped else FallbackCode.UNKNOWN_USER
     if reason is not None:
         batch.fallbacks[reason] += 1
     if way.arm is not None and (reason is not None or not found.items):

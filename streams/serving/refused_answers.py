@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from registry.error_codes import RefusalCause, RefusedAnswerCode
 from registry.errors import RecordError
 from registry.wire.codec import decode, encode
 from registry.wire.field_types import AnswerError
@@ -44,7 +45,7 @@ class RefusedAnswers:
         if response.status != "ok":
             return self._dead_letter(place, refusal)
         cause = refusal.cause
-        error = AnswerError(f"answer_{cause}", _sentence(answer, refusal))
+        error = AnswerError(RefusedAnswerCode[cause.name], _sentence(answer, refusal))
         refused = replace(
             response,
             status="error",
@@ -65,7 +66,7 @@ class RefusedAnswers:
 
     def _dead_letter(self, place: int, refusal: Refusal) -> Outgoing:
         batch, record, cause = self._batch, self._batch.records[place], refusal.cause
-        error = RecordError(_sentence(batch.answers[place], refusal), f"answer_{cause}")
+        error = RecordError(_sentence(batch.answers[place], refusal), RefusedAnswerCode[cause.name])
         batch.dead_letters.append(DeadLetter(record, error))
         return dead_letter_record(self._dead_letter_topic, record, error, self._worker)
 
@@ -95,8 +96,8 @@ def _sentence(answer: Answer, refusal: Refusal) -> str:
 
 
 REMEDY = {
-    "too_large": "Ask for fewer items, or raise the topic's max.message.bytes",
-    "invalid": "Compare the topic's configuration with `recstream topics check`",
-    "unauthorized": "Allow the worker's principal to write to the topic",
+    RefusalCause.TOO_LARGE: "Ask for fewer items, or raise the topic's max.message.bytes",
+    RefusalCause.INVALID: "Compare the topic's configuration with `recstream topics check`",
+    RefusalCause.UNAUTHORIZED: "Allow the worker's principal to write to the topic",
 }
 """What to do, by cause."""

@@ -14,6 +14,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from registry.error_codes import FallbackCode
 from registry.ids import UserId
 from registry.rollout.assignment import Assignment, arms_of, assign
 from registry.wire.field_types import Variant
@@ -22,9 +23,6 @@ from registry.wire.rollout_state import RolloutState
 
 PREVIOUS_RESIDENT: Final = 1
 """Previous primaries kept in memory: `rollback` is then instant. Each costs a model's memory."""
-
-NOT_READY: Final = "version_not_ready"
-LEASE_LAPSED: Final = "rollout_lease_expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +86,9 @@ def route(user_id: UserId, rules: Rules) -> Route:
     """Return who answers `user_id`.
 
     >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
-    >>> route(3, Rules(state, state, {"v0.1"}, lease_holds=True))
-    Route(version='v0.1', variant='primary', bucket=3, assigned_version='v0.2', \
-fallback_reason='version_not_ready', arm='canary')
+    >>> found = route(3, Rules(state, state, {"v0.1"}, lease_holds=True))
+    >>> found.version, found.assigned_version, str(found.fallback_reason)
+    ('v0.1', 'v0.2', 'version_not_ready')
     """
     assigned = assign(user_id, rules.wanted)
     acted = assigned if rules.acting is rules.wanted else assign(user_id, rules.acting)
@@ -99,9 +97,9 @@ fallback_reason='version_not_ready', arm='canary')
         primary = rules.acting.primary_version
         acted = Assignment(arms_of(rules.acting)[primary], primary, acted.bucket)
     missed = None if acted.version == assigned.version else assigned.version
-    reason = NOT_READY if missed else None
+    reason = FallbackCode.VERSION_NOT_READY if missed else None
     if not rules.lease_holds:
-        reason = LEASE_LAPSED
+        reason = FallbackCode.ROLLOUT_LEASE_EXPIRED
     return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm)
 
 

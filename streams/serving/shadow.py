@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from registry.error_codes import FallbackCode
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
 from registry.kafka.topics import Topics
@@ -38,7 +39,6 @@ from registry.wire.shadow_comparisons import ShadowComparison
 from streams.delivery.producer import Delivery, Outgoing
 from streams.metrics import Metrics
 from streams.serving.batch import Origin, Shadowed
-from streams.serving.routing import NOT_READY
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Shadow:
         if first.epoch < self._epoch:
             self._drop(OLD_EPOCH, len(samples))
         elif first.canary_version not in self._models():
-            self._drop(NOT_READY, len(samples))
+            self._drop(FallbackCode.VERSION_NOT_READY, len(samples))
         else:
             room = self._queue_size - len(self._queue)
             self._queue.extend(samples[:room])
@@ -185,7 +185,7 @@ class Shadow:
     async def _compare(self, chunk: Sequence[Shadowed]) -> None:
         model = self._models().get(chunk[0].canary_version)
         if model is None:
-            self._drop(NOT_READY, len(chunk))
+            self._drop(FallbackCode.VERSION_NOT_READY, len(chunk))
             return
         loop = asyncio.get_running_loop()
         try:

@@ -14,14 +14,11 @@ from typing import Final
 
 from prometheus_client import Counter
 
+from registry.error_codes import FallbackCode, RecordCode, RefusalCause, RefusedAnswerCode
 from registry.kafka.topics import Topics
 from registry.rollout.assignment import arms_of
-from registry.wire.responses import ID_OF_OTHER_TYPE
 from registry.wire.rollout_state import RolloutState
-from streams.delivery.kafka_errors import CAUSES
 from streams.metrics import Metrics
-from streams.serving.answering import UNKNOWN_USER
-from streams.serving.routing import LEASE_LAPSED, NOT_READY
 from streams.serving.shadow import OLD_EPOCH, QUEUE_FULL
 
 LINGER_SECONDS: Final = 300.0
@@ -31,7 +28,12 @@ answers, and the windows that are computed of them."""
 MOST_LINGERING: Final = 8
 """Versions that stay so, those that left last: fifty canaries in five minutes pile up nothing."""
 
-UNUSABLE: Final = ("empty", "malformed", "invalid", "too_large")
+UNUSABLE: Final = (
+    RecordCode.EMPTY,
+    RecordCode.MALFORMED,
+    RecordCode.INVALID,
+    RecordCode.TOO_LARGE,
+)
 """Why a record becomes a dead letter, `registry.wire.codec.decode`."""
 
 FAILED_TRAININGS: Final = ("refused", "failed", "out_of_memory", "timeout")
@@ -43,12 +45,12 @@ def begin_at_zero(metrics: Metrics, topics: Topics) -> None:
     sent = [topic.name for topic in topics if topic not in (topics.requests, topics.interactions)]
     zero: tuple[tuple[Counter, Iterable[tuple[str, ...]]], ...] = (
         (metrics.dead_letters, product(read, UNUSABLE)),
-        (metrics.dead_letters, product(read[:1], [f"answer_{cause}" for cause in CAUSES])),
-        (metrics.records_refused, product(sent, CAUSES)),
-        (metrics.fallbacks, product([UNKNOWN_USER, ID_OF_OTHER_TYPE, NOT_READY, LEASE_LAPSED])),
+        (metrics.dead_letters, product(read[:1], RefusedAnswerCode)),
+        (metrics.records_refused, product(sent, RefusalCause)),
+        (metrics.fallbacks, product(FallbackCode)),
         (metrics.requests, product([""], [""], ["error", "expired"])),
         (metrics.training_runs, product(FAILED_TRAININGS)),
-        (metrics.shadow_dropped, product([QUEUE_FULL, OLD_EPOCH, NOT_READY])),
+        (metrics.shadow_dropped, product([QUEUE_FULL, OLD_EPOCH, FallbackCode.VERSION_NOT_READY])),
         (metrics.shadow_failures, product(["scoring", "delivery"])),
         (metrics.commands, [("", "failed")]),
         (metrics.negative_durations, [("latency",)]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from registry.error_codes import ReadinessCode
 from streams.watch.notices import Reason
 
 SILENCE_SECONDS: Final = 5.0
@@ -62,7 +63,7 @@ class Contact:
             return None
         since = datetime.fromtimestamp(wall - silent, UTC).isoformat(timespec="seconds")
         return Reason(
-            "kafka_unreachable",
+            ReadinessCode.KAFKA_UNREACHABLE,
             f"Kafka has confirmed nothing since {since} ({silent:.0f} s); check the brokers. This "
             "worker keeps what it has read, and goes on when they are back; after "
             f"RECSTREAM_OUTAGE_SECONDS={self._outage_seconds:g} s, /healthz asks for a restart",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from registry.error_codes import NoticeCode
 from registry.guardrails.fleet_checks import WORKERS_NAMED, live
 from registry.wire.heartbeats import Heartbeat
 from streams.watch.notices import Notice
@@ -40,7 +41,7 @@ def _too_many(beating: tuple[Heartbeat, ...], partitions: int) -> Notice | None:
     if len(beating) <= partitions or not idle:
         return None
     return Notice(
-        "idle_workers",
+        NoticeCode.IDLE_WORKERS,
         f"{len(beating)} workers share {partitions} request partitions, so {len(idle)} have none "
         f"and answer nothing: {_listed(idle)}; stop them, or give the topic more partitions",
     )
@@ -52,7 +53,7 @@ def _of_one_name(beating: tuple[Heartbeat, ...], now: float) -> Notice | None:
     if not doubled:
         return None
     return Notice(
-        "same_name",
+        NoticeCode.SAME_NAME,
         f"more than one worker is called {_listed(doubled)}; give each a RECSTREAM_WORKER of its "
         "own, or their answers and metrics cannot be told apart",
     )

@@ -15,6 +15,7 @@ from typing import Final
 from confluent_kafka import KafkaError
 
 from registry.connection.refused_connections import Cause
+from registry.error_codes import ReadinessCode
 from streams.watch.notices import Reason
 
 LOOK_SECONDS: Final = 5.0
@@ -59,7 +60,7 @@ class AccessCheck:
         if self._cause is None:
             return None
         return Reason(
-            "kafka_refuses_access",
+            ReadinessCode.KAFKA_REFUSES_ACCESS,
             f"Kafka does not let this worker in: {self._cause.sentence}. Restart it once its "
             "settings are right; it goes on by itself if Kafka takes the old ones again",
         )

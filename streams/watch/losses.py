@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from registry.error_codes import NoticeCode
 from streams.watch.notices import Notice
 
 
@@ -30,7 +31,7 @@ class Losses:
         if self._last is None:
             return None
         return Notice(
-            "requests_cut_off",
+            NoticeCode.REQUESTS_CUT_OFF,
             f"{self.requests:,} records of {self._topic} were removed by Kafka's retention before "
             f"this worker could read them, the last at {self._last:%Y-%m-%d %H:%M:%S} UTC: their "
             "senders get no answer. Raise retention.ms, or run more workers",

@@ -10,6 +10,7 @@ import asyncio
 import math
 from typing import Final
 
+from registry.error_codes import NoticeCode
 from registry.errors import ArtifactError
 from registry.versions.store import Store
 from streams.watch.notices import Notice
@@ -51,6 +52,6 @@ class PublishingCheck:
         if self._problem is None:
             return None
         return Notice(
-            "registry_not_writable",
+            NoticeCode.REGISTRY_NOT_WRITABLE,
             f"{self._problem}. A training would fail; what is served stays",
         )

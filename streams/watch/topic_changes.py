@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from registry.error_codes import ReadinessCode
 from streams.watch.notices import Reason
 
 
@@ -69,7 +70,7 @@ class TopicChanges:
         if not missing:
             return None
         return Reason(
-            "topic_missing",
+            ReadinessCode.TOPIC_MISSING,
             f"not found in Kafka: {', '.join(missing)}; `recstream topics create` makes them, and "
             "this worker goes on by itself then",
         )

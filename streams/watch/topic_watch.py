@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from registry.connection.client_config import client_config
 from registry.epochs import is_foreign
+from registry.error_codes import NoticeCode
 from registry.errors import TransportError
 from registry.kafka.topic_ids import seen_topics
 from registry.kafka.topics import Topics, changelog_of, mismatches
@@ -111,4 +112,4 @@ class TopicWatch:
 
     def notices(self) -> list[Notice]:
         """Return what an operator should act on."""
-        return [Notice("topics_differ", "; ".join(self._named))] if self._named else []
+        return [Notice(NoticeCode.TOPICS_DIFFER, "; ".join(self._named))] if self._named else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from registry.error_codes import NoticeCode
 from streams.watch.notices import Notice
 from streams.watch.read_progress import Progress
 
@@ -53,7 +54,7 @@ class OpenTransactions:
         if not named:
             return None
         return Notice(
-            "open_transaction",
+            NoticeCode.OPEN_TRANSACTION,
             f"an open transaction of a producer holds up {self._topic}: {'; '.join(named)}. "
             "What is behind it is answered once the producer commits or aborts, or once Kafka "
             "aborts for it (transaction.timeout.ms); `kafka-transactions.sh find-hanging` names "

@@ -24,6 +24,7 @@ from harness.workers import Worker
 
 from ops.clients import dead_letter_replay
 from registry.connection.client_config import client_config
+from registry.error_codes import RecordCode
 from registry.errors import RecordError, RefusedCommand
 from registry.kafka.dead_letter_records import REPLAY_OF, Wanted
 from registry.kafka.reader import messages, reading
@@ -63,7 +64,7 @@ def put_aside(settings: Settings, count: int) -> None:
     """Put `count` requests aside, as a worker does."""
     topics = topics_of(settings)
     producer = Producer(client_config(settings))
-    error = RecordError("Request: too large", "too_large")
+    error = RecordError("Request: too large", RecordCode.TOO_LARGE)
     for offset in range(count):
         request = json.dumps({"request_id": f"r{offset}", "user_id": offset % 50}).encode()
         record = a_record(request, topic=topics.requests.name, offset=offset, key=b"1")

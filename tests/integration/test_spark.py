@@ -19,6 +19,7 @@ from confluent_kafka import Producer
 
 from ops.bench.quality import shipped_cells
 from registry.connection.client_config import client_config
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
@@ -171,7 +172,7 @@ def test_a_run_that_must_end_stops_spark_and_leaves_nothing_in_the_staging_folde
 
     def end(_done: int) -> None:
         staged.append(len(list(tmp_path.iterdir())))
-        raise TrainingFailed("the lock is gone", "lost_lock")
+        raise TrainingFailed("the lock is gone", TrainingCode.LOST_LOCK)
 
     with pytest.raises(TrainingFailed, match="the lock is gone"):
         fit_spark(Cluster(staging=str(tmp_path)), board, parameters(iterations=500), 1, end)

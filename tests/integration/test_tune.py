@@ -15,6 +15,7 @@ from harness.brokers import Broker
 from harness.fresh import environment_of, fresh_settings
 
 from registry.connection.client_config import client_config
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
@@ -202,7 +203,7 @@ def test_a_fit_that_fails_is_a_trial_that_failed(tmp_path: Path) -> None:
 
     def failing(weights: Csr, asked: Parameters, threads: int, advance: Any) -> Factors:
         if asked != parameters():
-            raise TrainingFailed("no", "not_a_number")
+            raise TrainingFailed("no", TrainingCode.NOT_A_NUMBER)
         return fit_als(weights, asked, threads, advance)
 
     found = searched(tmp_path / "study", 3, fit=failing, report=lambda one, _best: told.append(one))

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.wire.codec import decode
@@ -185,23 +186,29 @@ def _require_known_event(payload: bytes | None) -> None:
         event = _decode_event(payload).event
     if event not in EVENTS:
         raise RecordError(
-            f"Interaction: event {event!r}, must be one of {', '.join(EVENTS)}", "unknown_event"
+            f"Interaction: event {event!r}, must be one of {', '.join(EVENTS)}",
+            RecordCode.UNKNOWN_EVENT,
         )
 
 
 def _require_usable(event: Interaction, at: float) -> None:
     if event.value is None and event.event == "rate":
-        raise RecordError("Interaction: a rate event needs a value, the rating", "no_rating")
+        raise RecordError(
+            "Interaction: a rate event needs a value, the rating", RecordCode.NO_RATING
+        )
     if event.value is not None and abs(event.value) > LARGEST_VALUE:
         raise RecordError(
-            f"Interaction: value {event.value:g}, must be within ±{LARGEST_VALUE:g}", "out_of_range"
+            f"Interaction: value {event.value:g}, must be within ±{LARGEST_VALUE:g}",
+            RecordCode.OUT_OF_RANGE,
         )
     for name, one in (("user_id", event.user_id), ("item_id", event.item_id)):
         if isinstance(one, int) and not -(2**63) <= one < 2**63:
-            raise RecordError(f"Interaction: {name} {one}, must have 64 bits", "out_of_range")
+            raise RecordError(
+                f"Interaction: {name} {one}, must have 64 bits", RecordCode.OUT_OF_RANGE
+            )
     if event.timestamp is not None and event.timestamp > at + FUTURE_SECONDS:
         raise RecordError(
             f"Interaction: timestamp {event.timestamp:g}, its record is of {at:g}; seconds since "
             "the epoch are needed",
-            "out_of_range",
+            RecordCode.OUT_OF_RANGE,
         )

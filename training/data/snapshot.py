@@ -26,6 +26,7 @@ import pyarrow as pa
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
@@ -204,7 +205,7 @@ def _lost_range(topic: str, partition: int, gaps: Sequence[Span], place: str) ->
     return TrainingFailed(
         f"topic {topic}, partition {partition}: offsets {spans} are gone from Kafka, and {place} "
         "does not hold them; RETRAIN_LOST_RANGES=accept trains on the rest, and says so",
-        "lost_range",
+        TrainingCode.LOST_RANGE,
     )
 
 

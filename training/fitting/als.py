@@ -16,6 +16,7 @@ from implicit.recommender_base import ModelFitError
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from registry.versions.manifest import Parameters
 from training.data.matrix import Csr, Factors
@@ -97,7 +98,9 @@ def fit_als(
                 callback=lambda iteration, _seconds, _loss: advance(iteration + 1),
             )
         except ModelFitError as error:
-            raise TrainingFailed(f"the fit with {parameters}: {error}", "not_a_number") from error
+            raise TrainingFailed(
+                f"the fit with {parameters}: {error}", TrainingCode.NOT_A_NUMBER
+            ) from error
     return Factors(
         np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32)
     )

@@ -46,6 +46,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from registry.versions.manifest import Parameters
 from training.data.matrix import Csr, Factors
@@ -144,7 +145,7 @@ def fit_spark(
     session = _imported()
     _require_java()
     with (
-        _named_failures("", "spark_failed"),
+        _named_failures("", TrainingCode.SPARK_FAILED),
         staged(weights, cluster.staging) as staging,
         _session(session, cluster, threads) as spark,
     ):
@@ -217,7 +218,7 @@ def _session(session: Any, cluster: Cluster, threads: int) -> Iterator[Any]:
     told |= LOOPBACK if master.startswith("local") else {}
     builder = session.builder.master(master).appName("recstream")
     absent = f"no Spark at TRAIN_SPARK_MASTER={master!r}: "
-    with _named_failures(absent, "spark_unreachable", OSError):
+    with _named_failures(absent, TrainingCode.SPARK_UNREACHABLE, OSError):
         spark = builder.config(map=told).getOrCreate()
     try:
         yield spark
@@ -227,7 +228,7 @@ def _session(session: Any, cluster: Cluster, threads: int) -> Iterator[Any]:
 
 def _stop(spark: Any) -> None:
     """Stop Spark, and all that it is doing."""
-    with _named_failures("Spark is gone; its log says why: ", "spark_failed", OSError):
+    with _named_failures("Spark is gone; its log says why: ", TrainingCode.SPARK_FAILED, OSError):
         spark.stop()
 
 
@@ -238,7 +239,7 @@ def _imported() -> Any:
         raise TrainingFailed(
             f"TRAIN_BACKEND=spark needs pyspark ({error}): pip install -e '.[spark]' in a "
             "checkout of recstream",
-            "spark_missing",
+            TrainingCode.SPARK_MISSING,
         ) from error
     return SparkSession
 
@@ -252,7 +253,7 @@ def _require_java() -> None:
             f"TRAIN_BACKEND=spark needs Java 17 or newer; JAVA_HOME={home!r}, and no java "
             f"{'in its bin' if home else 'on the PATH'}: install one (Debian: "
             "default-jre-headless), or point JAVA_HOME at it",
-            "no_java",
+            TrainingCode.NO_JAVA,
         )
 
 
@@ -264,7 +265,7 @@ def _require_answer(master: str) -> None:
         raise TrainingFailed(
             f"TRAIN_SPARK_MASTER={master!r}: {'; '.join(map(str, complaints))}. Start the master, "
             "or correct the address",
-            "spark_unreachable",
+            TrainingCode.SPARK_UNREACHABLE,
         )
 
 
@@ -328,7 +329,7 @@ def _note_ended(tracker: Any, ended: dict[int, bool]) -> None:
 
 
 @contextmanager
-def _named_failures(prefix: str, code: str, *more: type[Exception]) -> Iterator[None]:
+def _named_failures(prefix: str, code: TrainingCode, *more: type[Exception]) -> Iterator[None]:
     """Give Spark's errors a code and their first line; the rest is in its log."""
     from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException

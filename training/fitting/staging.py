@@ -31,6 +31,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from training.data.matrix import Csr
 
@@ -119,7 +120,7 @@ def staged(weights: Csr, parent: str | None) -> Iterator[Staging]:
             raise TrainingFailed(
                 f"TRAIN_SPARK_STAGING={parent!r}: {error}; it must be a folder or an "
                 "fsspec URL with room for the matrix, that this process may write to",
-                "spark_staging",
+                TrainingCode.SPARK_STAGING,
             ) from error
         yield made
 

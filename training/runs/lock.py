@@ -28,6 +28,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 
 from registry.connection.client_config import client_config
 from registry.connection.reachability import DENIALS, metadata_of, refused
+from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
 from registry.kafka.permissions import training_group
 from registry.kafka.topics import topics_of
@@ -90,7 +91,7 @@ class TrainingLock:
             raise TrainingFailed(
                 "another run may have started, so this one ends: Kafka took the training lock away "
                 f"(no contact for {SESSION_SECONDS:.0f} s, or the process was stopped)",
-                "lost_lock",
+                TrainingCode.LOST_LOCK,
             )
 
     def confirm(self) -> None:
@@ -114,7 +115,7 @@ class TrainingLock:
         self.require()
         if complaint is not None:  # a rebalance that does not end, or no broker
             raise TrainingFailed(
-                f"the broker did not confirm the training lock: {complaint}", "lost_lock"
+                f"the broker did not confirm the training lock: {complaint}", TrainingCode.LOST_LOCK
             )
 
     def _acquire(self, wait_seconds: float) -> None:
@@ -137,7 +138,7 @@ class TrainingLock:
         raise TrainingFailed(
             f"another training run of this environment is under way (its lock was not free for "
             f"{wait_seconds:.0f} s); wait for it to end",
-            "already_running",
+            TrainingCode.ALREADY_RUNNING,
         )
 
     def _release(self) -> None:

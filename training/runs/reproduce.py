@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed, UnknownVersion
 from registry.settings import Settings
 from registry.versions.artifact import ModelArrays
@@ -136,13 +137,13 @@ def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
         found = store.open(start.version)
     except UnknownVersion as error:
         raise TrainingFailed(
-            f"{told}, without which it cannot be made again: {error}", "lost_start"
+            f"{told}, without which it cannot be made again: {error}", TrainingCode.LOST_START
         ) from error
     if content_digest(found.manifest) != start.digest:
         raise TrainingFailed(
             f"{told} as {start.digest}, but what has this name now is another version: "
             f"{content_digest(found.manifest)}",
-            "lost_start",
+            TrainingCode.LOST_START,
         )
     return found.arrays
 

@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import structs
 
+from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
 from registry.settings import Settings
 from registry.versions.artifact import ModelArrays
@@ -165,7 +166,7 @@ def _train(
         ended = TrainingResult(
             journal.run_id,
             "refused",
-            code="gate",
+            code=TrainingCode.GATE,
             reason=refusal(learned.gate),
             gate=learned.gate,
             metrics=learned.metrics,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import structs
 
+from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
 from registry.versions.manifest import Parameters, digest
 from training.data.matrix import Cells, only, weights
@@ -145,7 +146,9 @@ def tune(
     inner_cells = only(cells, ~outer.held)
     inner = split(inner_cells, weights(inner_cells, start), holdout)
     if not len(inner.users) or not len(outer.users):
-        raise TrainingFailed("no user has enough interactions to be judged by", "no_data")
+        raise TrainingFailed(
+            "no user has enough interactions to be judged by", TrainingCode.NO_DATA
+        )
     study = _study(study_file, _study_name(snapshot_id, start, holdout), start)
 
     def fitted(by: Split, parameters: Parameters) -> Score:
@@ -161,7 +164,9 @@ def tune(
     trials = _ended(study, start)
     best = best_of(trials)
     if best is None:
-        raise TrainingFailed("no trial has ended with a result; give it more time", "no_data")
+        raise TrainingFailed(
+            "no trial has ended with a result; give it more time", TrainingCode.NO_DATA
+        )
     return Tuned(best.parameters, trials, _compared(best.parameters, start, outer, fitted))
 
 

@@ -13,11 +13,12 @@ from ops.views import terminal
 from ops.views.escape_text import ACTING, EscapingFormatter
 from ops.views.rollout_tables import fleet_table, states_table, trail_lines
 from ops.views.training_progress import StageDisplay
+from registry.error_codes import FallbackCode
 from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
 from registry.wire.gate_results import Check, Gate
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.responses import ID_OF_OTHER_TYPE, Item, Provenance, Response
+from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingResult
 
@@ -55,7 +56,9 @@ def test_an_error_answer_shows_its_reason() -> None:
 
 
 def test_an_answer_to_an_id_of_the_other_type_shows_both_ids() -> None:
-    mistyped = answer(user_id="42", fallback_reason=ID_OF_OTHER_TYPE, model_version="v0.2")
+    mistyped = answer(
+        user_id="42", fallback_reason=FallbackCode.USER_ID_OF_OTHER_TYPE, model_version="v0.2"
+    )
     text = " ".join(shown(*terminal.answer_tables(mistyped)).split())
     assert "user_id_of_other_type: v0.2 knows 42, you asked for a string, '42'" in text
 

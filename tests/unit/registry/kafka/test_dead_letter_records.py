@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.kafka.dead_letter_records import (
     Box,
@@ -40,7 +41,7 @@ def put_aside(headers: Any = (), value: bytes | None = b"{", refused: bool = Fal
         value=value,
         headers=list(headers),
     )
-    sent = dead_letter_record("dead", record, RecordError("no JSON", "malformed"), "w1")
+    sent = dead_letter_record("dead", record, RecordError("no JSON", RecordCode.MALFORMED), "w1")
     if refused:
         assert sent.instead is not None
         instead = sent.instead(Refusal(0, sent, "too_large", "why"))

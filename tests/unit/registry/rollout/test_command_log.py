@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.command_log import (
     COMMANDS_REMEMBERED,
@@ -81,14 +82,14 @@ def test_a_command_with_an_unusable_version_is_rejected_with_the_problem() -> No
 
 
 def test_a_command_that_cannot_be_carried_out_is_rejected_with_the_callers_reason() -> None:
-    busy = RefusedCommand("retrain: one is under way", "training_running")
+    busy = RefusedCommand("retrain: one is under way", CommandCode.TRAINING_RUNNING)
     log, result, is_new = followed(EMPTY_LOG, a_retrain("c1"), 0, refusal=busy)
     assert (result.status, is_new, log.state) == ("rejected", True, None)
     assert result.error == AnswerError("training_running", "retrain: one is under way")
 
 
 def test_a_refusal_goes_before_the_rules() -> None:
-    refusal = RefusedCommand("swap: not now", "not_now")
+    refusal = RefusedCommand("swap: not now", CommandCode.INTERNAL)
     log, result, _ = followed(EMPTY_LOG, a_swap("c1"), 0, refusal=refusal)
     assert (result.status, log.state) == ("rejected", None)
 
@@ -114,7 +115,7 @@ def test_a_redelivered_command_has_the_same_result_and_no_second_effect() -> Non
 
 
 def test_a_redelivered_rejection_stays_one_even_if_the_reason_is_gone() -> None:
-    busy = RefusedCommand("retrain: one is under way", "training_running")
+    busy = RefusedCommand("retrain: one is under way", CommandCode.TRAINING_RUNNING)
     log, first, _ = followed(EMPTY_LOG, a_retrain("c1"), 5, refusal=busy)
     assert followed(log, a_retrain("c1"), 5) == Followed(log, first, is_new=False)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from harness.builders import a_record
 
+from registry.error_codes import RecordCode, RefusalCause
 from registry.errors import RecordError
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.producer import Refusal
 
-WRONG = RecordError("Request: the record is empty", "empty")
+WRONG = RecordError("Request: the record is empty", RecordCode.EMPTY)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_the_sources_headers_come_before_ours() -> None:
 def test_a_dead_letter_that_is_refused_goes_without_its_value_and_says_so() -> None:
     dead = dead_letter_record("reco.dead-letter", a_record(b"12345"), WRONG, "w1")
     assert dead.instead is not None
-    small = dead.instead(Refusal(0, dead, "too_large", "too large"))
+    small = dead.instead(Refusal(0, dead, RefusalCause.TOO_LARGE, "too large"))
     assert small is not None
     assert (small.key, small.value, small.instead) == (dead.key, None, None)
     assert small.headers == [

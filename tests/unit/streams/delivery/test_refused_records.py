@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from registry.error_codes import RefusalCause
 from streams.delivery.producer import Outgoing, Refusal
 from streams.delivery.refused_records import RefusedRecords, described
 from streams.metrics import Metrics
 
 
 def a_refusal(value: bytes | None, topic: str = "reco.responses") -> Refusal:
-    return Refusal(0, Outgoing(topic, b"7", value), "too_large", "Message size too large")
+    return Refusal(
+        0, Outgoing(topic, b"7", value), RefusalCause.TOO_LARGE, "Message size too large"
+    )
 
 
 @pytest.mark.parametrize(

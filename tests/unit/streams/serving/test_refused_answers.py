@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from harness.builders import a_record, a_request_of, an_answering, some_rules
 
+from registry.error_codes import RefusalCause
 from registry.versions.model import Model
 from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
-from streams.delivery.kafka_errors import Cause
 from streams.delivery.producer import Outgoing, Refusal
 from streams.serving.answering import answer_batch
 from streams.serving.batch import Batch
@@ -26,7 +26,7 @@ def answered(models: Mapping[str, Model], *requests: Any) -> Batch:
     return answer_batch(requests, an_answering(models, some_rules(STATE, models)))
 
 
-def refusal_of(batch: Batch, place: int, cause: Cause = "too_large") -> Refusal:
+def refusal_of(batch: Batch, place: int, cause: RefusalCause = RefusalCause.TOO_LARGE) -> Refusal:
     answer = batch.answers[place]
     return Refusal(place, Outgoing("reco.responses", answer.key, answer.payload), cause, "no")
 
@@ -77,7 +77,7 @@ def test_an_error_answer_that_is_refused_too_makes_the_request_a_dead_letter(
     batch = answered(models, request)
     error = RefusedAnswers(batch, "dead", "w1").instead(refusal_of(batch, 0))
     assert error.instead is not None
-    letter = error.instead(Refusal(1, error, "unauthorized", "not allowed"))
+    letter = error.instead(Refusal(1, error, RefusalCause.UNAUTHORIZED, "not allowed"))
     assert letter is not None
     assert (letter.topic, letter.key, letter.value) == ("dead", request.key, request.value)
     assert ("reason", "answer_unauthorized") in (letter.headers or [])
@@ -90,7 +90,7 @@ def test_an_answer_without_items_makes_its_request_a_dead_letter_at_once(
 ) -> None:
     batch = answered(models, a_request_of(1, "r1", **given))
     counted = dict(batch.counts)
-    letter = RefusedAnswers(batch, "dead", "w1").instead(refusal_of(batch, 0, "invalid"))
+    letter = RefusedAnswers(batch, "dead", "w1").instead(refusal_of(batch, 0, RefusalCause.INVALID))
     assert letter.topic == "dead"
     assert batch.counts == counted
 

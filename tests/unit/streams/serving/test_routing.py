@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from harness.builders import some_rules
 
+from registry.error_codes import FallbackCode
 from streams.serving.routing import (
-    LEASE_LAPSED,
-    NOT_READY,
     Route,
     next_acting,
     pinned_route,
@@ -38,7 +37,9 @@ def test_a_fixed_strategy_looks_at_no_bucket() -> None:
 
 def test_a_canary_version_that_is_not_ready_is_answered_by_the_primary_which_says_so() -> None:
     rules = some_rules(CANARY, ["v0.1"])
-    assert route(IN_CANARY, rules) == Route("v0.1", "primary", 9, "v0.2", NOT_READY, arm="canary")
+    assert route(IN_CANARY, rules) == Route(
+        "v0.1", "primary", 9, "v0.2", FallbackCode.VERSION_NOT_READY, arm="canary"
+    )
 
 
 def test_a_canary_version_that_is_not_ready_changes_nothing_for_the_others() -> None:
@@ -50,18 +51,22 @@ def test_a_canary_version_that_is_not_ready_changes_nothing_for_the_others() -> 
 def test_the_last_state_answers_while_the_new_primary_is_not_ready_and_says_so() -> None:
     rules = some_rules(a_state(), ["v0.1"], wanted=NEXT)
     assert route(IN_PRIMARY, rules) == Route(
-        "v0.1", "primary", None, "v0.3", NOT_READY, arm="primary"
+        "v0.1", "primary", None, "v0.3", FallbackCode.VERSION_NOT_READY, arm="primary"
     )
 
 
 def test_the_last_states_canary_goes_on_while_the_new_primary_is_not_ready() -> None:
     rules = some_rules(CANARY, ["v0.1", "v0.2"], wanted=NEXT)
-    assert route(IN_CANARY, rules) == Route("v0.2", "canary", 9, "v0.3", NOT_READY, arm="canary")
+    assert route(IN_CANARY, rules) == Route(
+        "v0.2", "canary", 9, "v0.3", FallbackCode.VERSION_NOT_READY, arm="canary"
+    )
 
 
 def test_the_last_states_primary_stands_in_where_its_canary_is_not_ready_either() -> None:
     rules = some_rules(CANARY, ["v0.1"], wanted=NEXT)
-    assert route(IN_CANARY, rules) == Route("v0.1", "primary", 9, "v0.3", NOT_READY, arm="canary")
+    assert route(IN_CANARY, rules) == Route(
+        "v0.1", "primary", 9, "v0.3", FallbackCode.VERSION_NOT_READY, arm="canary"
+    )
 
 
 def test_an_older_state_that_gives_the_user_the_same_version_needs_no_excuse() -> None:
@@ -75,7 +80,9 @@ def test_users_of_an_ab_test_are_in_its_arms_also_where_b_is_not_ready() -> None
     both = some_rules(state, ["v0.1", "v0.2"])
     assert route(2, both) == Route("v0.1", "A", 2, arm="A")
     assert route(1, both) == Route("v0.2", "B", 1, arm="B")
-    assert route(1, some_rules(state, ["v0.1"])) == Route("v0.1", "A", 1, "v0.2", NOT_READY, "B")
+    assert route(1, some_rules(state, ["v0.1"])) == Route(
+        "v0.1", "A", 1, "v0.2", FallbackCode.VERSION_NOT_READY, "B"
+    )
 
 
 def test_a_shadow_is_answered_by_the_primary_and_needs_no_excuse() -> None:
@@ -85,17 +92,19 @@ def test_a_shadow_is_answered_by_the_primary_and_needs_no_excuse() -> None:
 
 def test_an_answer_without_the_lease_says_so() -> None:
     rules = some_rules(CANARY, ["v0.1", "v0.2"], lease_holds=False)
-    assert route(IN_CANARY, rules) == Route("v0.2", "canary", 9, None, LEASE_LAPSED, arm="canary")
+    assert route(IN_CANARY, rules) == Route(
+        "v0.2", "canary", 9, None, FallbackCode.ROLLOUT_LEASE_EXPIRED, arm="canary"
+    )
 
 
 def test_a_lapsed_lease_is_the_reason_that_is_told_if_there_are_two() -> None:
     waiting = some_rules(CANARY, ["v0.1"], lease_holds=False)
     older = some_rules(a_state(), ["v0.1"], wanted=NEXT, lease_holds=False)
     assert route(IN_CANARY, waiting) == Route(
-        "v0.1", "primary", 9, "v0.2", LEASE_LAPSED, arm="canary"
+        "v0.1", "primary", 9, "v0.2", FallbackCode.ROLLOUT_LEASE_EXPIRED, arm="canary"
     )
     assert route(IN_CANARY, older) == Route(
-        "v0.1", "primary", None, "v0.3", LEASE_LAPSED, arm="primary"
+        "v0.1", "primary", None, "v0.3", FallbackCode.ROLLOUT_LEASE_EXPIRED, arm="primary"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, rate, watch
 from training.data.matrix import Cells, Csr, Factors, csr, weigh
@@ -100,7 +101,7 @@ def test_each_iteration_is_told() -> None:
 
 def test_what_the_listener_raises_ends_the_fit() -> None:
     def lost(_done: int) -> None:
-        raise TrainingFailed("the lock is gone", "lost_lock")
+        raise TrainingFailed("the lock is gone", TrainingCode.LOST_LOCK)
 
     with pytest.raises(TrainingFailed, match="the lock is gone"):
         fit_als(matrix(cells_of(watch(1, 7), watch(2, 8))), parameters(), 1, lost)

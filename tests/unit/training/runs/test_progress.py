@@ -7,6 +7,7 @@ import io
 import msgspec
 import pytest
 
+from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from registry.wire.training_messages import TrainingLine, TrainingProgress, TrainingResult
 from training.runs.progress import Journal, line_writer
@@ -29,7 +30,7 @@ def test_a_stage_reports_its_start_and_is_measured_even_if_it_fails() -> None:
     journal = Journal("r", lines.append)
 
     with pytest.raises(TrainingFailed), journal.stage("fit"):
-        raise TrainingFailed("no", "no")
+        raise TrainingFailed("no", TrainingCode.INTERNAL)
 
     assert lines == [TrainingProgress("r", "fit", 0, 0)]
     assert journal.stage_seconds["fit"] >= 0
@@ -50,7 +51,7 @@ def test_a_check_comes_before_each_step() -> None:
     journal = Journal("r", lines.append)
 
     def lost() -> None:
-        raise TrainingFailed("gone", "lost_lock")
+        raise TrainingFailed("gone", TrainingCode.LOST_LOCK)
 
     journal.check_each_step(lost)
 
