@@ -111,6 +111,7 @@ def traffic(
     from ops.clients.traffic_generator import Traffic
     from ops.local.child_group import stopped_by_signals
     from ops.views import terminal
+    from ops.views.answer_tables import tally_table
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     user_ids = list(range(1, users + 1)) if users else _known_users(settings)
@@ -128,7 +129,7 @@ def traffic(
             {"asked": running.asked, "unanswered": running.unanswered, "answers": tally.counts()}
         )
     else:
-        terminal.out.print(terminal.tally_table(tally))
+        terminal.out.print(tally_table(tally))
         terminal.out.print(f"{running.asked:,} requests, {running.unanswered:,} not answered")
     if running.unanswered:
         raise typer.Exit(1)
@@ -137,6 +138,7 @@ def traffic(
 def _show_until_end(running: Traffic, tally: Tally, seconds: float | None, *, drawn: bool) -> None:
     """Show the tally until `seconds` are over, or Ctrl-C."""
     from ops.views import terminal
+    from ops.views.answer_tables import tally_table
     from ops.views.ramp_progress import redraw
 
     started = time.monotonic()
@@ -147,7 +149,7 @@ def _show_until_end(running: Traffic, tally: Tally, seconds: float | None, *, dr
 
     try:
         if drawn and terminal.out.is_terminal:
-            redraw(terminal.out, lambda: terminal.tally_table(tally), is_running)
+            redraw(terminal.out, lambda: tally_table(tally), is_running)
         while is_running():
             time.sleep(CHECK_SECONDS)
     except KeyboardInterrupt:  # how a user stops it
@@ -166,12 +168,13 @@ def _known_users(settings: Settings) -> list[UserId]:
 def _show_responses(responses: Sequence[Response], as_json: bool) -> None:
     from ops.clients.answer_tally import Tally
     from ops.views import terminal
+    from ops.views.answer_tables import answer_tables, tally_table
 
     if as_json:
         terminal.print_json(responses[0] if len(responses) == 1 else responses)
         return
     terminal.out.print(f"user {responses[0].user_id!r}", style="bold")
-    for table in terminal.answer_tables(responses[0]):
+    for table in answer_tables(responses[0]):
         terminal.out.print(table)
     if len(responses) > 1:
-        terminal.out.print(terminal.tally_table(Tally(responses)))
+        terminal.out.print(tally_table(Tally(responses)))

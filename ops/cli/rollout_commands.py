@@ -250,6 +250,7 @@ def _send(
 ) -> None:
     from ops.clients import kafka_client
     from ops.views import terminal
+    from ops.views.rollout_tables import print_result
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     command = kafka_client.new_command(
@@ -259,6 +260,6 @@ def _send(
     if as_json:
         terminal.print_json(result)
     else:
-        terminal.print_result(result)
+        print_result(result)
     if result.status == "rejected":
         raise typer.Exit(1)

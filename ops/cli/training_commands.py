@@ -71,7 +71,9 @@ def train(
       recstream train --deploy canary
     """
     from ops.views import terminal
+    from ops.views.rollout_tables import print_result
     from ops.views.training_progress import StageDisplay
+    from ops.views.training_tables import training_tables
 
     settings = settings_with(
         KAFKA_BOOTSTRAP_SERVERS=bootstrap,
@@ -88,10 +90,10 @@ def train(
     if as_json:
         terminal.print_json({"training": result, "announced": announced})
     else:
-        for table in terminal.training_tables(result):
+        for table in training_tables(result):
             terminal.out.print(table)
         if announced is not None:
-            terminal.print_result(announced)
+            print_result(announced)
     if result.status != "published" or (announced and announced.status == "rejected"):
         raise typer.Exit(1)
 
@@ -126,6 +128,7 @@ def retrain(
     """
     from ops.clients import kafka_client
     from ops.views import terminal
+    from ops.views.training_tables import training_tables
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     fields = {
@@ -142,7 +145,7 @@ def retrain(
     if as_json:
         terminal.print_json({"command": result, "training": training})
     elif training is not None:
-        for table in terminal.training_tables(training):
+        for table in training_tables(training):
             terminal.out.print(table)
     if result.status == "rejected" or (training and training.status != "published"):
         raise typer.Exit(1)
@@ -243,6 +246,7 @@ def _retrain(
     from ops.clients import kafka_client
     from ops.clients import worker_pages as pages
     from ops.views import terminal
+    from ops.views.rollout_tables import print_result
     from ops.views.training_progress import StageDisplay, follow_run
     from registry.errors import TransportError
 
@@ -254,7 +258,7 @@ def _retrain(
         page = None
     result = kafka_client.send_command(settings, command)
     if not as_json:
-        terminal.print_result(result)
+        print_result(result)
     if page is None or result.status == "rejected":
         return result, None
     with StageDisplay(terminal.err, hidden=as_json) as display:

@@ -26,10 +26,12 @@ from ops.ingest.send_once import records_of
 from ops.local.child_group import ChildGroup, stopped_by_signals
 from ops.local.embedded_broker import start_broker
 from ops.views import terminal
+from ops.views.answer_tables import answer_tables
 from ops.views.ramp_progress import RampDisplay, follow_ramp
 from ops.views.rollout_tables import trail_lines
 from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay, follow_run
+from ops.views.training_tables import training_tables
 from registry.errors import RecstreamError
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
@@ -204,7 +206,7 @@ class Tour:
                 deadline_seconds=TRAINING_SECONDS,
                 check=fleet.group.require_running,
             )
-        self._show(terminal.training_tables(run.result) if run.result else [])
+        self._show(training_tables(run.result) if run.result else [])
         version = _published(run.result)
         if run.result is not None and run.result.snapshot is not None:
             learned = run.result.snapshot
@@ -222,7 +224,7 @@ class Tour:
                 "first_answer_seconds", round(time.monotonic() - self._started, 2)
             )
             self._console.print(Text(f"    user {response.user_id}", "bold"))
-            self._show(terminal.answer_tables(response))
+            self._show(answer_tables(response))
         self.say(f"first answer {self.figures['first_answer_seconds']:.1f} s after the start")
 
     def _canary(self, fleet: Fleet, version: str) -> None:

@@ -1,4 +1,4 @@
-"""How results look on a terminal: tables, progress, styles.
+"""Terminal output: tables, progress, styles, JSON.
 
-Nothing here talks to Kafka or HTTP.
+Nothing here talks to Kafka or HTTP, except for what follows a run (`ops.views.training_progress`).
 """

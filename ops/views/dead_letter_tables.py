@@ -1,7 +1,6 @@
-"""Dead letters as people see them, and as machines do.
+"""Dead letters as tables and as JSON.
 
-Knows how letters look. Must not know where they come from. Bytes are shown as text where they are
-text; whatever a terminal would obey is escaped.
+Bytes are shown as text if they are text; control characters are escaped.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ops.views.terminal import Text, grid, pairs
 from registry.kafka.dead_letter_records import Letter, counts
 
 SHOWN_CHARACTERS: Final = 2_000
-"""Of a value, for people. All of it: ``--json``."""
+"""How much of a value a table shows; ``--json`` has all of it."""
 
 WHY_REFUSED: Final[Mapping[str, str]] = {
     "no_request": "not requests: a command that could not be read was already rejected",
@@ -26,17 +25,17 @@ WHY_REFUSED: Final[Mapping[str, str]] = {
 
 
 def letters_table(letters: Sequence[Letter], total: int) -> list[Table | Text]:
-    """Return a row for each letter; `total` is how many there are of them."""
+    """Return one row per letter; `total` is the number of matching letters."""
     rows = [
         (
-            one.offset,
-            _moment(one),
-            str(one.source),
-            one.reason,
-            one.state if one.replay_of is None else f"{one.state}, was replayed before",
-            plain(one.error),
+            letter.offset,
+            _moment(letter),
+            str(letter.source),
+            letter.reason,
+            letter.state if letter.replay_of is None else f"{letter.state}, was replayed before",
+            plain(letter.error),
         )
-        for one in letters
+        for letter in letters
     ]
     columns = ("offset #", "put aside", "source", "reason", "state", "error")
     shown: list[Table | Text] = [grid(columns, rows)]
@@ -46,7 +45,7 @@ def letters_table(letters: Sequence[Letter], total: int) -> list[Table | Text]:
 
 
 def counts_table(letters: Sequence[Letter]) -> Table:
-    """Return how many letters there are, by topic, reason and state."""
+    """Return the number of letters by topic, reason and state."""
     rows = [
         (topic, reason, state, f"{count:,}")
         for (topic, reason, state), count in counts(letters).items()
@@ -55,7 +54,7 @@ def counts_table(letters: Sequence[Letter]) -> Table:
 
 
 def letter_tables(letter: Letter) -> list[Table | Text]:
-    """Return one letter with its headers and the beginning of its value."""
+    """Return a letter with its headers and the beginning of its value."""
     about = {
         "offset": letter.offset,
         "state": letter.state,
@@ -79,8 +78,8 @@ def letter_tables(letter: Letter) -> list[Table | Text]:
 
 
 def as_json(letter: Letter, *, whole: bool = False) -> dict[str, Any]:
-    """Return a letter for machines; `whole`: with its headers, and its key and value in base64."""
-    told: dict[str, Any] = {
+    """Return a letter for JSON; `whole` adds the headers, and key and value in base64."""
+    fields: dict[str, Any] = {
         "offset": letter.offset,
         "at": _moment(letter),
         "topic": letter.source.topic,
@@ -95,8 +94,8 @@ def as_json(letter: Letter, *, whole: bool = False) -> dict[str, Any]:
         "value_left_out": letter.left_out,
     }
     if not whole:
-        return told
-    return told | {
+        return fields
+    return fields | {
         "key": _base64(letter.key),
         "value": _base64(letter.value),
         "headers": [[name, _base64(value)] for name, value in letter.headers],
@@ -104,12 +103,12 @@ def as_json(letter: Letter, *, whole: bool = False) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    r"""Return `text` without anything that a terminal would obey.
+    r"""Return `text` with its unprintable characters escaped.
 
     >>> plain("a\x1b]52;c;aGk=\x07b")
     'a\\x1b]52;c;aGk=\\x07b'
     """
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _moment(letter: Letter) -> str:

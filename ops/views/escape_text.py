@@ -1,8 +1,7 @@
-"""Text that comes from elsewhere, made harmless for a terminal.
+"""Escapes control characters in text from elsewhere, so that it is harmless on a terminal.
 
-Titles, ids, reasons and names are whatever somebody sent. Raw, a control character in one can write
-the clipboard, move the cursor over other lines, or turn text around. Here it is shown instead.
-Must not know what is shown.
+Titles, ids, reasons and names are whatever somebody sent. Unescaped, a control character can write
+to the clipboard, move the cursor over other lines, or reverse the direction of text.
 """
 
 from __future__ import annotations
@@ -13,23 +12,23 @@ from typing import Final
 
 ACTING: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f"  # C0 without the line feed, DEL, C1
-    "\u2028\u2029"  # other ends of lines
-    "\u202a-\u202e\u2066-\u2069]"  # overrides of the direction of writing
+    "\u2028\u2029"  # other line ends
+    "\u202a-\u202e\u2066-\u2069]"  # overrides of the text direction
 )
-"""Characters that make a terminal do something else than show them."""
+"""Characters that a terminal acts on instead of showing them."""
 
 
 def escaped(text: str) -> str:
-    r"""Return `text` with each character that acts written out; line feeds stay.
+    r"""Return `text` with control characters escaped; line feeds stay.
 
     >>> print(escaped("a\x1b]52;c;aGk=\x07b"))
     a\x1b]52;c;aGk=\x07b
     """
-    return ACTING.sub(lambda found: _written_out(found[0]), text)
+    return ACTING.sub(lambda found: _escape(found[0]), text)
 
 
 def on_one_line(text: str) -> str:
-    r"""Return `text` escaped, its line feeds as well: it must not look like lines of ours.
+    r"""Return `text` with line feeds escaped, too, so that it cannot fake lines of our output.
 
     >>> print(on_one_line("anna\nswap applied"))
     anna\nswap applied
@@ -37,7 +36,7 @@ def on_one_line(text: str) -> str:
     return escaped(text).replace("\n", r"\n")
 
 
-def _written_out(character: str) -> str:
+def _escape(character: str) -> str:
     code = ord(character)
     return rf"\x{code:02x}" if code < 0x100 else rf"\u{code:04x}"
 
@@ -46,5 +45,5 @@ class EscapingFormatter(logging.Formatter):
     """Formats log records for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's lines, escaped."""
+        """Return the formatted record, escaped."""
         return escaped(super().format(record))

@@ -1,7 +1,4 @@
-"""Watching: a ramp until it has ended, and anything else once a second until Ctrl-C.
-
-Knows how often to look, and how the screen is drawn again. Must not know what is looked at.
-"""
+"""Follows a ramp until it ends; redraws any other view once a second until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,14 +18,14 @@ from registry.rollout.wording import ramp_words
 from registry.wire.ramp_values import Outcome
 
 LOOK_SECONDS: Final = 1.0
-"""Between two looks: workers say something new once a second."""
+"""Time between two looks: workers send a heartbeat once a second."""
 
 BLIND_SECONDS: Final = 60.0
-"""How long Kafka may be away while a ramp is followed."""
+"""How long Kafka may be unreachable while a ramp is followed."""
 
 
 class RampDisplay:
-    """Shows a ramp drawn anew at each look on a terminal, and a line for each change elsewhere."""
+    """Redraws the ramp at each look on a terminal; prints a line per change elsewhere."""
 
     def __init__(self, console: Console, *, hidden: bool = False) -> None:
         self._console = console
@@ -49,7 +46,7 @@ class RampDisplay:
             self._console.print(Padding(followed_ramp(self._last_seen), (0, 0, 0, 4)))
 
     def show(self, seen: Seen) -> None:
-        """Show one look."""
+        """Show one observation."""
         if self._draws:
             self._live.update(Padding(followed_ramp(seen), (0, 0, 0, 4)), refresh=True)
         line = _line(seen)
@@ -63,8 +60,8 @@ def _line(seen: Seen) -> str:
     if seen.ramp is None:
         return f"ramp {ramp}"
     verdict = seen.ramp.verdict
-    whose = [one.guardrail for one in seen.ramp.findings if one.verdict == verdict]
-    return f"ramp {ramp}: {verdict}" + (f" ({', '.join(whose)})" if verdict != "pass" else "")
+    guardrails = [each.guardrail for each in seen.ramp.findings if each.verdict == verdict]
+    return f"ramp {ramp}: {verdict}" + (f" ({', '.join(guardrails)})" if verdict != "pass" else "")
 
 
 def follow_ramp(
@@ -74,25 +71,25 @@ def follow_ramp(
     check: Callable[[], None] = lambda: None,
     every_seconds: float = LOOK_SECONDS,
 ) -> Outcome:
-    """Look at the ramp again and again until it has ended; return how.
+    """Observe the ramp until it ends; return how it ended.
 
     Parameters
     ----------
     look
-        Returns what holds now, as `ops.clients.fleet_observer.observe` does.
+        Returns the current state, as `ops.clients.fleet_observer.observe` does.
     ramp_id
-        Which one. If another command has taken its place meanwhile, it was cancelled.
+        The ramp to follow. If another command has replaced it meanwhile, it was cancelled.
     show
-        Is given each look.
+        Called with each observation.
     check
-        Called at each look; raises if waiting has become pointless.
+        Called before each look; raises if waiting has become pointless.
     every_seconds
-        Between two looks.
+        Time between two looks.
 
     Raises
     ------
     TransportError
-        If looking fails for longer than `BLIND_SECONDS`; a broker that restarts ends no ramp.
+        If looking fails for longer than `BLIND_SECONDS`: a broker may restart meanwhile.
     """
     looked_at = time.monotonic()
     while True:
@@ -117,10 +114,10 @@ def follow_ramp(
 def redraw(
     console: Console,
     look: Callable[[], RenderableType],
-    goes_on: Callable[[], bool] = lambda: True,
+    is_running: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Show what `look` returns, once a second, while `goes_on` says so; Ctrl-C ends it, too."""
+    """Show what `look` returns once a second, while `is_running`, or until Ctrl-C."""
     with Live(console=console, auto_refresh=False) as live:
-        while goes_on():
+        while is_running():
             live.update(look(), refresh=True)
             time.sleep(LOOK_SECONDS)

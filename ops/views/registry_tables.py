@@ -1,7 +1,4 @@
-"""How the registry looks: listings, one version, two compared, and what may go.
-
-Knows tables and words, and which manifest fields are compared. Must not know options or Kafka.
-"""
+"""Tables of model versions: a listing, one version, the differences of two, what `gc` removes."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from rich.table import Table
 
 from ops.views import terminal
 from ops.views.terminal import Text
+from ops.views.training_tables import gate_table
 from registry.errors import ArtifactError
 from registry.versions.garbage import Judged, Named
 from registry.versions.labels import Labels, Mark
@@ -29,11 +27,11 @@ FATE_STYLE: Final[Mapping[str, str]] = {
 }
 
 NOT_COMPARED: Final = frozenset({"version", "schema_version", "created_at"})
-"""Always different, or never."""
+"""Fields that always differ, or never."""
 
 
 class Marks(Struct, frozen=True, omit_defaults=True):
-    """What a registry's people say of its versions."""
+    """``latest``, the labels and the pins of a registry."""
 
     latest: str | None
     labels: dict[str, Mark] = {}
@@ -41,14 +39,14 @@ class Marks(Struct, frozen=True, omit_defaults=True):
 
 
 class Listing(Marks, frozen=True, omit_defaults=True, kw_only=True):
-    """What a registry holds; a version whose manifest cannot be read is among the problems."""
+    """The versions of a registry; one whose manifest cannot be read is among the problems."""
 
     versions: list[Manifest]
     problems: dict[str, str] = {}
 
 
 class Difference(Struct, frozen=True):
-    """One field that differs, by its path; None: it is not there."""
+    """One field that differs, by its path; None means that the version does not have it."""
 
     field: str
     left: str | None
@@ -56,12 +54,12 @@ class Difference(Struct, frozen=True):
 
 
 def marks_in(store: Store, labels: Labels) -> Marks:
-    """Return what points to versions of `store`; no manifest is read."""
+    """Return what points to versions of `store`, without reading manifests."""
     return Marks(store.latest(), labels.labels(), labels.pins())
 
 
 def listing_of(store: Store, labels: Labels) -> Listing:
-    """Return what `store` holds."""
+    """Return the versions of `store`."""
     manifests, problems = [], {}
     for version in store.versions():
         try:
@@ -73,22 +71,26 @@ def listing_of(store: Store, labels: Labels) -> Listing:
 
 
 LISTED: Final = ("ndcg_at_10", "hr_at_10", "coverage_at_10")
-"""Metrics of a list; `registry show` has them all, with their intervals."""
+"""Metrics in the listing; `registry show` shows all of them, with intervals."""
 
 
 def listing_table(listing: Listing) -> Table:
     """Return one row per version."""
     rows: list[tuple[object, ...]] = [
         (
-            one.version,
-            ", ".join(_marks_of(one.version, listing)),
-            one.created_at,
-            one.created_by,
-            f"{one.data_snapshot.interactions:,}",
-            one.parameters.factors,
-            ", ".join(f"{name} {one.metrics[name]:.3g}" for name in LISTED if name in one.metrics),
+            manifest.version,
+            ", ".join(_marks_of(manifest.version, listing)),
+            manifest.created_at,
+            manifest.created_by,
+            f"{manifest.data_snapshot.interactions:,}",
+            manifest.parameters.factors,
+            ", ".join(
+                f"{name} {manifest.metrics[name]:.3g}"
+                for name in LISTED
+                if name in manifest.metrics
+            ),
         )
-        for one in listing.versions
+        for manifest in listing.versions
     ]
     rows += [
         (version, "", "", "", "", "", Text(why, "red")) for version, why in listing.problems.items()
@@ -98,8 +100,8 @@ def listing_table(listing: Listing) -> Table:
 
 
 def manifest_tables(manifest: Manifest, marks: Marks) -> list[Table | Text]:
-    """Return one version with everything that its manifest says."""
-    shown = terminal.manifest_tables(manifest)
+    """Return everything that a version's manifest says."""
+    shown = _manifest_tables(manifest)
     extra: dict[str, object] = {"labels": ", ".join(_marks_of(manifest.version, marks))}
     extra |= {name: f"{low:.4g} to {high:.4g}" for name, (low, high) in manifest.intervals.items()}
     made = manifest.provenance
@@ -117,28 +119,61 @@ def manifest_tables(manifest: Manifest, marks: Marks) -> list[Table | Text]:
     return [shown[0], terminal.pairs(extra), *shown[1:]]
 
 
+def _manifest_tables(manifest: Manifest) -> list[Table | Text]:
+    """Return one version with its provenance, metrics, gate and files."""
+    snapshot = manifest.data_snapshot
+    about = {
+        "version": manifest.version,
+        "model": manifest.model_name,
+        "created": f"{manifest.created_at} by {manifest.created_by}",
+        "code": manifest.git_sha,
+        "image": manifest.image_digest,
+        "snapshot": snapshot.id,
+        "learned from": f"{snapshot.interactions:,} interactions of {snapshot.users:,} users with "
+        f"{snapshot.items:,} items in {snapshot.topic}",
+        "left out": snapshot.unusable_words,
+        "parameters": ", ".join(
+            f"{name}={value:g}"
+            for name, value in msgspec.structs.asdict(manifest.parameters).items()
+        ),
+        "metrics": ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items()),
+        "gate": "passed" if manifest.gate.passed else "failed",
+    }
+    files = [
+        (path, f"{entry.bytes:,}", entry.sha256[:16] + "…")
+        for path, entry in manifest.files.items()
+    ]
+    return [
+        terminal.pairs(about),
+        gate_table(manifest.gate),
+        terminal.grid(("file", "bytes #", "SHA-256"), files),
+    ]
+
+
 def differences(left: Manifest, right: Manifest) -> list[Difference]:
-    """Return the fields that differ, in the manifest's order.
+    """Return the fields that differ, in the order of the manifest.
 
     >>> from registry.versions.manifest import DataSnapshot, Gate, Parameters
     >>> data, gate = DataSnapshot("s1", "reco.interactions", {}, 9, 3, 3), Gate(True, ())
     >>> narrow, wide = (Parameters(factors, 15, 3.0, 1.0, 42) for factors in (8, 16))
-    >>> one = Manifest("v0.1", "als", "", "", "", "", data, narrow, {}, gate, {})
-    >>> differences(one, msgspec.structs.replace(one, version="v0.2", parameters=wide))
+    >>> old = Manifest("v0.1", "als", "", "", "", "", data, narrow, {}, gate, {})
+    >>> differences(old, msgspec.structs.replace(old, version="v0.2", parameters=wide))
     [Difference(field='parameters.factors', left='8', right='16')]
     """
-    one, other = (dict(_flat(msgspec.to_builtins(each))) for each in (left, right))
-    fields = list(dict.fromkeys([*one, *other]))
+    before, after = (dict(_flatten(msgspec.to_builtins(manifest))) for manifest in (left, right))
+    fields = list(dict.fromkeys([*before, *after]))
     return [
-        Difference(field, one.get(field), other.get(field))
+        Difference(field, before.get(field), after.get(field))
         for field in fields
-        if one.get(field) != other.get(field) and field.partition(".")[0] not in NOT_COMPARED
+        if before.get(field) != after.get(field) and field.partition(".")[0] not in NOT_COMPARED
     ]
 
 
 def difference_table(left: Manifest, right: Manifest, found: Sequence[Difference]) -> Table:
     """Return one row per field."""
-    rows = [(one.field, _shown(one.left), _shown(one.right), _change(one)) for one in found]
+    rows = [
+        (each.field, _shorten(each.left), _shorten(each.right), _change(each)) for each in found
+    ]
     return terminal.grid(("field", f"{left.version} #", f"{right.version} #", "change #"), rows)
 
 
@@ -155,11 +190,14 @@ def named_by(marks: Marks) -> Named:
 
 
 def retention_tables(judged: Sequence[Judged], *, dry_run: bool) -> list[Table | Text]:
-    """Return what becomes of each version, and what that means."""
-    rows = [(one.version, Text(one.fate, FATE_STYLE[one.fate]), one.why) for one in judged]
-    counts = {fate: sum(one.fate == fate for one in judged) for fate in FATE_STYLE}
-    summary = f"{counts['hiding']} to hide, {counts['removed']} whose files go"
-    end = "nothing was done; --remove does it" if dry_run else "done"
+    """Return the fate of each version, and a summary."""
+    rows = [
+        (version.version, Text(version.fate, FATE_STYLE[version.fate]), version.why)
+        for version in judged
+    ]
+    counts = {fate: sum(version.fate == fate for version in judged) for fate in FATE_STYLE}
+    summary = f"{counts['hiding']} to hide, {counts['removed']} to remove"
+    end = "nothing was changed; --remove does it" if dry_run else "done"
     return [terminal.grid(("version", "fate", "why"), rows), Text(f"{summary}: {end}")]
 
 
@@ -171,29 +209,29 @@ def _marks_of(version: str, marks: Marks) -> Iterator[str]:
         yield "pinned"
 
 
-def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the fields of a manifest by their paths; what is empty is not there."""
+def _flatten(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the fields of a manifest by path; empty ones are left out."""
     if value is None or value == {}:
         return
     if isinstance(value, dict) and value:
         for name, part in value.items():
-            yield from _flat(part, f"{path}.{name}" if path else str(name))
+            yield from _flatten(part, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for number, part in enumerate(value):
-            yield from _flat(part, f"{path}.{part.get('name', number)}")
+            yield from _flatten(part, f"{path}.{part.get('name', number)}")
     else:
         yield path, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _shown(value: str | None) -> str:
+def _shorten(value: str | None) -> str:
     if value is None:
         return "-"
     return value if len(value) <= 20 else f"{value[:16]}…"
 
 
-def _change(one: Difference) -> str:
+def _change(difference: Difference) -> str:
     try:
-        return f"{float(one.right or '') - float(one.left or ''):+.4g}"
+        return f"{float(difference.right or '') - float(difference.left or ''):+.4g}"
     except ValueError:
         return ""
 

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from ops.clients.fleet_observer import Seen
 from ops.views.escape_text import on_one_line
-from ops.views.terminal import VERDICT_STYLE, Text, grid, pairs, state_table
+from ops.views.terminal import VERDICT_STYLE, Text, err, grid, out, pairs
 from registry.guardrails.fleet_checks import LIVE_SECONDS, age_seconds
+from registry.rollout.assignment import canary_share
 from registry.rollout.explanation import Explanation
 from registry.rollout.ramp_plan import stages_of
 from registry.rollout.wording import diff, ramp_words
@@ -32,6 +33,48 @@ OUTCOME_STYLE: Final[dict[Outcome, str]] = {
     "cancelled": "yellow",
 }
 STATUS_STYLE: Final = {"applied": "green", "rejected": "red", "duplicate": "yellow"}
+
+
+def state_table(state: RolloutState) -> Table:
+    """Return the rollout state; fields that the strategy does not use are left out.
+
+    A bucketing that an operator has set is always shown: the next canary starts with it.
+    """
+    splits, shadows = state.strategy in ("canary", "ab_test"), state.strategy == "shadow"
+    deals = splits or state.bucketing != "modulo" or state.salt
+    sampled = f"{state.shadow_sample_percentage:g} % of users"
+    return pairs(
+        {
+            "environment": state.environment,
+            "epoch": state.epoch,
+            "strategy": state.strategy,
+            "primary version": state.primary_version,
+            "canary version": state.canary_version,
+            "canary percentage": f"{canary_share(state):g} %" if splits else None,
+            "bucketing": state.bucketing + ("" if splits else ", kept for the next canary")
+            if deals
+            else None,
+            "salt": state.salt,
+            "shadow sample": sampled if shadows else None,
+            "ramp": ramp_words(state.ramp) if state.ramp else None,
+            "previous versions": ", ".join(state.previous_versions),
+            "updated": on_one_line(f"{state.updated_at} by {state.updated_by}".strip()),
+            "reason": state.reason,
+        }
+    )
+
+
+def print_result(result: CommandResult) -> None:
+    """Print the result of a command; a rejection goes to standard error."""
+    if result.error is not None and result.status == "rejected":
+        err.print(
+            Text(f"{result.type} rejected ({result.error.code}): {result.error.message}", "red")
+        )
+        return
+    epoch = "" if result.epoch is None else f"   epoch {result.epoch}"
+    out.print(Text.assemble((f"{result.type} {result.status}", "green"), (epoch, "dim")))
+    if result.after is not None:
+        out.print(state_table(result.after))
 
 
 def seen_tables(seen: Seen) -> Group:
@@ -103,7 +146,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
 
 
 def states_table(states: Iterable[RolloutState]) -> Table:
-    """Return one row for each environment."""
+    """Return one row per environment."""
     rows = [
         (
             state.environment,

@@ -1,7 +1,4 @@
-"""Following a training run: its stages as they pass, in this process or over a worker's HTTP.
-
-Knows the order of stages and how to show them. Must not know how a run is started.
-"""
+"""Shows the stages of a training run, in this process or through a worker's HTTP pages."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from registry.wire.training_messages import TrainingProgress, TrainingResult, Tr
 POLL_SECONDS = 0.15
 
 START_SECONDS = 30.0
-"""A run starts within a rebalance of its command, or does not start."""
+"""A run starts within a rebalance after its command, or not at all."""
 
 
 class StageDisplay:
-    """Shows stages as bars on a terminal, and as lines elsewhere; a context manager."""
+    """Shows the stages as bars on a terminal, as lines elsewhere; a context manager."""
 
     def __init__(self, console: Console, *, hidden: bool = False) -> None:
         self._console = console
@@ -44,7 +41,7 @@ class StageDisplay:
         self._progress.stop()
 
     def show(self, stage: str, done: int, total: int, message: str | None) -> None:
-        """Show that `done` of `total` units of `stage` are done; 0 of 0: that it has begun."""
+        """Show that `done` of `total` units of `stage` are done; 0 of 0 if it has just started."""
         if stage not in self._tasks:
             self._complete(self._tasks.values())
             self._tasks[stage] = self._progress.add_task(stage, total=None, message="")
@@ -55,13 +52,13 @@ class StageDisplay:
         )
 
     def report(self, progress: TrainingProgress) -> None:
-        """Show one line of a training's output."""
+        """Show a progress line of a training process."""
         self.show(progress.stage, progress.done, progress.total, progress.message)
 
     def finish(self, result: TrainingResult) -> None:
-        """Show every stage that the run went through, with its seconds.
+        """Show each stage of the run with its duration.
 
-        A short stage may have passed between two looks; the result knows them all.
+        Short stages may have passed unseen between two looks; the result has all of them.
         """
         for stage, seconds in result.stage_seconds.items():
             if stage not in self._tasks:
@@ -85,7 +82,7 @@ def follow_run(
     deadline_seconds: float,
     check: Callable[[], None] = lambda: None,
 ) -> TrainingRun:
-    """Show the run `run_id` as the worker at `url` tells it, until it has a result; return it.
+    """Show the run `run_id`, as the worker at `url` reports it, until it ends; return it.
 
     Parameters
     ----------
@@ -94,16 +91,16 @@ def follow_run(
     display
         Where to show it.
     run_id
-        The id of the command that asked for it.
+        The id of the command that started it.
     deadline_seconds
         For the whole run.
     check
-        Called at each look; raises if waiting has become pointless.
+        Called before each look; raises if waiting has become pointless.
 
     Raises
     ------
     TransportError
-        If no run starts within 30 s, or it has no end in time.
+        If no run starts within 30 s, or it does not end in time.
     """
     started = time.monotonic()
     seen = False
@@ -118,7 +115,7 @@ def follow_run(
             display.show(run.stage, run.done, run.total, run.message)
         if not seen and elapsed > START_SECONDS:
             raise TransportError(
-                f"no training run has started within {START_SECONDS:g} s; {url}/ shows the fleet"
+                f"the training run has not started within {START_SECONDS:g} s; see {url}/"
             )
         time.sleep(POLL_SECONDS)
     raise TransportError(f"the training run has not ended within {deadline_seconds:g} s")

@@ -1,7 +1,4 @@
-"""A search for parameters, and a version made again, as people see them.
-
-Knows how they look and follows their progress; must not know how parameters are tried.
-"""
+"""Runs a parameter search with progress; tables of its result, and of a reproduced version."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ SHOWN_TRIALS: Final = 8
 
 
 def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidden: bool) -> Tuned:
-    """Read the interactions, and search, showing each trial on standard error."""
+    """Read the interactions, and search; each trial is shown on standard error."""
     require_optuna()
     start = parameters_of(settings)
     with StageDisplay(terminal.err, hidden=hidden) as display, one_blas_thread():
@@ -38,8 +35,8 @@ def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidd
         )
         display.show("tune", 0, trials, None)
 
-        def report(one: Trial, best: Trial | None) -> None:
-            display.show("tune", one.number + 1, trials, _progress(one, best))
+        def report(trial: Trial, best: Trial | None) -> None:
+            display.show("tune", trial.number + 1, trials, _progress(trial, best))
 
         return tune(
             trim(snapshot.cells, start),
@@ -55,12 +52,12 @@ def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidd
 
 
 def tables(found: Tuned) -> list[Table | Text]:
-    """Return the best trials, and the winner beside the present settings."""
-    judged = [one for one in found.trials if one.ndcg is not None]
-    judged.sort(key=lambda one: (-(one.ndcg or 0), one.number))
+    """Return the best trials, and how the winner compares with the current settings."""
+    judged = [trial for trial in found.trials if trial.ndcg is not None]
+    judged.sort(key=lambda trial: (-(trial.ndcg or 0), trial.number))
     rows = [
-        (one.number, f"{one.ndcg:.4f}", *_values(one.parameters), f"{one.seconds:.1f}")
-        for one in judged[:SHOWN_TRIALS]
+        (trial.number, f"{trial.ndcg:.4f}", *_values(trial.parameters), f"{trial.seconds:.1f}")
+        for trial in judged[:SHOWN_TRIALS]
     ]
     columns = ("trial #", "NDCG@10 #", *(f"{name} #" for name in SPACE), "seconds #")
     return [
@@ -70,19 +67,19 @@ def tables(found: Tuned) -> list[Table | Text]:
 
 
 def verdict(quality: Quality) -> str:
-    """Say what the winner is worth, on what no trial has seen."""
-    told = f"NDCG@10 {_candidate(quality):.4f} of {quality.users} users that no trial saw"
+    """Return how good the winner is, on users that no trial has seen."""
+    measured = f"NDCG@10 {_candidate(quality):.4f} for {quality.users} users that no trial saw"
     difference = quality.differences["incumbent"]["ndcg"]
     if difference.value == 0 and difference.bounds == (0, 0):
-        return f"{told}: the present settings are the best"
+        return f"{measured}: the current settings are the best"
     sure = difference.bounds is not None and difference.bounds[0] > 0
-    return f"{told}: {difference:+.4f} over the present settings" + (
-        "" if sure else ": not shown to be better"
+    return f"{measured}: {difference:+.4f} over the current settings" + (
+        "" if sure else "; not significant"
     )
 
 
 def summary(found: Tuned, lines: Mapping[str, str]) -> dict[str, Any]:
-    """Return a search for machines."""
+    """Return the result of a search for JSON."""
     difference = found.quality.differences["incumbent"]["ndcg"]
     best = best_of(found.trials)
     return {
@@ -96,27 +93,27 @@ def summary(found: Tuned, lines: Mapping[str, str]) -> dict[str, Any]:
 
 
 def reproduction_tables(found: Reproduction) -> list[Table | Text]:
-    """Return the arrays with their differences, and what that comes to."""
+    """Return the arrays with their differences, and the conclusion."""
     rows = [
         (
             name,
-            "different" if name in found.different else "the same",
-            "other shape" if most is None else f"{most:.3g}",
+            "different" if name in found.different else "same",
+            "different shape" if most is None else f"{most:.3g}",
         )
         for name, most in found.largest.items()
     ]
     others = [(name, "different", "") for name in found.different if name not in found.largest]
     version = found.manifest.version
-    word = Text(f"{version} made again is the same, bit by bit", "bold green")
+    word = Text(f"{version} was reproduced bit for bit", "bold green")
     if not found.is_equal:
-        made = f"{found.manifest.git_sha[:12] or 'unknown code'} on {found.manifest.created_at}"
-        word = Text(f"{version} made again is not the same; it was made by {made}", "red")
+        origin = f"{found.manifest.git_sha[:12] or 'unknown code'} on {found.manifest.created_at}"
+        word = Text(f"{version} could not be reproduced; it was trained by {origin}", "red")
     return [terminal.grid(("array", "verdict", "largest difference #"), [*rows, *others]), word]
 
 
-def _progress(one: Trial, best: Trial | None) -> str:
-    told = "failed" if one.ndcg is None else f"{one.ndcg:.4f}"
-    return f"trial {one.number}: {told}" + (
+def _progress(trial: Trial, best: Trial | None) -> str:
+    score = "failed" if trial.ndcg is None else f"{trial.ndcg:.4f}"
+    return f"trial {trial.number}: {score}" + (
         "" if best is None else f", best {best.ndcg:.4f} ({', '.join(_named(best.parameters))})"
     )
 

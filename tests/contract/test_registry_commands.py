@@ -100,7 +100,7 @@ def test_gc_says_what_it_would_do_and_needs_no_kafka_if_told_what_is_in_use(stor
     ]
     assert done["versions"][0]["why"].startswith("pinned by ")
     text(store, "unpin", "v0.1")
-    assert "nothing was done" in text(store, *arguments)
+    assert "nothing was changed" in text(store, *arguments)
     assert "1 to hide" in text(store, *arguments, "--remove")
     assert store.versions() == ["v0.2", "v0.3"]
 

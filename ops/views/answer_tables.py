@@ -1,0 +1,83 @@
+"""Tables of answers: one answer with its provenance, and a tally of many."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from ops.clients.answer_tally import Tally
+from ops.views.terminal import Text, grid, pairs
+from registry.error_codes import FallbackCode
+from registry.ids import twin_of
+from registry.wire.responses import Response
+
+
+def answer_tables(response: Response) -> list[Table | Text]:
+    """Return the items and the provenance of an answer."""
+    provenance = response.provenance
+    shown: list[Table | Text] = []
+    if response.error is not None:
+        shown.append(Text(f"{response.error.code}: {response.error.message}", "red"))
+    if response.items:
+        rows = [
+            (rank, item.item_id, item.title or "", f"{item.score:.3f}")
+            for rank, item in enumerate(response.items, 1)
+        ]
+        shown.append(grid(("#", "item", "title", "score #"), rows))
+    strategy = " ".join(
+        str(part)
+        for part in (
+            provenance.strategy,
+            f"epoch {provenance.rollout_epoch}" if provenance.rollout_epoch is not None else None,
+            f"bucket {provenance.bucket}" if provenance.bucket is not None else None,
+        )
+        if part is not None
+    )
+    shown.append(
+        pairs(
+            {
+                "version": " · ".join(
+                    part
+                    for part in (response.model_version, response.variant, response.source)
+                    if part
+                ),
+                "fallback": _fallback(response),
+                "assigned version": response.assigned_version,
+                "rollout": strategy,
+                "learned from": provenance.data_snapshot,
+                "code": provenance.git_sha,
+                "image": provenance.image_digest,
+                "worker": provenance.worker
+                if provenance.latency_ms is None
+                else f"{provenance.worker}, {provenance.latency_ms:.1f} ms",
+            }
+        )
+    )
+    return shown
+
+
+def _fallback(response: Response) -> str | None:
+    """Return the fallback reason, with details if there are any."""
+    if response.fallback_reason != FallbackCode.USER_ID_OF_OTHER_TYPE:
+        return response.fallback_reason
+    asked = "an integer" if isinstance(response.user_id, int) else "a string"
+    return (
+        f"{response.fallback_reason}: {response.model_version} knows "
+        f"{twin_of(response.user_id)!r}, you asked for {asked}, {response.user_id!r}"
+    )
+
+
+def tally_table(tally: Tally) -> Table:
+    """Return one row per status, version, variant and source."""
+    rows = [
+        (
+            count.status,
+            count.version,
+            count.variant,
+            count.source,
+            f"{count.answers:,}",
+            "" if count.median_ms is None else count.median_ms,
+        )
+        for count in tally.counts()
+    ]
+    columns = ("status", "version", "variant", "source", "answers #", "median ms #")
+    return grid(columns, rows)
