@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ops.bench.rig.figures import Bar, Verdict
 from ops.bench.rig.machine import Machine
 from ops.views import terminal
+from ops.views.terminal import Text
 
 Cell: TypeAlias = str | int | float | None
 Row: TypeAlias = Mapping[str, Cell]
@@ -44,7 +44,7 @@ class Report(Struct, frozen=True):
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     if not console.is_terminal:
-        console = Console(file=console.file, width=PRINTED_WIDTH, highlight=False)
+        console = terminal.PlainConsole(file=console.file, width=PRINTED_WIDTH)
     console.print(Text(f"bench {report.benchmark}: {report.measured}", "bold"))
     console.print(terminal.pairs(msgspec.structs.asdict(report.machine) | report.parameters))
     console.print(_table(report.rows))
