@@ -458,8 +458,22 @@ class Settings(BaseModel):
     signing_key: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_SIGNING_KEY",
-        description="Key that signs versions (HMAC-SHA256), at least 32 characters; readers that "
-        "have it refuse a version without its signature. Several, by commas: the first signs.",
+        description="Shared key that signs versions (HMAC-SHA256), at least 32 characters; readers "
+        "that have it refuse a version without its signature, and could sign as well. Several, by "
+        "commas: the first signs.",
+    )
+    signing_private_key: Secret = Field(
+        SecretStr(""),
+        alias="RECSTREAM_SIGNING_PRIVATE_KEY",
+        description="Private key that signs versions (Ed25519), for publishers only: PKCS #8 in "
+        "DER, as base64 on one line. It signs even if RECSTREAM_SIGNING_KEY is set.",
+    )
+    signing_public_keys: str = Field(
+        "",
+        alias="RECSTREAM_SIGNING_PUBLIC_KEYS",
+        description="Public keys (Ed25519) of publishers: DER as base64, comma separated. Readers "
+        "that have any refuse versions that none of them signed. Unset: the one of "
+        "RECSTREAM_SIGNING_PRIVATE_KEY, if that is set.",
     )
     # snapshots
     retrain_window_days: float = Field(

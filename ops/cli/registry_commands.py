@@ -74,8 +74,8 @@ def verify(
 ) -> None:
     """Verify the checksum of every file and the contents of the arrays; exit code 1 on failure.
 
-    Reads the registry itself, not this machine's cache. If RECSTREAM_SIGNING_KEY is set, signatures
-    are verified, too.
+    Reads the registry itself, not this machine's cache. If signing keys are set, signatures are
+    verified, too.
     """
     from ops.views import terminal
 
@@ -302,10 +302,8 @@ def _mark(version: str, reason: str | None) -> Mark:
 def _open_registry(url: str | None) -> tuple[Store, Labels]:
     """Open the registry without the local cache: commands show what the registry itself holds."""
     from registry.versions.labels import Labels
-    from registry.versions.signing import read_keys
-    from registry.versions.store import Store
+    from registry.versions.store import Store, keys_of
 
     settings = settings_with(MODEL_REGISTRY=url)
-    keys = read_keys(settings.signing_key.get_secret_value())
-    store = Store(settings.model_registry, keys=keys)
+    store = Store(settings.model_registry, keys=keys_of(settings))
     return store, Labels(store)

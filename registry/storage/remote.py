@@ -33,7 +33,7 @@ class Remote:
         self._system.pipe_file(self._at(path), payload)
 
     def exchange(self, path: str, before: bytes, after: bytes) -> bool:
-        """Compare and set by the object's ETag; where there is none, the last writer wins."""
+        """Compare and set by the object's ETag; without one, two writers could lose a write."""
         try:
             tag = self._system.info(self._at(path)).get("ETag")
             if self.read(path) != before:
@@ -41,8 +41,10 @@ class Remote:
         except FileNotFoundError:
             return False
         if tag is None:
-            self.replace(path, after)
-            return True
+            raise OSError(
+                f"file system {self._protocol()!r} gives objects no ETag, so it cannot exchange "
+                "one for another without losing a concurrent write; use a folder or S3"
+            )
         return self._once(lambda: self._system.pipe_file(self._at(path), after, IfMatch=tag))
 
     def read(self, path: str) -> bytes:
@@ -94,6 +96,10 @@ class Remote:
 
     def discard_parts(self, before: datetime) -> int:
         return 0
+
+    def _protocol(self) -> str:
+        names: str | tuple[str, ...] = self._system.protocol
+        return names if isinstance(names, str) else names[0]
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root

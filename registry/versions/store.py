@@ -50,7 +50,14 @@ from registry.versions.manifest import (
     encode_manifest,
 )
 from registry.versions.model import Model
-from registry.versions.signing import Keys, read_keys, require_signature, sign
+from registry.versions.signing import (
+    NO_KEYS,
+    Keys,
+    read_keys,
+    require_signature,
+    require_signing_key,
+    sign,
+)
 from registry.wire.gate_results import DataSnapshot, Gate
 
 MANIFEST: Final = "meta.json"
@@ -96,7 +103,7 @@ class Store:
         Where files of a registry elsewhere are kept; None: each is fetched anew, and kept no
         longer than it is mapped. A folder of this machine is mapped directly, without a cache.
     keys
-        If there are any, versions are signed, and one that none of them signed is refused.
+        With them, versions are signed, and one that none of them signed is refused.
 
     Raises
     ------
@@ -104,7 +111,7 @@ class Store:
         If the URL is of no known file system.
     """
 
-    def __init__(self, url: str, *, cache: Cache | None = None, keys: Keys = ()) -> None:
+    def __init__(self, url: str, *, cache: Cache | None = None, keys: Keys = NO_KEYS) -> None:
         self.objects = Objects(url)
         self.url = url
         self._cache = cache
@@ -171,7 +178,7 @@ class Store:
             raise UnknownVersion(
                 f"version {version}: not in {self.url}, which holds {held}"
             ) from None
-        if self._keys:
+        if self._keys.must_be_signed:
             signature = self.objects.read_if_there(f"{version}/{SIGNATURE}")
             with _about(version, " "):
                 require_signature(payload, signature, self._keys)
@@ -208,6 +215,7 @@ class Store:
             If the files cannot be written.
         """
         with _about(f"{self.url}: could not publish"), self.objects.staging() as staging:
+            require_signing_key(self._keys)
             write_artifact(arrays, staging / ARTIFACT)
             further = {_further(name, staging): payload_of for name, payload_of in extra.items()}
             version = str(self._claim(description))
@@ -237,19 +245,22 @@ class Store:
         Parameters
         ----------
         write
-            Try it: an object is written, and removed.
+            Try it: an object is written, exchanged and removed.
 
         Raises
         ------
         ArtifactError
-            If nothing can be written; DamagedVersion if ``latest.txt`` is unreadable.
+            If nothing can be written or exchanged, or there is no key to sign with;
+            DamagedVersion if ``latest.txt`` is unreadable.
         """
         with _about(f"{self.url}: nothing can be published"):
             self._named_latest()
             if write:
+                require_signing_key(self._keys)
                 path = f"{CHECKS}/{uuid.uuid4().hex}"
                 try:
-                    self.objects.create(path, b"")
+                    self.objects.create(path, b"before")
+                    self.objects.exchange(path, b"before", b"after")
                 finally:
                     self.objects.delete(path)
 
@@ -414,8 +425,8 @@ class Store:
 
     def _reveal(self, version: str, payload: bytes) -> None:
         """Write what makes it a version. If that fails, it may still have happened: all stays."""
-        if self._keys:
-            self.objects.create(f"{version}/{SIGNATURE}", sign(payload, self._keys[0]))
+        if self._keys.can_sign:
+            self.objects.create(f"{version}/{SIGNATURE}", sign(payload, self._keys))
         if self.objects.read_if_there(LATEST) is None:
             newest = self._newest()
             self.objects.create(LATEST, f"{newest}\n".encode() if newest else NONE_YET)
@@ -480,7 +491,22 @@ def store_of(settings: Settings) -> Store:
     return Store(
         settings.model_registry,
         cache=Cache(folder, settings.model_cache_bytes),
-        keys=read_keys(settings.signing_key.get_secret_value()),
+        keys=keys_of(settings),
+    )
+
+
+def keys_of(settings: Settings) -> Keys:
+    """Return the keys that `settings` hold.
+
+    Raises
+    ------
+    ConfigurationError
+        If one cannot be used, or if they contradict one another.
+    """
+    return read_keys(
+        settings.signing_key.get_secret_value(),
+        settings.signing_private_key.get_secret_value(),
+        settings.signing_public_keys,
     )
 
 

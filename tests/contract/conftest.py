@@ -13,6 +13,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from harness import tagged_memory
 
 START_SECONDS = 60
 """The server imports all of moto; on a machine that is busy this takes a while."""
@@ -62,7 +63,7 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 LOCATIONS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
     "folder": lambda request, folder: str(folder / "models"),
     "file-url": lambda request, folder: f"file://{folder}/models",
-    "memory": lambda request, folder: f"memory://{uuid.uuid4().hex}/models",
+    "memory": lambda request, folder: f"{tagged_memory.PROTOCOL}://{uuid.uuid4().hex}/models",
     "s3": lambda request, folder: f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}/models",
 }
 

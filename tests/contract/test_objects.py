@@ -11,6 +11,7 @@ import pytest
 
 from registry.errors import ArtifactError, ConfigurationError
 from registry.storage.objects import MissingObject, Objects
+from registry.versions.store import Store
 
 CONDITIONAL = ("folder", "file-url", "s3")
 """Where writers may be many; the memory of one process knows no conditional write."""
@@ -148,6 +149,22 @@ def test_a_storage_out_of_reach_is_an_artifact_error(
 def test_a_url_that_names_no_place_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MODEL_REGISTRY='{url}'"):
         Objects(url)
+
+
+def test_a_storage_that_cannot_compare_and_set_is_named_and_keeps_what_it_holds() -> None:
+    objects = Objects("memory://no-etag/models")
+    objects.replace("a", b"before")
+    with pytest.raises(ArtifactError, match=r"memory://no-etag/models: .* no ETag"):
+        objects.exchange("a", b"before", b"after")
+    assert objects.read("a") == b"before"
+    assert not objects.exchange("a", b"other", b"after")
+
+
+def test_where_nothing_can_be_exchanged_nothing_is_published_and_it_shows_before_a_fit() -> None:
+    store = Store("memory://no-etag-registry/models")
+    with pytest.raises(ArtifactError, match=r"nothing can be published: checks/.* no ETag"):
+        store.require_publishable()
+    assert store.objects.found() == []
 
 
 def test_what_killed_writers_left_is_discarded_once_it_is_old(tmp_path: Path) -> None:

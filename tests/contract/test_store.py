@@ -32,8 +32,9 @@ from registry.errors import (
 from registry.storage.objects import Objects
 from registry.versions.file_cache import Cache
 from registry.versions.manifest import SCHEMA_VERSION, FileEntry, Manifest, digest, encode_manifest
+from registry.versions.signing import NO_KEYS, read_keys
 from registry.versions.store import Store
-from tests.unit.registry.builders import a_description, a_request, some_arrays
+from tests.unit.registry.builders import a_description, a_key_pair, a_request, some_arrays
 
 CONDITIONAL = ("folder", "file-url", "s3")
 """Where publishers may be many; the memory of one process knows no conditional write."""
@@ -359,19 +360,41 @@ class TestStore:
     # --- signatures ----------------------------------------------------------------------------
 
     def test_with_a_key_only_what_it_signed_is_read(self, store: Store, objects: Objects) -> None:
-        keys = (b"a" * 32, b"b" * 32)
+        old, new = "a" * 32, "b" * 32
+        both = read_keys(f"{old},{new}")
         assert "v0.1 is not signed" in refusal_of(
-            DamagedVersion, lambda: Store(store.url, keys=keys).open("v0.1")
+            DamagedVersion, lambda: Store(store.url, keys=both).open("v0.1")
         )
-        Store(store.url, keys=keys[1:]).publish(some_arrays(), a_description())
-        for readers in (keys, keys[1:], ()):
+        Store(store.url, keys=read_keys(new)).publish(some_arrays(), a_description())
+        for readers in (both, read_keys(new), NO_KEYS):
             assert Store(store.url, keys=readers).verify("v0.2").version == "v0.2"
         assert "RECSTREAM_SIGNING_KEY holds" in refusal_of(
-            DamagedVersion, lambda: Store(store.url, keys=keys[:1]).open("v0.2")
+            DamagedVersion, lambda: Store(store.url, keys=read_keys(old)).open("v0.2")
         )
 
+    def test_who_holds_the_public_key_reads_what_the_private_one_signed_and_publishes_nothing(
+        self, store: Store
+    ) -> None:
+        own, stranger = a_key_pair(), a_key_pair()
+        publisher = Store(store.url, keys=read_keys(private=own.private))
+        reader = Store(store.url, keys=read_keys(public=own.public))
+        publish(publisher)
+        publisher.require_publishable()
+        for keeper in (publisher, reader, store):
+            assert keeper.open("v0.1").version == "v0.1"
+        assert "is signed by ed25519 key" in refusal_of(
+            DamagedVersion,
+            lambda: Store(store.url, keys=read_keys(public=stranger.public)).open("v0.1"),
+        )
+        for attempt in (reader.require_publishable, lambda: publish(reader)):
+            assert "set RECSTREAM_SIGNING_PRIVATE_KEY" in refusal_of(ArtifactError, attempt)
+        reader.require_publishable(write=False)
+        assert store.versions() == ["v0.1"]
+        rewrite(store.objects, created_by="somebody else")
+        assert "is not the one that key" in refusal_of(DamagedVersion, reader.open, "v0.1")
+
     def test_a_manifest_that_was_changed_after_it_was_signed_is_refused(self, store: Store) -> None:
-        signed = Store(store.url, keys=(b"a" * 32,))
+        signed = Store(store.url, keys=read_keys("a" * 32))
         publish(signed)
         rewrite(store.objects, created_by="somebody else")
         assert store.open("v0.1").version == "v0.1"

@@ -10,14 +10,15 @@ import pytest
 from harness.client import Client
 from harness.fresh import fresh_settings, publish_model, random_arrays
 from harness.workers import Worker
+from pydantic import SecretStr
 
 from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
 from registry.versions.manifest import digest
 from registry.versions.store import Store, store_of
-from tests.unit.registry.builders import a_description
+from tests.unit.registry.builders import a_description, a_key_pair
 
-KEY = "k" * 32
+PAIR = a_key_pair()
 
 
 @pytest.fixture
@@ -27,12 +28,13 @@ def settings(kafka: str, s3: str, tmp_path: Path) -> Settings:
         tmp_path,
         MODEL_REGISTRY=f"{s3}/{uuid.uuid4().hex}/models",
         RECSTREAM_MODEL_CACHE=str(tmp_path / "cache"),
-        RECSTREAM_SIGNING_KEY=KEY,
+        RECSTREAM_SIGNING_PUBLIC_KEYS=PAIR.public,
     )
 
 
 def publish(settings: Settings, seed: int) -> str:
-    return store_of(settings).publish(random_arrays(50, 40, 8, seed), a_description()).version
+    signing = settings.model_copy(update={"signing_private_key": SecretStr(PAIR.private)})
+    return store_of(signing).publish(random_arrays(50, 40, 8, seed), a_description()).version
 
 
 def test_two_workers_serve_from_one_cache_and_refuse_what_is_not_signed(

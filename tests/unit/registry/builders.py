@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from typing import Any, NamedTuple
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import FileEntry, Manifest, Parameters
@@ -129,3 +137,18 @@ def a_manifest(version: str = "v0.1", **given: Any) -> Manifest:
     }
     fields["files"] = {"als/titles.json": FileEntry("0" * 64, 2)}
     return Manifest(version=version, **fields | given)
+
+
+class KeyPair(NamedTuple):
+    """A private key and its public one, as settings hold them."""
+
+    private: str
+    public: str
+
+
+def a_key_pair() -> KeyPair:
+    """Return a new one."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return KeyPair(base64.b64encode(private).decode(), base64.b64encode(public).decode())
