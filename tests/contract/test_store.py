@@ -375,7 +375,7 @@ class TestStore:
     def test_who_holds_the_public_key_reads_what_the_private_one_signed_and_publishes_nothing(
         self, store: Store
     ) -> None:
-        own, stranger = a_key_pair(), a_key_pair()
+        own, stranger = a_key_pair(1), a_key_pair(2)
         publisher = Store(store.url, keys=read_keys(private=own.private))
         reader = Store(store.url, keys=read_keys(public=own.public))
         publish(publisher)

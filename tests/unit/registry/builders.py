@@ -146,9 +146,9 @@ class KeyPair(NamedTuple):
     public: str
 
 
-def a_key_pair() -> KeyPair:
-    """Return a new one."""
-    key = Ed25519PrivateKey.generate()
+def a_key_pair(seed: int = 1) -> KeyPair:
+    """Return the pair of a seed, 0..255."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(base64.b64encode(private).decode(), base64.b64encode(public).decode())

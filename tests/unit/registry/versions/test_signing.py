@@ -31,10 +31,10 @@ from tests.unit.registry.builders import a_key_pair
 
 OLD, NEW = "o" * 32, "n" * 32
 PAYLOAD = b'{"version": "v0.1"}'
-PAIR, OTHER_PAIR = a_key_pair(), a_key_pair()
+PAIR, OTHER_PAIR = a_key_pair(1), a_key_pair(2)
 PUBLISHER, READER = read_keys(private=PAIR.private), read_keys(public=PAIR.public)
 
-X25519 = X25519PrivateKey.generate()
+X25519 = X25519PrivateKey.from_private_bytes(b"x" * 32)
 OTHER_PRIVATE = base64.b64encode(
     X25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 ).decode()
