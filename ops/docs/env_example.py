@@ -17,7 +17,7 @@ from registry.settings import Settings
 HEAD: Final = """\
 # recstream's settings, each with its default. Copy to .env, set what differs (in quotes if it has
 # blanks), and load it before a command: set -a; . ./.env; set +a
-# Made by `python -m ops.docs.env_example` from registry/settings.py; do not edit.
+# Made by `python -m ops.docs.env_example` from registry/setting_groups/; do not edit.
 """
 
 

@@ -63,7 +63,7 @@ def settings() -> str:
         )
     return markdown.page(
         "Settings",
-        "Environment variables, read once at the start (`registry/settings.py`). Empty ones "
+        "Environment variables, read once at the start (`registry/setting_groups/`). Empty ones "
         "count as unset. A wrong value stops the start with exit code 2 and names the variable, "
         "the value and what is allowed. `.env.example` lists the same; `recstream` reads no `.env` "
         "file by itself.",

@@ -1,0 +1,122 @@
+"""What a training learns from and how: windows, weights, hyperparameters, Spark."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from registry.setting_groups.setting_types import SettingGroup
+
+
+class FitSettings(SettingGroup):
+    """What is learned, from what, and by whom."""
+
+    retrain_factors: int = Field(
+        32, alias="RETRAIN_FACTORS", ge=1, le=4096, description="ALS: columns of the factors."
+    )
+    retrain_iterations: int = Field(
+        15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
+    )
+    retrain_warm_iterations: int = Field(
+        0,
+        alias="RETRAIN_WARM_ITERATIONS",
+        ge=0,
+        le=1000,
+        description="ALS: sweeps of a fit that begins with the primary version's factors, where "
+        "ids match; 0: none does. The model that is judged always begins at random.",
+    )
+    retrain_final_iterations: int = Field(
+        3,
+        alias="RETRAIN_FINAL_ITERATIONS",
+        ge=0,
+        le=1000,
+        description="ALS: sweeps of the fit of what is published, which begins with the factors of "
+        "the model that is judged; 0: it begins at random, with RETRAIN_ITERATIONS.",
+    )
+    retrain_regularization: float = Field(
+        3.0, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."
+    )
+    retrain_alpha: float = Field(
+        1.0,
+        alias="RETRAIN_ALPHA",
+        gt=0,
+        description="ALS: confidence of an interaction is alpha × its weight.",
+    )
+    retrain_seed: int = Field(
+        42,
+        alias="RETRAIN_SEED",
+        ge=0,
+        le=2**32 - 1,
+        description="Seed of the factors' first values.",
+    )
+    retrain_weight_watch: float = Field(
+        1.0, alias="RETRAIN_WEIGHT_WATCH", ge=0, description="Weight of a `watch`."
+    )
+    retrain_weight_click: float = Field(
+        0.5, alias="RETRAIN_WEIGHT_CLICK", ge=0, description="Weight of a `click`."
+    )
+    retrain_rating_floor: float = Field(
+        2.0,
+        alias="RETRAIN_RATING_FLOOR",
+        description="A `rate` weighs its rating minus this; one at or below it teaches nothing, "
+        "but counts as seen.",
+    )
+    retrain_window_days: float = Field(
+        0,
+        alias="RETRAIN_WINDOW_DAYS",
+        ge=0,
+        description="Interactions older than this, against the snapshot's newest one, teach "
+        "nothing, but count as seen. Days; 0: no window.",
+    )
+    retrain_half_life_days: float = Field(
+        0,
+        alias="RETRAIN_HALF_LIFE_DAYS",
+        ge=0,
+        description="An interaction of this age, against the snapshot's newest one, weighs half. "
+        "Days; 0: no decay.",
+    )
+    retrain_min_user_interactions: int = Field(
+        0,
+        alias="RETRAIN_MIN_USER_INTERACTIONS",
+        ge=0,
+        description="Users with fewer items that teach are left out of the model.",
+    )
+    retrain_min_item_interactions: int = Field(
+        0,
+        alias="RETRAIN_MIN_ITEM_INTERACTIONS",
+        ge=0,
+        description="Items with fewer users that teach are left out of the model.",
+    )
+    retrain_lost_ranges: Literal["refuse", "accept"] = Field(
+        "refuse",
+        alias="RETRAIN_LOST_RANGES",
+        description="If records are gone from Kafka that no snapshot holds: end the run, or train "
+        "on the rest and say so in the manifest.",
+    )
+    train_backend: Literal["implicit", "spark"] = Field(
+        "implicit",
+        alias="TRAIN_BACKEND",
+        description="Who fits: `implicit` on this machine, or Spark, which needs `recstream[spark]`"
+        " and Java 17.",
+    )
+    train_spark_master: str | None = Field(
+        None,
+        alias="TRAIN_SPARK_MASTER",
+        pattern=r"^(local(-cluster)?(\[.+\])?|yarn|\w+://.+)$",
+        description="Spark's master URL, like `spark://host:7077`. Unset: this machine, with "
+        "`RETRAIN_THREADS`.",
+    )
+    train_spark_staging: str | None = Field(
+        None,
+        alias="TRAIN_SPARK_STAGING",
+        min_length=1,
+        description="Folder or fsspec URL that this machine and Spark's executors share. Unset: a "
+        "temporary folder, which only a Spark on this machine sees.",
+    )
+    train_spark_memory: str = Field(
+        "2g",
+        alias="TRAIN_SPARK_MEMORY",
+        pattern=r"^[1-9]\d*[mg]$",
+        description="Memory of Spark's driver; on this machine that is all of Spark.",
+    )

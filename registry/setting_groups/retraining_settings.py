@@ -1,0 +1,77 @@
+"""When a worker retrains, with how much of its machine, and what becomes of the new version."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from registry.setting_groups.setting_types import Cron, SettingGroup, Zone
+from registry.wire.commands import Deploy
+
+
+class RetrainingSettings(SettingGroup):
+    """When training runs start, and what they may take."""
+
+    retrain_interval: float = Field(
+        0,
+        alias="RETRAIN_INTERVAL",
+        ge=0,
+        description="Seconds between training runs; 0: no timer. `RETRAIN_CRON` goes before it.",
+    )
+    retrain_cron: Cron | None = Field(
+        None,
+        alias="RETRAIN_CRON",
+        description="Cron expression of the training runs, in `RETRAIN_TIME_ZONE`.",
+    )
+    retrain_time_zone: Zone = Field(
+        "UTC",
+        alias="RETRAIN_TIME_ZONE",
+        description="Of `RETRAIN_CRON`. At a change of clocks, a time that is skipped is made up "
+        "for right after, one that comes twice counts once.",
+    )
+    retrain_jitter: float = Field(
+        0,
+        alias="RETRAIN_JITTER",
+        ge=0,
+        description="Seconds by which a timer's run may begin later than due, another share of "
+        "them in each environment and at each time.",
+    )
+    retrain_min_new_interactions: int = Field(
+        0,
+        alias="RETRAIN_MIN_NEW_INTERACTIONS",
+        ge=0,
+        description="With fewer records than this since the last run's snapshot, a timer's run is "
+        "skipped; a `retrain` command's never is.",
+    )
+    retrain_deploy: Deploy = Field(
+        "swap", alias="RETRAIN_DEPLOY", description="What a run that passed its gate asks for."
+    )
+    retrain_canary_percentage: float = Field(
+        10,
+        alias="RETRAIN_CANARY_PERCENTAGE",
+        ge=0,
+        le=100,
+        description="With `RETRAIN_DEPLOY=canary`. Percent.",
+    )
+    retrain_timeout: float = Field(
+        3600, alias="RETRAIN_TIMEOUT", gt=0, description="Seconds after which a run is ended."
+    )
+    retrain_threads: int = Field(
+        1,
+        alias="RETRAIN_THREADS",
+        ge=1,
+        description="Threads of the fit; the rest of the machine serves.",
+    )
+    retrain_memory_bytes: int = Field(
+        0,
+        alias="RETRAIN_MEMORY_BYTES",
+        ge=0,
+        description="Memory of its own (without mapped files) at which a run of the fleet is "
+        "ended; 0: no limit.",
+    )
+    retrain_niceness: int = Field(
+        19,
+        alias="RETRAIN_NICENESS",
+        ge=0,
+        le=19,
+        description="Niceness of the fleet's runs, above the worker's; less delays answers.",
+    )
