@@ -234,10 +234,10 @@ def _told(process: _Process, kind: type[Told]) -> Told:
     """Return the next line that a side prints; it prints none before it is asked."""
     assert process.stdout is not None
     if not select.select([process.stdout], [], [], STEP_SECONDS)[0]:
-        raise TransportError(f"process {process.pid} said nothing for {STEP_SECONDS:g} s")
+        raise TransportError(f"no output from process {process.pid} for {STEP_SECONDS:g} s")
     line = process.stdout.readline()
     if not line:
-        raise TransportError(f"process {process.pid} has ended with exit code {process.wait()}")
+        raise TransportError(f"process {process.pid} exited with code {process.wait()}")
     return msgspec.json.decode(line, type=kind)
 
 

@@ -1,7 +1,4 @@
-"""The demo's fleet: an embedded broker and two worker processes, in a folder of their own.
-
-Knows how they are started, and how to wait for them. Must not know the tour (`ops.demo.tour`).
-"""
+"""The demo's fleet: two worker processes in a temporary folder; starts them and waits for them."""
 
 from __future__ import annotations
 
@@ -27,14 +24,14 @@ RATINGS_COUNT: Final = 100_004
 RAMP: Final = SHIPPED / "ramp.yaml"
 
 LOOK_SECONDS: Final = 0.1
-"""Between two looks at a worker's pages."""
+"""Time between two looks at a worker's pages."""
 
 Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The running workers: their pages' addresses by name, and the settings that they share."""
+    """The running workers: the addresses of their pages by name, and their common settings."""
 
     group: ChildGroup
     settings: Settings
@@ -47,7 +44,7 @@ class Fleet:
 
 
 def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
-    """Return the environment of the demo: the user's, without any setting of theirs, and ours."""
+    """Return the demo's environment variables: the user's, with our settings only."""
     ours = {field.alias for field in Settings.model_fields.values()}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {
@@ -55,14 +52,14 @@ def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "MODEL_REGISTRY": str(folder / "model_registry"),
         "TMPDIR": str(folder),  # Faust leaves its folder there
-        "RECSTREAM_SESSION_TIMEOUT": "6",  # the embedded broker's joins wait half of it
+        "RECSTREAM_SESSION_TIMEOUT": "6",  # the embedded broker delays joins by half of it
         "RETRAIN_FACTORS": "16",
         "RETRAIN_ITERATIONS": "10",
     }
 
 
 def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> Fleet:
-    """Start the workers, each with pages on a free port; they are not ready yet."""
+    """Start the workers, each with its pages on a free port, without waiting for them."""
     urls = {}
     for name in WORKERS:
         port = free_port()
@@ -73,19 +70,19 @@ def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> Fleet:
 
 
 def wait_until_ready(fleet: Fleet) -> None:
-    """Wait until every worker has recovered; that there is no version yet is no hindrance."""
+    """Wait until every worker has recovered; they may still lack a version."""
 
-    def ready(url: str) -> bool:
+    def is_ready(url: str) -> bool:
         return all(reason.code == "no_version" for reason in pages.readiness(url).reasons)
 
     for name, url in fleet.url_by_worker.items():
-        wait_for(fleet, lambda url=url: ready(url) or None, f"{name} to be ready", 40)  # type: ignore[misc]
+        wait_for(fleet, lambda url=url: is_ready(url) or None, f"{name} to be ready", 40)  # type: ignore[misc]
 
 
 def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
     """Wait until every worker acts on `epoch` or a later one that names `version`; return it."""
 
-    def acting(url: str) -> int | None:
+    def acting_epoch(url: str) -> int | None:
         page = pages.rollout(url)
         if page.state is None or page.acting_epoch is None or page.acting_epoch < epoch:
             return None
@@ -94,12 +91,12 @@ def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
 
     seen = epoch
     for name, url in fleet.url_by_worker.items():
-        seen = wait_for(fleet, lambda url=url: acting(url), f"{name} to act on {version}", 30)  # type: ignore[misc]
+        seen = wait_for(fleet, lambda url=url: acting_epoch(url), f"{name} to act on {version}", 30)  # type: ignore[misc]
     return seen
 
 
 def wait_for(fleet: Fleet, look: Callable[[], Seen | None], what: str, seconds: float) -> Seen:
-    """Look again and again until `look` returns something; a worker that is not up counts as None.
+    """Call `look` until it returns a value; a worker that does not answer yet counts as None.
 
     Raises
     ------
@@ -117,4 +114,4 @@ def wait_for(fleet: Fleet, look: Callable[[], Seen | None], what: str, seconds: 
             problem = f"; {error}"
         time.sleep(LOOK_SECONDS)
     tails = "\n".join(f"-- {name}:\n{fleet.group.tail(name)}" for name in fleet.url_by_worker)
-    raise TransportError(f"waited {seconds:g} s for {what}{problem}\n{tails}")
+    raise TransportError(f"timed out after {seconds:g} s waiting for {what}{problem}\n{tails}")

@@ -1,4 +1,4 @@
-"""What runs on a laptop: the embedded broker, Kafka's jars, child processes, ports.
+"""Local processes: the embedded broker, Apache Kafka from its jars, child processes, ports.
 
 Nothing here knows the recommender.
 """

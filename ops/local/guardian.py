@@ -1,8 +1,8 @@
-"""The guardian: a tiny process that ends a group of children when their owner is gone.
+"""The guardian: a tiny process that ends a group of child processes when their owner has died.
 
-Standard library only, started as a script by :mod:`ops.local.child_group`, as the leader of the
-group. It waits for the end of its standard input, whose other end only the owner holds, so that it
-notices every way in which the owner can end, SIGKILL included.
+Uses the standard library only. :mod:`ops.local.child_group` starts it as a script, as the leader of
+the group. It waits for the end of its standard input, whose other end only the owner holds, so it
+notices every way in which the owner can die, SIGKILL included.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import sys
 import time
 
 ORDERLY = b"stopped"
-"""What an owner writes that has ended its children and removed its folder itself."""
+"""What an owner writes after it has ended its children and removed its folder itself."""
 
 GRACE_SECONDS = 3.0
-"""Between asking the children to end and ending them. Less cuts off a worker's last commit."""
+"""Time between SIGTERM and SIGKILL. Less would cut off a worker's last commit."""
 
 
 def main(folder: str) -> None:
-    """Wait for the owner's end; unless it was orderly, end the group and remove `folder`."""
+    """Wait until the owner ends; unless that was orderly, end the group and remove `folder`."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read() == ORDERLY:

@@ -33,5 +33,5 @@ def test_a_served_version_takes_at_most_1_3_times_its_arrays_and_two_processes_s
 
 
 def test_a_process_that_cannot_open_it_ends_the_benchmark(tmp_path: Path) -> None:
-    with pytest.raises(TransportError, match="has ended with exit code 1"):
+    with pytest.raises(TransportError, match="exited with code 1"):
         opened_together("mapped", (str(tmp_path), str(tmp_path / "cache"), "v0.1"))

@@ -8,13 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ops.local.kafka_jars import (
-    BROKER_SETTINGS,
-    KAFKA_VERSION,
-    java_command,
-    running_kafka,
-    wait_for_broker,
-)
+from ops.local.kafka_jars import KAFKA_VERSION, java_command
+from ops.local.kafka_node import BROKER_SETTINGS, running_kafka, wait_for_broker
 from ops.local.ports import free_port
 from registry.errors import ConfigurationError, TransportError
 

@@ -18,13 +18,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from harness.waiting import wait_until
 
-from ops.local.kafka_jars import (
-    BROKER_SETTINGS,
-    fetched_jars,
-    format_node,
-    launch_node,
-    wait_for_broker,
-)
+from ops.local.kafka_jars import fetched_jars
+from ops.local.kafka_node import BROKER_SETTINGS, format_node, launch_node, wait_for_broker
 from ops.local.ports import HOST, free_ports
 
 SIZE = 3

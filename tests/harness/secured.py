@@ -22,7 +22,8 @@ from confluent_kafka.admin import (
 from harness.certificates import Authority, Certificate
 from harness.tokens import AUDIENCE, CLIENT_SECRET, IdentityProvider
 
-from ops.local.kafka_jars import Listener, fetched_jars, start_node
+from ops.local.kafka_jars import fetched_jars
+from ops.local.kafka_node import Listener, start_node
 from ops.local.ports import HOST, free_ports
 from registry.kafka.permissions import Permission
 

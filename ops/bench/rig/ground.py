@@ -22,7 +22,8 @@ from confluent_kafka.admin import AdminClient
 from ops.clients import kafka_client as client
 from ops.clients import worker_pages as pages
 from ops.local.child_group import ChildGroup, stopped_by_signals
-from ops.local.kafka_jars import KAFKA_VERSION, running_kafka
+from ops.local.kafka_jars import KAFKA_VERSION
+from ops.local.kafka_node import running_kafka
 from ops.local.ports import HOST, free_port
 from registry.connection.client_config import client_config
 from registry.errors import ConfigurationError, TransportError

@@ -22,8 +22,9 @@ from ops.clients import kafka_client as client
 from ops.demo import demo_fleet
 from ops.ingest.send_once import records_of
 from ops.local.child_group import ChildGroup, stopped_by_signals
-from ops.local.kafka_jars import KAFKA_VERSION, KafkaNode, fetched_jars, launch_node, start_node
-from ops.local.kafka_jars import wait_for_broker as wait_for_node
+from ops.local.kafka_jars import KAFKA_VERSION, fetched_jars
+from ops.local.kafka_node import KafkaNode, launch_node, start_node
+from ops.local.kafka_node import wait_for_broker as wait_for_node
 from ops.local.ports import HOST, free_port
 from registry.kafka.topics import topics_of
 from registry.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 
 from ops.cli import main as cli
 from ops.cli.inspect_commands import moment_of
-from ops.docs import reference_pages as reference
+from ops.docs import cli_page
 from registry.errors import ConfigurationError, TransportError
 from registry.ids import parse_id
 
@@ -26,7 +26,7 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def commands() -> dict[str, Any]:
-    return dict(reference.commands())
+    return dict(cli_page.commands())
 
 
 @pytest.fixture(autouse=True)

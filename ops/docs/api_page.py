@@ -1,0 +1,128 @@
+"""The reference page of the HTTP API: the OpenAPI document as tables and text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ops.docs import asyncapi, markdown
+from streams.http import openapi
+from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered
+
+
+def api() -> str:
+    """Return the page of the HTTP API, made from the OpenAPI document."""
+    schemas = openapi.document()["components"]["schemas"]
+    reads = [one for one in ENDPOINTS if one.kind is None and one.method == "GET"]
+    logins = [one for one in ENDPOINTS if one.kind is None and one.method == "POST"]
+    writes = [one for one in ENDPOINTS if one.kind is not None]
+    history = next(one.query for one in ENDPOINTS if one.name == "history")
+    assert history is not None
+    filters = openapi.parameters_of(history)
+    elsewhere = asyncapi.schemas()
+    arguments = [name for name in schemas if name.endswith("Arguments")]
+    common = schemas["PromoteArguments"]["properties"]
+    named = [
+        (f"`{one.method} {one.path}`", f"`{one.kind}`", one.summary, _names(schemas, one.kind))
+        for one in writes
+    ]
+    fields = {name: told for one in arguments for name, told in schemas[one]["properties"].items()}
+    own = [name for name in schemas if name not in elsewhere and name not in arguments]
+    page = markdown.page(
+        "HTTP API",
+        API_WORDS["intro"],
+        "## Reading",
+        markdown.table(
+            ("endpoint", "what", "answers"),
+            [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in reads],
+        ),
+        "## The history\n\nRead from Kafka by any worker; filters are query parameters:",
+        markdown.table(("parameter", "allowed", "what"), _rows(filters)),
+        "## Writing",
+        markdown.table(("endpoint", "command", "what", "arguments"), named),
+        f"Each takes these as well: {', '.join(f'`{name}`' for name in common)}.",
+        API_WORDS["fields"],
+        markdown.table(("argument", "allowed", "what"), _rows(fields)),
+        "## Answers to a write",
+        markdown.table(
+            ("status", "when", "body"),
+            [(one.status, one.when, _content(one)) for one in (*WRITE_ANSWERS, *EVERYWHERE)],
+        ),
+        API_WORDS["writers"],
+        "## Logging in",
+        markdown.table(
+            ("endpoint", "what", "answers"),
+            [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in logins],
+        ),
+        "## Documents",
+        *(markdown.described(name, schemas[name]).replace("## ", "### ", 1) for name in own),
+    )
+    here = {markdown.anchor(name) for name in own}
+    return re.sub(
+        r"\]\(#(\w+)\)",
+        lambda link: link[0] if link[1] in here else f"](reference/messages.md#{link[1]})",
+        page,
+    )
+
+
+def _names(schemas: Mapping[str, Any], kind: str | None) -> str:
+    own = schemas[f"{str(kind).title()}Arguments"]["properties"]
+    common = schemas["PromoteArguments"]["properties"]
+    return ", ".join(f"`{name}`" for name in own if name not in common)
+
+
+def _rows(schemas: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Say what each argument may be; of its form, its meaning gives an example."""
+    plain = {name: {**told, "pattern": None} for name, told in schemas.items()}
+    return [
+        (f"`{name}`", markdown.allowed(told), told["description"]) for name, told in plain.items()
+    ]
+
+
+def _answers(answers: Iterable[Answered]) -> str:
+    return "; ".join(
+        f"{one.status} {one.when}" + (f": {_content(one)}" if one.content else "")
+        for one in answers
+    )
+
+
+def _content(answer: Answered) -> str:
+    """Say what the body is, with a link to its description."""
+    ((media, content),) = openapi.content_of(answer.content).items()
+    return markdown.allowed(content["schema"]) if "json" in media else f"`{media}`"
+
+
+API_WORDS: Final = {
+    "intro": "Each worker serves it on `RECSTREAM_HTTP_HOST:RECSTREAM_HTTP_PORT` (loopback, 6066), "
+    "and its description for machines at `GET /openapi.json` (OpenAPI 3.1). All workers of a fleet "
+    "tell the same rollout state; traces, lag and resident versions are a worker's own. HEAD is "
+    "answered wherever GET is, but for `/switch`, which would write. Every refusal is "
+    "`application/problem+json` (RFC 9457) with a stable `code`: [errors](reference/errors.md). "
+    "What is not HTTP at all is refused with 400 and text.",
+    "fields": "Arguments come as query parameters, as a form or as a JSON object; the body goes "
+    "before the query. Only the fields given change. A form's empty field counts as not given. "
+    "What is unknown, given twice, or no finite number is refused, and nothing has changed.\n\n"
+    "```sh\n"
+    "curl -X POST 'http://127.0.0.1:6066/rollout/update"
+    "?strategy=canary&canary_version=v0.4&canary_percentage=10'\n"
+    "curl -X POST 'http://127.0.0.1:6066/rollout/update?canary_percentage=25&expected_epoch=18'\n"
+    "curl -X POST http://127.0.0.1:6066/rollout/update -H 'Content-Type: application/json' \\\n"
+    '  -d \'{"canary_version": "v0.4", "ramp": {"steps": [1, 5, 25, 50, 100], '
+    '"hold_seconds": 600}}\'\n'
+    "curl -X POST 'http://127.0.0.1:6066/switch?model=v0.4'\n"
+    "```\n\n"
+    "The worker produces the command to the control topic and waits for its result, whichever "
+    "worker decides it.",
+    "writers": "For `retrain`, 200 means that the run has started; follow it at `GET /training`. "
+    "After 202, and after 503 where Kafka had not confirmed, the command may still be applied: the "
+    "history has it, and sending it again with the same `command_id` applies it once.\n\n"
+    "**Who may write.** With `RECSTREAM_API_TOKEN` set: whoever sends `Authorization: Bearer` and "
+    "the token, from anywhere. Without: by POST, callers on loopback only, no proxy (`Forwarded`, "
+    "`Via`, `X-Real-IP`, `X-Forwarded-*`, HTTP/1.0), a `Host` of `127.0.0.0/8`, `[::1]` or "
+    "`localhost`, and no browser that acts for another site (`Sec-Fetch-Site`, `Origin`).\n\n"
+    "**Who may read.** Whoever reaches the port; with `RECSTREAM_READ_TOKEN` set, whoever sends it "
+    "or the other token. `/healthz` and `/readyz` stay open, and say less. Browsers log in on the "
+    "page. More: [security](explanation/security.md).",
+}
+"""What no table can say."""
