@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from registry.errors import ShapeError
 from registry.guardrails.evidence import rank_bounds
 from registry.guardrails.histogram import MAPPING, bucket_counts
-from registry.guardrails.verdicts import RATES, judge
+from registry.guardrails.request_rates import RATES
+from registry.guardrails.verdicts import judge
 from registry.rollout.ramp_plan import alpha_of, patience_seconds, worst
 from registry.wire.counts import ArmCounts
 from registry.wire.ramp_values import Finding, Ramp

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from ops.bench.quality import shipped_cells
 from ops.views import terminal
 from registry.settings import read_settings
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Parameters
+from registry.versions.model_arrays import ModelArrays
 from training.data.matrix import Cells, Factors, Mask, csr, only, weights
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.warm_start import first_values

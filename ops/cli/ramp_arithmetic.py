@@ -19,7 +19,8 @@ from rich.table import Table
 from ops.views import terminal
 from ops.views.terminal import Text
 from registry.guardrails.histogram import MAPPING
-from registry.guardrails.verdicts import judge, judge_shadow
+from registry.guardrails.min_overlap import judge_shadow
+from registry.guardrails.verdicts import judge
 from registry.rollout.ramp_plan import (
     SENTENCES,
     alpha_of,

@@ -1,6 +1,6 @@
 """Evidence: how much a sample says against a mean or a quantile, whenever it is looked at.
 
-Pure numbers. Must not know guardrails, versions or verdicts (`registry.guardrails.verdicts`).
+Pure numbers, and what they amount to (:func:`verdict_of`). Must not know guardrails or versions.
 
 All of it rests on one e-process, that of a mean of values in [0, 1] (:func:`log_e_value`): whatever
 the time, and however often one looks, it exceeds ``1 / alpha`` with a probability of at most
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry.guardrails.histogram import Bounds, bounds_of, bucket_at
+from registry.wire.ramp_values import Verdict
 
 HALVINGS: Final = 45
 """Of an interval within [0, 1]: the place of a minimum to 3e-14, its value to far below that."""
@@ -176,3 +177,21 @@ def _times_log(weight: float, value: float) -> float:
     if not weight:
         return 0.0
     return weight * math.log(value) if value > 0 else -math.inf
+
+
+PASS_ALPHA: Final = 0.05
+"""Most probability that one guardrail ever passes, in one stage, a canary beyond its limit. Looser
+than what fails one: a pass only lets the next step begin, which judges anew, while a false alarm
+ends the ramp; and it halves the requests that a good version needs."""
+
+
+def verdict_of(log_e_worse: float, log_e_good: float, alpha: float) -> Verdict:
+    """Weigh the evidence for and against; at most one side has any, the other is at most 1."""
+    if log_e_worse >= -math.log(alpha):
+        return "fail"
+    return "pass" if log_e_good >= -math.log(pass_alpha(alpha)) else "inconclusive"
+
+
+def pass_alpha(alpha: float) -> float:
+    """Return the most probability that a canary beyond its limit ever passes."""
+    return max(alpha, PASS_ALPHA)

@@ -18,7 +18,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.guardrails.fleet_checks import arms_at, readiness, shadow_at, survival
-from registry.guardrails.verdicts import judge, judge_shadow
+from registry.guardrails.min_overlap import judge_shadow
+from registry.guardrails.verdicts import judge
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_plan import Stage, alpha_of, patience_seconds, stage_of, stages_of, worst
 from registry.rollout.ramp_transitions import ramp_under_way

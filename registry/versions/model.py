@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.ids import UserId, twin_of
-from registry.versions.artifact import ModelArrays
 from registry.versions.id_index import Rows
 from registry.versions.manifest import Manifest
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.ranking import ItemRows, Ranking
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Source

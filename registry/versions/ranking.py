@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from registry.versions.artifact import Factors
+from registry.versions.model_arrays import Factors
 from registry.versions.topk_kernel import topk
 
 HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)

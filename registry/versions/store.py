@@ -38,7 +38,7 @@ from registry.ids import VersionName, is_version_name
 from registry.settings import Settings
 from registry.storage.base import Found
 from registry.storage.objects import MissingObject, Objects
-from registry.versions.artifact import ModelArrays, read_artifact, write_artifact
+from registry.versions.artifact import read_artifact, write_artifact
 from registry.versions.file_cache import Cache, entry_of, require_entry
 from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import (
@@ -50,6 +50,7 @@ from registry.versions.manifest import (
     encode_manifest,
 )
 from registry.versions.model import Model
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.signing import (
     NO_KEYS,
     Keys,

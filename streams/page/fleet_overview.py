@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from registry.guardrails.fleet_checks import LIVE_SECONDS, age_seconds, arms_at, shadow_at
 from registry.guardrails.histogram import quantile
-from registry.guardrails.verdicts import sample_ratio
+from registry.guardrails.sample_ratio import sample_ratio
 from registry.rollout.assignment import canary_share
 from registry.wire.counts import ArmCounts, Histogram, ShadowCounts
 from registry.wire.heartbeats import Heartbeat

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from registry.settings import Settings, read_settings, to_environment
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Parameters
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Description, Store
 from registry.wire.gate_results import Check, DataSnapshot, Gate
 

@@ -25,7 +25,7 @@ from registry.rollout.command_log import COMMANDS_REMEMBERED
 from registry.rollout.ramp_plan import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
 from registry.rollout.transitions import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.settings import Settings, read_settings
-from registry.versions.artifact import MAX_ITEMS
+from registry.versions.model_arrays import MAX_ITEMS
 from registry.wire.ramp_values import StageKind
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.http import openapi

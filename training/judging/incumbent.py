@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.ids import ItemId, UserId
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Parameters
+from registry.versions.model_arrays import ModelArrays
 from training.data.matrix import Cells, Mask
 from training.judging.holdout import Rows
 from training.judging.ranking_metrics import Score, Scores

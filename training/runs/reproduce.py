@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed, UnknownVersion
 from registry.settings import Settings
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
 from training.data.matrix import Cells, Factors, csr, trim, weights
 from training.data.snapshot import read_again

@@ -20,8 +20,8 @@ from msgspec import structs
 from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
 from registry.settings import Settings
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Parameters, content_digest
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Description, Store, store_of
 from registry.wire.training_messages import TrainingResult
 from training.data.matrix import Cells, Factors, csr, popularity, trim, weights

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from registry.ids import UserId
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Parameters
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Description, Store
 from registry.wire.codec import encode
 from registry.wire.gate_results import DataSnapshot, Gate

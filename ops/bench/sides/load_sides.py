@@ -22,11 +22,12 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from ops.bench.rig.synthetic import Shape, arrays_of, description_of
-from registry.versions.artifact import ModelArrays, read_artifact, write_artifact
+from registry.versions.artifact import read_artifact, write_artifact
 from registry.versions.file_cache import Cache, entry_of
 from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Manifest
 from registry.versions.model import Model
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import ARTIFACT, Store
 
 SEED: Final = 42

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import FileEntry, Manifest, Parameters
+from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Description
 from registry.wire.commands import Command
 from registry.wire.counts import ArmCounts

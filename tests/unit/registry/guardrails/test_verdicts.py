@@ -21,7 +21,9 @@ from ops.bench.ramp_simulation import (
 )
 from registry.guardrails.evidence import Sample, log_evidence_of_excess
 from registry.guardrails.histogram import bucket_counts
-from registry.guardrails.verdicts import judge, judge_shadow, sample_ratio
+from registry.guardrails.min_overlap import judge_shadow
+from registry.guardrails.sample_ratio import sample_ratio
+from registry.guardrails.verdicts import judge
 from registry.rollout.ramp_plan import worst
 from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.ramp_values import Finding, Guardrails, Ramp

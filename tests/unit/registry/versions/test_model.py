@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.versions.artifact import ModelArrays
 from registry.versions.model import Model, Recommendation
+from registry.versions.model_arrays import ModelArrays
 from registry.wire.requests import Request
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
+from registry.versions.model_arrays import ModelArrays
 from registry.wire.interactions import Interaction
 from registry.wire.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, forget, parameters, watch

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from registry.versions.artifact import ModelArrays
 from registry.versions.manifest import Parameters
+from registry.versions.model_arrays import ModelArrays
 from registry.wire.gate_results import Check
 from registry.wire.interactions import Interaction
 from registry.wire.training_messages import TrainingProgress
