@@ -2,7 +2,8 @@
 
 Pure: counts in, findings out. Knows which guardrails there are; each has a module of its own, and
 `registry.guardrails.min_overlap` judges `shadow`. Must not know where counts come from
-(`registry.guardrails.fleet_checks`), nor what a verdict leads to (`registry.rollout.ramp_decision`).
+(`registry.guardrails.fleet_checks`), nor what a verdict leads to
+(`registry.rollout.ramp_decision`).
 
 A ramp is judged every second, so each verdict must hold whenever it is looked at: all of them rest
 on `registry.guardrails.evidence`. Papers, arithmetic and limits:
@@ -45,7 +46,8 @@ def judge(
     alpha
         Most probability that one guardrail ever fails a canary that is within its limit; 0..1
         exclusive. One that is beyond passes with at most ``PASS_ALPHA`` of
-        `registry.guardrails.evidence`, or `alpha` if that is larger. (The users' split alone passes for want of evidence against it.)
+        `registry.guardrails.evidence`, or `alpha` if that is larger. (The users' split alone passes
+        for want of evidence against it.)
     min_requests
         Least requests of the canary before anything is decided in its favour; what fails, fails
         before.
