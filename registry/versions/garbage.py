@@ -23,7 +23,8 @@ from msgspec import Struct
 from registry.errors import ConfigurationError, DamagedVersion
 from registry.ids import VersionName
 from registry.storage.objects import MissingObject
-from registry.versions.store import MANIFEST, REMOVED, Store
+from registry.versions.published_versions import MANIFEST, REMOVED
+from registry.versions.store import Store
 
 Named: TypeAlias = Mapping[str, Sequence[str]]
 """Who names a version, in words, by version."""

@@ -11,7 +11,8 @@ import numpy as np
 from registry.settings import Settings, read_settings, to_environment
 from registry.versions.manifest import Parameters
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.store import Description, Store
+from registry.versions.publication import Description
+from registry.versions.store import Store
 from registry.wire.gate_results import Check, DataSnapshot, Gate
 
 environment_of = to_environment

@@ -22,7 +22,8 @@ from registry.errors import DamagedVersion, RecstreamError
 from registry.settings import Settings
 from registry.versions.manifest import Parameters, content_digest
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.store import Description, Store, store_of
+from registry.versions.publication import Description
+from registry.versions.store import Store, store_of
 from registry.wire.training_messages import TrainingResult
 from training.data.matrix import Cells, Factors, csr, popularity, trim, weights
 from training.data.snapshot import Snapshot, read_snapshot

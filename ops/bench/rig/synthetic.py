@@ -16,7 +16,8 @@ import numpy as np
 from registry.ids import UserId
 from registry.versions.manifest import Parameters
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.store import Description, Store
+from registry.versions.publication import Description
+from registry.versions.store import Store
 from registry.wire.codec import encode
 from registry.wire.gate_results import DataSnapshot, Gate
 from registry.wire.requests import Request

@@ -28,7 +28,8 @@ from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Manifest
 from registry.versions.model import Model
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.store import ARTIFACT, Store
+from registry.versions.publication import ARTIFACT
+from registry.versions.store import Store
 
 SEED: Final = 42
 

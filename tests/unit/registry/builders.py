@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from registry.versions.manifest import FileEntry, Manifest, Parameters
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.store import Description
+from registry.versions.publication import Description
 from registry.wire.commands import Command
 from registry.wire.counts import ArmCounts
 from registry.wire.gate_results import DataSnapshot, Gate
