@@ -1,22 +1,18 @@
-"""``bench load``: from a publication to workers that answer with it, and what mapping saves.
+"""``bench load``: from a publication to workers that answer with it, and what memory mapping saves.
 
-Two workers on real Kafka get a version by ``swap``; then two processes each open it as workers do,
-memory-mapped, and with arrays of their own. Knows the order of things and the bars;
-:mod:`ops.bench.sides.load_sides` is what runs in the child processes. Must not know how a version
-is written or read.
+Two workers on real Kafka get a version by ``swap``. Then processes open it as workers do,
+memory-mapped, and with their own copies of the arrays; :mod:`ops.bench.sides.load_sides` runs in
+the child processes.
 """
 
 from __future__ import annotations
 
-import select
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -26,6 +22,7 @@ from ops.bench.rig.figures import Bar, at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.rig.synthetic import Shape, publish_model
 from ops.bench.sides.load_sides import Memory, Opened, Published, memory_of
+from ops.bench.sides.side_process import prompt, read_value, run_side
 from ops.clients import kafka_client as client
 from ops.clients import worker_pages as pages
 from registry.errors import TransportError
@@ -35,25 +32,23 @@ from registry.storage.objects import Objects
 SHAPE: Final = Shape(users=1_000_000, items=100_000)
 QUICK: Final = Shape(users=100_000, items=10_000)
 BEFORE: Final = Shape(users=100, items=100)
-"""What the workers serve before: next to nothing, so that their growth is that of the version."""
+"""The version served before: tiny, so that the workers' growth is due to the new version."""
 
 WORKERS: Final = 2
 ROUNDS: Final = 3
 MEMORY_BAR: Final = 1.3
 LOOK_SECONDS: Final = 0.02
 STEP_SECONDS: Final = 300.0
-"""For each step: a publication, a command's result, all workers' being ready, opening."""
+"""Deadline for each step: the command's result, and all workers' readiness."""
 
 MEGABYTE: Final = 1024 * 1024
+SIDES: Final = "ops.bench.sides.load_sides"
 WAYS: Final = ("mapped", "copied")
-
-Told = TypeVar("Told")
-_Process: TypeAlias = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """How a version came to the workers, in seconds after the command, and what it takes there."""
+    """How a version reached the workers, in seconds after the command, and the memory it takes."""
 
     applied: float
     ready: Sequence[float]
@@ -62,7 +57,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """A version opened by one process, nobody beside it."""
+    """A version opened by a single process."""
 
     opened: Opened
     seconds_by_part: Mapping[str, float]
@@ -77,23 +72,23 @@ class Side:
 
     @property
     def proportional(self) -> int:
-        """Bytes of those together, shared pages counted once."""
-        return sum(one.memory.proportional for one in self.together)
+        """Bytes of all processes together, shared pages counted once."""
+        return sum(opened.memory.proportional for opened in self.together)
 
 
 def measure(on: Ground, shape: Shape, registry: str | None, say: Callable[[str], None]) -> Measured:
-    """Publish a version, have it served, and open it in both ways.
+    """Publish a version, have workers serve it, and open it both ways.
 
     Parameters
     ----------
     on
         A broker and a folder.
     shape
-        Of the version.
+        The shape of the version.
     registry
-        URL below which it is published, and removed again; None: a folder of this benchmark.
+        URL below which it is published and removed again; None: a folder of this benchmark.
     say
-        Is told what is going on.
+        Called with messages on the progress.
     """
     url = on.registry if registry is None else f"{registry.rstrip('/')}/{on.group.folder.name}"
     cache = str(on.group.folder / "cache")
@@ -101,7 +96,7 @@ def measure(on: Ground, shape: Shape, registry: str | None, say: Callable[[str],
         before = publish_model(url, 0, BEFORE)
         chosen = {"MODEL_REGISTRY": url, "RECSTREAM_MODEL_CACHE": cache, "MODEL_VERSION": before}
         with fresh_topics(on, "load", **chosen) as settings:
-            published, arrived = _served(on, settings, shape, say)
+            published, arrived = _serve(on, settings, shape, say)
             sides = _sides((url, cache, published.version), say)
     finally:
         if registry is not None:
@@ -121,7 +116,7 @@ def measure(on: Ground, shape: Shape, registry: str | None, say: Callable[[str],
     )
 
 
-def _served(
+def _serve(
     on: Ground, settings: Settings, shape: Shape, say: Callable[[str], None]
 ) -> tuple[Published, Arrived]:
     """Publish a version and swap it in on workers that serve another one."""
@@ -134,14 +129,14 @@ def _served(
         say(f"publishing {shape.users:,} users")
         published = _publish(settings, shape)
         say(f"swap: {WORKERS} workers load {published.version}")
-        applied, ready = _swapped(on, settings, published.version, [url for _, url in running])
+        applied, ready = _swap(on, settings, published.version, [url for _, url in running])
         memory = [
             memory_of(pid).grown_from(then) for (pid, _), then in zip(running, before, strict=True)
         ]
     return published, Arrived(applied, ready, memory)
 
 
-def _swapped(
+def _swap(
     on: Ground, settings: Settings, version: str, urls: Sequence[str]
 ) -> tuple[float, list[float]]:
     """Return the seconds until the command's result, and until each worker acts on it, sorted."""
@@ -165,34 +160,34 @@ def _swapped(
 
 def _publish(settings: Settings, shape: Shape) -> Published:
     words = ("publish", settings.model_registry, msgspec.json.encode(shape).decode())
-    with _running(*words) as publisher:
-        return _told(publisher, Published)
+    with run_side(SIDES, *words) as publisher:
+        return read_value(publisher, Published)
 
 
 def _sides(what: Sequence[str], say: Callable[[str], None]) -> dict[str, Side]:
-    """Open the version in both ways, in turns; `what` is a side's URL, cache and version."""
+    """Open the version both ways, alternating; `what` is the registry's URL, cache and version."""
     rounds: dict[str, list[Alone]] = {way: [] for way in WAYS}
     for number in range(1, ROUNDS + 1):
         say(f"one process opens it, mapped, then copied: {number} of {ROUNDS}")
         for way in WAYS:
             rounds[way].append(_alone(way, what))
     say(f"{WORKERS} processes at once")
-    return {way: Side(_middle(rounds[way]), opened_together(way, what)) for way in WAYS}
+    return {way: Side(_middle(rounds[way]), open_together(way, what)) for way in WAYS}
 
 
 def _middle(rounds: Sequence[Alone]) -> Alone:
-    return sorted(rounds, key=lambda one: one.opened.seconds)[len(rounds) // 2]
+    return sorted(rounds, key=lambda alone: alone.opened.seconds)[len(rounds) // 2]
 
 
 def _alone(way: str, what: Sequence[str]) -> Alone:
-    with _running(way, *what) as process:
-        _told(process, str)
-        opened = _told(_asked(process), Opened)
-        return Alone(opened, _told(_asked(process), dict[str, float]))
+    with run_side(SIDES, way, *what) as process:
+        read_value(process, str)
+        opened = read_value(prompt(process), Opened)
+        return Alone(opened, read_value(prompt(process), dict[str, float]))
 
 
-def opened_together(way: str, what: Sequence[str]) -> list[Opened]:
-    """Open a version in `WORKERS` processes; their memory is asked for while all hold it.
+def open_together(way: str, what: Sequence[str]) -> list[Opened]:
+    """Open a version in `WORKERS` processes; measure their memory while all of them hold it.
 
     Parameters
     ----------
@@ -202,43 +197,10 @@ def opened_together(way: str, what: Sequence[str]) -> list[Opened]:
         The registry's URL, the folder of its cache, and the version.
     """
     with ExitStack() as held:
-        processes = [held.enter_context(_running(way, *what)) for _ in range(WORKERS)]
+        processes = [held.enter_context(run_side(SIDES, way, *what)) for _ in range(WORKERS)]
         for process in processes:
-            _told(process, str)
-        return [_told(_asked(process), Opened) for process in processes]
-
-
-@contextmanager
-def _running(*words: str) -> Iterator[_Process]:
-    """Run one side until it has ended; if the block fails, it is killed."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "ops.bench.sides.load_sides", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        try:
-            yield process
-        except BaseException:
-            process.kill()
-            raise
-
-
-def _asked(process: _Process) -> _Process:
-    assert process.stdin is not None
-    process.stdin.write(b"\n")
-    process.stdin.flush()
-    return process
-
-
-def _told(process: _Process, kind: type[Told]) -> Told:
-    """Return the next line that a side prints; it prints none before it is asked."""
-    assert process.stdout is not None
-    if not select.select([process.stdout], [], [], STEP_SECONDS)[0]:
-        raise TransportError(f"no output from process {process.pid} for {STEP_SECONDS:g} s")
-    line = process.stdout.readline()
-    if not line:
-        raise TransportError(f"process {process.pid} exited with code {process.wait()}")
-    return msgspec.json.decode(line, type=kind)
+            read_value(process, str)
+        return [read_value(prompt(process), Opened) for process in processes]
 
 
 def _remove(url: str) -> None:
@@ -246,8 +208,8 @@ def _remove(url: str) -> None:
     if objects.folder is not None:
         shutil.rmtree(objects.folder)
         return
-    for one in objects.found():
-        objects.delete(one.path)
+    for entry in objects.found():
+        objects.delete(entry.path)
 
 
 def _rows(
@@ -266,10 +228,10 @@ def _rows(
         for part, seconds in side.alone.seconds_by_part.items():
             if way == WAYS[0]:
                 yield {"who": "", "what": f"of it: {part}", "seconds": seconds}
-        for one in side.together:
-            sizes = _sizes(one.memory, published)
+        for opened in side.together:
+            sizes = _sizes(opened.memory, published)
             what = f"opened, {WORKERS} at once"
-            yield {"who": "", "what": what, "seconds": one.seconds, **sizes}
+            yield {"who": "", "what": what, "seconds": opened.seconds, **sizes}
 
 
 def _sizes(memory: Memory, published: Published) -> dict[str, Cell]:
@@ -281,8 +243,8 @@ def _sizes(memory: Memory, published: Published) -> dict[str, Cell]:
 
 
 def _bars(published: Published, arrived: Arrived) -> list[Bar]:
-    resident = max(one.resident for one in arrived.memory)
-    together = sum(one.proportional for one in arrived.memory)
+    resident = max(memory.resident for memory in arrived.memory)
+    together = sum(memory.proportional for memory in arrived.memory)
     return [
         at_most(
             "times the arrays, resident in a worker", resident / published.array_bytes, MEMORY_BAR
@@ -298,8 +260,8 @@ def _bars(published: Published, arrived: Arrived) -> list[Bar]:
 def _notes(published: Published, arrived: Arrived, sides: Mapping[str, Side]) -> Iterator[str]:
     whole = published.seconds + arrived.ready[0]
     yield (
-        f"From the publication's begin to the first worker: {whole:.1f} s, to the last "
-        f"{published.seconds + arrived.ready[-1]:.1f} s; seconds of workers are from the command. "
+        f"From the start of the publication to the first worker: {whole:.1f} s, to the last "
+        f"{published.seconds + arrived.ready[-1]:.1f} s; workers' seconds count from the command. "
         "All files were in the page cache."
     )
     mapped, copied = (sides[way] for way in WAYS)
@@ -307,5 +269,5 @@ def _notes(published: Published, arrived: Arrived, sides: Mapping[str, Side]) ->
     yield (
         f"Copied against mapped: {slower:.2f} times the seconds of one process, and "
         f"{copied.proportional / mapped.proportional:.2f} times the memory of {WORKERS} together. "
-        f"Seconds of one process are the median of {ROUNDS} rounds; the parts were done once more."
+        f"Seconds of one process are the median of {ROUNDS} rounds; parts are separate runs."
     )

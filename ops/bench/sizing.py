@@ -1,23 +1,18 @@
-"""How much a training needs: bytes a user, item and interaction, seconds a million interactions.
+"""What a training needs: bytes per user, item and interaction, seconds per million interactions.
 
 ``python -m ops.bench.sizing`` prints the table of docs/explanation/sizing.md; ``--quick`` is a
-small run. It needs no Kafka: the made-up interactions of ``bench train`` are put straight into
-segments. Each row is a process of its own, which reads its segments, makes the matrix and fits
-once; then the artifact is written and weighed. Extrapolated rows are the straight line through the
-measured ones.
-
-Knows what is measured and how it is extended; must not know how a fit works. Linux only: memory is
-read from ``/proc``. Without pyspark or Java there are no rows of Spark, and a note says so.
+small run. It needs no Kafka: the synthetic interactions of ``bench train`` are written directly to
+segments. Each row is measured in its own process (`ops.bench.sizing_child`). Extrapolated rows
+lie on the straight line through the measured ones. Without pyspark or Java there are no rows for
+Spark, and a note says so. Linux only.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,42 +21,30 @@ from typing import Final
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from ops.bench.quality import shipped_cells
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured, publish_report, say
 from ops.bench.rig.machine import cores
-from ops.bench.rig.made_up_interactions import SEED, Sizes, pairs
-from ops.bench.sides.train_sides import peak_bytes
+from ops.bench.rig.made_up_interactions import Sizes, pairs
+from ops.bench.sizing_child import SHIPPED, Sized
 from ops.bench.train import FACTORS, ITERATIONS, MEGABYTE
 from registry.errors import TransportError
-from registry.settings import read_settings
 from registry.storage.objects import Objects
-from registry.versions.artifact import write_artifact
-from registry.versions.manifest import Parameters
-from registry.wire.codec import encode
-from training.data.gathering import gather
-from training.data.matrix import Cells, csr, weights
 from training.data.offset_ranges import Span
 from training.data.rows import SCHEMA
 from training.data.segments import Segments
-from training.fitting.als import one_blas_thread
-from training.fitting.backends import fit_of
-from training.runs.run import arrays_of
+
+CHILD: Final = (sys.executable, "-m", "ops.bench.sizing_child")
 
 MEASURED: Final = (1_000_000, 3_000_000, 10_000_000)
-"""With less, all factors are in the processor's caches, and the line would promise too much."""
+"""With less, all factors fit into the processor's caches, and the line would be too optimistic."""
 
 BY_SPARK: Final = (1_000_000,)
 QUICK: Final = (20_000, 40_000)
 EXTRAPOLATED: Final = (10_000_000, 100_000_000, 1_000_000_000)
 
-SHIPPED: Final = 0
-"""Instead of a number of interactions: the ratings that ship with the demo."""
 
-REGULARIZATION: Final = 3.0
 SEGMENT_ROWS: Final = 262_144
 CHILD_SECONDS: Final = 1200.0
 
@@ -69,31 +52,14 @@ Ids = NDArray[np.int64]
 
 GIGABYTE: Final = 1024 * MEGABYTE
 MEMORY_GIGABYTES: Final = (8, 32, 128)
-"""Machines for which the notes say what fits."""
-
-
-class Sized(Struct, frozen=True):
-    """What one process found."""
-
-    backend: str
-    interactions: int
-    users: int
-    items: int
-    cells: int
-    gather_seconds: float
-    fit_seconds: float
-    fit_cpu_seconds: float | None
-    peak_bytes: int
-    segment_bytes: int
-    array_bytes: int
-    document_bytes: int
+"""Machine sizes in the notes."""
 
 
 def array_bytes(users: int, items: int, seen: int, factors: int) -> int:
     """Return the bytes of an artifact's arrays, as their dtypes say.
 
-    float32 factors of users and items, an int64 a user for where the seen items begin, an int32 for
-    each, a float64 an item for its popularity.
+    float32 factors of users and items, an int64 per user for the start of the seen items, an int32
+    for each of them, and a float64 per item for its popularity.
 
     >>> array_bytes(1_000_000, 0, 0, 64) / 1_000_000, array_bytes(0, 0, 1_000, 64)
     (264.000008, 4008)
@@ -102,9 +68,9 @@ def array_bytes(users: int, items: int, seen: int, factors: int) -> int:
 
 
 def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Return intercept and slope of the straight line of least squares.
+    """Return intercept and slope of the least-squares line.
 
-    >>> [round(one, 6) for one in line([(0, 1), (1, 3), (2, 5)])]
+    >>> [round(figure, 6) for figure in line([(0, 1), (1, 3), (2, 5)])]
     [1.0, 2.0]
     """
     x, y = np.array(list(points), np.float64).T
@@ -113,12 +79,12 @@ def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def measure(sizes: Sequence[int], by_spark: Sequence[int]) -> Measured:
-    """Measure each size in a process of its own, and extend the lines through `sizes`."""
-    ours = [_child("implicit", one) for one in (SHIPPED, *sizes)]
-    theirs = [_child("spark", one) for one in (SHIPPED, *by_spark)] if by_spark else []
+    """Measure each size in its own process, and extrapolate from `sizes`."""
+    ours = [_measure_in_child("implicit", size) for size in (SHIPPED, *sizes)]
+    theirs = [_measure_in_child("spark", size) for size in (SHIPPED, *by_spark)] if by_spark else []
     measured = ours[1:]
-    rows = [_row(one) for one in (*ours, *theirs)]
-    rows += [_extended(measured, one) for one in EXTRAPOLATED]
+    rows = [_row(sized) for sized in (*ours, *theirs)]
+    rows += [_extrapolate(measured, size) for size in EXTRAPOLATED]
     return Measured(
         parameters={"factors": FACTORS, "iterations": ITERATIONS, "threads": cores()},
         rows=rows,
@@ -127,27 +93,27 @@ def measure(sizes: Sequence[int], by_spark: Sequence[int]) -> Measured:
     )
 
 
-def _row(one: Sized) -> dict[str, Cell]:
+def _row(sized: Sized) -> dict[str, Cell]:
     return {
-        "who": one.backend,
-        "interactions": one.interactions,
-        "users": one.users,
-        "items": one.items,
-        "gather s": one.gather_seconds,
-        "fit s": one.fit_seconds,
-        "cpu s": one.fit_cpu_seconds,
-        "fit s/M": one.fit_seconds / one.interactions * 1e6,
-        "peak MB": one.peak_bytes / MEGABYTE,
-        "snapshot MB": one.segment_bytes / MEGABYTE if one.segment_bytes else None,
-        "artifact MB": (one.array_bytes + one.document_bytes) / MEGABYTE,
+        "who": sized.backend,
+        "interactions": sized.interactions,
+        "users": sized.users,
+        "items": sized.items,
+        "gather s": sized.gather_seconds,
+        "fit s": sized.fit_seconds,
+        "cpu s": sized.fit_cpu_seconds,
+        "fit s/M": sized.fit_seconds / sized.interactions * 1e6,
+        "peak MB": sized.peak_bytes / MEGABYTE,
+        "snapshot MB": sized.segment_bytes / MEGABYTE if sized.segment_bytes else None,
+        "artifact MB": (sized.array_bytes + sized.document_bytes) / MEGABYTE,
     }
 
 
-def _extended(measured: Sequence[Sized], interactions: int) -> dict[str, Cell]:
+def _extrapolate(measured: Sequence[Sized], interactions: int) -> dict[str, Cell]:
     found: dict[str, Cell] = {"who": "extrapolated", "interactions": interactions}
     for name in ("gather s", "fit s", "cpu s", "peak MB", "snapshot MB", "artifact MB"):
         intercept, slope = line(
-            (float(one.interactions), float(_row(one)[name] or 0)) for one in measured
+            (float(sized.interactions), float(_row(sized)[name] or 0)) for sized in measured
         )
         found[name] = intercept + slope * interactions
     return found
@@ -160,34 +126,34 @@ def _notes(measured: Sequence[Sized]) -> Iterator[str]:
         f"Arrays of the largest artifact: {largest.array_bytes:,} bytes; by the formula, without "
         f"the headers of the files, {formula:,}."
     )
-    base, each = line((float(one.interactions), float(one.peak_bytes)) for one in measured)
-    seconds, per = line((float(one.interactions), one.fit_seconds) for one in measured)
+    base, each = line((float(sized.interactions), float(sized.peak_bytes)) for sized in measured)
+    seconds, per = line((float(sized.interactions), sized.fit_seconds) for sized in measured)
     yield (
         f"Peak memory: {base / MEGABYTE:.0f} MB and {each:.0f} bytes an interaction; a fit: "
         f"{seconds:.1f} s and {per * 1e6:.2f} s a million."
     )
     fits = ", ".join(
-        f"{one} GB: {(0.8 * one * GIGABYTE - base) / each / 1e6:,.0f} million"
-        for one in MEMORY_GIGABYTES
+        f"{size} GB: {(0.8 * size * GIGABYTE - base) / each / 1e6:,.0f} million"
+        for size in MEMORY_GIGABYTES
     )
-    yield f"Interactions whose training takes four fifths of a machine's memory: {fits}."
+    yield f"Interactions that fill four fifths of a machine's memory in a training: {fits}."
 
 
 def _ratios(ours: Sequence[Sized], theirs: Sequence[Sized]) -> Iterator[str]:
     if not theirs:
         yield "Spark was not measured: pyspark or Java is missing, or the run was --quick."
-    by_size = {one.interactions: one for one in ours}
-    for one in theirs:
-        same = by_size[one.interactions]
+    by_size = {sized.interactions: sized for sized in ours}
+    for spark in theirs:
+        same = by_size[spark.interactions]
         yield (
-            f"Spark on this machine, {one.interactions:,} interactions: "
-            f"{one.fit_seconds / same.fit_seconds:.1f} times the time of implicit's fit, its start "
-            f"included, {one.peak_bytes / same.peak_bytes:.1f} times the memory."
+            f"Spark on this machine, {spark.interactions:,} interactions: "
+            f"{spark.fit_seconds / same.fit_seconds:.1f} times the time of implicit's fit, startup "
+            f"included, {spark.peak_bytes / same.peak_bytes:.1f} times the memory."
         )
 
 
-def _child(backend: str, interactions: int) -> Sized:
-    """Measure in a process of its own."""
+def _measure_in_child(backend: str, interactions: int) -> Sized:
+    """Measure in a child process."""
     say(f"{backend}: {f'{interactions:,}' if interactions else 'the shipped'} interactions")
     with tempfile.TemporaryDirectory(prefix="recstream-sizing-") as folder:
         if interactions:
@@ -195,7 +161,7 @@ def _child(backend: str, interactions: int) -> Sized:
         log = Path(folder) / "log"
         with log.open("wb") as errors:
             ended = subprocess.run(
-                [sys.executable, "-m", "ops.bench.sizing", backend, str(interactions), folder],
+                [*CHILD, backend, str(interactions), str(FACTORS), str(ITERATIONS), folder],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 timeout=CHILD_SECONDS,
@@ -220,7 +186,7 @@ def _rows(start: int, user: Ids, item: Ids) -> pa.Table:
     """Return `watch` events, a second apart."""
     many = len(user)
     offset = np.arange(start, start + many)
-    told = {
+    values = {
         "offset": offset,
         "at": offset.astype(np.float64),
         "user_int": user,
@@ -229,65 +195,8 @@ def _rows(start: int, user: Ids, item: Ids) -> pa.Table:
         "timestamp": offset.astype(np.float64),
     }
     nothing = pa.nulls(many)
-    columns = [pa.array(told.get(one.name, nothing), one.type) for one in SCHEMA]
+    columns = [pa.array(values.get(field.name, nothing), field.type) for field in SCHEMA]
     return pa.table(columns, schema=SCHEMA)
-
-
-def sized(backend: str, interactions: int, folder: Path) -> Sized:
-    """Gather, fit and write, in this process."""
-    settings = read_settings({**os.environ, "TRAIN_BACKEND": backend})
-    parameters = Parameters(FACTORS, ITERATIONS, REGULARIZATION, 1.0, SEED)
-    started = time.monotonic()
-    cells, count = _gathered(folder, interactions)
-    weight = weights(cells, parameters)
-    matrix = csr(cells, weight > 0, weight)
-    gathered = time.monotonic() - started
-    with one_blas_thread():
-        started, used = time.monotonic(), time.process_time()
-        factors = fit_of(settings)(matrix, parameters, cores(), lambda _done: None)
-        fitted, used = time.monotonic() - started, time.process_time() - used
-    peak = peak_bytes() + sum(map(_peak_of, _children()))
-    artifact = folder / "artifact"
-    write_artifact(arrays_of(cells, factors, parameters), artifact)
-    return Sized(
-        backend=backend,
-        interactions=count,
-        users=cells.shape[0],
-        items=cells.shape[1],
-        cells=len(cells.user),
-        gather_seconds=gathered,
-        fit_seconds=fitted,
-        fit_cpu_seconds=used if backend == "implicit" else None,  # Spark's is not of this process
-        peak_bytes=peak,
-        segment_bytes=_weight(folder.rglob("*.parquet")),
-        array_bytes=_weight(artifact.glob("*.npy")),
-        document_bytes=_weight(artifact.glob("*.json")),
-    )
-
-
-def _gathered(folder: Path, interactions: int) -> tuple[Cells, int]:
-    if interactions == SHIPPED:
-        cells = shipped_cells()
-        return cells, len(cells.user)
-    segments = Segments(Objects(str(folder)), "sizing")
-    whole = Span(0, interactions)
-    found = gather(lambda columns: ((0, rows) for _, rows in segments.read(0, whole, columns)))
-    return found.cells, found.interactions
-
-
-def _weight(files: Iterable[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
-
-
-def _children() -> list[int]:
-    """Return the processes that this one has started: Spark's, which stays until we end."""
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-
-
-def _peak_of(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return sum(int(one.split()[1]) * 1024 for one in lines if one.startswith("VmHWM:"))
 
 
 def _has_spark() -> bool:
@@ -295,11 +204,7 @@ def _has_spark() -> bool:
 
 
 def main(words: Sequence[str]) -> int:
-    """Measure all, or be the process that measures one."""
-    if len(words) == 3:
-        backend, interactions, folder = words
-        print(encode(sized(backend, int(interactions), Path(folder))).decode(), flush=True)
-        return 0
+    """Measure all sizes, and print the report."""
     sizes = QUICK if "--quick" in words else MEASURED
     by_spark = BY_SPARK if sizes is MEASURED and _has_spark() else ()
     what = "one training without Kafka: read segments, make the matrix, fit once"

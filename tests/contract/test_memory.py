@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench.load import MEMORY_BAR, opened_together
+from ops.bench.load import MEMORY_BAR, open_together
 from ops.bench.rig.synthetic import Shape, publish_model
 from registry.errors import TransportError
 
@@ -22,8 +22,8 @@ def test_a_served_version_takes_at_most_1_3_times_its_arrays_and_two_processes_s
 ) -> None:
     version = publish_model(shared_url, 0, SHAPE)
     what = (shared_url, str(tmp_path / "cache"), version)
-    mapped = opened_together("mapped", what)
-    copied = opened_together("copied", what)
+    mapped = open_together("mapped", what)
+    copied = open_together("copied", what)
 
     arrays = mapped[0].array_bytes
     assert max(one.memory.resident for one in mapped) <= MEMORY_BAR * arrays
@@ -34,4 +34,4 @@ def test_a_served_version_takes_at_most_1_3_times_its_arrays_and_two_processes_s
 
 def test_a_process_that_cannot_open_it_ends_the_benchmark(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match="exited with code 1"):
-        opened_together("mapped", (str(tmp_path), str(tmp_path / "cache"), "v0.1"))
+        open_together("mapped", (str(tmp_path), str(tmp_path / "cache"), "v0.1"))

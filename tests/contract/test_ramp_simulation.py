@@ -12,12 +12,11 @@ from ops.bench.ramp_simulation import (
     FAILING,
     GOOD,
     SLOW,
-    Traffic,
-    Version,
     report,
     rolled_back,
     simulate,
 )
+from ops.bench.rig.ramp_counts import Traffic, Version
 from registry.wire.ramp_values import Ramp
 
 LOOKS = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=8, patience_seconds=8)

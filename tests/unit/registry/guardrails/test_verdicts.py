@@ -12,13 +12,12 @@ import pytest
 from ops.bench.ramp_simulation import (
     AT_THE_LIMITS,
     GOOD,
-    Traffic,
-    Version,
-    drawn_steps,
+    draw_steps,
     report,
     rolled_back,
     simulate,
 )
+from ops.bench.rig.ramp_counts import Traffic, Version
 from registry.guardrails.evidence import Sample, log_evidence_of_excess
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.min_overlap import judge_shadow
@@ -335,14 +334,11 @@ def test_the_simulation_misses_no_failure_that_the_guardrails_would_see() -> Non
     plan = msgspec.structs.replace(LOOKS, steps=(25, 100), false_alarm=0.5)
     canary = Version(errors=0.022, fallbacks=0.08, empty=0.015, scoring_seconds=0.0083)
     few = Traffic(requests=1000, users=50, timed=40)
-    steps = drawn_steps(np.random.default_rng(6), canary, GOOD, plan, few, 4)
+    steps = draw_steps(np.random.default_rng(6), canary, GOOD, plan, few, 4)
     for step in steps:
         suspects = step.suspects()
         failed = np.array(
-            [
-                [worst(step.judged(run, second)) == "fail" for second in range(16)]
-                for run in range(4)
-            ]
+            [[worst(step.judge(run, second)) == "fail" for second in range(16)] for run in range(4)]
         )
         assert failed.any()
         assert not failed.all()
