@@ -1,9 +1,8 @@
 """The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load|membership|soak``.
 
-On real Kafka, with real processes, bounded in count and time. Each prints a table, writes JSON and
-says what machine it ran on. A missed bar is said, and is no failure: ratios vary with the machine;
-but of a soak it is.
-Knows options only; one module per benchmark does the rest.
+They use real Kafka and real processes, bounded in count and time. Each prints a table, writes JSON
+and names the machine it ran on. A missed bar is reported but is not a failure, because ratios vary
+with the machine; only in a soak it is. This module has the options; each benchmark has its own.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ from typing import Annotated, Final
 import typer
 
 EPILOG: Final = """
-Kafka is the one of KAFKA_BOOTSTRAP_SERVERS, which must be of this machine; without it, Apache Kafka
-is started from its jars (Java 17 is needed). A missed bar does not change the exit code,
-but that of `soak`.
+Uses the Kafka of KAFKA_BOOTSTRAP_SERVERS, which must run on this machine; if unset, starts Apache
+Kafka from its jars (requires Java 17). A missed bar does not change the exit code, except in `soak`.
 """
 
 app: Final = typer.Typer(
@@ -24,20 +22,25 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Measure serving, latency, routing, scaling, shadow, training, loading, joins on Kafka.",
+    help="Benchmarks of serving, latency, routing, scaling, shadow, training, loading, membership.",
 )
 
 Json = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Instead of bench-results/NAME.json."),
+    typer.Option("--json", metavar="FILE", help="Output file; default: bench-results/NAME.json."),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="A small run: it works, its figures do not.")]
-Rounds = Annotated[int | None, typer.Option(min=1, max=20, help="Rounds; medians are compared.")]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="A short run, to check that it works; its figures mean nothing."),
+]
+Rounds = Annotated[
+    int | None, typer.Option(min=1, max=20, help="Number of rounds; medians are compared.")
+]
 
 
 @app.command(name="serve")
 def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
-    """One worker's whole job, against stock Faust's no-op agent and the obvious implementation."""
+    """Compare one worker with a no-op agent and a plain implementation on stock Faust."""
     from dataclasses import replace
 
     from ops.bench.rig.bench_run import publish_on_kafka, say
@@ -53,11 +56,11 @@ def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = No
 def measure_latency(
     quick: Quick = False,
     seconds: Annotated[
-        float | None, typer.Option(min=2, max=600, help="Of each phase; there are six.")
+        float | None, typer.Option(min=2, max=600, help="Duration of each of the six phases.")
     ] = None,
     json: Json = None,
 ) -> None:
-    """Record timestamp to confirmed answer, steady traffic, with and without swaps and training."""
+    """Measure request to confirmed answer at steady rates, with and without swaps and training."""
     from ops.bench.latency import QUICK_SECONDS, SECONDS, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
 
@@ -68,7 +71,7 @@ def measure_latency(
 
 @app.command(name="route")
 def measure_routing(quick: Quick = False, json: Json = None) -> None:
-    """What it costs to find out who answers a request; needs no Kafka."""
+    """Measure the cost of routing a request; needs no Kafka."""
     from ops.bench.rig.bench_run import publish_report
     from ops.bench.route import QUICK_REQUESTS, REQUESTS, measure
 
@@ -79,7 +82,7 @@ def measure_routing(quick: Quick = False, json: Json = None) -> None:
 
 @app.command(name="scale")
 def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
-    """Two workers against one, on the same backlog."""
+    """Compare two workers with one, on the same backlog."""
     from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.scale import QUICK_REQUESTS, REQUESTS, ROUNDS, measure
 
@@ -91,7 +94,7 @@ def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = No
 
 @app.command(name="shadow")
 def measure_shadow(quick: Quick = False, json: Json = None) -> None:
-    """The canary version in shadow of all requests: what it costs p99, and what is shed first."""
+    """Measure what a shadow of all requests costs at p99, and what is shed under overload."""
     from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.shadow_cost import QUICK, Sizes, measure
 
@@ -104,11 +107,11 @@ def measure_shadow(quick: Quick = False, json: Json = None) -> None:
 def measure_training(
     quick: Quick = False,
     interactions: Annotated[
-        int | None, typer.Option(min=10_000, help="Synthetic, drawn with a seed.")
+        int | None, typer.Option(min=10_000, help="Number of synthetic interactions.")
     ] = None,
     json: Json = None,
 ) -> None:
-    """A whole training run against a bare read and a bare fit of the same interactions."""
+    """Compare a whole training run with a bare read and a bare fit of the same interactions."""
     from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.train import INTERACTIONS, QUICK_INTERACTIONS, measure
 
@@ -123,12 +126,13 @@ def measure_loading(
     registry: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Publish below this, not to a folder; removed afterwards."
+            metavar="URL",
+            help="Publish below URL instead of to a local folder; removed afterwards.",
         ),
     ] = None,
     json: Json = None,
 ) -> None:
-    """From a publication to workers that answer with it, and arrays mapped against copied."""
+    """Measure publication to answers from workers, and memory-mapped against copied arrays."""
     from ops.bench.load import QUICK, SHAPE, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
 
@@ -139,16 +143,21 @@ def measure_loading(
 
 @app.command(name="soak")
 def soak(
-    minutes: Annotated[float, typer.Option(min=1, max=24 * 60, help="How long.")] = 60,
-    seed: Annotated[int, typer.Option(help="Of the plan: the same events at the same times.")] = 1,
-    rate: Annotated[int, typer.Option(min=1, max=2_000, help="Requests a second.")] = 100,
+    minutes: Annotated[float, typer.Option(min=1, max=24 * 60, help="Duration.")] = 60,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of the plan; the same seed gives the same events at the same times."
+        ),
+    ] = 1,
+    rate: Annotated[int, typer.Option(min=1, max=2_000, help="Requests per second.")] = 100,
     json: Json = None,
 ) -> None:
-    """Everything happens to a fleet, again and again: what is lost, and what grows.
+    """Disturb a fleet in every way for a long time; report lost requests and growing resources.
 
     Swaps, canaries, shadows, trainings, poison records, restarts and kills of one worker, restarts
-    of the broker, at random but seeded. Exit code 1 if a request is lost, the worker that nobody
-    restarts ends, or its memory grows. Starts a broker of its own.
+    of the broker, at random from a seed. Exit code 1 if a request is lost, or if the worker that is
+    never restarted ends or grows in memory. Starts its own broker.
     """
     from ops.bench.rig.bench_run import publish_report
     from ops.bench.soak import measure
@@ -164,11 +173,11 @@ def soak(
 def measure_membership(
     quick: Quick = False,
     old_records: Annotated[
-        int, typer.Option(min=0, help="How many an old release left in the changelog; 0: none.")
+        int, typer.Option(min=0, help="Records that an old release left in the changelog.")
     ] = 20_000,
     json: Json = None,
 ) -> None:
-    """Restarts, joins, leaves and kills: the longest wait of a request, young and aged."""
+    """Measure the longest wait of a request during restarts, joins, leaves and kills."""
     from ops.bench.membership import EVENT_SECONDS, QUICK_EVENT_SECONDS, Sizes, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
 

@@ -1,8 +1,7 @@
-"""The plan of a ramp before it is started, and its arithmetic: ``rollout apply --dry-run``.
+"""The plan of a ramp before it starts: ``rollout apply --dry-run``.
 
-Knows what a plan comes to in users, seconds and requests. Asks neither Kafka nor a worker. How many
-requests a verdict needs is found by asking the guardrails themselves
-(`registry.guardrails.verdicts`).
+Computes users, durations and numbers of requests without Kafka or workers. How many requests a
+verdict needs is found by asking the guardrails themselves (`registry.guardrails.verdicts`).
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ def plan_of(command: Command, users: int | None) -> Plan:
     command
         A ``rollout`` with a ``ramp``.
     users
-        To reckon with; None if nobody knows.
+        Number of users to assume; None if unknown.
 
     Raises
     ------
@@ -215,7 +214,7 @@ def _least(
 
 
 def plan_tables(plan: Plan) -> list[Table | Text]:
-    """Return the plan for people."""
+    """Return the plan as tables."""
     return [
         terminal.pairs(
             {
@@ -256,9 +255,9 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
             ],
         ),
         Text(
-            "Requests of each arm in a stage until a verdict, if both arms get as many: to pass, "
-            "with both versions faultless and equally fast; to fail, with the canary version twice "
-            "as much worse as it may be. Found by asking the guardrails with more and more.",
+            "Requests per arm that a verdict needs in a stage, if both arms get equally many. To "
+            "pass: both versions faultless and equally fast. To fail: the canary version exceeds "
+            "its limit by a factor of two. Found by asking the guardrails with growing numbers.",
             "dim",
         ),
     ]
