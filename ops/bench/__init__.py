@@ -14,7 +14,7 @@ import typer
 
 EPILOG: Final = """
 Uses the Kafka of KAFKA_BOOTSTRAP_SERVERS, which must run on this machine; if unset, starts Apache
-Kafka from its jars (requires Java 17). A missed bar does not change the exit code, except in `soak`.
+Kafka from its jars (requires Java 17). A missed bar changes the exit code of `soak` only.
 """
 
 app: Final = typer.Typer(
