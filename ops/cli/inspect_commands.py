@@ -1,6 +1,7 @@
 """``recstream rollout status|history``, ``fleet`` and ``explain``: inspect, change nothing.
 
 Knows options and how often to refresh. Must not know the rules or wire formats.
+Over 300 lines, because each command declares its options with their help texts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """``recstream registry``: list, show, verify, compare, label, pin and remove model versions.
 
 Knows options and what is shown. Storage and the rules for removal are in `registry.versions`.
+Over 300 lines, because each command declares its options with their help texts.
 """
 
 from __future__ import annotations

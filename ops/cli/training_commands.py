@@ -1,6 +1,7 @@
 """``recstream train``, ``retrain``, ``tune`` and ``reproduce``: train model versions.
 
 Knows options and what is shown. Training is in `training`, storage in `registry.versions`.
+Over 300 lines, because each command declares its options with their help texts.
 """
 
 from __future__ import annotations
