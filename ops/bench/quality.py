@@ -15,7 +15,8 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
-from ops.ingest.interaction_files import read_interactions, read_titles
+from ops.ingest.interaction_files import read_interactions
+from ops.ingest.title_files import read_titles
 from ops.views import terminal
 from registry.settings import read_settings
 from registry.wire.codec import encode

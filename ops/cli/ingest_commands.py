@@ -1,113 +1,285 @@
-"""``recstream ingest``: send the interactions of a file to the interaction topic.
+"""``recstream ingest``: send the interactions of files to the interaction topic.
 
-Knows options and what is shown. File formats and sending are in `ops.ingest`.
+Knows options, what is shown and what is asked. File formats and sending are in `ops.ingest`.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, settings_with
 from registry.error_codes import CommandCode
-from registry.errors import RefusedCommand
+from registry.errors import ConfigurationError, RefusedCommand
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ops.ingest.file_layout import Asked, Layout
     from ops.ingest.interaction_files import BadLine
+    from registry.ids import ItemId
+    from registry.settings import Settings
 
 BAD_LINES_SHOWN = 10
+DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "|"}
+
+
+class _File(NamedTuple):
+    path: Path
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What reading a file to its end has shown."""
+
+    good: int
+    bad: list[BadLine]
+    titled: int
 
 
 def ingest(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            exists=True,
-            dir_okay=False,
-            help="A .csv, .dat or .jsonl file, also as .gz; or a .parquet file.",
+            metavar="FILE...",
+            help="Paths, quoted globs, or URLs such as s3://bucket/key; .gz, .bz2, .zst and .xz "
+            "files are decompressed.",
         ),
     ],
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE=COLUMN,...",
+            help="Columns by name or position (from 1) for user, item, event, value, time, title.",
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Event kind of all rows; default: `rate` if the value column is called rating, "
+            "stars or score, otherwise `watch`.",
+        ),
+    ] = None,
+    unit: Annotated[
+        Literal["s", "ms", "iso"] | None,
+        typer.Option(help="Unit of times: seconds or milliseconds since 1970, or ISO 8601."),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(metavar="DELIMITER", help="Column delimiter: one character, `tab`, or `::`."),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Text encoding: latin-1, cp1252, utf-16, …"),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether the first row is a header."),
+    ] = None,
+    quotes: Annotated[
+        bool, typer.Option("--quotes/--no-quotes", help="Whether double quotes enclose cells.")
+    ] = True,
     movies: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="MovieLens' movies file, for the titles."),
+        typer.Option(
+            "--titles",
+            "--movies",
+            exists=True,
+            dir_okay=False,
+            help="A file of item titles: movies.csv, movies.dat, u.item, or one with a header.",
+        ),
     ] = None,
+    title_columns: Annotated[
+        str | None,
+        typer.Option(metavar="item=COLUMN,title=COLUMN", help="Columns of that file."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Accept the guessed delimiter, columns and unit.")
+    ] = False,
     max_bad: Annotated[
         int, typer.Option(min=0, help="Bad lines to tolerate; with more, nothing is sent.")
     ] = 0,
     again: Annotated[
-        bool, typer.Option("--again", help="Send the whole file again, even if it was sent before.")
+        bool, typer.Option("--again", help="Send whole files again, even if they were sent before.")
     ] = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Send the interactions of FILE to the interaction topic, once.
+    """Send the interactions of FILEs to the interaction topic, once.
 
-    FILE holds interactions (CSV with a header: user_id, event, optionally item_id, value,
-    timestamp, title; JSON lines; Parquet) or MovieLens ratings (CSV, DAT, Parquet). The whole file
-    is checked before the first record is sent, because the topic is kept forever. Bad lines are
-    shown with their numbers; they are skipped if --max-bad allows as many. A second run of the
-    same file resumes where the first one stopped, or does nothing.
+    Interactions (CSV with a header, JSON lines or Parquet: user_id, event, optionally item_id,
+    value, timestamp, title) and MovieLens ratings are recognised. For other files, delimiter and
+    columns are guessed and shown with three rows; confirm the guess at the prompt or with --yes, or
+    name the columns with --columns.
+
+    All files are checked before the first record is sent, because the topic is kept forever. Bad
+    lines are shown with their numbers; they are skipped if --max-bad allows as many. A second run
+    of the same file resumes where the first one stopped, or does nothing.
 
     Examples
     --------
-      recstream ingest ratings.csv --movies movies.csv
+      recstream ingest ratings.csv --titles movies.csv
+      recstream ingest plays.tsv --columns user=userID,item=artistID,value=weight --event watch
+      recstream ingest 's3://bucket/events/*.parquet'
       recstream ingest events.jsonl.gz --max-bad 10
     """
-    from ops.ingest.interaction_files import read_titles
-    from ops.ingest.send_once import fingerprint, records_of, send_once
+    from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
+    from ops.ingest.file_layout import Asked, layout_of
+    from ops.ingest.interaction_rows import WHOLE_FLOATS
+    from ops.ingest.source_files import local_files
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    titles = read_titles(movies) if movies else {}
-    good, bad = _check_lines(file)
-    for line in bad[:BAD_LINES_SHOWN]:
-        terminal.err.print(f"line {line.number}: {line.reason}", markup=False)
-    if len(bad) > max_bad:
-        raise RefusedCommand(
-            f"{file}: {len(bad)} bad lines, but --max-bad allows {max_bad}; nothing was sent",
-            CommandCode.BAD_LINES,
-        )
-    started = time.monotonic()
-    with terminal.progress(terminal.err, hidden=as_json) as progress:
-        task = progress.add_task("interactions", total=good)
-        sent = send_once(
-            settings,
-            fingerprint(file, *([movies] if movies else [])),
-            records_of(file, titles),
-            again=again,
-            on_sent=lambda done: progress.update(task, completed=done),
-        )
-    seconds = time.monotonic() - started
-    if as_json:
-        terminal.print_json(
-            {
-                "sent": sent.now,
-                "sent_before": sent.before,
-                "bad_lines": len(bad),
-                "seconds": round(seconds, 3),
-            }
-        )
+    asked = Asked(
+        columns=roles_named(columns, INTERACTION_ROLES) if columns else {},
+        delimiter=_delimiter(delimiter),
+        encoding=encoding,
+        event=event,
+        unit=unit,
+        header=header,
+        quotes=quotes,
+    )
+    titles = _titles(movies, title_columns)
+    with local_files(files) as paths:
+        read = [_File(path, layout_of(path, asked)) for path in paths]
+        _confirm(read, asked, yes=yes, as_json=as_json)
+        noticed: Counter[str] = Counter()
+        checked = [_check(file, titles, noticed) for file in read]
+        _require_good(read, checked, max_bad, movies if titles else None)
+        if noticed[WHOLE_FLOATS]:
+            terminal.err.print(f"warning: {noticed[WHOLE_FLOATS]:,} {WHOLE_FLOATS}")
+        _send(settings, read, checked, titles, movies, again=again, as_json=as_json)
+
+
+def _delimiter(text: str | None) -> str | None:
+    found = DELIMITERS.get(text, text) if text is not None else None
+    if found is None or found == "::" or (len(found) == 1 and found not in '"\r\n'):
+        return found
+    raise ConfigurationError(f"--delimiter {text!r}: must be one character, `tab`, or `::`")
+
+
+def _titles(path: Path | None, columns: str | None) -> Mapping[ItemId, str]:
+    from ops.ingest.column_roles import TITLE_ROLES, roles_named
+    from ops.ingest.text_encoding import encoding_of
+    from ops.ingest.title_files import read_titles
+    from ops.views import terminal
+
+    if path is None:
+        return {}
+    titles = read_titles(path, roles_named(columns, TITLE_ROLES) if columns else None)
+    for note in encoding_of(path).notes:
+        terminal.err.print(f"{path}: {note}", markup=False)
+    return titles
+
+
+def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) -> None:
+    """Show how files are read, unless their format says it; go on only if that is right."""
+    from ops.ingest.file_layout import Asked
+    from ops.views import terminal
+    from ops.views.layout_table import layout_table
+
+    for path, layout in files:
+        if layout.guessed or asked != Asked():
+            terminal.err.print(layout_table(path.name, layout))
+        for note in layout.notes:
+            terminal.err.print(f"{path.name}: {note}", markup=False)
+    guessed = [(path, layout) for path, layout in files if layout.guessed]
+    if not guessed or yes:
         return
-    before = (
-        f"{sent.before:,} had been sent before (--again sends them again); " if sent.before else ""
-    )
-    terminal.out.print(
-        f"{sent.now:,} interactions sent and confirmed in {seconds:.1f} s, "
-        f"{sent.now / seconds:,.0f}/s; {before}{len(bad)} bad lines skipped"
-    )
+    path, layout = guessed[0]
+    if as_json or not sys.stdin.isatty():
+        raise ConfigurationError(
+            f"{path}: {layout.seen}; the {' and the '.join(layout.guessed)} would be guessed, "
+            "as shown above. Confirm with --yes, or use --columns or --unit; nothing was sent"
+        )
+    if not typer.confirm("Is this right?", err=True):
+        raise typer.Exit(1)
 
 
-def _check_lines(file: Path) -> tuple[int, list[BadLine]]:
-    """Return the number of good lines, and the bad ones."""
+def _check(file: _File, titles: Mapping[ItemId, str], noticed: Counter[str]) -> _Checked:
     from ops.ingest.interaction_files import BadLine, read_interactions
 
-    good, bad = 0, []
-    for line in read_interactions(file):
-        if isinstance(line, BadLine):
-            bad.append(line)
+    good, titled, bad = 0, 0, []
+    for found in read_interactions(file.path, titles, file.layout, noticed):
+        if isinstance(found, BadLine):
+            bad.append(found)
         else:
             good += 1
-    return good, bad
+            titled += found.title is not None
+    return _Checked(good, bad, titled)
+
+
+def _require_good(
+    files: Sequence[_File], checked: Sequence[_Checked], max_bad: int, titles: Path | None
+) -> None:
+    from ops.views import terminal
+
+    names = [f"{path.name}, " if len(files) > 1 else "" for path, _ in files]
+    bad = [(name, line) for name, one in zip(names, checked, strict=True) for line in one.bad]
+    for name, line in bad[:BAD_LINES_SHOWN]:
+        terminal.err.print(f"{name}line {line.number}: {line.reason}", markup=False)
+    if len(bad) > max_bad:
+        raise RefusedCommand(
+            f"{', '.join(str(path) for path, _ in files)}: {len(bad)} bad lines, but --max-bad "
+            f"allows {max_bad}; nothing was sent",
+            CommandCode.BAD_LINES,
+        )
+    if titles and not any(one.titled for one in checked):
+        raise ConfigurationError(
+            f"{titles}: none of its item ids occurs in these interactions; nothing was sent"
+        )
+
+
+def _advance(progress: Progress, task: TaskID, done: int, sent: int) -> None:
+    progress.update(task, completed=done + sent)
+
+
+def _send(
+    settings: Settings,
+    files: Sequence[_File],
+    checked: Sequence[_Checked],
+    titles: Mapping[ItemId, str],
+    title_file: Path | None,
+    *,
+    again: bool,
+    as_json: bool,
+) -> None:
+    from ops.ingest.send_once import fingerprint, records_of, send_once
+    from ops.views import terminal
+
+    started = time.monotonic()
+    now = before = 0
+    with terminal.progress(terminal.err, hidden=as_json) as progress:
+        task = progress.add_task("interactions", total=sum(one.good for one in checked))
+        for (path, layout), one in zip(files, checked, strict=True):
+            done = now + before
+            sent = send_once(
+                settings,
+                fingerprint(path, *([title_file] if title_file else []), read_as=layout.read_as),
+                records_of(path, titles, layout),
+                again=again,
+                on_sent=partial(_advance, progress, task, done),
+            )
+            now, before = now + sent.now, before + sent.before
+            progress.update(task, completed=done + one.good)
+    seconds = time.monotonic() - started
+    bad = sum(len(one.bad) for one in checked)
+    if as_json:
+        summary = {"sent": now, "sent_before": before, "bad_lines": bad}
+        terminal.print_json({**summary, "seconds": round(seconds, 3)})
+        return
+    earlier = f"{before:,} had been sent before (--again sends them again); " if before else ""
+    terminal.out.print(
+        f"{now:,} interactions sent and confirmed in {seconds:.1f} s, {now / seconds:,.0f}/s; "
+        f"{earlier}{bad} bad lines skipped"
+    )

@@ -40,7 +40,7 @@ With your own Kafka, configured by KAFKA_BOOTSTRAP_SERVERS, MODEL_REGISTRY, ...
 
   recstream topics create
   recstream worker
-  recstream ingest ratings.csv --movies movies.csv
+  recstream ingest ratings.csv --titles movies.csv
   recstream retrain
   recstream request 42
   recstream rollout apply ramp.yaml --dry-run

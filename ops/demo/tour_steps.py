@@ -15,8 +15,8 @@ from ops.clients.traffic_generator import TimedAnswer, Traffic, span_seconds
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import Fleet
 from ops.demo.tour_screen import Screen
-from ops.ingest.interaction_files import read_titles
 from ops.ingest.send_once import records_of
+from ops.ingest.title_files import read_titles
 from ops.views import terminal
 from ops.views.answer_tables import answer_tables
 from ops.views.ramp_progress import RampDisplay, follow_ramp

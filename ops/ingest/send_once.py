@@ -1,7 +1,7 @@
-"""Sending a file's interactions once: a second run goes on where the first one ended.
+"""Sending a file's interactions once: a second run continues where the first one ended.
 
-Knows how a file is told from others, and where it is written down how much of it was sent. Must
-not know file formats nor the terminal.
+Knows what identifies a file, and where it is noted how much of it was sent. Must not know file
+formats nor the terminal.
 
 How far a file has come is kept where its records go: as a committed offset of the consumer group
 ``{prefix}-ingest-{fingerprint}`` on the interaction topic, that is the number of interactions that
@@ -28,6 +28,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops.clients import kafka_client as client
+from ops.ingest.file_layout import Layout
 from ops.ingest.interaction_files import BadLine, read_interactions
 from registry.connection.client_config import client_config
 from registry.connection.reachability import metadata_of, refused
@@ -53,9 +54,17 @@ class Sent:
     before: int
 
 
-def fingerprint(*files: Path) -> str:
-    """Return what tells these files' bytes from others', whatever they are called."""
-    whole = hashlib.sha256()
+def fingerprint(*files: Path, read_as: str = "") -> str:
+    """Return what tells these files' bytes from others', whatever they are called.
+
+    Parameters
+    ----------
+    files
+        The files.
+    read_as
+        How they are read, if not as their format says: other columns make other interactions.
+    """
+    whole = hashlib.sha256(read_as.encode())
     for path in files:
         with path.open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
@@ -63,12 +72,12 @@ def fingerprint(*files: Path) -> str:
 
 
 def records_of(
-    file: Path, titles: Mapping[ItemId, str] | None = None
+    file: Path, titles: Mapping[ItemId, str] | None = None, layout: Layout | None = None
 ) -> Iterator[tuple[UserId, bytes]]:
     """Yield the records of a file's good lines, each with its user id."""
-    for one in read_interactions(file, titles):
-        if not isinstance(one, BadLine):
-            yield one.user_id, encode(one)
+    for found in read_interactions(file, titles, layout):
+        if not isinstance(found, BadLine):
+            yield found.user_id, encode(found)
 
 
 def send_once(
@@ -115,8 +124,8 @@ def send_once(
                 return Sent(done - before, before)
 
 
-def _add(tell: Callable[[int], None], before: int, sent: int) -> None:
-    tell(before + sent)
+def _add(report: Callable[[int], None], before: int, sent: int) -> None:
+    report(before + sent)
 
 
 class _Notes:
@@ -126,19 +135,21 @@ class _Notes:
 
     def read(self) -> int:
         asked = [TopicPartition(self._topic, NOTES_PARTITION)]
-        (found,) = ask_again(lambda: _noted(self._consumer.committed(asked, timeout=NOTE_SECONDS)))
+        (found,) = ask_again(
+            lambda: _without_error(self._consumer.committed(asked, timeout=NOTE_SECONDS))
+        )
         return max(0, found.offset)  # below 0: there is none
 
     def write(self, sent: int) -> None:
         note = TopicPartition(self._topic, NOTES_PARTITION, sent)
-        ask_again(lambda: _noted(self._consumer.commit(offsets=[note], asynchronous=False)))
+        ask_again(lambda: _without_error(self._consumer.commit(offsets=[note], asynchronous=False)))
 
 
-def _noted(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
+def _without_error(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
     """Return `partitions`, or raise the error that one of them carries."""
-    for one in partitions or []:
-        if one.error is not None:
-            raise KafkaException(one.error)
+    for partition in partitions or []:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
     return partitions or []
 
 

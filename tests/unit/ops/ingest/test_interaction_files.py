@@ -9,12 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ops.demo.demo_fleet import MOVIES, RATINGS, RATINGS_COUNT
-from ops.ingest.interaction_files import (
-    BadLine,
-    format_of,
-    read_interactions,
-    read_titles,
-)
+from ops.ingest.interaction_files import BadLine, read_interactions
+from ops.ingest.title_files import read_titles
 from registry.errors import ConfigurationError
 from registry.wire.interactions import Interaction
 
@@ -138,7 +134,7 @@ def test_a_bad_row_of_a_parquet_table_comes_out_with_its_number(tmp_path: Path) 
 def test_a_parquet_table_without_the_columns_is_refused_and_says_what_it_has(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(ConfigurationError, match="lacks the columns event; it has user_id"):
+    with pytest.raises(ConfigurationError, match=r"the columns are user_id: which .* item"):
         list(read_interactions(table_of(tmp_path, user_id=[1])))
 
 
@@ -167,11 +163,12 @@ def test_a_bad_csv_line_comes_out_with_its_number_and_the_rest_goes_on(
     assert good == rating(1, 2, 4.0, 3.0)
 
 
-def test_a_line_that_is_not_utf8_is_a_bad_line(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "r.csv", HEADER.encode() + b"\xff,2,4,3\n1,2,4,3\n")
-    bad, good = read_interactions(path)
+def test_a_line_of_other_bytes_within_utf8_is_a_bad_line(tmp_path: Path) -> None:
+    lines = HEADER.encode() + "zoë,2,4,3\n".encode() + b"\xff,2,4,3\n"
+    good, bad = read_interactions(file_of(tmp_path, "r.csv", lines))
+    assert good == rating("zoë", 2, 4.0, 3.0)
     assert isinstance(bad, BadLine)
-    assert good == rating(1, 2, 4.0, 3.0)
+    assert "not UTF-8" in bad.reason
 
 
 def test_a_bad_json_line_names_the_field(tmp_path: Path) -> None:
@@ -190,24 +187,17 @@ def test_a_title_goes_with_the_first_interaction_of_its_item_only(tmp_path: Path
     assert titles == ["Jumanji", None]
 
 
-def test_titles_with_commas_and_quotes_are_read_whole(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "movies.csv", 'movieId,title,genres\n11,"American ""P"", The",Drama\n')
-    assert read_titles(path) == {11: 'American "P", The'}
-
-
-def test_dat_titles_are_latin_1(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "movies.dat", "73::Misérables, Les (1995)::Drama\n".encode("latin-1"))
-    assert read_titles(path) == {73: "Misérables, Les (1995)"}
-
-
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("r.txt", "", "the format is told by the name"),
-        ("r.csv", "1,31,2.5,1260759144\n", "lacks userId, movieId, rating, timestamp"),
-        ("r.csv", "", "lacks userId"),
-        ("r.csv", "user,item\n", "needed are userId, .* or user_id, event"),
-        ("r.csv", "user_id,item_id\n", "'user_id,item_id' lacks event"),
+        ("r.txt", "", "empty"),
+        (
+            "r.csv",
+            "1,31,2.5,1260759144\n",
+            "without a header; the delimiter and the col",
+        ),
+        ("r.csv", "who,what\n1,2\n", "which one is the user and the item"),
+        ("r.csv", "user_id,item_id\n1,2\n", "the delimiter and the columns would be guessed"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_with_what_is_needed(
@@ -222,11 +212,6 @@ def test_a_file_named_gz_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text(HEADER)
     with pytest.raises(ConfigurationError, match="not readable"):
         list(read_interactions(path))
-
-
-def test_the_format_is_told_by_the_name() -> None:
-    names = ["a.csv", "a.dat.gz", "a.jsonl", "a.ndjson.gz", "a.json"]
-    assert [format_of(Path(name)) for name in names] == ["csv", "dat", "jsonl", "jsonl", "jsonl"]
 
 
 def test_the_shipped_ratings_are_whole_and_every_movie_has_a_title() -> None:

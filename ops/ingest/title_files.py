@@ -1,0 +1,119 @@
+"""Reading titles of items from files.
+
+Knows MovieLens' files by name, and others by their header. Must not know interactions. A bad line
+ends the reading: half the titles would not be missed.
+
+==================  =============================================
+read by its name    a line
+==================  =============================================
+``movies.dat``      ``id::title::genres``; the title may hold ``::``
+``u.item``          ``id|title|…``
+others              a header with a column of ids and one of titles
+==================  =============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from ops.ingest.column_roles import TITLE_ROLES, Role, places_by_name, places_named
+from ops.ingest.delimited_text import Parting, parting_of, rows_of, sampled
+from ops.ingest.source_files import bare_name
+from ops.ingest.text_encoding import encoding_of, lines_of, sample_of
+from registry.error_codes import RecordCode
+from registry.errors import ConfigurationError, RecordError
+from registry.ids import BLANKS, ItemId, parse_id
+
+TITLE_CHARACTERS: Final = 500
+"""Most of them in a record (:class:`registry.wire.interactions.Interaction`)."""
+
+
+def read_titles(
+    path: Path, columns: Mapping[Role, str] | None = None, encoding: str | None = None
+) -> dict[ItemId, str]:
+    """Return the titles of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Which columns are ``item`` and ``title``; None: as the file's name or header says.
+    encoding
+        Of the file; None: UTF-8, or Latin-1 if it is not.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, or at its first bad line.
+    """
+    encoding = encoding_of(path, encoding).name
+    titles: dict[ItemId, str] = {}
+    for number, row in _rows(path, columns, encoding):
+        if isinstance(row, RecordError):
+            raise ConfigurationError(f"{path}, line {number}: {row}")
+        item, title = parse_id(row[0]), row[1].strip(BLANKS)
+        if item == "" or len(title) > TITLE_CHARACTERS:
+            why = f"{len(title)} characters of title, at most {TITLE_CHARACTERS} are allowed"
+            raise ConfigurationError(f"{path}, line {number}: {why if item else 'no item id'}")
+        if titles.setdefault(item, title) != title:
+            raise ConfigurationError(
+                f"{path}, line {number}: item {item!r} has two titles: "
+                f"{titles[item]!r}, then {title!r}"
+            )
+    return {item: title for item, title in titles.items() if title}
+
+
+def _rows(
+    path: Path, columns: Mapping[Role, str] | None, encoding: str
+) -> Iterator[tuple[int, tuple[str, str] | RecordError]]:
+    """Yield id and title of each row, or why they are not there."""
+    lines, whole = sample_of(path, encoding)
+    name = bare_name(path)
+    first = next((line for line in lines if line.strip()), "")
+    if columns is None and name.endswith(".dat") and "::" in first:
+        yield from _of_dat(path, encoding)
+        return
+    if columns is None and name == "u.item":
+        columns, parting, header = {"item": "1", "title": "2"}, Parting("|", False), False
+    else:
+        commas = name.endswith(".csv") and "," in first
+        parting = Parting(",", True) if commas else parting_of(str(path), lines, whole=whole)
+        header = columns is None or not all(one.isdigit() for one in columns.values())
+    heads = [row for row in sampled(lines, parting, whole=True)[:1] if isinstance(row, list)]
+    names = [one.strip(BLANKS) for one in heads[0]] if heads else []
+    places = (
+        places_named(columns, names, header=header)
+        if columns
+        else places_by_name(names, titles=True)
+    )
+    if missing := [role for role in TITLE_ROLES if role not in places]:
+        raise ConfigurationError(
+            f"{path}: which column is the {' and the '.join(missing)}? The header is "
+            f"{', '.join(names)}; use --title-columns, for example item=id,title=name"
+        )
+    rows = rows_of(lines_of(path, encoding), parting)
+    for number, row in rows:
+        if header:
+            header = False
+        elif isinstance(row, RecordError):
+            yield number, row
+        elif len(row) != len(names):
+            why = f"{len(row)} columns, the first row has {len(names)}"
+            yield number, RecordError(why, RecordCode.MALFORMED)
+        else:
+            yield number, (row[places["item"]], row[places["title"]])
+
+
+def _of_dat(path: Path, encoding: str) -> Iterator[tuple[int, tuple[str, str] | RecordError]]:
+    """Yield id and title: the first cell, and all that stands before the last."""
+    for number, row in rows_of(lines_of(path, encoding), Parting("::", False)):
+        if isinstance(row, RecordError):
+            yield number, row
+        elif len(row) < 3:
+            seen = f"{len(row)} columns between `::`; expected id::title::genres"
+            yield number, RecordError(seen, RecordCode.MALFORMED)
+        else:
+            yield number, (row[0], "::".join(row[1:-1]))

@@ -1,0 +1,87 @@
+"""Files of others into a real topic: what the how-to page shows, and who must confirm a guess."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from registry.kafka.reader import messages, reading
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.wire.codec import decode
+from registry.wire.interactions import Interaction
+from tests.e2e.test_cli import ROOT, document, environment, recstream
+
+PAGE = (ROOT / "docs" / "how-to" / "bring-your-interactions.md").read_text("utf-8")
+(PLAYS,) = re.findall(r"^```tsv\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+(SESSION,) = re.findall(r"^```console\n\$ recstream (.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def interactions(settings: Settings) -> list[Interaction]:
+    topic = topics_of(settings).interactions
+    with reading(settings, topic, last=100) as consumer:
+        found = messages(consumer, 20, to_end=True)
+        return [decode(Interaction, message.value()) for message in found]
+
+
+def test_the_walk_through_of_a_table_by_tabs_is_so(
+    topics_created: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "plays.tsv"
+    path.write_text(PLAYS)
+    line, *shown = SESSION.splitlines()
+    ran = recstream(topics_created, *line.replace("plays.tsv", str(path)).split())
+    printed = ran.stderr + re.sub(r" in .*?;", ";", ran.stdout)
+    seen = [" ".join(row.split()) for row in printed.splitlines() if set(row) - set(" ─")]
+    assert [row for row in seen if "interactions  " not in row][-len(shown) :] == [
+        " ".join(row.split()) for row in shown
+    ]
+    assert sorted(interactions(topics_created), key=repr) == [
+        Interaction(user_id=2, item_id=51, event="watch", value=13883.0),
+        Interaction(user_id=2, item_id=52, event="watch", value=11690.0),
+        Interaction(user_id=3, item_id=51, event="watch", value=228.0),
+    ]
+    assert document(topics_created, *line.replace("plays.tsv", str(path)).split())["sent"] == 0
+
+
+def test_a_guess_sends_nothing_where_nobody_can_confirm_it(
+    topics_created: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "plays.dat"
+    path.write_text(PLAYS)
+    refused = recstream(topics_created, "ingest", path)
+    assert refused.returncode == 2
+    assert "tabs, expected `::`" in refused.stderr
+    assert "--yes" in refused.stderr
+    assert document(topics_created, "ingest", path, "--yes")["sent"] == 3
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("y\n", 3), ("n\n", 0)])
+def test_a_terminal_is_asked(
+    topics_created: Settings, tmp_path: Path, answer: str, sent: int
+) -> None:
+    path = tmp_path / "plays.dat"
+    path.write_text(PLAYS)
+    ours, theirs = pty.openpty()
+    os.write(ours, answer.encode())
+    ran = subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", "ingest", str(path)],
+        env=environment(topics_created),
+        cwd=ROOT,
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert "Is this right?" in ran.stderr
+    assert ran.returncode == (0 if sent else 1)
+    assert len(interactions(topics_created)) == sent
