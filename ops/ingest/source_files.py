@@ -119,18 +119,18 @@ def _local(place: str) -> list[Path]:
 
 
 def _copies(place: str, folder: Path) -> dict[str, Path]:
+    copies: dict[str, Path] = {}
     try:
         system, path = fsspec.core.url_to_fs(place)
-        names = sorted(system.glob(path)) if not system.exists(path) else [path]
-        if not names:
-            raise ConfigurationError(f"{place}: no such file")
-        copies = {}
+        names = [path] if system.isfile(path) else sorted(system.glob(path))
         for name in names:
-            copy = folder / system.protocol[0].strip("/") / str(name).lstrip("/")
+            copy = folder / str(name).lstrip("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             system.get_file(name, str(copy))
             copies[system.unstrip_protocol(name)] = copy
-    except (OSError, ImportError, ValueError) as error:
-        extra = "; `s3://` needs the extra `s3`" if isinstance(error, ImportError) else ""
+    except Exception as error:  # drivers raise whatever their clients do
+        extra = "; install the extra `s3`" if isinstance(error, ImportError) else ""
         raise ConfigurationError(f"{place}: not readable: {error}{extra}") from error
+    if not copies:
+        raise ConfigurationError(f"{place}: no such file, and no file matches")
     return copies
