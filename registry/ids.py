@@ -47,6 +47,8 @@ def parse_id(text: str) -> int | str:
     >>> parse_id("042"), parse_id("+5"), parse_id("9223372036854775808"), parse_id("anna")
     ('042', '+5', '9223372036854775808', 'anna')
     """
+    if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) < 19:
+        return int(text)  # nearly all are like that
     trimmed = text.strip(BLANKS)
     written = _INTEGER.fullmatch(trimmed) or _WHOLE_FLOAT.fullmatch(trimmed)
     if written is None:

@@ -130,10 +130,11 @@ def _common_width(rows: Sequence[Row | RecordError]) -> int:
 
 
 def _sound(row: Row) -> Row | RecordError:
-    if any(map(is_broken, row)):
-        text = "".join(row).encode("utf-8", "surrogateescape")
-        return RecordError(f"not UTF-8: {text[:SHOWN_CHARACTERS]!r}", RecordCode.MALFORMED)
-    return row
+    text = "".join(row)
+    if text.isascii() or not is_broken(text):
+        return row
+    seen = text.encode("utf-8", "surrogateescape")[:SHOWN_CHARACTERS]
+    return RecordError(f"not UTF-8: {seen!r}", RecordCode.MALFORMED)
 
 
 def _unbalanced(first: int, last: int, error: csv.Error) -> RecordError:

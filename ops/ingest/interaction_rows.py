@@ -84,9 +84,7 @@ class RowReader:
         for place, name, field, convert in self._columns:
             cell = cells[place]
             if cell is not None and cell != "":
-                converted = convert(name, cell)
-                if converted != "":
-                    fields[field] = converted
+                fields[field] = convert(name, cell)
         if "user_id" not in fields:
             raise RecordError(f"{self._user} must not be empty", RecordCode.INVALID)
         if fields.get("event") == "rate" and "value" not in fields:
@@ -99,7 +97,7 @@ class RowReader:
     def _id(self, _name: str, cell: object) -> object:
         if isinstance(cell, str):
             found = parse_id(cell)
-            if not isinstance(found, str) and is_whole_float(cell):
+            if "." in cell and is_whole_float(cell):
                 self._noticed[WHOLE_FLOATS] += 1
             return found
         return cell
@@ -189,4 +187,4 @@ def _number(name: str, cell: object, hint: str) -> float:
 
 
 def _text(_name: str, cell: object) -> object:
-    return cell.strip(BLANKS) if isinstance(cell, str) else cell
+    return (cell.strip(BLANKS) or None) if isinstance(cell, str) else cell
