@@ -18,6 +18,7 @@ import typer
 
 from ops.cli import (
     dead_letter_commands,
+    id_commands,
     ingest_commands,
     inspect_commands,
     registry_commands,
@@ -72,6 +73,7 @@ app.command(rich_help_panel=MODELS)(training_commands.train)
 app.command(rich_help_panel=MODELS)(training_commands.retrain)
 app.command(rich_help_panel=MODELS)(training_commands.tune)
 app.command(rich_help_panel=MODELS)(training_commands.reproduce)
+registry_commands.app.command()(id_commands.ids)
 app.add_typer(registry_commands.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(rollout_commands.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(rollout_commands.swap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -48,6 +49,28 @@ def test_the_walk_through_of_a_table_by_tabs_is_so(
         Interaction(user_id=3, item_id=51, event="watch", value=228.0),
     ]
     assert document(topics_created, *line.replace("plays.tsv", str(path)).split())["sent"] == 0
+
+
+def test_ids_of_two_types_and_a_forget_that_meets_nobody_are_reported(
+    topics_created: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"user_id": "42", "item_id": 1, "event": "watch"}\n'
+        '{"user_id": 42, "item_id": "2", "event": "watch"}\n'
+        '{"user_id": "7", "item_id": 1, "event": "watch"}\n'
+        '{"user_id": 7, "event": "forget"}\n'
+    )
+    assert document(topics_created, "ingest", path)["sent"] == 4
+    ran = recstream(topics_created, "registry", "ids", "--json")
+    found = {(one["kind"], one["of"], one["id"]) for one in json.loads(ran.stdout)["faults"]}
+    assert ran.returncode == 1
+    assert found == {
+        ("two_types", "user", "42"),
+        ("changes_type", "user", "7"),
+        ("changes_type", "item", "2"),
+        ("forgets_nobody", "user", 7),
+    }
 
 
 def test_a_guess_sends_nothing_where_nobody_can_confirm_it(

@@ -17,7 +17,7 @@ from registry.ids import parse_id
 
 COMMANDS = [
     "worker", "broker", "demo", "bench", "topics", "topics create", "topics check", "ingest",
-    "request", "train", "retrain", "registry", "registry list", "registry show",
+    "request", "train", "retrain", "registry", "registry list", "registry show", "registry ids",
     "registry verify", "swap", "rollout", "rollout status", "rollout set", "rollout promote",
     "rollout rollback", "rollout abort", "rollout pause", "rollout resume", "rollout apply",
     "rollout history", "explain", "fleet",
