@@ -66,15 +66,15 @@ def is_whole_float(text: str) -> bool:
     return "." in text and isinstance(parse_id(text), int)
 
 
-def twin_of(one: int | str) -> int | str | None:
+def twin_of(known: int | str) -> int | str | None:
     """Return the id of the other type that a reader would take for the same; None if there is none.
 
     >>> twin_of(42), twin_of("42"), twin_of(" 42.0"), twin_of("anna")
     ('42', 42, 42, None)
     """
-    if isinstance(one, int):
-        return str(one)
-    number = parse_id(one)
+    if isinstance(known, int):
+        return str(known)
+    number = parse_id(known)
     return number if isinstance(number, int) else None
 
 

@@ -225,7 +225,7 @@ def _require_good(
     from ops.views import terminal
 
     names = [f"{path.name}, " if len(files) > 1 else "" for path, _ in files]
-    bad = [(name, line) for name, one in zip(names, checked, strict=True) for line in one.bad]
+    bad = [(name, line) for name, result in zip(names, checked, strict=True) for line in result.bad]
     for name, line in bad[:BAD_LINES_SHOWN]:
         terminal.err.print(f"{name}line {line.number}: {line.reason}", markup=False)
     if len(bad) > max_bad:
@@ -234,7 +234,7 @@ def _require_good(
             f"allows {max_bad}; nothing was sent",
             CommandCode.BAD_LINES,
         )
-    if titles and not any(one.titled for one in checked):
+    if titles and not any(result.titled for result in checked):
         raise ConfigurationError(
             f"{titles}: none of its item ids occurs in these interactions; nothing was sent"
         )
@@ -260,8 +260,8 @@ def _send(
     started = time.monotonic()
     now = before = 0
     with terminal.progress(terminal.err, hidden=as_json) as progress:
-        task = progress.add_task("interactions", total=sum(one.good for one in checked))
-        for (path, layout), one in zip(files, checked, strict=True):
+        task = progress.add_task("interactions", total=sum(result.good for result in checked))
+        for (path, layout), result in zip(files, checked, strict=True):
             done = now + before
             sent = send_once(
                 settings,
@@ -271,9 +271,9 @@ def _send(
                 on_sent=partial(_advance, progress, task, done),
             )
             now, before = now + sent.now, before + sent.before
-            progress.update(task, completed=done + one.good)
+            progress.update(task, completed=done + result.good)
     seconds = time.monotonic() - started
-    bad = sum(len(one.bad) for one in checked)
+    bad = sum(len(result.bad) for result in checked)
     if as_json:
         summary = {"sent": now, "sent_before": before, "bad_lines": bad}
         terminal.print_json({**summary, "seconds": round(seconds, 3)})

@@ -55,7 +55,8 @@ def type_faults(
 
     Examples
     --------
-    >>> [(one.kind, one.twin) for one in type_faults("v0.1", "user", ["42", "7", 7, "042"], {7})]
+    >>> found = type_faults("v0.1", "user", ["42", "7", 7, "042"], {7})
+    >>> [(fault.kind, fault.twin) for fault in found]
     [('changes_type', 42), ('two_types', 7)]
     """
     for text in ids:
@@ -69,7 +70,7 @@ def forget_faults(
 ) -> Iterator[IdFault]:
     """Yield the `forget` events of users who have no interaction, by id.
 
-    >>> [(one.id, one.twin) for one in forget_faults("topic", [42, 5, "x"], {"42", 5})]
+    >>> [(fault.id, fault.twin) for fault in forget_faults("topic", [42, 5, "x"], {"42", 5})]
     [(42, '42'), ('x', None)]
     """
     for user in forgotten:

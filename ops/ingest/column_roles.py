@@ -72,7 +72,7 @@ def roles_named(text: str, allowed: Sequence[Role]) -> dict[Role, str]:
     found: dict[Role, str] = {}
     for part in text.split(","):
         name, _, column = (piece.strip() for piece in part.partition("="))
-        role = next((one for one in allowed if one == name), None)
+        role = next((known for known in allowed if known == name), None)
         if role is None or not column or role in found:
             raise ConfigurationError(
                 f"columns {text!r}: {part!r} must be ROLE=COLUMN, each role once; the roles are "
@@ -130,7 +130,7 @@ def places_by_shape(rows: Sequence[Cells]) -> Places:
     Empty if the rows do not look so: the third, and what follows, must be numbers.
     """
     width = len(rows[0]) if rows else 0
-    if not 2 <= width <= 4 or not all(is_column_of_numbers(rows, one) for one in range(2, width)):
+    if not 2 <= width <= 4 or not all(is_column_of_numbers(rows, n) for n in range(2, width)):
         return {}
     last_is_time = width > 2 and all(number_of(row[-1]) >= LEAST_GUESSED_SECONDS for row in rows)
     if width == 4 and not last_is_time:
@@ -147,7 +147,7 @@ def has_header(rows: Sequence[Cells]) -> bool | None:
         return False
     if {"user", "item"} <= places_by_name([str(cell) for cell in first]).keys():
         return True
-    numbers = others and any(is_column_of_numbers(others, one) for one in range(len(first)))
+    numbers = others and any(is_column_of_numbers(others, n) for n in range(len(first)))
     return True if numbers else None
 
 

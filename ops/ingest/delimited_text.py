@@ -1,7 +1,7 @@
-"""From lines of text to rows of cells, and which delimiter parts them.
+"""From lines of text to rows of cells, and which delimiter separates them.
 
 Pure. Knows delimiters and quotes; must not know files nor what a column means. Python's `csv` does
-the parsing: a line break within quotes belongs to its cell. ``::``, which MovieLens uses and no
+the parsing, so that a line break within quotes belongs to its cell. MovieLens' ``::``, which no
 parser knows, is split.
 """
 
@@ -37,7 +37,7 @@ SHOWN_CHARACTERS: Final = 80
 
 
 class Parting(NamedTuple):
-    """What parts cells, and whether quotes hold them together."""
+    """What separates cells, and whether quotes enclose them."""
 
     delimiter: str
     quoted: bool
@@ -88,7 +88,7 @@ def parting_of(name: str, sample: Sequence[str], *, whole: bool) -> Parting:
     Raises
     ------
     ConfigurationError
-        If none does, or two do alike.
+        If no delimiter does, or two do equally well.
     """
     widths: dict[Parting, int] = {}
     for delimiter in DELIMITERS:
@@ -102,8 +102,9 @@ def parting_of(name: str, sample: Sequence[str], *, whole: bool) -> Parting:
     if len(best) == 1:
         return best[0]
     first = next((line.strip() for line in sample if line.strip()), "")
+    equal = " and ".join(DELIMITERS[parting.delimiter] for parting in best)
     seen = (
-        f"{' and '.join(DELIMITERS[one.delimiter] for one in best)} split its rows equally well"
+        f"{equal} split its rows equally well"
         if best
         else f"none of {', '.join(DELIMITERS.values())} splits its rows into columns"
     )

@@ -1,4 +1,4 @@
-"""How a file of interactions is laid out: as its format says, as the user says, or as it looks.
+"""The layout of a file of interactions: known from its format, given by the user, or guessed.
 
 Knows formats by name and content. Must not know the terminal. What was guessed is in
 :attr:`Layout.guessed`: whoever reads the file must have it confirmed, because the topic is kept for
@@ -56,7 +56,7 @@ NO_TIME: Final = "no time column: all events get the time of ingestion"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user says about files; None, or nothing, leaves it to their looks."""
+    """The options for reading files; what is None or empty is detected."""
 
     columns: Mapping[Role, str] = field(default_factory=dict)
     delimiter: str | None = None
@@ -89,13 +89,13 @@ class Layout:
     rows
         The first rows, to be shown.
     seen
-        What it is, in words, and what its name made expect.
+        What it is, in words, and what its name suggests.
     guessed
-        What nobody said: to be confirmed. Empty for the formats above.
+        What the user has to confirm. Empty for the formats above.
     notes
-        What is odd.
+        Worth a warning.
     read_as
-        Which interactions come of it, in words that are never shown; empty for the formats above.
+        Which interactions result, as a key for `send_once`; empty for the formats above.
     """
 
     kind: Kind
@@ -221,7 +221,9 @@ def _of_parquet(path: Path) -> _Table:
         with pq.ParquetFile(path) as file:
             names = tuple(file.schema_arrow.names)
             batch = next(file.iter_batches(ROWS_LOOKED_AT), None)
-            rows = list(zip(*(one.to_pylist() for one in batch), strict=True)) if batch else []
+            rows = (
+                list(zip(*(column.to_pylist() for column in batch), strict=True)) if batch else []
+            )
     except (pa.ArrowException, OSError) as error:
         raise ConfigurationError(f"{path}: not readable: {error}") from error
     return _Table(names, rows, "Parquet")
@@ -238,11 +240,11 @@ def _of_json(path: Path, asked: Asked) -> Layout:
             f"{path}: a JSON array; expected one object per line (jq -c '.[]' converts it)"
         )
     objects = [found for text in texts[:ROWS_LOOKED_AT] if isinstance(found := _object(text), dict)]
-    names = tuple(dict.fromkeys(name for one in objects for name in one))
+    names = tuple(dict.fromkeys(name for found in objects for name in found))
     is_record = not names or set(NEEDED_COLUMNS) <= set(names)
     if is_record and (asked.columns, asked.event, asked.unit) == ({}, None, None):
         return Layout("records", encoding=encoding, seen="interaction records")
-    rows = [[one.get(name) for name in names] for one in objects]
+    rows = [[found.get(name) for name in names] for found in objects]
     return _chosen(path, "objects", _Table(names, rows, "JSON lines"), asked, encoding=encoding)
 
 

@@ -1,4 +1,4 @@
-"""Where files come from: paths, globs and URLs, packed or not, as bytes.
+"""Where files come from: paths, globs and URLs, compressed or not, as bytes.
 
 Knows places and compression. Must not know what is in a file. What does not lie on this machine is
 copied here once, because a file is read several times: checked whole, then sent.
@@ -21,13 +21,13 @@ import pyarrow as pa
 
 from registry.errors import ConfigurationError
 
-PACKED: Final = {
+COMPRESSED: Final = {
     ".gz": ("gzip", b"\x1f\x8b"),
     ".bz2": ("bzip2", b"BZh"),
     ".zst": ("Zstandard", b"\x28\xb5\x2f\xfd"),
     ".xz": ("xz", b"\xfd7zXZ\x00"),
 }
-"""How a file is packed, by the end of its name, and how such a file begins."""
+"""How a file is compressed, by the end of its name, and how such a file begins."""
 
 READ_ERRORS: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 
@@ -51,17 +51,17 @@ def local_files(places: Sequence[str]) -> Iterator[list[Path]]:
         yield list(found.values())
 
 
-def unpacked(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked if its name says that it is packed.
+def open_decompressed(path: Path) -> IO[bytes]:
+    """Open a file for reading, decompressed if its name says that it is compressed.
 
     Raises
     ------
     ConfigurationError
-        If the name says one thing and the first bytes another; or as the system has it.
+        If the name and the first bytes disagree, or the file cannot be read.
     """
     start = first_bytes(path)
     suffix = path.suffix.lower()
-    for ending, (called, magic) in PACKED.items():
+    for ending, (called, magic) in COMPRESSED.items():
         if start.startswith(magic) != (suffix == ending) and start:
             wrong = (
                 f"not readable: the name ends in {ending}, but it is not {called} data"
@@ -84,13 +84,13 @@ def first_bytes(path: Path) -> bytes:
 
 
 def bare_name(path: Path) -> str:
-    """Return the name in small letters, without what says that the file is packed.
+    """Return the name in small letters, without the suffix of a compression.
 
     >>> bare_name(Path("data/Ratings.CSV.gz"))
     'ratings.csv'
     """
     name = path.name.lower()
-    return name.removesuffix(path.suffix.lower()) if path.suffix.lower() in PACKED else name
+    return name.removesuffix(path.suffix.lower()) if path.suffix.lower() in COMPRESSED else name
 
 
 def _opened(path: Path, suffix: str) -> IO[bytes]:
@@ -111,7 +111,9 @@ def _local(place: str) -> list[Path]:
     anchor = Path(path.anchor)
     pattern = str(path.relative_to(anchor))
     has_wildcard = any(sign in pattern for sign in "*?[")
-    found = sorted(one for one in anchor.glob(pattern) if one.is_file()) if has_wildcard else []
+    found = (
+        sorted(match for match in anchor.glob(pattern) if match.is_file()) if has_wildcard else []
+    )
     if not found:
         what = "no file matches" if has_wildcard else "no such file"
         raise ConfigurationError(f"{place}: {what}")

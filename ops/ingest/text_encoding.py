@@ -1,9 +1,10 @@
-"""From bytes to lines of text: which encoding a file has, and what is odd about it.
+"""From bytes to lines of text: which encoding a file has.
 
 Knows encodings, byte order marks and line ends. Must not know what a line holds.
 
-UTF-8 comes first. A file that is not UTF-8 anywhere beyond ASCII is Latin-1, and that is said. One
-that is UTF-8 in places stays UTF-8: lines with other bytes are bad lines (:func:`is_broken`).
+UTF-8 comes first. A file that is not UTF-8 anywhere beyond ASCII is read as Latin-1, with a
+warning. One that is UTF-8 in places is UTF-8: lines with other bytes are bad lines
+(:func:`is_broken`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ops.ingest.source_files import READ_ERRORS, unpacked
+from ops.ingest.source_files import READ_ERRORS, open_decompressed
 from registry.errors import ConfigurationError
 
 SAMPLE_CHARACTERS: Final = 1 << 16
@@ -32,7 +33,7 @@ _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding by its Python name, and what there is to say about it."""
+    """An encoding by its Python name, and warnings."""
 
     name: str
     notes: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
     name = "utf-8-sig" if encoding == "utf-8" else encoding
     try:
-        with closing(io.TextIOWrapper(unpacked(path), name, errors, newline="")) as lines:
+        with closing(io.TextIOWrapper(open_decompressed(path), name, errors, newline="")) as lines:
             yield from lines
     except UnicodeError as error:
         raise ConfigurationError(f"{path}: not {encoding}: {error}") from error
@@ -88,7 +89,7 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
 
 
 def sample_of(path: Path, encoding: str) -> tuple[list[str], bool]:
-    """Return the first lines, and whether they are all; the last of them may be cut."""
+    """Return the first lines, and whether these are all lines."""
     lines: list[str] = []
     left = SAMPLE_CHARACTERS
     for line in lines_of(path, encoding):
@@ -100,13 +101,13 @@ def sample_of(path: Path, encoding: str) -> tuple[list[str], bool]:
 
 
 def is_broken(text: str) -> bool:
-    """Tell whether bytes in it were not UTF-8."""
+    """Tell whether `text` holds bytes that are not UTF-8."""
     return not text.isascii() and _BROKEN.search(text) is not None
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
-        with unpacked(path) as file:
+        with open_decompressed(path) as file:
             while block := file.read(_BLOCK):
                 yield block
     except READ_ERRORS as error:

@@ -81,9 +81,9 @@ def _rows(
     else:
         commas = name.endswith(".csv") and "," in first
         parting = Parting(",", True) if commas else parting_of(str(path), lines, whole=whole)
-        header = columns is None or not all(one.isdigit() for one in columns.values())
+        header = columns is None or not all(column.isdigit() for column in columns.values())
     heads = [row for row in sampled(lines, parting, whole=True)[:1] if isinstance(row, list)]
-    names = [one.strip(BLANKS) for one in heads[0]] if heads else []
+    names = [name.strip(BLANKS) for name in heads[0]] if heads else []
     places = (
         places_named(columns, names, header=header)
         if columns
