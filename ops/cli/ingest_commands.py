@@ -149,7 +149,7 @@ def ingest(
         header=header,
         quotes=quotes,
     )
-    titles = _titles(movies, title_columns)
+    titles = _titles(movies, title_columns, quotes=quotes)
     with local_files(files) as paths:
         read = [_File(path, layout_of(path, asked)) for path in paths]
         _confirm(read, asked, yes=yes, as_json=as_json)
@@ -168,7 +168,7 @@ def _delimiter(text: str | None) -> str | None:
     raise ConfigurationError(f"--delimiter {text!r}: must be one character, `tab`, or `::`")
 
 
-def _titles(path: Path | None, columns: str | None) -> Mapping[ItemId, str]:
+def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[ItemId, str]:
     from ops.ingest.column_roles import TITLE_ROLES, roles_named
     from ops.ingest.text_encoding import encoding_of
     from ops.ingest.title_files import read_titles
@@ -176,7 +176,8 @@ def _titles(path: Path | None, columns: str | None) -> Mapping[ItemId, str]:
 
     if path is None:
         return {}
-    titles = read_titles(path, roles_named(columns, TITLE_ROLES) if columns else None)
+    named = roles_named(columns, TITLE_ROLES) if columns else None
+    titles = read_titles(path, named, quotes=quotes)
     for note in encoding_of(path).notes:
         terminal.err.print(f"{path}: {note}", markup=False)
     return titles

@@ -31,6 +31,9 @@ FIELD_BY_ROLE: Final[Mapping[Role, str]] = {
 }
 """What a column becomes in an interaction."""
 
+RATING_NAMES: Final = frozenset(("rating", "ratings", "stars", "score", "bookrating", "userrating"))
+"""A column of these makes events `rate`; a number of another name is a count, or a strength."""
+
 _NAMES: Final[Mapping[Role, frozenset[str]]] = {
     "user": frozenset(
         ("user", "userid", "uid", "username", "customer", "customerid", "visitor", "visitorid")
@@ -39,8 +42,7 @@ _NAMES: Final[Mapping[Role, frozenset[str]]] = {
     | {"movie", "movieid", "artist", "artistid", "track", "trackid", "song", "songid"}
     | {"book", "bookid", "isbn", "article", "articleid"},
     "event": frozenset(("event", "eventtype", "action")),
-    "value": frozenset(("rating", "ratings", "stars", "score"))
-    | {"value", "weight", "count", "plays", "playcount"},
+    "value": RATING_NAMES | {"value", "weight", "count", "plays", "playcount"},
     "time": frozenset(("timestamp", "time", "ts", "date", "datetime", "createdat", "unixtime")),
     "title": frozenset(("title",)),
 }
@@ -48,9 +50,6 @@ _OF_TITLES: Final[Mapping[Role, frozenset[str]]] = {
     "item": _NAMES["item"] | {"id"},
     "title": frozenset(("title", "name")),
 }
-RATING_NAMES: Final = frozenset(["rating", "ratings", "score", "stars"])
-"""A column of these makes events `rate`; a number of another name is a count, or a strength."""
-
 LEAST_MILLISECONDS: Final = 1e11
 """As seconds that is the year 5138, as milliseconds 1973: no list of events has both."""
 
@@ -116,7 +115,7 @@ def places_by_name(names: Sequence[str], *, titles: bool = False) -> Places:
     {'user': 0, 'item': 1, 'value': 2}
     """
     found: dict[Role, int] = {}
-    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in names]
+    plain = [_plain(name) for name in names]
     for role, known in (_OF_TITLES if titles else _NAMES).items():
         places = [place for place, name in enumerate(plain) if name in known]
         if len(places) == 1:
@@ -171,7 +170,7 @@ def event_of(names: Sequence[str], places: Places) -> str | None:
     """
     if "event" in places:
         return None
-    value = names[places["value"]].lower() if "value" in places else ""
+    value = _plain(names[places["value"]]) if "value" in places else ""
     return "rate" if value in RATING_NAMES else "watch"
 
 
@@ -195,6 +194,10 @@ def number_of(cell: object) -> float:
 def is_column_of_numbers(rows: Sequence[Cells], place: int) -> bool:
     """Tell whether all rows that reach so far have a number there."""
     return all(is_number(row[place]) for row in rows if place < len(row))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _is_moment(cell: object) -> bool:

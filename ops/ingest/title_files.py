@@ -31,7 +31,11 @@ TITLE_CHARACTERS: Final = 500
 
 
 def read_titles(
-    path: Path, columns: Mapping[Role, str] | None = None, encoding: str | None = None
+    path: Path,
+    columns: Mapping[Role, str] | None = None,
+    encoding: str | None = None,
+    *,
+    quotes: bool = True,
 ) -> dict[ItemId, str]:
     """Return the titles of a file.
 
@@ -43,6 +47,9 @@ def read_titles(
         Which columns are ``item`` and ``title``; None: as the file's name or header says.
     encoding
         Of the file; None: UTF-8, or Latin-1 if it is not.
+    quotes
+        Quotes may enclose cells. Between tabs they are read as ordinary characters if they do not
+        balance: few such tables use them.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def read_titles(
     """
     encoding = encoding_of(path, encoding).name
     titles: dict[ItemId, str] = {}
-    for number, row in _rows(path, columns, encoding):
+    for number, row in _rows(path, columns, encoding, quotes):
         if isinstance(row, RecordError):
             raise ConfigurationError(f"{path}, line {number}: {row}")
         item, title = parse_id(row[0]), row[1].strip(BLANKS)
@@ -67,7 +74,7 @@ def read_titles(
 
 
 def _rows(
-    path: Path, columns: Mapping[Role, str] | None, encoding: str
+    path: Path, columns: Mapping[Role, str] | None, encoding: str, quotes: bool
 ) -> Iterator[tuple[int, tuple[str, str] | RecordError]]:
     """Yield id and title of each row, or why they are not there."""
     lines, whole = sample_of(path, encoding)
@@ -82,6 +89,7 @@ def _rows(
         commas = name.endswith(".csv") and "," in first
         parting = Parting(",", True) if commas else parting_of(str(path), lines, whole=whole)
         header = columns is None or not all(column.isdigit() for column in columns.values())
+    parting = Parting(parting.delimiter, quotes and _balances(path, encoding, parting))
     heads = [row for row in sampled(lines, parting, whole=True)[:1] if isinstance(row, list)]
     names = [name.strip(BLANKS) for name in heads[0]] if heads else []
     places = (
@@ -105,6 +113,15 @@ def _rows(
             yield number, RecordError(why, RecordCode.MALFORMED)
         else:
             yield number, (row[places["item"]], row[places["title"]])
+
+
+def _balances(path: Path, encoding: str, parting: Parting) -> bool:
+    """Tell whether quotes enclose cells: between tabs only if they do so in every row."""
+    if parting.delimiter != "\t" or not parting.quoted:
+        return parting.quoted
+    return not any(
+        isinstance(row, RecordError) for _, row in rows_of(lines_of(path, encoding), parting)
+    )
 
 
 def _of_dat(path: Path, encoding: str) -> Iterator[tuple[int, tuple[str, str] | RecordError]]:

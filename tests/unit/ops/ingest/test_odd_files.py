@@ -308,6 +308,17 @@ def test_quotes_of_a_table_by_tabs_may_be_quotes(tmp_path: Path) -> None:
     text = 'id\tname\n1\t"Weird Al" Yankovic\n2\tABBA\n'
     path = file_of(tmp_path, "artists.dat", text)
     assert read_titles(path) == {1: '"Weird Al" Yankovic', 2: "ABBA"}
+    late = "id\tname\n" + "".join(f"{n}\tn\n" for n in range(500)) + '900\t"Heroes" live\n'
+    path = file_of(tmp_path, "artists.tsv", late)
+    assert read_titles(path)[900] == '"Heroes" live'
+
+
+def test_book_crossing_is_guessed(tmp_path: Path) -> None:
+    text = '"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"0"\n"276726";"0155061224";"5"\n'
+    layout = layout_of(file_of(tmp_path, "BX-Book-Ratings.csv", text))
+    assert read(tmp_path / "BX-Book-Ratings.csv", layout)[1] == Interaction(
+        user_id=276726, item_id="0155061224", event="rate", value=5.0
+    )
 
 
 # --- packed, Parquet, several -----------------------------------------------------------------
