@@ -73,6 +73,28 @@ def test_ids_of_two_types_and_a_forget_that_meets_nobody_are_reported(
     }
 
 
+def test_movielens_in_latin_1_and_several_files_go_in_whole(
+    topics_created: Settings, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        lines = f"{number}::73::5::978300760\n{number}::4::3::978300761\n"
+        (tmp_path / f"ratings{number}.dat").write_text(lines)
+    movies = tmp_path / "movies.dat"
+    titles = "73::Misérables, Les (1995)::Drama\n4::Léon::The Professional::Crime\n"
+    movies.write_bytes(titles.encode("latin-1"))
+    ran = recstream(topics_created, "ingest", tmp_path / "ratings*.dat", "--titles", movies)
+    assert ran.returncode == 0, ran.stderr
+    assert "read as Latin-1" in ran.stderr
+    assert "4 interactions sent" in ran.stdout
+    found = interactions(topics_created)
+    assert {one.item_id: one.title for one in found} == {
+        73: "Misérables, Les (1995)",
+        4: "Léon::The Professional",
+    }
+    again = document(topics_created, "ingest", tmp_path / "ratings*.dat", "--titles", movies)
+    assert (again["sent"], again["sent_before"]) == (0, 4)
+
+
 def test_a_guess_sends_nothing_where_nobody_can_confirm_it(
     topics_created: Settings, tmp_path: Path
 ) -> None:
