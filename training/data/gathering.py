@@ -41,6 +41,7 @@ from training.data.matrix import (
     blocks,
     starts_of,
 )
+from training.data.mistyped_forgets import FORGET_OF_OTHER_TYPE, mistyped_forgets
 from training.data.rows import FORGOTTEN
 
 FORGET: Final = "forget"
@@ -99,6 +100,8 @@ def gather(read: Read) -> Gathered:
     del users, items
     for partition, table in read(_EVENTS):
         events.add(partition, table)
+    if forgets.mistyped:
+        events.unusable[FORGET_OF_OTHER_TYPE] += forgets.mistyped
     return Gathered(events.settled(), events.interactions, events.unusable, events.forgotten)
 
 
@@ -109,6 +112,7 @@ class _Forgets:
         self._rows: list[tuple[int, pa.Table]] = []
         self._until: Floats | None = None
         self._before: dict[int, Offsets] = {}
+        self.mistyped = 0
 
     def note(self, partition: int, table: pa.Table) -> None:
         """Remember the table's `forget` events."""
@@ -125,6 +129,7 @@ class _Forgets:
             before = self._before.setdefault(partition, np.full(len(users), -1))
             np.maximum.at(self._until, user, _time_of(rows))
             np.maximum.at(before, user, rows["offset"].to_numpy())
+        self.mistyped = sum(len(offsets) for _, offsets in mistyped_forgets(self._rows, users))
         self._rows.clear()
 
     def take_back(self, partition: int, user: Rows, offset: Offsets, time: Floats) -> Mask:

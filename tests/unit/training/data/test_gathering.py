@@ -54,6 +54,25 @@ def test_a_record_sent_twice_counts_once() -> None:
     assert once.values["watch"].tolist() == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("events", "mistyped"),
+    [
+        ([watch("42", 7), forget(42)], 1),
+        ([watch(42, 7), forget("42"), forget("42")], 2),
+        ([watch("42", 7), forget(42), forget("42")], 0),  # by both names, to be sure
+        ([watch(42, 7), watch("42", 7), forget(42)], 1),  # perhaps two users, perhaps one
+        ([watch(42, 7), forget(42)], 0),
+        ([watch("042", 7), forget(42)], 0),
+        ([watch(1, 7), forget(2), forget("x")], 0),
+        ([watch("x", 7), forget("9" * 19), forget(2**63 - 1)], 0),
+    ],
+)
+def test_a_forget_of_the_other_type_is_counted_and_takes_nothing_back(
+    events: list[Interaction], mistyped: int
+) -> None:
+    assert gathered(events).unusable["forget_of_other_type"] == mistyped
+
+
 def test_an_event_without_a_timestamp_has_the_time_of_its_record() -> None:
     rows = rows_of([Interaction(user_id=1, item_id=7, event="watch")], recorded_at=123.0)
 
