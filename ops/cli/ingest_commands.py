@@ -23,7 +23,8 @@ from registry.errors import ConfigurationError, RefusedCommand
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ops.ingest.file_layout import Asked, Layout
+    from ops.ingest.file_layout import Layout
+    from ops.ingest.file_tables import Asked
     from ops.ingest.interaction_files import BadLine
     from registry.ids import ItemId
     from registry.settings import Settings
@@ -134,7 +135,8 @@ def ingest(
       recstream ingest events.jsonl.gz --max-bad 10
     """
     from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
-    from ops.ingest.file_layout import Asked, layout_of
+    from ops.ingest.file_layout import layout_of
+    from ops.ingest.file_tables import Asked
     from ops.ingest.interaction_rows import WHOLE_FLOATS
     from ops.ingest.source_files import local_files
     from ops.views import terminal
@@ -185,7 +187,7 @@ def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[
 
 def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) -> None:
     """Show how files are read, unless their format says it; go on only if that is right."""
-    from ops.ingest.file_layout import Asked
+    from ops.ingest.file_tables import Asked
     from ops.views import terminal
     from ops.views.layout_table import layout_table
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
-from ops.ingest.file_layout import NO_TIME, Asked, Layout, layout_of
+from ops.ingest.file_layout import NO_TIME, Layout, layout_of
+from ops.ingest.file_tables import Asked
 from ops.ingest.interaction_files import BadLine, read_interactions
 from ops.ingest.interaction_rows import WHOLE_FLOATS
 from ops.ingest.source_files import local_files
@@ -102,6 +103,14 @@ def test_columns_without_names_are_guessed_by_what_they_hold(tmp_path: Path) -> 
     layout = layout_of(path)
     assert layout.places == {"user": 0, "item": 1, "value": 2, "time": 3}
     assert not layout.has_header
+
+
+def test_a_long_bad_row_does_not_set_the_width(tmp_path: Path) -> None:
+    rows = "1\t2\t3\n" * 20 + "1\t2\t3\t4\n"
+    layout = layout_of(file_of(tmp_path, "x.tsv", rows))
+    assert reasons(tmp_path / "x.tsv", layout) == [
+        (21, "too many columns: 4, the first rows have 3")
+    ]
 
 
 def test_a_first_row_that_may_be_either_is_asked_for(tmp_path: Path) -> None:
