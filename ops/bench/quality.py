@@ -1,107 +1,149 @@
-"""How good the answers are on the shipped data: our defaults, `implicit`'s own, and popularity.
+"""How good the answers are: our defaults beside other models, on the shipped data or a file.
 
-``python -m ops.bench.quality`` prints a table and needs no Kafka. One split for all, the one that
-the gate judges by; `implicit` is told what its own documentation tells it: the ratings as they are,
-and no parameters. It is not part of the gate, and its numbers are of MovieLens only.
+``python -m ops.bench.quality [--data FILE]`` prints a row a model and needs no Kafka. One split for
+all, the one that the gate judges by; what is tuned is tuned on a second split of the older part.
+`ops.bench.rival_models` says what each row is. It is not part of the gate.
 """
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from implicit.cpu.als import AlternatingLeastSquares
-from scipy.sparse import csr_matrix
+from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 
+from ops.bench import rival_models as rivals
 from ops.ingest.interaction_files import read_interactions
 from ops.ingest.title_files import read_titles
 from ops.views import terminal
 from registry.settings import read_settings
+from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
 from training.data.gathering import gather
-from training.data.matrix import Cells, Factors, csr, weights
+from training.data.matrix import Cells, Csr, csr, only, weighted, weights
 from training.data.rows import table_of
 from training.fitting.als import fit_als, one_blas_thread
+from training.fitting.size_rules import settle_sizes
+from training.judging.bootstrap import bootstrap
 from training.judging.holdout import Split, split
-from training.judging.quality_estimates import Estimate, Quality, measure
-from training.judging.ranking_metrics import by_factors, by_popularity, judge
-from training.report.report_pages import METRICS
+from training.judging.quality_estimates import SEED, Estimate
+from training.judging.ranking_metrics import Judgement, Score, by_factors, by_popularity, judge
 from training.runs.run import parameters_of
 
-PREFIXES: Final = {"popularity": "popularity_", "implicit": "incumbent_", "recstream": ""}
-"""Whose metrics stand under which names: `implicit` takes the incumbent's place."""
+OURS: Final = "recstream"
+POPULARITY: Final = "popularity"
+IMPLICIT: Final = "implicit's defaults"
+TUNED: Final = "implicit, tuned"
+SHOWN: Final = {"ndcg": "NDCG@10", "hr": "HR@10", "recall": "recall@10"}
 
 
 def shipped_cells() -> Cells:
     """Return the training set that the shipped ratings make, as a run would see it."""
     folder = Path(str(files("ops"))) / "demo"
-    titles = read_titles(folder / "movies.csv.gz")
-    events = [
-        one
-        for one in read_interactions(folder / "ratings.csv.gz", titles)
-        if isinstance(one, Interaction)
-    ]
-    payloads = [encode(one) for one in events]
-    times = [one.timestamp or 0.0 for one in events]
-    rows = table_of(range(len(events)), times, payloads)
+    return cells_of_file(folder / "ratings.csv.gz", folder / "movies.csv.gz")
+
+
+def cells_of_file(path: Path, titles: Path | None = None) -> Cells:
+    """Return the training set that a file of interactions makes, as a run would see it."""
+    found = read_interactions(path, read_titles(titles) if titles else None)
+    return cells_of(one for one in found if isinstance(one, Interaction))
+
+
+def cells_of(events: Iterable[Interaction]) -> Cells:
+    """Return the training set that events make which stand one after the other in a partition."""
+    payloads, times = [], []
+    for one in events:
+        payloads.append(encode(one))
+        times.append(one.timestamp or 0.0)
+    rows = table_of(range(len(payloads)), times, payloads)
     return gather(lambda _columns: [(0, rows)]).cells
 
 
-def compared() -> Quality:
-    """Return our defaults' quality, with `implicit`'s defaults in the place of the incumbent."""
-    settings = read_settings({})
-    parameters, cells = parameters_of(settings), shipped_cells()
-    halves = split(cells, weights(cells, parameters), settings.retrain_holdout)
+def default_parameters(cells: Cells) -> Parameters:
+    """Return what a run without any setting would use for these interactions."""
+    parameters = parameters_of(read_settings({}))
+    return settle_sizes(parameters, weighted(cells, parameters))
+
+
+def compared(cells: Cells) -> dict[str, Judgement]:
+    """Return what each model earns, ours last.
+
+    Parameters
+    ----------
+    cells
+        With users who can be judged.
+    """
+    parameters, share = default_parameters(cells), read_settings({}).retrain_holdout
+    halves = split(cells, weights(cells, parameters), share)
+    inner_cells = only(cells, ~halves.held)
+    inner = split(inner_cells, weights(inner_cells, parameters), share)
     with one_blas_thread():
-        ours = judge(by_factors(fit_als(halves.older, parameters, 1, lambda _: None)), halves)
-        defaults = judge(by_factors(_defaults(cells, halves, parameters.seed)), halves)
-    popular = judge(by_popularity(halves.popular), halves)
-    assert ours is not None  # the shipped data have users
-    assert defaults is not None
-    assert popular is not None
-    return measure(ours, popular, defaults, "recipe", 0.0)
+        scores = _scores(cells, parameters, halves, inner)
+        made = {name: judge(score, halves) for name, score in scores}
+    return {name: found for name, found in made.items() if found is not None}
+
+
+def values_as_they_came(cells: Cells, by: Split) -> Csr:
+    """Return the older part with the sum of each cell's values, which no setting has weighed."""
+    values = np.nansum(np.stack(list(cells.values.values())), axis=0).astype(np.float32)
+    return csr(cells, ~by.held, values)
+
+
+def difference(ours: Judgement, theirs: Judgement, metric: str) -> Estimate:
+    """Return by how much ours is better, with the interval of a bootstrap over the users."""
+    paired = ours.of(metric) - theirs.of(metric)
+    bounds = bootstrap(paired[:, None], SEED)
+    return Estimate(float(paired.mean()), bounds[0] if bounds else None)
 
 
 def main() -> None:
-    """Print a row a metric: what each earns, and our paired differences."""
-    quality = compared()
-    rows = [
+    """Print a row a model: what it earns, and our paired difference of NDCG@10."""
+    parser = argparse.ArgumentParser(prog="python -m ops.bench.quality", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="interactions, in a format that ingest reads"
+    )
+    file = parser.parse_args().data
+    cells = cells_of_file(file) if file else shipped_cells()
+    found, parameters = compared(cells), default_parameters(cells)
+    terminal.out.print(
+        f"{len(found[OURS].lists)} users; 95 % intervals by bootstrap over them; ours: "
+        f"{parameters.factors} factors, regularization {parameters.regularization:g}, "
+        f"alpha {parameters.alpha:g}"
+    )
+    columns = ("", *(f"{label} #" for label in SHOWN.values()), "ours over it, NDCG@10 #")
+    terminal.out.print(terminal.grid(columns, _rows(found)))
+
+
+def _rows(found: Mapping[str, Judgement]) -> list[tuple[str, ...]]:
+    ours = found[OURS]
+    return [
         (
-            label,
-            *(_told(quality, f"{prefix}{name}_at_10") for prefix in PREFIXES.values()),
-            *(_difference(quality, rival, name) for rival in ("popularity", "incumbent")),
+            name,
+            *(f"{earned.of(metric).mean():.4f}" for metric in SHOWN),
+            "" if name == OURS else f"{difference(ours, earned, 'ndcg'):+.4f}",
         )
-        for name, label in METRICS.items()
+        for name, earned in found.items()
     ]
-    columns = ("", *(f"{name} #" for name in (*PREFIXES, "over popularity", "over implicit")))
-    terminal.out.print(f"{quality.users} users; 95 % intervals by bootstrap over them")
-    terminal.out.print(terminal.grid(columns, rows))
 
 
-def _defaults(cells: Cells, halves: Split, seed: int) -> Factors:
-    """Fit `implicit` as it comes, on the ratings of the same older part."""
-    older = csr(cells, ~halves.held, cells.values["rate"])
-    model = AlternatingLeastSquares(num_threads=1, random_state=seed)
-    matrix = csr_matrix((older.values, older.indices, older.indptr), shape=older.shape)
-    model.fit(matrix, show_progress=False)
-    return Factors(np.asarray(model.user_factors), np.asarray(model.item_factors))
-
-
-def _told(quality: Quality, name: str) -> str:
-    return _stacked(format(Estimate(quality.metrics[name], quality.intervals.get(name)), ".4f"))
-
-
-def _difference(quality: Quality, rival: str, name: str) -> str:
-    found = quality.differences[rival].get(name)
-    return "" if found is None else _stacked(format(found, "+.4f"))
-
-
-def _stacked(told: str) -> str:
-    """Put the interval below the value, for a table of six columns."""
-    return told.replace(" [", "\n[")
+def _scores(
+    cells: Cells, parameters: Parameters, by: Split, inner: Split
+) -> Iterator[tuple[str, Score]]:
+    older, seed = by.older, parameters.seed
+    yield POPULARITY, by_popularity(by.popular)
+    yield "cosine", rivals.by_neighbours(CosineRecommender(num_threads=1), older)
+    yield "BM25", rivals.by_neighbours(BM25Recommender(num_threads=1), older)
+    if ease := rivals.ease_of(by, inner):
+        yield "EASE", ease
+    yield IMPLICIT, rivals.implicit_as_it_comes(values_as_they_came(cells, by), seed)
+    tuned = rivals.tune_implicit(parameters, inner)
+    for name, chosen in ((TUNED, tuned), (OURS, parameters)):
+        yield name, by_factors(fit_als(older, chosen, 1, lambda _done: None))
 
 
 if __name__ == "__main__":

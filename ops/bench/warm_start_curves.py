@@ -26,8 +26,9 @@ from ops.views import terminal
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.versions.model_arrays import ModelArrays
-from training.data.matrix import Cells, Factors, Mask, csr, only, weights
+from training.data.matrix import Cells, Factors, Mask, csr, only, weighted, weights
 from training.fitting.als import fit_als, one_blas_thread
+from training.fitting.size_rules import settle_sizes
 from training.fitting.warm_start import first_values
 from training.judging.bootstrap import bootstrap
 from training.judging.holdout import Split, split
@@ -69,6 +70,7 @@ def ground() -> Ground:
     """Return what all fits share."""
     settings, cells = read_settings({}), shipped_cells()
     parameters = parameters_of(settings)
+    parameters = settle_sizes(parameters, weighted(cells, parameters))
     weight = weights(cells, parameters)
     halves = split(cells, weight, settings.retrain_holdout)
     return Ground(cells, parameters, (weight > 0) & ~halves.held, halves)

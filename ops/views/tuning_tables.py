@@ -13,10 +13,11 @@ from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay
 from registry.settings import Settings
 from registry.versions.manifest import Parameters
-from training.data.matrix import trim
+from training.data.matrix import trim, weighted
 from training.data.snapshot import read_snapshot
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_of
+from training.fitting.size_rules import settle_sizes
 from training.judging.quality_estimates import Estimate, Quality
 from training.runs.reproduce import Reproduction
 from training.runs.run import parameters_of
@@ -38,10 +39,11 @@ def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidd
         def report(trial: Trial, best: Trial | None) -> None:
             display.show("tune", trial.number + 1, trials, _progress(trial, best))
 
+        cells = trim(snapshot.cells, start)
         return tune(
-            trim(snapshot.cells, start),
+            cells,
             snapshot.described.id,
-            start,
+            settle_sizes(start, weighted(cells, start)),
             settings.retrain_holdout,
             Bounds(trials, minutes * 60),
             study,

@@ -12,8 +12,12 @@ from registry.setting_groups.setting_types import SettingGroup
 class FitSettings(SettingGroup):
     """What is learned, from what, and by whom."""
 
-    retrain_factors: int = Field(
-        32, alias="RETRAIN_FACTORS", ge=1, le=4096, description="ALS: columns of the factors."
+    retrain_factors: int | None = Field(
+        None,
+        alias="RETRAIN_FACTORS",
+        ge=1,
+        le=4096,
+        description="ALS: columns of the factors. Unset: by the data's size, 8 to 128.",
     )
     retrain_iterations: int = Field(
         15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
@@ -34,14 +38,18 @@ class FitSettings(SettingGroup):
         description="ALS: sweeps of the fit of what is published, which begins with the factors of "
         "the model that is judged; 0: it begins at random, with RETRAIN_ITERATIONS.",
     )
-    retrain_regularization: float = Field(
-        3.0, alias="RETRAIN_REGULARIZATION", gt=0, description="ALS: weight of the L2 term."
+    retrain_regularization: float | None = Field(
+        None,
+        alias="RETRAIN_REGULARIZATION",
+        gt=0,
+        description="ALS: weight of the L2 term. Unset: by the data's size.",
     )
-    retrain_alpha: float = Field(
-        1.0,
+    retrain_alpha: float | None = Field(
+        None,
         alias="RETRAIN_ALPHA",
         gt=0,
-        description="ALS: confidence of an interaction is alpha × its weight.",
+        description="ALS: confidence of an interaction is alpha × its weight. Unset: 1 / the mean "
+        "weight.",
     )
     retrain_seed: int = Field(
         42,

@@ -23,12 +23,13 @@ from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
-from registry.versions.manifest import ColdStart
+from registry.versions.manifest import ColdStart, Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
-from training.data.matrix import Csr, Factors, csr, weights
+from training.data.matrix import Csr, Factors, csr, weighted, weights
 from training.fitting.als import Fit, fit_als
+from training.fitting.size_rules import settle_sizes
 from training.fitting.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
 from training.judging.holdout import Split, split
 from training.judging.quality_estimates import measure
@@ -183,11 +184,13 @@ def test_a_run_that_must_end_stops_spark_and_leaves_nothing_in_the_staging_folde
 
 
 def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
-    told, cells = parameters_of(read_settings({})), shipped_cells()
+    cells = shipped_cells()
+    told = parameters_of(read_settings({}))
+    told = settle_sizes(told, weighted(cells, told))
     halves = split(cells, weights(cells, told), read_settings({}).retrain_holdout)
 
-    ours = judged(partial(fit_spark, LOCAL), halves)
-    theirs = judged(fit_als, halves)
+    ours = judged(partial(fit_spark, LOCAL), halves, told)
+    theirs = judged(fit_als, halves, told)
 
     compared = measure(ours, ours, theirs, "recipe", 0.0)
     for metric in ("ndcg", "hr", "recall"):
@@ -198,10 +201,8 @@ def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
     assert low <= compared.metrics["ndcg_at_10"] <= high
 
 
-def judged(fit: Fit, halves: Split) -> Judgement:
-    found = judge(
-        by_factors(fit(halves.older, parameters_of(read_settings({})), 1, silently)), halves
-    )
+def judged(fit: Fit, halves: Split, parameters: Parameters) -> Judgement:
+    found = judge(by_factors(fit(halves.older, parameters, 1, silently)), halves)
     assert found is not None
     return found
 

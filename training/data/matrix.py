@@ -271,6 +271,12 @@ def csr(cells: Cells, chosen: Mask, values: NDArray[np.float32] | None = None) -
     return Csr(indptr, item, values, cells.shape)
 
 
+def weighted(cells: Cells, parameters: Parameters) -> Csr:
+    """Return the cells that teach as a users × items matrix of their weights."""
+    weight = weights(cells, parameters)
+    return csr(cells, weight > 0, weight)
+
+
 def popularity(cells: Cells, chosen: Mask) -> Floats:
     """Return (items,): how many users have a `chosen` cell with each item."""
     counted = np.bincount(csr(cells, chosen).indices, minlength=cells.shape[1])

@@ -36,6 +36,12 @@ FREE: Final = ("iterations", "seed")
 """Parameters in which the incumbent may differ: they change the way to the minimum, not its place.
 After a change of any other, a few iterations need not be enough."""
 
+NEAR: Final = ("regularization", "alpha")
+"""Parameters that follow the data unless they are set, and so move a little with every run."""
+
+NEAR_SHARE: Final = 0.1
+"""How far such a parameter may be from the incumbent's: the minimum is then almost at its place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Warming:
@@ -124,6 +130,15 @@ def first_values(published: Published, parameters: Parameters) -> Factors:
     return Factors(users, items)
 
 
+def is_near(theirs: float, ours: float) -> bool:
+    """Tell whether two values differ by at most `NEAR_SHARE` of ours.
+
+    >>> is_near(9.1, 10.0), is_near(8.9, 10.0)
+    (True, False)
+    """
+    return abs(theirs - ours) <= NEAR_SHARE * ours
+
+
 def _from_incumbent(
     warming: Warming,
     parameters: Parameters,
@@ -158,7 +173,8 @@ def _from_incumbent(
 
 def _differences(theirs: Parameters, ours: Parameters) -> str:
     """Return the parameters in which the incumbent differs, with its values and ours."""
-    fixed = replace(theirs, **{name: getattr(ours, name) for name in FREE})
+    free = (*FREE, *(name for name in NEAR if is_near(getattr(theirs, name), getattr(ours, name))))
+    fixed = replace(theirs, **{name: getattr(ours, name) for name in free})
     told = asdict(ours)
     return ", ".join(
         f"{name}={value:g} (now {told[name]:g})"

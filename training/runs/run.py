@@ -25,10 +25,11 @@ from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
 from registry.versions.store import Store, store_of
 from registry.wire.training_messages import TrainingResult
-from training.data.matrix import Cells, Factors, csr, popularity, trim, weights
+from training.data.matrix import Cells, Factors, csr, popularity, trim, weighted, weights
 from training.data.snapshot import Snapshot, read_snapshot
 from training.fitting.als import Fit, one_blas_thread
 from training.fitting.backends import fit_of, warming_of
+from training.fitting.size_rules import BY_SIZE, settle_sizes
 from training.judging.findings import Learned
 from training.judging.gate import Limits, refusal
 from training.judging.incumbent import Incumbent
@@ -45,12 +46,12 @@ logger = logging.getLogger(__name__)
 
 
 def parameters_of(settings: Settings) -> Parameters:
-    """Return the parameters that `settings` give a run."""
+    """Return the parameters that `settings` give a run; some may still be `BY_SIZE`."""
     return Parameters(
-        factors=settings.retrain_factors,
+        factors=settings.retrain_factors or BY_SIZE,
         iterations=settings.retrain_iterations,
-        regularization=settings.retrain_regularization,
-        alpha=settings.retrain_alpha,
+        regularization=settings.retrain_regularization or BY_SIZE,
+        alpha=settings.retrain_alpha or BY_SIZE,
         seed=settings.retrain_seed,
         weight_watch=settings.retrain_weight_watch,
         weight_click=settings.retrain_weight_click,
@@ -94,7 +95,8 @@ def train(
     settings
         Broker, topics, registry and the gate's limits.
     parameters
-        Of the fit, and the mapping of events to weights.
+        Of the fit, and the mapping of events to weights; what is `BY_SIZE` is settled by the
+        snapshot.
     run_id
         Goes into every line of progress and into the result.
     incumbent
@@ -147,6 +149,7 @@ def _train(
         with journal.stage("snapshot"):
             snapshot = read_snapshot(settings, journal.advance)
             cells = trim(snapshot.cells, parameters)
+            parameters = settle_sizes(parameters, weighted(cells, parameters))
             journal.advance(1, 1, _summary(snapshot))
         learned = learn(
             cells,

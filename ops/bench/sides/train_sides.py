@@ -31,6 +31,7 @@ from registry.wire.training_messages import TrainingProgress
 from training.data.interaction_log import READING
 from training.data.matrix import Csr, starts_of
 from training.fitting.als import fit_als, one_blas_thread
+from training.fitting.size_rules import settle_sizes
 from training.runs.run import parameters_of, train
 
 BATCH: Final = 10_000
@@ -160,8 +161,9 @@ def fit(settings: Settings, folder: Path) -> Fitted:
     with np.load(folder / MATRIX) as file:
         made = Csr(file["indptr"], file["indices"], file["values"], tuple(file["shape"].tolist()))
     with one_blas_thread():
+        parameters = settle_sizes(parameters_of(settings), made)
         started, used = time.monotonic(), time.process_time()
-        fit_als(made, parameters_of(settings), settings.retrain_threads, lambda _done: None)
+        fit_als(made, parameters, settings.retrain_threads, lambda _done: None)
         fitted, used = time.monotonic() - started, time.process_time() - used
     return Fitted(fitted, used, peak_bytes() - imported)
 

@@ -76,6 +76,12 @@ def started(
             {},
             "v0.1 was fitted by spark, this run's is implicit",
         ),
+        (
+            INCUMBENT,
+            EVENTS,
+            {"regularization": 0.056},
+            "v0.1 was made with regularization=0.05 (now 0.056)",
+        ),
         (INCUMBENT, EVENTS, {"factors": 8}, "v0.1 was made with factors=4 (now 8)"),
         (
             INCUMBENT,

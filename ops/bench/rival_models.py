@@ -1,0 +1,132 @@
+r"""The models beside which ours is measured: what each learns from a split, as scores.
+
+Knows `implicit` and NumPy; must not know which data they are given.
+
+======================== ======================================================================
+row                      what it is
+======================== ======================================================================
+popularity               the same items for everybody, those with the most users first
+cosine, BM25             item neighbours as `implicit` has them, 20 of each item
+EASE                     Steck: "Embarrassingly Shallow Autoencoders for Sparse Data", 2019:
+                         :math:`B = I - P\,\mathrm{diag}(1/P_{ii})`,
+                         :math:`P = (X^\top X + \lambda I)^{-1}`, on ones; :math:`\lambda` by
+                         an inner split
+`implicit` defaults      100 factors, regularization 0.01, alpha 1, on the values as they came
+`implicit` tuned         the best of a grid on an inner split, on our weights
+======================== ======================================================================
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+from implicit.utils import ParameterWarning
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from registry.versions.manifest import Parameters
+from training.data.matrix import Csr, Factors
+from training.fitting.als import fit_als
+from training.judging.holdout import Rows, Split
+from training.judging.ranking_metrics import Score, by_factors, judge
+
+MOST_EASE_ITEMS: Final = 20_000
+"""EASE inverts a matrix of items × items: 3.2 GB in double precision at that size."""
+
+EASE_PENALTIES: Final = (100.0, 300.0, 1000.0)
+
+GRID_FACTORS: Final = (32, 64, 128)
+GRID_REGULARIZATION: Final = (1.0, 3.0, 10.0, 30.0)
+GRID_ALPHA: Final = (0.1, 0.3, 1.0, 3.0)
+
+Chosen = TypeVar("Chosen")
+
+
+def by_neighbours(model: CosineRecommender | BM25Recommender, weights: Csr) -> Score:
+    """Return the scores of item neighbours: the weights of a user's items, summed over them."""
+    matrix = _matrix(weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParameterWarning)  # its own weights are no CSR matrix
+        model.fit(matrix, show_progress=False)
+    similarity = model.similarity
+
+    def score(rows: Rows) -> NDArray[np.floating[Any]]:
+        found: NDArray[np.floating[Any]] = (matrix[rows] @ similarity).toarray()
+        return found
+
+    return score
+
+
+def by_ease(weights: Csr, penalty: float) -> Score:
+    """Return EASE's scores.
+
+    Parameters
+    ----------
+    weights
+        (users, items); only where there is one counts.
+    penalty
+        The weight of the L2 term.
+    """
+    ones = _matrix(weights._replace(values=np.ones(len(weights.indices), np.float32)))
+    gram = (ones.T @ ones).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += penalty
+    inverse = np.linalg.inv(gram)
+    items = inverse / -np.diag(inverse)
+    np.fill_diagonal(items, 0)
+
+    def score(rows: Rows) -> NDArray[np.floating[Any]]:
+        found: NDArray[np.floating[Any]] = ones[rows] @ items
+        return found
+
+    return score
+
+
+def ease_of(by: Split, inner: Split) -> Score | None:
+    """Return EASE with the best penalty on the inner split; None beyond `MOST_EASE_ITEMS`."""
+    if by.older.shape[1] > MOST_EASE_ITEMS:
+        return None
+    best = best_by(EASE_PENALTIES, lambda penalty: by_ease(inner.older, penalty), inner)
+    return by_ease(by.older, best)
+
+
+def implicit_as_it_comes(values: Csr, seed: int) -> Score:
+    """Return the scores of `implicit`'s defaults on the values as they came."""
+    model = AlternatingLeastSquares(num_threads=1, random_state=seed)
+    model.fit(_matrix(values), show_progress=False)
+    return by_factors(Factors(np.asarray(model.user_factors), np.asarray(model.item_factors)))
+
+
+def tune_implicit(start: Parameters, inner: Split) -> Parameters:
+    """Return the best parameters of the grid, on the inner split."""
+
+    def fitted(parameters: Parameters) -> Score:
+        return by_factors(fit_als(inner.older, parameters, 1, lambda _done: None))
+
+    return best_by(grid(start), fitted, inner)
+
+
+def grid(start: Parameters) -> Iterator[Parameters]:
+    """Yield every combination of the grid's values."""
+    for factors, penalty, alpha in product(GRID_FACTORS, GRID_REGULARIZATION, GRID_ALPHA):
+        yield replace(start, factors=factors, regularization=penalty, alpha=alpha)
+
+
+def best_by(choices: Iterable[Chosen], fitted: Callable[[Chosen], Score], by: Split) -> Chosen:
+    """Return the choice with the highest NDCG@10, of equal ones the first."""
+
+    def ndcg(choice: Chosen) -> float:
+        found = judge(fitted(choice), by)
+        return found.metrics.ndcg if found else 0.0
+
+    return max(choices, key=ndcg)
+
+
+def _matrix(weights: Csr) -> csr_matrix:
+    return csr_matrix((weights.values, weights.indices, weights.indptr), shape=weights.shape)
