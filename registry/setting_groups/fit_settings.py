@@ -17,7 +17,7 @@ class FitSettings(SettingGroup):
         alias="RETRAIN_FACTORS",
         ge=1,
         le=4096,
-        description="ALS: columns of the factors. Unset: by the data's size, 8 to 128.",
+        description="ALS: columns of the factors. Unset: by the data's size, 8 to 128; 32 with Spark.",
     )
     retrain_iterations: int = Field(
         15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
@@ -42,14 +42,14 @@ class FitSettings(SettingGroup):
         None,
         alias="RETRAIN_REGULARIZATION",
         gt=0,
-        description="ALS: weight of the L2 term. Unset: by the data's size.",
+        description="ALS: weight of the L2 term. Unset: by the data's size; 3 with Spark.",
     )
     retrain_alpha: float | None = Field(
         None,
         alias="RETRAIN_ALPHA",
         gt=0,
         description="ALS: confidence of an interaction is alpha × its weight. Unset: 1 / the mean "
-        "weight.",
+        "weight; 1 with Spark.",
     )
     retrain_seed: int = Field(
         42,

@@ -27,9 +27,8 @@ from registry.versions.manifest import ColdStart, Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
-from training.data.matrix import Csr, Factors, csr, weighted, weights
+from training.data.matrix import Csr, Factors, csr, weights
 from training.fitting.als import Fit, fit_als
-from training.fitting.size_rules import settle_sizes
 from training.fitting.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
 from training.judging.holdout import Split, split
 from training.judging.quality_estimates import measure
@@ -184,9 +183,7 @@ def test_a_run_that_must_end_stops_spark_and_leaves_nothing_in_the_staging_folde
 
 
 def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
-    cells = shipped_cells()
-    told = parameters_of(read_settings({}))
-    told = settle_sizes(told, weighted(cells, told))
+    told, cells = parameters_of(read_settings({"TRAIN_BACKEND": "spark"})), shipped_cells()
     halves = split(cells, weights(cells, told), read_settings({}).retrain_holdout)
 
     ours = judged(partial(fit_spark, LOCAL), halves, told)

@@ -29,7 +29,7 @@ from training.data.matrix import Cells, Factors, csr, popularity, trim, weighted
 from training.data.snapshot import Snapshot, read_snapshot
 from training.fitting.als import Fit, one_blas_thread
 from training.fitting.backends import fit_of, warming_of
-from training.fitting.size_rules import BY_SIZE, settle_sizes
+from training.fitting.size_rules import BY_SIZE, SPARK, settle_sizes
 from training.judging.findings import Learned
 from training.judging.gate import Limits, refusal
 from training.judging.incumbent import Incumbent
@@ -47,11 +47,13 @@ logger = logging.getLogger(__name__)
 
 def parameters_of(settings: Settings) -> Parameters:
     """Return the parameters that `settings` give a run; some may still be `BY_SIZE`."""
+    follows = settings.train_backend == "implicit"
     return Parameters(
-        factors=settings.retrain_factors or BY_SIZE,
+        factors=settings.retrain_factors or (BY_SIZE if follows else SPARK.factors),
         iterations=settings.retrain_iterations,
-        regularization=settings.retrain_regularization or BY_SIZE,
-        alpha=settings.retrain_alpha or BY_SIZE,
+        regularization=settings.retrain_regularization
+        or (BY_SIZE if follows else SPARK.regularization),
+        alpha=settings.retrain_alpha or (BY_SIZE if follows else SPARK.alpha),
         seed=settings.retrain_seed,
         weight_watch=settings.retrain_weight_watch,
         weight_click=settings.retrain_weight_click,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from registry.settings import read_settings
 from tests.unit.training.builders import parameters
 from training.data.matrix import Csr
 from training.fitting.size_rules import BY_SIZE, factors_by_size, noise_of, settle_sizes
+from training.runs.run import parameters_of
 
 
 def matrix_of(rows: list[list[float]]) -> Csr:
@@ -76,3 +78,10 @@ def test_without_interactions_there_is_still_something_to_refuse_later() -> None
     found = settle_sizes(parameters(**ASKED), matrix_of([[0.0, 0.0]]))
 
     assert (found.factors, found.alpha, found.regularization) == (8, 1.0, 0.75)
+
+
+def test_spark_keeps_its_constants() -> None:
+    asked = parameters_of(read_settings({"TRAIN_BACKEND": "spark"}))
+
+    assert (asked.factors, asked.regularization, asked.alpha) == (32, 3.0, 1.0)
+    assert parameters_of(read_settings({})).factors == BY_SIZE
