@@ -144,11 +144,14 @@ def judge_lists(scores: NDArray[np.floating], given: Csr, wanted: Csr) -> dict[s
     if not len(users):
         return {}
     hidden = np.array(scores, np.float64)
-    for user in users:
+    for user in users.tolist():
         hidden[user, _row(given, user)] = -np.inf
     order = np.argsort(-hidden[users], axis=1, kind="stable")[:, :NDCG_K]
     hits = np.stack(
-        [np.isin(listed, _row(wanted, user)) for user, listed in zip(users, order, strict=True)]
+        [
+            np.isin(listed, _row(wanted, user))
+            for user, listed in zip(users.tolist(), order, strict=True)
+        ]
     )
     counts = np.diff(wanted.indptr)[users]
     found = {

@@ -17,7 +17,8 @@ class FitSettings(SettingGroup):
         alias="RETRAIN_FACTORS",
         ge=1,
         le=4096,
-        description="ALS: columns of the factors. Unset: by the data's size, 8 to 128; 32 with Spark.",
+        description="ALS: columns of the factors. Unset: by the data's size, 8 to 128; 32 with "
+        "Spark.",
     )
     retrain_iterations: int = Field(
         15, alias="RETRAIN_ITERATIONS", ge=1, le=1000, description="ALS: sweeps."
