@@ -20,6 +20,8 @@ from ops.bench import rival_models as rivals
 from ops.ingest.interaction_files import read_interactions
 from ops.ingest.title_files import read_titles
 from ops.views import terminal
+from registry.errors import ConfigurationError
+from registry.ids import ItemId
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
@@ -49,9 +51,21 @@ def shipped_cells() -> Cells:
 
 
 def cells_of_file(path: Path, titles: Path | None = None) -> Cells:
-    """Return the training set that a file of interactions makes, as a run would see it."""
-    found = read_interactions(path, read_titles(titles) if titles else None)
-    return cells_of(one for one in found if isinstance(one, Interaction))
+    """Return the training set that a file of interactions makes, as a run would see it.
+
+    Raises
+    ------
+    ConfigurationError
+        If a line cannot be read: figures must not be of a part of the file.
+    """
+    return cells_of(_whole_file(path, read_titles(titles) if titles else None))
+
+
+def _whole_file(path: Path, titles: Mapping[ItemId, str] | None) -> Iterator[Interaction]:
+    for found in read_interactions(path, titles):
+        if not isinstance(found, Interaction):
+            raise ConfigurationError(f"{path}: {found}; every line must be an interaction")
+        yield found
 
 
 def cells_of(events: Iterable[Interaction]) -> Cells:
@@ -108,7 +122,10 @@ def main() -> None:
         "--data", type=Path, metavar="FILE", help="interactions, in a format that ingest reads"
     )
     file = parser.parse_args().data
-    cells = cells_of_file(file) if file else shipped_cells()
+    try:
+        cells = cells_of_file(file) if file else shipped_cells()
+    except ConfigurationError as error:
+        parser.error(str(error))
     found, parameters = compared(cells), default_parameters(cells)
     terminal.out.print(
         f"{len(found[OURS].lists)} users; 95 % intervals by bootstrap over them; ours: "
