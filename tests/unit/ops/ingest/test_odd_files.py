@@ -258,7 +258,7 @@ def test_a_row_that_does_not_fit_the_header_is_a_bad_line_with_its_number(
         ("r.csv", HEADER.encode("utf-16-le"), "contains NUL bytes: not text, or UTF-16"),
         ("r.csv", HEADER.encode() + b"\x93a\x94,1,2,3\n", "name the encoding, .* cp1252"),
         ("r.csv", b"PK\x03\x04 and so on", "a ZIP archive"),
-        ("r.csv", gzip.compress(b"x"), "gzip data: rename it to end in .gz"),
+        ("r.csv", gzip.compress(b"x", mtime=0), "gzip data: rename it to end in .gz"),
         ("r.csv.gz", HEADER.encode(), "ends in .gz, but it is not gzip data"),
         ("r.csv", b"one column\nonly\n", "none of commas, tabs, .* splits its rows"),
         ("e.json", b'[{"user_id": 1}]', "a JSON array; expected one object per line"),
