@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from ops.bench import paper_protocols as protocols
+from ops.bench.offline import paper_protocols as protocols
 from ops.views import terminal
 from registry.errors import ConfigurationError
 from registry.versions.manifest import Parameters

@@ -2,7 +2,7 @@
 
 ``python -m ops.bench.quality [--data FILE]`` prints a row a model and needs no Kafka. One split for
 all, the one that the gate judges by; what is tuned is tuned on a second split of the older part.
-`ops.bench.rival_models` says what each row is. It is not part of the gate.
+`ops.bench.offline.rival_models` says what each row is. It is not part of the gate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 
-from ops.bench import rival_models as rivals
+from ops.bench.offline import rival_models as rivals
 from ops.ingest.interaction_files import read_interactions
 from ops.ingest.title_files import read_titles
 from ops.views import terminal

@@ -14,8 +14,8 @@ import sys
 
 import pytest
 
+from ops.bench.offline.rival_models import implicit_as_it_comes
 from ops.bench.quality import default_parameters, shipped_cells, values_as_they_came
-from ops.bench.rival_models import implicit_as_it_comes
 from registry.settings import read_settings
 from training.data.matrix import weights
 from training.fitting.als import fit_als

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.bench.paper import measured
-from ops.bench.paper_protocols import (
+from ops.bench.offline.paper_protocols import (
     fold_in,
     judge_leave_one_out,
     judge_lists,
@@ -17,6 +16,7 @@ from ops.bench.paper_protocols import (
     read_leave_one_out,
     read_strong_generalisation,
 )
+from ops.bench.paper import measured
 from registry.errors import ConfigurationError
 from tests.unit.training.builders import parameters
 from training.data.matrix import Factors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.bench.rival_models import by_ease, grid
+from ops.bench.offline.rival_models import by_ease, grid
 from tests.unit.training.builders import parameters
 from training.data.matrix import Csr
 
