@@ -35,7 +35,7 @@ class RecordCode(StrEnum):
     TOO_LARGE = "too_large"
     NO_RATING = "no_rating"
     OUT_OF_RANGE = "out_of_range"
-    UNKNOWN_EVENT = "unknown_event"
+    NO_WEIGHT = "no_weight"
 
 
 class RefusalCause(StrEnum):

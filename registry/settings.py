@@ -20,6 +20,7 @@ from registry.setting_groups.model_settings import ModelSettings
 from registry.setting_groups.retraining_settings import RetrainingSettings
 from registry.setting_groups.rollout_settings import RolloutSettings
 from registry.setting_groups.worker_settings import WorkerSettings
+from registry.wire.event_weights import DEFAULT
 
 
 class Settings(
@@ -75,8 +76,23 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"RETRAIN_WARM_ITERATIONS={settings.retrain_warm_iterations}: must be 0 with "
             f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot begin with given factors"
         )
+    yield from _mixed_spellings(settings)
     yield from _contradictions_of_http(settings)
     yield from _incomplete_security(settings)
+
+
+def _mixed_spellings(settings: Settings) -> Iterator[str]:
+    """Refuse weights that are given twice: nobody could tell which of them counts."""
+    if settings.retrain_event_weights == DEFAULT:
+        return
+    for name in ("retrain_weight_watch", "retrain_weight_click", "retrain_rating_floor"):
+        value = getattr(settings, name)
+        if value is not None:
+            yield (
+                f"{name.upper()}={value:g}: is an older spelling, and does not go with "
+                f"RETRAIN_EVENT_WEIGHTS={settings.retrain_event_weights!r}; put it in there, such "
+                "as watch=2 or rate=1:floor=2, and remove it"
+            )
 
 
 def _incomplete_security(settings: Settings) -> Iterator[str]:

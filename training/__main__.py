@@ -23,7 +23,8 @@ from registry.wire.codec import encode
 from registry.wire.training_messages import TrainingResult
 from training.runs.progress import line_writer
 from training.runs.resources import lower_priority, watch_memory
-from training.runs.run import parameters_of, train
+from training.runs.run import train
+from training.runs.run_rules import parameters_of
 
 OUT_OF_MEMORY: Final = 4
 

@@ -27,15 +27,16 @@ from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
 from training.data.gathering import gather
-from training.data.matrix import Cells, Csr, csr, only, weighted, weights
+from training.data.matrix import Cells, Csr, csr, only
 from training.data.rows import table_of
+from training.data.weights import settle_transforms, weighted, weights
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.size_rules import settle_sizes
 from training.judging.bootstrap import bootstrap
 from training.judging.holdout import Split, split
 from training.judging.quality_estimates import SEED, Estimate
 from training.judging.ranking_metrics import Judgement, Score, by_factors, by_popularity, judge
-from training.runs.run import parameters_of
+from training.runs.run_rules import parameters_of
 
 OURS: Final = "recstream"
 POPULARITY: Final = "popularity"
@@ -80,7 +81,7 @@ def cells_of(events: Iterable[Interaction]) -> Cells:
 
 def default_parameters(cells: Cells) -> Parameters:
     """Return what a run without any setting would use for these interactions."""
-    parameters = parameters_of(read_settings({}))
+    parameters = settle_transforms(parameters_of(read_settings({})), cells)
     return settle_sizes(parameters, weighted(cells, parameters))
 
 

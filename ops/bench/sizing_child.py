@@ -26,9 +26,10 @@ from registry.versions.artifact import write_artifact
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from training.data.gathering import gather
-from training.data.matrix import Cells, csr, weights
+from training.data.matrix import Cells, csr
 from training.data.offset_ranges import Span
 from training.data.segments import Segments
+from training.data.weights import weights
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_of
 from training.runs.run import arrays_of

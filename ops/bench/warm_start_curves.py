@@ -26,7 +26,8 @@ from ops.views import terminal
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.versions.model_arrays import ModelArrays
-from training.data.matrix import Cells, Factors, Mask, csr, only, weighted, weights
+from training.data.matrix import Cells, Factors, Mask, csr, only
+from training.data.weights import settle_transforms, weighted, weights
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.size_rules import settle_sizes
 from training.fitting.warm_start import first_values
@@ -35,7 +36,8 @@ from training.judging.holdout import Split, split
 from training.judging.incumbent import align
 from training.judging.quality_estimates import Estimate
 from training.judging.ranking_metrics import by_factors, judge
-from training.runs.run import arrays_of, parameters_of
+from training.runs.run import arrays_of
+from training.runs.run_rules import parameters_of
 
 SEEDS: Final = (42, 43, 44, 45, 46)
 """The mean over some: one seed's NDCG@10 goes up and down by 1 % from iteration to iteration."""
@@ -69,7 +71,7 @@ class Ground:
 def ground() -> Ground:
     """Return what all fits share."""
     settings, cells = read_settings({}), shipped_cells()
-    parameters = parameters_of(settings)
+    parameters = settle_transforms(parameters_of(settings), cells)
     parameters = settle_sizes(parameters, weighted(cells, parameters))
     weight = weights(cells, parameters)
     halves = split(cells, weight, settings.retrain_holdout)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from registry.settings import Settings
     from registry.wire.command_results import CommandResult
     from registry.wire.commands import Command
+    from registry.wire.data_report import DataReport
     from registry.wire.training_messages import TrainingResult
 
 Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Number of latent factors.")]
@@ -152,6 +153,46 @@ def retrain(
         raise typer.Exit(1)
 
 
+def inspect(
+    version: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="Like v0.4: what that version learned from."),
+    ] = None,
+    as_json: AsJson = False,
+    registry: Registry = None,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Show what is in the interactions, and warn of what is unusual; nothing is learned.
+
+    Without a version the interaction topic is read, up to its present end, as a training reads it.
+    The report of a version is read from its manifest.
+
+    Examples
+    --------
+      recstream inspect
+      recstream inspect v0.4
+    """
+    from ops.views import terminal
+    from ops.views.data_report_tables import data_report_tables
+    from registry.versions.store import store_of
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap, MODEL_REGISTRY=registry)
+    if version is None:
+        report = _report_of_topic(settings, as_json)
+    else:
+        manifest = store_of(settings).manifest(version)
+        if manifest.data_report is None:
+            raise ConfigurationError(
+                f"{version} has no data report: a release before this one published it"
+            )
+        report = manifest.data_report
+    if as_json:
+        terminal.print_json(report)
+        return
+    for table in data_report_tables(report):
+        terminal.out.print(table)
+
+
 def tune(
     trials: Annotated[
         int,
@@ -234,6 +275,24 @@ def reproduce(
         raise typer.Exit(1)
 
 
+def _report_of_topic(settings: Settings, as_json: bool) -> DataReport:
+    """Read the interaction topic, and return what is in it."""
+    from ops.views import terminal
+    from ops.views.training_progress import StageDisplay
+    from training.data.data_warnings import warned
+    from training.data.snapshot import read_snapshot
+    from training.data.weights import settle_transforms
+    from training.runs.run_rules import parameters_of
+
+    with StageDisplay(terminal.err, hidden=as_json) as display:
+        snapshot = read_snapshot(
+            settings, lambda done, total: display.show("snapshot", done, total, None)
+        )
+    parameters = parameters_of(settings)
+    used = settle_transforms(parameters, snapshot.cells)
+    return warned(snapshot.report, parameters.weights, used.weights)
+
+
 def _write(path: Path, payload: bytes) -> None:
     try:
         path.write_bytes(payload)
@@ -275,7 +334,8 @@ def _retrain(
 def _train_here(settings: Settings, display: StageDisplay, report: Path | None) -> TrainingResult:
     from ops.clients import kafka_client
     from training.report.report_pages import HTML, MARKDOWN
-    from training.runs.run import parameters_of, train
+    from training.runs.run import train
+    from training.runs.run_rules import parameters_of
 
     if report is not None and not report.absolute().parent.is_dir():
         raise ConfigurationError(f"--report {report}: the folder does not exist")

@@ -35,7 +35,8 @@ from registry.wire.ramp_values import Outcome
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.training_messages import TrainingResult
-from training.runs.run import parameters_of, train
+from training.runs.run import train
+from training.runs.run_rules import parameters_of
 
 SHOWN_USERS: Final = (15, 73, 547)
 """Three users of the data set with more than a thousand ratings each."""

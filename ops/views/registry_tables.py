@@ -133,8 +133,7 @@ def _manifest_tables(manifest: Manifest) -> list[Table | Text]:
         f"{snapshot.items:,} items in {snapshot.topic}",
         "left out": snapshot.unusable_words,
         "parameters": ", ".join(
-            f"{name}={value:g}"
-            for name, value in msgspec.structs.asdict(manifest.parameters).items()
+            f"{name}={value}" for name, value in manifest.parameters.text_by_name.items()
         ),
         "metrics": ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items()),
         "gate": "passed" if manifest.gate.passed else "failed",

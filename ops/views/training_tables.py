@@ -16,6 +16,7 @@ def training_tables(result: TrainingResult) -> list[Table | Text]:
         shown.append(gate_table(result.gate))
     if result.snapshot is not None and result.snapshot.unusable:
         shown.append(Text(result.snapshot.unusable_words, "yellow"))
+    shown += [Text(f"warning: {warning}", "yellow") for warning in result.warnings]
     if result.status == "published":
         shown.append(Text(f"published {result.version}", "bold green"))
     else:

@@ -13,15 +13,18 @@ from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay
 from registry.settings import Settings
 from registry.versions.manifest import Parameters
-from training.data.matrix import trim, weighted
+from registry.wire.event_weights import spell_event_weights
+from training.data.minimums import trim
 from training.data.snapshot import read_snapshot
+from training.data.weights import settle_transforms, weighted
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_of
 from training.fitting.size_rules import settle_sizes
 from training.judging.quality_estimates import Estimate, Quality
 from training.runs.reproduce import Reproduction
-from training.runs.run import parameters_of
-from training.runs.tune import SPACE, Bounds, Trial, Tuned, best_of, require_optuna, tune
+from training.runs.run_rules import order_of, parameters_of
+from training.runs.search_space import SPACE
+from training.runs.tune import Bounds, Trial, Tuned, best_of, require_optuna, tune
 
 SHOWN_TRIALS: Final = 8
 
@@ -34,6 +37,7 @@ def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidd
         snapshot = read_snapshot(
             settings, lambda done, total: display.show("snapshot", done, total, None)
         )
+        start = settle_transforms(start, snapshot.cells)
         display.show("tune", 0, trials, None)
 
         def report(trial: Trial, best: Trial | None) -> None:
@@ -50,6 +54,7 @@ def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidd
             fit_of(settings),
             settings.retrain_threads,
             report,
+            order_of(settings, snapshot.report),
         )
 
 
@@ -61,11 +66,23 @@ def tables(found: Tuned) -> list[Table | Text]:
         (trial.number, f"{trial.ndcg:.4f}", *_values(trial.parameters), f"{trial.seconds:.1f}")
         for trial in judged[:SHOWN_TRIALS]
     ]
-    columns = ("trial #", "NDCG@10 #", *(f"{name} #" for name in SPACE), "seconds #")
+    numbers = (f"{name} #" for name in SPACE)
+    columns = ("trial #", "NDCG@10 #", *numbers, "event weights", "seconds #")
     return [
         terminal.grid(columns, rows, title=f"the best of {len(found.trials)} trials"),
+        *([_worth(found)] if found.worth else []),
         Text(verdict(found.quality)),
     ]
+
+
+def _worth(found: Tuned) -> Table:
+    """Return what each change is worth: the winner with it, over the same without it."""
+    rows = [
+        (name, found.present[name], found.chosen[name], f"{estimate:+.4f}")
+        for name, estimate in found.worth.items()
+    ]
+    columns = ("changed", "now #", "best #", "worth, NDCG@10 #")
+    return terminal.grid(columns, rows, title="what each change is worth")
 
 
 def verdict(quality: Quality) -> str:
@@ -90,6 +107,10 @@ def summary(found: Tuned, lines: Mapping[str, str]) -> dict[str, Any]:
         "settings": dict(lines),
         "users": found.quality.users,
         "metrics": found.quality.metrics,
+        "worth": {
+            name: {"ndcg_at_10": estimate.value, "interval": estimate.bounds}
+            for name, estimate in found.worth.items()
+        },
         "over_present_settings": {"ndcg_at_10": difference.value, "interval": difference.bounds},
     }
 
@@ -121,11 +142,13 @@ def _progress(trial: Trial, best: Trial | None) -> str:
 
 
 def _named(parameters: Parameters) -> list[str]:
-    return [f"{name} {value}" for name, value in zip(SPACE, _values(parameters), strict=True)]
+    names = (*SPACE, "weights")
+    return [f"{name} {value}" for name, value in zip(names, _values(parameters), strict=True)]
 
 
 def _values(parameters: Parameters) -> list[str]:
-    return [f"{getattr(parameters, name):g}" for name in SPACE]
+    weights = spell_event_weights(parameters.weights)
+    return [*(f"{getattr(parameters, name):g}" for name in SPACE), weights]
 
 
 def _candidate(quality: Quality) -> Estimate:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from registry.setting_groups.setting_types import SettingGroup
+from registry.setting_groups.setting_types import EventWeightsText, SettingGroup
+from registry.wire.event_weights import DEFAULT, EventWeight, parse_event_weights
 
 
 class FitSettings(SettingGroup):
@@ -59,17 +60,36 @@ class FitSettings(SettingGroup):
         le=2**32 - 1,
         description="Seed of the factors' first values.",
     )
-    retrain_weight_watch: float = Field(
-        1.0, alias="RETRAIN_WEIGHT_WATCH", ge=0, description="Weight of a `watch`."
+    retrain_event_weights: EventWeightsText = Field(
+        DEFAULT,
+        alias="RETRAIN_EVENT_WEIGHTS",
+        description="How much each kind of event teaches: "
+        "`KIND=WEIGHT[:TRANSFORM][:floor=NUMBER]`, separated by commas. Transforms: `linear`, "
+        "`log`, `sqrt`, `binary`, `bm25` (`:k1=100:b=0.8:per=item`), and `auto`, which is `log` "
+        "once a value is above 10, else `linear`. A kind that is not listed is ignored, and "
+        "counted.",
     )
-    retrain_weight_click: float = Field(
-        0.5, alias="RETRAIN_WEIGHT_CLICK", ge=0, description="Weight of a `click`."
+    retrain_weight_watch: float | None = Field(
+        None,
+        alias="RETRAIN_WEIGHT_WATCH",
+        ge=0,
+        le=1e6,
+        description="Older spelling of the weight of `watch`, `linear`, beside the default "
+        "RETRAIN_EVENT_WEIGHTS.",
     )
-    retrain_rating_floor: float = Field(
-        2.0,
+    retrain_weight_click: float | None = Field(
+        None,
+        alias="RETRAIN_WEIGHT_CLICK",
+        ge=0,
+        le=1e6,
+        description="Older spelling of the weight of `click`, `linear`, likewise.",
+    )
+    retrain_rating_floor: float | None = Field(
+        None,
         alias="RETRAIN_RATING_FLOOR",
-        description="A `rate` weighs its rating minus this; one at or below it teaches nothing, "
-        "but counts as seen.",
+        ge=-1e6,
+        le=1e6,
+        description="Older spelling of the weight of `rate`, `linear` with this floor, likewise.",
     )
     retrain_window_days: float = Field(
         0,
@@ -129,3 +149,17 @@ class FitSettings(SettingGroup):
         pattern=r"^[1-9]\d*[mg]$",
         description="Memory of Spark's driver; on this machine that is all of Spark.",
     )
+
+    @property
+    def event_weights(self) -> dict[str, EventWeight]:
+        """The weight of each kind of event that counts, older spellings included."""
+        older = {
+            "watch": self.retrain_weight_watch,
+            "click": self.retrain_weight_click,
+            "rate": self.retrain_rating_floor,
+        }
+        return parse_event_weights(self.retrain_event_weights) | {
+            kind: EventWeight(1.0, floor=value) if kind == "rate" else EventWeight(value)
+            for kind, value in older.items()
+            if value is not None
+        }

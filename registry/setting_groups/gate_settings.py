@@ -17,7 +17,13 @@ class GateSettings(SettingGroup):
         alias="RETRAIN_HOLDOUT",
         gt=0,
         lt=1,
-        description="Share of each user's interactions, the newest, that are held out.",
+        description="Share of each user's interactions that are held out.",
+    )
+    retrain_split: Literal["auto", "time", "random"] = Field(
+        "auto",
+        alias="RETRAIN_SPLIT",
+        description="Which of a user's interactions are held out: the newest (`time`), or some "
+        "drawn by the seed (`random`). `auto`: `random` if all times are those of one ingestion.",
     )
     retrain_min_users: int = Field(
         20, alias="RETRAIN_MIN_USERS", ge=1, description="Gate: users needed."

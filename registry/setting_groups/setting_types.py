@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from registry.client_passthrough import parse_client_settings
 from registry.ids import is_version_name
+from registry.wire.event_weights import parse_event_weights
 
 
 class SettingGroup(BaseModel):
@@ -63,6 +64,12 @@ def _client_settings(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _event_weights(text: str) -> str:
+    parse_event_weights(text)
+    return text
+
+
+EventWeightsText = Annotated[str, AfterValidator(_event_weights)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 ClientSettings = Annotated[SecretStr, AfterValidator(_client_settings)]
 Version = Annotated[str, AfterValidator(_version)]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from inspect import cleandoc
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from registry.errors import DamagedVersion
 from registry.ids import is_version_name
+from registry.wire.data_report import DataReport
+from registry.wire.event_weights import EventWeight, spell_event_weights
 from registry.wire.gate_results import Count, DataSnapshot, Gate
 
 SCHEMA_VERSION: Final = 1
@@ -24,7 +26,10 @@ SCHEMA_VERSION: Final = 1
 class Parameters(Struct, frozen=True):
     """What the training was told (``implicit``'s names), with the mapping of events to weights.
 
-    0 days, and a minimum of 0, are without any: the formulas are in :mod:`training.data.matrix`.
+    ``event_weights`` are exact: no transform is ``auto``. ``weight_watch``, ``weight_click`` and
+    ``rating_floor`` are how the release before knows them; they count where a manifest has no
+    ``event_weights``. 0 days, and a minimum of 0, are without any. The formulas are in
+    :mod:`registry.weighing` and :mod:`training.data.weights`.
     """
 
     factors: int
@@ -39,6 +44,31 @@ class Parameters(Struct, frozen=True):
     half_life_days: float = 0.0
     min_user_interactions: int = 0
     min_item_interactions: int = 0
+    event_weights: dict[str, EventWeight] = {}
+
+    @property
+    def weights(self) -> dict[str, EventWeight]:
+        """The weight of each kind of event that counts.
+
+        >>> spell_event_weights(Parameters(8, 1, 0.1, 1.0, 42, rating_floor=2).weights)
+        'watch=1,click=0.5,rate=1:floor=2'
+        """
+        return self.event_weights or {
+            "watch": EventWeight(self.weight_watch),
+            "click": EventWeight(self.weight_click),
+            "rate": EventWeight(1.0, floor=self.rating_floor),
+        }
+
+    @property
+    def text_by_name(self) -> dict[str, str]:
+        """What counts, by name, for people."""
+        given = structs.asdict(self)
+        weights = spell_event_weights(self.weights)
+        numbers = {name: f"{value:g}" for name, value in given.items() if name not in _WEIGHTS}
+        return numbers | {"event_weights": weights}
+
+
+_WEIGHTS: Final = ("weight_watch", "weight_click", "rating_floor", "event_weights")
 
 
 class FileEntry(Struct, frozen=True):
@@ -75,22 +105,30 @@ class WarmStart(Struct, frozen=True, tag="warm"):
         )
 
 
+Order: TypeAlias = Literal["time", "minute", "random", "rows"]
+"""In which order a user's interactions are held out, the last ones: by time, by time to the minute,
+or at random. Ties are broken by the seed; ``rows``, of releases before, by the item's row."""
+
+
 class TrialStart(Struct, frozen=True, tag="trial"):
     """The fit began with the factors of the trial, by which the run was judged.
 
     Parameters
     ----------
     holdout
-        The share of each user's interactions, the newest, from which the trial has not learned.
+        The share of each user's interactions from which the trial has not learned.
     iterations
         Of this fit, instead of those of the parameters, which are the trial's.
     reason
         Why it did not begin with another version's factors, if that was asked for.
+    order
+        In which order of a user's interactions the last ones were held out.
     """
 
     holdout: Annotated[float, Meta(gt=0, lt=1)]
     iterations: Annotated[int, Meta(ge=1)]
     reason: str = ""
+    order: Order = "rows"
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -162,6 +200,7 @@ class Manifest(Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
     provenance: TrainingProvenance | None = None
     intervals: dict[str, tuple[float, float]] = {}
+    data_report: DataReport | None = None
 
     @property
     def backend(self) -> str:
@@ -175,7 +214,7 @@ def manifest_schema() -> dict[str, Any]:
     >>> manifest_schema()["title"], "files" in manifest_schema()["required"]
     ('recstream model manifest', True)
     """
-    schema = msgspec.json.schema(Manifest)
+    schema = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Manifest)))
     parts = schema["$defs"]
     for part in parts.values():  # Python 3.13 indents no docstring
         part["description"] = cleandoc(part["description"])

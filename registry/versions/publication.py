@@ -53,6 +53,7 @@ from registry.versions.published_versions import (
     point_latest_to_newest,
 )
 from registry.versions.signing import Keys, require_signing_key, sign
+from registry.wire.data_report import DataReport
 from registry.wire.gate_results import DataSnapshot, Gate
 
 ARTIFACT: Final = "als"
@@ -77,6 +78,7 @@ class Description(Struct, frozen=True, kw_only=True):
     gate: Gate
     provenance: TrainingProvenance | None = None
     intervals: dict[str, tuple[float, float]] = {}
+    data_report: DataReport | None = None
 
 
 def publish(

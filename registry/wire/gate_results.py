@@ -30,9 +30,9 @@ class DataSnapshot(Struct, frozen=True, omit_defaults=True):
     def unusable_words(self) -> str:
         """Say how many records taught nothing, and why, the most frequent reason first; or "".
 
-        >>> DataSnapshot("s", "t", {}, 9, 3, 3, unusable={"empty": 1, "unknown_event": 20}
+        >>> DataSnapshot("s", "t", {}, 9, 3, 3, unusable={"empty": 1, "no_weight": 20}
         ... ).unusable_words
-        '21 records taught nothing: 20 unknown_event, 1 empty'
+        '21 records taught nothing: 20 no_weight, 1 empty'
         """
         if not self.unusable:
             return ""

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from registry.wire.data_report import DataWarning
 from registry.wire.gate_results import DataSnapshot, Gate
 
 TrainingStage: TypeAlias = Literal[
@@ -40,6 +41,7 @@ class TrainingResult(Struct, frozen=True, tag="result", tag_field="kind"):
     metrics: dict[str, float] = {}
     snapshot: DataSnapshot | None = None
     stage_seconds: dict[str, float] = {}
+    warnings: tuple[DataWarning, ...] = ()
 
 
 TrainingLine: TypeAlias = TrainingProgress | TrainingResult

@@ -17,12 +17,12 @@ import pytest
 from ops.bench.offline.rival_models import implicit_as_it_comes
 from ops.bench.quality import default_parameters, shipped_cells, values_as_they_came
 from registry.settings import read_settings
-from training.data.matrix import weights
+from training.data.weights import settle_transforms, weights
 from training.fitting.als import fit_als
 from training.judging.holdout import split
 from training.judging.quality_estimates import measure
 from training.judging.ranking_metrics import NOTHING, by_factors, by_popularity, judge
-from training.runs.run import parameters_of
+from training.runs.run_rules import parameters_of
 
 RANX = """
 import json, sys
@@ -35,7 +35,8 @@ print(json.dumps({name: float(value) for name, value in found.items()}))
 
 
 def test_the_ranking_metrics_are_those_of_ranx() -> None:
-    cells, parameters = shipped_cells(), parameters_of(read_settings({}))
+    cells = shipped_cells()
+    parameters = settle_transforms(parameters_of(read_settings({})), cells)
     by = split(cells, weights(cells, parameters), 0.2)
     found = judge(by_popularity(by.popular), by)
     assert found is not None

@@ -24,11 +24,11 @@ from tests.unit.training.builders import checkerboard_events
 Start = Callable[..., Worker]
 
 UNUSABLE = (
-    b'{"event": "view"}',
+    b'{"user_id": 1, "item_id": 2, "event": "view"}',
     b'{"user_id": 1, "item_id": 2, "event": "purchase"}',
     b'{"user_id": 1, "item_id": 2, "event": "rate"}',
 )
-LEFT_OUT = {"no_rating": 1, "unknown_event": 2}
+LEFT_OUT = {"no_rating": 1, "no_weight": 2}
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_fleet_learns_swaps_and_answers_with_the_new_version(
         worker.wait_ready()
         assert run["result"]["snapshot"]["unusable"] == LEFT_OUT
         page = worker.fetch("/").text
-        assert "3 records taught nothing: 2 unknown_event, 1 no_rating" in page
+        assert "3 records taught nothing: 2 no_weight, 1 no_rating" in page
     manifest = Store(client.settings.model_registry).manifest("v0.1")
     assert manifest.data_snapshot.unusable == LEFT_OUT
     (trainer,) = (worker for worker in workers if worker.name == run["worker"])

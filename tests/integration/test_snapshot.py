@@ -22,10 +22,12 @@ from registry.storage.objects import Objects
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
-from training.data.matrix import csr, weights
+from training.data.gathering import STANDARD_KINDS
+from training.data.matrix import csr
 from training.data.offset_ranges import Span
 from training.data.segments import Segments
 from training.data.snapshot import Snapshot, read_again, read_snapshot
+from training.data.weights import weights
 from training.fitting.als import fit_als
 
 
@@ -125,7 +127,9 @@ def test_a_snapshot_is_read_again_by_its_manifest_without_kafka(
     snapshot_of(topics_created)
 
     again = read_again(
-        changed(topics_created, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"), before.described
+        changed(topics_created, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"),
+        before.described,
+        STANDARD_KINDS,
     )
 
     assert again.described == before.described

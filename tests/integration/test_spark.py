@@ -27,7 +27,8 @@ from registry.versions.manifest import ColdStart, Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
-from training.data.matrix import Csr, Factors, csr, weights
+from training.data.matrix import Csr, Factors, csr
+from training.data.weights import settle_transforms, weights
 from training.fitting.als import Fit, fit_als
 from training.fitting.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
 from training.judging.holdout import Split, split
@@ -35,7 +36,8 @@ from training.judging.quality_estimates import measure
 from training.judging.ranking_metrics import Judgement, by_factors, judge
 from training.runs.progress import Journal
 from training.runs.reproduce import reproduce
-from training.runs.run import parameters_of, train
+from training.runs.run import train
+from training.runs.run_rules import parameters_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = Cluster(memory="1g")
@@ -183,7 +185,8 @@ def test_a_run_that_must_end_stops_spark_and_leaves_nothing_in_the_staging_folde
 
 
 def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
-    told, cells = parameters_of(read_settings({"TRAIN_BACKEND": "spark"})), shipped_cells()
+    cells = shipped_cells()
+    told = settle_transforms(parameters_of(read_settings({"TRAIN_BACKEND": "spark"})), cells)
     halves = split(cells, weights(cells, told), read_settings({}).retrain_holdout)
 
     ours = judged(partial(fit_spark, LOCAL), halves, told)
@@ -198,8 +201,8 @@ def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
     assert low <= compared.metrics["ndcg_at_10"] <= high
 
 
-def judged(fit: Fit, halves: Split, parameters: Parameters) -> Judgement:
-    found = judge(by_factors(fit(halves.older, parameters, 1, silently)), halves)
+def judged(fit: Fit, halves: Split, told: Parameters) -> Judgement:
+    found = judge(by_factors(fit(halves.older, told, 1, silently)), halves)
     assert found is not None
     return found
 

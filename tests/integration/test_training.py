@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 from harness.brokers import Broker
 from harness.fresh import environment_of, fresh_settings
 from harness.waiting import wait_until
+from msgspec import structs
 
 from registry.connection.client_config import client_config
 from registry.errors import TrainingFailed
@@ -29,16 +30,18 @@ from registry.settings import Settings
 from registry.versions.manifest import Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
+from registry.wire.event_weights import parse_event_weights
 from registry.wire.interactions import Interaction
 from registry.wire.requests import Request
 from registry.wire.training_messages import TrainingLine, TrainingProgress, TrainingResult
-from tests.unit.training.builders import checkerboard_events, parameters, watch
+from tests.unit.training.builders import checkerboard_events, parameters, play_counts, watch
 from training.data.matrix import Csr, Factors
 from training.data.snapshot import Snapshot, read_snapshot
 from training.fitting.als import Fit, fit_als
 from training.runs import lock as lock_module
 from training.runs.lock import training_lock
 from training.runs.run import train
+from training.runs.run_rules import parameters_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TAKEOVER_SECONDS = 45.0
@@ -253,7 +256,10 @@ def test_swapped_square_matrices_are_refused_for_their_quality(topics_created: S
     )
     swap = spoiled(lambda right: Factors(right.items, right.users))
 
-    assert refused_checks(topics_created, fit=swap) == {"better_than_popularity": "inconclusive"}
+    assert refused_checks(topics_created, fit=swap) == {
+        "better_than_popularity": "inconclusive",
+        "plausible": "inconclusive",
+    }
     assert run(topics_created).status == "published"  # not swapped, it is good
 
 
@@ -380,7 +386,7 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     checkerboard: Settings,
 ) -> None:
     bad = [b"{not json", b'"a string"', b'{"user_id": 1}', None, b'{"user_id":1.5,"item_id":1}']
-    produce(checkerboard, [*bad, b'{"event": "view"}'])
+    produce(checkerboard, [*bad, b'{"user_id": 1, "item_id": 2, "event": "view"}'])
     produce_events(
         checkerboard, [watch(1, 2, value=1e300), Interaction(user_id=1, item_id=2, event="rate")]
     )
@@ -394,8 +400,8 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     (message,) = (line.message for line in told if line.message and line.stage == "snapshot")
     assert message is not None
     assert message.endswith(
-        "8 records taught nothing: 3 invalid, 1 empty, 1 malformed, 1 no_rating, 1 out_of_range, "
-        "1 unknown_event"
+        "8 records taught nothing: 3 invalid, 1 empty, 1 malformed, 1 no_rating, 1 no_weight, "
+        "1 out_of_range"
     )
     assert sum(result.snapshot.unusable.values()) == 8
 
@@ -494,3 +500,30 @@ def test_a_run_that_wakes_up_with_nobody_in_its_place_has_lost_the_lock_all_the_
         running.stdin.flush()
         running.send_signal(signal.SIGCONT)
         assert running.stdout.readline() == b"lost_lock\n"
+
+
+def test_play_counts_are_right_by_default_and_warned_of(topics_created: Settings) -> None:
+    settings = topics_created.model_copy(update={"retrain_factors": 16})
+    produce_events(settings, play_counts())
+
+    result = run(settings, parameters_of(settings))
+
+    assert result.status == "published", result.reason
+    assert {one.code for one in result.warnings} == {"wide_values", "no_times"}
+    manifest = Store(settings.model_registry).manifest(str(result.version))
+    assert manifest.parameters.event_weights["watch"].transform == "log"
+    assert manifest.data_report is not None
+    assert manifest.data_report.warnings == result.warnings
+    assert manifest.data_report.values["watch"].largest > 300_000
+    assert manifest.metrics["ndcg_at_10"] > 2 * manifest.metrics["popularity_ndcg_at_10"]
+
+
+def test_a_custom_kind_counts_once_it_has_a_weight(topics_created: Settings) -> None:
+    played = [structs.replace(one, event="play") for one in checkerboard_events()]
+    produce_events(topics_created, played)
+
+    ignored = run(topics_created)
+    weighted = run(topics_created, parameters(event_weights=parse_event_weights("play=2:binary")))
+
+    assert (ignored.status, {one.code for one in ignored.warnings}) == ("refused", {"no_weight"})
+    assert weighted.status == "published", weighted.reason

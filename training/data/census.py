@@ -79,6 +79,11 @@ class Roll:
         rows: Rows = self._row_by_number[numbers - self._numbers[0]]
         return rows
 
+    def id_at(self, row: int) -> int | str:
+        """Return the id of one row."""
+        numbers = len(self._numbers)
+        return int(self._numbers[row]) if row < numbers else self._texts[row - numbers]
+
     def ids(self, chosen: Mask) -> tuple[Any, ...]:
         """Return the chosen ids."""
         numbers, texts = np.split(chosen, [len(self._numbers)])
@@ -107,12 +112,12 @@ class Census:
 
     def add(self, numbers: pa.ChunkedArray, texts: pa.ChunkedArray) -> None:
         """Count the ids of two columns, of which one has the id, or neither."""
-        found = pc.value_counts(numbers.drop_null().combine_chunks())
-        self._new.append((found.field("values").to_numpy(), found.field("counts").to_numpy()))
+        counted = pc.value_counts(numbers.drop_null().combine_chunks())
+        self._new.append((counted.field("values").to_numpy(), counted.field("counts").to_numpy()))
         if sum(len(ids) for ids, _ in self._new) > max(len(self._numbers), NEW_AT_ONCE):
             self._merge()
-        for one in pc.value_counts(texts.drop_null()).to_pylist():
-            self._texts[one["values"]] += one["counts"]
+        for found in pc.value_counts(texts.drop_null()).to_pylist():
+            self._texts[found["values"]] += found["counts"]
 
     def roll(self) -> Roll:
         """Return the ids of all rows."""

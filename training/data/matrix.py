@@ -1,7 +1,7 @@
-"""The training matrix: who did what with which item, and how much it counts.
+"""The training matrix: who did what with which item.
 
-Pure NumPy: knows cells and weights; must not know where the events come from, `implicit` or the
-evaluation.
+Pure NumPy: knows cells; must not know where the events come from, what they weigh, `implicit` or
+the evaluation.
 
 A *cell* is one (user, item) pair. Of each kind of event, a cell keeps the latest one, so a producer
 that sends a record twice, or a user who rates an item again, never counts double.
@@ -10,20 +10,15 @@ that sends a record twice, or a user who rates an item again, never counts doubl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.ids import ItemId, UserId
-from registry.versions.manifest import Parameters
-
-KINDS: Final = ("watch", "click", "rate")
-"""What a user does with an item; of each kind, a cell has at most one event."""
-
-DAY_SECONDS: Final = 86_400.0
+from registry.weighing import Values
 
 ENTRIES_AT_ONCE: Final = 65_536
 """Entries of one block of rows, with some 6 MB of working memory; no result depends on it."""
@@ -31,8 +26,6 @@ ENTRIES_AT_ONCE: Final = 65_536
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.int32]
-Values: TypeAlias = Mapping[str, NDArray[np.float32]]
-"""By kind, of those that there are: (cells,) its latest event's value, NaN where there is none."""
 
 
 class Csr(NamedTuple):
@@ -80,7 +73,7 @@ class Cells:
     time
         (cells,) seconds since the epoch of the cell's latest event.
     values
-        What the events said.
+        What the events said: a column for each kind that has a weight and occurs.
     newest
         Seconds since the epoch of the snapshot's latest event, from which ages are counted; 0 if
         there is none.
@@ -107,109 +100,6 @@ class Cells:
         return len(self.user_ids), len(self.item_ids)
 
 
-def weights(cells: Cells, parameters: Parameters) -> NDArray[np.float32]:
-    r"""Return how much each cell counts, by its events and its age.
-
-    .. math::
-        w = \mathrm{weigh} \cdot 2^{-a / h} \cdot [a \le d], \quad
-        a = (t_{newest} - t_{cell}) / 86400
-
-    with half-life h (``half_life_days``) and window d (``window_days``); a factor whose setting is
-    0 is left out. The age is counted from the snapshot's newest event, not from the clock: the same
-    ranges give the same weights at any time. A cell outside of the window weighs 0, so it teaches
-    nothing, but counts as seen.
-
-    Parameters
-    ----------
-    cells
-        The cells.
-    parameters
-        Those of :func:`weigh`, ``half_life_days`` and ``window_days``.
-
-    Returns
-    -------
-    (cells,) float32, at least 0; empty for no cells.
-    """
-    weight = weigh(cells.values, parameters)
-    if parameters.half_life_days:
-        weight *= np.exp2(-_age_days(cells) / parameters.half_life_days).astype(np.float32)
-    if parameters.window_days:
-        weight[_age_days(cells) > parameters.window_days] = 0
-    return weight
-
-
-def _age_days(cells: Cells) -> Floats:
-    return (cells.newest - cells.time) / DAY_SECONDS
-
-
-def weigh(values: Values, parameters: Parameters) -> NDArray[np.float32]:
-    """Return how much the events of each cell count: the one mapping of events to weights.
-
-    ``weight = max(0, weight_watch × watch + weight_click × click + (rating - rating_floor))``
-    over the events that there are. A cell of weight 0 teaches nothing, but counts as seen; a
-    rating below the floor speaks against a watch. The fit's confidence is ``alpha × weight``.
-
-    Parameters
-    ----------
-    values
-        By kind, NaN where there is no event.
-    parameters
-        Its ``weight_watch``, ``weight_click`` and ``rating_floor`` are read.
-
-    Returns
-    -------
-    (cells,) float32, at least 0; empty for no cells.
-
-    Examples
-    --------
-    >>> told = Parameters(8, 1, 0.1, 1.0, 42, weight_watch=1, weight_click=0.5, rating_floor=2)
-    >>> values = {"watch": np.array([1, np.nan, 1]), "rate": np.array([np.nan, 5, 0.5])}
-    >>> weigh(values, told).tolist()
-    [1.0, 3.0, 0.0]
-    """
-    scales = (parameters.weight_watch, parameters.weight_click, 1.0)
-    floors = (0.0, 0.0, parameters.rating_floor)
-    total = np.zeros(len(next(iter(values.values()), ())), np.float32)
-    for kind, scale, floor in zip(KINDS, scales, floors, strict=True):
-        if kind in values:
-            told = (scale * values[kind] - floor).astype(np.float32, copy=False)
-            np.add(total, told, out=total, where=~np.isnan(told))
-    return np.maximum(total, 0, out=total)
-
-
-def trim(cells: Cells, parameters: Parameters) -> Cells:
-    """Return the cells of the users and items with enough of them that teach.
-
-    A user needs ``min_user_interactions`` items that teach (weight above 0), an item
-    ``min_item_interactions`` users. What is left out takes its cells along, which may bring others
-    below their minimum; so this is repeated until nothing changes. The result is the largest set in
-    which everybody has enough (the bipartite k-core), and is the same whatever is looked at first;
-    one pass would leave users and items behind that break the promise.
-
-    Parameters
-    ----------
-    cells
-        The cells.
-    parameters
-        The two minimums, and those of :func:`weights`. Minimums of 0 leave everything in.
-    """
-    least = (parameters.min_user_interactions, parameters.min_item_interactions)
-    if not any(least):
-        return cells
-    teaches = weights(cells, parameters) > 0
-    user, item = cells.user, cells.item
-    users, items = (np.ones(rows, np.bool_) for rows in cells.shape)
-    while True:
-        counted = teaches & users[user] & items[item]
-        enough = (
-            np.bincount(user[counted], minlength=len(users)) >= least[0],
-            np.bincount(item[counted], minlength=len(items)) >= least[1],
-        )
-        if (enough[0] >= users).all() and (enough[1] >= items).all():
-            return _without_the_rest(only(cells, users[user] & items[item]))
-        users, items = users & enough[0], items & enough[1]
-
-
 def only(cells: Cells, chosen: Mask) -> Cells:
     """Return the `chosen` cells, with the rows of all users and items.
 
@@ -227,24 +117,6 @@ def only(cells: Cells, chosen: Mask) -> Cells:
         time=cells.time[chosen],
         values={kind: column[chosen] for kind, column in cells.values.items()},
     )
-
-
-def _without_the_rest(cells: Cells) -> Cells:
-    """Return the cells with the rows of those users and items that have one."""
-    per_user = np.diff(cells.indptr)
-    users, items = per_user > 0, np.bincount(cells.item, minlength=cells.shape[1]) > 0
-    return replace(
-        cells,
-        user_ids=_at(cells.user_ids, users),
-        item_ids=_at(cells.item_ids, items),
-        titles=_at(cells.titles, items),
-        indptr=starts_of(per_user[users]),
-        item=(np.cumsum(items, dtype=np.int32) - np.int32(1))[cells.item],
-    )
-
-
-def _at(values: tuple[Any, ...], chosen: Mask) -> tuple[Any, ...]:
-    return tuple(values[row] for row in np.flatnonzero(chosen))
 
 
 def csr(cells: Cells, chosen: Mask, values: NDArray[np.float32] | None = None) -> Csr:
@@ -269,12 +141,6 @@ def csr(cells: Cells, chosen: Mask, values: NDArray[np.float32] | None = None) -
     if values is None:
         values = np.broadcast_to(np.float32(1), len(item))
     return Csr(indptr, item, values, cells.shape)
-
-
-def weighted(cells: Cells, parameters: Parameters) -> Csr:
-    """Return the cells that teach as a users × items matrix of their weights."""
-    weight = weights(cells, parameters)
-    return csr(cells, weight > 0, weight)
 
 
 def popularity(cells: Cells, chosen: Mask) -> Floats:

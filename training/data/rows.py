@@ -7,8 +7,7 @@ rows are kept, or weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final, cast, get_args
+from typing import Final, cast
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +17,7 @@ from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.wire.codec import decode
-from registry.wire.interactions import EventKind, Interaction
+from registry.wire.interactions import Interaction
 from training.data.offset_ranges import Span
 
 LARGEST_VALUE: Final = 1e6
@@ -27,8 +26,6 @@ LARGEST_VALUE: Final = 1e6
 FUTURE_SECONDS: Final = 86_400.0
 """An event may be later than its record by this much, for clocks that disagree. More is a mistake,
 such as milliseconds; as the newest time of all, it would put all others out of the window."""
-
-EVENTS: Final[tuple[str, ...]] = get_args(EventKind)
 
 LOST: Final = "lost"
 """The row of a range that was gone from Kafka before any segment held it, and that the operator
@@ -68,23 +65,17 @@ _decode = cast("Callable[[bytes | None], Interaction]", msgspec.json.Decoder(_To
 of :func:`registry.wire.codec.decode`. None is a TypeError."""
 
 
-class _Event(msgspec.Struct):
-    event: str
-
-
-_decode_event = cast("Callable[[bytes | None], _Event]", msgspec.json.Decoder(_Event).decode)
-
-
 def table_of(
     offsets: Sequence[int], times: Sequence[float], payloads: Sequence[bytes | None]
 ) -> pa.Table:
     """Return the rows of some records of one partition, in their order.
 
     A record that cannot be used is a row, too, without an event but with the reason: ``empty``,
-    ``malformed`` or ``invalid`` (see :func:`registry.wire.codec.decode`), ``unknown_event`` for an
-    event that there is not, ``no_rating`` for a `rate` without a value, or ``out_of_range`` for a
-    value beyond ±`LARGEST_VALUE`, an id beyond 64 bits, or a time that is later than the record's
-    by more than `FUTURE_SECONDS`.
+    ``malformed`` or ``invalid`` (see :func:`registry.wire.codec.decode`), ``no_rating`` for a
+    `rate` without a value, or ``out_of_range`` for a value beyond ±`LARGEST_VALUE`, an id beyond 64
+    bits, or a time that is later than the record's by more than `FUTURE_SECONDS`. Any kind of event
+    is kept, whether it has a weight or not. Releases before kept three kinds only, and no more of
+    the others than the reason ``unknown_event``.
 
     Parameters
     ----------
@@ -132,7 +123,6 @@ def lost_spans(table: pa.Table) -> list[Span]:
 
 def _row_of(offset: int, at: float, payload: bytes | None) -> pa.Table:
     try:
-        _require_known_event(payload)
         event = decode(Interaction, payload)
         _require_usable(event, at)
         return _columns([offset], [at], [event])
@@ -174,21 +164,6 @@ def _has_complaint(table: pa.Table) -> bool:
     no_item = pc.and_(pc.is_null(table["item_int"]), pc.is_null(table["item_text"]))
     of_nothing = pc.and_(no_item, pc.not_equal(table["event"], "forget"))
     return any(pc.any(one).as_py() for one in (unrated, large, late, of_nothing))
-
-
-def _require_known_event(payload: bytes | None) -> None:
-    """Refuse an event that there is not: of all mistakes the likeliest, so it has its own reason.
-
-    Whatever else is wrong is left to :func:`registry.wire.codec.decode`.
-    """
-    event = EVENTS[0]
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
-        event = _decode_event(payload).event
-    if event not in EVENTS:
-        raise RecordError(
-            f"Interaction: event {event!r}, must be one of {', '.join(EVENTS)}",
-            RecordCode.UNKNOWN_EVENT,
-        )
 
 
 def _require_usable(event: Interaction, at: float) -> None:

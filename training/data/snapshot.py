@@ -11,20 +11,19 @@ know how Kafka is read, weights or models.
    read for nothing. What is in neither is lost: the run ends, or with
    ``RETRAIN_LOST_RANGES=accept`` the snapshot says so.
 4. The cells are made from the segments alone, so they are the same whoever read the records.
-5. The snapshot's id is a digest of topic, ranges and lost ranges: the same id, the same cells.
+5. The snapshot's id is a digest of topic, ranges and lost ranges: the same id and the same kinds of
+   events that count, the same cells.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
-from numpy.typing import NDArray
 
 from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
@@ -32,12 +31,14 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.storage.objects import Objects
 from registry.versions.manifest import digest
+from registry.wire.data_report import DataReport
 from registry.wire.gate_results import DataSnapshot
 from training.data.gathering import gather
 from training.data.interaction_log import Log, Ranges, opened
 from training.data.matrix import Cells
 from training.data.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
-from training.data.rows import LOST, SCHEMA, lost_rows, lost_spans, table_of
+from training.data.range_rows import RangeRows, by_segment
+from training.data.rows import LOST, SCHEMA, lost_rows, table_of
 from training.data.segments import Segments
 
 Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
@@ -58,15 +59,22 @@ class Snapshot:
         Records that came from Kafka; the others were held by segments.
     records
         All of them.
+    report
+        What was counted on the way; without warnings.
     """
 
     described: DataSnapshot
     cells: Cells
     fresh: int
     records: int
+    report: DataReport
 
 
-def read_snapshot(settings: Settings, advance: Callable[[int, int], None]) -> Snapshot:
+def read_snapshot(
+    settings: Settings,
+    advance: Callable[[int, int], None],
+    kinds: Sequence[str] | None = None,
+) -> Snapshot:
     """Read the interaction topic up to its present end, from Kafka only what is new.
 
     A record that cannot be used is counted, never fatal: the topic is kept for ever, so one poison
@@ -78,6 +86,8 @@ def read_snapshot(settings: Settings, advance: Callable[[int, int], None]) -> Sn
         Which broker, topic and registry; ``retrain_lost_ranges``.
     advance
         Called with the new offsets passed and the new offsets there are.
+    kinds
+        Events of these kinds count; None: those that have a weight in the settings.
 
     Raises
     ------
@@ -99,11 +109,14 @@ def read_snapshot(settings: Settings, advance: Callable[[int, int], None]) -> Sn
         plans = {one: plan(held[one], *limits[one]) for one in held}
         _settle_lost(settings, topic, segments, plans)
         fresh = _read_new(log, segments, plans, advance)
-    return _assembled(topic, segments, {one: told.range for one, told in plans.items()}, fresh)
+    ranges = {partition: planned.range for partition, planned in plans.items()}
+    return _assembled(topic, segments, ranges, fresh, kinds or tuple(settings.event_weights))
 
 
-def read_again(settings: Settings, described: DataSnapshot) -> Snapshot:
+def read_again(settings: Settings, described: DataSnapshot, kinds: Sequence[str]) -> Snapshot:
     """Read the snapshot that a manifest describes, from the registry's segments.
+
+    `kinds` are the events that counted then.
 
     Who was forgotten since then is missing from it: its segments hold them no more.
 
@@ -116,7 +129,7 @@ def read_again(settings: Settings, described: DataSnapshot) -> Snapshot:
     """
     segments = Segments(Objects(settings.model_registry), described.topic)
     ranges = {int(one): Span(*span) for one, span in described.partitions.items()}
-    return _assembled(described.topic, segments, ranges, fresh=0)
+    return _assembled(described.topic, segments, ranges, 0, kinds)
 
 
 def snapshot_id(topic: str, ranges: Ranges, lost: Lost | None = None) -> str:
@@ -134,13 +147,19 @@ def snapshot_id(topic: str, ranges: Ranges, lost: Lost | None = None) -> str:
     return "sha256:" + digest("\n".join((topic, *whole, *gone)).encode())[:16]
 
 
-def _assembled(topic: str, segments: Segments, ranges: Mapping[int, Span], fresh: int) -> Snapshot:
+def _assembled(
+    topic: str,
+    segments: Segments,
+    ranges: Mapping[int, Span],
+    fresh: int,
+    kinds: Sequence[str],
+) -> Snapshot:
     for partition, span in ranges.items():
         if gaps := missing(segments.held(partition), span):
             raise _lost_range(topic, partition, gaps, segments.place)
-    rows = _Rows(segments, ranges)
-    cells, interactions, unusable, forgotten = gather(rows.read)
-    for (partition, segment), offsets in _by_segment(rows.segments, forgotten).items():
+    rows = RangeRows(segments, ranges)
+    cells, interactions, unusable, forgotten, report = gather(rows.read, kinds)
+    for (partition, segment), offsets in by_segment(rows.segments, forgotten).items():
         segments.forget(partition, segment, offsets)
     pa.default_memory_pool().release_unused()  # Arrow would keep some 20 MB, and the fit is next
     lost = {partition: tuple(spans) for partition, spans in rows.lost.items()}
@@ -154,39 +173,7 @@ def _assembled(topic: str, segments: Segments, ranges: Mapping[int, Span], fresh
         lost=lost,
         unusable={reason: count for reason, count in sorted(unusable.items()) if reason != LOST},
     )
-    return Snapshot(described, cells, fresh, rows.count)
-
-
-class _Rows:
-    """The rows of some ranges, by partition and offset; remembers what it has passed last."""
-
-    def __init__(self, segments: Segments, ranges: Mapping[int, Span]) -> None:
-        self._segments, self._ranges = segments, ranges
-        self.segments: list[tuple[int, Span]] = []
-        self.lost: dict[str, list[tuple[int, int]]] = {}
-        self.count = 0
-
-    def read(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
-        """Yield all rows, anew at each call."""
-        self.segments, self.lost, self.count = [], {}, 0
-        for partition, span in sorted(self._ranges.items()):
-            for cut, table in self._segments.read(partition, span, columns):
-                for gone in lost_spans(table) if "unusable" in columns else ():
-                    self.lost.setdefault(str(partition), []).append((gone.start, gone.end))
-                self.segments.append((partition, cut.segment))
-                self.count += len(table)
-                yield partition, table
-
-
-def _by_segment(
-    segments: Sequence[tuple[int, Span]], offsets: Sequence[NDArray[np.int64]]
-) -> dict[tuple[int, Span], NDArray[np.int64]]:
-    """Return the offsets of each segment that has some, from those of each table."""
-    found: dict[tuple[int, Span], list[NDArray[np.int64]]] = {}
-    for segment, some in zip(segments, offsets, strict=True):
-        if len(some):
-            found.setdefault(segment, []).append(some)
-    return {segment: np.concatenate(some) for segment, some in found.items()}
+    return Snapshot(described, cells, fresh, rows.count, report)
 
 
 def _settle_lost(

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from registry.versions.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
+from registry.versions.manifest import ColdStart, Order, Parameters, Start, TrialStart, WarmStart
 from training.data.matrix import Factors
 from training.fitting.als import FitFrom
 from training.judging.incumbent import Incumbent, Published
@@ -71,6 +71,7 @@ def start_of(
     incumbent: Incumbent | None,
     published: Published | None,
     holdout: float,
+    order: Order = "time",
 ) -> Start | None:
     """Decide where the fit of what is published begins; None: at random, as was asked for.
 
@@ -85,6 +86,8 @@ def start_of(
         one, or if they cannot be read.
     holdout
         The share of each user's interactions that the trial does not learn from.
+    order
+        In which order they are held out.
     """
     if warming.fit is None:
         return ColdStart(f"{warming.backend}'s fit cannot begin with given factors")
@@ -93,7 +96,7 @@ def start_of(
         served = _from_incumbent(warming, parameters, incumbent, published)
     if isinstance(served, WarmStart) or not warming.trial_iterations:
         return served
-    return TrialStart(holdout, warming.trial_iterations, served.reason if served else "")
+    return TrialStart(holdout, warming.trial_iterations, served.reason if served else "", order)
 
 
 def shortened(parameters: Parameters, start: Start | None) -> Parameters:
@@ -174,10 +177,8 @@ def _from_incumbent(
 def _differences(theirs: Parameters, ours: Parameters) -> str:
     """Return the parameters in which the incumbent differs, with its values and ours."""
     free = (*FREE, *(name for name in NEAR if is_near(getattr(theirs, name), getattr(ours, name))))
-    fixed = replace(theirs, **{name: getattr(ours, name) for name in free})
-    told = asdict(ours)
+    fixed = replace(theirs, **{name: getattr(ours, name) for name in free}).text_by_name
+    now = ours.text_by_name
     return ", ".join(
-        f"{name}={value:g} (now {told[name]:g})"
-        for name, value in asdict(fixed).items()
-        if value != told[name]
+        f"{name}={value} (now {now[name]})" for name, value in fixed.items() if value != now[name]
     )

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.versions.manifest import Start
+from registry.versions.manifest import Order, Start
 from registry.wire.gate_results import Gate
 from training.data.matrix import Csr, Factors, Mask
 from training.judging.holdout import Rows
 from training.judging.quality_estimates import Quality
-from training.judging.ranking_metrics import (
-    Judgement,
-)
+from training.judging.ranking_metrics import Judgement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What remains of a :class:`Split` once the models are judged: by whom, and by what."""
+    """What remains of a :class:`Split` once the models are judged."""
 
     held: Mask
     relevant: Csr
     users: Rows
     popular: NDArray[np.float64]
+    order: Order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,7 @@ class Evaluation:
     popularity: Judgement
     incumbent: Judgement | None
     quality: Quality
+    baselines: Mapping[str, Judgement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.versions.manifest import Order
 from training.data.matrix import ENTRIES_AT_ONCE, Cells, Csr, Mask, blocks, csr
 
 MOST_USERS: Final = 5_000
 """Users that are judged, evenly spaced, if there are more: the standard error of HR@10 is then
 below 0.75 points, and an evaluation is short beside its fit (1.5 s a model and 20,000 items)."""
+
+MINUTE_SECONDS: Final = 60.0
+
+HELD_OUT: Final[Mapping[Order, str]] = {
+    "time": "the newest interactions of each",
+    "rows": "the newest interactions of each",
+    "minute": "the newest interactions of each, to the minute",
+    "random": "interactions of each that were drawn at random, for the times do not say what came "
+    "first",
+}
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -36,6 +48,8 @@ class Split:
         (judged,) rows of the users with something learned and something relevant, ascending.
     popular
         (items,) users of the older part that have each item.
+    order
+        In which order of each user's cells the last ones are held out.
     """
 
     held: Mask
@@ -44,6 +58,7 @@ class Split:
     relevant: Csr
     users: Rows
     popular: NDArray[np.float64]
+    order: Order = "time"
 
     @property
     def older_users(self) -> int:
@@ -51,8 +66,10 @@ class Split:
         return int((np.diff(self.older.indptr) > 0).sum())
 
 
-def split(cells: Cells, weights: NDArray[np.float32], share: float) -> Split:
-    """Cut the cells in two as the module describes.
+def split(
+    cells: Cells, weights: NDArray[np.float32], share: float, order: Order = "time", seed: int = 0
+) -> Split:
+    """Cut the cells in two, and find whom to judge.
 
     Parameters
     ----------
@@ -62,14 +79,16 @@ def split(cells: Cells, weights: NDArray[np.float32], share: float) -> Split:
         (cells,) of them.
     share
         Of each user's cells that is held out, between 0 and 1.
+    order, seed
+        As :func:`hold_out` takes them.
     """
-    held, teaches = hold_out(cells.indptr, cells.time, share), weights > 0
+    held, teaches = hold_out(cells.indptr, cells.time, share, order, seed), weights > 0
     older = csr(cells, ~held & teaches, weights)
     users = judged_users(older, csr(cells, held & teaches))
     asked = _of(users, cells)
     seen, relevant = csr(cells, ~held & asked), csr(cells, held & teaches & asked)
     popular = np.bincount(older.indices, minlength=cells.shape[1]).astype(np.float64)
-    return Split(held, older, seen, relevant, users, popular)
+    return Split(held, older, seen, relevant, users, popular, order)
 
 
 def unknown_to(
@@ -95,20 +114,32 @@ def unknown_to(
     users = judged_users(halves.older, csr(cells, newer), knows)
     asked = _of(users, cells)
     seen, relevant = csr(cells, (~halves.held | known) & asked), csr(cells, newer & asked)
-    return Split(halves.held, halves.older, seen, relevant, users, halves.popular)
+    return replace(halves, seen=seen, relevant=relevant, users=users)
 
 
-def hold_out(indptr: NDArray[np.int64], time: NDArray[np.float64], share: float) -> Mask:
-    """Return which cells are held out: of each user's n cells the newest ``floor(share × n)``.
+def hold_out(
+    indptr: NDArray[np.int64],
+    time: NDArray[np.float64],
+    share: float,
+    order: Order = "time",
+    seed: int = 0,
+) -> Mask:
+    """Return which cells are held out: of each user's n cells the last ``floor(share × n)``.
 
     Parameters
     ----------
     indptr
         (users + 1,): user row u has the cells ``indptr[u]:indptr[u + 1]``.
     time
-        (cells,) in seconds. Among cells of the same time, later ones count as newer.
+        (cells,) in seconds.
     share
         Between 0 and 1.
+    order
+        By ``time``, by time to the ``minute``, or ``random``. Among cells of the same time the seed
+        decides: neither ids nor the order of a file say what a user did last. ``rows``: by time,
+        then by row, as in releases before.
+    seed
+        The same seed and number of cells give the same choice.
 
     Returns
     -------
@@ -119,14 +150,23 @@ def hold_out(indptr: NDArray[np.int64], time: NDArray[np.float64], share: float)
     >>> hold_out(np.array([0, 3, 4]), np.array([3.0, 1.0, 2.0, 9.0]), 0.4).tolist()
     [True, False, False, False]
     """
-    held = np.zeros(len(time), np.bool_)
+    held, drawing = np.zeros(len(time), np.bool_), np.random.default_rng(seed)
     for first, last in blocks(indptr, ENTRIES_AT_ONCE):
         bounds, cells = indptr[first : last + 1], np.diff(indptr[first : last + 1])
         user = np.repeat(np.arange(last - first), cells)
-        order = np.lexsort((time[bounds[0] : bounds[-1]], user))
+        when = _when(time[bounds[0] : bounds[-1]], order)
+        ties = np.zeros(len(user)) if order == "rows" else drawing.random(len(user))
+        places = np.lexsort((ties, when, user))
         place = np.arange(len(user)) - np.repeat(bounds[:-1] - bounds[0], cells)
-        held[bounds[0] + order] = place >= (cells - np.floor(share * cells))[user]
+        held[bounds[0] + places] = place >= (cells - np.floor(share * cells))[user]
     return held
+
+
+def _when(time: NDArray[np.float64], order: Order) -> NDArray[np.float64]:
+    """Return the times as far as they count."""
+    if order == "random":
+        return np.zeros(len(time))
+    return np.floor(time / MINUTE_SECONDS) if order == "minute" else time
 
 
 def judged_users(older: Csr, relevant: Csr, allowed: Mask | None = None) -> Rows:

@@ -7,12 +7,13 @@ allows. All intervals are of one bootstrap over the users, so differences are pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.versions.manifest import Order
 from training.judging.bootstrap import Bounds, bootstrap
 from training.judging.ranking_metrics import MEANS, Judgement, Metrics
 
@@ -22,7 +23,9 @@ Basis: TypeAlias = Literal["published", "recipe"]
 SEED: Final = 20_260
 """Of the resamples: the same lists give the same bounds, and so the same verdict."""
 
-RIVALS: Final = ("popularity", "incumbent")
+PLAUSIBLE_SHARE: Final = 0.7
+"""A model that does not reach this share of a simple baseline's NDCG@10 on the same split has
+something wrong with it: its weights, its parameters or its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,14 @@ class Quality:
         NDCG@10 of the candidate minus that of popularity.
     over_floor
         NDCG@10 of the candidate minus what the tolerance leaves of the incumbent's.
+    baselines
+        The metrics of further baselines, by name.
+    strongest
+        The baseline with the highest NDCG@10; None without any.
+    over_plausible
+        NDCG@10 of the candidate minus `PLAUSIBLE_SHARE` of the strongest baseline's.
+    order
+        In which order of each user's interactions the last ones were held out.
     intervals
         Bounds by metric, as the manifest names them; empty if there are too few users.
     differences
@@ -76,6 +87,10 @@ class Quality:
     over_floor: Estimate | None
     intervals: Mapping[str, Bounds]
     differences: Mapping[str, Mapping[str, Estimate]]
+    baselines: Mapping[str, Metrics] = field(default_factory=dict)
+    strongest: str | None = None
+    over_plausible: Estimate | None = None
+    order: Order = "time"
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -86,6 +101,10 @@ class Quality:
             for whose, metrics in judged.items()
             if metrics is not None
             for name in (*MEANS, "coverage")
+        } | {
+            f"{whose}_{name}_at_10": round(getattr(metrics, name), 6)
+            for whose, metrics in self.baselines.items()
+            for name in TOLD_OF_BASELINES
         }
 
 
@@ -95,6 +114,8 @@ def measure(
     incumbent: Judgement | None,
     basis: Basis | None,
     tolerance: float,
+    baselines: Mapping[str, Judgement] | None = None,
+    order: Order = "time",
 ) -> Quality:
     """Return the quality of judgements of the same users.
 
@@ -107,17 +128,29 @@ def measure(
     tolerance
         The share of the incumbent's NDCG@10 that the candidate may be worse by. The floor is
         ``(1 - tolerance) × incumbent``, user by user, so its own uncertainty is in the interval.
+    baselines
+        Further ones, by name, by the same split.
+    order
+        Of the split.
     """
-    judged = {"": candidate, "popularity": popularity} | (
-        {"incumbent": incumbent} if incumbent else {}
-    )
-    columns = {(whose, name): one.of(name) for whose, one in judged.items() for name in MEANS}
-    rivals = {whose: judged[whose] for whose in RIVALS if whose in judged}
+    others = dict(baselines or {})
+    rivals = {"popularity": popularity} | ({"incumbent": incumbent} if incumbent else {}) | others
+    judged = {"": candidate} | rivals
+    columns = {
+        (whose, name): one.of(name)
+        for whose, one in judged.items()
+        for name in (TOLD_OF_BASELINES[:-1] if whose in others else MEANS)
+    }
     for whose, rival in rivals.items():
         for name in _COMPARED:
             columns[f"over_{whose}", name] = candidate.of(name) - rival.of(name)
     if incumbent is not None:
         columns["floor", "ndcg"] = candidate.of("ndcg") - (1 - tolerance) * incumbent.of("ndcg")
+    strongest = max(others, key=lambda name: others[name].metrics.ndcg, default=None)
+    if strongest is not None:
+        columns["plausible", "ndcg"] = candidate.of("ndcg") - PLAUSIBLE_SHARE * others[
+            strongest
+        ].of("ndcg")
     estimates = _estimates(columns)
     return Quality(
         users=len(candidate.values),
@@ -136,8 +169,15 @@ def measure(
             whose: {name: estimates[f"over_{whose}", name] for name in _COMPARED}
             for whose in rivals
         },
+        baselines={whose: one.metrics for whose, one in others.items()},
+        strongest=strongest,
+        over_plausible=estimates.get(("plausible", "ndcg")),
+        order=order,
     )
 
+
+TOLD_OF_BASELINES: Final = ("ndcg", "hr", "coverage")
+"""Metrics of further baselines that a manifest holds."""
 
 _COMPARED: Final = ("ndcg", "hr", "recall", "map")
 """Of these, more is better."""

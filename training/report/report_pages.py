@@ -17,10 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from registry.versions.manifest import Parameters
+from registry.wire.data_report import DataReport
 from registry.wire.gate_results import DataSnapshot
 from training.data.matrix import Cells
 from training.judging.findings import Evaluation, Learned
-from training.judging.holdout import Rows, evenly
+from training.judging.holdout import HELD_OUT, Rows, evenly
 from training.judging.quality_estimates import Estimate, Quality
 from training.judging.ranking_metrics import NOTHING, Judgement
 from training.report import svg as drawings
@@ -60,6 +61,8 @@ class About:
         The version that the run was compared with; None without one.
     snapshot, parameters
         What it learned from, and how.
+    data
+        What was found in the interactions; None if nobody looked.
     """
 
     run_id: str
@@ -70,6 +73,7 @@ class About:
     incumbent: str | None
     snapshot: DataSnapshot
     parameters: Parameters
+    data: DataReport | None = None
 
 
 def report_pages(about: About, learned: Learned, cells: Cells) -> dict[str, Page]:
@@ -116,6 +120,7 @@ def _shown(about: About, learned: Learned, cells: Cells) -> dict[str, Any]:
         "model": about.model_name,
         "incumbent": about.incumbent,
         "gate": learned.gate,
+        "data": about.data,
         "judged": 0,
     }
     if evaluation is None:
@@ -123,12 +128,16 @@ def _shown(about: About, learned: Learned, cells: Cells) -> dict[str, Any]:
     return shown | {
         "judged": evaluation.quality.users,
         "whose": list(_judgements(evaluation)),
+        "compared": [*_judgements(evaluation), *evaluation.baselines],
         "basis": _basis(evaluation.quality, about.incumbent),
+        "by": HELD_OUT[evaluation.split.order],
         "metrics": _metric_rows(evaluation.quality),
         "bars": Markup(_bars(evaluation.quality)),
+        "over": sorted(evaluation.quality.differences),
         "differences": {
             rival: Markup(_differences(evaluation.quality, rival))
             for rival in evaluation.quality.differences
+            if rival not in evaluation.baselines
         },
         "curves": Markup(_curves(evaluation)),
         "samples": [_sample(evaluation, place, cells) for place in _sampled(evaluation)],
@@ -151,7 +160,7 @@ def _about(about: About) -> dict[str, str]:
         **({"left out": snapshot.unusable_words} if snapshot.unusable else {}),
         "offsets": spans,
         "parameters": ", ".join(
-            f"{name}={getattr(about.parameters, name):g}" for name in Parameters.__struct_fields__
+            f"{name}={value}" for name, value in about.parameters.text_by_name.items()
         ),
     }
 
@@ -185,6 +194,7 @@ def _metric_rows(quality: Quality) -> list[tuple[str, list[str]]]:
     """Return a row a metric: a cell for each that was judged, and one for each difference."""
     judged = [("", quality.candidate), ("incumbent_", quality.incumbent)]
     judged.append(("popularity_", quality.popularity))
+    judged += [(f"{name}_", metrics) for name, metrics in quality.baselines.items()]
     rows = []
     for name, label in METRICS.items():
         row = [

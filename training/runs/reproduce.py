@@ -18,8 +18,10 @@ from registry.settings import Settings
 from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
 from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
-from training.data.matrix import Cells, Factors, csr, trim, weights
+from training.data.matrix import Cells, Factors, csr
+from training.data.minimums import trim
 from training.data.snapshot import read_again
+from training.data.weights import weights
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_from_of, fit_of
 from training.fitting.warm_start import first_values, shortened
@@ -89,7 +91,8 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
     parameters = manifest.parameters
     with one_blas_thread():
         with journal.stage("snapshot"):
-            cells = trim(read_again(settings, manifest.data_snapshot).cells, parameters)
+            read = read_again(settings, manifest.data_snapshot, tuple(parameters.weights))
+            cells = trim(read.cells, parameters)
         with journal.stage("fit"):
             factors = _fitted(settings, store, manifest, cells, journal)
     return compared(manifest, published.arrays, arrays_of(cells, factors, parameters))
@@ -120,7 +123,7 @@ def _fitted(
 
     first: Factors | None = None
     if isinstance(start, TrialStart):
-        trial_on = split(cells, weight, start.holdout).older
+        trial_on = split(cells, weight, start.holdout, start.order, parameters.seed).older
         first = fit(trial_on, parameters, threads, partial(advance, 0))
         del trial_on  # what follows needs the memory
     elif isinstance(start, WarmStart):

@@ -24,59 +24,30 @@ from registry.versions.manifest import Parameters, content_digest
 from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
 from registry.versions.store import Store, store_of
+from registry.wire.data_report import DataReport
 from registry.wire.training_messages import TrainingResult
-from training.data.matrix import Cells, Factors, csr, popularity, trim, weighted, weights
+from training.data.data_warnings import warned
+from training.data.matrix import Cells, Factors, csr, popularity
+from training.data.minimums import trim
 from training.data.snapshot import Snapshot, read_snapshot
+from training.data.weights import settle_transforms, weighted, weights
 from training.fitting.als import Fit, one_blas_thread
 from training.fitting.backends import fit_of, warming_of
-from training.fitting.size_rules import BY_SIZE, SPARK, settle_sizes
+from training.fitting.size_rules import settle_sizes
 from training.judging.findings import Learned
-from training.judging.gate import Limits, refusal
+from training.judging.gate import refusal
 from training.judging.incumbent import Incumbent
 from training.report.report_pages import About, report_pages
-from training.runs.learn import Rules, learn
+from training.runs.learn import learn
 from training.runs.lock import training_lock
 from training.runs.progress import Journal, Report
 from training.runs.provenance import code_sha, provenance_of
 from training.runs.resources import peak_memory_bytes
+from training.runs.run_rules import rules_of
 
 Keep: TypeAlias = Callable[[Mapping[str, bytes]], None]
 
 logger = logging.getLogger(__name__)
-
-
-def parameters_of(settings: Settings) -> Parameters:
-    """Return the parameters that `settings` give a run; some may still be `BY_SIZE`."""
-    follows = settings.train_backend == "implicit"
-    return Parameters(
-        factors=settings.retrain_factors or (BY_SIZE if follows else SPARK.factors),
-        iterations=settings.retrain_iterations,
-        regularization=settings.retrain_regularization
-        or (BY_SIZE if follows else SPARK.regularization),
-        alpha=settings.retrain_alpha or (BY_SIZE if follows else SPARK.alpha),
-        seed=settings.retrain_seed,
-        weight_watch=settings.retrain_weight_watch,
-        weight_click=settings.retrain_weight_click,
-        rating_floor=settings.retrain_rating_floor,
-        window_days=settings.retrain_window_days,
-        half_life_days=settings.retrain_half_life_days,
-        min_user_interactions=settings.retrain_min_user_interactions,
-        min_item_interactions=settings.retrain_min_item_interactions,
-    )
-
-
-def rules_of(settings: Settings) -> Rules:
-    """Return how `settings` have a run learn and judge."""
-    limits = Limits(
-        min_users=settings.retrain_min_users,
-        min_items=settings.retrain_min_items,
-        min_interactions=settings.retrain_min_interactions,
-        tolerance=settings.retrain_tolerance,
-        max_changed=settings.retrain_max_changed,
-        max_missing_items=settings.retrain_max_missing_items,
-        inconclusive=settings.retrain_inconclusive,
-    )
-    return Rules(limits, settings.retrain_holdout, settings.retrain_threads)
 
 
 def train(
@@ -97,8 +68,8 @@ def train(
     settings
         Broker, topics, registry and the gate's limits.
     parameters
-        Of the fit, and the mapping of events to weights; what is `BY_SIZE` is settled by the
-        snapshot.
+        Of the fit, and the mapping of events to weights; a transform that is ``auto``, and what is
+        `BY_SIZE`, is settled by the snapshot.
     run_id
         Goes into every line of progress and into the result.
     incumbent
@@ -149,23 +120,29 @@ def _train(
             lock = held.enter_context(training_lock(settings))
         journal.check_each_step(lock.require)
         with journal.stage("snapshot"):
-            snapshot = read_snapshot(settings, journal.advance)
+            asked = parameters.weights
+            snapshot = read_snapshot(settings, journal.advance, tuple(asked))
+            parameters = settle_transforms(parameters, snapshot.cells)
+            data = warned(snapshot.report, asked, parameters.weights)
             cells = trim(snapshot.cells, parameters)
             parameters = settle_sizes(parameters, weighted(cells, parameters))
             journal.advance(1, 1, _summary(snapshot))
+        for warning in data.warnings:
+            logger.warning("training run %s: %s", journal.run_id, warning)
         learned = learn(
             cells,
             parameters,
             served,
-            rules_of(settings),
+            rules_of(settings, snapshot.report),
             fit or fit_of(settings),
             journal,
             None if fit else warming_of(settings),
+            data,
         )
         if learned.start is not None:
             logger.info("training run %s: the fit began %s", journal.run_id, learned.start)
         description = _description(
-            settings, parameters, created_by, snapshot, learned, journal.stage_seconds
+            settings, parameters, created_by, snapshot, data, learned, journal.stage_seconds
         )
         pages = report_pages(_about(journal.run_id, incumbent, description), learned, cells)
         keep({name: page(None) for name, page in pages.items()})
@@ -178,6 +155,7 @@ def _train(
             metrics=learned.metrics,
             snapshot=snapshot.described,
             stage_seconds=dict(journal.stage_seconds),
+            warnings=data.warnings,
         )
         if learned.factors is None or not learned.gate.passed:
             return ended
@@ -216,6 +194,7 @@ def _description(
     parameters: Parameters,
     created_by: str,
     snapshot: Snapshot,
+    data: DataReport,
     learned: Learned,
     stage_seconds: Mapping[str, float],
 ) -> Description:
@@ -236,6 +215,7 @@ def _description(
         metrics=learned.metrics,
         gate=learned.gate,
         intervals=dict(learned.quality.intervals) if learned.quality else {},
+        data_report=data,
         provenance=made,
     )
 
@@ -250,6 +230,7 @@ def _about(run_id: str, incumbent: str | None, description: Description) -> Abou
         incumbent=incumbent,
         snapshot=description.data_snapshot,
         parameters=description.parameters,
+        data=description.data_report,
     )
 
 

@@ -17,37 +17,30 @@ where it was: a trial is told by what it depends on, so that nothing else is tak
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import numpy as np
 from msgspec import structs
 
 from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
-from registry.versions.manifest import Parameters, digest
-from training.data.matrix import Cells, only, weights
+from registry.versions.manifest import Order, Parameters, digest
+from registry.wire.event_weights import spell_event_weights
+from training.data.matrix import Cells, csr, only
+from training.data.weights import weights
 from training.fitting.als import Fit
 from training.judging.holdout import Split, split
-from training.judging.quality_estimates import Quality, measure
-from training.judging.ranking_metrics import Score, by_factors, by_popularity, judge
+from training.judging.quality_estimates import Estimate, Quality, measure
+from training.judging.ranking_metrics import Judgement, by_factors, by_popularity, judge
+from training.runs.search_space import SPACE, SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
-    from optuna.trial import Trial as Asked
-
-SPACE: Final[dict[str, tuple[float, float]]] = {
-    "factors": (8, 256),
-    "iterations": (5, 30),
-    "regularization": (0.01, 100.0),
-    "alpha": (0.05, 50.0),
-}
-"""Least and most of what is varied, evenly on a logarithmic scale; widened to hold the start."""
-
-DIGITS: Final = 3
-"""Significant digits of what is tried: what is written down is what was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +73,26 @@ class Tuned:
         All that have ended, in order, those of earlier runs included.
     quality
         The best parameters, beside the present ones as the incumbent, on what was put aside.
+    worth
+        By name of what changed: NDCG@10 of the best parameters minus that of the same with the
+        present value of it, on what was put aside.
+    present, chosen
+        Value of what is varied, by name: now, and of the best parameters.
     """
 
     best: Parameters
     trials: tuple[Trial, ...]
     quality: Quality
+    worth: Mapping[str, Estimate]
+    present: Mapping[str, Any]
+    chosen: Mapping[str, Any]
 
 
 Report: TypeAlias = Callable[[Trial, Trial | None], None]
 """Called with each trial that has ended, and the best one so far; None before there is one."""
 
-Fitted: TypeAlias = Callable[[Split, Parameters], Score]
+OLDER_SPELLINGS: Final = ("RETRAIN_WEIGHT_WATCH", "RETRAIN_WEIGHT_CLICK", "RETRAIN_RATING_FLOOR")
+"""Settings that do not go with ``RETRAIN_EVENT_WEIGHTS``."""
 
 
 def require_optuna() -> None:
@@ -117,6 +119,7 @@ def tune(
     fit: Fit,
     threads: int,
     report: Report,
+    order: Order = "time",
 ) -> Tuned:
     """Search, and compare the best with the start.
 
@@ -136,38 +139,55 @@ def tune(
         What makes the factors.
     report
         Told of each trial.
+    order
+        In which order of each user's interactions the last ones are held out.
 
     Raises
     ------
     TrainingFailed
         ``no_data`` if no user can be judged, or no trial has ended.
     """
-    outer = split(cells, weights(cells, start), holdout)
+    outer = split(cells, weights(cells, start), holdout, order, start.seed)
     inner_cells = only(cells, ~outer.held)
-    inner = split(inner_cells, weights(inner_cells, start), holdout)
+    inner = split(inner_cells, weights(inner_cells, start), holdout, order, start.seed)
     if not len(inner.users) or not len(outer.users):
         raise TrainingFailed(
             "no user has enough interactions to be judged by", TrainingCode.NO_DATA
         )
-    study = _study(study_file, _study_name(snapshot_id, start, holdout), start)
+    space = space_of(cells, start)
+    study = _study(study_file, _study_name(snapshot_id, space, holdout, order), space)
 
-    def fitted(by: Split, parameters: Parameters) -> Score:
-        return by_factors(fit(by.older, parameters, threads, lambda _: None))
+    def fitted(on: Cells, by: Split, parameters: Parameters) -> Judgement:
+        weight = weights(on, parameters)
+        older = csr(on, ~by.held & (weight > 0), weight)
+        found = judge(by_factors(fit(older, parameters, threads, lambda _: None)), by)
+        assert found is not None  # there are users
+        return found
 
     study.optimize(
-        lambda asked: _ndcg(_asked(asked, start), inner, fitted),
-        n_trials=max(0, bounds.trials - len(_ended(study, start))),
+        lambda trial: fitted(inner_cells, inner, space.ask(trial)).metrics.ndcg,
+        n_trials=max(0, bounds.trials - len(_ended(study, space))),
         timeout=bounds.seconds,
         catch=(TrainingFailed,),
-        callbacks=[lambda _, one: report(_told(one, start), best_of(_ended(study, start)))],
+        callbacks=[lambda _, one: report(_trial(one, space), best_of(_ended(study, space)))],
     )
-    trials = _ended(study, start)
+    trials = _ended(study, space)
     best = best_of(trials)
     if best is None:
         raise TrainingFailed(
             "no trial has ended with a result; give it more time", TrainingCode.NO_DATA
         )
-    return Tuned(best.parameters, trials, _compared(best.parameters, start, outer, fitted))
+    return _compared(best.parameters, trials, space, outer, partial(fitted, cells, outer))
+
+
+def space_of(cells: Cells, start: Parameters) -> SearchSpace:
+    """Return what is varied: weights of kinds that occur, transforms where values differ."""
+    kinds = [kind for kind, one in start.weights.items() if one.weight and kind in cells.values]
+    kinds.sort(key=lambda kind: -int((~np.isnan(cells.values[kind])).sum()))
+    varied = [
+        kind for kind in kinds if np.nanmin(cells.values[kind]) < np.nanmax(cells.values[kind])
+    ]
+    return SearchSpace(start, tuple(kinds[1:]), tuple(varied))
 
 
 def best_of(trials: tuple[Trial, ...]) -> Trial | None:
@@ -182,7 +202,8 @@ def env_lines(parameters: Parameters) -> dict[str, str]:
     >>> env_lines(Parameters(64, 15, 0.25, 2.0, 42))["RETRAIN_REGULARIZATION"]
     '0.25'
     """
-    return {f"RETRAIN_{name.upper()}": f"{getattr(parameters, name):g}" for name in SPACE}
+    numbers = {f"RETRAIN_{name.upper()}": f"{getattr(parameters, name):g}" for name in SPACE}
+    return numbers | {"RETRAIN_EVENT_WEIGHTS": spell_event_weights(parameters.weights)}
 
 
 def merged(text: str, lines: dict[str, str]) -> str:
@@ -196,11 +217,13 @@ def merged(text: str, lines: dict[str, str]) -> str:
     left, out = dict(lines), []
     for line in text.splitlines():
         name = line.partition("=")[0].strip()
+        if name in OLDER_SPELLINGS and "RETRAIN_EVENT_WEIGHTS" in lines:
+            continue
         out.append(f"{name}={left.pop(name)}" if name in left else line)
     return "\n".join([*out, *(f"{name}={value}" for name, value in left.items())]) + "\n"
 
 
-def _study(file: Path, name: str, start: Parameters) -> Study:
+def _study(file: Path, name: str, space: SearchSpace) -> Study:
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
@@ -210,61 +233,50 @@ def _study(file: Path, name: str, start: Parameters) -> Study:
         storage=storage, study_name=name, direction="maximize", load_if_exists=True
     )
     # a search that goes on must not draw the first random trials again
-    study.sampler = optuna.samplers.TPESampler(seed=start.seed + len(study.trials))
+    study.sampler = optuna.samplers.TPESampler(seed=space.start.seed + len(study.trials))
     if not study.trials:
-        study.enqueue_trial({one: getattr(start, one) for one in SPACE})
+        study.enqueue_trial(space.present)
     return study
 
 
-def _study_name(snapshot_id: str, start: Parameters, holdout: float) -> str:
+def _study_name(snapshot_id: str, space: SearchSpace, holdout: float, order: Order) -> str:
     """Name what a trial's result depends on, but for what is varied."""
-    fixed = {name: value for name, value in structs.asdict(start).items() if name not in SPACE}
-    return f"{snapshot_id}-{digest(repr((fixed, holdout, SPACE)).encode())[:12]}"
+    given = structs.asdict(space.start) | {"event_weights": space.start.weights}
+    fixed = {name: value for name, value in given.items() if name not in SPACE}
+    varied = list(space.present)
+    return f"{snapshot_id}-{digest(repr((fixed, holdout, order, SPACE, varied)).encode())[:12]}"
 
 
-def _asked(asked: Asked, start: Parameters) -> Parameters:
-    chosen: dict[str, float] = {}
-    for name, (least, most) in SPACE.items():
-        now = getattr(start, name)
-        low, high = min(least, now), max(most, now)
-        if isinstance(now, int):
-            chosen[name] = asked.suggest_int(name, int(low), int(high), log=True)
-        else:
-            chosen[name] = asked.suggest_float(name, low, high, log=True)
-    return _parameters(chosen, start)
-
-
-def _parameters(chosen: dict[str, float], start: Parameters) -> Parameters:
-    rounded = {
-        name: value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
-        for name, value in chosen.items()
-    }
-    return structs.replace(start, **rounded)
-
-
-def _ndcg(parameters: Parameters, by: Split, fitted: Fitted) -> float:
-    found = judge(fitted(by, parameters), by)
-    assert found is not None  # there are users
-    return found.metrics.ndcg
-
-
-def _compared(best: Parameters, start: Parameters, by: Split, fitted: Fitted) -> Quality:
-    ours, theirs = (judge(fitted(by, one), by) for one in (best, start))
+def _compared(
+    best: Parameters,
+    trials: tuple[Trial, ...],
+    space: SearchSpace,
+    by: Split,
+    judged: Callable[[Parameters], Judgement],
+) -> Tuned:
+    """Compare the best parameters with the present ones, all at once and one by one."""
     popular = judge(by_popularity(by.popular), by)
-    assert ours is not None  # there are users
-    assert theirs is not None
-    assert popular is not None
-    return measure(ours, popular, theirs, "recipe", 0.0)
+    assert popular is not None  # there are users
+    ours = judged(best)
+
+    def over(other: Parameters) -> Quality:
+        return measure(ours, popular, judged(other), "recipe", 0.0, order=by.order)
+
+    worth = {
+        name: over(space.without(best, name)).differences["incumbent"]["ndcg"]
+        for name in space.changed(best)
+    }
+    return Tuned(best, trials, over(space.start), worth, space.present, space.of(best))
 
 
-def _ended(study: Study, start: Parameters) -> tuple[Trial, ...]:
-    return tuple(_told(one, start) for one in study.get_trials(deepcopy=False) if _has_ended(one))
+def _ended(study: Study, space: SearchSpace) -> tuple[Trial, ...]:
+    return tuple(
+        _trial(one, space)
+        for one in study.get_trials(deepcopy=False)
+        if one.state.is_finished() and len(one.params) == len(space.present)
+    )
 
 
-def _has_ended(one: FrozenTrial) -> bool:
-    return one.state.is_finished() and len(one.params) == len(SPACE)
-
-
-def _told(one: FrozenTrial, start: Parameters) -> Trial:
+def _trial(one: FrozenTrial, space: SearchSpace) -> Trial:
     seconds = one.duration.total_seconds() if one.duration else 0.0
-    return Trial(one.number, _parameters(dict(one.params), start), one.value, seconds)
+    return Trial(one.number, space.parameters(one.params), one.value, seconds)

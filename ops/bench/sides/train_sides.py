@@ -32,7 +32,8 @@ from training.data.interaction_log import READING
 from training.data.matrix import Csr, starts_of
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.size_rules import settle_sizes
-from training.runs.run import parameters_of, train
+from training.runs.run import train
+from training.runs.run_rules import parameters_of
 
 BATCH: Final = 10_000
 STALL_SECONDS: Final = 30.0

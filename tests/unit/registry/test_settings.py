@@ -6,6 +6,7 @@ import pytest
 
 from registry.errors import ConfigurationError
 from registry.settings import SECRETS, Settings, read_settings, to_environment
+from registry.wire.event_weights import spell_event_weights
 
 
 def refusal_of(**environment: str) -> str:
@@ -118,6 +119,22 @@ def test_settings_pass_through_an_environment_unchanged() -> None:
     )
     assert read_settings(to_environment(settings)) == settings
     assert read_settings(to_environment(read_settings({}))) == read_settings({})
+
+
+def test_a_wrong_event_weight_is_refused_with_what_is_allowed() -> None:
+    message = refusal_of(RETRAIN_EVENT_WEIGHTS="watch=1:cube")
+    assert "RETRAIN_EVENT_WEIGHTS='watch=1:cube': 'watch=1:cube': 'cube' is no transform" in message
+
+
+def test_older_spellings_of_weights_still_count() -> None:
+    settings = read_settings({"RETRAIN_WEIGHT_WATCH": "3", "RETRAIN_RATING_FLOOR": "1"})
+    assert spell_event_weights(settings.event_weights) == "watch=3,click=0.5:auto,rate=1:floor=1"
+    assert read_settings(to_environment(settings)) == settings
+
+
+def test_a_weight_in_both_spellings_is_refused() -> None:
+    message = refusal_of(RETRAIN_EVENT_WEIGHTS="watch=1", RETRAIN_WEIGHT_WATCH="3")
+    assert "RETRAIN_WEIGHT_WATCH=3: is an older spelling" in message
 
 
 def test_secrets_are_never_shown() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
@@ -75,3 +77,28 @@ def same_cells(one: Cells, other: Cells) -> bool:
 def _bytes_of(cells: Cells) -> dict[str, bytes]:
     columns = {"indptr": cells.indptr, "item": cells.item, "time": cells.time, **cells.values}
     return {name: column.tobytes() for name, column in columns.items()}
+
+
+def play_counts(
+    users: int = 200, items: int = 160, tastes: int = 8, plays: int = 30
+) -> list[Interaction]:
+    """Like Last.fm's: counts up to 350,000 at the median 260, no timestamps, a known taste.
+
+    Users and items have a taste each, by their ids; nine in ten of what a user plays are of it. How
+    often says little: a few of the others are left running for months.
+    """
+    random = np.random.default_rng(11)
+    ids = np.arange(items)
+    events = []
+    for user in range(users):
+        likes = np.where(ids % tastes == user % tastes, 9.0, 1.0 / (tastes - 1))
+        likes *= 1 / (1 + ids // tastes)  # some items are played by more users than others
+        chosen = random.choice(ids, plays, replace=False, p=likes / likes.sum())
+        counts = np.minimum(np.exp(random.normal(np.log(260), 1.3, plays)), 20_000).round() + 1
+        left_running = (chosen % tastes != user % tastes) & (random.random(plays) < 0.3)
+        counts[left_running] = random.uniform(50_000, 350_000, left_running.sum()).round()
+        events += [
+            Interaction(user_id=user, item_id=int(item), event="watch", value=float(count))
+            for item, count in zip(chosen, counts, strict=True)
+        ]
+    return events

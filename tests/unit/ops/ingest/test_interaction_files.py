@@ -63,7 +63,7 @@ def test_a_csv_of_records_has_their_fields_in_any_order_and_an_empty_cell_is_non
     [
         (",31,watch,7", "user_id"),
         ("1,,watch,7", "a watch needs an `item_id`"),
-        ("1,31,sleep,7", "sleep"),
+        ("1,31,a nap,7", "$.event"),
         ("1,31,watch,monday", "timestamp 'monday': must be a number"),
         ("1,31", "too few columns"),
     ],
@@ -172,7 +172,7 @@ def test_a_line_of_other_bytes_within_utf8_is_a_bad_line(tmp_path: Path) -> None
 
 
 def test_a_bad_json_line_names_the_field(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "e.jsonl", '{"user_id": 1, "item_id": 2, "event": "sleep"}\n[\n')
+    path = file_of(tmp_path, "e.jsonl", '{"user_id": 1, "item_id": 2, "event": "a nap"}\n[\n')
     first, second = read_interactions(path)
     assert isinstance(first, BadLine)
     assert "$.event" in first.reason

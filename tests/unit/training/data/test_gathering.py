@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import ShapeError
+from registry.weighing import weigh
 from registry.wire.interactions import Interaction
 from tests.unit.training.builders import (
     cells_of,
@@ -22,19 +23,19 @@ from tests.unit.training.builders import (
 )
 from training.data import gathering
 from training.data.gathering import gather
-from training.data.matrix import csr, weigh
+from training.data.matrix import csr
 
 
 def test_a_later_rating_of_an_item_replaces_the_earlier_one() -> None:
     cells = cells_of(rate(1, 7, 5.0, at=10), rate(1, 7, 2.0, at=20))
 
-    assert weigh(cells.values, parameters()).tolist() == [2.0]
+    assert weigh(cells.values, parameters().weights).tolist() == [2.0]
 
 
 def test_a_rating_that_arrives_late_does_not_replace_a_newer_one() -> None:
     cells = cells_of(rate(1, 7, 2.0, at=20), rate(1, 7, 5.0, at=10))
 
-    assert weigh(cells.values, parameters()).tolist() == [2.0]
+    assert weigh(cells.values, parameters().weights).tolist() == [2.0]
 
 
 def test_of_two_ratings_of_the_same_time_the_one_with_the_higher_offset_counts() -> None:
@@ -94,11 +95,27 @@ def test_the_latest_title_of_an_item_is_kept() -> None:
     assert cells.titles == ("new", None)
 
 
+def test_only_kinds_that_have_a_weight_count_and_the_others_are_counted() -> None:
+    events = [Interaction(user_id=1, item_id=7, event="view", value=9.0), watch(1, 8), watch(2, 9)]
+    found = gather(lambda _columns: [(0, rows_of(events))], ["view", "play"])
+
+    assert (found.cells.user_ids, found.cells.item_ids) == ((1,), (7,))
+    assert {kind: column.tolist() for kind, column in found.cells.values.items()} == {"view": [9.0]}
+    assert (found.interactions, dict(found.unusable)) == (1, {"no_weight": 2})
+
+
+def test_a_forget_takes_back_events_without_a_weight_too() -> None:
+    found = gathered([Interaction(user_id=1, item_id=7, event="view"), forget(1)])
+
+    assert [offsets.tolist() for offsets in found.forgotten] == [[0]]
+    assert dict(found.unusable) == {"forgotten": 1}
+
+
 def test_no_events_make_an_empty_training_set() -> None:
     cells = gathered().cells
 
     assert cells.shape == (0, 0)
-    assert weigh(cells.values, parameters()).shape == (0,)
+    assert weigh(cells.values, parameters().weights).shape == (0,)
     assert csr(cells, np.ones(0, np.bool_)).indptr.tolist() == [0]
 
 

@@ -35,6 +35,12 @@ def test_a_row_holds_what_the_record_says_and_ids_keep_their_type() -> None:
     }
 
 
+def test_an_event_of_any_kind_is_kept_for_a_weight_that_it_may_get_later() -> None:
+    row = row_of(b'{"user_id": 1, "item_id": 2, "event": "view", "value": 3}')
+
+    assert (row["event"], row["value"], row["unusable"]) == ("view", 3.0, None)
+
+
 def test_a_forget_needs_no_item() -> None:
     row = row_of(encode(forget(1)))
 
@@ -50,8 +56,8 @@ def test_a_forget_needs_no_item() -> None:
         (b'{"user_id":' + b"[" * 5000, "invalid"),
         (b'{"user_id": 1, "event": "watch"}', "invalid"),
         (b'{"user_id": 1.5, "item_id": 2, "event": "watch"}', "invalid"),
-        (b'{"user_id": 1, "item_id": 2, "event": "view"}', "unknown_event"),
-        (b'{"event": "view"}', "unknown_event"),
+        (b'{"event": "view"}', "invalid"),
+        (b'{"user_id": 1, "item_id": 2, "event": "a view"}', "invalid"),
         (b'{"user_id": 1, "item_id": 2, "event": 5}', "invalid"),
         (b'{"user_id": 1, "item_id": 2}', "invalid"),
         (b'{"user_id": 1, "item_id": 2, "event": "rate"}', "no_rating"),

@@ -10,6 +10,7 @@ from registry.settings import read_settings
 from registry.storage.objects import Objects
 from registry.wire.gate_results import DataSnapshot
 from tests.unit.training.builders import forget, rows_of, watch
+from training.data.gathering import STANDARD_KINDS
 from training.data.offset_ranges import Span
 from training.data.segments import Segments
 from training.data.snapshot import read_again, snapshot_id
@@ -41,7 +42,7 @@ def test_a_forgotten_user_is_wiped_out_of_all_tables_that_a_segment_is_read_in(
     segments.add(0, Span(0, 6), rows_of(events))
     described = DataSnapshot("an id", "log", {"0": (0, 6)}, 0, 0, 0)
 
-    found = read_again(read_settings({"MODEL_REGISTRY": url}), described)
+    found = read_again(read_settings({"MODEL_REGISTRY": url}), described, STANDARD_KINDS)
 
     assert (found.records, found.described.unusable) == (6, {"forgotten": 3})
     assert found.cells.user_ids == (2,)

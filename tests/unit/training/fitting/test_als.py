@@ -9,13 +9,14 @@ from scipy.sparse import csr_matrix
 
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
+from registry.weighing import weigh
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, rate, watch
-from training.data.matrix import Cells, Csr, Factors, csr, weigh
+from training.data.matrix import Cells, Csr, Factors, csr
 from training.fitting.als import fit_als
 
 
 def matrix(cells: Cells) -> Csr:
-    weights = weigh(cells.values, parameters())
+    weights = weigh(cells.values, parameters().weights)
     return csr(cells, weights > 0, weights)
 
 
@@ -76,7 +77,7 @@ def test_one_sweep_solves_the_normal_equations_of_the_paper() -> None:
     told = parameters(factors=2, iterations=300, regularization=0.5, alpha=3.0)
     factors = fit_als(matrix(cells), told, 1, lambda _done: None)
     confidence = np.zeros(cells.shape)
-    confidence[cells.user, cells.item] = 3.0 * weigh(cells.values, told)
+    confidence[cells.user, cells.item] = 3.0 * weigh(cells.values, told.weights)
 
     for item, row in enumerate(factors.items):
         c, x = confidence[:, item], factors.users.astype(np.float64)

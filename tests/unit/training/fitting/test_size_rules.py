@@ -9,7 +9,7 @@ from registry.settings import read_settings
 from tests.unit.training.builders import parameters
 from training.data.matrix import Csr
 from training.fitting.size_rules import BY_SIZE, factors_by_size, noise_of, settle_sizes
-from training.runs.run import parameters_of
+from training.runs.run_rules import parameters_of
 
 
 def matrix_of(rows: list[list[float]]) -> Csr:

@@ -14,14 +14,16 @@ from registry.versions.model_arrays import ModelArrays
 from registry.wire.interactions import Interaction
 from registry.wire.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, forget, parameters, watch
-from training.data.matrix import Cells, Csr, Factors, csr, popularity, weights
+from training.data.matrix import Cells, Csr, Factors, csr, popularity
+from training.data.weights import weights
 from training.fitting.als import fit_als
 from training.fitting.warm_start import Warming, first_values, start_of
 from training.judging.findings import Learned
 from training.judging.gate import Limits
 from training.judging.holdout import split
 from training.judging.incumbent import Incumbent, align
-from training.runs.learn import Rules, learn
+from training.runs.learn import learn
+from training.runs.learning_case import Rules
 from training.runs.progress import Journal
 
 RULES = Rules(Limits(20, 20, 200, tolerance=0.1), holdout=0.2, threads=1)
@@ -87,7 +89,8 @@ def started(
             INCUMBENT,
             EVENTS,
             {"alpha": 2.0, "rating_floor": 1.5},
-            "v0.1 was made with alpha=1 (now 2), rating_floor=0 (now 1.5)",
+            "v0.1 was made with alpha=1 (now 2), event_weights=watch=1,click=0.5,rate=1 "
+            "(now watch=1,click=0.5,rate=1:floor=1.5)",
         ),
         (
             INCUMBENT,
@@ -123,11 +126,11 @@ def test_otherwise_it_begins_with_the_incumbents_factors() -> None:
 @pytest.mark.parametrize(
     ("warming", "incumbent", "start"),
     [
-        (Warming(0, "implicit", fit_als, 3), INCUMBENT, TrialStart(0.2, 3)),
+        (Warming(0, "implicit", fit_als, 3), INCUMBENT, TrialStart(0.2, 3, order="time")),
         (
             Warming(2, "implicit", fit_als, 3),
             None,
-            TrialStart(0.2, 3, "there is no version to begin with"),
+            TrialStart(0.2, 3, "there is no version to begin with", "time"),
         ),
         (Warming(2, "implicit", fit_als, 3), INCUMBENT, WarmStart("v0.1", "d" * 64, 24, 24, 2)),
         (Warming(0, "implicit", fit_als, 0), INCUMBENT, None),
@@ -275,7 +278,7 @@ def test_what_is_published_goes_on_from_where_the_trial_has_arrived() -> None:
     older = len(EVENTS) - 24 * 2
     assert fits == [(older, 8)]
     assert cold_fits == [(older, 8), (len(EVENTS), 8)]
-    assert ours.start == TrialStart(0.2, 3)
+    assert ours.start == TrialStart(0.2, 3, order="time")
     assert ours.metrics == cold.metrics  # so the trial was judged before it has learned more
     assert ours.gate.passed
     (first,) = given

@@ -12,20 +12,14 @@ from numpy.typing import NDArray
 
 from registry.wire.gate_results import Check, Verdict
 from training.data.matrix import Csr, Factors
-from training.judging.gate import (
+from training.judging.comparison_checks import (
     Change,
-    Counts,
-    Limits,
-    Policy,
-    accepted_open,
     check_change,
-    check_counts,
-    check_factors,
-    check_life,
+    check_plausibility,
     check_quality,
-    decide,
-    refusal,
 )
+from training.judging.gate import Limits, Policy, accepted_open, decide, refusal
+from training.judging.model_checks import Counts, check_counts, check_factors, check_life
 from training.judging.quality_estimates import Quality, measure
 from training.judging.ranking_metrics import MEANS, Judgement
 
@@ -108,6 +102,8 @@ def told(candidate: float, popular: float, incumbent: float | None = None, **mor
         rival,
         more.pop("basis", "recipe") if rival else None,
         LIMITS.tolerance,
+        {name: judgement(np.full(40, one)) for name, one in more.pop("baselines", {}).items()},
+        **more,
     )
 
 
@@ -195,6 +191,49 @@ def test_too_few_users_for_an_interval_are_inconclusive() -> None:
 
     assert set(verdicts(checks).values()) == {"inconclusive"}
     assert "of fewer than 10 users" in checks[0].seen
+
+
+@pytest.mark.parametrize(
+    ("candidate", "spread", "verdict"),
+    [
+        (0.05, 0.0, "inconclusive"),
+        (0.139, 0.001, "inconclusive"),
+        (0.139, 0.02, "pass"),
+        (0.141, 0.0, "pass"),
+        (0.3, 0.0, "pass"),
+    ],
+)
+def test_a_model_far_below_the_best_baseline_has_something_wrong(
+    candidate: float, spread: float, verdict: str
+) -> None:
+    baselines = {"cosine": 0.2, "bm25": 0.1}
+    check = check_plausibility(told(candidate, 0.01, spread=spread, baselines=baselines))
+
+    assert check.verdict == verdict
+    assert check.allowed == (
+        "at least 70% of 0.2000, which item neighbours by cosine reach on the same split"
+    )
+
+
+def test_without_a_baseline_nothing_is_implausible_and_without_a_user_nothing_is_known() -> None:
+    assert check_plausibility(told(0.001, 0.01)).verdict == "pass"
+    assert check_plausibility(None).verdict == "inconclusive"
+
+
+def test_the_check_says_that_the_split_was_random() -> None:
+    check, _ = check_quality(told(0.1, 0.01, order="random"), None, LIMITS)
+
+    assert check.seen.startswith("NDCG@10 0.1000 by a random split, for the times do not say")
+
+
+def test_the_interactions_that_teach_are_explained_by_the_events_that_they_come_from() -> None:
+    counts = Counts(671, 9_066, 86_619, cells=99_000, pairs=100_000, events=100_004)
+    check = check_counts(counts, LIMITS)[2]
+
+    assert check.seen == (
+        "86,619 pairs teach, of 100,004 events: 4 are of the same pair as another; 1,000 pairs are "
+        "left out by the minimums; 12,381 pairs weigh 0"
+    )
 
 
 def test_an_evaluation_of_nobody_is_inconclusive() -> None:

@@ -20,7 +20,8 @@ from training.judging.incumbent import Incumbent
 from training.report import svg as drawings
 from training.report.report_pages import HTML, MARKDOWN, About, report_pages
 from training.report.svg import Bar
-from training.runs.learn import Rules, learn
+from training.runs.learn import learn
+from training.runs.learning_case import Rules
 from training.runs.progress import Journal
 
 ABOUT = About(

@@ -13,13 +13,17 @@ from registry.wire.gate_results import Check
 from registry.wire.interactions import Interaction
 from registry.wire.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
-from training.data.matrix import Cells, Csr, Factors, csr, popularity, weights
+from training.data.matrix import Cells, Csr, Factors, csr, popularity
+from training.data.weights import weights
 from training.fitting.als import Fit, fit_als
+from training.fitting.neighbours import BASELINES
 from training.judging.findings import Learned
 from training.judging.gate import Limits
 from training.judging.incumbent import Incumbent
+from training.judging.quality_estimates import TOLD_OF_BASELINES
 from training.judging.ranking_metrics import MEANS
-from training.runs.learn import Rules, learn
+from training.runs.learn import learn
+from training.runs.learning_case import Rules
 from training.runs.progress import Journal
 
 LIMITS = Limits(min_users=20, min_items=20, min_interactions=200, tolerance=0.1)
@@ -50,7 +54,7 @@ def test_a_good_model_passes_and_its_metrics_are_told() -> None:
     assert result.metrics["ndcg_at_10"] > result.metrics["popularity_ndcg_at_10"]
     assert set(result.metrics) == {
         f"{whose}{metric}_at_10" for whose in ("", "popularity_") for metric in (*MEANS, "coverage")
-    }
+    } | {f"{whose}_{metric}_at_10" for whose in BASELINES for metric in TOLD_OF_BASELINES}
     assert result.quality is not None
     assert set(result.quality.intervals) == {
         name for name in result.metrics if "coverage" not in name
@@ -110,7 +114,10 @@ def test_a_model_that_has_learned_nothing_is_refused() -> None:
         random = np.random.default_rng(3)
         return Factors(*(random.random(one.shape).astype(np.float32) for one in right))
 
-    assert failures(learned(fit=broken(noise))) == {"better_than_popularity": "inconclusive"}
+    assert failures(learned(fit=broken(noise))) == {
+        "better_than_popularity": "inconclusive",
+        "plausible": "inconclusive",
+    }
 
 
 def test_a_model_worse_than_the_incumbents_recipe_is_refused() -> None:
@@ -192,7 +199,11 @@ def test_a_model_whose_trial_does_not_pass_is_not_fitted_and_all_checks_are_of_t
     assert len(events) not in entries
     assert result.factors is None
     assert result.evaluation is not None
-    assert failures(result) == {"dead_factors": "fail", "better_than_popularity": "fail"}
+    assert failures(result) == {
+        "dead_factors": "fail",
+        "better_than_popularity": "fail",
+        "plausible": "inconclusive",
+    }
     assert check_of(result, "factor_shapes").seen == "users 120 × 4, items 60 × 4"
     assert " of 120 (" in check_of(result, "changed_users").seen
 
@@ -225,6 +236,7 @@ def test_a_refusal_names_every_check(users: int) -> None:
         "dead_factors",
         "better_than_popularity",
         "not_worse_than_incumbent",
+        "plausible",
         "changed_users",
         "missing_items",
     ]

@@ -1,0 +1,16 @@
+"""The data report on the terminal: what there is, and what is unusual."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from ops.views.terminal import Text, pairs
+from registry.wire.data_report import DataReport
+
+
+def data_report_tables(report: DataReport) -> list[Table | Text]:
+    """Return the figures, then a line for each warning."""
+    return [
+        pairs(report.text_by_name),
+        *(Text(f"warning: {warning}", "yellow") for warning in report.warnings),
+    ]

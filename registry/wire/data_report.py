@@ -1,0 +1,155 @@
+"""The data report: what a training found in the interactions, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from registry.wire.gate_results import Count
+
+
+class ValueQuantiles(Struct, frozen=True):
+    """The values of a kind of event, of the latest event of each user with each item."""
+
+    events: Count
+    least: float
+    median: float
+    p90: float
+    p99: float
+    largest: float
+
+
+class Heavy(Struct, frozen=True):
+    """One of the users, or items, with the most events."""
+
+    id: int | str
+    events: Count
+
+
+class Dropped(Struct, frozen=True):
+    """Records that teach nothing, for one reason, and where the first of them stands."""
+
+    records: Count
+    partition: Count
+    offset: Count
+
+
+class DataWarning(Struct, frozen=True):
+    """What is unusual, and what to do. ``code`` stays the same, whatever the figures."""
+
+    code: str
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"{self.found}: {self.remedy}"
+
+
+class DataReport(Struct, frozen=True, omit_defaults=True):
+    """What a training found in the interactions.
+
+    Parameters
+    ----------
+    events
+        How many events there are of each kind, forgotten ones not among them.
+    values
+        By kind that has a weight.
+    untimed
+        Events that count and have no time of their own: it is their record's.
+    own_times
+        Events that count and are older than their record by more than a minute. If there are
+        none, and all are of the same hour, the times are those of the ingestion.
+    oldest, newest
+        Times of the events that count, seconds since the epoch; None without any.
+    users, items
+        How many have 1, 2 to 4, 5 to 9, … events.
+    heaviest_users, heaviest_items
+        Those with the most events, the first one the most.
+    pairs
+        Pairs of user and item.
+    repeated
+        Events that a later one of the same user, item and kind has replaced.
+    duplicates
+        How many of those have the same time as the one that counts.
+    dropped
+        By reason.
+    times_tell
+        Whether the times say what came first.
+    warnings
+        What is unusual, and what to do.
+    """
+
+    events: dict[str, Count]
+    values: dict[str, ValueQuantiles] = {}
+    untimed: Count = 0
+    own_times: Count = 0
+    oldest: float | None = None
+    newest: float | None = None
+    users: dict[str, Count] = {}
+    items: dict[str, Count] = {}
+    heaviest_users: tuple[Heavy, ...] = ()
+    heaviest_items: tuple[Heavy, ...] = ()
+    pairs: Count = 0
+    repeated: Count = 0
+    duplicates: Count = 0
+    dropped: dict[str, Dropped] = {}
+    times_tell: bool = True
+    warnings: tuple[DataWarning, ...] = ()
+
+    @property
+    def kept(self) -> int:
+        """How many events count."""
+        return sum(one.events for one in self.values.values()) + self.repeated
+
+    @property
+    def text_by_name(self) -> dict[str, str]:
+        """What there is to say, for people."""
+        shown = {"events": _counts(self.events) or "none"}
+        for kind, one in self.values.items():
+            shown[f"values of {kind}"] = (
+                f"{one.least:,.6g} to {one.largest:,.6g}; half are at most {one.median:,.6g}, 90 % "
+                f"{one.p90:,.6g}, 99 % {one.p99:,.6g}"
+            )
+        return shown | {
+            "times": self._times,
+            "pairs of user and item": f"{self.pairs:,}; {self.repeated:,} events were replaced by "
+            f"a later one of the same kind, {self.duplicates:,} of them of the same time",
+            "users by events": _counts(self.users),
+            "items by events": _counts(self.items),
+            "most active users": self._heaviest(self.heaviest_users),
+            "most used items": self._heaviest(self.heaviest_items),
+            "dropped": "; ".join(
+                f"{one.records:,} {reason} (partition {one.partition}, offset {one.offset}"
+                f"{', …' if one.records > 1 else ''})"
+                for reason, one in self.dropped.items()
+            )
+            or "none",
+        }
+
+    @property
+    def _times(self) -> str:
+        if self.oldest is None or self.newest is None:
+            return "none"
+        span = f"{_date(self.oldest)} to {_date(self.newest)}"
+        untimed = f"{self.untimed:,} of {self.kept:,} events have none of their own"
+        tell = (
+            "" if self.times_tell else "; all are of one ingestion and do not say what came first"
+        )
+        return f"{span}; {untimed}{tell}"
+
+    def _heaviest(self, heaviest: tuple[Heavy, ...]) -> str:
+        whole = max(self.kept, 1)
+        return ", ".join(f"{one.id} ({one.events:,}, {one.events / whole:.1%})" for one in heaviest)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+
+
+def _date(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # a producer's mistake, years away
+        return f"{seconds:g} s"

@@ -1,0 +1,65 @@
+"""The formula of weights: every transform, by hand-pinned numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from registry.errors import ShapeError
+from registry.weighing import bm25_of, weigh
+from registry.wire.event_weights import parse_event_weights
+
+
+def weight_of(spelled: str, *values: float) -> list[float]:
+    found = weigh({"play": np.array(values, np.float32)}, parse_event_weights(f"play={spelled}"))
+    return [round(float(one), 4) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("spelled", "weight"),
+    [
+        ("1", [0.0, 0.5, 1.0, 260.0, 352_698.0]),
+        ("2:log", [0.0, 0.8109, 1.3863, 11.129, 25.5467]),
+        ("1:sqrt", [0.0, 0.7071, 1.0, 16.1245, 593.8839]),
+        ("3:binary", [0.0, 3.0, 3.0, 3.0, 3.0]),
+        ("1:log:floor=1", [0.0, 0.0, 0.0, 5.5607, 12.7734]),
+    ],
+)
+def test_each_transform_is_as_documented(spelled: str, weight: list[float]) -> None:
+    assert weight_of(spelled, 0, 0.5, 1, 260, 352_698) == weight
+
+
+def test_a_value_below_the_floor_speaks_against_other_kinds() -> None:
+    values = {"watch": np.array([2.0, 2.0], np.float32), "rate": np.array([1.0, 0.0], np.float32)}
+    weights = parse_event_weights("watch=1,rate=1:log:floor=2")
+
+    assert weigh(values, weights).tolist() == pytest.approx([2 - np.log(2), 2 - np.log(3)])
+
+
+@pytest.mark.parametrize("transform", ["linear", "log", "sqrt", "binary"])
+def test_no_value_weighs_less_than_nothing(transform: str) -> None:
+    assert weight_of(f"1:{transform}", -5, -0.1) == [0.0, 0.0]
+
+
+def test_a_kind_without_a_weight_or_of_weight_zero_is_ignored() -> None:
+    values = {kind: np.array([3.0], np.float32) for kind in ("play", "view", "buy")}
+
+    assert weigh(values, parse_event_weights("play=2,buy=0")).tolist() == [6.0]
+
+
+def test_bm25_by_hand() -> None:
+    values = np.array([3.0, np.nan, 1.0], np.float32)  # of items 0, 0, 1 by users 0, 1, 0
+    item, user = np.array([0, 0, 1]), np.array([0, 1, 0])
+
+    statistics = bm25_of(values, item, user, (4, 2), b=0.5)
+
+    assert statistics.norm.tolist() == [0.5 + 0.5 * 3 / 1, 0.5 + 0.5 * 1 / 1, 0.5, 0.5]
+    assert statistics.rarity.tolist() == pytest.approx([np.log(4 / 3), np.log(4)])
+    told = parse_event_weights("play=1:bm25:k1=2:b=0.5")
+    found = weigh({"play": values}, told, {"play": statistics.at(item, user)})
+    assert found.tolist() == pytest.approx([9 / 7 * np.log(4 / 3), 0, 1 * np.log(4 / 3)])
+
+
+def test_a_transform_that_is_not_settled_is_a_bug_and_stops() -> None:
+    with pytest.raises(ShapeError, match="must be settled before weighing"):
+        weight_of("1:auto", 1)

@@ -1,0 +1,103 @@
+"""Play counts as Last.fm has them: right by default, and warned of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from registry.settings import read_settings
+from registry.wire.event_weights import spell_event_weights
+from tests.unit.training.builders import gathered, play_counts
+from training.data.data_warnings import warned
+from training.data.gathering import Gathered
+from training.data.weights import settle_transforms, weighted
+from training.fitting.als import fit_als
+from training.fitting.size_rules import settle_sizes
+from training.judging.findings import Learned
+from training.runs.learn import learn
+from training.runs.progress import Journal
+from training.runs.run_rules import order_of, parameters_of, rules_of
+
+TASTES = 8
+
+
+@pytest.fixture(scope="module")
+def found() -> Gathered:
+    return gathered(play_counts())
+
+
+def learned(found: Gathered, **settings: str) -> Learned:
+    given = read_settings({"RETRAIN_FACTORS": "16", **settings})
+    told = settle_transforms(parameters_of(given), found.cells)
+    told = settle_sizes(told, weighted(found.cells, told))
+    journal = Journal("run", lambda _: None)
+    rules = rules_of(given, found.report)
+    return learn(found.cells, told, None, rules, fit_als, journal, report=found.report)
+
+
+def of_their_taste(result: Learned) -> float:
+    """Return which share of the listed items is of the user's taste."""
+    assert result.evaluation is not None
+    lists, users = result.evaluation.candidate.lists, result.evaluation.split.users
+    return float((lists % TASTES == users[:, None] % TASTES).mean())
+
+
+def test_the_counts_are_like_lastfms(found: Gathered) -> None:
+    values = found.report.values["watch"]
+
+    assert 200 < values.median < 350
+    assert 300_000 < values.largest < 350_000
+    assert found.report.untimed == found.interactions
+
+
+def test_by_default_they_teach_the_taste_and_raw_counts_do_not(found: Gathered) -> None:
+    by_default = learned(found)
+    raw = learned(found, RETRAIN_EVENT_WEIGHTS="watch=1")
+
+    assert by_default.gate.passed
+    assert of_their_taste(by_default) > of_their_taste(raw) + 0.1
+    assert by_default.metrics["ndcg_at_10"] > 1.3 * raw.metrics["ndcg_at_10"]
+    assert by_default.metrics["ndcg_at_10"] > by_default.metrics["popularity_ndcg_at_10"]
+
+
+def test_raw_counts_are_implausible_beside_item_neighbours(found: Gathered) -> None:
+    raw = learned(found, RETRAIN_EVENT_WEIGHTS="watch=1")
+
+    (check,) = (one for one in raw.gate.checks if one.name == "plausible")
+    assert check.verdict == "inconclusive"
+    assert "too low to be trusted; look at the data report" in check.seen
+    assert not raw.gate.passed
+
+
+def test_the_split_is_random_and_the_gate_says_so(found: Gathered) -> None:
+    result = learned(found)
+
+    assert order_of(read_settings({}), found.report) == "random"
+    (check,) = (one for one in result.gate.checks if one.name == "better_than_popularity")
+    assert "by a random split, for the times do not say what came first" in check.seen
+
+
+def test_the_order_of_the_file_changes_nothing(found: Gathered) -> None:
+    other = gathered(play_counts()[::-1])
+
+    assert learned(other).metrics == learned(found).metrics
+
+
+def test_they_are_warned_of(found: Gathered) -> None:
+    asked = read_settings({}).event_weights
+    told = settle_transforms(parameters_of(read_settings({})), found.cells).weights
+
+    warnings = {one.code: one.found for one in warned(found.report, asked, told).warnings}
+
+    assert spell_event_weights(told) == "watch=1:log,click=0.5,rate=1:floor=2"
+    assert warnings.keys() == {"wide_values", "no_times"}
+    assert "at the median" in warnings["wide_values"]
+    assert warnings["no_times"] == "no timestamps: all times are the ingestion's"
+
+
+def test_the_gate_says_what_became_of_the_events(found: Gathered) -> None:
+    result = learned(found)
+
+    (check,) = (one for one in result.gate.checks if one.name == "interactions")
+    assert check.seen == "6,000 pairs teach, of 6,000 events"
+    assert np.isfinite(result.metrics["cosine_ndcg_at_10"])

@@ -1,0 +1,160 @@
+"""What is unusual in the interactions, and what to do about it.
+
+Pure: a function of the data report and of the weights; must not know where either comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import structs
+
+from registry.wire.data_report import DataReport, DataWarning, ValueQuantiles
+from registry.wire.event_weights import DEFAULT, LINEAR_UP_TO, EventWeights, parse_event_weights
+
+WIDE: Final = 10.0
+"""The largest value is so many times the median before a `linear` weight is warned of."""
+
+HEAVY_USERS: Final = 3
+HEAVY_SHARE: Final = 0.2
+FEWEST_USERS: Final = 60
+"""So few users may make more than this share of events; of fewer users in all it says nothing."""
+
+REPEATED_SHARE: Final = 0.2
+DROPPED_SHARE: Final = 0.01
+UNTIMED_SHARE: Final = 0.05
+
+SETTING: Final = "RETRAIN_EVENT_WEIGHTS"
+
+
+def warned(report: DataReport, asked: EventWeights, settled: EventWeights) -> DataReport:
+    """Return the report with its warnings.
+
+    Parameters
+    ----------
+    report
+        What there is.
+    asked
+        Weights as the settings give them.
+    settled
+        Weights as they are used: no transform is ``auto``.
+    """
+    found = (
+        *_wide_values(report, asked, settled),
+        *_times(report),
+        *_heavy_users(report),
+        *_weights(report, asked),
+        *_repeats(report),
+        *_dropped(report),
+    )
+    return structs.replace(report, warnings=found)
+
+
+def _wide_values(
+    report: DataReport, asked: EventWeights, settled: EventWeights
+) -> Iterator[DataWarning]:
+    for kind, values in report.values.items():
+        if kind not in settled or not settled[kind].weight:
+            continue
+        reach = f"values of `{kind}` reach {values.largest:,.6g} at the median {values.median:,.6g}"
+        if settled[kind].transform == "linear" and _is_wide(values):
+            yield DataWarning(
+                "wide_values",
+                reach,
+                f"use a log weight, {kind}={_of(asked, kind)}:log in {SETTING}, or the largest "
+                "drown the others",
+            )
+        elif asked[kind].transform == "auto" and settled[kind].transform == "log":
+            yield DataWarning(
+                "wide_values",
+                reach,
+                f"they count by their logarithm; write {kind}={_of(asked, kind)}:log into "
+                f"{SETTING} if that is right, or another transform",
+            )
+
+
+def _is_wide(values: ValueQuantiles) -> bool:
+    return values.largest > LINEAR_UP_TO and values.largest > WIDE * values.median
+
+
+def _of(asked: EventWeights, kind: str) -> str:
+    return f"{asked[kind].weight:g}"
+
+
+def _times(report: DataReport) -> Iterator[DataWarning]:
+    if not report.kept:
+        return
+    if not report.times_tell:
+        none = report.untimed == report.kept
+        yield DataWarning(
+            "no_times",
+            "no timestamps: all times are the ingestion's"
+            if none
+            else "no event is older than its record, and all are of one hour: the times are the "
+            "ingestion's",
+            "send each event's `timestamp`, if it is known; what models are judged by is drawn at "
+            "random, not by time",
+        )
+    elif report.own_times and report.untimed > UNTIMED_SHARE * report.kept:
+        yield DataWarning(
+            "some_untimed",
+            f"{report.untimed / report.kept:.0%} of events have no timestamp, others have one",
+            "send it with all of them: without it the time of the record counts, and that of a "
+            "file is the time of its ingestion",
+        )
+
+
+def _heavy_users(report: DataReport) -> Iterator[DataWarning]:
+    heaviest = report.heaviest_users[:HEAVY_USERS]
+    share = sum(one.events for one in heaviest) / max(report.kept, 1)
+    if sum(report.users.values()) >= FEWEST_USERS and share > HEAVY_SHARE:
+        yield DataWarning(
+            "heavy_users",
+            f"{len(heaviest)} users make {share:.0%} of events",
+            "`recstream inspect` names them; see whether they are people. A `forget` takes back "
+            "what a user did",
+        )
+
+
+def _weights(report: DataReport, asked: EventWeights) -> Iterator[DataWarning]:
+    for kind, count in report.events.items():
+        if kind not in asked:
+            yield DataWarning(
+                "no_weight",
+                f"event `{kind}` has no weight: {count:,} events ignored",
+                f"add {kind}=1 to {SETTING}, or {kind}=0 if its items only count as seen",
+            )
+    for kind in asked:
+        if kind not in report.events and kind not in parse_event_weights(DEFAULT):
+            yield DataWarning(
+                "no_events",
+                f"{SETTING} has a weight for `{kind}`, but there are no such events",
+                "compare its spelling with that of the events",
+            )
+
+
+def _repeats(report: DataReport) -> Iterator[DataWarning]:
+    if report.repeated > REPEATED_SHARE * report.kept:
+        yield DataWarning(
+            "repeats",
+            f"{report.repeated:,} of {report.kept:,} events repeat an earlier one of the same "
+            "user, item and kind",
+            "only the latest of them counts; if how often matters, send the sum so far as `value`",
+        )
+
+
+def _dropped(report: DataReport) -> Iterator[DataWarning]:
+    broken = {
+        reason: one
+        for reason, one in report.dropped.items()
+        if reason not in ("no_weight", "forgotten")
+    }
+    records = sum(one.records for one in broken.values())
+    if records > DROPPED_SHARE * (report.kept + records):
+        first = next(iter(broken.values()))
+        yield DataWarning(
+            "dropped",
+            f"{records:,} records cannot be used: {', '.join(broken)}",
+            f"mend their producer; one is at partition {first.partition}, offset {first.offset}",
+        )
