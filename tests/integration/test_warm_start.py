@@ -36,7 +36,7 @@ def settings(kafka: str, tmp_path: Path) -> Settings:
     fresh = fresh_settings(kafka, tmp_path, RETRAIN_WARM_ITERATIONS="2")
     create_topics(fresh)
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) < 20))
-    assert begun(fresh, None) == TrialStart(0.2, 3, "there is no version to begin with")
+    assert begun(fresh, None) == TrialStart(0.2, 3, "there is no version to begin with", "time")
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) >= 20))
     return fresh
 
@@ -90,7 +90,7 @@ def test_the_manifest_names_what_the_fit_began_with_and_it_is_made_again_from_th
     # negative control: one that began elsewhere is another
     other = trained(settings.model_copy(update={"retrain_warm_iterations": 0}), "v0.1")
     assert other.provenance is not None
-    assert other.provenance.start == TrialStart(0.2, 3)
+    assert other.provenance.start == TrialStart(0.2, 3, order="time")
     theirs, ours = (store.open(one).arrays.item_factors for one in ("v0.2", other.version))
     assert not (theirs == ours).all()
 
@@ -106,7 +106,7 @@ def test_a_version_that_began_with_its_trial_is_made_again_as_is_one_that_began_
     cold = trained(plain.model_copy(update={"retrain_final_iterations": 0}), None)
 
     starts = [one.provenance.start for one in (ours, other, cold) if one.provenance]
-    assert starts == [TrialStart(0.2, 3), TrialStart(0.3, 3), None]
+    assert starts == [TrialStart(0.2, 3, order="time"), TrialStart(0.3, 3, order="time"), None]
     assert any("from the trial's factors" in (line.message or "") for line in told)
     assert b"from the trial&#39;s factors" in store.read(ours.version, "report.html")
     shown = CliRunner().invoke(app, ["show", ours.version, "--registry", store.url])
@@ -158,7 +158,7 @@ def test_an_incumbent_that_is_damaged_or_of_other_parameters_is_not_begun_with(
     assert done.status == "published", done
     told = Store(settings.model_registry).manifest(str(done.version)).provenance
     assert told is not None
-    assert told.start == TrialStart(0.2, 3, "v0.1 was made with factors=4 (now 5)")
+    assert told.start == TrialStart(0.2, 3, "v0.1 was made with factors=4 (now 5)", "time")
 
     (Path(settings.model_registry) / "v0.1" / "als" / "item_factors.npy").unlink()
     start = begun(settings, "v0.1")
