@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from registry.error_codes import ReadinessCode
-from registry.wire.counts import ArmCounts, ShadowCounts, summed_arms, summed_shadows
+from registry.wire.counts import ArmCounts, ShadowCounts, sum_by_arm, sum_shadows
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Finding
 
@@ -104,12 +104,12 @@ def behind(
 
 def arms_at(fleet: Iterable[Heartbeat], epoch: int) -> tuple[ArmCounts, ...]:
     """Return the whole fleet's counts under the state of `epoch`, the dead workers' included."""
-    return summed_arms(arm for one in fleet if one.epoch == epoch for arm in one.arms)
+    return sum_by_arm(arm for one in fleet if one.epoch == epoch for arm in one.arms)
 
 
 def shadow_at(fleet: Iterable[Heartbeat], epoch: int) -> ShadowCounts:
     """Return the whole fleet's shadow comparisons under the state of `epoch`."""
-    return summed_shadows(one.shadow for one in fleet if one.epoch == epoch and one.shadow)
+    return sum_shadows(one.shadow for one in fleet if one.epoch == epoch and one.shadow)
 
 
 def readiness(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) -> Finding:

@@ -1,4 +1,6 @@
-"""Counts of answers: what guardrails judge, summed over workers. Values and their sums only.
+"""Counts of answers: what guardrails judge. Values and their sums only.
+
+One type for each arm's counts, whoever adds them up: a batch, a worker, its heartbeat, the fleet.
 
 Counts are cumulative since the worker began to act on a rollout state, not since the last
 heartbeat: a heartbeat that is lost or comes twice then changes nothing.
@@ -7,7 +9,8 @@ heartbeat: a heartbeat that is lost or comes twice then changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import reduce
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -47,6 +50,20 @@ class ArmCounts(Struct, frozen=True, omit_defaults=True):
     scoring: Histogram = {}
     latency: Histogram = {}
 
+    def add(self, other: ArmCounts) -> ArmCounts:
+        """Return the sum of two counts of one arm."""
+        return ArmCounts(
+            self.variant,
+            self.version,
+            requests=self.requests + other.requests,
+            errors=self.errors + other.errors,
+            fallbacks=self.fallbacks + other.fallbacks,
+            empty=self.empty + other.empty,
+            users=self.users + other.users,
+            scoring=_add_histogram(self.scoring, other.scoring),
+            latency=_add_histogram(self.latency, other.latency),
+        )
+
 
 class ShadowCounts(Struct, frozen=True, omit_defaults=True):
     """What came of the shadow comparisons under one rollout state.
@@ -64,46 +81,42 @@ class ShadowCounts(Struct, frozen=True, omit_defaults=True):
     primary: Histogram = {}
     canary: Histogram = {}
 
-
-def added(histograms: Iterable[Mapping[int, int]]) -> Histogram:
-    """Return the sum of `histograms`, bucket by bucket."""
-    total: Counter[int] = Counter()
-    for histogram in histograms:
-        total.update(histogram)
-    return dict(total)
-
-
-def summed_arms(arms: Iterable[ArmCounts]) -> tuple[ArmCounts, ...]:
-    """Return one sum for each variant and version, in order of variant."""
-    by_arm: dict[tuple[str, str], list[ArmCounts]] = {}
-    for arm in arms:
-        by_arm.setdefault((arm.variant, arm.version), []).append(arm)
-    return tuple(
-        ArmCounts(
-            variant,
-            version,
-            requests=sum(one.requests for one in group),
-            errors=sum(one.errors for one in group),
-            fallbacks=sum(one.fallbacks for one in group),
-            empty=sum(one.empty for one in group),
-            users=sum(one.users for one in group),
-            scoring=added(one.scoring for one in group),
-            latency=added(one.latency for one in group),
+    def add(self, other: ShadowCounts) -> ShadowCounts:
+        """Return the sum of two counts."""
+        return ShadowCounts(
+            compared=self.compared + other.compared,
+            dropped=self.dropped + other.dropped,
+            failed=self.failed + other.failed,
+            overlap=self.overlap + other.overlap,
+            rank_biased_overlap=self.rank_biased_overlap + other.rank_biased_overlap,
+            score_shift=self.score_shift + other.score_shift,
+            primary=_add_histogram(self.primary, other.primary),
+            canary=_add_histogram(self.canary, other.canary),
         )
-        for (variant, version), group in sorted(by_arm.items())
-    )
 
 
-def summed_shadows(counts: Iterable[ShadowCounts]) -> ShadowCounts:
+def sum_histograms(histograms: Iterable[Histogram]) -> Histogram:
+    """Return the sum of `histograms`, bucket by bucket; none of them changes."""
+    return reduce(_add_histogram, histograms, {})
+
+
+def sum_by_arm(arms: Iterable[ArmCounts]) -> tuple[ArmCounts, ...]:
+    """Return one sum for each variant and version, in order of variant."""
+    by_arm: dict[tuple[str, str], ArmCounts] = {}
+    for arm in arms:
+        key = (arm.variant, arm.version)
+        by_arm[key] = by_arm[key].add(arm) if key in by_arm else arm
+    return tuple(counts for _, counts in sorted(by_arm.items()))
+
+
+def sum_shadows(counts: Iterable[ShadowCounts]) -> ShadowCounts:
     """Return the sum of `counts`."""
-    group = tuple(counts)
-    return ShadowCounts(
-        compared=sum(one.compared for one in group),
-        dropped=sum(one.dropped for one in group),
-        failed=sum(one.failed for one in group),
-        overlap=sum(one.overlap for one in group),
-        rank_biased_overlap=sum(one.rank_biased_overlap for one in group),
-        score_shift=sum(one.score_shift for one in group),
-        primary=added(one.primary for one in group),
-        canary=added(one.canary for one in group),
-    )
+    return reduce(ShadowCounts.add, counts, ShadowCounts())
+
+
+def _add_histogram(left: Histogram, right: Histogram) -> Histogram:
+    if not left or not right:
+        return left or right
+    total = Counter(left)
+    total.update(right)
+    return dict(total)

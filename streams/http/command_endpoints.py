@@ -7,6 +7,7 @@ result comes back by the rollout table. Must not know the rules, nor who may wri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import uuid
 from typing import Any, Final, Literal
@@ -36,9 +37,6 @@ from streams.retraining.takeover import TIMER
 RESULT_SECONDS: Final = 5.0
 """How long a write waits for its result before it answers 202 with the command's id."""
 
-POLL_SECONDS: Final = 0.01
-"""Between two looks for it: a command is decided within about as long."""
-
 JSON: Final = "application/json"
 
 RESERVED: Final = re.compile(rf"({RAMP}|{SEEDER})$|http:|{TIMER}|retrain@")
@@ -53,6 +51,13 @@ class Writes:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._new_log = asyncio.Event()
+        parts.node.view.call_on_new_log(self._note_new_log)
+
+    def _note_new_log(self) -> None:
+        """Wake all that wait for a result: each looks whether the new log has its own."""
+        self._new_log.set()
+        self._new_log = asyncio.Event()
 
     def endpoint(self, kind: CommandType) -> Handler:
         """Return the endpoint of the command type `kind`."""
@@ -109,15 +114,13 @@ class Writes:
         confirmed.result()
 
     async def _result_of(self, command_id: str, deadline: float) -> CommandResult | None:
-        loop, seen = asyncio.get_running_loop(), None
-        while True:
-            log = self._parts.node.view.log
-            if log is not seen and (result := _result_in(log, command_id)) is not None:
+        """Wait for the log that holds the command's result; None if none came by `deadline`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while (result := _result_in(self._parts.node.view.log, command_id)) is None:
+                    await self._new_log.wait()
                 return result
-            if loop.time() >= deadline:
-                return None
-            seen = log
-            await asyncio.sleep(POLL_SECONDS)
+        return None
 
     def _answer(self, command: Command, result: CommandResult | None) -> web.Response:
         if result is None:

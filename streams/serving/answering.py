@@ -1,8 +1,7 @@
 """Answering: a batch of raw request records becomes answers and dead letters.
 
 No Kafka client, no Faust, no clock: records, rules, models and the time come in as arguments. Runs
-in the scoring thread. One scoring call per model version; a record that cannot be used harms only
-itself.
+in the scoring thread. One scoring call per model version; an unusable record affects only itself.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.transitions import is_compared
 from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode
+from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError, Variant
 from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus, Provenance, Response
@@ -30,17 +30,17 @@ from streams.serving.durations import is_expired, latency_ms
 from streams.serving.routing import Route, Rules, pinned_route, route
 
 SAMPLES_AN_ARM: Final = 3
-"""Requests of a batch and arm that may be timed. Times in a row resemble one another: more of them
-would look like more evidence than they are."""
+"""Most requests of one batch and arm that are timed. Times in a row resemble one another: more of
+them would look like more evidence than they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """All that a batch is answered with.
+    """Everything that a batch is answered with.
 
     ``rules`` is None while no version can be served: every answer is then an error ``no_version``.
-    ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps;
-    ``timer`` counts seconds from anywhere, and never goes back: durations are measured by it.
+    ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps.
+    ``timer`` is a monotonic clock in seconds, by which durations are measured.
     ``received_ms`` is when the last of the batch was read, by the same clock as ``clock_ms``.
     """
 
@@ -62,209 +62,223 @@ class _Routed(NamedTuple):
 
 def answer_batch(records: Iterable[RawRecord], using: Answering) -> Batch:
     """Answer `records`, in any number and of any content."""
-    acting = using.rules.acting if using.rules else None
-    batch = Batch(acting.epoch if acting else None)
-    now_ms = using.clock_ms()
-    by_version: defaultdict[str, list[_Routed]] = defaultdict(list)
-    for record in records:
-        try:
-            request = decode(Request, record.value, using.max_request_bytes)
-        except RecordError as error:
-            batch.dead_letters.append(DeadLetter(record, error))
-            continue
-        routed = _route(record, request, using, batch, now_ms)
-        if routed is not None:
-            by_version[routed.route.version].append(routed)
-    for version, group in by_version.items():
-        _answer_group(using.models[version], group, using, batch)
-    return batch
+    return _BatchAnswerer(using).answer(records)
 
 
-def _route(
-    record: RawRecord, request: Request, using: Answering, batch: Batch, now_ms: float
-) -> _Routed | None:
-    deadline_ms = request.deadline_ms
-    if deadline_ms is not None and is_expired(
-        record.timestamp, deadline_ms, using.received_ms, now_ms
-    ):
-        _refuse(record, request, using, batch, "expired", None)
-        return None
-    rules = using.rules
-    if rules is None:
-        why = "no version is put out yet, or none could be loaded here: /readyz says which"
-        error = AnswerError(AnswerCode.NO_VERSION, why)
-        _refuse(record, request, using, batch, "error", error)
-        return None
-    if request.model_version is None:
-        return _Routed(record, request, route(request.user_id, rules))
-    pinned = pinned_route(request, rules)
-    if pinned is None:
-        error = AnswerError(
-            AnswerCode.UNKNOWN_VERSION,
-            f"model_version {request.model_version!r} is not in memory here; these are: "
-            f"{', '.join(sorted(using.models))}",
+class _BatchAnswerer:
+    """Answers one batch; ``batch`` is what has come of it so far."""
+
+    def __init__(self, using: Answering) -> None:
+        self._using = using
+        self._rules = using.rules
+        self._acting = acting = using.rules.acting if using.rules else None
+        self._arm_by_version = arms_of(acting) if acting else {}
+        self._version_by_arm = {arm: version for version, arm in self._arm_by_version.items()}
+        self.batch = Batch(acting.epoch if acting else None)
+
+    def answer(self, records: Iterable[RawRecord]) -> Batch:
+        """Decode, route and score `records`."""
+        using, batch = self._using, self.batch
+        now_ms = using.clock_ms()
+        by_version: defaultdict[str, list[_Routed]] = defaultdict(list)
+        for record in records:
+            try:
+                request = decode(Request, record.value, using.max_request_bytes)
+            except RecordError as error:
+                batch.dead_letters.append(DeadLetter(record, error))
+                continue
+            routed = self._route(record, request, now_ms)
+            if routed is not None:
+                by_version[routed.route.version].append(routed)
+        for version, group in by_version.items():
+            self._answer_group(using.models[version], group)
+        return batch
+
+    def _route(self, record: RawRecord, request: Request, now_ms: float) -> _Routed | None:
+        """Return who answers a request; None if it was refused at once."""
+        deadline_ms, rules = request.deadline_ms, self._rules
+        if deadline_ms is not None and is_expired(
+            record.timestamp, deadline_ms, self._using.received_ms, now_ms
+        ):
+            self._refuse(record, request, "expired", None)
+            return None
+        if rules is None:
+            why = "no version is deployed, or none could be loaded here; GET /readyz says why"
+            self._refuse(record, request, "error", AnswerError(AnswerCode.NO_VERSION, why))
+            return None
+        if request.model_version is None:
+            return _Routed(record, request, route(request.user_id, rules))
+        pinned = pinned_route(request, rules)
+        if pinned is None:
+            error = AnswerError(
+                AnswerCode.UNKNOWN_VERSION,
+                f"model_version {request.model_version!r} is not in memory on this worker; "
+                f"available: {', '.join(sorted(self._using.models))}",
+            )
+            self._refuse(record, request, "error", error)
+            return None
+        return _Routed(record, request, pinned)
+
+    def _refuse(
+        self,
+        record: RawRecord,
+        request: Request,
+        status: AnswerStatus,
+        error: AnswerError | None,
+        way: Route | None = None,
+    ) -> None:
+        response = Response(
+            request_id=request.request_id,
+            user_id=request.user_id,
+            status=status,
+            provenance=self._provenance(record, self._using.clock_ms(), None, None),
+            error=error,
         )
-        _refuse(record, request, using, batch, "error", error)
-        return None
-    return _Routed(record, request, pinned)
+        batch = self.batch
+        batch.records.append(record)
+        batch.answers.append(
+            Answer(
+                record.key,
+                encode(response),
+                request.request_id,
+                "",
+                record.timestamp,
+                request=request,
+            )
+        )
+        version, variant = (way.version, way.variant or "") if way else ("", "")
+        batch.counts[version, variant, status] += 1
+        if way is not None and way.arm is not None:
+            batch.count(ArmCounts(way.arm, self._version_by_arm[way.arm], requests=1, errors=1))
+            batch.users[way.arm].add(request.user_id)
 
+    def _answer_group(self, model: Model, group: Sequence[_Routed]) -> None:
+        using, batch = self._using, self.batch
+        started = using.timer()
+        try:
+            found = model.recommend([routed.request for routed in group], threads=using.threads)
+        except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
+            self._answer_singly(error, model, group)
+            return
+        seconds = using.timer() - started
+        now_ms = using.clock_ms()
+        batch.scoring_seconds[model.version] += seconds
+        fallbacks: Counter[Variant] = Counter()
+        empty: Counter[Variant] = Counter()
+        for routed, recommendation in zip(group, found, strict=True):
+            answer, reason = self._answer(model, routed, recommendation, now_ms)
+            batch.records.append(routed.record)
+            batch.answers.append(answer)
+            if reason is not None:
+                batch.fallbacks[reason] += 1
+            arm = routed.route.arm
+            if arm is not None and (reason is not None or not recommendation.items):
+                fallbacks[arm] += reason is not None
+                empty[arm] += not recommendation.items
+        for variant, count in Counter(routed.route.variant for routed in group).items():
+            batch.counts[model.version, variant or "", "ok"] += count
+        self._count_group(group, fallbacks, empty)
+        self._put_in_shadow(group, found, seconds / len(group))
 
-def _refuse(
-    record: RawRecord,
-    request: Request,
-    using: Answering,
-    batch: Batch,
-    status: AnswerStatus,
-    error: AnswerError | None,
-    way: Route | None = None,
-) -> None:
-    response = Response(
-        request_id=request.request_id,
-        user_id=request.user_id,
-        status=status,
-        provenance=_provenance(record, using, using.clock_ms(), None, None),
-        error=error,
-    )
-    batch.records.append(record)
-    batch.answers.append(
-        Answer(
+    def _answer_singly(self, error: Exception, model: Model, group: Sequence[_Routed]) -> None:
+        """Answer the requests of a group that could not be scored together one at a time."""
+        if len(group) > 1:
+            for routed in group:
+                self._answer_group(model, [routed])
+            return
+        why = AnswerError(
+            AnswerCode.INTERNAL, f"{model.version} could not score this request: {error!r}"
+        )
+        record, request, way = group[0]
+        self._refuse(record, request, "error", why, way)
+
+    def _answer(
+        self, model: Model, routed: _Routed, found: Recommendation, now_ms: float
+    ) -> tuple[Answer, str | None]:
+        """Return the answer, and why it is a fallback; None if it is not."""
+        record, request, way = routed
+        reason = way.fallback_reason
+        if reason is None and found.source == "popular":
+            mistyped = model.knows_other_type_of(request.user_id)
+            reason = FallbackCode.USER_ID_OF_OTHER_TYPE if mistyped else FallbackCode.UNKNOWN_USER
+        response = Response(
+            request_id=request.request_id,
+            user_id=request.user_id,
+            status="ok",
+            provenance=self._provenance(record, now_ms, model, way.bucket),
+            items=found.items,
+            model_version=model.version,
+            variant=way.variant,
+            source=found.source,
+            assigned_version=way.assigned_version,
+            fallback_reason=reason,
+        )
+        answer = Answer(
             record.key,
             encode(response),
             request.request_id,
-            "",
+            model.version,
             record.timestamp,
-            request=request,
+            request,
+            way,
         )
-    )
-    batch.counts[way.version if way else "", (way.variant or "") if way else "", status] += 1
-    if way is not None and way.arm is not None:
-        batch.arms[way.arm].requests += 1
-        batch.arms[way.arm].errors += 1
-        batch.arms[way.arm].users.add(request.user_id)
+        return answer, reason
 
+    def _count_group(
+        self, group: Sequence[_Routed], fallbacks: Counter[Variant], empty: Counter[Variant]
+    ) -> None:
+        """Count a group that one version has answered, by the arm that its users are in."""
+        batch = self.batch
+        sent_ms: defaultdict[Variant | None, list[int]] = defaultdict(list)
+        for record, _, way in group:
+            sent_ms[way.arm].append(record.timestamp)
+        for arm, timestamps in sent_ms.items():
+            batch.sent.append(Sent(group[0].route.version, arm, np.array(timestamps, np.int64)))
+            if arm is not None:
+                batch.count(
+                    ArmCounts(
+                        arm,
+                        self._version_by_arm[arm],
+                        requests=len(timestamps),
+                        fallbacks=fallbacks[arm],
+                        empty=empty[arm],
+                    )
+                )
+        if self._acting is None or not is_compared(self._acting):
+            return
+        for _, request, way in group:
+            if way.arm is not None:
+                batch.users[way.arm].add(request.user_id)
+                is_own = way.arm == self._arm_by_version.get(way.version)
+                if is_own and len(batch.samples[way.arm]) < SAMPLES_AN_ARM:
+                    batch.samples[way.arm].append(request)
 
-def _answer_group(model: Model, group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
-    started = using.timer()
-    try:
-        found = model.recommend([routed.request for routed in group], threads=using.threads)
-    except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
-        _answer_one_by_one(error, model, group, using, batch)
-        return
-    seconds = using.timer() - started
-    now_ms = using.clock_ms()
-    batch.scoring_seconds[model.version] += seconds
-    for routed, recommendation in zip(group, found, strict=True):
-        batch.records.append(routed.record)
-        batch.answers.append(_answer(model, routed, recommendation, using, batch, now_ms))
-    for variant, count in Counter(routed.route.variant for routed in group).items():
-        batch.counts[model.version, variant or "", "ok"] += count
-    _tally(group, using, batch)
-    _put_in_shadow(group, found, seconds / len(group), using, batch)
+    def _put_in_shadow(
+        self, group: Sequence[_Routed], found: Sequence[Recommendation], seconds: float
+    ) -> None:
+        acting = self._acting
+        if acting is None or acting.strategy != "shadow" or acting.canary_version is None:
+            return
+        primary, canary = acting.primary_version, acting.canary_version
+        self.batch.shadowed += (
+            Shadowed(record.key, request, answer.items, acting.epoch, primary, canary, seconds)
+            for (record, request, way), answer in zip(group, found, strict=True)
+            if way.arm is not None and is_shadowed(request.user_id, acting)
+        )
 
-
-def _tally(group: Sequence[_Routed], using: Answering, batch: Batch) -> None:
-    sent_ms: defaultdict[Variant | None, list[int]] = defaultdict(list)
-    for record, _, way in group:
-        sent_ms[way.arm].append(record.timestamp)
-    for arm, timestamps in sent_ms.items():
-        batch.sent.append(Sent(group[0].route.version, arm, np.array(timestamps, np.int64)))
-        if arm is not None:
-            batch.arms[arm].requests += len(timestamps)
-    if using.rules is None or not is_compared(using.rules.acting):
-        return
-    arms = arms_of(using.rules.acting)
-    for _, request, way in group:
-        if way.arm is not None:
-            batch.arms[way.arm].users.add(request.user_id)
-            if way.arm == arms.get(way.version) and len(batch.samples[way.arm]) < SAMPLES_AN_ARM:
-                batch.versions[way.arm] = way.version
-                batch.samples[way.arm].append(request)
-
-
-def _put_in_shadow(
-    group: Sequence[_Routed],
-    found: Sequence[Recommendation],
-    seconds: float,
-    using: Answering,
-    batch: Batch,
-) -> None:
-    acting = using.rules.acting if using.rules else None
-    if acting is None or acting.strategy != "shadow" or acting.canary_version is None:
-        return
-    primary, canary = acting.primary_version, acting.canary_version
-    for (record, request, way), answer in zip(group, found, strict=True):
-        if way.arm is not None and is_shadowed(request.user_id, acting):
-            batch.shadowed.append(
-                Shadowed(record.key, request, answer.items, acting.epoch, primary, canary, seconds)
-            )
-
-
-def _answer_one_by_one(
-    error: Exception, model: Model, group: Sequence[_Routed], using: Answering, batch: Batch
-) -> None:
-    if len(group) > 1:
-        for routed in group:
-            _answer_group(model, [routed], using, batch)
-        return
-    why = AnswerError(AnswerCode.INTERNAL, f"{model.version} could not score this: {error!r}")
-    record, request, way = group[0]
-    _refuse(record, request, using, batch, "error", why, way)
-
-
-def _answer(
-    model: Model,
-    routed: _Routed,
-    found: Recommendation,
-    using: Answering,
-    batch: Batch,
-    now_ms: float,
-) -> Answer:
-    record, request, way = routed
-    reason = way.fallback_reason
-    if reason is None and found.source == "popular":
-        mistyped = model.knows_other_type_of(request.user_id)
-        reason = FallbackCode.USER_ID_OF_OTHER_TYPE if mistyped else FallbackCode.UNKNOWN_USER
-    if reason is not None:
-        batch.fallbacks[reason] += 1
-    if way.arm is not None and (reason is not None or not found.items):
-        batch.arms[way.arm].fallbacks += reason is not None
-        batch.arms[way.arm].empty += not found.items
-    response = Response(
-        request_id=request.request_id,
-        user_id=request.user_id,
-        status="ok",
-        provenance=_provenance(record, using, now_ms, model, way.bucket),
-        items=found.items,
-        model_version=model.version,
-        variant=way.variant,
-        source=found.source,
-        assigned_version=way.assigned_version,
-        fallback_reason=reason,
-    )
-    return Answer(
-        record.key,
-        encode(response),
-        request.request_id,
-        model.version,
-        record.timestamp,
-        request,
-        way,
-    )
-
-
-def _provenance(
-    record: RawRecord, using: Answering, now_ms: float, model: Model | None, bucket: int | None
-) -> Provenance:
-    acting = using.rules.acting if using.rules else None
-    manifest = model.manifest if model else None
-    return Provenance(
-        environment=using.origin.environment,
-        worker=using.origin.worker,
-        latency_ms=latency_ms(record.timestamp, now_ms),
-        strategy=acting.strategy if acting else None,
-        rollout_epoch=acting.epoch if acting else None,
-        bucket=bucket,
-        git_sha=manifest.git_sha if manifest else None,
-        data_snapshot=manifest.data_snapshot.id if manifest else None,
-        image_digest=manifest.image_digest if manifest else None,
-    )
+    def _provenance(
+        self, record: RawRecord, now_ms: float, model: Model | None, bucket: int | None
+    ) -> Provenance:
+        acting, origin = self._acting, self._using.origin
+        manifest = model.manifest if model else None
+        return Provenance(
+            environment=origin.environment,
+            worker=origin.worker,
+            latency_ms=latency_ms(record.timestamp, now_ms),
+            strategy=acting.strategy if acting else None,
+            rollout_epoch=acting.epoch if acting else None,
+            bucket=bucket,
+            git_sha=manifest.git_sha if manifest else None,
+            data_snapshot=manifest.data_snapshot.id if manifest else None,
+            image_digest=manifest.image_digest if manifest else None,
+        )

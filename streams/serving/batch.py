@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from registry.errors import RecordError
 from registry.ids import UserId
+from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from registry.wire.responses import Item
@@ -72,24 +73,14 @@ class Shadowed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
-    """What one arm's users got in one batch, for the guardrails; ``scoring`` in seconds."""
-
-    requests: int = 0
-    errors: int = 0
-    fallbacks: int = 0
-    empty: int = 0
-    users: set[UserId] = field(default_factory=set)
-    scoring: list[float] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Batch:
     """What became of one batch of records, under the state of ``epoch``.
 
-    ``records`` has each answer's request record. ``scoring_seconds`` is by version. ``samples``
-    are, while versions are being compared, the first requests that each arm's own version has
-    answered; `streams.serving.probing` times them again with these ``versions``.
+    ``records`` has each answer's request record. ``scoring_seconds`` is by version. ``arms`` and
+    ``users`` are what each arm's users got, and who they are; latencies are known, and counted,
+    only once Kafka has confirmed the answers. ``samples`` are, while versions are being compared,
+    the first requests that each arm's own version has answered: `streams.serving.probing` times
+    them again.
     """
 
     epoch: int | None = None
@@ -100,7 +91,12 @@ class Batch:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
     scoring_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    arms: defaultdict[Variant, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    versions: dict[Variant, str] = field(default_factory=dict)
+    arms: dict[str, ArmCounts] = field(default_factory=dict)
+    users: defaultdict[Variant, set[UserId]] = field(default_factory=lambda: defaultdict(set))
     samples: defaultdict[Variant, list[Request]] = field(default_factory=lambda: defaultdict(list))
     shadowed: list[Shadowed] = field(default_factory=list)
+
+    def count(self, counts: ArmCounts) -> None:
+        """Add `counts` to those of their arm."""
+        known = self.arms.get(counts.variant)
+        self.arms[counts.variant] = counts if known is None else known.add(counts)

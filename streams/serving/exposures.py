@@ -1,39 +1,28 @@
 """Exposures: what the users of each arm got from this worker, under the state that it acts on.
 
-Counts of answers that Kafka has confirmed, for heartbeats and guardrails. Begins anew with each
-epoch: answers from under an older state say nothing of the present one. Must not know who judges.
+Counts of answers that Kafka has confirmed, for heartbeats and guardrails. They start again at 0
+with each epoch: answers under an older state say nothing about the present one. Must not know who
+judges them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
+from msgspec.structs import replace
 
 from registry.guardrails.histogram import bucket_counts
 from registry.ids import UserId
 from registry.rollout.assignment import arms_of
-from registry.wire.counts import ArmCounts, Histogram, added
+from registry.wire.counts import ArmCounts, Histogram, sum_histograms
 from registry.wire.rollout_state import RolloutState
-from streams.serving.batch import Batch, Tally
+from streams.serving.batch import Batch
 from streams.serving.durations import known_latencies
 
 USERS_COUNTED: Final = 100_000
 """Different users that one worker counts under one state, in all arms; some 10 MB. The split of
 the first hundred thousand tells as much as that of all."""
-
-
-@dataclass(slots=True)
-class _Arm:
-    requests: int = 0
-    errors: int = 0
-    fallbacks: int = 0
-    empty: int = 0
-    users: set[UserId] = field(default_factory=set)
-    scoring: Histogram = field(default_factory=dict)
-    latency: Histogram = field(default_factory=dict)
 
 
 class Exposures:
@@ -44,7 +33,8 @@ class Exposures:
 
     def __init__(self) -> None:
         self._epoch = -1
-        self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
+        self._arms: dict[str, ArmCounts] = {}
+        self._users: defaultdict[str, set[UserId]] = defaultdict(set)
         self.answered = 0
 
     def count(self, batch: Batch, now_ms: float) -> None:
@@ -53,43 +43,31 @@ class Exposures:
         if batch.epoch is None or batch.epoch < self._epoch:
             return
         if batch.epoch > self._epoch:
-            self._epoch = batch.epoch
-            self._arms = defaultdict(_Arm)
-        has_room = sum(len(arm.users) for arm in self._arms.values()) < USERS_COUNTED
-        for variant, tally in batch.arms.items():
-            self._count_arm(self._arms[variant], tally)
-            if has_room:  # for all arms of the batch or for none: the split must stay theirs
-                self._arms[variant].users |= tally.users
-        for _, name, sent_ms in batch.sent:
-            if name is not None:
-                arm = self._arms[name]
-                counts = bucket_counts(known_latencies(sent_ms, now_ms))
-                arm.latency = added((arm.latency, counts))
+            self._epoch, self._arms, self._users = batch.epoch, {}, defaultdict(set)
+        self._note_users(batch)
+        latencies: dict[str | None, Histogram] = {}
+        for _, arm, sent_ms in batch.sent:
+            latency = bucket_counts(known_latencies(sent_ms, now_ms)) if arm is not None else {}
+            latencies[arm] = sum_histograms((latencies.get(arm, {}), latency))
+        for variant, counts in batch.arms.items():
+            self._add(replace(counts, latency=latencies.get(variant, {})))
 
     def arms(self, acting: RolloutState | None) -> tuple[ArmCounts, ...]:
         """Return the counts under `acting`; nothing if no answer was given under it yet."""
         if acting is None or acting.epoch != self._epoch:
             return ()
         return tuple(
-            ArmCounts(
-                variant,
-                version,
-                requests=arm.requests,
-                errors=arm.errors,
-                fallbacks=arm.fallbacks,
-                empty=arm.empty,
-                users=len(arm.users),
-                scoring=arm.scoring,
-                latency=arm.latency,
-            )
-            for version, variant in arms_of(acting).items()
-            if (arm := self._arms.get(variant)) is not None
+            replace(counts, users=len(self._users.get(variant, ())))
+            for variant in arms_of(acting).values()
+            if (counts := self._arms.get(variant)) is not None
         )
 
-    def _count_arm(self, arm: _Arm, tally: Tally) -> None:
-        arm.requests += tally.requests
-        arm.errors += tally.errors
-        arm.fallbacks += tally.fallbacks
-        arm.empty += tally.empty
-        if tally.scoring:
-            arm.scoring = added((arm.scoring, bucket_counts(np.array(tally.scoring))))
+    def _note_users(self, batch: Batch) -> None:
+        """Note the users of all arms of the batch, or of none: the split must stay theirs."""
+        if sum(map(len, self._users.values())) < USERS_COUNTED:
+            for variant, users in batch.users.items():
+                self._users[variant] |= users
+
+    def _add(self, counts: ArmCounts) -> None:
+        known = self._arms.get(counts.variant)
+        self._arms[counts.variant] = counts if known is None else known.add(counts)

@@ -5,17 +5,18 @@ The protocol, in the words that the documentation uses:
 1. *merge*: all slices that wait become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
 2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
    letters are queued at the producer; where a backlog makes it worth it, two batches at once;
-3. *confirm*: while the next batch is being answered, the delivery reports of this one come in; what
+3. *confirm*: the delivery reports of this batch come in while the next one is being answered; what
    Kafka refuses for good is replaced (`streams.serving.refused_answers`);
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
 
-What Kafka does not confirm in time, because its brokers are away, is answered anew: by what holds
-then, and a request whose deadline has passed is told so. Until then reading pauses by itself, at
-``RECSTREAM_IN_FLIGHT_REQUESTS``. A worker that dies between 2 and 4 answers those requests again
-elsewhere: at least once, with ``request_id`` as the key for duplicates.
+What Kafka does not confirm in time, because its brokers are away, is answered again, by the rules
+of that moment; a request whose deadline has passed by then gets an answer that says so. Meanwhile
+reading pauses by itself, at ``RECSTREAM_IN_FLIGHT_REQUESTS``. If a worker dies between steps 2 and
+4, another one answers those requests again: at least once, with ``request_id`` as the key for
+duplicates.
 
-Knows the order of things; must not know how a request is answered (`streams.serving.answering`) or
-who answers it (`streams.serving.routing`).
+Knows the order of the steps; must not know how a request is answered (`streams.serving.answering`)
+or which version answers it (`streams.serving.routing`).
 """
 
 from __future__ import annotations
@@ -118,15 +119,15 @@ class Pipeline:
         """Answer batches until cancelled."""
         while True:
             first = await self._waiting.get()
-            await self._room()
-            events = self._merged(first)
-            using = await self._rules()
+            await self._wait_for_room()
+            events = self._merge(first)
+            using = await self._wait_for_rules()
             self._answering_now += 1
             task = asyncio.create_task(self._serve(events, using))
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
 
-    async def _room(self) -> None:
+    async def _wait_for_room(self) -> None:
         """Return when no batch is being answered, or a second one is worth it."""
         while self._answering_now:
             enough = self._waiting_records >= WORTH_A_SECOND_BATCH
@@ -135,29 +136,30 @@ class Pipeline:
             self._answered.clear()
             await self._answered.wait()
 
+    async def _wait_for_rules(self) -> Answering:
+        while (using := self._answering()) is None:
+            await asyncio.sleep(0.01)
+        return using
+
     async def _serve(self, events: Sequence[EventT[Any]], using: Answering) -> None:
         records = [record for event in events for record in event.value]
         read_ms = received_ms(events, time.monotonic(), time.time())
         try:
             try:
-                batch, confirmed = await self._answer(records, using, read_ms)
+                batch, delivery = await self._answer(records, using, read_ms)
             finally:
                 self._answering_now -= 1
                 self._answered.set()
-            while not await _is_confirmed(confirmed):
-                batch, confirmed = await self._answer(records, await self._rules(), read_ms)
-            self._acknowledge(events, batch)
+            while not await self._confirm(delivery):
+                using = await self._wait_for_rules()
+                batch, delivery = await self._answer(records, using, read_ms)
+            self._acknowledge(events)
+            self._count(batch)
         except Exception as error:  # the edge: unacknowledged requests must not be left behind
             self._on_failure(error)
 
-    async def _answer(
-        self, records: Sequence[Any], using: Answering, read_ms: float
-    ) -> tuple[Batch, asyncio.Future[None]]:
-        loop = asyncio.get_running_loop()
-        using = replace(using, received_ms=read_ms)
-        return await loop.run_in_executor(self._scorer, self._answer_and_send, records, using)
-
-    def _merged(self, first: EventT[Any]) -> list[EventT[Any]]:
+    def _merge(self, first: EventT[Any]) -> list[EventT[Any]]:
+        """1. Merge: make one batch of all slices that wait, up to its most records."""
         events = [first]
         records = len(first.value)
         while records < self._max_batch and not self._waiting.empty():
@@ -166,10 +168,31 @@ class Pipeline:
         self._waiting_records -= records
         return events
 
-    async def _rules(self) -> Answering:
-        while (using := self._answering()) is None:
-            await asyncio.sleep(0.01)
-        return using
+    async def _answer(
+        self, records: Sequence[Any], using: Answering, read_ms: float
+    ) -> tuple[Batch, asyncio.Future[None]]:
+        """2. Answer: score in a scoring thread, and queue answers and dead letters for delivery."""
+        loop = asyncio.get_running_loop()
+        using = replace(using, received_ms=read_ms)
+        return await loop.run_in_executor(self._scorer, self._answer_and_send, records, using)
+
+    async def _confirm(self, delivery: asyncio.Future[None]) -> bool:
+        """3. Confirm: wait for the delivery reports; False if Kafka did not answer in time.
+
+        A record that it refused for good, together with what was to replace it, has been counted
+        and logged by then: nothing more can be done.
+        """
+        try:
+            with contextlib.suppress(RefusedRecord):
+                await delivery
+        except Unconfirmed:
+            return False
+        return True
+
+    def _acknowledge(self, events: Sequence[EventT[Any]]) -> None:
+        """4. Acknowledge: only now may the offsets of these slices be committed."""
+        for event in events:
+            event.ack()
 
     def _answer_and_send(
         self, records: Sequence[Any], using: Answering
@@ -192,16 +215,9 @@ class Pipeline:
             dead_letter_record(letters, dead.record, dead.error, worker)
             for dead in batch.dead_letters
         ]
-        confirmed = self._delivery.send(outgoing)
+        delivery = self._delivery.send(outgoing)
         self._prober.measure(batch, using.models)
-        return batch, confirmed
-
-    def _acknowledge(self, events: Sequence[EventT[Any]], batch: Batch) -> None:
-        for event in events:
-            event.ack()
-        self._count(batch)
-        for listener in self._listeners:
-            listener(batch)
+        return batch, delivery
 
     def _count(self, batch: Batch) -> None:
         metrics = self._metrics
@@ -218,24 +234,12 @@ class Pipeline:
             known = known_latencies(sent_ms, now_ms)
             metrics.latency.observe(version, known)
             metrics.negative_durations.labels("latency").inc(len(sent_ms) - len(known))
+        for listener in self._listeners:
+            listener(batch)
 
     def stop(self) -> None:
         """Let go of the scoring thread."""
         self._scorer.shutdown(wait=False, cancel_futures=True)
-
-
-async def _is_confirmed(confirmed: asyncio.Future[None]) -> bool:
-    """Wait for `confirmed`; tell whether Kafka answered in time for each record.
-
-    What it refused for good, with all that was to replace it, is counted and reported: nothing more
-    can be done.
-    """
-    try:
-        with contextlib.suppress(RefusedRecord):
-            await confirmed
-    except Unconfirmed:
-        return False
-    return True
 
 
 def received_ms(events: Sequence[EventT[Any]], elapsed: float, now: float) -> float:

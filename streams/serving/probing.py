@@ -12,7 +12,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
+from registry.guardrails.histogram import bucket_counts
 from registry.versions.model import Model
+from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from streams.serving.batch import Batch
@@ -56,15 +60,17 @@ class Prober:
                 started = self._clock()
                 if started < self._next_at.get(arm, started):
                     continue  # the arm of few users is probed at each chance, the other one is not
-                batch.arms[arm].scoring += self._timed(requests, models[batch.versions[arm]])
+                version = batch.arms[arm].version
+                seconds = np.array(self._time_each(requests, models[version]))
+                batch.count(ArmCounts(arm, version, scoring=bucket_counts(seconds)))
                 ended = self._clock()
                 pause = max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * (ended - started))
                 self._next_at[arm] = ended + pause
         finally:
             self._measuring.release()
 
-    def _timed(self, requests: Sequence[Request], model: Model) -> list[float]:
-        seconds = []
+    def _time_each(self, requests: Sequence[Request], model: Model) -> list[float]:
+        seconds: list[float] = []
         try:
             model.recommend(requests[:1])
             for request in requests:

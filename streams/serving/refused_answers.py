@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from registry.error_codes import RefusalCause, RefusedAnswerCode
 from registry.errors import RecordError
 from registry.wire.codec import decode, encode
+from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.responses import Response
 from streams.delivery.dead_letters import dead_letter_record
@@ -79,10 +80,10 @@ def count_as_error(batch: Batch, answer: Answer, response: Response) -> None:
     if response.fallback_reason is not None:
         batch.fallbacks[response.fallback_reason] -= 1
     if answer.way is not None and answer.way.arm is not None:
-        tally = batch.arms[answer.way.arm]
-        tally.errors += 1
-        tally.fallbacks -= response.fallback_reason is not None
-        tally.empty -= not response.items
+        arm = batch.arms[answer.way.arm]
+        fallbacks = -1 if response.fallback_reason is not None else 0
+        empty = 0 if response.items else -1
+        batch.count(ArmCounts(arm.variant, arm.version, errors=1, fallbacks=fallbacks, empty=empty))
 
 
 def _sentence(answer: Answer, refusal: Refusal) -> str:

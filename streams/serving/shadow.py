@@ -33,7 +33,7 @@ from registry.kafka.topics import Topics
 from registry.rollout.transitions import NO_EPOCH
 from registry.versions.model import Model
 from registry.wire.codec import encode
-from registry.wire.counts import ShadowCounts, summed_shadows
+from registry.wire.counts import ShadowCounts, sum_shadows
 from registry.wire.responses import Item
 from registry.wire.shadow_comparisons import ShadowComparison
 from streams.delivery.producer import Delivery, Outgoing
@@ -226,7 +226,7 @@ class Shadow:
         seconds = np.array([one.canary_ms / 1000 for _, one in done.comparisons])
         metrics.shadow_scoring.observe(first.canary_version, seconds)
         if first.epoch == self._epoch:
-            self._counts = summed_shadows((self._counts, counts))
+            self._counts = self._counts.add(counts)
 
 
 class _Done(NamedTuple):
@@ -254,7 +254,7 @@ def _compared(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> _Done:
     singly = [_compared(model, [sample], origin) for sample in chunk]
     return _Done(
         [comparison for one in singly for comparison in one.comparisons],
-        summed_shadows(one.counts for one in singly),
+        sum_shadows(one.counts for one in singly),
         next((one.failure for one in singly if one.failure), None),
     )
 

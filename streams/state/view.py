@@ -9,7 +9,7 @@ forward.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -40,6 +40,7 @@ class RolloutView:
         self.states: Mapping[int, RolloutState] = {}
         self.heard_since = math.inf
         self.heard_offset = EMPTY_LOG.last_offset
+        self._on_new_log: list[Callable[[], None]] = []
         self._heard_at: float | None = None
         self._renewed_at: float | None = None
         self._owner_at: float | None = None
@@ -67,7 +68,13 @@ class RolloutView:
             latest = list(self.states.items())[1 - STATES_REMEMBERED :]
             self.states = dict([*latest, (log.state.epoch, log.state)])
         self._renew()
+        for note in self._on_new_log:
+            note()
         return True
+
+    def call_on_new_log(self, note: Callable[[], None]) -> None:
+        """Call `note` from now on whenever a newer log was taken; it must be quick."""
+        self._on_new_log.append(note)
 
     def hear(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
         """Take heartbeats, each unless a later one of that worker is known; forget silent workers.

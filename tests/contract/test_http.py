@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
-from harness.builders import NeverDecided, OutOfReach, some_parts
+from harness.builders import DecidedLater, NeverDecided, OutOfReach, some_parts
 from pydantic import SecretStr
 
 from registry.errors import TransportError
@@ -533,6 +533,13 @@ def test_a_command_for_another_environment_is_not_decided_for_this_one(parts: An
     answer = post(parts, "/rollout/rollback?environment=staging")
     assert problem(answer) == (422, "other_environment")
     assert parts.node.view.state == FIXED
+
+
+def test_a_write_is_answered_as_soon_as_its_command_is_decided(tmp_path: Path) -> None:
+    parts = some_parts(tmp_path, FIXED, DecidedLater)
+    answer = post(parts, "/switch?model=v0.4")
+    assert (answer.status, answer.document["status"]) == (200, "applied")
+    assert parts.node.view.state.primary_version == "v0.4"
 
 
 def test_a_command_that_nobody_decides_in_time_is_pending(

@@ -36,9 +36,9 @@ slices.SliceConsumer._new_offset = Consumer._new_offset
 
 NEVER_ACKNOWLEDGES_THE_MARKED = """
 acknowledge = serving.Pipeline._acknowledge
-def never(self, events, batch):
+def never(self, events):
     kept = [event for event in events if not any(b"never" in one.value for one in event.value)]
-    acknowledge(self, kept, batch)
+    acknowledge(self, kept)
 serving.Pipeline._acknowledge = never
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.wire.counts import ArmCounts, ShadowCounts, added, summed_arms, summed_shadows
+from registry.wire.counts import ArmCounts, ShadowCounts, sum_by_arm, sum_histograms, sum_shadows
 
 numbers = st.integers(0, 1000)
 histograms = st.dictionaries(st.integers(-340, 300), st.integers(1, 100), max_size=3)
@@ -19,18 +19,18 @@ arms = st.builds(
 
 
 def test_histograms_add_up_bucket_by_bucket() -> None:
-    assert added([{1: 2, 5: 1}, {}, {5: 4, -3: 1}]) == {1: 2, 5: 5, -3: 1}
-    assert added([]) == {}
+    assert sum_histograms([{1: 2, 5: 1}, {}, {5: 4, -3: 1}]) == {1: 2, 5: 5, -3: 1}
+    assert sum_histograms([]) == {}
 
 
 def test_adding_changes_none_of_the_histograms_added() -> None:
     one = {1: 2}
-    added([one, {1: 3}])
+    sum_histograms([one, {1: 3}])
     assert one == {1: 2}
 
 
 def test_arms_are_summed_by_variant_and_version() -> None:
-    total = summed_arms(
+    total = sum_by_arm(
         [
             ArmCounts("primary", "v0.1", 10, 1, 2, 3, 4, {1: 1}, {2: 1}),
             ArmCounts("canary", "v0.2", 5),
@@ -41,22 +41,22 @@ def test_arms_are_summed_by_variant_and_version() -> None:
         ArmCounts("canary", "v0.2", 5),
         ArmCounts("primary", "v0.1", 30, 3, 5, 7, 9, {1: 3}, {2: 3}),
     )
-    assert summed_arms([]) == ()
+    assert sum_by_arm([]) == ()
 
 
 @given(st.lists(arms, max_size=5), st.randoms())
 def test_the_order_of_workers_changes_no_sum(some: list[ArmCounts], random: object) -> None:
     shuffled = list(some)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    total = summed_arms(some)
-    assert summed_arms(shuffled) == total
-    assert summed_arms([*summed_arms(some[:2]), *some[2:]]) == total
+    total = sum_by_arm(some)
+    assert sum_by_arm(shuffled) == total
+    assert sum_by_arm([*sum_by_arm(some[:2]), *some[2:]]) == total
     assert sum(arm.requests for arm in total) == sum(arm.requests for arm in some)
 
 
 def test_shadows_are_summed_field_by_field() -> None:
     one = ShadowCounts(2, 3, 4, 1.5, 1.25, -0.5, {1: 2}, {2: 2})
-    assert summed_shadows([one, one, ShadowCounts()]) == ShadowCounts(
+    assert sum_shadows([one, one, ShadowCounts()]) == ShadowCounts(
         4, 6, 8, 3.0, 2.5, -1.0, {1: 4}, {2: 4}
     )
-    assert summed_shadows([]) == ShadowCounts()
+    assert sum_shadows([]) == ShadowCounts()

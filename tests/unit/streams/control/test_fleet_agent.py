@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from registry.guardrails.fleet_checks import CARRY_SECONDS
 from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode
-from registry.wire.counts import ShadowCounts
+from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.heartbeats import Heartbeat
 from streams.control.fleet_agent import FleetAgent
 from streams.delivery.producer import Outgoing
-from streams.serving.batch import Batch, Tally
+from streams.serving.batch import Batch
 from streams.serving.exposures import Exposures
 from tests.unit.registry.builders import BEGAN, a_canary_state, a_heartbeat, an_arm
 
@@ -69,7 +69,7 @@ def fleet(tmp_path: Path) -> Fleet:
     fleet = Fleet(tmp_path)
     fleet.parts.node.acting = a_canary_state()
     batch = Batch(7)
-    batch.arms["canary"] = Tally(1, errors=1)
+    batch.count(ArmCounts("canary", "v0.2", requests=1, errors=1))
     fleet.exposures.count(batch, 0)
     return fleet
 

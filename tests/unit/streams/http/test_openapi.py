@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
 import msgspec
 import pytest
+from harness.builders import some_parts
 
 from streams.http.command_arguments import ARGUMENTS
 from streams.http.endpoints import ENDPOINTS
@@ -26,8 +28,8 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method.upper()} {path}", operation
 
 
-def test_every_route_is_in_it_and_nothing_else() -> None:
-    app = Pages(cast(Any, None), cast(Any, None)).application()
+def test_every_route_is_in_it_and_nothing_else(tmp_path: Path) -> None:
+    app = Pages(some_parts(tmp_path), cast(Any, None)).application()
     routes = {
         f"{one.method} {one.resource.canonical}" for one in app.router.routes() if one.resource
     }

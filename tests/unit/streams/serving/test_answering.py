@@ -162,7 +162,7 @@ def test_a_pinned_version_that_is_not_in_memory_is_an_error_that_names_those(
     assert response.error is not None
     assert response.error.code == "unknown_version"
     assert response.error.message == (
-        "model_version 'v0.9' is not in memory here; these are: v0.1, v0.2"
+        "model_version 'v0.9' is not in memory on this worker; available: v0.1, v0.2"
     )
 
 
@@ -265,7 +265,7 @@ def test_a_bug_in_scoring_harms_the_one_request_that_meets_it(models: Any) -> No
     assert error is not None
     assert (error.code, error.message) == (
         "internal",
-        "v0.1 could not score this: ZeroDivisionError('a bug')",
+        "v0.1 could not score this request: ZeroDivisionError('a bug')",
     )
     assert batch.dead_letters == []
 
@@ -375,7 +375,7 @@ def test_users_and_samples_are_noted_only_while_versions_are_compared(
     using = an_answering(models, some_rules(state, models))
     batch = answer_batch([a_request_of(user, f"r{user}") for user in (1, 2, 3, 1)], using)
     assert sum(arm.requests for arm in batch.arms.values()) == 4
-    users = set().union(*(arm.users for arm in batch.arms.values()))
+    users = set().union(*batch.users.values())
     assert users == ({1, 2, 3} if compared else set())
     assert bool(batch.samples) is compared
 
@@ -383,8 +383,9 @@ def test_users_and_samples_are_noted_only_while_versions_are_compared(
 def test_each_arm_has_samples_that_its_own_version_answered(canary: Answering) -> None:
     records = [a_request_of(user, f"r{user}") for user in (1, 2, 110, 111)]
     batch = answer_batch(records, canary)
-    assert batch.versions == {"primary": "v0.1", "canary": "v0.2"}
-    users = {arm: [one.user_id for one in batch.samples[arm]] for arm in batch.versions}
+    versions = {arm: batch.arms[arm].version for arm in batch.samples}
+    assert versions == {"primary": "v0.1", "canary": "v0.2"}
+    users = {arm: [one.user_id for one in samples] for arm, samples in batch.samples.items()}
     assert users == {"primary": [110, 111], "canary": [1, 2]}
 
 

@@ -68,7 +68,7 @@ def served(event: Slice, kafka: AwayAtFirst, clocks_ms: list[float]) -> list[Exc
             failures.append,
         )
         pipeline._answering_now = 1
-        await pipeline._serve(cast(Any, [event]), await pipeline._rules())
+        await pipeline._serve(cast(Any, [event]), await pipeline._wait_for_rules())
         pipeline.stop()
 
     asyncio.run(story())

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from harness.fresh import fresh_settings, publish_model
 
+from registry.guardrails.histogram import MAPPING
 from registry.versions.model import Model
 from registry.versions.store import Store
+from registry.wire.counts import ArmCounts
 from registry.wire.requests import Request
 from streams.serving.batch import Batch
 from streams.serving.probing import LEAST_PAUSE_SECONDS, PAUSE_FACTOR, Prober
@@ -36,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def a_batch(version: str, *arms: str) -> Batch:
     batch = Batch(7)
     for arm in arms:
-        batch.versions[arm] = version  # type: ignore[index]
+        batch.count(ArmCounts(arm, version))
         batch.samples[arm].append(Request("r1", 1))  # type: ignore[index]
     return batch
 
@@ -46,9 +48,10 @@ def test_each_arm_that_answered_gets_a_time_that_the_first_scoring_is_not_part_o
 ) -> None:
     batch = a_batch(model.version, "primary", "canary")
     Prober(Clock(0.001)).measure(batch, {model.version: model})
-    assert {arm: tally.scoring for arm, tally in batch.arms.items()} == {
-        "primary": [pytest.approx(0.001)],
-        "canary": [pytest.approx(0.001)],
+    once = {MAPPING.key(0.001): 1}
+    assert {arm: counts.scoring for arm, counts in batch.arms.items()} == {
+        "primary": once,
+        "canary": once,
     }
 
 
@@ -75,4 +78,4 @@ def test_a_request_that_cannot_be_scored_is_not_timed_and_does_no_harm(
     batch = a_batch(model.version, "canary")
     batch.samples["canary"] = [Request("r1", 1, k=-1)]
     Prober(Clock(0.001)).measure(batch, {model.version: model})
-    assert batch.arms["canary"].scoring == []
+    assert batch.arms["canary"].scoring == {}

@@ -48,6 +48,14 @@ def test_an_older_log_and_an_echo_are_not_taken() -> None:
     assert view.log is newest
 
 
+def test_whoever_asked_hears_of_each_log_that_was_taken_and_of_no_other() -> None:
+    view, heard = RolloutView(20.0), []
+    view.call_on_new_log(lambda: heard.append(view.log.last_offset))
+    for offset in (3, 2, 3, 5):
+        view.offer_log(ControlLog(offset))
+    assert heard == [3, 5]
+
+
 @given(st.lists(st.integers(0, 30), max_size=20))
 def test_in_whatever_order_logs_arrive_the_newest_is_known(offsets: list[int]) -> None:
     view, known = RolloutView(20), [-1]
