@@ -32,7 +32,7 @@ from streams.kafka.assignor import BalancedAssignor
 from streams.kafka.faust_workarounds import FolderlessApp
 from streams.kafka.oauth_tokens import ClientCredentials
 from streams.kafka.recovery import PromptTableManager
-from streams.kafka.slices import SliceTransport
+from streams.kafka.slice_transport import SliceTransport
 from streams.metrics import Metrics
 from streams.parts import Parts
 from streams.retraining.agent import RetrainAgent

@@ -36,7 +36,7 @@ from registry.wire.codec import encode
 from streams.app import build_app
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.control.seeding import next_seed, seed_notice
-from streams.delivery.producer import Outgoing
+from streams.delivery.outgoing import Outgoing
 from streams.http.connections import BACKLOG, BoundedRunner
 from streams.http.server import Pages
 from streams.kafka.slices import SliceConsumer

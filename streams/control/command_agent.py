@@ -30,7 +30,8 @@ from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.field_types import AnswerError
 from streams.delivery.dead_letters import dead_letter_record
-from streams.delivery.producer import Delivery, Outgoing, Refusal, send_until_confirmed
+from streams.delivery.outgoing import Outgoing, Refusal
+from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.state.node import Node
 from streams.state.table import RolloutTable
 

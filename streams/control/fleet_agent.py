@@ -22,7 +22,8 @@ from registry.rollout.transitions import is_compared
 from registry.wire.codec import encode
 from registry.wire.heartbeats import Heartbeat
 from streams.control.heartbeat_follower import heartbeats_since
-from streams.delivery.producer import Delivery, Outgoing, Refusal
+from streams.delivery.outgoing import Outgoing, Refusal
+from streams.delivery.producer import Delivery
 from streams.serving.exposures import Exposures
 from streams.serving.shadow import Shadow
 from streams.state.node import Node

@@ -23,7 +23,8 @@ from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.rollout_state import RolloutState
-from streams.delivery.producer import Delivery, Outgoing
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.state.view import RolloutView
 

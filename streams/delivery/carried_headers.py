@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from streams.delivery.producer import Headers
+from streams.delivery.outgoing import Headers
 
 MOST_HEADERS: Final = 32
 """Of one record. More than any tracing needs; a record with thousands must not cost thousands."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from registry.errors import RecordError
 from streams.delivery.carried_headers import carried
-from streams.delivery.producer import Headers, Outgoing, Refusal
+from streams.delivery.outgoing import Headers, Outgoing, Refusal
 from streams.raw_record import RawRecord
 
 

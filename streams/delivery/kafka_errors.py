@@ -4,7 +4,7 @@ Pure. A table of librdkafka's codes. Must not know what is sent in place of a re
 (`streams.delivery.producer`), nor how long an outage is waited for.
 
 =================  ==========================================================================
-verdict            what it means for the record
+meaning            what it means for the record
 =================  ==========================================================================
 ``refused``        Kafka will never take it: asking again changes nothing
 ``company``        it came in a batch with a record that Kafka will never take, or is that
@@ -24,15 +24,15 @@ from confluent_kafka import KafkaError
 from registry.error_codes import RefusalCause
 
 
-class Verdict(NamedTuple):
+class Meaning(NamedTuple):
     """What an error says of one record; ``cause`` is None unless Kafka refused something."""
 
     kind: Literal["refused", "company", "full", "unconfirmed"]
     cause: RefusalCause | None = None
 
 
-UNCONFIRMED: Final = Verdict("unconfirmed")
-QUEUE_FULL: Final = Verdict("full")
+UNCONFIRMED: Final = Meaning("unconfirmed")
+QUEUE_FULL: Final = Meaning("full")
 
 BATCH_ERRORS: Final[Mapping[int, RefusalCause]] = {
     KafkaError.MSG_SIZE_TOO_LARGE: RefusalCause.TOO_LARGE,
@@ -62,7 +62,7 @@ LOCAL_ERRORS: Final[Mapping[int, RefusalCause]] = {
 """What the client says of one record before it queues it."""
 
 
-def broker_verdict(code: int, *, alone: bool) -> Verdict:
+def read_broker_error(code: int, *, alone: bool) -> Meaning:
     """Return what an error of a delivery report says of its record.
 
     Parameters
@@ -72,19 +72,19 @@ def broker_verdict(code: int, *, alone: bool) -> Verdict:
     alone
         Whether the record was sent in a batch of its own.
 
-    >>> broker_verdict(KafkaError.MSG_SIZE_TOO_LARGE, alone=False).kind
+    >>> read_broker_error(KafkaError.MSG_SIZE_TOO_LARGE, alone=False).kind
     'company'
-    >>> broker_verdict(KafkaError._MSG_TIMED_OUT, alone=False).kind
+    >>> read_broker_error(KafkaError._MSG_TIMED_OUT, alone=False).kind
     'unconfirmed'
     """
     if (cause := TOPIC_ERRORS.get(code)) is not None:
-        return Verdict("refused", cause)
+        return Meaning("refused", cause)
     if (cause := BATCH_ERRORS.get(code)) is not None:
-        return Verdict("refused" if alone else "company", cause)
+        return Meaning("refused" if alone else "company", cause)
     return UNCONFIRMED
 
 
-def local_verdict(code: int) -> Verdict:
+def read_local_error(code: int) -> Meaning:
     """Return what an error says that the client raised instead of queueing the record."""
     cause = LOCAL_ERRORS.get(code) or TOPIC_ERRORS.get(code)
-    return UNCONFIRMED if cause is None else Verdict("refused", cause)
+    return UNCONFIRMED if cause is None else Meaning("refused", cause)

@@ -23,16 +23,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from registry.connection.client_config import client_config
-from registry.error_codes import RefusalCause
-from registry.errors import RefusedRecord, TransportError
 from registry.kafka.topics import LARGE_RECORD_BYTES
 from registry.settings import Settings
-from streams.delivery.kafka_errors import QUEUE_FULL, Verdict, broker_verdict, local_verdict
+from streams.delivery.batch_confirmation import DeliveryBatch, Failure
+from streams.delivery.kafka_errors import QUEUE_FULL, read_local_error
+from streams.delivery.outgoing import Outgoing, Refusal, Unconfirmed
 from streams.watch.contact import Contact
 
 logger = logging.getLogger(__name__)
@@ -52,117 +52,6 @@ CLOSE_SECONDS: Final = 3.0
 
 ALONE: Final = {"batch.num.messages": 1, "linger.ms": 0}
 """Of the producer that sends each record in a batch of its own."""
-
-Headers = list[tuple[str, str | bytes | None]]
-
-
-class Outgoing(NamedTuple):
-    """One record to send, and what makes the one to send if Kafka refuses it; None: nothing."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers | None = None
-    instead: Callable[[Refusal], Outgoing | None] | None = None
-
-
-class Refusal(NamedTuple):
-    """A record that Kafka will never take; ``place`` is its index in what was sent."""
-
-    place: int
-    record: Outgoing
-    cause: RefusalCause
-    why: str
-
-
-class Unconfirmed(TransportError):
-    """Kafka did not confirm these ``records`` in time: they may be there or not, nobody knows."""
-
-    def __init__(self, records: Sequence[Outgoing], why: str) -> None:
-        topics = ", ".join(sorted({one.topic for one in records}))
-        super().__init__(f"Kafka did not take {len(records)} records of {topics}: {why}")
-        self.records = tuple(records)
-
-
-class Failed(NamedTuple):
-    """What became of a record that was not confirmed."""
-
-    place: int
-    verdict: Verdict
-    why: str
-
-
-class _Batch:
-    """Counts the delivery reports of one batch, round by round; resolves its future on the loop.
-
-    In the first round all records are sent, in the next ones what `settle` sends again. It is
-    called on the loop with what failed in a round, and ends the batch when nothing is to be sent.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        records: Iterable[Outgoing],
-        settle: Callable[[_Batch, Sequence[Failed]], None],
-        note_answer: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._note_answer = note_answer
-        self._loop = loop
-        self._settle = settle
-        self.records = list(records)
-        self.unconfirmed: list[Failed] = []
-        self.given_up: list[Failed] = []
-        self.confirmed: asyncio.Future[None] = loop.create_future()
-        self._sent = 0  # written by the sending thread only
-        self._reported = 0  # written by one polling thread in each round
-        self._sealed = False
-        self._failed: list[Failed] = []
-
-    def add(self) -> None:
-        """Count a record that was queued."""
-        self._sent += 1
-
-    def note_failure(self, place: int, verdict: Verdict, why: str) -> None:
-        """Note how the record at `place` failed in this round."""
-        self._failed.append(Failed(place, verdict, why))
-
-    def seal(self) -> None:
-        """No more records will be added in this round."""
-        self._sealed = True
-        self._loop.call_soon_threadsafe(self._resolve)
-
-    def report(self, place: int, alone: bool, error: KafkaError | None, _message: Message) -> None:
-        """Librdkafka's callback, in a polling thread."""
-        verdict = None if error is None else broker_verdict(error.code(), alone=alone)
-        if error is not None and verdict is not None:
-            self.note_failure(place, verdict, error.str())
-        if verdict is None or verdict.kind != "unconfirmed":  # a refusal is an answer, too
-            self._note_answer()
-        self._reported += 1
-        if self._sealed and self._reported == self._sent:
-            self._loop.call_soon_threadsafe(self._resolve)
-
-    def _resolve(self) -> None:
-        """End the round if it is over; called more than once in some rounds."""
-        if not self._sealed or self._reported < self._sent or self.confirmed.done():
-            return
-        failed, self._failed = self._failed, []
-        if failed:
-            self._sealed, self._sent, self._reported = False, 0, 0
-            self._settle(self, failed)
-        else:
-            self.end()
-
-    def end(self) -> None:
-        """Resolve the future: nothing is on its way any more."""
-        if self.unconfirmed:
-            records = [self.records[one.place] for one in self.unconfirmed]
-            self.confirmed.set_exception(Unconfirmed(records, self.unconfirmed[0].why))
-        elif self.given_up:
-            topic, failed = self.records[self.given_up[0].place].topic, self.given_up[0]
-            self.confirmed.set_exception(refused_record(topic, failed.verdict.cause, failed.why))
-        else:
-            self.confirmed.set_result(None)
 
 
 class Delivery:
@@ -234,12 +123,12 @@ class Delivery:
             Unconfirmed if it did not in time; RefusedRecord if all others are confirmed, and one
             was refused for good and had no substitute.
         """
-        batch = _Batch(self._loop, records, self._settle, self._contact.note_confirmed)
+        batch = DeliveryBatch(self._loop, records, self._settle, self._contact.note_confirmed)
         self._queue(batch, range(len(batch.records)), alone=False)
         batch.seal()
         return batch.confirmed
 
-    def _queue(self, batch: _Batch, places: Iterable[int], *, alone: bool) -> None:
+    def _queue(self, batch: DeliveryBatch, places: Iterable[int], *, alone: bool) -> None:
         producer = self._producers.get(alone) or self._connect(alone=alone)
         produce, records = producer.produce, batch.records
         for place in places:
@@ -250,41 +139,41 @@ class Delivery:
                 produce(topic, value, key, on_delivery=report, headers=headers or [])
             except KafkaException as error:
                 why: KafkaError = error.args[0]
-                batch.note_failure(place, local_verdict(why.code()), why.str())
+                batch.note_failure(place, read_local_error(why.code()), why.str())
             except BufferError as error:
                 batch.note_failure(place, QUEUE_FULL, str(error))
             else:
                 batch.add()
 
-    def _settle(self, batch: _Batch, failed: Sequence[Failed]) -> None:
+    def _settle(self, batch: DeliveryBatch, failed: Sequence[Failure]) -> None:
         """Begin the next round, of what is tried alone or sent instead; without any, end."""
         again, pause = [], 0.0
-        for one in failed:
-            kind = one.verdict.kind
+        for failure in failed:
+            kind = failure.meaning.kind
             if kind in ("company", "full"):
-                again.append(one.place)
+                again.append(failure.place)
                 pause = FULL_SECONDS if kind == "full" else pause
             elif kind == "unconfirmed":
-                batch.unconfirmed.append(one)
-            elif (substitute := self._substitute(batch, one)) is not None:
+                batch.unconfirmed.append(failure)
+            elif (substitute := self._substitute(batch, failure)) is not None:
                 again.append(len(batch.records))
                 batch.records.append(substitute)
             else:
-                batch.given_up.append(one)
+                batch.given_up.append(failure)
         if again:
             self._loop.call_later(pause, self._send_alone, batch, again)
         else:
             batch.end()
 
-    def _send_alone(self, batch: _Batch, places: Sequence[int]) -> None:
+    def _send_alone(self, batch: DeliveryBatch, places: Sequence[int]) -> None:
         self._queue(batch, places, alone=True)
         batch.seal()
 
-    def _substitute(self, batch: _Batch, failed: Failed) -> Outgoing | None:
+    def _substitute(self, batch: DeliveryBatch, failure: Failure) -> Outgoing | None:
         """Report a refused record; return what is to be sent in its place."""
-        record = batch.records[failed.place]
-        assert failed.verdict.cause is not None
-        refusal = Refusal(failed.place, record, failed.verdict.cause, failed.why)
+        record = batch.records[failure.place]
+        assert failure.meaning.cause is not None
+        refusal = Refusal(failure.place, record, failure.meaning.cause, failure.why)
         try:
             self._on_refusal(refusal)
             return record.instead(refusal) if record.instead else None
@@ -295,13 +184,6 @@ class Delivery:
     def _poll(self, producer: Producer) -> None:
         while not self._stopping.is_set():
             producer.poll(0.1)
-
-
-def refused_record(topic: str, cause: RefusalCause | None, why: str) -> RefusedRecord:
-    """Return the error of a record that was refused for good and had no substitute."""
-    return RefusedRecord(
-        f"Kafka refused a record of {topic} for good: {why}", cause or RefusalCause.INVALID
-    )
 
 
 async def send_until_confirmed(delivery: Delivery, records: Iterable[Outgoing]) -> None:

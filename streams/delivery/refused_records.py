@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from registry.errors import RecordError
 from registry.wire.codec import decode
-from streams.delivery.producer import Refusal
+from streams.delivery.outgoing import Refusal
 from streams.metrics import Metrics
 
 logger = logging.getLogger(__name__)

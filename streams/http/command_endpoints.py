@@ -25,7 +25,7 @@ from registry.wire.commands import Command, CommandType
 from registry.wire.ramp_values import RAMP
 from streams.control.command_agent import MAX_COMMAND_BYTES
 from streams.control.seeding import SEEDER
-from streams.delivery.producer import Outgoing
+from streams.delivery.outgoing import Outgoing
 from streams.http.command_arguments import arguments_of
 from streams.http.documents import Decided, Pending
 from streams.http.endpoints import FORM

@@ -5,8 +5,9 @@ than half of a worker's processor. For the topics named here, one message carrie
 records of a whole poll; its offset is the last record's. What must stay exact:
 
 1. **Commit.** Slices of a partition are committed in the order of delivery: the offset to commit is
-   the one after the longest prefix of slices that are all acknowledged (:class:`Ledger`). Offsets
-   themselves are never counted, so a hole left by compaction belongs to the slice that follows it.
+   the one after the longest prefix of slices that are all acknowledged
+   (`streams.kafka.slice_ledger`). Offsets themselves are never counted, so a hole left by
+   compaction belongs to the slice that follows it.
 2. **Rebalance.** Before partitions are given away, reading stops, what was delivered is answered
    and committed (bounded in time), then the ledgers are forgotten. A slice that comes back late
    belongs to no ledger and commits nothing.
@@ -24,16 +25,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from faust.exceptions import ConsumerNotStarted
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP, Message
 
-from streams.kafka.faust_workarounds import PatientProducer, PromptConsumerThread
+from streams.kafka.faust_workarounds import PromptConsumerThread
+from streams.kafka.slice_ledger import Ledger
 from streams.watch.read_progress import Progress
+
+if TYPE_CHECKING:
+    from streams.kafka.slice_transport import SliceTransport
 
 HANDOVER_SECONDS: Final = 4.0
 """How long a rebalance waits for delivered slices. Longer delays the whole group; shorter answers
@@ -48,30 +53,6 @@ READ_SECONDS: Final = 0.1
 
 NOTHING_TO_READ_SECONDS: Final = 0.02
 """Between two looks while no partition may be read, as between a rebalance and its seek."""
-
-
-class Ledger:
-    """The slices of one partition that were delivered and not yet committed, oldest first."""
-
-    def __init__(self) -> None:
-        self._slices: deque[tuple[Message, int]] = deque()
-        self.unacknowledged = 0
-        self.next_offset: int | None = None
-        self.delivered_to: int | None = None
-
-    def deliver(self, message: Message, records: int) -> None:
-        """Note that `message`, a slice of `records` records, is on its way to the agent."""
-        self._slices.append((message, records))
-        self.delivered_to = message.offset + 1
-        self.unacknowledged += records
-
-    def settle(self) -> int | None:
-        """Drop the acknowledged prefix; return the offset to commit, None if none ever was."""
-        while self._slices and self._slices[0][0].acked:
-            message, records = self._slices.popleft()
-            self.unacknowledged -= records
-            self.next_offset = message.offset + 1
-        return self.next_offset
 
 
 class SliceConsumer(Consumer):
@@ -307,33 +288,3 @@ class SliceConsumer(Consumer):
     def _unacknowledged(self, tp: TP) -> int:
         ledger = self._ledgers.get(tp)
         return ledger.unacknowledged if ledger else 0
-
-
-class SliceTransport(Transport):
-    """Faust's transport with :class:`SliceConsumer`.
-
-    Parameters
-    ----------
-    sliced_topics
-        Names of the topics that are read in slices.
-    in_flight_records
-        Unacknowledged records at which a partition's reading pauses.
-    outage_seconds
-        How long what the table sends is kept while Kafka is away.
-    """
-
-    Consumer = SliceConsumer
-    Producer = PatientProducer
-
-    def __init__(
-        self,
-        *args: Any,
-        sliced_topics: frozenset[str],
-        in_flight_records: int,
-        outage_seconds: float,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.outage_seconds = outage_seconds
-        self.sliced_topics = sliced_topics
-        self.in_flight_records = in_flight_records

@@ -31,7 +31,8 @@ from registry.wire.codec import encode
 from registry.wire.commands import Command
 from registry.wire.gate_results import DataSnapshot
 from registry.wire.training_messages import TrainingResult, TrainingRun
-from streams.delivery.producer import Delivery, Outgoing, send_until_confirmed
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics
 from streams.retraining.announcement import announce, end_of
 from streams.retraining.child_process import time_now, trained

@@ -37,7 +37,8 @@ from registry.errors import RefusedRecord
 from registry.kafka.topics import Topics
 from streams.delivery.carried_headers import carried
 from streams.delivery.dead_letters import dead_letter_record
-from streams.delivery.producer import Delivery, Outgoing, Unconfirmed
+from streams.delivery.outgoing import Outgoing, Unconfirmed
+from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.answering import Answering, answer_batch
 from streams.serving.batch import Batch

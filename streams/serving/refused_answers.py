@@ -16,7 +16,7 @@ from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.responses import Response
 from streams.delivery.dead_letters import dead_letter_record
-from streams.delivery.producer import Outgoing, Refusal
+from streams.delivery.outgoing import Outgoing, Refusal
 from streams.serving.batch import Answer, Batch, DeadLetter
 
 

@@ -36,7 +36,8 @@ from registry.wire.codec import encode
 from registry.wire.counts import ShadowCounts, sum_shadows
 from registry.wire.responses import Item
 from registry.wire.shadow_comparisons import ShadowComparison
-from streams.delivery.producer import Delivery, Outgoing
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.batch import Origin, Shadowed
 

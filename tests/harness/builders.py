@@ -20,7 +20,8 @@ from registry.wire.commands import Command
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
 from streams.control.ramp_agent import RampAgent
-from streams.delivery.producer import Delivery, Outgoing
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.answering import Answering
 from streams.serving.batch import Origin

@@ -22,7 +22,7 @@ from registry.kafka.dead_letter_records import (
     replay_headers,
 )
 from streams.delivery.dead_letters import dead_letter_record
-from streams.delivery.producer import Refusal
+from streams.delivery.outgoing import Refusal
 
 SOURCE = Source("reco.requests", 3, 17)
 

@@ -20,7 +20,7 @@ from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.field_types import AnswerError
 from streams.control.command_agent import ControlAgent
-from streams.delivery.producer import Outgoing
+from streams.delivery.outgoing import Outgoing
 from streams.state.view import RolloutView
 from tests.unit.registry.builders import BEGAN, BEGAN_AT, a_canary_state, a_command
 

@@ -19,7 +19,7 @@ from registry.wire.codec import decode
 from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.heartbeats import Heartbeat
 from streams.control.fleet_agent import FleetAgent
-from streams.delivery.producer import Outgoing
+from streams.delivery.outgoing import Outgoing
 from streams.serving.batch import Batch
 from streams.serving.exposures import Exposures
 from tests.unit.registry.builders import BEGAN, a_canary_state, a_heartbeat, an_arm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.delivery.carried_headers import MOST_BYTES, MOST_HEADERS, carried
-from streams.delivery.producer import Headers
+from streams.delivery.outgoing import Headers
 
 
 @pytest.mark.parametrize(

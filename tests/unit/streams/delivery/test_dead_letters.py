@@ -8,7 +8,7 @@ from harness.builders import a_record
 from registry.error_codes import RecordCode, RefusalCause
 from registry.errors import RecordError
 from streams.delivery.dead_letters import dead_letter_record
-from streams.delivery.producer import Refusal
+from streams.delivery.outgoing import Refusal
 
 WRONG = RecordError("Request: the record is empty", RecordCode.EMPTY)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError
 
-from streams.delivery.kafka_errors import broker_verdict, local_verdict
+from streams.delivery.kafka_errors import read_broker_error, read_local_error
 
 TOO_LARGE = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE")
 INVALID = (
@@ -26,21 +26,21 @@ CODES = {
     [*((name, "too_large") for name in TOO_LARGE), *((name, "invalid") for name in INVALID)],
 )
 def test_what_a_batch_is_refused_for_counts_only_of_a_record_alone(name: str, cause: str) -> None:
-    assert broker_verdict(CODES[name], alone=False) == ("company", cause)
-    assert broker_verdict(CODES[name], alone=True) == ("refused", cause)
-    assert local_verdict(CODES[name]) == ("refused", cause)
+    assert read_broker_error(CODES[name], alone=False) == ("company", cause)
+    assert read_broker_error(CODES[name], alone=True) == ("refused", cause)
+    assert read_local_error(CODES[name]) == ("refused", cause)
 
 
 @pytest.mark.parametrize("name", UNAUTHORIZED)
 @pytest.mark.parametrize("alone", [True, False])
 def test_what_is_not_allowed_is_refused_at_once(name: str, alone: bool) -> None:
-    assert broker_verdict(CODES[name], alone=alone) == ("refused", "unauthorized")
+    assert read_broker_error(CODES[name], alone=alone) == ("refused", "unauthorized")
 
 
 @pytest.mark.parametrize("name", ONLY_LOCAL)
 def test_what_the_client_does_not_take_is_refused(name: str) -> None:
-    assert local_verdict(CODES[name]) == ("refused", "invalid")
-    assert broker_verdict(CODES[name], alone=True).kind == "unconfirmed"
+    assert read_local_error(CODES[name]) == ("refused", "invalid")
+    assert read_broker_error(CODES[name], alone=True).kind == "unconfirmed"
 
 
 def test_every_other_code_is_an_outage() -> None:
@@ -51,7 +51,7 @@ def test_every_other_code_is_an_outage() -> None:
     assert {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNKNOWN_TOPIC_OR_PART"} <= others
     assert {"_MSG_TIMED_OUT", "NOT_ENOUGH_REPLICAS", "_ALL_BROKERS_DOWN", "_FATAL"} <= others
     for name in others:
-        assert broker_verdict(CODES[name], alone=True) == ("unconfirmed", None)
-        assert broker_verdict(CODES[name], alone=False) == ("unconfirmed", None)
+        assert read_broker_error(CODES[name], alone=True) == ("unconfirmed", None)
+        assert read_broker_error(CODES[name], alone=False) == ("unconfirmed", None)
     for name in others.difference(ONLY_LOCAL):
-        assert local_verdict(CODES[name]) == ("unconfirmed", None)
+        assert read_local_error(CODES[name]) == ("unconfirmed", None)

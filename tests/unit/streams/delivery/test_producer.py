@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from registry.errors import RefusedRecord, TransportError
 from registry.settings import Settings
-from streams.delivery.producer import Delivery, Failed, Outgoing, Refusal, Unconfirmed, _Batch
+from streams.delivery.batch_confirmation import DeliveryBatch, Failure
+from streams.delivery.outgoing import Outgoing, Refusal, Unconfirmed
+from streams.delivery.producer import Delivery
 
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
@@ -33,18 +35,18 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(in_time())
 
 
-async def is_confirmed(batch: _Batch) -> bool:
+async def is_confirmed(batch: DeliveryBatch) -> bool:
     await asyncio.sleep(0)  # lets the loop run what other threads have scheduled
     return batch.confirmed.done()
 
 
-def a_batch(records: int = 3) -> _Batch:
-    def end(batch: _Batch, failed: Sequence[Failed]) -> None:
+def a_batch(records: int = 3) -> DeliveryBatch:
+    def end(batch: DeliveryBatch, failed: Sequence[Failure]) -> None:
         batch.unconfirmed.extend(failed)
         batch.end()
 
     sent = [Outgoing("responses", b"1", str(number).encode()) for number in range(records)]
-    return _Batch(asyncio.get_running_loop(), sent, end)
+    return DeliveryBatch(asyncio.get_running_loop(), sent, end)
 
 
 @given(st.integers(0, 3), st.integers(0, 3), st.data())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.error_codes import RefusalCause
-from streams.delivery.producer import Outgoing, Refusal
+from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.refused_records import RefusedRecords, described
 from streams.metrics import Metrics
 

@@ -22,7 +22,7 @@ from registry.wire.commands import Command
 from registry.wire.field_types import AnswerError
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingProgress, TrainingResult, TrainingRun
-from streams.delivery.producer import Outgoing
+from streams.delivery.outgoing import Outgoing
 from streams.retraining.agent import RetrainAgent
 from streams.retraining.announcement import announce
 from tests.unit.registry.builders import (

@@ -12,7 +12,8 @@ from harness.builders import NOW_MS, a_request_of, an_answering
 
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from streams.delivery.producer import Delivery, Outgoing, Unconfirmed
+from streams.delivery.outgoing import Outgoing, Unconfirmed
+from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.pipeline import Pipeline, received_ms
 

@@ -14,7 +14,7 @@ from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
-from streams.delivery.producer import Outgoing, Refusal
+from streams.delivery.outgoing import Outgoing, Refusal
 from streams.serving.answering import answer_batch
 from streams.serving.batch import Batch
 from streams.serving.refused_answers import RefusedAnswers

@@ -27,7 +27,7 @@ from registry.wire.codec import decode
 from registry.wire.counts import ShadowCounts
 from registry.wire.requests import Request
 from registry.wire.shadow_comparisons import ShadowComparison
-from streams.delivery.producer import Outgoing
+from streams.delivery.outgoing import Outgoing
 from streams.metrics import Metrics
 from streams.serving.answering import answer_batch
 from streams.serving.batch import Origin, Shadowed

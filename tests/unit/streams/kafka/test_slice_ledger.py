@@ -9,7 +9,7 @@ from faust.types import Message
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from streams.kafka.slices import Ledger
+from streams.kafka.slice_ledger import Ledger
 
 
 def a_slice(last_offset: int) -> Message:
