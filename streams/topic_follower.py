@@ -5,33 +5,43 @@ from __future__ import annotations
 import contextlib
 import logging
 
+import faust
+
 from registry.errors import TransportError
 from streams.kafka.slices import SliceConsumer
-from streams.parts import Parts
+from streams.metrics import Metrics
+from streams.state.table import RolloutTable
+from streams.state.view import RolloutView
+from streams.watch.topic_watch import TopicWatch
 
 logger = logging.getLogger(__name__)
 
 
-async def follow_topics(parts: Parts) -> None:
-    """Look, and mend what a topic that was made again has broken."""
-    with contextlib.suppress(TransportError):  # a Kafka that is away is noticed by all others
-        await parts.watch.look()
-    consumer, watch = parts.app.consumer, parts.watch
+async def follow_topics(
+    watch: TopicWatch,
+    app: faust.App,
+    table: RolloutTable,
+    view: RolloutView,
+    metrics: Metrics,
+) -> None:
+    """Look, and repair what the re-creation of a topic has broken."""
+    with contextlib.suppress(TransportError):  # an outage of Kafka is reported by all others
+        await watch.look()
+    consumer = app.consumer
     for topic in watch.take_made_again():
-        parts.metrics.topics_made_again.labels(topic).inc()
+        metrics.topics_made_again.labels(topic).inc()
         logger.warning("topic %s was made again: it is read from its beginning", topic)
         if isinstance(consumer, SliceConsumer):
             await consumer.read_anew(topic)
-    if parts.table.recovered and parts.table.is_owner:
-        _write_what_is_known(parts)
+    if table.recovered and table.is_owner:
+        _write_what_is_known(watch, table, view)
 
 
-def _write_what_is_known(parts: Parts) -> None:
+def _write_what_is_known(watch: TopicWatch, table: RolloutTable, view: RolloutView) -> None:
     """Write the owner's log to a changelog that was made again, and the topic's id to its log."""
-    watch, view = parts.watch, parts.node.view
     adopting = watch.adopting(view.log)
     if adopting is not None or (watch.changelog_is_new and view.log.last_offset >= 0):
-        parts.table.write_log(adopting or view.log)
+        table.write_log(adopting or view.log)
     if watch.changelog_is_new and view.training is not None:
-        parts.table.write_training(view.training)
+        table.write_training(view.training)
     watch.changelog_is_new = False

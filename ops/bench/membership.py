@@ -221,7 +221,7 @@ def _stages(on: Ground, name: str) -> str:
     """Return what the worker's log says of its start."""
     lines = on.group.log(name).read_text(errors="replace").splitlines()
     return next((one for one in reversed(lines) if " answering after " in one), "").partition(
-        "streams.worker: "
+        "streams.timers: "
     )[2]
 
 

@@ -26,13 +26,15 @@ from registry.wire.ramp_values import RAMP
 from streams.control.command_agent import MAX_COMMAND_BYTES
 from streams.control.seeding import SEEDER
 from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery
 from streams.http.command_arguments import arguments_of
 from streams.http.documents import Decided, Pending
 from streams.http.endpoints import FORM
 from streams.http.login import ISSUER
 from streams.http.problems import Handler, Refused
-from streams.parts import Parts
 from streams.retraining.takeover import TIMER
+from streams.state.node import Node
+from streams.watch.topic_watch import TopicWatch
 
 RESULT_SECONDS: Final = 5.0
 """How long a write waits for its result before it answers 202 with the command's id."""
@@ -47,12 +49,33 @@ CONFLICTS: Final = (CommandCode.STALE_EPOCH, CommandCode.TRAINING_RUNNING)
 
 
 class Writes:
-    """The write endpoints of one worker."""
+    """The write endpoints of one worker.
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    Parameters
+    ----------
+    node, watch
+        What is known of the rollout, and of the control topic.
+    delivery
+        Sends the commands.
+    environment, control_topic
+        Where they go.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        watch: TopicWatch,
+        delivery: Delivery,
+        environment: str,
+        control_topic: str,
+    ) -> None:
+        self._node = node
+        self._watch = watch
+        self._delivery = delivery
+        self._environment = environment
+        self._control_topic = control_topic
         self._new_log = asyncio.Event()
-        parts.node.view.call_on_new_log(self._note_new_log)
+        node.view.call_on_new_log(self._note_new_log)
 
     def _note_new_log(self) -> None:
         """Wake all that wait for a result: each looks whether the new log has its own."""
@@ -63,14 +86,14 @@ class Writes:
         """Return the endpoint of the command type `kind`."""
 
         async def write(request: web.Request) -> web.StreamResponse:
-            if not self._parts.node.recovered_once:
+            if not self._node.recovered_once:
                 raise Refused(
                     503,
                     HttpCode.RECOVERING,
                     "reading the rollout table; wait",
                     headers={"Retry-After": "1"},
                 )
-            if self._parts.watch.is_foreign(self._parts.node.view.log):
+            if self._watch.is_foreign(self._node.view.log):
                 raise Refused(409, HttpCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
             return await self._write(self._command(kind, await _fields(kind, request), request))
 
@@ -79,7 +102,7 @@ class Writes:
     def _command(self, kind: CommandType, fields: dict[str, Any], request: web.Request) -> Command:
         _require_own_name(fields.setdefault("issued_by", issuer := request[ISSUER]), issuer)
         fields.setdefault("command_id", str(uuid.uuid4()))
-        environment = self._parts.settings.environment
+        environment = self._environment
         if fields.setdefault("environment", environment) != environment:
             raise Refused(
                 422,
@@ -90,7 +113,7 @@ class Writes:
         return decode(Command, payload, MAX_COMMAND_BYTES)
 
     async def _write(self, command: Command) -> web.Response:
-        seen_before = _result_in(self._parts.node.view.log, command.command_id) is not None
+        seen_before = _result_in(self._node.view.log, command.command_id) is not None
         deadline = asyncio.get_running_loop().time() + RESULT_SECONDS
         await self._send(command)
         result = await self._result_of(command.command_id, deadline)
@@ -99,8 +122,8 @@ class Writes:
         return self._answer(command, result)
 
     async def _send(self, command: Command) -> None:
-        topic, key = self._parts.topics.control.name, command.environment.encode()
-        confirmed = self._parts.delivery.send([Outgoing(topic, key, encode(command))])
+        topic, key = self._control_topic, command.environment.encode()
+        confirmed = self._delivery.send([Outgoing(topic, key, encode(command))])
         confirmed.add_done_callback(_note_failure)
         await asyncio.wait([confirmed], timeout=RESULT_SECONDS)
         if not confirmed.done():
@@ -117,7 +140,7 @@ class Writes:
         """Wait for the log that holds the command's result; None if none came by `deadline`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while (result := _result_in(self._parts.node.view.log, command_id)) is None:
+                while (result := _result_in(self._node.view.log, command_id)) is None:
                     await self._new_log.wait()
                 return result
         return None
@@ -130,7 +153,7 @@ class Writes:
             raise Refused(
                 status, result.error.code, result.error.message, command_id=command.command_id
             )
-        view = self._parts.node.view
+        view = self._node.view
         is_new, epoch, state = result.status == "applied", result.epoch, view.state
         if is_new and epoch is not None:  # another command may have been faster than this answer
             state = view.states.get(epoch, state)

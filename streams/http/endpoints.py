@@ -1,6 +1,7 @@
 """The endpoints: one table, from which the routes, the OpenAPI document and the docs are made.
 
-Values only. What an endpoint does is in `streams.http.server` and `streams.http.command_endpoints`.
+Values only. What answers them is in `streams.http.server`, `probes`, `reading_endpoints`,
+`command_endpoints` and `login`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Endpoint(NamedTuple):
     method, path
         Its route. Whatever has GET, and does not write, has HEAD as well.
     name
-        Of what answers it in `streams.http.server`, and of the OpenAPI operation.
+        Of the method that answers it, and of the OpenAPI operation.
     summary
         What it does, in one sentence.
     answers

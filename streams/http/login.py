@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from registry.error_codes import HttpCode
+from registry.settings import Settings
 from streams.http.auth import (
     SESSION_SECONDS,
     Caller,
@@ -29,7 +30,6 @@ from streams.http.command_arguments import from_text, pairs
 from streams.http.endpoints import Endpoint, LoginForm
 from streams.http.problems import Handler, Refused
 from streams.page.render import POLICY, render_login
-from streams.parts import Parts
 
 COOKIE: Final = "recstream-session"
 
@@ -41,12 +41,12 @@ ISSUER: Final = web.RequestKey("issuer", str)
 class Login:
     """Guards the endpoints of one worker."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     @property
     def _tokens(self) -> Tokens:
-        settings = self._parts.settings
+        settings = self._settings
         return Tokens(settings.api_token.get_secret_value(), settings.read_token.get_secret_value())
 
     def guard(self, endpoint: Endpoint, answer: Handler) -> Handler:

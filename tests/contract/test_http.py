@@ -25,14 +25,14 @@ from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.responses import Provenance, Response
 from registry.wire.rollout_state import RolloutState
-from streams.http.command_endpoints import Writes
 from streams.http.endpoints import ENDPOINTS
 from streams.http.login import Login
 from streams.http.problems import Refused
 from streams.http.server import Pages
-from streams.page.collect import Report
+from streams.kafka.request_progress import RequestProgress
+from streams.observers import build_observers
 from streams.page.render import POLICY
-from streams.page.status import PartitionLag
+from streams.page_serving import build_pages
 from streams.serving.batch import Answer as SentAnswer
 from streams.serving.batch import Batch
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
@@ -79,7 +79,7 @@ def pages(parts: Any, *results: CommandResult) -> Pages:
     def read(_: Settings, asked: Asked) -> Trail:
         return Trail([one for one in results if asked.includes(one)][: asked.limit], 3)
 
-    return Pages(parts, Report(parts), read)
+    return build_pages(parts, build_observers(parts), read)
 
 
 def ask(parts: Any, method: str, path: str, *results: CommandResult, **options: Any) -> Answer:
@@ -135,7 +135,7 @@ def test_without_a_token_writes_from_elsewhere_are_forbidden(parts: Any) -> None
 def rolled_back(parts: Any, remote: str, **headers: str) -> Any:
     """Send a write as if from `remote`, through the guard."""
     (endpoint,) = [one for one in ENDPOINTS if one.kind == "rollback"]
-    guarded = Login(parts).guard(endpoint, Writes(parts).endpoint("rollback"))
+    guarded = Login(parts.settings).guard(endpoint, pages(parts)._writes.endpoint("rollback"))
     return guarded(make_mocked_request("POST", "/", headers=headers).clone(remote=remote))
 
 
@@ -281,7 +281,7 @@ def test_the_metrics_on_a_port_of_their_own_need_no_token_and_nothing_else_is_th
     closed: Any,
 ) -> None:
     async def talk() -> list[int]:
-        app = Pages(closed, Report(closed)).metrics_alone()
+        app = pages(closed).metrics_alone()
         async with TestClient(TestServer(app)) as client:
             return [(await client.get(path)).status for path in ("/metrics", "/", "/healthz")]
 
@@ -624,7 +624,7 @@ def test_a_history_that_kafka_does_not_give_is_unavailable(parts: Any) -> None:
         raise TransportError("Kafka does not answer")
 
     async def talk() -> tuple[int, Any]:
-        app = Pages(parts, Report(parts), read).application()
+        app = build_pages(parts, build_observers(parts), read).application()
         async with (
             TestClient(TestServer(app)) as client,
             client.get("/rollout/history") as response,
@@ -720,8 +720,7 @@ def test_the_lag_of_a_partition_that_another_worker_took_over_is_not_told_any_mo
     parts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for assigned in (1, 2):
-        lag = (PartitionLag(assigned, 7),)
-        monkeypatch.setattr(Report, "lag", lambda _, lag=lag: lag)
+        monkeypatch.setattr(RequestProgress, "lags", lambda _, lags={assigned: 7}: lags)
         told = ask(parts, "GET", "/metrics").document
     assert 'partition="2"' in told
     assert 'partition="1"' not in told

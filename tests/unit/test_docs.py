@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version as distribution
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
+from harness.builders import some_parts
 
 from ops.docs import cli_page
 from ops.docs import reference_pages as reference
@@ -30,13 +31,14 @@ from registry.wire.ramp_values import StageKind
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.http import openapi
 from streams.http.command_endpoints import RESULT_SECONDS
-from streams.http.server import Pages
-from streams.page.collect import REBALANCE_SECONDS
+from streams.observers import build_observers
+from streams.page_serving import build_pages
 from streams.retraining.takeover import SILENT_SECONDS
 from streams.serving.exposures import USERS_COUNTED
 from streams.serving.probing import LEAST_PAUSE_SECONDS
 from streams.serving.residency import RETRY_SECONDS
-from streams.worker import TICK_SECONDS
+from streams.state.liveness import REBALANCE_SECONDS
+from streams.timers import TICK_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -231,7 +233,8 @@ def test_every_target_of_make_that_a_page_names_exists() -> None:
 @cache
 def routes() -> set[str]:
     """Return the routes of a worker's pages; making them asks nothing of the worker."""
-    app = Pages(cast(Any, None), cast(Any, None)).application()
+    parts = some_parts(Path("nowhere"))
+    app = build_pages(parts, build_observers(parts)).application()
     found = {
         f"{one.method} {one.resource.canonical}" for one in app.router.routes() if one.resource
     }

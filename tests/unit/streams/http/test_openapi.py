@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jsonschema
 import msgspec
@@ -16,7 +16,8 @@ from harness.builders import some_parts
 from streams.http.command_arguments import ARGUMENTS
 from streams.http.endpoints import ENDPOINTS
 from streams.http.openapi import document, encoded
-from streams.http.server import Pages
+from streams.observers import build_observers
+from streams.page_serving import build_pages
 
 DOCUMENT = msgspec.json.decode(encoded())
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -29,7 +30,8 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_route_is_in_it_and_nothing_else(tmp_path: Path) -> None:
-    app = Pages(some_parts(tmp_path), cast(Any, None)).application()
+    parts = some_parts(tmp_path)
+    app = build_pages(parts, build_observers(parts)).application()
     routes = {
         f"{one.method} {one.resource.canonical}" for one in app.router.routes() if one.resource
     }

@@ -16,15 +16,17 @@ from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingResult, TrainingRun
+from streams.observers import build_observers
 from streams.page.collect import (
     COMMANDS_SHOWN,
-    LIST_SECONDS,
-    REBALANCE_SECONDS,
-    Report,
+    StatusCollector,
     _roles,
     _share,
     latest_commands,
 )
+from streams.page.registry_listing import LIST_SECONDS, RegistryListing
+from streams.page_serving import collector_of
+from streams.state.liveness import REBALANCE_SECONDS
 from tests.unit.registry.builders import (
     a_canary_state,
     a_description,
@@ -36,8 +38,13 @@ from tests.unit.registry.builders import (
 FIXED_WITH_CANARY = a_canary_state(strategy="fixed")
 
 
+def collector(parts: Any) -> StatusCollector:
+    listing = RegistryListing(parts.node.store, parts.node.view)
+    return collector_of(parts, build_observers(parts), listing)
+
+
 def reasons(parts: Any) -> list[str]:
-    return [reason.code for reason in Report(parts).reasons()]
+    return [reason.code for reason in build_observers(parts).readiness.reasons()]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,7 @@ def test_a_worker_without_the_lease_or_a_version_gives_both_reasons(tmp_path: Pa
 def test_a_worker_that_does_not_act_on_the_newest_state_yet_says_so(tmp_path: Path) -> None:
     parts = some_parts(tmp_path, a_state())
     parts.node.view.renew_lease(time.time(), -1, time.time())
-    (reason,) = Report(parts).reasons()
+    (reason,) = build_observers(parts).readiness.reasons()
     assert reason.code == "version_not_ready"
     assert reason.message == "primary version v0.1: being loaded"
 
@@ -107,17 +114,17 @@ def test_a_rebalance_is_no_reason_to_restart_until_it_is_stuck(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("streams.page.collect.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     parts = some_parts(tmp_path)
-    report = Report(parts)
+    liveness = build_observers(parts).liveness
     parts.app.rebalancing = True
-    assert report.is_alive()
+    assert liveness.is_alive()
     now[0] += REBALANCE_SECONDS
-    assert report.is_alive()
+    assert liveness.is_alive()
     now[0] += 1
-    assert not report.is_alive()
+    assert not liveness.is_alive()
     parts.app.rebalancing = False
-    assert report.is_alive()
+    assert liveness.is_alive()
 
 
 def test_a_worker_whose_faust_has_crashed_is_not_ready_and_begins_again_by_itself(
@@ -126,40 +133,42 @@ def test_a_worker_whose_faust_has_crashed_is_not_ready_and_begins_again_by_itsel
     parts = some_parts(tmp_path, a_canary_state(primary_version="v0.1"))
     parts.app.crashed = True
 
-    assert [one.code for one in Report(parts).reasons()] == ["recovering"]
-    assert Report(parts).is_alive()
+    assert [one.code for one in build_observers(parts).readiness.reasons()] == ["recovering"]
+    assert build_observers(parts).liveness.is_alive()
 
 
 def test_a_worker_that_kafka_does_not_hear_says_so_and_is_alive_until_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = some_parts(tmp_path, outage_seconds=100)
-    report, now = Report(parts), time.monotonic()
+    observers, now = build_observers(parts), time.monotonic()
+    liveness = observers.liveness
     parts.contact.note_sent(now - 50)
-    assert [one.code for one in report.reasons()] == ["kafka_unreachable"]
-    assert report.is_alive()
+    assert [one.code for one in observers.readiness.reasons()] == ["kafka_unreachable"]
+    assert liveness.is_alive()
 
-    monkeypatch.setattr("streams.page.collect.time.monotonic", lambda: now + 60)
-    assert not report.is_alive()
+    monkeypatch.setattr("time.monotonic", lambda: now + 60)
+    assert not liveness.is_alive()
     parts.contact.note_confirmed()
-    assert report.is_alive()
+    assert liveness.is_alive()
 
 
 def test_a_rebalance_is_not_stuck_while_kafka_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = some_parts(tmp_path)
-    report, now = Report(parts), time.monotonic()
+    observers, now = build_observers(parts), time.monotonic()
+    liveness = observers.liveness
     parts.app.rebalancing = True
     parts.contact.note_sent(now - 50)
-    assert report.is_alive()
+    assert liveness.is_alive()
 
-    monkeypatch.setattr("streams.page.collect.time.monotonic", lambda: now + 200)
-    assert report.is_alive()
+    monkeypatch.setattr("time.monotonic", lambda: now + 200)
+    assert liveness.is_alive()
     parts.contact.note_confirmed()
-    assert report.is_alive()
-    monkeypatch.setattr("streams.page.collect.time.monotonic", lambda: now + 400)
-    assert not report.is_alive()
+    assert liveness.is_alive()
+    monkeypatch.setattr("time.monotonic", lambda: now + 400)
+    assert not liveness.is_alive()
 
 
 def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
@@ -173,7 +182,7 @@ def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
     parts.metrics.requests.labels("v0.2", "primary", "ok").inc(7)
     parts.metrics.fallbacks.labels("unknown_user").inc(2)
 
-    status = Report(parts).status()
+    status = collector(parts).collect()
     versions = [(one.version, one.role, one.residency, one.share) for one in status.versions]
     assert versions == [
         ("v0.9", "canary", "absent", 10),
@@ -194,13 +203,13 @@ def test_the_registry_is_listed_when_something_is_told_and_now_and_then_but_not_
     monkeypatch.setattr("streams.page.collect.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path)
     versions, now = iter([["v0.1"], ["v0.2"], ["v0.3"], ["v0.4"]]), [1000.0]
-    monkeypatch.setattr("streams.page.collect.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr(parts.node.store, "versions", lambda: next(versions))
     monkeypatch.setattr(parts.node.store, "manifest", lambda name: a_manifest(version=name))
-    report = Report(parts)
+    pages = collector(parts)
 
     def shown() -> list[str]:
-        return [one.version for one in report.status().versions]
+        return [one.version for one in pages.collect().versions]
 
     assert [shown(), shown()] == [["v0.1"], ["v0.1"]]
     parts.node.view.offer_log(ControlLog(3))
@@ -218,7 +227,7 @@ def test_the_page_tells_the_same_rate_of_requests_as_the_heartbeat(
     monkeypatch.setattr("streams.page.collect.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path)
     parts.fleet.requests_per_second = 12.5
-    assert Report(parts).status().requests_per_second == 12.5
+    assert collector(parts).collect().requests_per_second == 12.5
 
 
 def after(*commands: Command) -> tuple[Any, dict[int, RolloutState]]:
@@ -278,7 +287,7 @@ def test_the_status_holds_what_the_whole_fleet_counted_under_the_present_state(
         arms = (ArmCounts("canary", "v0.2", 10, users=5),)
         beat = Heartbeat(name, f"{name}@1", "production", now, epoch, arms=arms)
         parts.node.view.hear([beat], now)
-    status = Report(parts).status()
+    status = collector(parts).collect()
     assert [row.heartbeat.worker for row in status.fleet] == ["w1", "w2", "w3"]
     assert [(arm.variant, arm.requests) for arm in status.arms] == [("canary", 20)]
     assert status.split is not None

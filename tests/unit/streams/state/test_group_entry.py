@@ -12,7 +12,7 @@ from harness.builders import some_parts
 from registry.guardrails.fleet_checks import LIVE_SECONDS
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
-from streams.page.collect import Report
+from streams.observers import build_observers
 from streams.state.group_entry import why_outside
 from tests.unit.registry.builders import a_state
 
@@ -80,5 +80,5 @@ def test_who_stays_outside_says_why_and_who_answers_instead() -> None:
 def test_a_worker_outside_is_not_ready_and_says_why(tmp_path: Path) -> None:
     parts = some_parts(tmp_path, a_state())
     parts.entry = SimpleNamespace(outside="primary version v0.1: gone; w2 can answer")
-    (reason,) = Report(parts).reasons()
+    (reason,) = build_observers(parts).readiness.reasons()
     assert (reason.code, "w2 can answer" in reason.message) == ("not_in_group", True)

@@ -18,8 +18,10 @@ from harness.builders import NeverDecided, OutOfReach, some_parts
 
 from registry.errors import ConfigurationError, DamagedVersion
 from registry.versions.store import Store
-from streams.page.collect import Report
-from streams.worker import Worker, _serve_pages
+from streams.observers import build_observers
+from streams.page_serving import build_pages, serve_pages
+from streams.timers import Timers
+from streams.watch.start_stages import Stages
 from tests.unit.registry.builders import (
     BEGAN,
     a_canary_state,
@@ -41,23 +43,21 @@ class Owner:
         self.parts.training = SimpleNamespace(start_if_due=lambda now: None)
         self.parts.ramp = SimpleNamespace(move=self._rest, show=lambda now: None)
         self.parts.fleet = SimpleNamespace(beat=self._rest, reach_back=self._rest)
-        self.worker = Worker(self.parts.settings)
 
     async def _rest(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        report: Any = SimpleNamespace(
-            reasons=tuple,
-            notices=tuple,
-            kafka_reason=lambda: None,
-            lag=tuple,
-            partitions=lambda: 0,
+        observers: Any = SimpleNamespace(
+            kafka=SimpleNamespace(reason=lambda: None),
+            readiness=SimpleNamespace(reasons=tuple),
+            notices=SimpleNamespace(notices=tuple),
+            progress=SimpleNamespace(lags=dict, partitions=lambda: 0),
         )
 
         async def run() -> None:
-            timers = self.worker._timers(self.parts, report)
-            tasks = [asyncio.create_task(timer) for timer in timers]
+            timers = Timers(self.parts, observers, Stages(0.0))
+            tasks = [asyncio.create_task(timer) for timer in timers.tasks()]
             async with asyncio.timeout(10):
                 while not done():
                     await asyncio.sleep(0)
@@ -73,9 +73,9 @@ async def _rest(*_: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.worker.follow_topics", _rest)  # would wait for Kafka, in a thread
-    monkeypatch.setattr("streams.worker.TICK_SECONDS", 0)
-    monkeypatch.setattr("streams.worker.LEASE_RENEWALS", 1e9)
+    monkeypatch.setattr("streams.timers.follow_topics", _rest)  # would wait for Kafka, in a thread
+    monkeypatch.setattr("streams.timers.TICK_SECONDS", 0)
+    monkeypatch.setattr("streams.timers.LEASE_RENEWALS", 1e9)
 
 
 def test_a_ramp_that_waits_for_kafka_does_not_hold_up_the_lease(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_lease_is_renewed_also_after_the_clock_was_set_back(
 ) -> None:
     days = itertools.count(1_700_000_000.0, -86_400.0)
     clocks = SimpleNamespace(time=lambda: next(days), monotonic=time.monotonic)
-    monkeypatch.setattr("streams.worker.time", clocks)
+    monkeypatch.setattr("streams.timers.time", clocks)
     owner = Owner(tmp_path, a_state())
     owner.run_until(lambda: len(owner.renewed_at) > 2)
     assert owner.renewed_at == sorted(owner.renewed_at, reverse=True)
@@ -193,7 +193,7 @@ def test_a_seed_that_kafka_did_not_take_is_sent_again(
 ) -> None:
     owner = Owner(tmp_path, kafka=OutOfReach)
     Store(owner.parts.settings.model_registry).publish(some_arrays(), a_description())
-    with caplog.at_level(logging.WARNING, "streams.worker"):
+    with caplog.at_level(logging.WARNING, "streams.timers"):
         owner.run_until(lambda: len(caplog.messages) > 1)
     assert set(caplog.messages) == {"seeding failed: Kafka did not take a record: timed out"}
 
@@ -203,4 +203,4 @@ def test_a_port_that_is_taken_is_told_with_the_variables_that_name_it(tmp_path: 
         port = taken.getsockname()[1]
         parts = some_parts(tmp_path, http_port=port)
         with pytest.raises(ConfigurationError, match=f"RECSTREAM_HTTP_PORT={port}: .* in use"):
-            asyncio.run(_serve_pages(parts, Report(parts)))
+            asyncio.run(serve_pages(parts, build_pages(parts, build_observers(parts))))

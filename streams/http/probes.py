@@ -1,0 +1,86 @@
+"""The probes over HTTP: liveness, readiness and metrics. An edge; must not know the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams.http.documents import Health, Readiness
+from streams.http.responses_as_json import json_response
+from streams.kafka.request_progress import RequestProgress
+from streams.metrics import Metrics
+from streams.state.liveness import LivenessCheck
+from streams.state.node import Node
+from streams.state.readiness import ReadinessCheck
+from streams.watch.notice_board import NoticeBoard
+from streams.watch.notices import Reason
+
+
+class Probes:
+    """Answers what machines ask of one worker.
+
+    Parameters
+    ----------
+    node, metrics, readiness, liveness, notices, progress
+        What is known of the worker.
+    request_topic
+        Labels the lag.
+    may_read
+        Tells whether the sender of a request may read more than the status alone.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        metrics: Metrics,
+        readiness: ReadinessCheck,
+        liveness: LivenessCheck,
+        notices: NoticeBoard,
+        progress: RequestProgress,
+        request_topic: str,
+        may_read: Callable[[web.Request], bool],
+    ) -> None:
+        self._node = node
+        self._metrics = metrics
+        self._readiness = readiness
+        self._liveness = liveness
+        self._notices = notices
+        self._progress = progress
+        self._request_topic = request_topic
+        self._may_read = may_read
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """Tell whether the process should live; 503 asks for a restart."""
+        node, alive = self._node, self._liveness.is_alive()
+        version = node.acting.primary_version if node.acting else None
+        health = Health("ok" if alive else "stuck", version, node.view.state)
+        shown = health if self._may_read(request) else Health(health.status)
+        return json_response(shown, alive)
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Tell whether the worker answers from the current state; 503 with the reasons if not."""
+        reasons = self._readiness.reasons()
+        if not self._may_read(request):
+            return json_response(
+                Readiness(not reasons, tuple(map(_code_alone, reasons))), not reasons
+            )
+        notices = self._notices.notices()
+        return json_response(
+            Readiness(not reasons, reasons, self._node.worker, notices), not reasons
+        )
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Expose the metrics as Prometheus text."""
+        metrics = self._metrics
+        metrics.consumer_lag.clear()  # partitions that another worker took over are shown there
+        for partition, lag in self._progress.lags().items():
+            metrics.consumer_lag.labels(self._request_topic, str(partition)).set(lag)
+        metrics.requests_in_flight.set(self._progress.requests_in_flight())
+        text = generate_latest(metrics.registry)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _code_alone(reason: Reason) -> Reason:
+    return Reason(reason.code, "the token for reading shows more")

@@ -1,0 +1,17 @@
+"""Documents as JSON responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+
+def json_response(content: Any, good: bool = True) -> web.Response:
+    """Return `content` as JSON, with status 200 if all is `good` and 503 otherwise."""
+    return web.Response(
+        body=msgspec.json.encode(content),
+        status=200 if good else 503,
+        content_type="application/json",
+    )

@@ -1,0 +1,99 @@
+"""A worker's pages: put together from its parts, and served."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from registry.errors import ConfigurationError
+from registry.kafka.audit_trail import Asked, Trail, trail_of
+from registry.settings import Settings
+from streams.http.command_endpoints import Writes
+from streams.http.connections import BACKLOG, BoundedRunner
+from streams.http.login import Login
+from streams.http.probes import Probes
+from streams.http.reading_endpoints import Reads
+from streams.http.server import Pages
+from streams.observers import Observers
+from streams.page.collect import StatusCollector
+from streams.page.registry_listing import RegistryListing
+from streams.parts import Parts
+
+logger = logging.getLogger(__name__)
+
+LAST_ANSWERS_SECONDS: Final = 1.0
+"""How long HTTP requests that are under way may take at a stop; aiohttp itself waits a minute."""
+
+
+def build_pages(
+    parts: Parts,
+    observers: Observers,
+    read_trail: Callable[[Settings, Asked], Trail] = trail_of,
+) -> Pages:
+    """Put the pages together; `read_trail` returns the audit trail, from Kafka."""
+    settings, node, table = parts.settings, parts.node, parts.table
+    listing = RegistryListing(node.store, node.view)
+    login = Login(settings)
+    return Pages(
+        collector_of(parts, observers, listing).collect,
+        Probes(
+            node,
+            parts.metrics,
+            observers.readiness,
+            observers.liveness,
+            observers.notices,
+            observers.progress,
+            parts.topics.requests.name,
+            login.may_read,
+        ),
+        Reads(settings, node, table, parts.traces, listing, parts.ramp.seen, read_trail),
+        Writes(node, parts.watch, parts.delivery, settings.environment, parts.topics.control.name),
+        login,
+    )
+
+
+def collector_of(parts: Parts, observers: Observers, listing: RegistryListing) -> StatusCollector:
+    """Return what collects the status of the worker that `parts` make."""
+    return StatusCollector(
+        parts.settings,
+        parts.node,
+        parts.table,
+        parts.metrics,
+        readiness=observers.readiness,
+        notices=observers.notices,
+        progress=observers.progress,
+        listing=listing,
+        requests_per_second=lambda: parts.fleet.requests_per_second,
+        look=parts.ramp.seen,
+    )
+
+
+async def serve_pages(parts: Parts, pages: Pages) -> list[web.AppRunner]:
+    """Serve the pages, and the metrics on a port of their own if they are to have one."""
+    settings = parts.settings
+    host, port = settings.http_host, settings.http_port
+    runners = [await _serve(pages.application(), "RECSTREAM_HTTP", host, port)]
+    parts.fleet.url = "http://{}:{}/".format(*runners[0].addresses[0][:2])
+    logger.info("pages at %s", parts.fleet.url)
+    if settings.metrics_port is not None:
+        host, port = settings.metrics_host or host, settings.metrics_port
+        alone = await _serve(pages.metrics_alone(), "RECSTREAM_METRICS", host, port)
+        runners.append(alone)
+        logger.info("metrics at http://%s:%s/metrics", *alone.addresses[0][:2])
+    return runners
+
+
+async def _serve(app: web.Application, setting: str, host: str, port: int) -> web.AppRunner:
+    runner = BoundedRunner(app, access_log=None, shutdown_timeout=LAST_ANSWERS_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{setting}_HOST={host} {setting}_PORT={port}: {error.strerror or error}; "
+            "must be an address of this machine and a free port, or 0 for any"
+        ) from error
+    return runner

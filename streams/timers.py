@@ -1,0 +1,189 @@
+"""The timers of a worker: everything that it does again and again.
+
+Each runs for itself, so that what waits for Kafka holds up nothing else, and what fails is tried
+again. Knows when; must not know how anything is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from registry.errors import ArtifactError, RefusedRecord, TransportError
+from registry.guardrails.fleet_checks import live
+from registry.rollout.transitions import NO_EPOCH
+from registry.versions.heap_trim import trim_memory
+from registry.wire.codec import encode
+from streams.control.fleet_agent import HEARTBEAT_SECONDS
+from streams.control.seeding import next_seed, seed_notice
+from streams.delivery.outgoing import Outgoing
+from streams.kafka.slices import SliceConsumer
+from streams.observers import Observers
+from streams.parts import Parts
+from streams.state.table import LEASE_RENEWALS
+from streams.topic_follower import follow_topics
+from streams.watch.notices import Notice, Notices
+from streams.watch.start_stages import Stages
+from streams.watch.topic_watch import WATCH_SECONDS
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.5
+"""Between two looks at what only time changes: leases, retries, schedules, gauges."""
+
+TRIM_SECONDS: Final = 60.0
+"""Between two returns of free memory to the system: batches and loads of all sizes fragment the
+heap's arenas, which grew by half a megabyte a minute though no object was left behind."""
+
+START_TICK_SECONDS: Final = 0.02
+"""The same until the first answer: users wait for it."""
+
+
+class Timers:
+    """Those of one worker; ``stages`` learns when it begins to answer."""
+
+    def __init__(self, parts: Parts, observers: Observers, stages: Stages) -> None:
+        self._parts = parts
+        self._observers = observers
+        self._stages = stages
+        self._renewed_at = -math.inf
+        self._seeded_epochs: set[int] = set()
+        self._seed_compared = False
+        self._notices = Notices()
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what is done again and again: what waits for Kafka must not hold up the lease."""
+        parts = self._parts
+        follow = partial(
+            follow_topics, parts.watch, parts.app, parts.table, parts.node.view, parts.metrics
+        )
+        return [
+            _repeat(TICK_SECONDS, "looking at leases and gauges", self._look_on),
+            _repeat(TICK_SECONDS, "looking at notices", self._notice),
+            _repeat(WATCH_SECONDS, "looking at topics", follow),
+            _repeat(TICK_SECONDS, "looking at trainings", self._as_owner(self._start_training)),
+            _repeat(TICK_SECONDS, "looking at the ramp", self._as_owner(self._move_ramp)),
+            _repeat(TICK_SECONDS, "seeding", self._as_owner(self._seed)),
+            _repeat(TICK_SECONDS, "reading earlier heartbeats", parts.fleet.reach_back),
+            _repeat(HEARTBEAT_SECONDS, "sending a heartbeat", self.beat),
+            _repeat(TRIM_SECONDS, "returning memory", partial(asyncio.to_thread, trim_memory)),
+        ]
+
+    def _as_owner(self, act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Return `act` as the owner of the control partition does it, and nobody else."""
+
+        async def act_if_owner() -> None:
+            if self._parts.table.recovered and self._parts.table.is_owner:
+                await act()
+
+        return act_if_owner
+
+    async def _look_on(self) -> None:
+        """Look once; while nothing is answered yet, go on looking."""
+        starts = not self._parts.node.recovered_once
+        await self._look()
+        while not self._parts.node.recovered_once:
+            await asyncio.sleep(START_TICK_SECONDS)
+            await self._look()
+        if starts:
+            self._stages.end("joining")
+            logger.info("answering after %s", self._stages)
+
+    async def _look(self) -> None:
+        node, table, now = self._parts.node, self._parts.table, time.time()
+        if table.recovered:
+            node.note_recovery()
+            self._compare_seed()
+            if table.is_owner:
+                self._keep_log(now)
+        node.refresh()
+        node.update_gauges()
+        node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
+        self._parts.ramp.show(now)
+
+    async def _notice(self) -> None:
+        consumer = self._parts.app.consumer
+        if isinstance(consumer, SliceConsumer):
+            progress = consumer.progress(self._parts.topics.requests.name)
+            self._parts.transactions.look(progress, time.monotonic())
+            cut_off = consumer.cut_off.pop(self._parts.topics.requests.name, 0)
+            self._parts.metrics.requests_cut_off.inc(cut_off)
+            self._parts.losses.note(cut_off, datetime.now(UTC))
+        await self._parts.publishing.look(time.monotonic())
+        await self._parts.access.look(time.monotonic())
+        kafka = self._observers.kafka.reason()
+        away = () if kafka is None else (Notice(kafka.code, kafka.message),)
+        self._notices.log([*self._observers.notices.notices(), *away])
+
+    def _keep_log(self, now: float) -> None:
+        """Mend the log where somebody misses it, and serve workers of the release before."""
+        self._parts.table.mend()
+        elapsed = time.monotonic()  # the wall clock may be set back, and nobody would renew
+        due = elapsed - self._renewed_at >= self._parts.settings.lease_seconds / LEASE_RENEWALS
+        if due and self._parts.node.view.knows_fleet(now):
+            self._renewed_at = elapsed
+            self._parts.table.serve_predecessors(now)
+
+    def _compare_seed(self) -> None:
+        """Say once, at a restart, that the environment's variables no longer decide."""
+        node = self._parts.node
+        state = node.view.state
+        if self._seed_compared or state is None:
+            return
+        self._seed_compared = True
+        is_older = datetime.fromisoformat(state.updated_at) < node.started_at
+        if is_older and (notice := seed_notice(self._parts.settings, state)):
+            logger.warning("%s", notice)
+
+    async def _seed(self) -> None:
+        """Issue the next seed, at most one for each state; beside a primary only if it is ours."""
+        state = self._parts.node.view.state
+        epoch = NO_EPOCH if state is None else state.epoch
+        if epoch in self._seeded_epochs or (state is not None and not self._seeded_epochs):
+            return
+        latest = await asyncio.to_thread(self._parts.node.store.latest)
+        seed = next_seed(self._parts.settings, state, latest, f"seed-{uuid.uuid4()}")
+        if seed is not None:
+            topic = self._parts.topics.control.name
+            await self._parts.delivery.send(
+                [Outgoing(topic, seed.environment.encode(), encode(seed))]
+            )
+        self._seeded_epochs.add(epoch)
+
+    async def _start_training(self) -> None:
+        if self._parts.contact.reason(time.monotonic(), time.time()) is not None:
+            return  # what an outage has ended is tried again when it is over
+        # before the fleet is known, a run that goes on would seem interrupted
+        if self._parts.node.view.knows_fleet(time.time()):
+            self._parts.training.start_if_due(datetime.now(UTC))
+
+    async def _move_ramp(self) -> None:
+        now, view = time.time(), self._parts.node.view
+        all_evidence_is_here = view.knows_fleet(now) and view.unheard_since(now) is None
+        if all_evidence_is_here and not self._parts.watch.is_foreign(view.log):
+            await self._parts.ramp.move(now)
+
+    async def beat(self, *, stopping: bool = False) -> None:
+        """Send this worker's heartbeat."""
+        progress = self._observers.progress
+        reasons = tuple(reason.code for reason in self._observers.readiness.reasons())
+        lag = sum(progress.lags().values())
+        await self._parts.fleet.beat(reasons, lag, progress.partitions(), stopping=stopping)
+
+
+async def _repeat(seconds: float, what: str, act: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await act()
+        except (TransportError, RefusedRecord, ArtifactError) as error:  # the next time may go well
+            logger.warning("%s failed: %s", what, error)
+        except Exception:  # the edge of a timer: a bug must not stop the others
+            logger.exception("%s failed", what)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,58 @@
+"""The notice board: everything that an operator of this worker should act on now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from registry.wire.heartbeats import Heartbeat
+from streams.watch.fleet_notices import fleet_notices
+from streams.watch.losses import Losses
+from streams.watch.notices import Notice
+from streams.watch.publishability import PublishingCheck
+from streams.watch.topic_watch import TopicWatch
+from streams.watch.transactions import OpenTransactions
+
+
+class NoticeBoard:
+    """Gathers the notices of all watches.
+
+    Parameters
+    ----------
+    transactions, losses, publishing, watch
+        The watches.
+    partitions
+        Of the request topic, as configured: used until the broker has been asked.
+    fleet
+        Returns the latest heartbeat of each worker.
+    """
+
+    def __init__(
+        self,
+        transactions: OpenTransactions,
+        losses: Losses,
+        publishing: PublishingCheck,
+        watch: TopicWatch,
+        partitions: int,
+        fleet: Callable[[], Iterable[Heartbeat]],
+    ) -> None:
+        self._transactions = transactions
+        self._losses = losses
+        self._publishing = publishing
+        self._watch = watch
+        self._partitions = partitions
+        self._fleet = fleet
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return what an operator should act on, whether or not the worker is ready."""
+        found = [
+            self._transactions.notice(time.monotonic()),
+            self._losses.notice(),
+            self._publishing.notice(),
+        ]
+        partitions = self._watch.request_partitions or self._partitions
+        return (
+            *(notice for notice in found if notice is not None),
+            *self._watch.notices(),
+            *fleet_notices(self._fleet(), time.time(), partitions),
+        )
