@@ -176,7 +176,9 @@ def _follower(settings: Settings, topics: Topics, node: Node) -> HeartbeatFollow
 def _faust_app(settings: Settings, topics: Topics) -> faust.App:
     app = FolderlessApp(
         serving_group(settings),
-        broker=[f"kafka://{one.strip()}" for one in settings.kafka_bootstrap_servers.split(",")],
+        broker=[
+            f"kafka://{address.strip()}" for address in settings.kafka_bootstrap_servers.split(",")
+        ],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout,
         broker_heartbeat_interval=GROUP_HEARTBEAT_SECONDS,

@@ -74,6 +74,8 @@ def described(refusal: Refusal) -> str:
         subject = decode(Subject, value)
     except RecordError:  # a dead letter's value may be anything
         subject = Subject()
-    ids = {name: one for name, one in msgspec.structs.asdict(subject).items() if one is not None}
-    about = "".join(f", {name} {one!r}" for name, one in ids.items())
+    ids = {
+        name: value for name, value in msgspec.structs.asdict(subject).items() if value is not None
+    }
+    about = "".join(f", {name} {value!r}" for name, value in ids.items())
     return f"topic {topic}, key {key!r}, {len(value or b'')} bytes{about}"

@@ -196,7 +196,9 @@ def _require_own_name(issued_by: str, issuer: str) -> None:
 
 def _result_in(log: ControlLog, command_id: str) -> CommandResult | None:
     remembered = reversed(log.remembered)
-    return next((one.result for one in remembered if one.result.command_id == command_id), None)
+    return next(
+        (command.result for command in remembered if command.result.command_id == command_id), None
+    )
 
 
 def _note_failure(confirmed: asyncio.Future[None]) -> None:

@@ -46,10 +46,12 @@ class BoundedRunner(web.AppRunner):
 
 def make_room(server: web.Server) -> None:
     """Drop a connection if there are as many as may be: the oldest that waits for a request."""
-    connected = [one for one in server.connections if one.transport is not None]
+    connected = [
+        connection for connection in server.connections if connection.transport is not None
+    ]
     if len(connected) < MOST_CONNECTIONS:
         return
-    idle = (one for one in connected if not one._request_in_progress)
+    idle = (connection for connection in connected if not connection._request_in_progress)
     dropped = next(idle, connected[0])
     transport = dropped.transport
     dropped.force_close()

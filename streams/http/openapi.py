@@ -113,7 +113,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 
 
 @cache
-def encoded() -> bytes:
+def encode_document() -> bytes:
     """Return the document as JSON."""
     return msgspec.json.encode(document())
 
@@ -122,8 +122,8 @@ def document() -> Json:
     """Return the OpenAPI document."""
     made = _components()
     paths: dict[str, Json] = {}
-    for one in ENDPOINTS:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, made)
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, made)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -161,20 +161,20 @@ def document() -> Json:
 
 def _components() -> dict[str, Json]:
     """Return the schemas of all that is said and heard, and of the forms, by name."""
-    types = [answer.content for one in ENDPOINTS for answer in one.answers]
-    types = [one for one in types if one is not None and not isinstance(one, str)]
-    forms = [one.form for one in ENDPOINTS if one.form is not None]
+    types = [answer.content for endpoint in ENDPOINTS for answer in endpoint.answers]
+    types = [content for content in types if content is not None and not isinstance(content, str)]
+    forms = [endpoint.form for endpoint in ENDPOINTS if endpoint.form is not None]
     wanted = [*types, *forms, *ARGUMENTS.values()]
     made = msgspec.json.schema_components(wanted, ref_template=REF)[1]
-    schemas = {name: _cleaned(name, schema) for name, schema in made.items()}
+    schemas = {name: _clean(name, schema) for name, schema in made.items()}
     for arguments in ARGUMENTS.values():
         schema = schemas[arguments.__name__]
-        for name, told in schema["properties"].items():
-            schema["properties"][name] = _described(name, told)
+        for name, field in schema["properties"].items():
+            schema["properties"][name] = _describe(name, field)
     return dict(sorted(schemas.items()))
 
 
-def _cleaned(name: str, schema: Json) -> Json:
+def _clean(name: str, schema: Json) -> Json:
     """Return `schema` with its docstring as Python 3.13 has it: earlier ones keep the indent."""
     if "description" in schema:
         text = inspect.cleandoc(schema["description"]).replace("``", "`")
@@ -184,28 +184,28 @@ def _cleaned(name: str, schema: Json) -> Json:
     return schema
 
 
-def _described(name: str, schema: Json) -> Json:
+def _describe(name: str, schema: Json) -> Json:
     return schema | ALLOWED.get(name, {}) | {"description": MEANINGS[name]}
 
 
-def _operation(one: Endpoint, made: Mapping[str, Json]) -> Json:
-    answers = sorted(answers_of(one), key=lambda answer: answer.status)
+def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
+    answers = sorted(answers_of(endpoint), key=lambda answer: answer.status)
     operation: Json = {
-        "operationId": one.name,
-        "summary": one.summary,
-        "tags": [{"read": "reading", "write": "writing", "open": "reading"}[one.access]]
-        if one.method == "GET" or one.access == "write"
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "tags": [{"read": "reading", "write": "writing", "open": "reading"}[endpoint.access]]
+        if endpoint.method == "GET" or endpoint.access == "write"
         else ["login"],
-        "parameters": [*_in_path(one), *_in_query(one, made)],
+        "parameters": [*_in_path(endpoint), *_in_query(endpoint, made)],
         "responses": {str(answer.status): _response(answer) for answer in answers},
     }
-    if one.access != "open":
+    if endpoint.access != "open":
         operation["security"] = [{}, {TOKEN: []}, {SESSION: []}]
-    if one.form is not None:
-        schema = {"$ref": REF.format(name=one.form.__name__)}
+    if endpoint.form is not None:
+        schema = {"$ref": REF.format(name=endpoint.form.__name__)}
         operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schema}}}
-    if one.kind is not None and one.method == "POST":
-        arguments = ARGUMENTS[one.kind].__name__
+    if endpoint.kind is not None and endpoint.method == "POST":
+        arguments = ARGUMENTS[endpoint.kind].__name__
         operation["requestBody"] = {
             "description": "Its fields go before those of the query.",
             "required": False,
@@ -217,15 +217,15 @@ def _operation(one: Endpoint, made: Mapping[str, Json]) -> Json:
     return operation
 
 
-def answers_of(one: Endpoint) -> Iterable[Answered]:
+def answers_of(endpoint: Endpoint) -> Iterable[Answered]:
     """Return all the answers of an endpoint, its own first."""
-    own = [answer.status for answer in one.answers]
-    common = (*(READ_ANSWERS if one.access == "read" else ()), *EVERYWHERE)
-    return (*one.answers, *(answer for answer in common if answer.status not in own))
+    own = [answer.status for answer in endpoint.answers]
+    common = (*(READ_ANSWERS if endpoint.access == "read" else ()), *EVERYWHERE)
+    return (*endpoint.answers, *(answer for answer in common if answer.status not in own))
 
 
-def _in_path(one: Endpoint) -> Iterable[Json]:
-    if "{version}" in one.path:
+def _in_path(endpoint: Endpoint) -> Iterable[Json]:
+    if "{version}" in endpoint.path:
         yield {
             "name": "version",
             "in": "path",
@@ -233,7 +233,7 @@ def _in_path(one: Endpoint) -> Iterable[Json]:
             "description": "Like v0.4.",
             "schema": {"type": "string", "minLength": 1},
         }
-    if "{request_id}" in one.path:
+    if "{request_id}" in endpoint.path:
         yield {
             "name": "request_id",
             "in": "path",
@@ -243,21 +243,21 @@ def _in_path(one: Endpoint) -> Iterable[Json]:
         }
 
 
-def _in_query(one: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:
-    if one.query is not None:
-        properties = parameters_of(one.query)
-    elif one.kind is not None:
-        properties = _form(made[ARGUMENTS[one.kind].__name__])["properties"]
+def _in_query(endpoint: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:
+    if endpoint.query is not None:
+        properties = parameters_of(endpoint.query)
+    elif endpoint.kind is not None:
+        properties = _form(made[ARGUMENTS[endpoint.kind].__name__])["properties"]
     else:
         return
     for name, schema in properties.items():
-        told = {word: value for word, value in schema.items() if word != "description"}
+        bare = {word: value for word, value in schema.items() if word != "description"}
         yield {
             "name": name,
             "in": "query",
             "required": False,
             "description": MEANINGS[name],
-            "schema": told,
+            "schema": bare,
         }
 
 
@@ -265,12 +265,12 @@ def parameters_of(query: type[msgspec.Struct]) -> Json:
     """Return the schema of each parameter of a reading endpoint, by name."""
     made = msgspec.json.schema_components([query], ref_template=REF)[1]
     properties = made[query.__name__]["properties"]
-    return {name: _described(name, schema) for name, schema in properties.items()}
+    return {name: _describe(name, schema) for name, schema in properties.items()}
 
 
 def _form(schema: Json) -> Json:
     """Return the flat arguments alone: what a query or a form holds."""
-    flat = {name: told for name, told in schema["properties"].items() if name not in NESTED}
+    flat = {name: field for name, field in schema["properties"].items() if name not in NESTED}
     return {"type": "object", "properties": flat, "additionalProperties": False}
 
 

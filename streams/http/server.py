@@ -17,7 +17,7 @@ from aiohttp import web
 from streams.http.command_endpoints import Writes
 from streams.http.endpoints import ENDPOINTS, Endpoint
 from streams.http.login import IDENTITY, Login
-from streams.http.openapi import encoded
+from streams.http.openapi import encode_document
 from streams.http.probes import Probes
 from streams.http.problems import Handler, errors_as_problems
 from streams.http.reading_endpoints import Reads
@@ -112,7 +112,7 @@ class Pages:
 
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the API's own description."""
-        return web.Response(body=encoded(), content_type="application/json")
+        return web.Response(body=encode_document(), content_type="application/json")
 
 
 def _application() -> web.Application:

@@ -82,7 +82,7 @@ def _subscribers_by_topic(member_metadata: Mapping[str, Any]) -> dict[str, froze
 def _held(assignment: ClientAssignment, topics: Iterable[str]) -> set[int]:
     """Return the numbers that a member has, by the first of `topics` that it has anything of."""
     return next(
-        (set(assignment.actives[one]) for one in topics if assignment.actives.get(one)), set()
+        (set(assignment.actives[topic]) for topic in topics if assignment.actives.get(topic)), set()
     )
 
 

@@ -274,9 +274,9 @@ class SliceConsumer(Consumer):
         position; what an open transaction holds back is not ours to answer yet.
         """
         return {
-            partition: self._unacknowledged(TP(topic, partition)) + one.unread
-            for partition, one in self.progress(topic).items()
-            if one.stable_end is not None
+            partition: self._unacknowledged(TP(topic, partition)) + progress.unread
+            for partition, progress in self.progress(topic).items()
+            if progress.stable_end is not None
         }
 
     async def verify_all_partitions_active(self) -> None:

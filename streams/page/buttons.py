@@ -67,7 +67,9 @@ def offers(state: RolloutState | None) -> tuple[Offer, ...]:
     ramp = ramp_under_way(state)
     stop_or_go: OneClick = "resume" if ramp is not None and ramp.paused else "pause"
     buttons: tuple[OneClick, ...] = ("promote", stop_or_go, "abort", "rollback")
-    return tuple(Offer(one, _label(one, state), _refusal(one, state)) for one in buttons)
+    return tuple(
+        Offer(command, _label(command, state), _refusal(command, state)) for command in buttons
+    )
 
 
 def fields(status: Status) -> dict[str, str]:

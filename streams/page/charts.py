@@ -70,7 +70,7 @@ def arms(status: Status) -> tuple[Arm, ...]:
     state = status.rollout
     if state is None:
         return ()
-    residency = {one.version: one.residency for one in status.versions}
+    residency = {version.version: version.residency for version in status.versions}
     canary = canary_share(state)
     return tuple(
         Arm(
@@ -135,7 +135,7 @@ def _ended(stage: TrainingStage, run: TrainingRun, result: TrainingResult) -> St
         return Step(stage, "done", 1, seconds) if run.announced else Step(stage, "skipped", 0, None)
     if seconds is None:
         return Step(stage, "skipped", 0, None)
-    last = [one for one in get_args(TrainingStage) if one in result.stage_seconds][-1]
+    last = [name for name in get_args(TrainingStage) if name in result.stage_seconds][-1]
     ended_here = stage == last and result.status != "published"
     return Step(stage, "failed" if ended_here else "done", 1, seconds)
 
@@ -158,4 +158,4 @@ def headline(status: Status) -> str:
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Return `findings` with the worst verdict first, otherwise in their order."""
     order = get_args(Verdict)
-    return sorted(findings, key=lambda one: -order.index(one.verdict))
+    return sorted(findings, key=lambda finding: -order.index(finding.verdict))

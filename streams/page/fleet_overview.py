@@ -43,7 +43,10 @@ def overview_of(state: RolloutState | None, fleet: Sequence[Heartbeat], now: flo
 
 def workers_of(fleet: Iterable[Heartbeat], now: float) -> tuple[FleetWorker, ...]:
     """Return one row for each worker, by name; `now` in seconds since the epoch."""
-    rows = (FleetWorker(one, _presence(one, now), age_seconds(one, now)) for one in fleet)
+    rows = (
+        FleetWorker(heartbeat, _presence(heartbeat, now), age_seconds(heartbeat, now))
+        for heartbeat in fleet
+    )
     return tuple(sorted(rows, key=lambda row: (row.heartbeat.worker, row.heartbeat.at)))
 
 
@@ -96,10 +99,10 @@ def split_of(state: RolloutState, arms: Iterable[ArmCounts]) -> Finding | None:
     return sample_ratio(canary, primary, share / 100, SPLIT_ALPHA)
 
 
-def _presence(one: Heartbeat, now: float) -> Presence:
-    if one.stopping:
+def _presence(heartbeat: Heartbeat, now: float) -> Presence:
+    if heartbeat.stopping:
         return "stopped"
-    return "live" if now - one.at <= LIVE_SECONDS else "silent"
+    return "live" if now - heartbeat.at <= LIVE_SECONDS else "silent"
 
 
 def _milliseconds(histogram: Histogram, share: float) -> float | None:

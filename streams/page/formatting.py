@@ -145,7 +145,7 @@ def prose(text: str) -> Markup:
 
 def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the reasons that occurred, the most frequent first."""
-    return sorted(((why, n) for why, n in counts.items() if n), key=lambda one: -one[1])
+    return sorted(((why, n) for why, n in counts.items() if n), key=lambda reason: -reason[1])
 
 
 def share(part: float, whole: float) -> str:

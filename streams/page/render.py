@@ -86,7 +86,7 @@ def now_of(status: Status) -> Now:
         title=f"{'Ready' if status.ready else 'NOT READY'} · {status.worker} · recstream",
         headline=headline(status),
         environment=status.environment,
-        versions=tuple(one.version for one in status.versions),
+        versions=tuple(version.version for version in status.versions),
         fields=fields(status),
         offers=offers(status.rollout),
     )
@@ -100,7 +100,7 @@ def _context(status: Status) -> dict[str, Any]:
         "ramp": ramp,
         "rungs": rungs(ramp, status.now) if ramp else (),
         "steps": steps(status.training) if status.training else (),
-        "lagging": sorted(status.lag, key=lambda one: one.lag, reverse=True),
+        "lagging": sorted(status.lag, key=lambda lag: lag.lag, reverse=True),
         "now": now,
         "now_json": msgspec.json.encode(now).decode(),
     }

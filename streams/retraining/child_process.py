@@ -123,26 +123,26 @@ async def _followed(
         if line.isspace():
             continue
         try:
-            told = _lines.decode(line)
+            message = _lines.decode(line)
         except msgspec.DecodeError:
             logger.warning("training said: %s", line.decode(errors="replace").rstrip())
             continue
-        if isinstance(told, TrainingResult):
-            return told
-        if told.stage != stage or time.monotonic() - shown_at >= PROGRESS_SECONDS:
-            shown_at, stage = time.monotonic(), told.stage
-            show(_progressed(run, told))
+        if isinstance(message, TrainingResult):
+            return message
+        if message.stage != stage or time.monotonic() - shown_at >= PROGRESS_SECONDS:
+            shown_at, stage = time.monotonic(), message.stage
+            show(_progressed(run, message))
     return None
 
 
-def _progressed(run: TrainingRun, told: TrainingProgress) -> TrainingRun:
+def _progressed(run: TrainingRun, message: TrainingProgress) -> TrainingRun:
     return replace(
         run,
         updated_at=time_now(after=run.updated_at),
-        stage=told.stage,
-        done=told.done,
-        total=told.total,
-        message=told.message,
+        stage=message.stage,
+        done=message.done,
+        total=message.total,
+        message=message.message,
     )
 
 
@@ -150,7 +150,7 @@ def _death(code: int) -> str:
     """Say how the training process ended: a negative exit code is a signal's."""
     if code >= 0:
         return f"the training process ended with exit code {code}"
-    said = f"the training process was ended by {signal.Signals(-code).name}"
+    sentence = f"the training process was ended by {signal.Signals(-code).name}"
     if code == -signal.SIGKILL:
-        said += ", which is also what a system without memory does; see its log"
-    return said
+        sentence += ", which is also what a system without memory does; see its log"
+    return sentence

@@ -55,8 +55,11 @@ def new_records(known: DataSnapshot, ends: Mapping[int, int]) -> int:
         did was made anew: all that it holds is new.
     """
     learned = {int(name): end for name, (_, end) in known.partitions.items()}
-    starts = {one: learned.get(one, 0) for one in ends}
-    return sum(end - starts[one] if end >= starts[one] else end for one, end in ends.items())
+    starts = {partition: learned.get(partition, 0) for partition in ends}
+    return sum(
+        end - starts[partition] if end >= starts[partition] else end
+        for partition, end in ends.items()
+    )
 
 
 def _due_at(settings: Settings, after: datetime) -> datetime | None:

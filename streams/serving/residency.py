@@ -38,7 +38,7 @@ class Residency:
     @property
     def is_reading(self) -> bool:
         """Whether a version is being read; it goes on after `stop`, for as long as it takes."""
-        return any(one.running() for one in self._reading)
+        return any(reading.running() for reading in self._reading)
 
     @property
     def ready(self) -> Mapping[str, Model]:

@@ -224,7 +224,7 @@ class Shadow:
         for _, comparison in done.comparisons:
             overlap.observe(comparison.overlap)
             ranked.observe(comparison.rank_biased_overlap)
-        seconds = np.array([one.canary_ms / 1000 for _, one in done.comparisons])
+        seconds = np.array([comparison.canary_ms / 1000 for _, comparison in done.comparisons])
         metrics.shadow_scoring.observe(first.canary_version, seconds)
         if first.epoch == self._epoch:
             self._counts = self._counts.add(counts)
@@ -254,9 +254,9 @@ def _compared(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> _Done:
             return _Done([], ShadowCounts(failed=1), error)
     singly = [_compared(model, [sample], origin) for sample in chunk]
     return _Done(
-        [comparison for one in singly for comparison in one.comparisons],
-        sum_shadows(one.counts for one in singly),
-        next((one.failure for one in singly if one.failure), None),
+        [comparison for done in singly for comparison in done.comparisons],
+        sum_shadows(done.counts for done in singly),
+        next((done.failure for done in singly if done.failure), None),
     )
 
 
@@ -285,11 +285,13 @@ def _comparison(
 def _counts_of(comparisons: Sequence[ShadowComparison]) -> ShadowCounts:
     return ShadowCounts(
         compared=len(comparisons),
-        overlap=sum(one.overlap for one in comparisons),
-        rank_biased_overlap=sum(one.rank_biased_overlap for one in comparisons),
-        score_shift=sum(one.score_shift for one in comparisons),
-        primary=bucket_counts(np.array([one.primary_ms / 1000 for one in comparisons])),
-        canary=bucket_counts(np.array([one.canary_ms / 1000 for one in comparisons])),
+        overlap=sum(comparison.overlap for comparison in comparisons),
+        rank_biased_overlap=sum(comparison.rank_biased_overlap for comparison in comparisons),
+        score_shift=sum(comparison.score_shift for comparison in comparisons),
+        primary=bucket_counts(
+            np.array([comparison.primary_ms / 1000 for comparison in comparisons])
+        ),
+        canary=bucket_counts(np.array([comparison.canary_ms / 1000 for comparison in comparisons])),
     )
 
 

@@ -81,7 +81,7 @@ class Traces:
         if not batch.answers:
             return
         kept = batch.answers[-self._most_answers :]
-        size = sum(len(one.payload) for one in kept)
+        size = sum(len(answer.payload) for answer in kept)
         self._batches.append((kept, size))
         self._answers += len(kept)
         self._bytes += size
@@ -96,7 +96,7 @@ class Traces:
     def find(self, request_id: str) -> Answer | None:
         """Return the newest answer to `request_id` that is remembered."""
         newest_first = chain.from_iterable(reversed(batch) for batch, _ in reversed(self._batches))
-        return next((one for one in newest_first if one.request_id == request_id), None)
+        return next((answer for answer in newest_first if answer.request_id == request_id), None)
 
 
 def trace_of(answer: Answer, states: Mapping[int, RolloutState]) -> Trace:
@@ -113,17 +113,17 @@ def trace_of(answer: Answer, states: Mapping[int, RolloutState]) -> Trace:
     request = answer.request
     epoch = response.provenance.rollout_epoch
     state = None if epoch is None else states.get(epoch)
-    told = explain(response.user_id, state) if state is not None else None
+    explained = explain(response.user_id, state) if state is not None else None
     why_not = _not_comparable(request, response, state)
     different: tuple[str, ...] = ()
-    if why_not is None and told is not None and state is not None:
-        different = differences(told, state, response)
+    if why_not is None and explained is not None and state is not None:
+        different = differences(explained, state, response)
     return Trace(
         request=request,
         response=response,
         requested_at=_time_of(answer.timestamp_ms),
         state=state,
-        explanation=told,
+        explanation=explained,
         matches=not different if why_not is None else None,
         differences=different if why_not is None else (why_not,),
     )

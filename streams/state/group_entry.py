@@ -75,7 +75,11 @@ def why_outside(
     """
     if state is None or state.primary_version in ready:
         return None
-    answering = [one.worker for one in live(others, now) if one.epoch is not None and one.ready]
+    answering = [
+        heartbeat.worker
+        for heartbeat in live(others, now)
+        if heartbeat.epoch is not None and heartbeat.ready
+    ]
     if not answering:
         return None
     why = failures.get(state.primary_version, "being loaded")
@@ -143,7 +147,9 @@ class Entry:
             node.refresh()
             now = time.time()
             if node.view.knows_fleet(now) or time.monotonic() - began > FLEET_SECONDS:
-                others = [one for one in node.view.fleet if one.worker != node.worker]
+                others = [
+                    heartbeat for heartbeat in node.view.fleet if heartbeat.worker != node.worker
+                ]
                 ready, failures = node.residency.ready, node.residency.failures
                 self.outside = why_outside(node.view.state, ready, failures, others, now)
             if self.outside is None:

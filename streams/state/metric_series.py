@@ -90,15 +90,15 @@ class VersionSeries:
             self._seen_at[version] = now  # the latest goes last
         for version in self._observed():  # by a batch that was confirmed after its version had gone
             self._seen_at.setdefault(version, now)
-        lingering = [one for one in self._seen_at if one not in live]
+        lingering = [version for version in self._seen_at if version not in live]
         late = lingering[: max(0, len(lingering) - MOST_LINGERING)]
-        late += [one for one in lingering if now - self._seen_at[one] > LINGER_SECONDS]
+        late += [version for version in lingering if now - self._seen_at[version] > LINGER_SECONDS]
         for version in dict.fromkeys(late):
             del self._seen_at[version]
             self._remove(version)
 
     def _observed(self) -> Iterable[str]:
-        return chain.from_iterable(one.versions() for one in self._histograms)
+        return chain.from_iterable(histogram.versions() for histogram in self._histograms)
 
     def _remove(self, version: str) -> None:
         metrics = self._metrics

@@ -139,7 +139,7 @@ class RolloutTable:
         if not missing and self._echoed >= log.last_offset:
             self._mend_seconds = MEND_SECONDS
             return
-        who = ", ".join(one.worker for one in missing) or "the changelog"
+        who = ", ".join(heartbeat.worker for heartbeat in missing) or "the changelog"
         logger.warning("%s lacks the log of offset %d: written again", who, log.last_offset)
         self._write_log(log)
         self._mend_seconds = min(2 * self._mend_seconds, MOST_MEND_SECONDS)

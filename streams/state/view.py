@@ -94,7 +94,10 @@ class RolloutView:
             self.heard_offset = max(self.heard_offset, heartbeat.log_offset)
         if self.state is not None:  # while the table is being read, it is not known what to forget
             epoch = self.state.epoch if is_compared(self.state) else None
-            known = {one.instance: one for one in remembered(known.values(), now, epoch)}
+            known = {
+                heartbeat.instance: heartbeat
+                for heartbeat in remembered(known.values(), now, epoch)
+            }
         self._heartbeats = known
 
     def unheard_since(self, now: float) -> float | None:

@@ -33,11 +33,11 @@ def fleet_notices(fleet: Iterable[Heartbeat], now: float, partitions: int) -> tu
     """
     beating = live(fleet, now)
     found = (_too_many(beating, partitions), _of_one_name(beating, now))
-    return tuple(one for one in found if one is not None)
+    return tuple(notice for notice in found if notice is not None)
 
 
 def _too_many(beating: tuple[Heartbeat, ...], partitions: int) -> Notice | None:
-    idle = [one.worker for one in beating if one.partitions == 0]
+    idle = [heartbeat.worker for heartbeat in beating if heartbeat.partitions == 0]
     if len(beating) <= partitions or not idle:
         return None
     return Notice(
@@ -48,7 +48,9 @@ def _too_many(beating: tuple[Heartbeat, ...], partitions: int) -> Notice | None:
 
 
 def _of_one_name(beating: tuple[Heartbeat, ...], now: float) -> Notice | None:
-    names = Counter(one.worker for one in beating if now - one.at <= HEARD_SECONDS)
+    names = Counter(
+        heartbeat.worker for heartbeat in beating if now - heartbeat.at <= HEARD_SECONDS
+    )
     doubled = sorted(name for name, count in names.items() if count > 1)
     if not doubled:
         return None

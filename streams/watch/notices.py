@@ -18,7 +18,7 @@ class Notices:
 
     def log(self, present: Sequence[Notice]) -> None:
         """Log what is new among the notices that are `present`, and what is gone."""
-        now = {one.code: one for one in present}
+        now = {notice.code: notice for notice in present}
         for code, notice in now.items():
             if code not in self._shown:
                 logger.warning("%s: %s", code, notice.message)

@@ -42,7 +42,7 @@ class TopicChanges:
     @property
     def partitions(self) -> Mapping[str, int]:
         """How many partitions each topic that exists has; empty before the first look."""
-        return {name: one.partitions for name, one in (self._seen or {}).items()}
+        return {name: topic.partitions for name, topic in (self._seen or {}).items()}
 
     def id_of(self, name: str) -> str | None:
         """Return the topic's id, as it was when it was last seen; None if the broker gives none."""
@@ -54,13 +54,13 @@ class TopicChanges:
         One that is missing meanwhile keeps its id: what comes under its name is compared with it.
         """
         made_again = set()
-        for name, one in seen.items():
+        for name, topic in seen.items():
             known = self._ids.get(name)
-            if one.topic_id is not None and known is not None and one.topic_id != known:
+            if topic.topic_id is not None and known is not None and topic.topic_id != known:
                 made_again.add(name)
                 self._made_again[name] = self._made_again.get(name, 0) + 1
-            if one.topic_id is not None:
-                self._ids[name] = one.topic_id
+            if topic.topic_id is not None:
+                self._ids[name] = topic.topic_id
         self._seen = seen
         return frozenset(made_again)
 

@@ -49,8 +49,8 @@ class TopicWatch:
         self._named: tuple[str, ...] = ()  # those that differed twice: no growth under way
         self._changes = TopicChanges(
             frozenset(
-                one.name
-                for one in (topics.requests, topics.responses, topics.control, topics.fleet)
+                topic.name
+                for topic in (topics.requests, topics.responses, topics.control, topics.fleet)
             )
         )
 
@@ -69,14 +69,14 @@ class TopicWatch:
         """
         if self._admin is None:
             self._admin = AdminClient(self._config)
-        names = [self._changelog, *(one.name for one in self._topics)]
+        names = [self._changelog, *(topic.name for topic in self._topics)]
         made_again = self._changes.look(await asyncio.to_thread(seen_topics, self._admin, names))
         self._has_looked = True
         self.changelog_is_new |= self._changelog in made_again
         self._made_again |= made_again - {self._changelog}
         before, now = self._differing, mismatches(self._topics, self._changes.partitions)
         self._differing = tuple(now)
-        self._named = tuple(one for one in now if one in before)
+        self._named = tuple(mismatch for mismatch in now if mismatch in before)
 
     def take_made_again(self) -> list[str]:
         """Return the topics that were made again, each once for each time."""

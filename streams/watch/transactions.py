@@ -34,22 +34,22 @@ class OpenTransactions:
     def look(self, progress: Mapping[int, Progress], now: float) -> None:
         """Note where partitions end now; `now` is in seconds, on a monotonic clock."""
         held = {}
-        for partition, one in progress.items():
-            if one.stable_end is None or not one.held_back:
+        for partition, read in progress.items():
+            if read.stable_end is None or not read.held_back:
                 continue
             known = self._held.get(partition)
-            same = known is not None and known.stable_end == one.stable_end
+            same = known is not None and known.stable_end == read.stable_end
             since = known.since if known is not None and same else now
-            held[partition] = _Held(one.stable_end, since, one.held_back)
+            held[partition] = _Held(read.stable_end, since, read.held_back)
         self._held = held
 
     def notice(self, now: float) -> Notice | None:
         """Return what to say of the transactions that have been open for too long; None of none."""
         named = [
-            f"partition {partition} from offset {one.stable_end} ({one.records:,} records, for "
-            f"{now - one.since:.0f} s)"
-            for partition, one in sorted(self._held.items())
-            if now - one.since >= OPEN_SECONDS
+            f"partition {partition} from offset {held.stable_end} ({held.records:,} records, for "
+            f"{now - held.since:.0f} s)"
+            for partition, held in sorted(self._held.items())
+            if now - held.since >= OPEN_SECONDS
         ]
         if not named:
             return None

@@ -15,11 +15,11 @@ from harness.builders import some_parts
 
 from streams.http.command_arguments import ARGUMENTS
 from streams.http.endpoints import ENDPOINTS
-from streams.http.openapi import document, encoded
+from streams.http.openapi import document, encode_document
 from streams.observers import build_observers
 from streams.page_serving import build_pages
 
-DOCUMENT = msgspec.json.decode(encoded())
+DOCUMENT = msgspec.json.decode(encode_document())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 
@@ -41,7 +41,7 @@ def test_every_route_is_in_it_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_it_is_the_same_each_time() -> None:
-    assert msgspec.json.encode(document()) == encoded()
+    assert msgspec.json.encode(document()) == encode_document()
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:
@@ -50,7 +50,7 @@ def test_every_operation_has_a_name_of_its_own() -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    text = encoded().decode()
+    text = encode_document().decode()
     referenced = set(text.split('"$ref":"#/components/schemas/')[1:])
     assert {one.partition('"')[0] for one in referenced} <= set(SCHEMAS)
 
