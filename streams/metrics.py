@@ -119,7 +119,7 @@ class Metrics:
             "recommend_scoring_seconds", "Scoring of one batch.", registry
         )
         self.fallbacks = Counter(
-            "recommend_fallbacks", "Answers that another than the assigned way produced.",
+            "recommend_fallbacks", "Answers that were not produced as assigned.",
             ["reason"], registry=registry,
         )  # fmt: skip
         self.rollout_info = Gauge(
@@ -130,21 +130,21 @@ class Metrics:
             "rollout_epoch", "Epoch of the state that this worker acts on.", registry=registry
         )
         self.rollout_age = Gauge(
-            "rollout_age_seconds", "Since this worker last heard from the rollout table.",
+            "rollout_age_seconds", "Seconds since this worker last heard from the rollout table.",
             registry=registry,
         )  # fmt: skip
         self.ramp_info = Gauge(
-            "ramp_info", "1 for the ramp that is under way.",
+            "ramp_info", "1 for the ramp in progress.",
             ["environment", "canary_version", "stage", "paused"], registry=registry,
         )  # fmt: skip
         self.ramp_stage = Gauge("ramp_stage", "Stage of the ramp, from 0.", registry=registry)
         self.ramp_stages = Gauge("ramp_stages", "Stages of the ramp.", registry=registry)
         self.ramp_outcome = Gauge(
-            "ramp_outcome", "1 for how the last ramp ended, until the next command.",
+            "ramp_outcome", "1 for the outcome of the last ramp, until the next command.",
             ["environment", "outcome"], registry=registry,
         )  # fmt: skip
         self.guardrail_verdict = Gauge(
-            "guardrail_verdict", "1 for what a guardrail says of the ramp's present stage.",
+            "guardrail_verdict", "1 for the verdict of a guardrail on the ramp's current stage.",
             ["guardrail", "verdict"], registry=registry,
         )  # fmt: skip
         self.fleet_workers = Gauge(
@@ -168,26 +168,31 @@ class Metrics:
         )
         self.training_unusable = Gauge(
             "training_unusable_interactions",
-            "Records of the last run's snapshot that taught nothing.", ["reason"],
+            "Records of the last run's snapshot that could not be used.", ["reason"],
             registry=registry,
         )  # fmt: skip
         self.dead_letters = Counter(
-            "dead_letters", "Records put aside.", ["topic", "reason"], registry=registry
+            "dead_letters",
+            "Records that became dead letters.",
+            ["topic", "reason"],
+            registry=registry,
         )
         self.records_refused = Counter(
-            "records_refused", "Records that Kafka will never take, whatever was sent instead.",
+            "records_refused", "Records that Kafka refused permanently, whether or not replaced.",
             ["topic", "reason"], registry=registry,
         )  # fmt: skip
         self.requests_cut_off = Counter(
-            "requests_cut_off", "Requests that retention removed before they were read.",
+            "requests_cut_off", "Requests that retention deleted before they were read.",
             registry=registry,
         )  # fmt: skip
         self.topics_made_again = Counter(
-            "topics_made_again", "Times that a topic was found to be made again, under its name.",
+            "topics_made_again", "Times that a topic was found to have been re-created.",
             ["topic"], registry=registry,
         )  # fmt: skip
         self.requests_in_flight = Gauge(
-            "requests_in_flight", "Requests read and not yet acknowledged.", registry=registry
+            "requests_in_flight",
+            "Requests in flight: read and not yet acknowledged.",
+            registry=registry,
         )
         self.consumer_lag = Gauge(
             "consumer_lag", "Records of an assigned partition that are not answered yet.",
@@ -195,11 +200,11 @@ class Metrics:
         )  # fmt: skip
         versions = ["primary_version", "canary_version"]
         self.shadow_comparisons = Counter(
-            "shadow_comparisons", "Answers that the canary version was compared with.", versions,
+            "shadow_comparisons", "Answers compared with the canary version's.", versions,
             registry=registry,
         )  # fmt: skip
         self.shadow_dropped = Counter(
-            "shadow_dropped", "Answers that were to be compared and were not.", ["reason"],
+            "shadow_dropped", "Comparisons that were dropped.", ["reason"],
             registry=registry,
         )  # fmt: skip
         self.shadow_failures = Counter(

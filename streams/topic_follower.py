@@ -30,7 +30,7 @@ async def follow_topics(
     consumer = app.consumer
     for topic in watch.take_made_again():
         metrics.topics_made_again.labels(topic).inc()
-        logger.warning("topic %s was made again: it is read from its beginning", topic)
+        logger.warning("topic %s was re-created: reading it from the beginning", topic)
         if isinstance(consumer, SliceConsumer):
             await consumer.read_anew(topic)
     if table.recovered and table.is_owner:

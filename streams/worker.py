@@ -124,7 +124,7 @@ class Worker:
         except Exception as error:
             if not is_outage(error):
                 raise
-            logger.warning("Faust has given up on Kafka (%r); waiting to begin again", error)
+            logger.warning("Faust has given up on Kafka (%r); waiting to restart", error)
             return await self._outlast_outage(stop)
         return False
 
@@ -139,7 +139,7 @@ class Worker:
                 return True
             if time.monotonic() - started > self._settings.outage_seconds:
                 raise TransportError(
-                    "Kafka was away for longer than "
+                    "Kafka was unreachable for longer than "
                     f"RECSTREAM_OUTAGE_SECONDS={self._settings.outage_seconds:g}"
                 )
             await asyncio.wait([stop], timeout=1.0)
@@ -170,7 +170,7 @@ class Worker:
 
     def _fail(self, error: Exception) -> None:
         if self._failure is not None and not self._failure.done():
-            logger.error("this worker ends: %s", error)
+            logger.error("this worker is stopping: %s", error)
             self._failure.set_exception(error)
 
     def _raise_failure(self, parts: Parts, tasks: list[asyncio.Task[Any]]) -> None:

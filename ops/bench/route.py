@@ -19,7 +19,7 @@ from registry.ids import UserId
 from registry.rollout.assignment import assign
 from registry.wire.field_types import Bucketing
 from registry.wire.rollout_state import RolloutState
-from streams.serving.routing import Rules, route
+from streams.serving.routing import RoutingRules, route
 
 REQUESTS: Final = 200_000
 QUICK_REQUESTS: Final = 2_000
@@ -34,7 +34,7 @@ def measure(requests: int) -> Measured:
     rows: list[dict[str, Cell]] = []
     bars = []
     for name, users, state in _cases(requests):
-        rules = Rules(state, state, READY, lease_holds=True)
+        rules = RoutingRules(state, state, READY, lease_holds=True)
         assigning = _microseconds(assign, users, state)
         rows.append(
             {

@@ -63,7 +63,7 @@ class RefusedRecords:
             "Kafka refuses a record for good (%s): %s%s",
             refusal.why,
             described(refusal),
-            f"; {more} more of the kind since the last line" if more else "",
+            f"; {more} more like it since the last line" if more else "",
         )
 
 

@@ -46,7 +46,7 @@ class Caller(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Whom a token or a session proves."""
+    """The identity that a token or a session proves."""
 
     role: Role
     by_session: bool = False
@@ -92,20 +92,20 @@ def session_of(role: Role, tokens: Tokens, now: float) -> str:
 
 
 def read_refusal(identity: Identity | None, tokens: Tokens) -> Refusal | None:
-    """Return why the sender may not read; None if he may."""
+    """Return why the sender may not read; None if it may."""
     if not tokens.read or identity is not None:
         return None
     return Refusal(
-        401, "Authorization: Bearer and RECSTREAM_READ_TOKEN (or RECSTREAM_API_TOKEN) are needed"
+        401, "Authorization: Bearer and RECSTREAM_READ_TOKEN (or RECSTREAM_API_TOKEN) are required"
     )
 
 
 def write_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> Refusal | None:
-    """Return why the sender may not write; None if he may."""
+    """Return why the sender may not write; None if it may."""
     if not tokens.command:
         return _without_token(caller)
     if identity is None:
-        return Refusal(401, "Authorization: Bearer $RECSTREAM_API_TOKEN is needed")
+        return Refusal(401, "Authorization: Bearer $RECSTREAM_API_TOKEN is required")
     if identity.role != "command":
         return Refusal(403, "this token may only read; commands need RECSTREAM_API_TOKEN")
     return _with_token(caller, identity)
@@ -136,7 +136,7 @@ def _without_token(caller: Caller) -> Refusal | None:
     site = caller.headers.get("Sec-Fetch-Site", "same-origin")
     origin = caller.headers.get("Origin", f"http://{host}")
     if site != "same-origin" or origin != f"http://{host}":
-        return Refusal(403, "a page of another site may not write here")
+        return Refusal(403, "pages of other sites may not send commands")
     return None
 
 
@@ -144,7 +144,7 @@ def _with_token(caller: Caller, identity: Identity) -> Refusal | None:
     """A page of another site can use neither a login nor a token that a proxy adds.
 
     A browser sends the cookie for any page of this host, so it must say that the page was ours;
-    who sends the token himself need not be a browser.
+    a sender with a token need not be a browser.
     """
     if identity.by_session and caller.method != "POST":
         return Refusal(403, f"{caller.method} with a login may not write: use POST")
@@ -160,7 +160,7 @@ def _with_token(caller: Caller, identity: Identity) -> Refusal | None:
         return None
     return Refusal(
         403,
-        "a page of another site may not write here; if this is our page behind a proxy, "
+        "pages of other sites may not send commands; if this is our page behind a proxy, "
         "the proxy must pass on the Host header",
     )
 

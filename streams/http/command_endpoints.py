@@ -90,7 +90,7 @@ class Writes:
                 raise Refused(
                     503,
                     HttpCode.RECOVERING,
-                    "reading the rollout table; wait",
+                    "reading the rollout table; try again shortly",
                     headers={"Retry-After": "1"},
                 )
             if self._watch.is_foreign(self._node.view.log):
@@ -131,7 +131,7 @@ class Writes:
                 503,
                 TransportError.code,
                 f"Kafka has not confirmed the command within {RESULT_SECONDS:g} s; it may still "
-                "come to be applied. Send it again with the same command_id: it is applied once",
+                "be applied. Send it again with the same command_id: it is applied at most once",
                 command_id=command.command_id,
             )
         confirmed.result()

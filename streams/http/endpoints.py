@@ -32,7 +32,7 @@ EVENTS: Final = "text/event-stream"
 FORM: Final = "application/x-www-form-urlencoded"
 
 Access: TypeAlias = Literal["open", "read", "write"]
-"""Who may use an endpoint: everybody, who may read, who may write; see `streams.http.auth`."""
+"""Who may use an endpoint: everybody, readers, or senders of commands; see `streams.http.auth`."""
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +142,7 @@ WRITE_ANSWERS: Final = (
     Answered(503, "Kafka did not take the command, or the worker has just started", Problem),
 )
 
-READ_ANSWERS: Final = (Answered(401, "a token is needed, and missing or wrong", Problem),)
+READ_ANSWERS: Final = (Answered(401, "a token is required, and missing or wrong", Problem),)
 """Of an endpoint that may need the read token."""
 
 ENDPOINTS: Final = (
@@ -161,15 +161,15 @@ ENDPOINTS: Final = (
         "changes, at most once a second.",
         (
             Answered(200, "a stream that ends when the worker stops", EVENTS),
-            Answered(503, "too many listen already", Problem),
+            Answered(503, "too many listeners", Problem),
         ),
     ),
     Endpoint(
         "GET",
         "/healthz",
         "healthz",
-        "Liveness: whether the process should live. Without a token that is needed for reading, "
-        "the status alone.",
+        "Liveness: whether the process should be kept running. Without the token that reading "
+        "requires, only the status.",
         (Answered(200, "alive", Health), Answered(503, "only a restart helps", Health)),
         access="open",
     ),
@@ -178,7 +178,7 @@ ENDPOINTS: Final = (
         "/readyz",
         "readyz",
         "Readiness: whether the worker answers from the current state with loaded versions. "
-        "Without a token that is needed for reading, the codes of the reasons alone.",
+        "Without the token that reading requires, only the codes of the reasons.",
         (Answered(200, "ready", Readiness), Answered(503, "not ready: the reasons", Readiness)),
         access="open",
     ),
@@ -230,7 +230,7 @@ ENDPOINTS: Final = (
         "/training",
         "training",
         "The fleet's latest training run, or null.",
-        (Answered(200, "how far it has come", TrainingRun | None),),
+        (Answered(200, "its progress", TrainingRun | None),),
     ),
     Endpoint(
         "GET",
@@ -248,7 +248,7 @@ ENDPOINTS: Final = (
         "model_report",
         "The report that the training stored with a version: metrics, comparisons, samples.",
         (
-            Answered(200, "for people", HTML),
+            Answered(200, "the report", HTML),
             Answered(404, "no such version, or one without a report", Problem),
             Answered(503, "the registry cannot be read", Problem),
         ),
@@ -264,10 +264,10 @@ ENDPOINTS: Final = (
         "POST",
         "/login",
         "login",
-        "Gives a browser a session, in a cookie, for a token.",
+        "Exchanges a token for a browser session, in a cookie.",
         (
-            Answered(303, "logged in; goes on to the page", None),
-            Answered(401, "the token is not known; the form again", HTML),
+            Answered(303, "logged in; redirects to the page", None),
+            Answered(401, "unknown token; the form again", HTML),
             Answered(422, "not the form of the page", Problem),
         ),
         access="open",
@@ -277,8 +277,8 @@ ENDPOINTS: Final = (
         "POST",
         "/logout",
         "logout",
-        "Lets a browser forget its session.",
-        (Answered(303, "logged out; goes on to the page", None),),
+        "Ends a browser's session.",
+        (Answered(303, "logged out; redirects to the page", None),),
         access="open",
     ),
     _write(
@@ -290,8 +290,8 @@ ENDPOINTS: Final = (
     _write("/rollout/rollback", "rollback", "Back to the previous primary version."),
     _write("/rollout/abort", "abort", "Drops the canary version, keeps the primary."),
     _write("/rollout/pause", "pause", "Stops the ramp where it is."),
-    _write("/rollout/resume", "resume", "Restarts the ramp; its stage begins anew."),
+    _write("/rollout/resume", "resume", "Resumes the ramp; its stage starts again."),
     _write("/switch", "swap", "Makes the version primary, for everyone, without a restart."),
-    _write("/switch", "swap", "The same, for who sends the token.", method="GET"),
+    _write("/switch", "swap", "The same, for callers that send the token.", method="GET"),
     _write("/retrain", "retrain", "Starts a training run; follow it at `GET /training`."),
 )

@@ -1,4 +1,4 @@
-"""The door of the pages: who sends a request, whether an endpoint is open to them, and the login.
+"""Login: who sends a request, whether an endpoint is open to them, and sessions for browsers.
 
 An edge: reads headers and cookies, asks `streams.http.auth`, and answers. A browser cannot send a
 token by itself: it sends it once, by a form, and gets a session in a cookie that no script can
@@ -87,7 +87,7 @@ class Login:
         assert isinstance(form, LoginForm)
         role = role_of(form.token, self._tokens)
         if role is None:
-            return login_page("This token is not known here.")
+            return login_page("Unknown token.")
         answer = to_the_page()
         answer.set_cookie(
             COOKIE,

@@ -53,33 +53,34 @@ ALLOWED: Final[Mapping[str, Json]] = {
     "until": {"format": "date-time"},
     "type": {"pattern": f"^({_TYPES})(,({_TYPES}))*$"},
 }
-"""What the rules allow beyond the type of an argument. Other values are commands, too: the control
-agent refuses them, and the audit trail has them."""
+"""What the rules allow beyond the type of an argument. Other values are accepted as
+commands, too: the control agent rejects them, and the audit trail shows it."""
 
 MEANINGS: Final[Mapping[str, str]] = {
     "model": "The version that becomes primary, like `v0.4`.",
     "version": "The same as `model`; give one of them.",
     "model_version": "The same as `model`; give one of them.",
-    "strategy": "Who answers.",
+    "strategy": "Which version answers which users.",
     "canary_version": "The version on trial, like `v0.4`.",
-    "canary_percentage": "Share of users that get the canary version.",
-    "shadow_sample_percentage": "Share of users whose requests are compared under `shadow`.",
+    "canary_percentage": "Percentage of users that get the canary version.",
+    "shadow_sample_percentage": "Percentage of users whose requests are compared under `shadow`.",
     "bucketing": "`modulo`: `user_id % 100`, whole percentages. `hash`: any id, 0.01 % steps.",
-    "salt": "Makes hash rollouts hit other users; may be empty.",
+    "salt": "Makes hash rollouts select different users; may be empty.",
     "ramp": "The plan of an automatic ramp. In a query or form: as JSON text.",
-    "environments": "What the ramp goes through, this one first. In a query or form: as JSON text.",
+    "environments": "Environments that the ramp passes through, this one first. In a query or "
+    "form: as JSON text.",
     "factors": "Columns of the factors.",
     "iterations": "Sweeps of the training.",
     "regularization": "Weight of the L2 term.",
     "alpha": "Confidence of an interaction is alpha × its weight.",
-    "deploy": "What a run that passed its gate asks for.",
-    "command_id": "Makes repetitions harmless: an id is applied once. Made up if absent.",
-    "issued_by": "Who, as the audit trail names it.",
+    "deploy": "How a version that passes its gate is deployed.",
+    "command_id": "Makes retries safe: an id is applied once. Generated if absent.",
+    "issued_by": "Who issues the command, for the audit trail.",
     "environment": "Must be the worker's own, if given.",
-    "expected_epoch": "Refuses the command (409) unless the state's epoch is this one; -1: none "
+    "expected_epoch": "Rejects the command (409) unless the state has this epoch; -1: no state "
     "yet.",
-    "reason": "Why; kept in the audit trail.",
-    "limit": "How many at most, the newest.",
+    "reason": "The reason; kept in the audit trail.",
+    "limit": "Maximum number of results, the newest.",
     "since": "From this time on: ISO 8601, like `2026-01-05T12:00:00Z`.",
     "until": "Before this time, in the same way.",
     "type": "Types of command, comma separated, like `swap,rollout`.",
@@ -129,8 +130,8 @@ def document() -> Json:
         "info": {
             "title": "recstream",
             "version": version("recstream"),
-            "description": "Served by each worker. All workers of a fleet tell the same rollout "
-            "state, and any of them takes a write. HEAD is answered wherever GET is, but for "
+            "description": "Served by each worker. All workers of a fleet report the same rollout "
+            "state, and any of them accepts a write. HEAD works wherever GET does, except for "
             "`/switch`, which would write.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -138,15 +139,15 @@ def document() -> Json:
         "tags": [
             {
                 "name": "reading",
-                "description": "Open to whoever reaches the port, or, with `RECSTREAM_READ_TOKEN` "
-                "set, to whoever sends it or `RECSTREAM_API_TOKEN`.",
+                "description": "Open to anyone who can reach the port, or, with "
+                "`RECSTREAM_READ_TOKEN` set, to callers that send it or `RECSTREAM_API_TOKEN`.",
             },
             {
                 "name": "writing",
                 "description": "Commands for the control topic. With `RECSTREAM_API_TOKEN` set: "
-                "for whoever sends it, from anywhere. Without: by POST from loopback only.",
+                "for callers that send it, from anywhere. Without: by POST from loopback only.",
             },
-            {"name": "login", "description": "For browsers, which cannot send a token themselves."},
+            {"name": "login", "description": "For browsers, which cannot send a token."},
         ],
         "paths": paths,
         "components": {
@@ -160,7 +161,7 @@ def document() -> Json:
 
 
 def _components() -> dict[str, Json]:
-    """Return the schemas of all that is said and heard, and of the forms, by name."""
+    """Return the schemas of all requests, responses and forms, by name."""
     types = [answer.content for endpoint in ENDPOINTS for answer in endpoint.answers]
     types = [content for content in types if content is not None and not isinstance(content, str)]
     forms = [endpoint.form for endpoint in ENDPOINTS if endpoint.form is not None]
@@ -207,7 +208,7 @@ def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
     if endpoint.kind is not None and endpoint.method == "POST":
         arguments = ARGUMENTS[endpoint.kind].__name__
         operation["requestBody"] = {
-            "description": "Its fields go before those of the query.",
+            "description": "Its fields take precedence over those of the query.",
             "required": False,
             "content": {
                 "application/json": {"schema": {"$ref": REF.format(name=arguments)}},

@@ -83,4 +83,4 @@ class Probes:
 
 
 def _code_alone(reason: Reason) -> Reason:
-    return Reason(reason.code, "the token for reading shows more")
+    return Reason(reason.code, "send the read token for details")

@@ -117,7 +117,9 @@ class Reads:
                 for heartbeat in live(view.fleet, time.time())
                 if heartbeat.worker != self._node.worker and heartbeat.url
             ]
-            asked = f"another worker may have answered it: {', '.join(others) or 'none is live'}"
+            asked = (
+                f"another worker may have answered it: {', '.join(others) or 'no other is live'}"
+            )
             raise Refused(
                 404,
                 HttpCode.NOT_TRACED,
@@ -142,9 +144,7 @@ class Reads:
         except UnknownVersion as error:
             raise Refused(404, error.code, str(error)) from error
         if REPORT not in manifest.files:
-            raise Refused(
-                404, HttpCode.NO_REPORT, f"version {version}: was published without a report"
-            )
+            raise Refused(404, HttpCode.NO_REPORT, f"version {version}: has no report")
         page = await asyncio.to_thread(store.read, version, REPORT)
         return web.Response(
             body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}

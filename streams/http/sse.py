@@ -59,7 +59,8 @@ class Events:
             raise Refused(
                 503,
                 HttpCode.TOO_MANY_LISTENERS,
-                f"{len(self._listeners)} listen already, {MOST_LISTENERS} may; ask GET / instead",
+                f"{len(self._listeners)} clients already listen, the maximum is {MOST_LISTENERS}; "
+                "use GET / instead",
                 headers={"Retry-After": "10"},
             )
         response = web.StreamResponse(headers=HEADERS)

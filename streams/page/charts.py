@@ -1,6 +1,7 @@
-"""The pictures of the status page: who answers whom, how far a ramp or a training run has come.
+"""The charts of the status page: which version answers which users, how far a ramp or a training
+run has got.
 
-Pure functions of a status; they say what is drawn, not how. Must not know HTML.
+Pure functions of a status: what is drawn, not how. Must not know HTML.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Arm:
 
     @property
     def tone(self) -> Literal["primary", "canary"]:
-        """Whose colour it has; the two arms of an A/B test have those of their versions."""
+        """Its colour; the two arms of an A/B test have the colours of their versions."""
         return "canary" if self.variant in ("canary", "B") else "primary"
 
 
@@ -141,17 +142,17 @@ def _ended(stage: TrainingStage, run: TrainingRun, result: TrainingResult) -> St
 
 
 def headline(status: Status) -> str:
-    """Return the state in one sentence, for those who listen to the page.
+    """Return the state in one sentence, for screen readers.
 
     It changes when something has happened, not when time passes.
     """
     if status.rollout is None:
-        return "No version is out yet."
+        return "No version is deployed."
     words = words_for(status.rollout)
     if status.rollout.ramp is not None:
         words += f", ramp {ramp_words(status.rollout.ramp)}"
     if status.look is not None and status.look.verdict == "fail":
-        words += ", a guardrail fails"
+        words += ", a guardrail is failing"
     return f"{words}. {'Ready' if status.ready else 'Not ready'}."
 
 

@@ -1,4 +1,4 @@
-"""The training child: starts `python -m training`, follows what it says, and sees that it ends.
+"""The training child: starts `python -m training`, follows its output, and makes sure that it ends.
 
 An edge. Knows the lines of the child and how a process ends. Must not know when a run is due, nor
 what becomes of its version.
@@ -125,7 +125,7 @@ async def _followed(
         try:
             message = _lines.decode(line)
         except msgspec.DecodeError:
-            logger.warning("training said: %s", line.decode(errors="replace").rstrip())
+            logger.warning("training output: %s", line.decode(errors="replace").rstrip())
             continue
         if isinstance(message, TrainingResult):
             return message
@@ -152,5 +152,5 @@ def _death(code: int) -> str:
         return f"the training process ended with exit code {code}"
     sentence = f"the training process was ended by {signal.Signals(-code).name}"
     if code == -signal.SIGKILL:
-        sentence += ", which is also what a system without memory does; see its log"
+        sentence += ", which is also what the kernel does when memory runs out; see its log"
     return sentence

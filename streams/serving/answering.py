@@ -27,7 +27,7 @@ from registry.wire.responses import AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.durations import is_expired, latency_ms
-from streams.serving.routing import Route, Rules, pinned_route, route
+from streams.serving.routing import Route, RoutingRules, pinned_route, route
 
 SAMPLES_AN_ARM: Final = 3
 """Most requests of one batch and arm that are timed. Times in a row resemble one another: more of
@@ -45,7 +45,7 @@ class Answering:
     """
 
     origin: Origin
-    rules: Rules | None
+    rules: RoutingRules | None
     models: Mapping[str, Model]
     max_request_bytes: int
     threads: int

@@ -26,7 +26,7 @@ PREVIOUS_RESIDENT: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RoutingRules:
     """What one batch is answered by.
 
     Parameters
@@ -82,11 +82,11 @@ def versions_to_keep(wanted: RolloutState | None, acting: RolloutState | None) -
     return tuple(dict.fromkeys(version for version in named if version is not None))
 
 
-def route(user_id: UserId, rules: Rules) -> Route:
+def route(user_id: UserId, rules: RoutingRules) -> Route:
     """Return who answers `user_id`.
 
     >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
-    >>> found = route(3, Rules(state, state, {"v0.1"}, lease_holds=True))
+    >>> found = route(3, RoutingRules(state, state, {"v0.1"}, lease_holds=True))
     >>> found.version, found.assigned_version, str(found.fallback_reason)
     ('v0.1', 'v0.2', 'version_not_ready')
     """
@@ -103,7 +103,7 @@ def route(user_id: UserId, rules: Rules) -> Route:
     return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm)
 
 
-def pinned_route(request: Request, rules: Rules) -> Route | None:
+def pinned_route(request: Request, rules: RoutingRules) -> Route | None:
     """Return the route of a request that pins a version; None if that version is not in memory."""
     version = request.model_version
     if version is None or version not in rules.ready:

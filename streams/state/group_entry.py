@@ -85,7 +85,7 @@ def why_outside(
     why = failures.get(state.primary_version, "being loaded")
     return (
         f"primary version {state.primary_version}: {why}; {', '.join(answering[:3])} can answer, "
-        "so this worker takes no partition yet, and tries again by itself"
+        "so this worker takes no partitions yet, and retries by itself"
     )
 
 
@@ -112,7 +112,7 @@ class Entry:
         self._node = node
         self._table = table
         self._changelog = Topic(table.changelog, 1, "the rollout table's changelog")
-        self.outside: str | None = "reading the rollout table ahead; wait"
+        self.outside: str | None = "reading the rollout table before joining; try again shortly"
         self.is_reading = False
 
     async def wait(self) -> None:
@@ -122,7 +122,7 @@ class Entry:
             try:
                 records = await self._read()
             except TransportError as error:
-                self.outside = f"{error}; trying again"
+                self.outside = f"{error}; retrying"
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
                 for key, value in records.items():
@@ -187,5 +187,5 @@ def _read_to_end(
             elif error.code() == KafkaError._PARTITION_EOF:
                 return latest
     if low < high:
-        raise TransportError(f"{topic.name}: its end was not reached within {AHEAD_SECONDS:g} s")
+        raise TransportError(f"{topic.name}: did not reach its end within {AHEAD_SECONDS:g} s")
     return latest

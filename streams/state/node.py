@@ -16,7 +16,7 @@ from streams.metrics import Metrics
 from streams.serving.answering import Answering
 from streams.serving.batch import Origin
 from streams.serving.residency import Residency
-from streams.serving.routing import Rules, next_acting, versions_to_keep
+from streams.serving.routing import RoutingRules, next_acting, versions_to_keep
 from streams.state.metric_series import VersionSeries, show_arms
 from streams.state.view import RolloutView
 
@@ -73,7 +73,7 @@ class Node:
             return None
         rules = None
         if wanted is not None and self.acting is not None:
-            rules = Rules(self.acting, wanted, ready, self.view.lease_holds(time.time()))
+            rules = RoutingRules(self.acting, wanted, ready, self.view.lease_holds(time.time()))
         elif wanted is not None and wanted.primary_version not in self.residency.failures:
             return None
         return Answering(

@@ -67,14 +67,15 @@ class ReadinessCheck:
         node, table = self._node, self._table
         if self._app.crashed:
             return Reason(
-                ReadinessCode.RECOVERING, "Faust has lost Kafka; this worker is beginning again"
+                ReadinessCode.RECOVERING,
+                "Faust has lost its connection to Kafka; this worker is restarting",
             )
         if self._watch.is_foreign(node.view.log):
             return Reason(ReadinessCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
         if (why := self._entry.outside) is not None:
             return Reason(ReadinessCode.NOT_IN_GROUP, why)
         if not node.recovered_once or not table.recovered:
-            return Reason(ReadinessCode.RECOVERING, "reading the rollout table; wait")
+            return Reason(ReadinessCode.RECOVERING, "reading the rollout table; try again shortly")
         return None
 
     def _lease_reason(self) -> Reason:

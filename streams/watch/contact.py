@@ -65,6 +65,6 @@ class Contact:
         return Reason(
             ReadinessCode.KAFKA_UNREACHABLE,
             f"Kafka has confirmed nothing since {since} ({silent:.0f} s); check the brokers. This "
-            "worker keeps what it has read, and goes on when they are back; after "
+            "worker keeps the requests it has read, and continues when they are back; after "
             f"RECSTREAM_OUTAGE_SECONDS={self._outage_seconds:g} s, /healthz asks for a restart",
         )

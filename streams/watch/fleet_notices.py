@@ -1,4 +1,4 @@
-"""What is odd about a fleet as a whole: workers that are too many, workers of one name.
+"""Notices about the whole fleet: too many workers, several workers with one name.
 
 Pure: heartbeats and the time in, notices out. Must not know where heartbeats come from.
 """
@@ -43,7 +43,8 @@ def _too_many(beating: tuple[Heartbeat, ...], partitions: int) -> Notice | None:
     return Notice(
         NoticeCode.IDLE_WORKERS,
         f"{len(beating)} workers share {partitions} request partitions, so {len(idle)} have none "
-        f"and answer nothing: {_listed(idle)}; stop them, or give the topic more partitions",
+        f"and answer nothing: {_listed(idle)}; stop them, or add partitions "
+        "(`recstream topics grow`)",
     )
 
 
@@ -56,8 +57,8 @@ def _of_one_name(beating: tuple[Heartbeat, ...], now: float) -> Notice | None:
         return None
     return Notice(
         NoticeCode.SAME_NAME,
-        f"more than one worker is called {_listed(doubled)}; give each a RECSTREAM_WORKER of its "
-        "own, or their answers and metrics cannot be told apart",
+        f"more than one worker is called {_listed(doubled)}; set a different "
+        "RECSTREAM_WORKER for each; otherwise their answers and metrics cannot be told apart",
     )
 
 

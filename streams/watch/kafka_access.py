@@ -1,4 +1,4 @@
-"""Whether Kafka still lets this worker in: a password that was rotated, a certificate that expired.
+"""Whether Kafka still grants this worker access: a rotated password, an expired certificate.
 
 Knows what the producer's client complained of, and the cause that was found. Must not know records.
 Brokers ask again at reconnects, and after `connections.max.reauth.ms`; all clients of a worker have
@@ -56,11 +56,11 @@ class AccessCheck:
         self._cause = cause if cause is not None and cause.final else None
 
     def reason(self) -> Reason | None:
-        """Return why Kafka does not let this worker in; None if it does."""
+        """Return why Kafka refuses access to this worker; None if it grants it."""
         if self._cause is None:
             return None
         return Reason(
             ReadinessCode.KAFKA_REFUSES_ACCESS,
-            f"Kafka does not let this worker in: {self._cause.sentence}. Restart it once its "
-            "settings are right; it goes on by itself if Kafka takes the old ones again",
+            f"Kafka refuses access to this worker: {self._cause.sentence}. Correct its settings "
+            "and restart it; it recovers by itself if Kafka accepts the old ones again",
         )

@@ -32,7 +32,7 @@ class Losses:
             return None
         return Notice(
             NoticeCode.REQUESTS_CUT_OFF,
-            f"{self.requests:,} records of {self._topic} were removed by Kafka's retention before "
-            f"this worker could read them, the last at {self._last:%Y-%m-%d %H:%M:%S} UTC: their "
-            "senders get no answer. Raise retention.ms, or run more workers",
+            f"{self.requests:,} records of {self._topic} were deleted by Kafka's retention before "
+            f"this worker could read them, most recently at {self._last:%Y-%m-%d %H:%M:%S} UTC; "
+            "their senders get no answer. Raise retention.ms, or run more workers",
         )

@@ -1,6 +1,6 @@
-"""Outages: waiting for a Kafka that is away, and which failures its return mends.
+"""Outages: waiting for a Kafka that is unreachable, and which failures end when it is back.
 
-Knows how long to wait and what to say meanwhile. Must not know what waits.
+Knows how long to wait and what to log meanwhile. Must not know what waits.
 """
 
 from __future__ import annotations

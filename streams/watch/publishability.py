@@ -53,5 +53,5 @@ class PublishingCheck:
             return None
         return Notice(
             NoticeCode.REGISTRY_NOT_WRITABLE,
-            f"{self._problem}. A training would fail; what is served stays",
+            f"{self._problem}. A training run would fail; serving is not affected",
         )

@@ -1,4 +1,4 @@
-"""What has become of the topics: missing, made again, grown apart. Rules only.
+"""What has happened to the topics: missing, re-created, or differing in partitions. Rules only.
 
 Pure: what the broker shows of them comes in, look after look. Must not know who asks the broker.
 """
@@ -71,6 +71,6 @@ class TopicChanges:
             return None
         return Reason(
             ReadinessCode.TOPIC_MISSING,
-            f"not found in Kafka: {', '.join(missing)}; `recstream topics create` makes them, and "
-            "this worker goes on by itself then",
+            f"not found in Kafka: {', '.join(missing)}; run `recstream topics create`; this worker "
+            "then continues by itself",
         )

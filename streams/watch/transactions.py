@@ -55,8 +55,8 @@ class OpenTransactions:
             return None
         return Notice(
             NoticeCode.OPEN_TRANSACTION,
-            f"an open transaction of a producer holds up {self._topic}: {'; '.join(named)}. "
-            "What is behind it is answered once the producer commits or aborts, or once Kafka "
-            "aborts for it (transaction.timeout.ms); `kafka-transactions.sh find-hanging` names "
+            f"an open producer transaction blocks {self._topic}: {'; '.join(named)}. "
+            "Later records are answered once the producer commits or aborts, or once Kafka "
+            "aborts it (transaction.timeout.ms); `kafka-transactions.sh find-hanging` names "
             "the producer",
         )

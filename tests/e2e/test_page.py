@@ -111,9 +111,9 @@ def test_a_ramp_is_started_paused_and_aborted_by_keyboard_from_the_page(
     ramp = page.locator("form", has=page.get_by_role("button", name="Start the ramp"))
     ramp.get_by_label("Canary version").fill("v0.1")
     ramp.get_by_label("Steps, % of users").fill("10 50")
-    ramp.get_by_label("Requests a step").fill("1")
-    page.get_by_label("Why").fill("a trial")
-    ramp.get_by_label("Requests a step").press("Enter")
+    ramp.get_by_label("Minimum requests per step").fill("1")
+    page.get_by_label("Reason").fill("a trial")
+    ramp.get_by_label("Minimum requests per step").press("Enter")
     expect(result(page)).to_contain_text("Start the ramp: applied, epoch")
     expect(page.locator("section.rollout")).to_contain_text("ramp under way", timeout=SECONDS)
     expect(page.locator(".rungs .current")).to_contain_text("10 %", timeout=SECONDS)
@@ -152,11 +152,11 @@ def test_what_an_operator_types_is_kept_and_refused_once_the_state_has_moved_on(
     expect(page.locator("section.rollout")).to_contain_text("autumn", timeout=SECONDS)
     expect(form.get_by_label("Canary percentage")).to_be_focused()
     expect(form.get_by_label("Canary version")).to_have_value("v0.1")
-    expect(form).to_contain_text("The state has changed since you began")
+    expect(form).to_contain_text("The state has changed since you started")
     form.get_by_role("button", name="Set rollout").click()
     expect(result(page)).to_contain_text("refused. expected_epoch")
     expect(result(page)).to_contain_text("bert changed it")
-    form.get_by_role("button", name="Take the present values").click()
+    form.get_by_role("button", name="Load the current values").click()
     expect(form.get_by_label("Salt")).to_have_value("autumn")
     form.get_by_label("Strategy").select_option("ab_test")
     form.get_by_label("Canary version").fill("v0.1")
@@ -241,7 +241,11 @@ def test_the_page_works_under_a_path_of_nginx_for_those_who_have_logged_in(
         requested: list[str] = []
         page.on("request", lambda request: requested.append(request.url))
         page.goto(address)
-        for token, words in (("wrong", "not known"), ("peek", "Log out"), ("secret", "Log out")):
+        for token, words in (
+            ("wrong", "Unknown token"),
+            ("peek", "Log out"),
+            ("secret", "Log out"),
+        ):
             with page.expect_navigation():
                 page.get_by_label("Token").fill(token)
                 page.keyboard.press("Enter")

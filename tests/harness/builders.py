@@ -25,7 +25,7 @@ from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.answering import Answering
 from streams.serving.batch import Origin
-from streams.serving.routing import Rules
+from streams.serving.routing import RoutingRules
 from streams.serving.traces import Traces
 from streams.state.node import Node
 from streams.state.view import RolloutView
@@ -69,14 +69,14 @@ def some_rules(
     ready: Iterable[str],
     wanted: RolloutState | None = None,
     lease_holds: bool = True,
-) -> Rules:
+) -> RoutingRules:
     """Return rules that act on the newest state, unless `wanted` is another."""
-    return Rules(acting, wanted or acting, frozenset(ready), lease_holds)
+    return RoutingRules(acting, wanted or acting, frozenset(ready), lease_holds)
 
 
 def an_answering(
     models: Mapping[str, Model],
-    rules: Rules | None,
+    rules: RoutingRules | None,
     clock_ms: Callable[[], float] = lambda: float(NOW_MS),
     **given: Any,
 ) -> Answering:

@@ -224,7 +224,7 @@ def test_workers_that_are_too_many_and_workers_of_one_name_are_named_everywhere(
         worker.wait_ready(20)  # the second one's entry may still be under way
         page = worker.fetch("/").text
         assert "2 workers share 1 request partitions" in page
-        assert "Idle: no request partition is assigned to it." in page
+        assert "Idle: no request partition is assigned." in page
     command = [sys.executable, "-m", "ops.cli.main", "fleet"]
     environment = without(os.environ) | environment_of(settings) | {"COLUMNS": "200"}
     shown = subprocess.run(

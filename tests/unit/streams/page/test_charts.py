@@ -75,11 +75,11 @@ def test_findings_are_ordered_by_verdict_and_otherwise_stay_as_they_were() -> No
 
 
 def test_the_headline_is_the_state_in_one_sentence() -> None:
-    assert headline(a_status()) == "No version is out yet."
+    assert headline(a_status()) == "No version is deployed."
     assert headline(a_status(rollout=a_state())) == "strategy fixed, primary v0.3. Ready."
     state = a_canary(5.0, ramp=a_ramp())
     arms = (an_arm("canary", "v0.4", 2_000, errors=200), an_arm("primary", "v0.3", 38_000))
     assert headline(a_fleet_status(state, a_heartbeat(arms=arms))) == (
         "strategy canary, primary v0.3, canary v0.4 at 5 %, ramp at 5 % (stage 2 of 4), "
-        "a guardrail fails. Ready."
+        "a guardrail is failing. Ready."
     )

@@ -20,7 +20,7 @@ from registry.wire.requests import Request
 from registry.wire.responses import Provenance, Response
 from streams.serving.answering import SAMPLES_AN_ARM, Answering, answer_batch, is_compared
 from streams.serving.batch import Batch
-from streams.serving.routing import Rules
+from streams.serving.routing import RoutingRules
 from tests.unit.registry.builders import (
     a_canary_state,
     a_ramp,
@@ -252,7 +252,7 @@ def test_an_answer_without_the_lease_says_so_also_to_an_unknown_user(models: Any
         assert (response.status, response.assigned_version) == ("ok", None)
 
 
-def with_a_bug_for(poison: Any, models: Mapping[str, Model], rules: Rules) -> Answering:
+def with_a_bug_for(poison: Any, models: Mapping[str, Model], rules: RoutingRules) -> Answering:
     return an_answering({v: Watched(model, poison) for v, model in models.items()}, rules)
 
 

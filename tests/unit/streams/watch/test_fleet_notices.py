@@ -57,7 +57,10 @@ def test_two_that_beat_under_one_name_are_named() -> None:
     twins = a_beat("a", instance="a@1"), a_beat("a", instance="a@2")
     (notice,) = fleet_notices([*twins, a_beat("b")], NOW, 4)
     assert notice.code == "same_name"
-    assert "more than one worker is called a; give each" in notice.message
+    assert (
+        "more than one worker is called a; set a different RECSTREAM_WORKER for each"
+        in notice.message
+    )
 
 
 def test_a_worker_that_was_restarted_is_no_twin_of_the_one_before() -> None:
