@@ -19,12 +19,12 @@ MOST_BYTES: Final = 8_192
 its headers."""
 
 
-def carried(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+def copy_headers(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
     """Return `headers` as they are, in order; of too many or too large ones, those at the front.
 
-    >>> carried([("traceparent", b"00-1"), ("empty", None)])
+    >>> copy_headers([("traceparent", b"00-1"), ("empty", None)])
     [('traceparent', b'00-1'), ('empty', None)]
-    >>> carried([("large", b"x" * 9_000), ("small", b"1")])
+    >>> copy_headers([("large", b"x" * 9_000), ("small", b"1")])
     []
     """
     kept: Headers = []

@@ -6,7 +6,7 @@ Pure. Knows the headers; must not know who sends the record.
 from __future__ import annotations
 
 from registry.errors import RecordError
-from streams.delivery.carried_headers import carried
+from streams.delivery.carried_headers import copy_headers
 from streams.delivery.outgoing import Headers, Outgoing, Refusal
 from streams.raw_record import RawRecord
 
@@ -25,7 +25,7 @@ def dead_letter_record(topic: str, record: RawRecord, error: RecordError, worker
         ("source_offset", str(record.offset)),
         ("worker", worker),
     ]
-    headers = [*carried(record.headers), *ours] if record.headers else ours
+    headers = [*copy_headers(record.headers), *ours] if record.headers else ours
     return Outgoing(topic, record.key, record.value, headers, _without_value)
 
 

@@ -62,12 +62,12 @@ class RefusedRecords:
         logger.warning(
             "Kafka refuses a record for good (%s): %s%s",
             refusal.why,
-            described(refusal),
+            describe(refusal),
             f"; {more} more like it since the last line" if more else "",
         )
 
 
-def described(refusal: Refusal) -> str:
+def describe(refusal: Refusal) -> str:
     """Return the topic, the key, the size and the subject of the record that was refused."""
     topic, key, value, *_ = refusal.record
     try:

@@ -35,7 +35,7 @@ from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics
 from streams.retraining.announcement import announce, end_of
-from streams.retraining.child_process import time_now, trained
+from streams.retraining.child_process import run_child, time_now
 from streams.retraining.schedule import new_records, next_run_at
 from streams.retraining.takeover import TIMER, Interrupted, interrupted
 from streams.state.table import RolloutTable
@@ -174,7 +174,7 @@ class RetrainAgent:
         try:
             result = await self._skipped(run, learned)
             if result is None:
-                result = await asyncio.wait_for(self._trained(run, command), limit)
+                result = await asyncio.wait_for(self._train(run, command), limit)
         except TimeoutError:
             why = f"ended after RETRAIN_TIMEOUT={limit:g} seconds"
             result = TrainingResult(run.run_id, "failed", code=TrainingCode.TIMEOUT, reason=why)
@@ -216,10 +216,10 @@ class RetrainAgent:
             run.run_id, "refused", code=TrainingCode.TOO_FEW_NEW, reason=reason, snapshot=learned
         )
 
-    async def _trained(self, run: TrainingRun, command: Command) -> TrainingResult:
+    async def _train(self, run: TrainingRun, command: Command) -> TrainingResult:
         state = self._view.state
         incumbent = state.primary_version if state is not None else None
-        return await trained(run, command, incumbent, self._environment, self._show)
+        return await run_child(run, command, incumbent, self._environment, self._show)
 
     async def _finish(
         self, run: TrainingRun, command: Command | None, result: TrainingResult

@@ -45,7 +45,7 @@ LINE_BYTES: Final = 1_000_000
 _lines = msgspec.json.Decoder(TrainingLine)
 
 
-async def trained(
+async def run_child(
     run: TrainingRun,
     command: Command,
     incumbent: str | None,
@@ -73,7 +73,7 @@ async def trained(
         limit=LINE_BYTES, env={**os.environ, **environment},
     )  # fmt: skip
     try:
-        result = await _followed(run, child, show)
+        result = await _follow(run, child, show)
         if result is None:
             why = _death(await child.wait())
             return TrainingResult(run.run_id, "failed", code=TrainingCode.DIED, reason=why)
@@ -114,7 +114,7 @@ def _arguments(command: Command, incumbent: str | None) -> list[str]:
     return ["--end-with-parent", *(word for pair in given for word in pair)]
 
 
-async def _followed(
+async def _follow(
     run: TrainingRun, child: asyncio.subprocess.Process, show: Callable[[TrainingRun], None]
 ) -> TrainingResult | None:
     assert child.stdout is not None
@@ -131,11 +131,11 @@ async def _followed(
             return message
         if message.stage != stage or time.monotonic() - shown_at >= PROGRESS_SECONDS:
             shown_at, stage = time.monotonic(), message.stage
-            show(_progressed(run, message))
+            show(_with_progress(run, message))
     return None
 
 
-def _progressed(run: TrainingRun, message: TrainingProgress) -> TrainingRun:
+def _with_progress(run: TrainingRun, message: TrainingProgress) -> TrainingRun:
     return replace(
         run,
         updated_at=time_now(after=run.updated_at),

@@ -35,7 +35,7 @@ from faust.types import EventT
 
 from registry.errors import RefusedRecord
 from registry.kafka.topics import Topics
-from streams.delivery.carried_headers import carried
+from streams.delivery.carried_headers import copy_headers
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Unconfirmed
 from streams.delivery.producer import Delivery
@@ -207,7 +207,7 @@ class Pipeline:
                 responses,
                 answer.key,
                 answer.payload,
-                carried(record.headers) if record.headers else None,
+                copy_headers(record.headers) if record.headers else None,
                 instead,
             )
             for answer, record in zip(batch.answers, batch.records, strict=True)

@@ -19,27 +19,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from msgspec.structs import replace
 
 from registry.error_codes import FallbackCode
-from registry.guardrails.histogram import bucket_counts
-from registry.guardrails.overlap import compare
 from registry.kafka.topics import Topics
 from registry.rollout.transitions import NO_EPOCH
 from registry.versions.model import Model
 from registry.wire.codec import encode
-from registry.wire.counts import ShadowCounts, sum_shadows
-from registry.wire.responses import Item
-from registry.wire.shadow_comparisons import ShadowComparison
+from registry.wire.counts import ShadowCounts
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.batch import Origin, Shadowed
+from streams.serving.shadow_scoring import ScoredChunk, score_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -194,15 +190,15 @@ class Shadow:
                 self._thread, self._score_and_send, model, chunk
             )
         except Exception as error:  # what is off to the side must not end the worker
-            self._count(chunk[0], _Done([], ShadowCounts(failed=len(chunk)), error))
+            self._count(chunk[0], ScoredChunk([], ShadowCounts(failed=len(chunk)), error))
             return
         sent.add_done_callback(partial(self._note_delivery, len(done.comparisons)))
         self._count(chunk[0], done)
 
     def _score_and_send(
         self, model: Model, chunk: Sequence[Shadowed]
-    ) -> tuple[_Done, asyncio.Future[None]]:
-        done = _compared(model, chunk, self._origin)
+    ) -> tuple[ScoredChunk, asyncio.Future[None]]:
+        done = score_chunk(model, chunk, self._origin)
         return done, self._delivery.send(
             Outgoing(self._topic, key, encode(comparison)) for key, comparison in done.comparisons
         )
@@ -211,7 +207,7 @@ class Shadow:
         if not sent.cancelled() and sent.exception() is not None:
             self._metrics.shadow_failures.labels("delivery").inc(comparisons)
 
-    def _count(self, first: Shadowed, done: _Done) -> None:
+    def _count(self, first: Shadowed, done: ScoredChunk) -> None:
         metrics, counts = self._metrics, done.counts
         if counts.failed:
             if not self._counts.failed:  # once an epoch: a broken version fails at every request
@@ -228,71 +224,6 @@ class Shadow:
         metrics.shadow_scoring.observe(first.canary_version, seconds)
         if first.epoch == self._epoch:
             self._counts = self._counts.add(counts)
-
-
-class _Done(NamedTuple):
-    """What came of a chunk: comparisons by their requests' keys, and one of its failures if any."""
-
-    comparisons: list[tuple[bytes | None, ShadowComparison]]
-    counts: ShadowCounts
-    failure: Exception | None = None
-
-
-def _compared(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> _Done:
-    """Score and compare `chunk`; where that fails, one by one, so that each harms only itself."""
-    started = time.perf_counter()
-    try:
-        found = model.recommend([sample.request for sample in chunk])
-        seconds = (time.perf_counter() - started) / len(chunk)
-        comparisons = [
-            (sample.key, _comparison(sample, canary.items, seconds, origin))
-            for sample, canary in zip(chunk, found, strict=True)
-        ]
-        return _Done(comparisons, _counts_of([comparison for _, comparison in comparisons]))
-    except Exception as error:  # the edge of a version on trial: whatever it raises is counted
-        if len(chunk) == 1:
-            return _Done([], ShadowCounts(failed=1), error)
-    singly = [_compared(model, [sample], origin) for sample in chunk]
-    return _Done(
-        [comparison for done in singly for comparison in done.comparisons],
-        sum_shadows(done.counts for done in singly),
-        next((done.failure for done in singly if done.failure), None),
-    )
-
-
-def _comparison(
-    sample: Shadowed, canary: Sequence[Item], canary_seconds: float, origin: Origin
-) -> ShadowComparison:
-    compared = compare(sample.items, canary)
-    return ShadowComparison(
-        request_id=sample.request.request_id,
-        user_id=sample.request.user_id,
-        environment=origin.environment,
-        rollout_epoch=sample.epoch,
-        primary_version=sample.primary_version,
-        canary_version=sample.canary_version,
-        k=len(sample.items),
-        overlap=compared.overlap,
-        rank_biased_overlap=compared.rank_biased_overlap,
-        score_shift=compared.score_shift,
-        primary_ms=sample.primary_seconds * 1000,
-        canary_ms=canary_seconds * 1000,
-        worker=origin.worker,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-    )
-
-
-def _counts_of(comparisons: Sequence[ShadowComparison]) -> ShadowCounts:
-    return ShadowCounts(
-        compared=len(comparisons),
-        overlap=sum(comparison.overlap for comparison in comparisons),
-        rank_biased_overlap=sum(comparison.rank_biased_overlap for comparison in comparisons),
-        score_shift=sum(comparison.score_shift for comparison in comparisons),
-        primary=bucket_counts(
-            np.array([comparison.primary_ms / 1000 for comparison in comparisons])
-        ),
-        canary=bucket_counts(np.array([comparison.canary_ms / 1000 for comparison in comparisons])),
-    )
 
 
 def _yield_to_others() -> None:

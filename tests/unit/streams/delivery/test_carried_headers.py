@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.delivery.carried_headers import MOST_BYTES, MOST_HEADERS, carried
+from streams.delivery.carried_headers import MOST_BYTES, MOST_HEADERS, copy_headers
 from streams.delivery.outgoing import Headers
 
 
@@ -19,13 +19,13 @@ from streams.delivery.outgoing import Headers
     ],
 )
 def test_headers_are_carried_as_they_came(headers: Headers) -> None:
-    assert carried(headers) == headers  # type: ignore[arg-type]
+    assert copy_headers(headers) == headers  # type: ignore[arg-type]
 
 
 def test_of_too_many_those_at_the_front_are_carried() -> None:
     headers = [(str(number), b"") for number in range(MOST_HEADERS + 1)]
-    assert carried(headers) == headers[:MOST_HEADERS]
+    assert copy_headers(headers) == headers[:MOST_HEADERS]
 
 
 def test_of_too_large_ones_those_before_the_bound_are_carried() -> None:
-    assert carried([("a", b"1"), ("x", b"y" * MOST_BYTES), ("b", b"2")]) == [("a", b"1")]
+    assert copy_headers([("a", b"1"), ("x", b"y" * MOST_BYTES), ("b", b"2")]) == [("a", b"1")]

@@ -6,7 +6,7 @@ import pytest
 
 from registry.error_codes import RefusalCause
 from streams.delivery.outgoing import Outgoing, Refusal
-from streams.delivery.refused_records import RefusedRecords, described
+from streams.delivery.refused_records import RefusedRecords, describe
 from streams.metrics import Metrics
 
 
@@ -29,7 +29,7 @@ def a_refusal(value: bytes | None, topic: str = "reco.responses") -> Refusal:
 )
 def test_a_refusal_names_topic_key_size_and_subject(value: bytes | None, subject: str) -> None:
     size = len(value or b"")
-    assert described(a_refusal(value)) == (f"topic reco.responses, key b'7', {size} bytes{subject}")
+    assert describe(a_refusal(value)) == (f"topic reco.responses, key b'7', {size} bytes{subject}")
 
 
 def test_each_is_counted_and_repetitions_are_folded(caplog: pytest.LogCaptureFixture) -> None:
