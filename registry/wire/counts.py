@@ -8,7 +8,6 @@ heartbeat: a heartbeat that is lost or comes twice then changes nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import reduce
 from typing import TypeAlias
@@ -117,6 +116,7 @@ def sum_shadows(counts: Iterable[ShadowCounts]) -> ShadowCounts:
 def _add_histogram(left: Histogram, right: Histogram) -> Histogram:
     if not left or not right:
         return left or right
-    total = Counter(left)
-    total.update(right)
-    return dict(total)
+    total = dict(left)
+    for bucket, count in right.items():
+        total[bucket] = total.get(bucket, 0) + count
+    return total

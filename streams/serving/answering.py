@@ -163,8 +163,8 @@ class _BatchAnswerer:
         seconds = using.timer() - started
         now_ms = using.clock_ms()
         batch.scoring_seconds[model.version] += seconds
-        fallbacks: Counter[Variant] = Counter()
-        empty: Counter[Variant] = Counter()
+        fallbacks: dict[Variant, int] = {}
+        empty: dict[Variant, int] = {}
         for routed, recommendation in zip(group, found, strict=True):
             answer, reason = self._answer(model, routed, recommendation, now_ms)
             batch.records.append(routed.record)
@@ -173,8 +173,8 @@ class _BatchAnswerer:
                 batch.fallbacks[reason] += 1
             arm = routed.route.arm
             if arm is not None and (reason is not None or not recommendation.items):
-                fallbacks[arm] += reason is not None
-                empty[arm] += not recommendation.items
+                fallbacks[arm] = fallbacks.get(arm, 0) + (reason is not None)
+                empty[arm] = empty.get(arm, 0) + (not recommendation.items)
         for variant, count in Counter(routed.route.variant for routed in group).items():
             batch.counts[model.version, variant or "", "ok"] += count
         self._count_group(group, fallbacks, empty)
@@ -225,7 +225,10 @@ class _BatchAnswerer:
         return answer, reason
 
     def _count_group(
-        self, group: Sequence[_Routed], fallbacks: Counter[Variant], empty: Counter[Variant]
+        self,
+        group: Sequence[_Routed],
+        fallbacks: Mapping[Variant, int],
+        empty: Mapping[Variant, int],
     ) -> None:
         """Count a group that one version has answered, by the arm that its users are in."""
         batch = self.batch
@@ -240,8 +243,8 @@ class _BatchAnswerer:
                         arm,
                         self._version_by_arm[arm],
                         requests=len(timestamps),
-                        fallbacks=fallbacks[arm],
-                        empty=empty[arm],
+                        fallbacks=fallbacks.get(arm, 0),
+                        empty=empty.get(arm, 0),
                     )
                 )
         if self._acting is None or not is_compared(self._acting):

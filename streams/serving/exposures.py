@@ -45,10 +45,13 @@ class Exposures:
         if batch.epoch > self._epoch:
             self._epoch, self._arms, self._users = batch.epoch, {}, defaultdict(set)
         self._note_users(batch)
-        latencies: dict[str | None, Histogram] = {}
+        latencies: dict[str, Histogram] = {}
         for _, arm, sent_ms in batch.sent:
-            latency = bucket_counts(known_latencies(sent_ms, now_ms)) if arm is not None else {}
-            latencies[arm] = sum_histograms((latencies.get(arm, {}), latency))
+            if arm is None:
+                continue
+            latency = bucket_counts(known_latencies(sent_ms, now_ms))
+            known = latencies.get(arm)
+            latencies[arm] = latency if known is None else sum_histograms((known, latency))
         for variant, counts in batch.arms.items():
             self._add(replace(counts, latency=latencies.get(variant, {})))
 
