@@ -21,6 +21,7 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode
 from registry.wire.command_results import CommandResult, ResultType
+from registry.wire.origins import Origin
 
 MAX_LIMIT: Final = 1000
 """Most results of one reading: a page that lists more helps nobody, and each holds two states."""
@@ -54,6 +55,8 @@ class Asked:
         Types of result; empty for all.
     issued_by
         Who, exactly as in the result; None for everybody.
+    origin
+        Of the command; None for any.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class Asked:
     until: datetime | None = None
     types: tuple[str, ...] = ()
     issued_by: str | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
@@ -88,6 +92,7 @@ class Asked:
             self.environment in (None, result.environment)
             and (not self.types or result.type in self.types)
             and self.issued_by in (None, result.issued_by)
+            and self.origin in (None, result.origin)
             and (self.since is None or at >= self.since)
             and (self.until is None or at < self.until)
         )
@@ -109,6 +114,7 @@ def read_trail(
     until: datetime | None = None,
     types: tuple[str, ...] = (),
     issued_by: str | None = None,
+    origin: Origin | None = None,
 ) -> list[CommandResult]:
     """Return the results that :class:`Asked` describes, the newest first. Reads Kafka.
 
@@ -119,7 +125,7 @@ def read_trail(
     TransportError
         As :func:`trail_of` does.
     """
-    asked = Asked(environment, limit, since, until, types, issued_by)
+    asked = Asked(environment, limit, since, until, types, issued_by, origin)
     return trail_of(settings, asked).results
 
 

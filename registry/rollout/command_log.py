@@ -210,6 +210,7 @@ def _result(
         before=before,
         after=after,
         reason=command.reason,
+        origin=command.origin,
     )
 
 

@@ -27,7 +27,8 @@ from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.ramp_values import RAMP, Finding, RampState, Verdict
+from registry.wire.origins import RAMP
+from registry.wire.ramp_values import Finding, RampState, Verdict
 from registry.wire.rollout_state import RolloutState
 
 REASON_CHARACTERS: Final = 1000
@@ -227,18 +228,20 @@ def _back(
 
 
 def _handed_over(state: RolloutState, ramp: RampState) -> Command:
-    """Return the same ramp for the next environment; its id says which ramp it belongs to."""
+    """Return the same ramp for the next environment."""
     following = ramp.environments[0]
     return Command(
         command_id=f"{ramp.ramp_id}@{following}",
         type="rollout",
         issued_by=RAMP,
+        origin="ramp",
         environment=following,
         reason=f"promoted and soaked in {state.environment}",
         canary_version=state.primary_version,
         bucketing=state.bucketing,
         salt=state.salt,
         ramp=ramp.plan,
+        ramp_id=ramp.ramp_id,
         environments=ramp.environments,
     )
 
@@ -253,6 +256,7 @@ def _command(
         command_id=_id(state, kind),
         type=kind,
         issued_by=RAMP,
+        origin="ramp",
         environment=state.environment,
         expected_epoch=state.epoch,
         reason=reason[:REASON_CHARACTERS],

@@ -50,10 +50,8 @@ def new_ramp(plan: Ramp, command: Command, after: RolloutState) -> RampState:
         )
     twice = [name for place, name in enumerate(environments) if name in environments[:place]]
     if twice:
-        raise RefusedCommand(
-            f"environments: each may come once; {twice[0]} twice", CommandCode.BAD_RAMP
-        )
-    ramp_id = command.command_id.removesuffix(f"@{command.environment}")
+        raise RefusedCommand(f"environments: each may come once; {twice[0]} twice", CommandCode.BAD_RAMP)
+    ramp_id = command.command_id if command.ramp_id is UNSET else command.ramp_id
     longest = max(map(len, environments)) + len(ramp_id) + 1
     if len(environments) > 1 and longest > ID_CHARACTERS:
         raise RefusedCommand(

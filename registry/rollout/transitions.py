@@ -36,7 +36,7 @@ from registry.rollout.ramp_transitions import (
 )
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import Bucketing, Strategy
-from registry.wire.ramp_values import RAMP, Ramp
+from registry.wire.ramp_values import Ramp
 from registry.wire.rollout_state import RolloutState
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
@@ -111,6 +111,7 @@ def apply_command(
         updated_at=at,
         updated_by=command.issued_by,
         reason=command.reason,
+        origin=command.origin,
         ramp=ramp,
     )
 
@@ -230,7 +231,7 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
 
 def _require_no_trial(state: RolloutState, command: Command) -> None:
     """A ramp that comes from another environment must not end what somebody does in this one."""
-    if command.issued_by == RAMP and phase_of(state) != "fixed":
+    if command.origin == "ramp" and phase_of(state) != "fixed":
         raise RefusedCommand(
             f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
             "and start the ramp here by hand",

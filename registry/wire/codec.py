@@ -1,6 +1,8 @@
 """The codec: records to bytes and back.
 
-Messages are JSON objects; unknown fields are ignored, missing or mistyped ones are refused.
+Messages are JSON objects; unknown fields are ignored, missing or mistyped ones are refused. Records
+that state their origin are translated from older spellings (`registry.wire.older_records`) here,
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ from msgspec import Struct
 
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
-from registry.wire.commands import Command
 from registry.wire.interactions import Interaction
+from registry.wire.older_records import state_origin
 from registry.wire.requests import Request
 
 Record = TypeVar("Record", bound=Struct)
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {
-    record: msgspec.json.Decoder(record) for record in (Request, Interaction, Command)
+    record: msgspec.json.Decoder(record) for record in (Request, Interaction)
 }
 
 
@@ -47,10 +49,12 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
             f"{kind.__name__}: {len(payload)} bytes, at most {max_bytes} are allowed",
             RecordCode.TOO_LARGE,
         )
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
+        if "origin" in kind.__struct_fields__:
+            return from_document(kind, msgspec.json.decode(payload))
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
         record: Record = decoder.decode(payload)
     except msgspec.ValidationError as error:
         raise RecordError(f"{kind.__name__}: {error}", RecordCode.INVALID) from error
@@ -59,3 +63,15 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
             f"{kind.__name__}: not JSON in UTF-8: {error}", RecordCode.MALFORMED
         ) from error
     return record
+
+
+def from_document(kind: type[Record], document: Any) -> Record:
+    """Read one record of type `kind` from JSON that is decoded already, and may be changed.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        If it has another shape; the message names the field.
+    """
+    state_origin(document)
+    return msgspec.convert(document, kind, str_keys=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from registry.wire.commands import CommandType
 from registry.wire.field_types import AnswerError
+from registry.wire.origins import Origin, operator
 from registry.wire.rollout_state import RolloutState
 
 ResultType: TypeAlias = Literal[CommandType, "training"]
@@ -16,7 +17,10 @@ CommandStatus: TypeAlias = Literal["applied", "rejected", "duplicate"]
 
 
 class CommandResult(Struct, frozen=True, omit_defaults=True):
-    """What became of one command (topic ``control-results``); ``epoch`` is the state's after it."""
+    """What became of one command (topic ``control-results``); ``epoch`` is the state's after it.
+
+    ``origin`` is the command's.
+    """
 
     command_id: str
     type: str
@@ -29,3 +33,4 @@ class CommandResult(Struct, frozen=True, omit_defaults=True):
     before: RolloutState | None = None
     after: RolloutState | None = None
     reason: str | None = None
+    origin: Origin = field(default_factory=operator)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from registry.epochs import MAX_EPOCH
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Id, Word
+from registry.wire.origins import Origin, operator
 from registry.wire.ramp_values import Finding, Ramp
 
 CommandType: TypeAlias = Literal[
@@ -31,8 +32,8 @@ class Command(Struct, frozen=True, omit_defaults=True):
     """One control command (topic ``control``, keyed by environment).
 
     Fields that a type does not use are ignored; a field that is absent is ``UNSET``. ``step``,
-    ``findings`` and ``baseline`` are what a ramp says of itself; see
-    `registry.rollout.ramp_decision`.
+    ``findings`` and ``baseline`` are what a ramp says of itself, ``ramp_id`` which ramp it is that
+    goes on in another environment; see `registry.rollout.ramp_decision`.
     """
 
     command_id: Id
@@ -41,6 +42,7 @@ class Command(Struct, frozen=True, omit_defaults=True):
     environment: Id = "production"
     expected_epoch: Annotated[int, Meta(ge=-1, le=MAX_EPOCH)] | None = None
     reason: Annotated[str, Meta(max_length=1000)] | None = None
+    origin: Origin = field(default_factory=operator)
     model_version: Id | UnsetType = UNSET
     strategy: Word | UnsetType = UNSET
     canary_version: Id | UnsetType = UNSET
@@ -49,6 +51,7 @@ class Command(Struct, frozen=True, omit_defaults=True):
     salt: Word | UnsetType = UNSET
     shadow_sample_percentage: float | UnsetType = UNSET
     ramp: Ramp | UnsetType = UNSET
+    ramp_id: Id | UnsetType = UNSET
     environments: Annotated[tuple[Id, ...], Meta(max_length=100)] | UnsetType = UNSET
     step: Annotated[int, Meta(ge=0, le=1000)] | UnsetType = UNSET
     findings: tuple[Finding, ...] | UnsetType = UNSET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -20,9 +20,6 @@ Margin: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
 Percentage: TypeAlias = Annotated[float, Meta(gt=0, le=100)]
-
-RAMP: Final = "ramp"
-"""``issued_by`` of what a ramp commands by itself."""
 
 
 class Guardrails(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.origins import Origin, operator
 from registry.wire.ramp_values import RampState
 
 
@@ -12,7 +13,7 @@ class RolloutState(Struct, frozen=True):
     """Who answers whom in one environment, from the command of ``epoch`` on (`registry.epochs`).
 
     ``ramp`` is the one that goes on, or the last one, with its outcome, until the next command that
-    is no ramp's.
+    is no ramp's. ``origin`` is that of the command of ``epoch``.
     """
 
     environment: str
@@ -29,3 +30,4 @@ class RolloutState(Struct, frozen=True):
     reason: str | None = None
     shadow_sample_percentage: float = 100.0
     ramp: RampState | None = None
+    origin: Origin = field(default_factory=operator)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from registry.wire.data_report import DataWarning
 from registry.wire.gate_results import DataSnapshot, Gate
+from registry.wire.origins import Origin, operator
 
 TrainingStage: TypeAlias = Literal[
     "lock", "snapshot", "fit", "evaluate", "gate", "publish", "announce"
@@ -48,7 +49,17 @@ TrainingLine: TypeAlias = TrainingProgress | TrainingResult
 
 
 class TrainingRun(Struct, frozen=True, omit_defaults=True):
-    """The latest training run of a fleet, as every worker knows it from the rollout table."""
+    """The latest training run of a fleet, as every worker knows it from the rollout table.
+
+    Parameters
+    ----------
+    run_id
+        The id of the command that asked for it; a second attempt has an id of its own.
+    origin
+        Of that command.
+    repeats
+        The run id of the first attempt, if this is the second; None in the first.
+    """
 
     run_id: str
     worker: str
@@ -61,3 +72,5 @@ class TrainingRun(Struct, frozen=True, omit_defaults=True):
     message: str | None = None
     result: TrainingResult | None = None
     announced: str | None = None
+    origin: Origin = field(default_factory=operator)
+    repeats: str | None = None

@@ -110,7 +110,7 @@ class RampAgent:
             self._settings,
             environment=command.environment,
             types=(command.type,),
-            issued_by=command.issued_by,
+            origin=command.origin,
         )
         told = (one for one in trail if one.command_id == command.command_id)
         return next((one for one in told if one.status != "duplicate"), None)

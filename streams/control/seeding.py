@@ -11,16 +11,16 @@ from msgspec.structs import replace
 from registry.rollout.transitions import NO_EPOCH
 from registry.settings import Settings
 from registry.wire.commands import Command
+from registry.wire.origins import SEEDER
 from registry.wire.rollout_state import RolloutState
-
-SEEDER = "environment"
-"""``issued_by`` of a seed; a canary is only seeded beside a primary that was seeded."""
 
 
 def next_seed(
     settings: Settings, state: RolloutState | None, latest: str | None, seed_id: str
 ) -> Command | None:
     """Return the command that brings `state` nearer to what the settings seed; None if none does.
+
+    A canary is only seeded beside a primary that was seeded.
 
     Parameters
     ----------
@@ -37,12 +37,13 @@ def next_seed(
         command_id=seed_id,
         type="swap",
         issued_by=SEEDER,
+        origin="seed",
         environment=settings.environment,
         expected_epoch=NO_EPOCH if state is None else state.epoch,
     )
     if state is None:
         return _primary(settings, seed, latest)
-    if state.updated_by == SEEDER and state.canary_version is None:
+    if state.origin == "seed" and state.canary_version is None:
         return _canary(settings, seed)
     return None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import uuid
 from typing import Any, Final, Literal
 
@@ -22,9 +21,8 @@ from registry.rollout.command_log import FOREIGN_TOPIC, ControlLog
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, CommandType
-from registry.wire.ramp_values import RAMP
+from registry.wire.origins import implied_origin
 from streams.control.command_agent import MAX_COMMAND_BYTES
-from streams.control.seeding import SEEDER
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.http.command_arguments import arguments_of
@@ -32,7 +30,6 @@ from streams.http.documents import Decided, Pending
 from streams.http.endpoints import FORM
 from streams.http.login import ISSUER
 from streams.http.problems import Handler, Refused
-from streams.retraining.takeover import TIMER
 from streams.state.node import Node
 from streams.watch.topic_watch import TopicWatch
 
@@ -41,8 +38,8 @@ RESULT_SECONDS: Final = 5.0
 
 JSON: Final = "application/json"
 
-RESERVED: Final = re.compile(rf"({RAMP}|{SEEDER})$|http:|{TIMER}|retrain@")
-"""``issued_by`` that the fleet gives to commands of its own, and to those that come without."""
+UNNAMED: Final = "http:"
+"""What ``issued_by`` begins with where a request gives none; see `streams.http.login`."""
 
 CONFLICTS: Final = (CommandCode.STALE_EPOCH, CommandCode.TRAINING_RUNNING)
 """Rejections that another attempt may not meet; the others are 422."""
@@ -109,7 +106,7 @@ class Writes:
                 HttpCode.OTHER_ENVIRONMENT,
                 f"environment {fields['environment']!r}: this worker serves {environment!r}",
             )
-        payload = encode(Command(type=kind, **fields))
+        payload = encode(Command(type=kind, origin="operator", **fields))
         return decode(Command, payload, MAX_COMMAND_BYTES)
 
     async def _write(self, command: Command) -> web.Response:
@@ -184,8 +181,12 @@ async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
 
 
 def _require_own_name(issued_by: str, issuer: str) -> None:
-    """Let nobody claim what only the fleet itself, or another sender, is called in the trail."""
-    if issued_by != issuer and RESERVED.match(issued_by):
+    """Let nobody claim what only the fleet itself, or another sender, is called in the trail.
+
+    Its origin is `operator` in any case; the release before would judge it by its name.
+    """
+    is_reserved = implied_origin(issued_by) != "operator" or issued_by.startswith(UNNAMED)
+    if issued_by != issuer and is_reserved:
         raise Refused(
             422,
             HttpCode.RESERVED_NAME,

@@ -30,6 +30,7 @@ from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.commands import Command
 from registry.wire.gate_results import DataSnapshot
+from registry.wire.origins import TIMER
 from registry.wire.training_messages import TrainingResult, TrainingRun
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
@@ -37,7 +38,7 @@ from streams.metrics import Metrics
 from streams.retraining.announcement import announce, end_of
 from streams.retraining.child_process import run_child, time_now
 from streams.retraining.schedule import new_records, next_run_at
-from streams.retraining.takeover import TIMER, Interrupted, interrupted
+from streams.retraining.takeover import Interrupted, interrupted
 from streams.state.table import RolloutTable
 from streams.state.view import RolloutView
 
@@ -120,12 +121,20 @@ class RetrainAgent:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _timed(self, run_id: str) -> Command:
-        return Command(run_id, "retrain", TIMER + self._worker)
+        return Command(run_id, "retrain", TIMER + self._worker, origin="timer")
 
-    def _begun(self, command: Command) -> TrainingRun:
+    def _begun(self, command: Command, repeats: str | None = None) -> TrainingRun:
         last = self._view.training
         at = time_now() if last is None else time_now(after=last.started_at)
-        run = TrainingRun(command.command_id, self._worker, command.issued_by, at, at)
+        run = TrainingRun(
+            command.command_id,
+            self._worker,
+            command.issued_by,
+            at,
+            at,
+            origin=command.origin,
+            repeats=repeats,
+        )
         self._known.add(run.run_id)
         self._show(run)
         return run
@@ -147,7 +156,7 @@ class RetrainAgent:
             )
             await self._finish(left.run, None, lost)
         if command is not None:
-            await self._guarded(self._begun(command), command)
+            await self._guarded(self._begun(command, left.repeats), command)
         elif left.next_id is not None:
             self._known.add(left.next_id)
 

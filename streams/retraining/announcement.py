@@ -11,6 +11,7 @@ from registry.versions.manifest import digest
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Deploy
 from registry.wire.field_types import AnswerError
+from registry.wire.origins import TRAINER
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingResult, TrainingRun
 
@@ -28,7 +29,8 @@ def announce(
     command = Command(
         command_id=f"announce-{digest(run.run_id.encode())[:32]}",
         type="swap",
-        issued_by=f"retrain@{run.worker}",
+        issued_by=TRAINER + run.worker,
+        origin="training",
         environment=settings.environment,
         reason=f"training run {run.run_id}, asked for by {run.requested_by}",
     )
@@ -49,7 +51,8 @@ def end_of(
         environment=environment,
         status="rejected",
         epoch=state.epoch if state else None,
-        issued_by=f"retrain@{run.worker}",
+        issued_by=TRAINER + run.worker,
+        origin="training",
         at=at,
         error=AnswerError(result.code or result.status, result.reason or result.status),
         reason=f"training run {run.run_id}, asked for by {run.requested_by}",

@@ -19,11 +19,9 @@ from registry.rollout.command_log import ControlLog, Remembered
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.training_messages import TrainingRun
 
-TIMER: Final = "timer@"
-"""What ``issued_by`` of a timer's run begins with."""
-
 AGAIN: Final = "-again"
-"""What the id of a second attempt ends with."""
+"""What the id of a second attempt ends with: for people, and for the release before, which knows a
+second attempt by nothing else."""
 
 LOST_TO_AN_OUTAGE: Final = frozenset({TrainingCode.LOST_LOCK, ErrorCode.TRANSPORT})
 """Codes of runs that ended because Kafka was away, or their process was stopped."""
@@ -45,11 +43,14 @@ class Interrupted(Struct, frozen=True):
         command that is no longer remembered.
     next_id
         Of the run to start; None if none is to be.
+    repeats
+        The run id of the first attempt, if the run to start is a second one.
     """
 
     run: TrainingRun | None
     offset: int | None
     next_id: str | None
+    repeats: str | None = None
 
 
 def interrupted(
@@ -82,21 +83,25 @@ def interrupted(
     if run is not None and run.result is None:
         if run.run_id in known or _is_alive(run, fleet, now):
             return None
-        asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
-        return Interrupted(run, asked.offset if asked else None, _next_id(run, asked))
+        return _second_attempt(run, run, retrains)
     if run is not None and run.result is not None and run.result.code in LOST_TO_AN_OUTAGE:
-        asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
-        next_id = _next_id(run, asked)
-        if next_id is not None and next_id not in known:
-            return Interrupted(None, asked.offset if asked else None, next_id)
+        second = _second_attempt(None, run, retrains)
+        if second.next_id is not None and second.next_id not in known:
+            return second
     if retrains and _never_began(retrains[-1], run, known):
         return Interrupted(None, retrains[-1].offset, retrains[-1].result.command_id)
     return None
 
 
-def _next_id(run: TrainingRun, asked: Remembered | None) -> str | None:
-    is_known = asked is not None or run.requested_by.startswith(TIMER)
-    return run.run_id + AGAIN if is_known and not run.run_id.endswith(AGAIN) else None
+def _second_attempt(
+    unfinished: TrainingRun | None, run: TrainingRun, retrains: Iterable[Remembered]
+) -> Interrupted:
+    """Return the second attempt of `run`, if there may be one: not after a second, nor by guess."""
+    asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
+    offset = asked.offset if asked else None
+    if run.repeats is not None or (asked is None and run.origin != "timer"):
+        return Interrupted(unfinished, offset, None)
+    return Interrupted(unfinished, offset, run.run_id + AGAIN, repeats=run.run_id)
 
 
 def _is_alive(run: TrainingRun, fleet: Iterable[Heartbeat], now: datetime) -> bool:
@@ -115,6 +120,6 @@ def _is_alive(run: TrainingRun, fleet: Iterable[Heartbeat], now: datetime) -> bo
 def _never_began(last: Remembered, run: TrainingRun | None, known: Collection[str]) -> bool:
     """Tell whether no run came of the latest ``retrain`` command, nor any run after it."""
     command_id = last.result.command_id
-    if command_id in known or (run and run.run_id.removesuffix(AGAIN) == command_id):
+    if command_id in known or (run and command_id in (run.run_id, run.repeats)):
         return False
     return run is None or run.started_at < last.result.at

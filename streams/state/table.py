@@ -24,6 +24,7 @@ from faust.types import TP, EventT
 
 from registry.guardrails.fleet_checks import behind, predecessors
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
+from registry.wire.codec import from_document
 from registry.wire.training_messages import TrainingRun
 from streams.kafka.faust_workarounds import ROLLOUT_TABLE_OPTIONS
 from streams.state.view import RolloutView
@@ -182,14 +183,14 @@ class RolloutTable:
 
     def _offer(self, key: Any, value: Any) -> None:
         if key == "log":
-            log = msgspec.convert(value, ControlLog, str_keys=True)
+            log = from_document(ControlLog, value)
             self._echoed = log.last_offset
             self._view.offer_log(log)
         elif key == "lease":
             lease = msgspec.convert(value, Lease)
             self._view.renew_lease(lease.at, lease.last_offset, time.time())
         elif key == "training":
-            self._view.offer_training(msgspec.convert(value, TrainingRun))
+            self._view.offer_training(from_document(TrainingRun, value))
 
 
 def _plain(value: msgspec.Struct) -> Any:

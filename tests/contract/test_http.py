@@ -411,6 +411,15 @@ def test_nobody_writes_under_a_name_of_the_fleet_itself(name: str, parts: Any) -
     assert parts.delivery.commands == []
 
 
+def test_what_comes_by_http_is_an_operators_and_cannot_claim_anything_else(parts: Any) -> None:
+    assert post(parts, "/switch?model=v0.3&issued_by=ramper").status == 200
+    assert parts.delivery.commands[0].origin == "operator"
+    for claim in ("origin=ramp", "ramp_id=deploy"):
+        answer = post(parts, f"/rollout/update?canary_version=v0.4&{claim}")
+        assert problem(answer) == (422, "invalid")
+    assert len(parts.delivery.commands) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [

@@ -92,7 +92,7 @@ def a_heartbeat(worker: str = "w1", **given: Any) -> Heartbeat:
 
 
 def a_command(kind: Any, **given: Any) -> Command:
-    return Command(command_id="c1", type=kind, issued_by="anna", **given)
+    return Command(**{"command_id": "c1", "type": kind, "issued_by": "anna"} | given)
 
 
 def a_request(user_id: Any = 1, **given: Any) -> Request:

@@ -26,7 +26,7 @@ from registry.rollout.transitions import (
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import ID_CHARACTERS
-from registry.wire.ramp_values import RAMP, Finding, Guardrails, Outcome, ShadowStep
+from registry.wire.ramp_values import Finding, Guardrails, Outcome, ShadowStep
 from registry.wire.rollout_state import RolloutState
 from tests.unit.registry.builders import (
     BEGAN,
@@ -430,7 +430,7 @@ def test_a_ramp_that_begins_with_everybody_is_taken_if_shadowing_comes_before() 
 @pytest.mark.parametrize("name", STATES)
 def test_a_ramp_from_another_environment_ends_nothing_that_is_under_way_here(name: str) -> None:
     state = STATES[name]
-    arriving = replace(a_ramp_command(), issued_by=RAMP)
+    arriving = replace(a_ramp_command(), origin="ramp")
     if state is None:
         assert refusal_of(state, arriving).code == "no_state"
     elif name == "fixed":
@@ -443,7 +443,7 @@ def test_a_ramp_from_another_environment_ends_nothing_that_is_under_way_here(nam
 
 def test_a_ramp_from_another_environment_begins_where_the_last_one_has_ended() -> None:
     state = a_state(ramp=ended(3, "rolled_back"))
-    after = applied(state, replace(a_ramp_command(), issued_by=RAMP))
+    after = applied(state, replace(a_ramp_command(), origin="ramp"))
     assert after.ramp == NEW_RAMP
 
 
@@ -475,7 +475,14 @@ def test_the_environments_after_this_one_are_kept_and_the_chain_keeps_its_id() -
     assert ramp is not None
     assert (ramp.ramp_id, ramp.environments) == ("c1", ("eu", "us"))
 
-    second = replace(first, command_id="c1@eu", environment="eu", environments=("eu", "us"))
+    second = replace(
+        first,
+        command_id="c1@eu",
+        environment="eu",
+        environments=("eu", "us"),
+        origin="ramp",
+        ramp_id="c1",
+    )
     ramp = applied(a_state(environment="eu"), second).ramp
     assert ramp is not None
     assert (ramp.ramp_id, ramp.environments) == ("c1", ("us",))

@@ -144,7 +144,7 @@ HANDING_OVER = a_soaking_state(a_ramp(3, environments=("eu",)))
 def a_result(command_id: str = "deploy@eu", **given: Any) -> CommandResult:
     fields: dict[str, Any] = {
         "type": "rollout", "environment": "eu", "status": "applied", "epoch": 20,
-        "issued_by": "ramp", "at": BEGAN,
+        "issued_by": "ramp", "at": BEGAN, "origin": "ramp",
     }  # fmt: skip
     return CommandResult(command_id, **fields | given)
 

@@ -262,7 +262,7 @@ def test_a_run_left_behind_by_a_worker_is_ended_and_by_whom_it_goes_on_is_told(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")  # the run itself is not what is shown
     seen = Run(tmp_path, a_state())
-    left = TrainingRun("run-1", "w1", "timer@w1", RUN.started_at, RUN.updated_at)
+    left = TrainingRun("run-1", "w1", "timer@w1", RUN.started_at, RUN.updated_at, origin="timer")
     seen.view.offer_training(left)
 
     async def taken_over() -> None:
@@ -277,6 +277,7 @@ def test_a_run_left_behind_by_a_worker_is_ended_and_by_whom_it_goes_on_is_told(
     assert lost.result.reason is not None
     assert lost.result.reason.endswith("it starts anew as run-1-again")
     assert (again.run_id, again.worker, again.requested_by) == ("run-1-again", "w2", "timer@w2")
+    assert (again.origin, again.repeats) == ("timer", "run-1")
     assert again.result is not None
     assert again.result.reason == "the training process ended with exit code 1"
 

@@ -64,12 +64,19 @@ def test_a_run_whose_worker_has_ended_is_started_anew_by_its_command(
     fleet: list[Heartbeat],
 ) -> None:
     log = asked_for("earlier", "run-1")
-    assert found(RUN, log, fleet=fleet) == Interrupted(RUN, 1, "run-1-again")
+    assert found(RUN, log, fleet=fleet) == Interrupted(RUN, 1, "run-1-again", "run-1")
 
 
 def test_a_timers_run_needs_no_command() -> None:
-    run = replace(RUN, requested_by="timer@w1")
-    assert found(run) == Interrupted(run, None, "run-1-again")
+    run = replace(RUN, requested_by="timer@w1", origin="timer")
+    assert found(run) == Interrupted(run, None, "run-1-again", "run-1")
+
+
+def test_no_name_and_no_id_decides_whose_run_it_is_or_which_attempt() -> None:
+    spelled = replace(RUN, run_id="x-again", requested_by="timer@w1")
+    assert found(spelled) == Interrupted(spelled, None, None)
+    asked = Interrupted(spelled, 0, "x-again-again", "x-again")
+    assert found(spelled, asked_for("x-again")) == asked
 
 
 def test_a_command_that_is_no_longer_remembered_is_not_guessed() -> None:
@@ -77,7 +84,7 @@ def test_a_command_that_is_no_longer_remembered_is_not_guessed() -> None:
 
 
 def test_a_run_that_ended_its_worker_twice_is_not_tried_a_third_time() -> None:
-    again = replace(RUN, run_id="run-1-again", requested_by="timer@w2")
+    again = replace(RUN, run_id="run-1-again", repeats="run-1", origin="timer")
     assert found(again) == Interrupted(again, None, None)
 
 
@@ -93,7 +100,7 @@ def test_a_command_after_whose_run_the_timer_ran_is_not_carried_out_again() -> N
 
 
 def test_a_command_whose_second_attempt_has_ended_is_not_carried_out_again() -> None:
-    again = replace(ENDED, run_id="run-1-again")
+    again = replace(ENDED, run_id="run-1-again", repeats="run-1")
     assert found(again, asked_for("run-1", at="2026-01-01T11:59:00.000+00:00")) is None
 
 
@@ -106,18 +113,16 @@ def test_what_this_worker_has_begun_itself_is_nobody_elses(run: TrainingRun | No
 def test_a_run_that_an_outage_has_ended_is_tried_again_once(code: str) -> None:
     lost = replace(RUN, result=TrainingResult("run-1", "failed", code=code))
 
-    assert found(lost, asked_for("run-1")) == Interrupted(None, 0, "run-1-again")
+    assert found(lost, asked_for("run-1")) == Interrupted(None, 0, "run-1-again", "run-1")
     assert found(lost, asked_for("run-1"), known=["run-1-again"]) is None
-    again = replace(lost, run_id="run-1-again")
+    again = replace(lost, run_id="run-1-again", repeats="run-1")
     assert found(again, asked_for("run-1")) is None
 
 
 def test_a_timers_run_that_an_outage_has_ended_is_tried_again_too() -> None:
-    lost = replace(
-        RUN, requested_by="timer@w1", result=TrainingResult("run-1", "failed", code="transport")
-    )
+    lost = replace(RUN, origin="timer", result=TrainingResult("run-1", "failed", code="transport"))
 
-    assert found(lost) == Interrupted(None, None, "run-1-again")
+    assert found(lost) == Interrupted(None, None, "run-1-again", "run-1")
 
 
 @pytest.mark.parametrize("code", ["timeout", "internal", "gate", None])
