@@ -358,12 +358,14 @@ def _train_here(settings: Settings, display: StageDisplay, report: Path | None) 
 
 def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> CommandResult | None:
     from ops.clients import kafka_client
-    from registry.rollout.deploy import offering
+    from registry.rollout.deploy import offer_version
+    from registry.wire.commands import Swap
 
     if deploy == "none" or result.version is None:
         return None
-    command = kafka_client.new_command(settings, "swap", reason=f"training {result.run_id}")
-    state, percentage = kafka_client.rollout_state(settings), settings.retrain_canary_percentage
-    return kafka_client.send_command(
-        settings, offering(command, result.version, deploy, state, percentage)
+    swap = Swap(
+        **kafka_client.new_command(settings, "swap", reason=f"training {result.run_id}").common,
+        model_version=result.version,
     )
+    state, percentage = kafka_client.rollout_state(settings), settings.retrain_canary_percentage
+    return kafka_client.send_command(settings, offer_version(swap, deploy, state, percentage))

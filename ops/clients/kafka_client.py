@@ -30,7 +30,7 @@ from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
 from registry.wire.codec import Record, decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command, CommandType
+from registry.wire.commands import KINDS, Command, CommandType
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
@@ -83,11 +83,10 @@ def new_command(settings: Settings, kind: CommandType, **arguments: Any) -> Comm
     """
     given = {
         "command_id": str(uuid.uuid4()),
-        "type": kind,
         "issued_by": who(),
         "environment": settings.environment,
     }
-    return Command(**given | arguments)
+    return KINDS[kind](**given | arguments)
 
 
 def send_command(

@@ -23,7 +23,7 @@ from registry.errors import RecordError
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import read_settings
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import ARGUMENTS, KINDS, AnyCommand, Command, Rollout
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.interactions import Interaction
@@ -47,7 +47,9 @@ class Channel:
     @property
     def message(self) -> str:
         """The message's name."""
-        return type(self.example).__name__ if self.example is not None else "DeadLetter"
+        if self.example is None:
+            return "DeadLetter"
+        return _type_of(self.example).__name__
 
 
 _STATE: Final = RolloutState(
@@ -60,9 +62,8 @@ _STATE: Final = RolloutState(
     updated_at="2026-11-23T12:00:00.000+00:00",
     updated_by="anna@laptop",
 )
-_COMMAND: Final = Command(
+_COMMAND: Final = Rollout(
     command_id="3f0c",
-    type="rollout",
     issued_by="anna@laptop",
     strategy="canary",
     canary_version="v0.4",
@@ -178,10 +179,19 @@ def dead_letter_headers() -> list[str]:
 
 def schemas() -> Json:
     """Return the JSON Schemas of all messages and of what they hold, by name."""
-    types = [type(one.example) for one in CHANNELS.values() if one.example is not None]
+    types: list[Any] = [type(one.example) for one in CHANNELS.values() if one.example is not None]
     template = "#/components/schemas/{name}"
-    made = msgspec.json.schema_components(types, ref_template=template)[1]
+    schemas, made = msgspec.json.schema_components([*types, AnyCommand], ref_template=template)
+    for kind in KINDS.values():  # an argument of another kind is refused
+        schema = made[kind.__name__]
+        foreign = ARGUMENTS.difference(kind.__struct_fields__)
+        schema["properties"] |= dict.fromkeys(sorted(foreign), False)
+    made["Command"] = {"title": "Command", "description": Command.__doc__ or "", **schemas[-1]}
     return {name: _cleaned(schema) for name, schema in made.items()}
+
+
+def _type_of(example: Struct) -> type[Struct]:
+    return Command if isinstance(example, Command) else type(example)
 
 
 def _cleaned(schema: Json) -> Json:
@@ -263,7 +273,7 @@ def _message(channel: Channel) -> Json:
         }
     return {
         "name": channel.message,
-        "summary": (type(channel.example).__doc__ or "").split("\n")[0],
+        "summary": (_type_of(channel.example).__doc__ or "").split("\n")[0],
         "payload": {"$ref": f"#/components/schemas/{channel.message}"},
         "examples": [{"name": "example", "payload": example_of(channel)}],
     }

@@ -66,14 +66,18 @@ def anchor(title: str) -> str:
 
 
 def described(name: str, schema: Mapping[str, Any], example: object = None) -> str:
-    """Return the section of an object's schema: its fields, and an example if there is one."""
+    """Return the section of a schema: its fields or its kinds, and an example if there is one."""
     required = schema.get("required", [])
     rows = [
         (f"`{field}`", allowed(told), "required" if field in required else _default(told))
-        for field, told in schema["properties"].items()
+        for field, told in schema.get("properties", {}).items()
+        if told is not False  # refused
     ]
     parts = [f"## {name}", _prose(schema["description"])]
-    parts.append(table(("field", "type", "default"), rows))
+    if rows:
+        parts.append(table(("field", "type", "default"), rows))
+    else:
+        parts.append(f"One of {', '.join(map(allowed, schema['anyOf']))}.")
     if example is not None:
         shown = json.dumps(example, indent=1, ensure_ascii=False)
         parts.append(f"```json\n{shown}\n```")

@@ -1,8 +1,7 @@
 """What the pages on rollouts show of the rules, drawn from the code: ``make docs``.
 
 Knows how the tables of `registry.rollout.transitions` and `registry.rollout.ramp_decision`, the
-phases' diagram and the guide's plan are shown as Markdown. The diagram is found by trying: from
-nothing, every command in every state that can be reached. A test compares.
+phases' diagram and the guide's plan are shown as Markdown. A test compares.
 """
 
 from __future__ import annotations
@@ -11,24 +10,21 @@ import io
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final, TypeAlias, get_args
+from typing import Final, get_args
 
-from msgspec.structs import replace
 from rich.console import Console
 
 from ops.cli.ramp_arithmetic import Plan, plan_of, plan_tables
 from ops.clients.rollout_file import read_rollout_file
 from ops.docs.markdown import ROOT, table
-from registry.errors import RefusedCommand
 from registry.rollout.ramp_decision import ACTIONS, Moment
 from registry.rollout.ramp_plan import SENTENCES
-from registry.rollout.transitions import ROWS, Phase, Transition, apply_command, phase_of
-from registry.wire.commands import Command, CommandType
-from registry.wire.ramp_values import Ramp, ShadowStep, Verdict
-from registry.wire.rollout_state import RolloutState
+from registry.rollout.transitions import ROWS, TRANSITIONS, Phase, Refusal, Transition
+from registry.wire.commands import Rollout
+from registry.wire.ramp_values import Verdict
 
 GUIDE: Final = ROOT / "docs" / "ROLLOUT_GUIDE.md"
 DRAWN: Final = (ROOT / "docs" / "explanation" / "ramps.md", GUIDE)
@@ -40,30 +36,8 @@ USERS: Final = 200_000
 RATES: Final = (500, 20)
 """The guide's requests a second, of all users together."""
 
-RAMP: Final = Ramp(
-    steps=(5.0, 100.0), hold_seconds=1, shadow=ShadowStep(1, min_overlap=0.5), soak_seconds=1
-)
-
-TRIED: Final[tuple[Command, ...]] = (
-    *(Command("c", "swap", "o", model_version=version) for version in ("v0.1", "v0.2", "v0.3")),
-    *(
-        Command("c", "rollout", "o", strategy=strategy, canary_version="v0.2")
-        for strategy in ("fixed", "canary", "ab_test", "shadow")
-    ),
-    Command("c", "rollout", "o", canary_version="v0.3", ramp=RAMP),
-    *(Command("c", "step", "o", step=step) for step in range(1, 6)),
-    Command("c", "promote", "o"),
-    Command("c", "rollback", "o"),
-    Command("c", "abort", "o"),
-    Command("c", "pause", "o"),
-    Command("c", "resume", "o"),
-)
-"""Enough commands to walk along every arrow that there is."""
-
 MARK: Final = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """What stands around a drawn part of a page."""
-
-Arrow: TypeAlias = tuple[str, CommandType, str]
 
 
 def transition_table() -> str:
@@ -93,14 +67,21 @@ def action_table() -> str:
     return table(["", *(f"`{verdict}`" for verdict in verdicts)], lines)
 
 
-@cache
 def diagram() -> str:
     """Return the arrows between the phases, in Mermaid's text; those to itself are left out."""
+    groups = _groups().values()
+    name_of = {phase: _name(phases) for phases in groups for phase in phases}
+    arrows = {
+        (name_of[before], command, name_of[after])
+        for (before, command), cell in TRANSITIONS.items()
+        if isinstance(cell, Transition)
+        for after in cell.to
+    }
     labels: dict[tuple[str, str], list[str]] = {}
-    for before, command, after in sorted(set(_arrows())):
+    for before, command, after in sorted(arrows):
         if before != after:
             labels.setdefault((before, after), []).append(command)
-    names = {_name(phases): " / ".join(phases) for phases in _groups().values()}
+    names = {_name(phases): " / ".join(phases) for phases in groups}
     lines = ["stateDiagram-v2", "    direction LR"]
     lines += [f'    state "{shown}" as {name}' for name, shown in names.items() if name != shown]
     lines += [
@@ -174,7 +155,7 @@ def _planned() -> Plan:
         file = Path(folder) / "ramp.yaml"
         file.write_text(found[1], "utf-8")
         fields = read_rollout_file(file).command_fields("production")
-    return plan_of(Command("c", "rollout", "o", **fields), USERS)
+    return plan_of(Rollout(command_id="c", issued_by="o", **fields), USERS)
 
 
 def _wait(seconds: float, hold_seconds: float, at_most_seconds: float) -> str:
@@ -185,11 +166,11 @@ def _wait(seconds: float, hold_seconds: float, at_most_seconds: float) -> str:
     return f"rolled back after {at_most_seconds:g} s (evidence would take {seconds:g} s)"
 
 
-def _groups() -> dict[tuple[Transition, ...], list[Phase]]:
-    """Return the phases by their rows: those with the same row are shown as one."""
-    groups: dict[tuple[Transition, ...], list[Phase]] = {}
+def _groups() -> dict[tuple[str, ...], list[Phase]]:
+    """Return the phases by their rows: those where all commands do the same are shown as one."""
+    groups: dict[tuple[str, ...], list[Phase]] = {}
     for phase, row in ROWS.items():
-        groups.setdefault(tuple(row[command] for command in ROWS["empty"]), []).append(phase)
+        groups.setdefault(tuple(_cell(row[command]) for command in ROWS["empty"]), []).append(phase)
     return groups
 
 
@@ -197,34 +178,11 @@ def _name(phases: list[Phase]) -> str:
     return "_or_".join(phases)
 
 
-def _cell(transition: Transition) -> str:
-    """Return a cell's first sentences; one without any is a refusal, whatever the state."""
-    if transition.__doc__ is not None:
-        return " ".join(transition.__doc__.split()).rstrip(".").replace("``", "`")
-    try:
-        transition(None, Command("c", "retrain", "o"))
-    except RefusedCommand as error:
-        return f"refused: `{error.code}`"
-    raise AssertionError(f"{transition} has no docstring and refuses nothing")
-
-
-def _arrows() -> Iterator[Arrow]:
-    """Yield the phase before, the command and the phase after, for every state that is reached."""
-    names = {phase: _name(phases) for phases in _groups().values() for phase in phases}
-    reached: set[RolloutState | None] = set()
-    waiting: list[RolloutState | None] = [None]
-    while waiting:
-        state = waiting.pop()
-        if state in reached:
-            continue
-        reached.add(state)
-        for command in TRIED:
-            try:
-                after = apply_command(state, command, epoch=0, at="", problems={})
-            except RefusedCommand:
-                continue
-            yield names[phase_of(state)], command.type, names[phase_of(after)]
-            waiting.append(replace(after, previous_versions=after.previous_versions[:1]))
+def _cell(cell: Transition | Refusal) -> str:
+    """Return what a cell does, in its first sentences, or the code of its refusal."""
+    if isinstance(cell, Refusal):
+        return f"refused: `{cell.code}`"
+    return " ".join((cell.act.__doc__ or "").split()).rstrip(".").replace("``", "`")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Final
 
 from confluent_kafka import Message
-from msgspec import UNSET
 
 from registry.errors import RecordError, TransportError
 from registry.kafka.audit_trail import moment
 from registry.kafka.reader import messages, reading
 from registry.kafka.topics import Topic, topics_of
+from registry.rollout.transitions import versions_named
 from registry.settings import Settings
 from registry.versions.garbage import Named
 from registry.wire.codec import decode
@@ -94,9 +94,8 @@ def _named_by_commands(commands: Iterable[Message], decided: set[str]) -> Iterat
         except RecordError:
             continue  # such a command is rejected, whatever it names
         if command.command_id not in decided:
-            for version in (command.model_version, command.canary_version):
-                if version is not UNSET:
-                    yield str(version), f"command {command.command_id}, which is not decided yet"
+            for version in versions_named(None, command):
+                yield version, f"command {command.command_id}, which is not decided yet"
 
 
 def _versions_of(state: RolloutState) -> list[str]:

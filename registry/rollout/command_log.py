@@ -20,7 +20,7 @@ from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.transitions import apply_command, require_epoch
 from registry.wire.command_results import CommandResult, CommandStatus
-from registry.wire.commands import Command
+from registry.wire.commands import BeginEra, Command, Retrain
 from registry.wire.field_types import AnswerError
 from registry.wire.rollout_state import RolloutState
 
@@ -107,7 +107,7 @@ def follow(
     """
     era = era_of(log.last_offset)
     if is_foreign(log.topic_id, topic_id):
-        if command.type != "begin_era":
+        if not isinstance(command, BeginEra):
             return _refuse_foreign(log, command, at)
         return _begin_era(log, command, epoch_of(era + 1, offset), topic_id, at)
     if log.topic_id is None:
@@ -139,7 +139,7 @@ def _follow(
     try:
         if refusal is not None:
             raise refusal
-        if command.type == "begin_era":
+        if isinstance(command, BeginEra):
             raise RefusedCommand(
                 "begin_era: the control topic is still the one whose offsets the epochs count",
                 CommandCode.SAME_CONTROL_TOPIC,
@@ -147,7 +147,7 @@ def _follow(
         require_epoch(log.state, command)
         after = (
             log.state
-            if command.type == "retrain"
+            if isinstance(command, Retrain)
             else apply_command(log.state, command, epoch=offset, at=at, problems=problems)
         )
     except RefusedCommand as error:

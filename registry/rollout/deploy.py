@@ -9,33 +9,26 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
-from registry.wire.commands import Command
+from registry.wire.commands import Rollout, Swap
 from registry.wire.rollout_state import RolloutState
 
 Offer: TypeAlias = Literal["swap", "canary", "shadow"]
 """A deploy that tells the fleet."""
 
 
-def offering(
-    command: Command,
-    version: str,
-    deploy: Offer,
-    state: RolloutState | None,
-    percentage: float,
-) -> Command:
-    """Return `command` as one that offers `version`.
+def offer_version(
+    swap: Swap, deploy: Offer, state: RolloutState | None, percentage: float
+) -> Swap | Rollout:
+    """Return the command that offers the version of `swap` as `deploy` says.
 
     The first version of an environment is always swapped in: there is nothing beside which it
     could be a canary.
 
     Parameters
     ----------
-    command
-        Its type and arguments are replaced; who issues it, and why, stay.
-    version
-        What is offered.
+    swap
+        Makes the version primary. Who issues the command, and why, stays.
     deploy
         What is to become of it.
     state
@@ -44,9 +37,14 @@ def offering(
         0..100, with a canary. One that is not whole needs finer buckets than ``modulo`` has.
     """
     if deploy == "swap" or state is None:
-        return replace(command, type="swap", model_version=version)
-    command = replace(command, type="rollout", strategy=deploy, canary_version=version)
+        return swap
+    version = swap.model_version
     if deploy == "shadow":
-        return command
-    bucketing = UNSET if percentage == round(percentage) else "hash"
-    return replace(command, canary_percentage=percentage, bucketing=bucketing)
+        return Rollout(**swap.common, strategy=deploy, canary_version=version)
+    return Rollout(
+        **swap.common,
+        strategy=deploy,
+        canary_version=version,
+        canary_percentage=percentage,
+        bucketing=UNSET if percentage == round(percentage) else "hash",
+    )

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.guardrails.fleet_checks import arms_at, readiness, shadow_at, survival
@@ -24,7 +23,7 @@ from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_plan import Stage, alpha_of, patience_seconds, stage_of, stages_of, worst
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Rollout, Step
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.origins import RAMP
@@ -34,6 +33,7 @@ from registry.wire.rollout_state import RolloutState
 REASON_CHARACTERS: Final = 1000
 """What a command's reason may hold, the rest is cut; all is in its ``findings`` as well."""
 
+Moving = TypeVar("Moving", bound=Judged)
 Moment: TypeAlias = Literal["early", "due", "overdue"]
 Action: TypeAlias = Literal["hold", "advance", "roll_back"]
 
@@ -117,23 +117,22 @@ def next_commands(
     if seen.action == "hold":
         return ()
     if seen.stage.kind == "soaking" and ramp.environments and handed_over is None:
-        return (_handed_over(state, ramp),)
+        return (_hand_over(state, ramp),)
     forward = _forward(state, ramp, seen, fleet)
     refusal = _refusal(log, forward)
     if refusal is not None:
         finding = Finding("command", "fail", f"{forward.type} was refused: {refusal}")
         return (_back(log, state, (*seen.findings, finding), finding.message),)
     if handed_over is not None and seen.stage.kind == "soaking" and ramp.environments:
-        forward = _told(forward, handed_over)
+        forward = _with_hand_over(forward, handed_over)
     return (forward,)
 
 
-def _told(end: Command, handed_over: CommandResult) -> Command:
+def _with_hand_over(end: Step | Promote, handed_over: CommandResult) -> Step | Promote:
     """Return the end of this environment's ramp, with what the next one made of it."""
     following, error = handed_over.environment, handed_over.error
     words = f"{following} has begun" if error is None else f"{following} refused: {error.message}"
     finding = Finding("hand_over", "pass" if error is None else "fail", words)
-    assert end.findings is not UNSET
     return replace(
         end, reason=f"soaked; {words}"[:REASON_CHARACTERS], findings=(*end.findings, finding)
     )
@@ -192,18 +191,15 @@ def _judged(
 
 def _forward(
     state: RolloutState, ramp: RampState, seen: Look, fleet: Sequence[Heartbeat]
-) -> Command:
+) -> Step | Promote:
     stages = stages_of(ramp.plan, ramp.environments)
     following = ramp.stage + 1
-    command = _command(state, "step", seen.findings, f"{_words(seen.stage)}: all guardrails pass")
+    reason = f"{_words(seen.stage)}: all guardrails pass"
     baseline = _baseline(state, fleet)
-    if baseline is not None:
-        command = replace(command, baseline=baseline)
-    if following == len(stages) and seen.stage.kind == "soaking":
-        return replace(command, step=following)
-    if following == len(stages) or stages[following].kind == "soaking":
-        return replace(command, type="promote", command_id=_id(state, "promote"))
-    return replace(command, step=following)
+    is_soaking, is_last = seen.stage.kind == "soaking", following == len(stages)
+    if not is_soaking and (is_last or stages[following].kind == "soaking"):
+        return _command(state, Promote, seen.findings, reason, baseline=baseline)
+    return _command(state, Step, seen.findings, reason, baseline=baseline, step=following)
 
 
 def _baseline(state: RolloutState, fleet: Sequence[Heartbeat]) -> ArmCounts | None:
@@ -216,23 +212,22 @@ def _baseline(state: RolloutState, fleet: Sequence[Heartbeat]) -> ArmCounts | No
 
 def _back(
     log: ControlLog, state: RolloutState, findings: tuple[Finding, ...], reason: str
-) -> Command:
+) -> Abort | Rollback:
     """Return the way back; a rollback that was refused only ends the ramp, and says so."""
     if state.canary_version is not None:
-        return _command(state, "abort", findings, reason)
-    rollback = _command(state, "rollback", findings, reason)
+        return _command(state, Abort, findings, reason)
+    rollback = _command(state, Rollback, findings, reason)
     refusal = _refusal(log, rollback)
     if refusal is None:
         return rollback
-    return _command(state, "abort", findings, f"rollback was refused: {refusal}; {reason}")
+    return _command(state, Abort, findings, f"rollback was refused: {refusal}; {reason}")
 
 
-def _handed_over(state: RolloutState, ramp: RampState) -> Command:
+def _hand_over(state: RolloutState, ramp: RampState) -> Rollout:
     """Return the same ramp for the next environment."""
     following = ramp.environments[0]
-    return Command(
+    return Rollout(
         command_id=f"{ramp.ramp_id}@{following}",
-        type="rollout",
         issued_by=RAMP,
         origin="ramp",
         environment=following,
@@ -248,24 +243,21 @@ def _handed_over(state: RolloutState, ramp: RampState) -> Command:
 
 def _command(
     state: RolloutState,
-    kind: Literal["step", "promote", "abort", "rollback"],
+    kind: type[Moving],
     findings: tuple[Finding, ...],
     reason: str,
-) -> Command:
-    return Command(
-        command_id=_id(state, kind),
-        type=kind,
+    **arguments: Any,
+) -> Moving:
+    return kind(
+        command_id=f"ramp-{state.epoch}-{kind.__struct_config__.tag}",
         issued_by=RAMP,
         origin="ramp",
         environment=state.environment,
         expected_epoch=state.epoch,
         reason=reason[:REASON_CHARACTERS],
         findings=findings,
+        **arguments,
     )
-
-
-def _id(state: RolloutState, kind: str) -> str:
-    return f"ramp-{state.epoch}-{kind}"
 
 
 def _refusal(log: ControlLog, command: Command) -> str | None:

@@ -7,7 +7,6 @@ command does to the versions of a state, nor when a ramp moves (`registry.rollou
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -16,13 +15,10 @@ from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.assignment import require_percentage
 from registry.rollout.ramp_plan import patience_seconds, stages_of
-from registry.wire.commands import Command
+from registry.wire.commands import Abort, Judged, Pause, Promote, Resume, Rollout, Step
 from registry.wire.field_types import ID_CHARACTERS, Bucketing
 from registry.wire.ramp_values import Outcome, Ramp, RampState
 from registry.wire.rollout_state import RolloutState
-
-STAGE_BEGINS: Final = ""
-"""A ramp's ``since`` until `apply_command`, which knows the time, has stamped it."""
 
 
 def ramp_under_way(state: RolloutState | None) -> RampState | None:
@@ -32,14 +28,14 @@ def ramp_under_way(state: RolloutState | None) -> RampState | None:
     return state.ramp
 
 
-def ramp_ended(state: RolloutState, outcome: Outcome) -> RolloutState:
+def end_ramp(state: RolloutState, outcome: Outcome) -> RolloutState:
     """End the ramp that is under way; forget one that ended before."""
     ramp = ramp_under_way(state)
     return replace(state, ramp=None if ramp is None else replace(ramp, outcome=outcome))
 
 
-def new_ramp(plan: Ramp, command: Command, after: RolloutState) -> RampState:
-    """Return the ramp that `command` starts; `after` is the state that it is to be part of."""
+def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> RampState:
+    """Return the ramp that `command` starts at `at`; `after` is the state that it is part of."""
     _require_plan(plan, after.bucketing)
     environments = (command.environment,) if command.environments is UNSET else command.environments
     if not environments or environments[0] != command.environment:
@@ -50,7 +46,9 @@ def new_ramp(plan: Ramp, command: Command, after: RolloutState) -> RampState:
         )
     twice = [name for place, name in enumerate(environments) if name in environments[:place]]
     if twice:
-        raise RefusedCommand(f"environments: each may come once; {twice[0]} twice", CommandCode.BAD_RAMP)
+        raise RefusedCommand(
+            f"environments: each may come once; {twice[0]} twice", CommandCode.BAD_RAMP
+        )
     ramp_id = command.command_id if command.ramp_id is UNSET else command.ramp_id
     longest = max(map(len, environments)) + len(ramp_id) + 1
     if len(environments) > 1 and longest > ID_CHARACTERS:
@@ -63,7 +61,7 @@ def new_ramp(plan: Ramp, command: Command, after: RolloutState) -> RampState:
         plan=plan,
         ramp_id=ramp_id,
         stage=0,
-        since=STAGE_BEGINS,
+        since=at,
         environments=environments[1:],
         version=after.canary_version,
     )
@@ -92,9 +90,9 @@ def _require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
         )
 
 
-def enter_stage(state: RolloutState | None, command: Command) -> RolloutState:
+def enter_stage(state: RolloutState, command: Step, at: str) -> RolloutState:
     """The ramp enters a later stage; only ``promote`` brings it to the soak."""
-    state, ramp = _moving(state, command)
+    ramp = _moving_ramp(state, command)
     stages = stages_of(ramp.plan, ramp.environments)
     allowed = [
         place
@@ -115,13 +113,13 @@ def enter_stage(state: RolloutState | None, command: Command) -> RolloutState:
         strategy="shadow" if stage.kind == "shadowing" else "canary",
         canary_percentage=stage.percentage,
         shadow_sample_percentage=shadow.sample_percentage if shadow else 100.0,
-        ramp=replace(ramp, stage=command.step, since=STAGE_BEGINS),
+        ramp=replace(ramp, stage=command.step, since=at),
     )
 
 
-def finish_soak(state: RolloutState | None, command: Command) -> RolloutState:
+def finish_soak(state: RolloutState, command: Step, at: str) -> RolloutState:
     """The soak is over: the ramp has ended well."""
-    state, ramp = _moving(state, command)
+    ramp = _moving_ramp(state, command)
     past = len(stages_of(ramp.plan, ramp.environments))
     if command.step != past:
         raise RefusedCommand(
@@ -131,59 +129,59 @@ def finish_soak(state: RolloutState | None, command: Command) -> RolloutState:
     return replace(state, ramp=replace(ramp, outcome="promoted"))
 
 
-def pause_ramp(state: RolloutState | None, command: Command) -> RolloutState:
+def pause_ramp(state: RolloutState, command: Pause, at: str) -> RolloutState:
     """The ramp stays where it is until it is resumed."""
-    state, ramp = _with_ramp(state)
+    ramp = require_ramp(state)
     if ramp.paused:
         raise RefusedCommand("pause: the ramp is paused already", CommandCode.RAMP_PAUSED)
     return replace(state, ramp=replace(ramp, paused=True))
 
 
-def resume_ramp(state: RolloutState | None, command: Command) -> RolloutState:
+def resume_ramp(state: RolloutState, command: Resume, at: str) -> RolloutState:
     """The ramp goes on; the stage that it was in begins anew, and so does its evidence."""
-    state, ramp = _with_ramp(state)
+    ramp = require_ramp(state)
     if not ramp.paused:
         raise RefusedCommand("resume: the ramp is not paused", CommandCode.RAMP_NOT_PAUSED)
-    return replace(state, ramp=replace(ramp, paused=False, since=STAGE_BEGINS))
+    return replace(state, ramp=replace(ramp, paused=False, since=at))
 
 
-def abort_soak(state: RolloutState | None, command: Command) -> RolloutState:
+def abort_soak(state: RolloutState, command: Abort, at: str) -> RolloutState:
     """The primary is kept, and no further environment begins."""
-    state, ramp = _with_ramp(state)
+    ramp = require_ramp(state)
     return replace(state, ramp=replace(with_evidence(ramp, command), outcome="cancelled"))
 
 
-def promoted(ramp: RampState, command: Command) -> RampState:
+def soak_or_end(ramp: RampState, command: Promote, at: str) -> RampState:
     """Return the ramp of a version that has become primary: it soaks if the plan says so."""
     ramp = with_evidence(replace(ramp, paused=False), command)
     stages = stages_of(ramp.plan, ramp.environments)
     if stages[-1].kind == "soaking":
-        return replace(ramp, stage=len(stages) - 1, since=STAGE_BEGINS)
+        return replace(ramp, stage=len(stages) - 1, since=at)
     return replace(ramp, outcome="promoted")
 
 
-def with_evidence(ramp: RampState, command: Command) -> RampState:
+def with_evidence(ramp: RampState, command: Judged) -> RampState:
     """Return the ramp with what the command found out."""
-    if command.findings is not UNSET:
-        ramp = replace(ramp, findings=command.findings)
-    if command.baseline is not UNSET:
-        ramp = replace(ramp, baseline=command.baseline)
+    return replace(
+        ramp,
+        findings=command.findings or ramp.findings,
+        baseline=command.baseline or ramp.baseline,
+    )
+
+
+def require_ramp(state: RolloutState) -> RampState:
+    """Return the ramp under way; refuse where there is none."""
+    ramp = ramp_under_way(state)
+    if ramp is None:
+        raise RefusedCommand("no ramp is under way", CommandCode.NO_RAMP)
     return ramp
 
 
-def _moving(state: RolloutState | None, command: Command) -> tuple[RolloutState, RampState]:
-    """Return the state, and its ramp with what the command found out; refuse while it is paused."""
-    state, ramp = _with_ramp(state)
+def _moving_ramp(state: RolloutState, command: Step) -> RampState:
+    """Return the ramp with what the command found out; refuse while it is paused."""
+    ramp = require_ramp(state)
     if ramp.paused:
         raise RefusedCommand(
             f"{command.type}: the ramp is paused; resume it", CommandCode.RAMP_PAUSED
         )
-    return state, with_evidence(ramp, command)
-
-
-def _with_ramp(state: RolloutState | None) -> tuple[RolloutState, RampState]:
-    """Return the state and the ramp under way, which each state in a ramp's row has."""
-    ramp = ramp_under_way(state)
-    assert state is not None
-    assert ramp is not None
-    return state, ramp
+    return with_evidence(ramp, command)

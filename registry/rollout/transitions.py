@@ -11,7 +11,7 @@ becomes of a ramp is in `registry.rollout.ramp_transitions`, when it commands it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -22,19 +22,27 @@ from registry.ids import is_version_name
 from registry.rollout.assignment import canary_share, require_percentage
 from registry.rollout.ramp_plan import stage_of
 from registry.rollout.ramp_transitions import (
-    STAGE_BEGINS,
     abort_soak,
+    end_ramp,
     enter_stage,
     finish_soak,
     new_ramp,
     pause_ramp,
-    promoted,
-    ramp_ended,
     ramp_under_way,
     resume_ramp,
+    soak_or_end,
     with_evidence,
 )
-from registry.wire.commands import Command, CommandType
+from registry.wire.commands import (
+    Abort,
+    Command,
+    CommandType,
+    Promote,
+    Rollback,
+    Rollout,
+    Step,
+    Swap,
+)
 from registry.wire.field_types import Bucketing, Strategy
 from registry.wire.ramp_values import Ramp
 from registry.wire.rollout_state import RolloutState
@@ -50,16 +58,14 @@ Phase: TypeAlias = Literal["empty", "fixed", "canary", "ab_test", "shadow", "ram
 
 def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
     """Return the versions that `command` would bring in, each to be checked before."""
-    brought_in: str | UnsetType | None = None
-    if command.type == "swap":
-        brought_in = command.model_version
-    elif command.type == "rollout":
-        brought_in = command.canary_version
-    elif state is not None and command.type in ("promote", "step"):
-        brought_in = state.canary_version
-    elif state is not None and command.type == "rollback":
-        brought_in = next(iter(state.previous_versions), None)
-    return (brought_in,) if isinstance(brought_in, str) else ()
+    match command:
+        case Swap(model_version=str(version)) | Rollout(canary_version=str(version)):
+            return (version,)
+        case Promote() | Step() if state is not None and state.canary_version is not None:
+            return (state.canary_version,)
+        case Rollback() if state is not None:
+            return state.previous_versions[:1]
+    return ()
 
 
 def apply_command(
@@ -100,19 +106,17 @@ def apply_command(
             raise RefusedCommand(
                 f"version {version}: {problems[version]}", CommandCode.UNUSABLE_VERSION
             )
-    after = TRANSITIONS[phase_of(state), command.type](state, command)
-    ramp = after.ramp
-    if ramp is not None and ramp.since == STAGE_BEGINS:
-        ramp = replace(ramp, since=at)
+    cell = TRANSITIONS[phase_of(state), command.type]
+    if isinstance(cell, Refusal):
+        raise RefusedCommand(f"{command.type}: {cell.message}", cell.code)
     return replace(
-        after,
+        cell.act(state, command, at),
         environment=command.environment,
         epoch=epoch,
         updated_at=at,
         updated_by=command.issued_by,
         reason=command.reason,
         origin=command.origin,
-        ramp=ramp,
     )
 
 
@@ -160,14 +164,22 @@ def phase_of(state: RolloutState | None) -> Phase:
     return state.strategy
 
 
-Transition: TypeAlias = Callable[[RolloutState | None, Command], RolloutState]
+class Transition(NamedTuple):
+    """A cell that changes the state.
+
+    ``act`` takes a state of the row's phase, a command of the column's kind and the time; ``to``
+    names the phases that it can lead to.
+    """
+
+    act: Callable[[Any, Any, str], RolloutState]
+    to: tuple[Phase, ...]
 
 
-def _refuse(code: CommandCode, message: str) -> Transition:
-    def refusal(state: RolloutState | None, command: Command) -> RolloutState:
-        raise RefusedCommand(f"{command.type}: {message}", code)
+class Refusal(NamedTuple):
+    """A cell that refuses, whatever the command says."""
 
-    return refusal
+    code: CommandCode
+    message: str
 
 
 ROLLOUT_FIELDS: Final = (
@@ -181,22 +193,28 @@ ROLLOUT_FIELDS: Final = (
 """What ``rollout`` can change; only the fields given do."""
 
 
-def _swap(state: RolloutState | None, command: Command) -> RolloutState:
+def _swap_first(state: None, command: Swap, at: str) -> RolloutState:
+    """The version becomes primary."""
+    return RolloutState(command.environment, 0, "fixed", _require_version(command))
+
+
+def _swap(state: RolloutState, command: Swap, at: str) -> RolloutState:
     """The version becomes primary. A swap to the canary version ends its trial."""
-    version = command.model_version
-    if not isinstance(version, str):
-        raise RefusedCommand("swap: model_version is missing", CommandCode.MISSING_VERSION)
-    if state is None:
-        return RolloutState(command.environment, 0, "fixed", version)
-    state = ramp_ended(state, "cancelled")
+    version = _require_version(command)
+    state = end_ramp(state, "cancelled")
     if version == state.canary_version:
         state = _without_canary(state)
     return _with_primary(state, version)
 
 
-def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
+def _require_version(command: Swap) -> str:
+    if isinstance(command.model_version, UnsetType):
+        raise RefusedCommand("swap: model_version is missing", CommandCode.MISSING_VERSION)
+    return command.model_version
+
+
+def _rollout(state: RolloutState, command: Rollout, at: str) -> RolloutState:
     """Change the fields given, and only those; the outcome is checked as a whole."""
-    assert state is not None  # the table has no such cell
     given = {
         name: value for name in ROLLOUT_FIELDS if (value := getattr(command, name)) is not UNSET
     }
@@ -214,7 +232,7 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
         )
     _require_one_of("strategy", given, get_args(Strategy), CommandCode.BAD_STRATEGY)
     _require_one_of("bucketing", given, get_args(Bucketing), CommandCode.BAD_BUCKETING)
-    after: RolloutState = replace(ramp_ended(state, "cancelled"), **given)
+    after: RolloutState = replace(end_ramp(state, "cancelled"), **given)
     _require_versions(after)
     require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
     require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
@@ -225,11 +243,11 @@ def _rollout(state: RolloutState | None, command: Command) -> RolloutState:
             CommandCode.NO_CANARY,
         )
     if isinstance(command.ramp, Ramp):
-        after = replace(after, ramp=new_ramp(command.ramp, command, after))
+        after = replace(after, ramp=new_ramp(command.ramp, command, after, at))
     return after
 
 
-def _require_no_trial(state: RolloutState, command: Command) -> None:
+def _require_no_trial(state: RolloutState, command: Rollout) -> None:
     """A ramp that comes from another environment must not end what somebody does in this one."""
     if command.origin == "ramp" and phase_of(state) != "fixed":
         raise RefusedCommand(
@@ -261,18 +279,17 @@ def _require_versions(after: RolloutState) -> None:
         )
 
 
-def _promote(state: RolloutState | None, command: Command) -> RolloutState:
+def _promote(state: RolloutState, command: Promote, at: str) -> RolloutState:
     """The canary version becomes primary."""
-    assert state is not None
-    assert state.canary_version is not None
+    if state.canary_version is None:
+        raise RefusedCommand("promote: there is no canary version", CommandCode.NO_CANARY)
     after = _with_primary(_without_canary(state), state.canary_version)
     ramp = ramp_under_way(state)
-    return replace(after, ramp=None if ramp is None else promoted(ramp, command))
+    return replace(after, ramp=None if ramp is None else soak_or_end(ramp, command, at))
 
 
-def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
+def _rollback(state: RolloutState, command: Rollback, at: str) -> RolloutState:
     """The previous primary answers everyone; a canary version on trial is dropped with it."""
-    assert state is not None
     if not state.previous_versions:
         raise RefusedCommand(
             f"rollback: no primary version is remembered before {state.primary_version}",
@@ -280,23 +297,22 @@ def _rollback(state: RolloutState | None, command: Command) -> RolloutState:
         )
     primary, *previous = state.previous_versions
     return replace(
-        _rolled_back(state, command), primary_version=primary, previous_versions=tuple(previous)
+        _drop_canary(state, command), primary_version=primary, previous_versions=tuple(previous)
     )
 
 
-def _abort(state: RolloutState | None, command: Command) -> RolloutState:
+def _abort(state: RolloutState, command: Abort, at: str) -> RolloutState:
     """The canary version is dropped, the primary kept; also one that only waits under ``fixed``."""
-    assert state is not None
     if state.canary_version is None:
         raise RefusedCommand("abort: there is no canary version", CommandCode.NO_CANARY)
-    return _rolled_back(state, command)
+    return _drop_canary(state, command)
 
 
-def _rolled_back(state: RolloutState, command: Command) -> RolloutState:
+def _drop_canary(state: RolloutState, command: Rollback | Abort) -> RolloutState:
     ramp = ramp_under_way(state)
     if ramp is not None:
         state = replace(state, ramp=with_evidence(ramp, command))
-    return _without_canary(ramp_ended(state, "rolled_back"))
+    return _without_canary(end_ramp(state, "rolled_back"))
 
 
 def _with_primary(state: RolloutState, version: str) -> RolloutState:
@@ -322,25 +338,35 @@ def _require_one_of(
         raise RefusedCommand(f"{field} {value!r}: must be one of {', '.join(allowed)}", code)
 
 
-_NO_STATE = _refuse(CommandCode.NO_STATE, "this environment has no version yet; swap one in first")
-_NO_CANARY = _refuse(CommandCode.NO_CANARY, "no canary version is on trial")
-_NO_RAMP = _refuse(CommandCode.NO_RAMP, "no ramp is under way")
-_NO_RAMP_COMMANDS: Final[Mapping[CommandType, Transition]] = {
-    "pause": _NO_RAMP,
-    "resume": _NO_RAMP,
-    "step": _NO_RAMP,
-}
-_ON_TRIAL: Final[Mapping[CommandType, Transition]] = {
-    "swap": _swap,
-    "rollout": _rollout,
-    "promote": _promote,
-    "rollback": _rollback,
-    "abort": _abort,
-}
+_NO_STATE: Final = Refusal(
+    CommandCode.NO_STATE, "this environment has no version yet; swap one in first"
+)
+_NO_CANARY: Final = Refusal(CommandCode.NO_CANARY, "no canary version is on trial")
+_NO_RAMP: Final = Refusal(CommandCode.NO_RAMP, "no ramp is under way")
 
-ROWS: Final[Mapping[Phase, Mapping[CommandType, Transition]]] = {
+Row: TypeAlias = Mapping[CommandType, Transition | Refusal]
+
+_AS_ASKED: Final = Transition(_rollout, ("fixed", "canary", "ab_test", "shadow", "ramping"))
+_TO_FIXED: Final[Row] = {
+    "rollback": Transition(_rollback, ("fixed",)),
+    "abort": Transition(_abort, ("fixed",)),
+}
+_WITHOUT_RAMP: Final[Row] = {"pause": _NO_RAMP, "resume": _NO_RAMP, "step": _NO_RAMP}
+
+
+def _on_trial(*trials: Phase) -> Row:
+    """Return what is the same wherever a canary version is on trial; a swap leaves it there."""
+    return {
+        "swap": Transition(_swap, ("fixed", *trials)),
+        "rollout": _AS_ASKED,
+        "promote": Transition(_promote, ("fixed",)),
+        **_TO_FIXED,
+    }
+
+
+ROWS: Final[Mapping[Phase, Row]] = {
     "empty": {
-        "swap": _swap,
+        "swap": Transition(_swap_first, ("fixed",)),
         "rollout": _NO_STATE,
         "promote": _NO_STATE,
         "rollback": _NO_STATE,
@@ -350,35 +376,38 @@ ROWS: Final[Mapping[Phase, Mapping[CommandType, Transition]]] = {
         "step": _NO_STATE,
     },
     "fixed": {
-        "swap": _swap,
-        "rollout": _rollout,
+        "swap": Transition(_swap, ("fixed",)),
+        "rollout": _AS_ASKED,
         "promote": _NO_CANARY,
-        "rollback": _rollback,
-        "abort": _abort,
-        **_NO_RAMP_COMMANDS,
+        **_TO_FIXED,
+        **_WITHOUT_RAMP,
     },
-    "canary": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
-    "ab_test": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
-    "shadow": {**_ON_TRIAL, **_NO_RAMP_COMMANDS},
-    "ramping": {**_ON_TRIAL, "pause": pause_ramp, "resume": resume_ramp, "step": enter_stage},
+    "canary": {**_on_trial("canary"), **_WITHOUT_RAMP},
+    "ab_test": {**_on_trial("ab_test"), **_WITHOUT_RAMP},
+    "shadow": {**_on_trial("shadow"), **_WITHOUT_RAMP},
+    "ramping": {
+        **_on_trial("canary", "shadow"),
+        "promote": Transition(_promote, ("fixed", "soaking")),
+        "pause": Transition(pause_ramp, ("ramping",)),
+        "resume": Transition(resume_ramp, ("ramping",)),
+        "step": Transition(enter_stage, ("ramping",)),
+    },
     "soaking": {
-        "swap": _swap,
-        "rollout": _rollout,
+        "swap": Transition(_swap, ("fixed",)),
+        "rollout": _AS_ASKED,
         "promote": _NO_CANARY,
-        "rollback": _rollback,
-        "abort": abort_soak,
-        "pause": pause_ramp,
-        "resume": resume_ramp,
-        "step": finish_soak,
+        **_TO_FIXED,
+        "abort": Transition(abort_soak, ("fixed",)),
+        "pause": Transition(pause_ramp, ("soaking",)),
+        "resume": Transition(resume_ramp, ("soaking",)),
+        "step": Transition(finish_soak, ("fixed",)),
     },
 }
 
-TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition]] = {
-    (phase, command): transition
-    for phase, row in ROWS.items()
-    for command, transition in row.items()
+TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition | Refusal]] = {
+    (phase, command): cell for phase, row in ROWS.items() for command, cell in row.items()
 }
-"""Every cell of phase × command. A cell that refuses is filled with its refusal.
+"""Every cell of phase × command, with the phases that it leads to.
 
 ``retrain`` has no cell: it changes no rollout state, and goes to the retrain agent. Nor has
 ``begin_era``: it is about the log (`registry.rollout.command_log`)."""

@@ -7,13 +7,14 @@ and nowhere else.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
+from registry.wire.commands import AnyCommand, Command, require_own_arguments
 from registry.wire.interactions import Interaction
 from registry.wire.older_records import state_origin
 from registry.wire.requests import Request
@@ -74,4 +75,8 @@ def from_document(kind: type[Record], document: Any) -> Record:
         If it has another shape; the message names the field.
     """
     state_origin(document)
-    return msgspec.convert(document, kind, str_keys=True)
+    if kind is not Command:
+        return msgspec.convert(document, kind, str_keys=True)
+    command: Any = msgspec.convert(document, AnyCommand, str_keys=True)
+    require_own_arguments(command, document)
+    return cast("Record", command)

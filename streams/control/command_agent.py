@@ -27,7 +27,7 @@ from registry.rollout.command_log import Followed, follow
 from registry.rollout.transitions import versions_named
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Retrain, Rollback
 from registry.wire.field_types import AnswerError
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
@@ -47,7 +47,7 @@ class Training(Protocol):
     def refusal(self) -> RefusedCommand | None:
         """Return why no run can start now."""
 
-    def start(self, command: Command) -> None:
+    def start(self, command: Retrain) -> None:
         """Start a run in the background."""
 
 
@@ -101,10 +101,10 @@ class ControlAgent:
         try:
             topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
-            refusal = self._training.refusal() if command.type == "retrain" else None
+            refusal = self._training.refusal() if isinstance(command, Retrain) else None
             followed = self._followed(command, message, problems, refusal, topic_id)
             self._table.write_log(followed.log)
-            if command.type == "retrain" and followed.is_new and followed.result.error is None:
+            if isinstance(command, Retrain) and followed.is_new and followed.result.error is None:
                 self._training.start(command)
             result = followed.result
         except Exception as error:  # a bug must not leave the issuer waiting for ever
@@ -153,7 +153,7 @@ class ControlAgent:
         for version in versions_named(self._node.view.state, command):
             if is_version_name(version):
                 problem = await self._node.residency.problem_of(
-                    version, from_memory=command.type == "rollback"
+                    version, from_memory=isinstance(command, Rollback)
                 )
                 if problem is not None:
                     problems[version] = problem

@@ -6,11 +6,9 @@ the same time one succeeds, and a person's command is never overridden. Later st
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from registry.rollout.transitions import NO_EPOCH
 from registry.settings import Settings
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Rollout, Swap
 from registry.wire.origins import SEEDER
 from registry.wire.rollout_state import RolloutState
 
@@ -35,7 +33,6 @@ def next_seed(
     """
     seed = Command(
         command_id=seed_id,
-        type="swap",
         issued_by=SEEDER,
         origin="seed",
         environment=settings.environment,
@@ -82,16 +79,14 @@ def _primary(settings: Settings, seed: Command, latest: str | None) -> Command |
     if version is None:
         return None
     reason = "MODEL_VERSION" if settings.model_version else "the registry's latest"
-    return replace(seed, model_version=version, reason=f"first start: {reason}")
+    return Swap(**seed.common | {"reason": f"first start: {reason}"}, model_version=version)
 
 
 def _canary(settings: Settings, seed: Command) -> Command | None:
     if settings.rollout_strategy == "fixed" or settings.canary_version is None:
         return None
-    return replace(
-        seed,
-        type="rollout",
-        reason="first start: ROLLOUT_STRATEGY",
+    return Rollout(
+        **seed.common | {"reason": "first start: ROLLOUT_STRATEGY"},
         strategy=settings.rollout_strategy,
         canary_version=settings.canary_version,
         canary_percentage=settings.canary_percentage,

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
-from registry.epochs import MAX_EPOCH
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
-from registry.rollout.transitions import ROLLOUT_FIELDS
-from registry.wire.commands import Command, CommandType
+from registry.wire.commands import KINDS, Command, CommandType
 
 MOST_FIELDS: Final = 100
 """Of one query or form; there are not half as many arguments."""
@@ -26,33 +24,26 @@ MOST_FIELDS: Final = 100
 NESTED: Final = frozenset({"ramp", "environments"})
 """Not flat: as text, they are JSON."""
 
-COMMON: Final = ("command_id", "issued_by", "environment", "expected_epoch", "reason")
-NAMES: Final[Mapping[CommandType, tuple[str, ...]]] = {
-    "swap": ("model", "version", "model_version", *COMMON),
-    "rollout": (*ROLLOUT_FIELDS, "ramp", "environments", *COMMON),
-    "promote": COMMON,
-    "rollback": COMMON,
-    "abort": COMMON,
-    "pause": COMMON,
-    "resume": COMMON,
-    "retrain": ("factors", "iterations", "regularization", "alpha", "deploy", *COMMON),
-}
-"""By type of command. ``step`` has no endpoint: only a ramp steps. Nor has ``begin_era``: whoever
-begins one should be asked first, as the command line does."""
+WITHOUT_ENDPOINT: Final = frozenset({"step", "begin_era"})
+"""Only a ramp steps; and whoever begins an era should be asked first, as the command line does."""
+
+FLEETS_OWN: Final = frozenset({"origin", "ramp_id", "findings", "baseline"})
+"""Fields that only the fleet's own commands have: what comes by HTTP is an operator's."""
 
 ALIASES: Final = {"model": "model_version", "version": "model_version"}
 """Other names of a command's field, at most one of them in a request."""
 
-_TYPES: Final[Mapping[str, Any]] = {
-    **{field.name: field.type | UnsetType for field in msgspec.structs.fields(Command)},
-    "expected_epoch": Annotated[int, Meta(ge=-1, le=MAX_EPOCH)] | None | UnsetType,
-}
 
-
-def _struct(kind: CommandType, names: tuple[str, ...]) -> type[Struct]:
+def _struct(kind: CommandType) -> type[Struct]:
+    fields = msgspec.structs.fields(KINDS[kind])
+    own_first = sorted(fields, key=lambda field: field.name in Command.__struct_fields__)
+    types = {
+        field.name: field.type | UnsetType for field in own_first if field.name not in FLEETS_OWN
+    }
+    aliases = {name: types[field] for name, field in ALIASES.items() if field in types}
     return msgspec.defstruct(
         f"{kind.title()}Arguments",
-        [(name, _TYPES[ALIASES.get(name, name)], UNSET) for name in names],
+        [(name, type_, UNSET) for name, type_ in (aliases | types).items()],
         namespace={"__doc__": f"Arguments of the command ``{kind}``; each may be absent."},
         module=__name__,
         frozen=True,
@@ -61,7 +52,7 @@ def _struct(kind: CommandType, names: tuple[str, ...]) -> type[Struct]:
 
 
 ARGUMENTS: Final[Mapping[CommandType, type[Struct]]] = {
-    kind: _struct(kind, names) for kind, names in NAMES.items()
+    kind: _struct(kind) for kind in KINDS if kind not in WITHOUT_ENDPOINT
 }
 
 

@@ -20,7 +20,7 @@ from registry.errors import TransportError
 from registry.rollout.command_log import FOREIGN_TOPIC, ControlLog
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command, CommandType
+from registry.wire.commands import KINDS, Command, CommandType
 from registry.wire.origins import implied_origin
 from streams.control.command_agent import MAX_COMMAND_BYTES
 from streams.delivery.outgoing import Outgoing
@@ -106,7 +106,7 @@ class Writes:
                 HttpCode.OTHER_ENVIRONMENT,
                 f"environment {fields['environment']!r}: this worker serves {environment!r}",
             )
-        payload = encode(Command(type=kind, origin="operator", **fields))
+        payload = encode(KINDS[kind](origin="operator", **fields))
         return decode(Command, payload, MAX_COMMAND_BYTES)
 
     async def _write(self, command: Command) -> web.Response:

@@ -6,14 +6,14 @@ log agree; whether a version can be loaded, only the control owner finds out. Mu
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from registry.errors import RefusedCommand
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.transitions import NO_EPOCH, ROLLOUT_FIELDS, apply_command
-from registry.wire.commands import Command
+from registry.wire.commands import KINDS
 from registry.wire.rollout_state import RolloutState
 from streams.page.status import Status
 
@@ -83,7 +83,8 @@ def fields(status: Status) -> dict[str, str]:
 
 
 def _refusal(command: OneClick, state: RolloutState | None) -> str | None:
-    asked = Command(command_id="offer", type=command, issued_by="page")
+    fields: dict[str, Any] = {"command_id": "offer", "issued_by": "page"}
+    asked = KINDS[command](**fields)
     try:
         apply_command(state, asked, epoch=0, at="", problems={})
     except RefusedCommand as error:

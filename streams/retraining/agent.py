@@ -28,7 +28,7 @@ from registry.kafka.topics import Topics
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.settings import Settings
 from registry.wire.codec import encode
-from registry.wire.commands import Command
+from registry.wire.commands import Retrain
 from registry.wire.gate_results import DataSnapshot
 from registry.wire.origins import TIMER
 from registry.wire.training_messages import TrainingResult, TrainingRun
@@ -88,7 +88,7 @@ class RetrainAgent:
             "retrain: a training run is under way; wait for it", CommandCode.TRAINING_RUNNING
         )
 
-    def start(self, command: Command) -> None:
+    def start(self, command: Retrain) -> None:
         """Start the run that `command` asks for; it is in the rollout table when this returns.
 
         A worker that stops leaves it to the next owner, which finds that no run came of it.
@@ -120,10 +120,10 @@ class RetrainAgent:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _timed(self, run_id: str) -> Command:
-        return Command(run_id, "retrain", TIMER + self._worker, origin="timer")
+    def _timed(self, run_id: str) -> Retrain:
+        return Retrain(run_id, TIMER + self._worker, origin="timer")
 
-    def _begun(self, command: Command, repeats: str | None = None) -> TrainingRun:
+    def _begun(self, command: Retrain, repeats: str | None = None) -> TrainingRun:
         last = self._view.training
         at = time_now() if last is None else time_now(after=last.started_at)
         run = TrainingRun(
@@ -160,7 +160,7 @@ class RetrainAgent:
         elif left.next_id is not None:
             self._known.add(left.next_id)
 
-    async def _command_of(self, left: Interrupted) -> Command | None:
+    async def _command_of(self, left: Interrupted) -> Retrain | None:
         if left.next_id is None:
             return None
         if left.offset is None:
@@ -174,10 +174,10 @@ class RetrainAgent:
         except RecordError as error:
             logger.error("offset %d of the control topic: %s", left.offset, error)
             return None
-        return None if found is None else replace(found, command_id=left.next_id)
+        return replace(found, command_id=left.next_id) if isinstance(found, Retrain) else None
 
     async def _guarded(
-        self, run: TrainingRun, command: Command, learned: DataSnapshot | None = None
+        self, run: TrainingRun, command: Retrain, learned: DataSnapshot | None = None
     ) -> None:
         started, limit = time.monotonic(), self._settings.retrain_timeout
         try:
@@ -225,13 +225,13 @@ class RetrainAgent:
             run.run_id, "refused", code=TrainingCode.TOO_FEW_NEW, reason=reason, snapshot=learned
         )
 
-    async def _train(self, run: TrainingRun, command: Command) -> TrainingResult:
+    async def _train(self, run: TrainingRun, command: Retrain) -> TrainingResult:
         state = self._view.state
         incumbent = state.primary_version if state is not None else None
         return await run_child(run, command, incumbent, self._environment, self._show)
 
     async def _finish(
-        self, run: TrainingRun, command: Command | None, result: TrainingResult
+        self, run: TrainingRun, command: Retrain | None, result: TrainingResult
     ) -> None:
         self._metrics.training_runs.labels(COUNTED_BY_CODE.get(result.code, result.status)).inc()
         for stage, seconds in result.stage_seconds.items():
@@ -251,7 +251,7 @@ class RetrainAgent:
         )
 
     async def _announced(
-        self, run: TrainingRun, command: Command | None, result: TrainingResult
+        self, run: TrainingRun, command: Retrain | None, result: TrainingResult
     ) -> tuple[str | None, TrainingResult]:
         """Offer the version to the fleet; return the type of the command, and why if there is none.
 

@@ -5,11 +5,11 @@ Knows which command offers a version, and how the end of a run reads. Must not k
 
 from __future__ import annotations
 
-from registry.rollout.deploy import offering
+from registry.rollout.deploy import offer_version
 from registry.settings import Settings
 from registry.versions.manifest import digest
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command, Deploy
+from registry.wire.commands import Deploy, Rollout, Swap
 from registry.wire.field_types import AnswerError
 from registry.wire.origins import TRAINER
 from registry.wire.rollout_state import RolloutState
@@ -22,19 +22,19 @@ def announce(
     state: RolloutState | None,
     run: TrainingRun,
     settings: Settings,
-) -> Command | None:
+) -> Swap | Rollout | None:
     """Return the command that offers `version` to the fleet; None if there is nothing to offer."""
     if deploy == "none":
         return None
-    command = Command(
+    swap = Swap(
         command_id=f"announce-{digest(run.run_id.encode())[:32]}",
-        type="swap",
         issued_by=TRAINER + run.worker,
         origin="training",
         environment=settings.environment,
         reason=f"training run {run.run_id}, asked for by {run.requested_by}",
+        model_version=version,
     )
-    return offering(command, version, deploy, state, settings.retrain_canary_percentage)
+    return offer_version(swap, deploy, state, settings.retrain_canary_percentage)
 
 
 def end_of(

@@ -22,7 +22,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.error_codes import TrainingCode
-from registry.wire.commands import Command
+from registry.wire.commands import Retrain
 from registry.wire.training_messages import (
     TrainingLine,
     TrainingProgress,
@@ -47,7 +47,7 @@ _lines = msgspec.json.Decoder(TrainingLine)
 
 async def run_child(
     run: TrainingRun,
-    command: Command,
+    command: Retrain,
     incumbent: str | None,
     environment: Mapping[str, str],
     show: Callable[[TrainingRun], None],
@@ -99,7 +99,7 @@ def time_now(after: str | None = None) -> str:
     return later.isoformat(timespec="milliseconds")
 
 
-def _arguments(command: Command, incumbent: str | None) -> list[str]:
+def _arguments(command: Retrain, incumbent: str | None) -> list[str]:
     options: dict[str, object] = {
         "--run-id": command.command_id,
         "--requested-by": command.issued_by,

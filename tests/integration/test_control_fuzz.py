@@ -16,6 +16,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.settings import Settings
+from registry.wire.commands import KINDS
 from streams.control.command_agent import MAX_COMMAND_BYTES
 
 Start = Callable[..., Worker]
@@ -82,13 +83,14 @@ class Bad(NamedTuple):
 
 
 def a_command(number: int, **fields: Any) -> dict[str, Any]:
-    return {
+    common = {
         "command_id": f"fuzz-{number}",
         "type": "swap",
         "environment": "production",
         "issued_by": "fuzz",
-        "model_version": "v0.2",
-    } | fields
+    }
+    own = {} if "type" in fields else {"model_version": "v0.2"}
+    return common | own | fields
 
 
 def text(command: dict[str, Any]) -> bytes:
@@ -108,7 +110,8 @@ def truncated(drawn: Drawn, number: int) -> Bad:
 
 def mistyped(drawn: Drawn, number: int) -> Bad:
     field = drawn.choice(list(WRONG_TYPES))
-    return Bad(text(a_command(number, **{field: drawn.choice(WRONG_TYPES[field])})))
+    kind = next((name for name, one in KINDS.items() if field in one.__struct_fields__), "swap")
+    return Bad(text(a_command(number, **{"type": kind, field: drawn.choice(WRONG_TYPES[field])})))
 
 
 def incomplete(drawn: Drawn, number: int) -> Bad:
@@ -158,7 +161,13 @@ def of_another_epoch(drawn: Drawn, number: int) -> Bad:
 
 def out_of_table(drawn: Drawn, number: int) -> Bad:
     kind = drawn.choice(("promote", "rollback", "abort", "pause", "resume", "step"))
-    return refused(number, type=kind, step=drawn.randrange(9))
+    return refused(number, type=kind, **({"step": drawn.randrange(9)} if kind == "step" else {}))
+
+
+def of_another_kind(drawn: Drawn, number: int) -> Bad:
+    kind = drawn.choice(("swap", "promote", "rollback", "abort", "pause", "retrain"))
+    foreign = drawn.choice(({"canary_version": "v0.2"}, {"step": 1}, {"ramp_id": "deploy"}))
+    return Bad(text(a_command(number, type=kind, **foreign)))
 
 
 def of_no_version(drawn: Drawn, number: int) -> Bad:
@@ -211,6 +220,7 @@ OFTEN = (
     no_number,
     no_text,
     of_no_plan,
+    of_another_kind,
     elsewhere,
 )
 DECIDED = (of_another_epoch, out_of_table, of_no_version, out_of_range, of_a_refused_plan)

@@ -21,7 +21,7 @@ from registry.settings import Settings
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import Swap
 from registry.wire.rollout_state import RolloutState
 
 ROOT = Path(__file__).parents[2]
@@ -55,8 +55,8 @@ def test_states_history_and_waiting_commands_of_all_environments_name_versions(
             previous_versions=("v0.3",),
         ),
     )
-    waiting = Command("later", "swap", "anna", "eu", model_version="v0.6")
-    decided = Command("c1", "swap", "anna", "eu", model_version="v0.9")
+    waiting = Swap("later", "anna", "eu", model_version="v0.6")
+    decided = Swap("c1", "anna", "eu", model_version="v0.9")
     control = topics_of(settings).control
     produce_all(
         settings, control, [("eu", encode(decided)), ("eu", b"{}"), ("eu", encode(waiting))]

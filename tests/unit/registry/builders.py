@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from registry.versions.manifest import FileEntry, Manifest, Parameters
 from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
-from registry.wire.commands import Command
+from registry.wire.commands import KINDS
 from registry.wire.counts import ArmCounts
 from registry.wire.gate_results import DataSnapshot, Gate
 from registry.wire.heartbeats import Heartbeat
@@ -91,8 +91,8 @@ def a_heartbeat(worker: str = "w1", **given: Any) -> Heartbeat:
     return Heartbeat(worker=worker, **fields | given)
 
 
-def a_command(kind: Any, **given: Any) -> Command:
-    return Command(**{"command_id": "c1", "type": kind, "issued_by": "anna"} | given)
+def a_command(kind: Any, **given: Any) -> Any:
+    return KINDS[kind](**{"command_id": "c1", "issued_by": "anna"} | given)
 
 
 def a_request(user_id: Any = 1, **given: Any) -> Request:

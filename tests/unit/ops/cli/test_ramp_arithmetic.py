@@ -7,7 +7,7 @@ from ops.cli.ramp_arithmetic import Need, plan_of, plan_tables
 from registry.errors import RefusedCommand
 from registry.guardrails.verdicts import judge
 from registry.rollout.ramp_plan import alpha_of
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Rollout
 from registry.wire.counts import ArmCounts
 from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
 
@@ -15,7 +15,7 @@ RAMP = Ramp(steps=(1.0, 50.0, 100.0), hold_seconds=600)
 
 
 def a_command(ramp: Ramp = RAMP, **fields: Any) -> Command:
-    return Command("c", "rollout", "me", canary_version="v0.2", ramp=ramp, **fields)
+    return Rollout("c", "me", canary_version="v0.2", ramp=ramp, **fields)
 
 
 def needs_of(ramp: Ramp) -> dict[str, Need]:

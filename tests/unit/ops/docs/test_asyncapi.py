@@ -154,6 +154,11 @@ def test_every_example_fits_its_schema(made: dict[str, Any]) -> None:
         (Command, {"command_id": "c", "type": "swap", "issued_by": "me"}),
         (Command, {"command_id": "c", "type": "pause", "issued_by": "me"}),
         (Command, {"command_id": "c", "type": "retrain", "issued_by": "me", "factors": 0}),
+        (Command, {"command_id": "c", "type": "explode", "issued_by": "me"}),
+        (Command, {"command_id": "c", "type": "pause", "issued_by": "me", "later": 1}),
+        (Command, {"command_id": "c", "type": "pause", "issued_by": "me", "step": 1}),
+        (Command, {"command_id": "c", "type": "step", "issued_by": "ramp"}),
+        (Command, {"command_id": "c", "type": "step", "issued_by": "ramp", "step": 1}),
     ],
 )
 def test_a_schema_accepts_exactly_what_the_decoder_accepts(

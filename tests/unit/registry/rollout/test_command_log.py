@@ -20,7 +20,7 @@ from registry.rollout.command_log import (
     follow,
 )
 from registry.wire.codec import decode
-from registry.wire.commands import Command
+from registry.wire.commands import KINDS, BeginEra, Command, CommandType, Retrain, Step, Swap
 from registry.wire.field_types import AnswerError
 from registry.wire.ramp_values import Finding
 from tests.unit.registry.builders import a_command, a_plan, a_ramping_state, a_state, an_arm
@@ -31,11 +31,11 @@ CHANGELOG_RECORD_BYTES = 1_000_000
 
 
 def a_swap(command_id: str, version: str = "v0.1", **given: Any) -> Command:
-    return Command(command_id, "swap", "anna", model_version=version, **given)
+    return Swap(command_id, "anna", model_version=version, **given)
 
 
 def a_retrain(command_id: str, **given: Any) -> Command:
-    return Command(command_id, "retrain", "anna", **given)
+    return Retrain(command_id, "anna", **given)
 
 
 def followed(log: ControlLog, command: Command, offset: int, **given: Any) -> Followed:
@@ -186,7 +186,7 @@ def test_a_log_with_a_ramp_survives_the_table() -> None:
     assert log.state is not None
     baseline = an_arm("primary", "v0.1", scoring={-172: 5, 3: 1})
     finding = Finding("error_rate", "pass", "fine", {"canary": 0.01})
-    step = Command("s1", "step", "ramp", step=1, findings=(finding,), baseline=baseline)
+    step = Step("s1", "ramp", step=1, findings=(finding,), baseline=baseline)
     log = after(step, log=log)
     text = json.dumps(msgspec.to_builtins(log, str_keys=True))
     again = msgspec.convert(json.loads(text), ControlLog, str_keys=True)
@@ -222,12 +222,11 @@ def test_a_retraining_that_expects_another_epoch_is_rejected() -> None:
     assert result.error.code == "stale_epoch"
 
 
+KINDS_SEEN: list[CommandType] = ["swap", "swap", "rollback", "retrain"]
 COMMANDS = st.builds(
-    lambda id_, kind, version: (
-        a_retrain(id_) if kind == "retrain" else Command(id_, kind, "anna", model_version=version)
-    ),
+    lambda id_, kind, version: a_swap(id_, version) if kind == "swap" else KINDS[kind](id_, "anna"),
     st.sampled_from([f"c{number}" for number in range(12)]),
-    st.sampled_from(["swap", "swap", "rollback", "retrain"]),
+    st.sampled_from(KINDS_SEEN),
     st.sampled_from(["v0.1", "v0.2", "v0.3", "not a version"]),
 )
 
@@ -255,7 +254,7 @@ def test_a_stream_that_is_read_again_from_anywhere_has_the_effects_of_one_readin
 
 
 def begin_era(command_id: str = "e1") -> Command:
-    return Command(command_id, "begin_era", "anna")
+    return BeginEra(command_id, "anna")
 
 
 def test_a_log_takes_the_id_of_the_topic_that_it_first_follows() -> None:

@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any, get_args
 
 import pytest
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.guardrails.fleet_checks import LIVE_SECONDS
@@ -337,7 +336,7 @@ def test_the_last_step_keeps_the_baseline_of_the_one_before() -> None:
     ramp = a_ramp(2, baseline=BASELINE)
     state, now = a_ramping_state(ramp, canary_percentage=100.0), BEGAN_AT + 60
     (command,) = next_commands(a_log(state), a_good_fleet(state, now), now)
-    assert (command.type, command.baseline) == ("promote", UNSET)
+    assert (command.type, command.baseline) == ("promote", None)
 
 
 def test_two_owners_that_look_at_once_say_the_same_and_the_second_changes_nothing() -> None:

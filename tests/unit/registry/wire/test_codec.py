@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +13,7 @@ from msgspec import UNSET, Struct
 from registry.errors import RecordError
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import KINDS, Command, CommandType, Rollout
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.interactions import Interaction
@@ -157,6 +158,7 @@ def test_a_command_tells_absent_fields_from_given_ones() -> None:
         ('"type":"step","issued_by":"ramp","step":1.5', "step"),
         ('"type":"step","issued_by":"ramp","findings":[{"guardrail":"g"}]', "findings"),
         ('"type":"step","issued_by":"ramp","baseline":{"variant":"A"}', "baseline"),
+        ('"type":"step","issued_by":"ramp"', "step"),
         ('"type":"retrain","issued_by":"a","factors":0', "factors"),
         ('"type":"retrain","issued_by":"a","alpha":0', "alpha"),
         ('"type":"retrain","issued_by":"a","deploy":"later"', "deploy"),
@@ -166,6 +168,36 @@ def test_a_command_of_another_shape_is_refused_and_the_field_named(fields: str, 
     refused = refusal_of(f'{{"command_id":"c",{fields}}}'.encode(), Command)
     assert refused.code == "invalid"
     assert named in str(refused) or "explode" in str(refused)
+
+
+def test_each_kind_of_command_has_a_type_with_its_name_on_the_wire() -> None:
+    assert tuple(KINDS) == get_args(CommandType)
+    for kind, type_ in KINDS.items():
+        arguments = {"step": 1} if kind == "step" else {}
+        command = a_command(kind, **arguments)
+        assert (type(command), command.type) == (type_, kind)
+        assert decode(Command, encode(command)) == command
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("swap", "canary_version", "v0.2"),
+        ("rollout", "model_version", "v0.2"),
+        ("promote", "canary_percentage", 5),
+        ("abort", "step", "not even a number"),
+        ("rollback", "ramp_id", None),
+        ("retrain", "ramp", {}),
+    ],
+)
+def test_a_known_argument_of_another_kind_is_refused_and_an_unknown_field_is_ignored(
+    kind: CommandType, name: str, value: object
+) -> None:
+    document = json.loads(encode(a_command(kind)))
+    assert decode(Command, json.dumps(document | {"later": value}).encode()) == a_command(kind)
+    refused = refusal_of(json.dumps(document | {name: value}).encode(), Command)
+    assert refused.code == "invalid"
+    assert f"{name}: no argument of {kind}; known are command_id" in str(refused)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +215,7 @@ EVERY_KIND: list[Struct] = [
         "r1", 1, "ok", Provenance("production", "w1", 1.5), [Item("5", 0.5), Item(5, 0.5, "A")]
     ),
     Interaction(user_id=1, item_id="i", event="rate", value=4.5, timestamp=1e9, title="Title"),
-    Command("c", "rollout", "anna", canary_percentage=0.0),
+    Rollout("c", "anna", canary_percentage=0.0),
     a_command("rollout", ramp=a_plan(shadow=ShadowStep(5, 0.5)), environments=("production", "eu")),
     a_command(
         "step",

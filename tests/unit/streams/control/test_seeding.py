@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
 from registry.settings import Settings
 from registry.wire.codec import decode, encode
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Swap
 from registry.wire.rollout_state import RolloutState
 from streams.control.seeding import next_seed, seed_notice
 from tests.unit.registry.builders import a_canary_state, a_state
@@ -78,7 +78,7 @@ def test_of_two_owners_that_seed_at_once_only_the_first_one_swaps() -> None:
 
 
 def test_a_seed_never_follows_a_persons_command() -> None:
-    by_hand = Command("c1", "swap", "anna", model_version="v0.7")
+    by_hand = Swap("c1", "anna", model_version="v0.7")
     log = after(EMPTY_LOG, by_hand)
     assert a_seed(log.state, **CANARY) is None
     late = after(log, a_seed(None, **CANARY))

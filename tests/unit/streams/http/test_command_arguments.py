@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import RecordError
-from registry.wire.commands import Command, CommandType
-from streams.http.command_arguments import ALIASES, ARGUMENTS, COMMON, arguments_of, pairs
+from registry.wire.commands import KINDS, Command, CommandType
+from streams.http.command_arguments import ALIASES, ARGUMENTS, FLEETS_OWN, arguments_of, pairs
 
 
 def read(kind: CommandType = "rollout", query: str = "", form: str = "", body: bytes = b"") -> Any:
@@ -29,9 +29,10 @@ def test_every_command_but_a_ramps_own_has_its_arguments() -> None:
     assert set(ARGUMENTS) == {
         "swap", "rollout", "promote", "rollback", "abort", "pause", "resume", "retrain",
     }  # fmt: skip
-    for fields in ARGUMENTS.values():
+    for kind, fields in ARGUMENTS.items():
         names = {ALIASES.get(name, name) for name in fields.__struct_fields__}
-        assert set(COMMON) < names | {"x"} <= {*Command.__struct_fields__, "x"}
+        assert names == set(KINDS[kind].__struct_fields__) - FLEETS_OWN
+        assert set(Command.__struct_fields__) - FLEETS_OWN <= names
 
 
 def test_nothing_given_is_nothing() -> None:
@@ -92,6 +93,8 @@ def test_a_ramp_may_be_text_and_its_numbers_are_numbers() -> None:
         "salt=a&salt=b",
         "step=1",
         "findings=[]",
+        "origin=ramp",
+        "ramp_id=deploy",
         "type=swap",
     ],
 )

@@ -11,7 +11,7 @@ from harness.builders import some_parts
 
 from registry.rollout.command_log import COMMANDS_REMEMBERED, EMPTY_LOG, ControlLog, follow
 from registry.versions.store import Store
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Promote, Retrain, Swap
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
@@ -241,12 +241,12 @@ def after(*commands: Command) -> tuple[Any, dict[int, RolloutState]]:
 
 
 def swap(version: str, **given: Any) -> Command:
-    return Command(f"to-{version}", "swap", "anna", model_version=version, **given)
+    return Swap(f"to-{version}", "anna", model_version=version, **given)
 
 
 def test_the_latest_commands_show_the_states_before_and_after_each() -> None:
-    refused = Command("c", "promote", "anna")
-    remembered, states = after(swap("v0.1"), refused, swap("v0.2"), Command("r", "retrain", "anna"))
+    refused = Promote("c", "anna")
+    remembered, states = after(swap("v0.1"), refused, swap("v0.2"), Retrain("r", "anna"))
     retrain, second, rejected, first = latest_commands(remembered, states)
     assert (first.before, first.after) == (None, states[0])
     assert (second.before, second.after) == (states[0], states[2])

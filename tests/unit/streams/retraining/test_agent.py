@@ -18,7 +18,7 @@ from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
 from registry.settings import Settings
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Retrain
 from registry.wire.field_types import AnswerError
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_messages import TrainingProgress, TrainingResult, TrainingRun
@@ -138,7 +138,7 @@ def finished(
     surroundings: Any = (parts.node.view, runs, parts.delivery, parts.metrics, {})
     agent = RetrainAgent(parts.settings, parts.topics, "w1", *surroundings)
     result = TrainingResult("run-1", "published", version="v0.9")
-    asyncio.run(agent._finish(RUN, Command("run-1", "retrain", "anna"), result))
+    asyncio.run(agent._finish(RUN, Retrain("run-1", "anna"), result))
     (run,) = runs.written
     return run, parts.delivery.commands
 
@@ -200,14 +200,14 @@ class Run:
         return self.metrics.registry.get_sample_value("training_runs_total", {"status": status})
 
     def end(self, result: TrainingResult) -> None:
-        asyncio.run(self.agent._finish(RUN, Command("run-1", "retrain", "anna"), result))
+        asyncio.run(self.agent._finish(RUN, Retrain("run-1", "anna"), result))
 
 
 def test_a_run_is_in_the_table_before_its_command_has_a_result(tmp_path: Path) -> None:
     seen = Run(tmp_path)
 
     async def started() -> list[TrainingRun]:
-        seen.agent.start(Command("run-1", "retrain", "anna"))
+        seen.agent.start(Retrain("run-1", "anna"))
         written = list(seen.runs.written)
         await seen.agent.stop()
         return written
@@ -289,7 +289,7 @@ def ran(seen: Run) -> TrainingResult:
     """Return the result of a run that a command starts."""
 
     async def run() -> None:
-        seen.agent.start(Command("run-1", "retrain", "anna", deploy="none"))
+        seen.agent.start(Retrain("run-1", "anna", deploy="none"))
         assert seen.agent._task is not None
         await seen.agent._task
 
@@ -347,7 +347,7 @@ def test_a_worker_that_stops_begins_no_run_and_leaves_it_to_the_next_owner(tmp_p
 
     async def stopped() -> None:
         await seen.agent.stop()
-        seen.agent.start(Command("run-1", "retrain", "anna"))
+        seen.agent.start(Retrain("run-1", "anna"))
         seen.agent.start_if_due(datetime(2100, 1, 1, tzinfo=UTC))
 
     asyncio.run(stopped())

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
-from registry.wire.commands import Command
+from registry.wire.commands import Retrain
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.training_messages import TrainingResult, TrainingRun
 from streams.retraining.takeover import SILENT_SECONDS, Interrupted, interrupted
@@ -25,7 +25,7 @@ def asked_for(*ids: str, at: str = ASKED) -> ControlLog:
     """Return a log of `retrain` commands, from offset 0 on."""
     log = EMPTY_LOG
     for offset, one in enumerate(ids):
-        command = Command(one, "retrain", "anna")
+        command = Retrain(one, "anna")
         log = follow(log, command, offset=offset, at=at, problems={}).log
     return log
 
