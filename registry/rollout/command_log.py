@@ -86,7 +86,7 @@ def follow(
     """Decide one command.
 
     On a control topic that is not the log's, only ``begin_era`` is: all others are refused and not
-    remembered, because nothing can be said of where they are in the log.
+    remembered, because their place in the log is unknown.
 
     Parameters
     ----------
@@ -125,7 +125,8 @@ def _follow(
 ) -> Followed:
     epoch = log.state.epoch if log.state else None
     earlier = next(
-        (one for one in log.remembered if one.result.command_id == command.command_id), None
+        (decided for decided in log.remembered if decided.result.command_id == command.command_id),
+        None,
     )
     if earlier is not None and earlier.offset == offset:
         return Followed(log, earlier.result, is_new=False)
@@ -170,7 +171,7 @@ def _refuse_foreign(log: ControlLog, command: Command, at: str) -> Followed:
 def _begin_era(
     log: ControlLog, command: Command, offset: int, topic_id: str | None, at: str
 ) -> Followed:
-    """Follow the topic that is there now; the state stays, and is told as of now."""
+    """Follow the topic that is there now; the state stays, and is reported with the result."""
     epoch = log.state.epoch if log.state else None
     result = _result(command, "applied", epoch, at, before=log.state, after=log.state)
     return _remember(replace(log, topic_id=topic_id), offset, result, is_new=True)
@@ -216,6 +217,6 @@ def _result(
 
 def _latest(commands: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
     """Return as many of the last commands as may be remembered, by number and by size."""
-    sizes = accumulate(len(msgspec.json.encode(one)) for one in reversed(commands))
+    sizes = accumulate(len(msgspec.json.encode(command)) for command in reversed(commands))
     kept = sum(size <= REMEMBERED_BYTES for size in islice(sizes, COMMANDS_REMEMBERED))
     return commands[len(commands) - kept :]

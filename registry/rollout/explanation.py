@@ -93,7 +93,9 @@ def _bucket_rule(state: RolloutState, buckets: int) -> str:
     return f"canary gets the buckets below {below} of {buckets} ({state.canary_percentage:g} %)"
 
 
-def differences(told: Explanation, state: RolloutState, response: Response) -> tuple[str, ...]:
+def differences(
+    explanation: Explanation, state: RolloutState, response: Response
+) -> tuple[str, ...]:
     """Return in what `response` is not what the rules of `state` say; nothing if it matches.
 
     Where the assigned version was not ready, the answer names it and the primary answers: that is
@@ -101,7 +103,7 @@ def differences(told: Explanation, state: RolloutState, response: Response) -> t
 
     Parameters
     ----------
-    told
+    explanation
         What :func:`explain` makes of the user and `state`.
     state
         The one of the answer's ``rollout_epoch``.
@@ -110,17 +112,17 @@ def differences(told: Explanation, state: RolloutState, response: Response) -> t
     """
     provenance = response.provenance
     pairs: list[tuple[str, object, object]] = [
-        ("environment", told.environment, provenance.environment),
-        ("epoch", told.epoch, provenance.rollout_epoch),
-        ("strategy", told.strategy, provenance.strategy),
-        ("bucket", told.bucket, provenance.bucket),
+        ("environment", explanation.environment, provenance.environment),
+        ("epoch", explanation.epoch, provenance.rollout_epoch),
+        ("strategy", explanation.strategy, provenance.strategy),
+        ("bucket", explanation.bucket, provenance.bucket),
     ]
     stood_in = response.assigned_version is not None and response.fallback_reason is not None
     if stood_in and response.model_version == state.primary_version:
         pairs.append(("variant", arms_of(state)[state.primary_version], response.variant))
     else:
-        pairs.append(("variant", told.variant, response.variant))
-        pairs.append(("version", told.version, response.model_version))
+        pairs.append(("variant", explanation.variant, response.variant))
+        pairs.append(("version", explanation.version, response.model_version))
     return tuple(
         f"{name}: the rules say {rule}, the answer says {seen}"
         for name, rule, seen in pairs

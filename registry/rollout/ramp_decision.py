@@ -99,14 +99,14 @@ def next_commands(
     """Return what the ramp commands now: nothing, or one command.
 
     At the end of a soak that other environments come after, it is first the next one's ramp, again
-    and again under the same id; once its result is known, the end of this one, which tells it.
+    and again under the same id; once its result is known, the end of this one, which reports it.
 
     Parameters
     ----------
     log, fleet, now
         As for :func:`look`.
     handed_over
-        What became of the next environment's ramp; None as long as nobody has said.
+        What became of the next environment's ramp; None while that is not known.
     """
     seen = look(log.state, fleet, now)
     if seen is None or log.state is None or log.state.ramp is None:
@@ -262,21 +262,21 @@ def _command(
 
 def _refusal(log: ControlLog, command: Command) -> str | None:
     """Return why this very command was refused before; asking again would not help."""
-    for one in log.remembered:
-        if one.result.command_id == command.command_id and one.result.error is not None:
-            return one.result.error.message
+    for decided in log.remembered:
+        if decided.result.command_id == command.command_id and decided.result.error is not None:
+            return decided.result.error.message
     return None
 
 
 def _why_back(seen: Look, ramp: RampState) -> str:
     """Say which findings send the ramp back, with their figures."""
-    culprits = [one for one in seen.findings if one.verdict == seen.verdict]
+    culprits = [finding for finding in seen.findings if finding.verdict == seen.verdict]
     words = f"{_words(seen.stage)}: {seen.verdict}"
     if seen.verdict != "fail":
         words += (
             f" for longer than {patience_seconds(ramp.plan, seen.stage.kind):g} s after the hold"
         )
-    return "; ".join([words, *(f"{one.guardrail}: {one.message}" for one in culprits)])
+    return "; ".join([words, *(f"{finding.guardrail}: {finding.message}" for finding in culprits)])
 
 
 def _words(stage: Stage) -> str:

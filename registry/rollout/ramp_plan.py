@@ -120,4 +120,4 @@ def worst(findings: tuple[Finding, ...]) -> Verdict:
     'error'
     """
     order: tuple[Verdict, ...] = ("pass", "inconclusive", "error", "fail")
-    return max((one.verdict for one in findings), key=order.index, default="error")
+    return max((finding.verdict for finding in findings), key=order.index, default="error")

@@ -36,7 +36,7 @@ class DataSnapshot(Struct, frozen=True, omit_defaults=True):
         """
         if not self.unusable:
             return ""
-        ordered = sorted(self.unusable.items(), key=lambda one: (-one[1], one[0]))
+        ordered = sorted(self.unusable.items(), key=lambda counted: (-counted[1], counted[0]))
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in ordered)
         return f"{sum(self.unusable.values()):,} records taught nothing: {reasons}"
 

@@ -166,9 +166,9 @@ class ControlAgent:
         def without_states(_: Refusal) -> Outgoing:
             return Outgoing(topic, key, encode(replace(result, before=None, after=None)))
 
-        told = Outgoing(topic, key, encode(result), instead=without_states)
+        outgoing = Outgoing(topic, key, encode(result), instead=without_states)
         with contextlib.suppress(RefusedRecord):  # counted and reported; the command stands
-            await send_until_confirmed(self._delivery, [told, *more])
+            await send_until_confirmed(self._delivery, [outgoing, *more])
 
     async def _put_aside(self, message: Any, error: RecordError) -> None:
         """Dead-letter a record that is no command, and report it: its sender may be waiting."""

@@ -59,7 +59,7 @@ class FleetAgent:
         self._shadow = shadow
         started = node.started_at.isoformat(timespec="milliseconds")
         self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
-        self._said_at: dict[str, float] = {}
+        self._sent_at: dict[str, float] = {}
         self._answered = 0
         self._beat_at: float | None = None
         self.requests_per_second = 0.0
@@ -109,7 +109,7 @@ class FleetAgent:
         )
         try:
             await self._delivery.send(
-                self._outgoing(one) for one in (heartbeat, *self._carried(heartbeat))
+                self._outgoing(beat) for beat in (heartbeat, *self._carried(heartbeat))
             )
         except RefusedRecord:
             pass  # counted and reported
@@ -141,10 +141,12 @@ class FleetAgent:
         state, now = self._node.view.state, time.time()
         if not own.owns_control or state is None or not is_compared(state):
             return []
-        known = {one.instance: one for one in carried(self._node.view.fleet, now, state.epoch)}
-        said_at = {instance: self._said_at.get(instance, one.at) for instance, one in known.items()}
-        due = [known[one] for one, at in said_at.items() if abs(now - at) > CARRY_SECONDS]
-        self._said_at = said_at | {one.instance: now for one in due}
+        known = {beat.instance: beat for beat in carried(self._node.view.fleet, now, state.epoch)}
+        sent_at = {
+            instance: self._sent_at.get(instance, beat.at) for instance, beat in known.items()
+        }
+        due = [known[instance] for instance, at in sent_at.items() if abs(now - at) > CARRY_SECONDS]
+        self._sent_at = sent_at | {beat.instance: now for beat in due}
         return due
 
     def _measure(self) -> None:

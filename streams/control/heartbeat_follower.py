@@ -127,7 +127,7 @@ class HeartbeatFollower:
             if heartbeats:
                 heard_at = time.monotonic()
                 self._tell(lambda found=heartbeats: self._hear(found))  # type: ignore[misc]
-            if any(_is_end(one) for one in batch):
+            if any(_is_end(message) for message in batch):
                 if self._out_of_reach:
                     self._out_of_reach = False
                     logger.info("heartbeats are heard again")

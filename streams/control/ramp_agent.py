@@ -95,8 +95,8 @@ class RampAgent:
             logger.info("ramp: %s in %s: %s", command.type, command.environment, command.reason)
         await self._delivery.send(
             [
-                Outgoing(self._topics.control.name, one.environment.encode(), encode(one))
-                for one in due
+                Outgoing(self._topics.control.name, command.environment.encode(), encode(command))
+                for command in due
             ]
         )
         for command in due:
@@ -104,7 +104,7 @@ class RampAgent:
                 self._handed_over = await self._result_of(command)
 
     async def _result_of(self, command: Command) -> CommandResult | None:
-        """Return what became of a command for another environment, if it is told by now."""
+        """Return what became of a command for another environment, if there is a result by now."""
         trail = await asyncio.to_thread(
             read_trail,
             self._settings,
@@ -112,8 +112,8 @@ class RampAgent:
             types=(command.type,),
             origin=command.origin,
         )
-        told = (one for one in trail if one.command_id == command.command_id)
-        return next((one for one in told if one.status != "duplicate"), None)
+        results = (result for result in trail if result.command_id == command.command_id)
+        return next((result for result in results if result.status != "duplicate"), None)
 
     def show(self, now: float) -> Look | None:
         """Bring the ramp's metrics up to date; return what was seen."""
@@ -135,6 +135,6 @@ class RampAgent:
         ).set(1)  # fmt: skip
         metrics.ramp_stage.set(ramp.stage)
         metrics.ramp_stages.set(len(stages_of(ramp.plan, ramp.environments)))
-        for one in seen.findings:
-            metrics.guardrail_verdict.labels(one.guardrail, one.verdict).set(1)
+        for finding in seen.findings:
+            metrics.guardrail_verdict.labels(finding.guardrail, finding.verdict).set(1)
         return seen
