@@ -8,9 +8,12 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness.fresh import publish_model
+from harness.workers import Worker
 
 from registry.kafka.reader import messages, reading
 from registry.kafka.topics import topics_of
@@ -130,3 +133,13 @@ def test_a_terminal_is_asked(
     assert "Is this right?" in ran.stderr
     assert ran.returncode == (0 if sent else 1)
     assert len(interactions(topics_created)) == sent
+
+
+def test_a_worker_says_that_it_knows_the_id_with_the_other_type(
+    topics_created: Settings, start_worker: Callable[..., Worker]
+) -> None:
+    publish_model(topics_created)
+    start_worker(topics_created.model_copy(update={"model_version": "v0.1"})).wait_ready()
+    assert document(topics_created, "request", 3.0)["source"] == "model"
+    shown = recstream(topics_created, "request", "3", "--string-id").stdout
+    assert "user_id_of_other_type: v0.1 knows 3, you asked for" in " ".join(shown.split())
