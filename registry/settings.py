@@ -48,7 +48,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_complaint(one) for one in error.errors())) from None
+        raise ConfigurationError(
+            "\n".join(_complaint(problem) for problem in error.errors())
+        ) from None
     if wrong := list(_contradictions(settings)):
         raise ConfigurationError("\n".join(wrong))
     return settings

@@ -44,7 +44,11 @@ def missing_permissions(settings: Settings, role: Role) -> list[Permission]:
     TransportError
         If Kafka does not answer.
     """
-    needed = [one for one in permissions_of(settings, role) if one.operation != "CREATE"]
+    needed = [
+        permission
+        for permission in permissions_of(settings, role)
+        if permission.operation != "CREATE"
+    ]
     admin = AdminClient(client_config(settings) | {"log_level": 2})
     deadline = time.monotonic() + ASK_SECONDS
     while True:
@@ -55,7 +59,11 @@ def missing_permissions(settings: Settings, role: Role) -> list[Permission]:
                 raise unreachable(settings, error) from error
             time.sleep(RETRY_SECONDS)
         else:
-            return [one for one in needed if not _is_allowed(one, allowed[one.kind, one.name])]
+            return [
+                permission
+                for permission in needed
+                if not _is_allowed(permission, allowed[permission.kind, permission.name])
+            ]
 
 
 def require_permissions(settings: Settings, role: Role) -> None:
@@ -71,19 +79,25 @@ def require_permissions(settings: Settings, role: Role) -> None:
     if settings.kafka_security_protocol == "PLAINTEXT":
         return
     if missing := missing_permissions(settings, role):
-        raise AccessRefused("\n".join(denial(*_named(one)) for one in missing))
+        raise AccessRefused("\n".join(denial(*_named(permission)) for permission in missing))
 
 
-def _named(one: Permission) -> Any:
-    return one.operation, one.kind, f"{one.name}*" if one.prefixed else one.name
+def _named(permission: Permission) -> Any:
+    return (
+        permission.operation,
+        permission.kind,
+        f"{permission.name}*" if permission.prefixed else permission.name,
+    )
 
 
 def _answers(
     admin: AdminClient, needed: Sequence[Permission]
 ) -> dict[tuple[str, str], frozenset[str] | None]:
     """Return, by kind and name, the operations that are allowed; None if Kafka does not say."""
-    topics = TopicCollection(sorted({one.name for one in needed if one.kind == "topic"}))
-    groups = sorted({one.name for one in needed if one.kind == "group"})
+    topics = TopicCollection(
+        sorted({permission.name for permission in needed if permission.kind == "topic"})
+    )
+    groups = sorted({permission.name for permission in needed if permission.kind == "group"})
     more: Any = {"include_authorized_operations": True, "request_timeout": ASK_SECONDS}
     asked = {
         "topic": admin.describe_topics(topics, **more),
@@ -105,8 +119,8 @@ def _operations(future: Any) -> frozenset[str] | None:
         if error.args[0].code() in DENIALS:
             return frozenset()
         raise
-    return None if operations is None else frozenset(one.name for one in operations)
+    return None if operations is None else frozenset(permission.name for permission in operations)
 
 
-def _is_allowed(one: Permission, allowed: frozenset[str] | None) -> bool:
-    return allowed is None or one.operation in allowed
+def _is_allowed(permission: Permission, allowed: frozenset[str] | None) -> bool:
+    return allowed is None or permission.operation in allowed

@@ -125,8 +125,10 @@ def acl_commands(
     Resources with the same operations share a command.
     """
     by_resource: dict[tuple[str, str, bool], list[str]] = {}
-    for one in permissions_of(settings, role):
-        by_resource.setdefault((one.kind, one.name, one.prefixed), []).append(one.operation)
+    for permission in permissions_of(settings, role):
+        by_resource.setdefault((permission.kind, permission.name, permission.prefixed), []).append(
+            permission.operation
+        )
     by_operations: dict[tuple[str, bool, tuple[str, ...]], list[str]] = {}
     for (kind, name, prefixed), operations in by_resource.items():
         by_operations.setdefault((kind, prefixed, tuple(operations)), []).append(name)

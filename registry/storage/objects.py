@@ -150,7 +150,7 @@ class Objects:
     def found(self, folder: str = "") -> list[Found]:
         """Return all objects in `folder` and below, by their path from `folder`, sorted."""
         with self._naming(folder, may_be_root=True):
-            return sorted(self._files.found(folder), key=lambda one: one.path)
+            return sorted(self._files.found(folder), key=lambda entry: entry.path)
 
     def exists(self, path: str) -> bool:
         """Tell whether there is such an object; a folder is none."""

@@ -72,18 +72,18 @@ class Remote:
         return [
             Found(
                 path.removeprefix(f"{top}/"),
-                one["size"],
-                one.get("LastModified") or self._system.modified(path),
+                entry["size"],
+                entry.get("LastModified") or self._system.modified(path),
             )
-            for path, one in listed.items()
+            for path, entry in listed.items()
         ]
 
     def size(self, path: str) -> int | None:
         try:
-            one = self._system.info(self._at(path))
+            entry = self._system.info(self._at(path))
         except FileNotFoundError:
             return None
-        return int(one["size"]) if one["type"] == "file" else None
+        return int(entry["size"]) if entry["type"] == "file" else None
 
     def delete(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -85,18 +85,23 @@ def judge(held: Iterable[Held], named: Named, rules: Rules, now: datetime) -> li
     now
         The time, of the clock that ``written_at`` is of.
     """
-    ordered = sorted(held, key=lambda one: VersionName.parse(one.version))
-    newest = {one.version for one in [one for one in ordered if one.published][-rules.keep :]}
+    ordered = sorted(held, key=lambda folder: VersionName.parse(folder.version))
+    newest = {
+        folder.version
+        for folder in [folder for folder in ordered if folder.published][-rules.keep :]
+    }
     return [
-        _judged(one, named.get(one.version, ()), one.version in newest, rules, now)
-        for one in ordered
+        _judged(folder, named.get(folder.version, ()), folder.version in newest, rules, now)
+        for folder in ordered
     ]
 
 
-def _judged(one: Held, names: Sequence[str], is_new: bool, rules: Rules, now: datetime) -> Judged:
-    young = now - one.written_at < rules.grace
+def _judged(
+    folder: Held, names: Sequence[str], is_new: bool, rules: Rules, now: datetime
+) -> Judged:
+    young = now - folder.written_at < rules.grace
     fates: list[tuple[bool, Fate, str]]  # the first that holds
-    if one.published:
+    if folder.published:
         fates = [
             (bool(names), "kept", _listed(names)),
             (is_new, "kept", f"among the newest {rules.keep}"),
@@ -109,7 +114,7 @@ def _judged(one: Held, names: Sequence[str], is_new: bool, rules: Rules, now: da
             (young, "hidden", f"its files go after {rules.grace}"),
             (True, "removed", f"hidden, or never published, for {rules.grace}"),
         ]
-    return next(Judged(one.version, fate, why) for holds, fate, why in fates if holds)
+    return next(Judged(folder.version, fate, why) for holds, fate, why in fates if holds)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -130,7 +135,7 @@ def collect(
     judged = judge(_held(store), named, rules, now)
     if dry_run:
         return judged
-    done = [_done(store, one) for one in judged]
+    done = [_done(store, folder) for folder in judged]
     store.objects.discard_parts(now - rules.grace)
     return done
 
@@ -150,11 +155,11 @@ def _done(store: Store, judged: Judged) -> Judged:
 
 def _held(store: Store) -> list[Held]:
     listed = {
-        version: {one.path: one.modified_at for one in store.objects.found(version)}
+        version: {folder.path: folder.modified_at for folder in store.objects.found(version)}
         for version in store.folders()
     }
     # only now: whoever hides a version meanwhile writes this first, and then takes its manifest
-    hidden_at = {one.path: one.modified_at for one in store.objects.found(REMOVED)}
+    hidden_at = {folder.path: folder.modified_at for folder in store.objects.found(REMOVED)}
     held = []
     for version, written in listed.items():
         if MANIFEST in written:

@@ -115,7 +115,7 @@ def _check_ids(name: str, ids: list[Any]) -> None:
     seen: set[Any] = set()
     for piece in pieces(ids):
         for kind in set(map(type, piece)) - {int, str}:
-            wrong = next(one for one in piece if type(one) is kind)
+            wrong = next(value for value in piece if type(value) is kind)
             require(name, False, f"{wrong!r} is not an integer or a string")
         seen.update(piece)
     require(name, len(seen) == len(ids), f"{len(ids) - len(seen)} ids occur twice")

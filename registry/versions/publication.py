@@ -158,7 +158,9 @@ def _upload(objects: Objects, version: str, files: Mapping[str, Path]) -> None:
     try:
         for name, path in files.items():
             if not objects.upload(f"{version}/{name}", path):
-                raise ArtifactError(f"{version}/{name}: is there already, and not from us")
+                raise ArtifactError(
+                    f"{version}/{name}: already exists, and this publisher did not write it"
+                )
     except BaseException:
         with contextlib.suppress(ArtifactError):  # the first error says more
             delete_files(objects, version)
@@ -175,7 +177,9 @@ def _reveal(objects: Objects, keys: Keys, version: str, payload: bytes) -> None:
     written = objects.create(f"{version}/{MANIFEST}", payload)
     # a storage whose answer got lost is asked again by its driver, and then finds our own
     if not written and objects.read(f"{version}/{MANIFEST}") != payload:
-        raise ArtifactError(f"{version}/{MANIFEST}: is there already, and not from us")
+        raise ArtifactError(
+            f"{version}/{MANIFEST}: already exists, and this publisher did not write it"
+        )
     point_latest_to_newest(objects)
 
 

@@ -66,7 +66,7 @@ class Store:
             If it is elsewhere.
         """
         if self.objects.folder is None:
-            raise ConfigurationError(f"MODEL_REGISTRY={self.url!r}: is no folder of this machine")
+            raise ConfigurationError(f"MODEL_REGISTRY={self.url!r}: is not a local folder")
         return self.objects.folder
 
     def versions(self) -> list[str]:
