@@ -173,7 +173,7 @@ def soak(
 def measure_membership(
     quick: Quick = False,
     old_records: Annotated[
-        int, typer.Option(min=0, help="Records that an old release left in the changelog.")
+        int, typer.Option(min=0, help="Records that an old release left, before `topics mend`.")
     ] = 20_000,
     json: Json = None,
 ) -> None:

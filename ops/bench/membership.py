@@ -15,21 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Producer
-
-from ops.bench.rig import synthetic
+from ops.bench.rig import aged_changelog, synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import Bar, at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.rig.steady_traffic import LEAD_SECONDS, drive
-from registry.connection.client_config import client_config
-from registry.kafka.reader import bounds, connected, messages
-from registry.kafka.topics import Topic
-from registry.rollout.command_log import ControlLog
 from registry.settings import Settings
-from registry.wire.codec import encode
-from streams.state.table import Lease
 
 PER_SECOND: Final = 100
 EVENT_SECONDS: Final = 4.0
@@ -97,19 +89,15 @@ class _Fleet:
 def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     """Measure all events, with a young changelog and with two aged ones."""
     version = synthetic.publish_model(on.registry, 1)
-    ages = {"young": 0, f"{DAYS} days": DAYS * COMMANDS_A_DAY}
-    if sizes.old_records:
-        ages[f"{sizes.old_records:,} old records"] = sizes.old_records
+    ages = _ages(sizes.old_records)
     seen: dict[str, Mapping[str, float]] = {}
     session_seconds = 0.0
-    for age, records in ages.items():
+    for age, grow_old in ages.items():
         with fresh_topics(on, "membership", MODEL_VERSION=version) as settings:
             session_seconds = settings.session_timeout
             with _fleet(on, settings, sizes, say, workers=1):  # makes the changelog, and a state
                 pass
-            if records:
-                _age(settings, records, logs=age.endswith("days"))
-                say(f"{age}: {records:,} records were added to the rollout changelog")
+            say(f"{age}: {grow_old(settings)}")
             with _fleet(on, settings, sizes, say, workers=2) as fleet:
                 seen[age] = _events(fleet, age, say)
     rows: list[dict[str, Cell]] = [
@@ -128,7 +116,8 @@ def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
             "From when a request was due until a consumer saw its confirmed answer, the longest of "
             "each event. Ready: from exec to the first 200 of /readyz, the longest of all starts.",
             f"{DAYS} days: {COMMANDS_A_DAY} commands a day, as this release writes them. Old "
-            "records: leases and heartbeats, as the release before wrote them 2.5 times a second.",
+            "records: leases and heartbeats, as the release before wrote them 2.5 times a second, "
+            "after `recstream topics mend`.",
         ],
     )
 
@@ -203,6 +192,22 @@ def ratio_bar(claim: str, aged: float, young: float) -> Bar:
     return bar
 
 
+def _ages(old_records: int) -> dict[str, Callable[[Settings], str]]:
+    """Return what ages a changelog, by the name of the age; each says what it did."""
+
+    def by_days(settings: Settings) -> str:
+        aged_changelog.write_log_records(settings, DAYS * COMMANDS_A_DAY)
+        return f"{DAYS * COMMANDS_A_DAY:,} records were added to the rollout changelog"
+
+    def by_old_release(settings: Settings) -> str:
+        aged_changelog.leave_old_records(settings, old_records)
+        left, seconds = aged_changelog.mend(settings)
+        return f"{left:,} records were left {seconds:.0f} s after `topics mend`"
+
+    ages = {"young": lambda _: "nothing was added", f"{DAYS} days": by_days}
+    return ages | ({f"{old_records:,} old records": by_old_release} if old_records else {})
+
+
 @contextmanager
 def _fleet(
     on: Ground, settings: Settings, sizes: Sizes, say: Callable[[str], None], workers: int
@@ -228,27 +233,3 @@ def _stages(on: Ground, name: str) -> str:
 def _running(on: Ground, settings: Settings, name: str) -> Iterator[str]:
     with worker(on, settings, name) as (_, url):
         yield url
-
-
-def _age(settings: Settings, records: int, *, logs: bool) -> None:
-    """Write to the changelog what a fleet of some age has left there."""
-    name = f"{settings.topic_prefix}-{settings.environment}-rollout-changelog"
-    topic = Topic(name, 1, "")
-    with connected(settings) as consumer:
-        ((partition, low, _),) = bounds(settings, consumer, topic)
-        partition.offset = low
-        consumer.assign([partition])
-        latest = {one.key(): one.value() for one in messages(consumer, 10, to_end=True)}
-    key = b'"log"'
-    log = latest[key] or encode(ControlLog(-1))
-    lease = encode(Lease(time.time(), -1))
-    producer = Producer(client_config(settings) | {"linger.ms": 5})
-    for number in range(records):
-        if logs:
-            producer.produce(name, log, key)
-        elif number % 5 < 3:
-            producer.produce(name, lease, b'"lease"')
-        else:
-            producer.produce(name, b"null", f'"fleet:gone-{number % 5}"'.encode())
-        producer.poll(0)
-    producer.flush(60)
