@@ -37,7 +37,7 @@ EVENT_BAR: Final = 1.0
 READY_BAR: Final = 3.0
 AFTER_SESSION_SECONDS: Final = 1.0
 RATIO_BAR: Final = 1.1
-NOISE_SECONDS: Final = 0.15
+NOISE_SECONDS: Final = 0.25
 """Two longest waits that are closer than this are the same: each is one request's."""
 
 DAYS: Final = 30
