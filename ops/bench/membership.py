@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from ops.bench.rig import aged_changelog, synthetic
+from ops.bench.rig import synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import Bar, at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.rig.steady_traffic import LEAD_SECONDS, drive
+from ops.bench.sides import aged_changelog
 from registry.settings import Settings
 
 PER_SECOND: Final = 100
