@@ -37,7 +37,7 @@ BY_SIZE: Final = 0
 """A parameter that is to follow the data; no fit sees it."""
 
 MOST_FACTORS: Final = 128
-"""More cost in proportion and gained nothing on any data set that was tried."""
+"""More cost in proportion; more were not tried."""
 
 LEAST_OF_MANY: Final = 32
 """However many rows there are: fewer factors lose more than memory is worth."""
