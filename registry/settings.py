@@ -20,7 +20,7 @@ from registry.setting_groups.model_settings import ModelSettings
 from registry.setting_groups.retraining_settings import RetrainingSettings
 from registry.setting_groups.rollout_settings import RolloutSettings
 from registry.setting_groups.worker_settings import WorkerSettings
-from registry.wire.event_weights import DEFAULT
+from registry.wire.training_records.event_weights import DEFAULT
 
 
 class Settings(

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.errors import ShapeError
-from registry.wire.event_weights import EventWeight, EventWeights
+from registry.wire.training_records.event_weights import EventWeight, EventWeights
 
 Values: TypeAlias = Mapping[str, NDArray[np.float32]]
 """By kind: (cells,) the value of the latest event, NaN where there is none."""

@@ -20,7 +20,7 @@ from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError
 from registry.settings import Settings, read_settings
 from registry.wire.codec import encode
-from registry.wire.training_messages import TrainingResult
+from registry.wire.training_records.training_messages import TrainingResult
 from training.runs.progress import line_writer
 from training.runs.resources import lower_priority, watch_memory
 from training.runs.run import train

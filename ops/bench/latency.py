@@ -23,7 +23,7 @@ from ops.demo import demo_fleet
 from ops.ingest.send_once import records_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 
 RATES: Final = (200, 2_000)
 """Requests a second: hardly anything, and what a busy site asks."""

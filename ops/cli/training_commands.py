@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from registry.settings import Settings
     from registry.wire.command_results import CommandResult
     from registry.wire.commands import Command
-    from registry.wire.data_report import DataReport
-    from registry.wire.training_messages import TrainingResult
+    from registry.wire.training_records.data_report import DataReport
+    from registry.wire.training_records.training_messages import TrainingResult
 
 Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Number of latent factors.")]
 Iterations = Annotated[int | None, typer.Option(min=1, max=1000, help="Number of ALS iterations.")]

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from registry.errors import TransportError
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from streams.http.documents import RampLook
 from streams.watch.notices import Reason
 

@@ -34,7 +34,7 @@ from registry.wire.commands import Command
 from registry.wire.ramp_values import Outcome
 from registry.wire.requests import Request
 from registry.wire.responses import Response
-from registry.wire.training_messages import TrainingResult
+from registry.wire.training_records.training_messages import TrainingResult
 from training.runs.run import train
 from training.runs.run_rules import parameters_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from ops.views.terminal import Text, pairs
-from registry.wire.data_report import DataReport
+from registry.wire.training_records.data_report import DataReport
 
 
 def data_report_tables(report: DataReport) -> list[Table | Text]:

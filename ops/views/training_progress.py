@@ -10,7 +10,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from ops.clients import worker_pages as pages
 from registry.errors import TransportError
-from registry.wire.training_messages import TrainingProgress, TrainingResult, TrainingRun
+from registry.wire.training_records.training_messages import (
+    TrainingProgress,
+    TrainingResult,
+    TrainingRun,
+)
 
 POLL_SECONDS = 0.15
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from ops.views.terminal import VERDICT_STYLE, Text, grid
-from registry.wire.gate_results import Gate
-from registry.wire.training_messages import TrainingResult
+from registry.wire.training_records.gate_results import Gate
+from registry.wire.training_records.training_messages import TrainingResult
 
 
 def training_tables(result: TrainingResult) -> list[Table | Text]:

@@ -13,7 +13,7 @@ from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay
 from registry.settings import Settings
 from registry.versions.manifest import Parameters
-from registry.wire.event_weights import spell_event_weights
+from registry.wire.training_records.event_weights import spell_event_weights
 from training.data.minimums import trim
 from training.data.snapshot import read_snapshot
 from training.data.weights import settle_transforms, weighted

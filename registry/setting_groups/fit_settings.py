@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry.setting_groups.setting_types import EventWeightsText, SettingGroup
-from registry.wire.event_weights import DEFAULT, EventWeight, parse_event_weights
+from registry.wire.training_records.event_weights import DEFAULT, EventWeight, parse_event_weights
 
 
 class FitSettings(SettingGroup):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from registry.client_passthrough import parse_client_settings
 from registry.ids import is_version_name
-from registry.wire.event_weights import parse_event_weights
+from registry.wire.training_records.event_weights import parse_event_weights
 
 
 class SettingGroup(BaseModel):

@@ -15,9 +15,9 @@ from msgspec import Meta, Struct, structs
 
 from registry.errors import DamagedVersion
 from registry.ids import is_version_name
-from registry.wire.data_report import DataReport
-from registry.wire.event_weights import EventWeight, spell_event_weights
-from registry.wire.gate_results import Count, DataSnapshot, Gate
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.event_weights import EventWeight, spell_event_weights
+from registry.wire.training_records.gate_results import Count, DataSnapshot, Gate
 
 SCHEMA_VERSION: Final = 1
 """Raised when a reader of this schema would misread the next one; a newer manifest is refused."""

@@ -53,8 +53,8 @@ from registry.versions.published_versions import (
     point_latest_to_newest,
 )
 from registry.versions.signing import Keys, require_signing_key, sign
-from registry.wire.data_report import DataReport
-from registry.wire.gate_results import DataSnapshot, Gate
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.gate_results import DataSnapshot, Gate
 
 ARTIFACT: Final = "als"
 CLAIMS: Final = "claims"

@@ -6,8 +6,8 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from registry.wire.event_weights import FORGET, KIND_PATTERN, LONGEST_KIND
 from registry.wire.field_types import Id
+from registry.wire.training_records.event_weights import FORGET, KIND_PATTERN, LONGEST_KIND
 
 EventKind: TypeAlias = Annotated[str, Meta(pattern=KIND_PATTERN, max_length=LONGEST_KIND)]
 """``watch``, ``rate``, ``click``, ``forget``, or a kind of your own."""

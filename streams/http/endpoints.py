@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from registry.kafka.audit_trail import MAX_LIMIT
 from registry.versions.manifest import Manifest
 from registry.wire.commands import CommandType
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from streams.http.documents import (
     Decided,
     Fleet,

@@ -16,7 +16,11 @@ from registry.rollout.transitions import words_for
 from registry.rollout.wording import ramp_words
 from registry.wire.field_types import Variant
 from registry.wire.ramp_values import Finding, RampState, StageKind, Verdict
-from registry.wire.training_messages import TrainingResult, TrainingRun, TrainingStage
+from registry.wire.training_records.training_messages import (
+    TrainingResult,
+    TrainingRun,
+    TrainingStage,
+)
 from streams.page.formatting import moment
 from streams.page.status import Status
 

@@ -16,7 +16,7 @@ from registry.wire.command_results import CommandResult
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Finding
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from streams.watch.notices import Notice, Reason
 
 Presence: TypeAlias = Literal["live", "silent", "stopped"]

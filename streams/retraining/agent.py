@@ -29,9 +29,9 @@ from registry.rollout.ramp_transitions import ramp_under_way
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.commands import Retrain
-from registry.wire.gate_results import DataSnapshot
 from registry.wire.origins import TIMER
-from registry.wire.training_messages import TrainingResult, TrainingRun
+from registry.wire.training_records.gate_results import DataSnapshot
+from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics

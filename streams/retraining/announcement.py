@@ -13,7 +13,7 @@ from registry.wire.commands import Deploy, Rollout, Swap
 from registry.wire.field_types import AnswerError
 from registry.wire.origins import TRAINER
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingResult, TrainingRun
+from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 
 
 def announce(

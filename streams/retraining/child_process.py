@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import TrainingCode
 from registry.wire.commands import Retrain
-from registry.wire.training_messages import (
+from registry.wire.training_records.training_messages import (
     TrainingLine,
     TrainingProgress,
     TrainingResult,

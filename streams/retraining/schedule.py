@@ -11,7 +11,7 @@ from cronsim import CronSim
 
 from registry.settings import Settings
 from registry.versions.manifest import digest
-from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_records.gate_results import DataSnapshot
 
 JITTER_STEPS: Final = 2**32
 """Into how many shares the jitter is cut: below a millisecond, even of a month."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 from registry.error_codes import ErrorCode, TrainingCode
 from registry.rollout.command_log import ControlLog, Remembered
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 
 AGAIN: Final = "-again"
 """What the id of a second attempt ends with: for people, and for the release before, which knows a

@@ -25,7 +25,7 @@ from faust.types import TP, EventT
 from registry.guardrails.fleet_checks import behind, predecessors
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
 from registry.wire.codec import from_document
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from streams.kafka.faust_workarounds import ROLLOUT_TABLE_OPTIONS
 from streams.state.view import RolloutView
 

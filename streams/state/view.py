@@ -20,7 +20,7 @@ from registry.rollout.command_log import EMPTY_LOG, ControlLog
 from registry.rollout.transitions import is_compared
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 
 STATES_REMEMBERED: Final = 64
 """Rollout states that a trace can look up; a ramp has one for each of its steps."""

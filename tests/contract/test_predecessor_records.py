@@ -13,7 +13,7 @@ import msgspec
 
 from registry.rollout.command_log import EMPTY_LOG, follow
 from registry.wire.commands import CommandType
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from tests.unit.registry.builders import BEGAN, a_command, a_plan
 from tests.unit.test_layout import ROOT
 

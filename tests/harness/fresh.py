@@ -13,7 +13,7 @@ from registry.versions.manifest import Parameters
 from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
 from registry.versions.store import Store
-from registry.wire.gate_results import Check, DataSnapshot, Gate
+from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
 
 environment_of = to_environment
 

@@ -30,10 +30,14 @@ from registry.settings import Settings
 from registry.versions.manifest import Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
-from registry.wire.event_weights import parse_event_weights
 from registry.wire.interactions import Interaction
 from registry.wire.requests import Request
-from registry.wire.training_messages import TrainingLine, TrainingProgress, TrainingResult
+from registry.wire.training_records.event_weights import parse_event_weights
+from registry.wire.training_records.training_messages import (
+    TrainingLine,
+    TrainingProgress,
+    TrainingResult,
+)
 from tests.unit.training.builders import checkerboard_events, parameters, play_counts, watch
 from training.data.matrix import Csr, Factors
 from training.data.snapshot import Snapshot, read_snapshot

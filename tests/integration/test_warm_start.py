@@ -21,7 +21,7 @@ from registry.versions.manifest import Manifest, Start, TrialStart, WarmStart, c
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
-from registry.wire.training_messages import TrainingProgress
+from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import checkerboard_events, forget, parameters, watch
 from training.runs.progress import Journal
 from training.runs.reproduce import Reproduction, reproduce

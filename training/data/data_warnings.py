@@ -10,8 +10,13 @@ from typing import Final
 
 from msgspec import structs
 
-from registry.wire.data_report import DataReport, DataWarning, ValueQuantiles
-from registry.wire.event_weights import DEFAULT, LINEAR_UP_TO, EventWeights, parse_event_weights
+from registry.wire.training_records.data_report import DataReport, DataWarning, ValueQuantiles
+from registry.wire.training_records.event_weights import (
+    DEFAULT,
+    LINEAR_UP_TO,
+    EventWeights,
+    parse_event_weights,
+)
 
 WIDE: Final = 10.0
 """The largest value is so many times the median before a `linear` weight is warned of."""

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.wire.event_weights import FORGET
+from registry.wire.training_records.event_weights import FORGET
 from training.data.census import Roll
 from training.data.latest_rows import Offsets
 from training.data.matrix import Floats, Mask, Rows

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from registry.error_codes import RecordCode
 from registry.errors import ShapeError
-from registry.wire.data_report import DataReport
-from registry.wire.event_weights import DEFAULT, FORGET, parse_event_weights
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.event_weights import DEFAULT, FORGET, parse_event_weights
 from training.data.census import Census, Roll
 from training.data.forgetting import Forgets, time_of
 from training.data.latest_rows import (

@@ -31,8 +31,8 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.storage.objects import Objects
 from registry.versions.manifest import digest
-from registry.wire.data_report import DataReport
-from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.gate_results import DataSnapshot
 from training.data.gathering import gather
 from training.data.interaction_log import Log, Ranges, opened
 from training.data.matrix import Cells

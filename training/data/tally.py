@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from registry.wire.data_report import DataReport, Dropped, Heavy, ValueQuantiles
+from registry.wire.training_records.data_report import DataReport, Dropped, Heavy, ValueQuantiles
 from training.data.census import Roll
 from training.data.latest_rows import Offsets
 from training.data.matrix import Cells, Mask, Rows

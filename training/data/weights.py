@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from registry.versions.manifest import Parameters
 from registry.weighing import Bm25, bm25_of, weigh
-from registry.wire.event_weights import EventWeight, EventWeights, settled
+from registry.wire.training_records.event_weights import EventWeight, EventWeights, settled
 from training.data.matrix import Cells, Csr, Floats, csr
 
 DAY_SECONDS: Final = 86_400.0

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from registry.wire.gate_results import Check, Verdict
+from registry.wire.training_records.gate_results import Check, Verdict
 from training.judging.bootstrap import FEWEST_USERS
 from training.judging.gate import COMPARISONS, PLAUSIBLE, Limits, verdict
 from training.judging.holdout import Rows

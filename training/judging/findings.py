@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.versions.manifest import Order, Start
-from registry.wire.gate_results import Gate
+from registry.wire.training_records.gate_results import Gate
 from training.data.matrix import Csr, Factors, Mask
 from training.judging.holdout import Rows
 from training.judging.quality_estimates import Quality

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from registry.wire.gate_results import Check, Gate, Verdict
+from registry.wire.training_records.gate_results import Check, Gate, Verdict
 from training.judging.quality_estimates import Quality
 
 Policy: TypeAlias = Literal["publish", "refuse"]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.wire.gate_results import Check, Verdict
+from registry.wire.training_records.gate_results import Check, Verdict
 from training.data.matrix import Csr, Factors, Mask
 from training.judging.gate import Limits, verdict
 

@@ -17,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from registry.versions.manifest import Parameters
-from registry.wire.data_report import DataReport
-from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.gate_results import DataSnapshot
 from training.data.matrix import Cells
 from training.judging.findings import Evaluation, Learned
 from training.judging.holdout import HELD_OUT, Rows, evenly

@@ -22,8 +22,8 @@ from typing import Final
 import numpy as np
 
 from registry.versions.manifest import Parameters, Start, TrialStart, WarmStart
-from registry.wire.data_report import DataReport
-from registry.wire.gate_results import Check, Gate
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.gate_results import Check, Gate
 from training.data.matrix import Cells, Csr, Factors, csr
 from training.data.weights import weights
 from training.fitting.als import Fit

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from typing import BinaryIO, TypeAlias
 
 from registry.wire.codec import encode
-from registry.wire.training_messages import TrainingLine, TrainingProgress, TrainingStage
+from registry.wire.training_records.training_messages import (
+    TrainingLine,
+    TrainingProgress,
+    TrainingStage,
+)
 
 Report: TypeAlias = Callable[[TrainingProgress], None]
 

@@ -24,8 +24,8 @@ from registry.versions.manifest import Parameters, content_digest
 from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
 from registry.versions.store import Store, store_of
-from registry.wire.data_report import DataReport
-from registry.wire.training_messages import TrainingResult
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.training_messages import TrainingResult
 from training.data.data_warnings import warned
 from training.data.matrix import Cells, Factors, csr, popularity
 from training.data.minimums import trim

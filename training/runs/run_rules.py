@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from registry.settings import Settings
 from registry.versions.manifest import Order, Parameters
-from registry.wire.data_report import DataReport
-from registry.wire.event_weights import EventWeight, EventWeights
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.event_weights import EventWeight, EventWeights
 from training.data.gathering import STANDARD_KINDS
 from training.fitting.size_rules import BY_SIZE, SPARK
 from training.judging.gate import Limits

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import structs
 
 from registry.versions.manifest import Parameters
-from registry.wire.event_weights import LARGEST
+from registry.wire.training_records.event_weights import LARGEST
 
 if TYPE_CHECKING:
     from optuna.trial import Trial as Asked

@@ -29,7 +29,7 @@ from msgspec import structs
 from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
 from registry.versions.manifest import Order, Parameters, digest
-from registry.wire.event_weights import spell_event_weights
+from registry.wire.training_records.event_weights import spell_event_weights
 from training.data.matrix import Cells, csr, only
 from training.data.weights import weights
 from training.fitting.als import Fit

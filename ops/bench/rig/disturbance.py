@@ -26,7 +26,7 @@ from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 
 SWAPS: Final = 20
 TRAINING_SECONDS: Final = 300.0

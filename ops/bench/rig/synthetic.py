@@ -19,8 +19,8 @@ from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
 from registry.versions.store import Store
 from registry.wire.codec import encode
-from registry.wire.gate_results import DataSnapshot, Gate
 from registry.wire.requests import Request
+from registry.wire.training_records.gate_results import DataSnapshot, Gate
 
 USERS: Final = 20_000
 ITEMS: Final = 10_000

@@ -27,7 +27,7 @@ from registry.errors import TransportError
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.wire.codec import encode
-from registry.wire.training_messages import TrainingProgress
+from registry.wire.training_records.training_messages import TrainingProgress
 from training.data.interaction_log import READING
 from training.data.matrix import Csr, starts_of
 from training.fitting.als import fit_als, one_blas_thread

@@ -19,11 +19,11 @@ from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import Description
 from registry.wire.commands import KINDS
 from registry.wire.counts import ArmCounts
-from registry.wire.gate_results import DataSnapshot, Gate
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Ramp, RampState
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
+from registry.wire.training_records.gate_results import DataSnapshot, Gate
 
 BEGAN = "2026-01-01T00:00:00.000+00:00"
 BEGAN_AT = 1_767_225_600.0

@@ -6,7 +6,7 @@ import pytest
 
 from registry.errors import ConfigurationError
 from registry.settings import SECRETS, Settings, read_settings, to_environment
-from registry.wire.event_weights import spell_event_weights
+from registry.wire.training_records.event_weights import spell_event_weights
 
 
 def refusal_of(**environment: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from registry.errors import ShapeError
 from registry.weighing import bm25_of, weigh
-from registry.wire.event_weights import parse_event_weights
+from registry.wire.training_records.event_weights import parse_event_weights
 
 
 def weight_of(spelled: str, *values: float) -> list[float]:

@@ -11,11 +11,11 @@ from registry.versions.manifest import Manifest, Parameters
 from registry.wire.command_results import CommandResult
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError
-from registry.wire.gate_results import Check, DataSnapshot, Gate
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Ramp, RampState
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingResult, TrainingRun
+from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
+from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.page.fleet_overview import shadow_of, split_of, traffic_of, workers_of
 from streams.page.status import PartitionLag, Status, Traffic, VersionStatus
 from streams.watch.notices import Reason

@@ -24,11 +24,11 @@ from ops.views.training_tables import training_tables
 from registry.error_codes import FallbackCode
 from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
-from registry.wire.gate_results import Check, Gate
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingResult
+from registry.wire.training_records.gate_results import Check, Gate
+from registry.wire.training_records.training_messages import TrainingResult
 
 
 def shown(*renderables: object) -> str:

@@ -22,7 +22,7 @@ from registry.wire.requests import MAX_K, Request
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.shadow_comparisons import ShadowComparison
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from tests.unit.registry.builders import (
     a_canary_state,
     a_command,

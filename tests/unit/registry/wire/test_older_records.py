@@ -12,7 +12,7 @@ from registry.wire.codec import decode, encode, from_document
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.training_messages import TrainingRun
 from tests.unit.registry.builders import a_command, a_plan, a_state
 
 SPELLINGS = [

@@ -15,7 +15,7 @@ from registry.wire.commands import Command, Promote, Retrain, Swap
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingResult, TrainingRun
+from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.observers import build_observers
 from streams.page.collect import (
     COMMANDS_SHOWN,

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import AnswerError
-from registry.wire.gate_results import Check, Gate
 from registry.wire.ramp_values import Finding, ShadowStep
-from registry.wire.training_messages import TrainingRun
+from registry.wire.training_records.gate_results import Check, Gate
+from registry.wire.training_records.training_messages import TrainingRun
 from streams.page.charts import steps
 from streams.page.formatting import ago
 from streams.page.render import POLICY, render, render_login, render_main

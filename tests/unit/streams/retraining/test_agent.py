@@ -21,7 +21,11 @@ from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain
 from registry.wire.field_types import AnswerError
 from registry.wire.rollout_state import RolloutState
-from registry.wire.training_messages import TrainingProgress, TrainingResult, TrainingRun
+from registry.wire.training_records.training_messages import (
+    TrainingProgress,
+    TrainingResult,
+    TrainingRun,
+)
 from streams.delivery.outgoing import Outgoing
 from streams.retraining.agent import RetrainAgent
 from streams.retraining.announcement import announce

@@ -8,7 +8,7 @@ import pytest
 
 from registry.errors import ConfigurationError
 from registry.settings import Settings, read_settings
-from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_records.gate_results import DataSnapshot
 from streams.retraining.schedule import jitter_seconds, new_records, next_run_at
 
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
 from registry.wire.commands import Retrain
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.training_messages import TrainingResult, TrainingRun
+from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.retraining.takeover import SILENT_SECONDS, Interrupted, interrupted
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

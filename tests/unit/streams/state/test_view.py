@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from registry.guardrails.fleet_checks import FORGET_SECONDS, KEPT_SECONDS
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.training_messages import TrainingResult, TrainingRun
+from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.state.view import STATES_REMEMBERED, RolloutView
 from tests.unit.registry.builders import (
     BEGAN,

@@ -8,7 +8,7 @@ import pytest
 
 from registry.settings import read_settings
 from registry.storage.objects import Objects
-from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_records.gate_results import DataSnapshot
 from tests.unit.training.builders import forget, rows_of, watch
 from training.data.gathering import STANDARD_KINDS
 from training.data.offset_ranges import Span

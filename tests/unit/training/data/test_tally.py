@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry.wire.data_report import DataReport, Dropped, Heavy, ValueQuantiles
-from registry.wire.event_weights import DEFAULT, parse_event_weights, settled
 from registry.wire.interactions import Interaction
+from registry.wire.training_records.data_report import DataReport, Dropped, Heavy, ValueQuantiles
+from registry.wire.training_records.event_weights import DEFAULT, parse_event_weights, settled
 from tests.unit.training.builders import forget, gather_rows, gathered, rate, rows_of, watch
 from training.data import tally
 from training.data.data_warnings import warned

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from numpy.typing import NDArray
 
-from registry.wire.gate_results import Check, Verdict
+from registry.wire.training_records.gate_results import Check, Verdict
 from training.data.matrix import Csr, Factors
 from training.judging.comparison_checks import (
     Change,

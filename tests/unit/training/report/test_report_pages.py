@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from registry.wire.gate_results import DataSnapshot
+from registry.wire.training_records.gate_results import DataSnapshot
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
 from training.data.matrix import Cells
 from training.fitting.als import fit_als

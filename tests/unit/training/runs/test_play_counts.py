@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from registry.settings import read_settings
-from registry.wire.event_weights import spell_event_weights
+from registry.wire.training_records.event_weights import spell_event_weights
 from tests.unit.training.builders import gathered, play_counts
 from training.data.data_warnings import warned
 from training.data.gathering import Gathered

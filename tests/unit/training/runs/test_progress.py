@@ -9,7 +9,11 @@ import pytest
 
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
-from registry.wire.training_messages import TrainingLine, TrainingProgress, TrainingResult
+from registry.wire.training_records.training_messages import (
+    TrainingLine,
+    TrainingProgress,
+    TrainingResult,
+)
 from training.runs.progress import Journal, line_writer
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.fresh import random_arrays
 
 from registry.versions.manifest import Manifest
-from registry.wire.gate_results import DataSnapshot, Gate
+from registry.wire.training_records.gate_results import DataSnapshot, Gate
 from tests.unit.training.builders import parameters
 from training.runs.reproduce import Reproduction, compared
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry.versions.manifest import Parameters
-from registry.wire.event_weights import parse_event_weights
+from registry.wire.training_records.event_weights import parse_event_weights
 from tests.unit.training.builders import cells_of, gathered, parameters, play_counts, rate, watch
 from training.fitting.als import fit_als
 from training.runs.search_space import SearchSpace

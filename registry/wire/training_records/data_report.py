@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from registry.wire.gate_results import Count
+from registry.wire.training_records.gate_results import Count
 
 
 class ValueQuantiles(Struct, frozen=True):

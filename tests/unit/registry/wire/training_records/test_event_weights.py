@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.wire.event_weights import (
+from registry.wire.training_records.event_weights import (
     DEFAULT,
     LARGEST,
     LINEAR_UP_TO,

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from registry.wire.data_report import DataWarning
-from registry.wire.gate_results import DataSnapshot, Gate
 from registry.wire.origins import Origin, operator
+from registry.wire.training_records.data_report import DataWarning
+from registry.wire.training_records.gate_results import DataSnapshot, Gate
 
 TrainingStage: TypeAlias = Literal[
     "lock", "snapshot", "fit", "evaluate", "gate", "publish", "announce"
