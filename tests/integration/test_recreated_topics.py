@@ -54,6 +54,11 @@ def test_requests_of_a_topic_that_was_made_again_are_all_answered(
     assert [one.process.poll() for one in workers] == [None, None]
 
 
+def status_that_names_begin_era(settings: Settings) -> subprocess.CompletedProcess[str] | None:
+    shown = recstream(settings, "rollout", "status")
+    return shown if "begin-era" in shown.stderr else None
+
+
 def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
     client: Client, fleet_settings: Settings, start_worker: Start
 ) -> None:
@@ -72,8 +77,11 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
     with Client(fleet_settings) as operator:
         rejected = operator.command(SECONDS, type="swap", model_version="v0.1")
         assert rejected["error"]["code"] == "foreign_control_topic"
-        shown = recstream(fleet_settings, "rollout", "status")
-        assert "begin-era" in shown.stderr
+        shown = wait_until(  # the next heartbeat tells it
+            lambda: status_that_names_begin_era(fleet_settings),
+            SECONDS,
+            "status to name the command",
+        )
         assert "v0.2" in shown.stdout
 
         begun = recstream(fleet_settings, "rollout", "begin-era", "--yes")
