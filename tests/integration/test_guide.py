@@ -69,7 +69,7 @@ def busy_worker(topics_created: Settings, start_worker: Callable[..., Worker]) -
     asking.send_signal(signal.SIGINT)
     printed, _ = asking.communicate(timeout=60)
     assert asking.returncode == 0, printed
-    assert re.search(r"^\d+,\d+ requests, 0 without an answer$", printed, re.MULTILINE), printed
+    assert re.search(r"^\d+,\d+ requests, 0 not answered$", printed, re.MULTILINE), printed
 
 
 @pytest.fixture
