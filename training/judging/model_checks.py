@@ -102,20 +102,20 @@ def check_life(factors: Factors | None, weights: Csr) -> Check:
 
 
 def _of_events(counts: Counts) -> str:
-    """Say what became of the events that do not teach.
+    """Say what became of the events that are not learned from.
 
     >>> _of_events(Counts(671, 9_066, 86_619, cells=99_000, pairs=99_000, events=100_004))
-    ' pairs teach, of 100,004 events: 1,004 are of the same pair as another; 12,381 pairs weigh 0'
+    ' pairs from 100,004 events; not used: 1,004 repeats of a pair; 12,381 pairs of weight 0'
     """
     if not counts.events:
         return ""
     losses = {
-        "are of the same pair as another": counts.events - counts.pairs,
-        "pairs are left out by the minimums": counts.pairs - counts.cells,
-        "pairs weigh 0": counts.cells - counts.interactions,
+        "repeats of a pair": counts.events - counts.pairs,
+        "pairs below the minimums": counts.pairs - counts.cells,
+        "pairs of weight 0": counts.cells - counts.interactions,
     }
-    said = "; ".join(f"{many:,} {why}" for why, many in losses.items() if many)
-    return f" pairs teach, of {counts.events:,} events" + (f": {said}" if said else "")
+    unused = "; ".join(f"{many:,} {what}" for what, many in losses.items() if many)
+    return f" pairs from {counts.events:,} events" + (f"; not used: {unused}" if unused else "")
 
 
 def _dead_columns(matrix: NDArray[np.float32]) -> Mask:

@@ -231,8 +231,8 @@ def test_the_interactions_that_teach_are_explained_by_the_events_that_they_come_
     check = check_counts(counts, LIMITS)[2]
 
     assert check.seen == (
-        "86,619 pairs teach, of 100,004 events: 4 are of the same pair as another; 1,000 pairs are "
-        "left out by the minimums; 12,381 pairs weigh 0"
+        "86,619 pairs from 100,004 events; not used: 4 repeats of a pair; 1,000 pairs below the "
+        "minimums; 12,381 pairs of weight 0"
     )
 
 

@@ -99,5 +99,5 @@ def test_the_gate_says_what_became_of_the_events(found: Gathered) -> None:
     result = learned(found)
 
     (check,) = (one for one in result.gate.checks if one.name == "interactions")
-    assert check.seen == "6,000 pairs teach, of 6,000 events"
+    assert check.seen == "6,000 pairs from 6,000 events"
     assert np.isfinite(result.metrics["cosine_ndcg_at_10"])
