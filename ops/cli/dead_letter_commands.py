@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ops.cli.inspect_commands import moment_of
-from ops.cli.options import AsJson, Bootstrap, settings_with
+from ops.cli.options import AsJson, Bootstrap, moment_of, settings_with
 
 if TYPE_CHECKING:
     from ops.clients.dead_letter_replay import LetterCounts

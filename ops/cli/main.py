@@ -18,14 +18,17 @@ import typer
 
 from ops.cli import (
     dead_letter_commands,
+    explain_commands,
     id_commands,
     ingest_commands,
     inspect_commands,
     registry_commands,
     request_commands,
     rollout_commands,
+    status_commands,
     topic_commands,
     training_commands,
+    tune_commands,
     worker_commands,
 )
 from ops.cli.options import AsJson, NegativeIds
@@ -71,15 +74,15 @@ app.command(rich_help_panel=KAFKA)(request_commands.traffic)
 app.add_typer(dead_letter_commands.app, name="dead-letters", rich_help_panel=KAFKA)
 app.command(rich_help_panel=MODELS)(training_commands.train)
 app.command(rich_help_panel=MODELS)(training_commands.retrain)
-app.command(rich_help_panel=MODELS)(training_commands.inspect)
-app.command(rich_help_panel=MODELS)(training_commands.tune)
+app.command(rich_help_panel=MODELS)(inspect_commands.inspect)
+app.command(rich_help_panel=MODELS)(tune_commands.tune)
 app.command(rich_help_panel=MODELS)(training_commands.reproduce)
 registry_commands.app.command()(id_commands.ids)
 app.add_typer(registry_commands.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(rollout_commands.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(rollout_commands.swap)
-app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(inspect_commands.explain)
-app.command(rich_help_panel=ROLLOUT)(inspect_commands.fleet)
+app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(explain_commands.explain)
+app.command(rich_help_panel=ROLLOUT)(status_commands.fleet)
 
 
 def _print_version(is_requested: bool) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
+
+from registry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from registry.ids import UserId
@@ -31,6 +35,8 @@ ExpectedEpoch = Annotated[
     typer.Option(metavar="N", help="Apply only if the current epoch is N (compare-and-set)."),
 ]
 Reason = Annotated[str | None, typer.Option(help="Reason, kept in the audit trail.")]
+
+SECONDS_BY_UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class NegativeIds(TyperCommand):
@@ -65,6 +71,29 @@ def user_id_of(text: str, string_id: bool) -> UserId:
     return user
 
 
+def moment_of(option: str, text: str | None, now: datetime) -> datetime | None:
+    """Return the time that `text` gives: ISO 8601, or an age before `now`; None for None.
+
+    >>> from datetime import UTC
+    >>> moment_of("--since", "2h", datetime(2026, 1, 31, 12, tzinfo=UTC)).isoformat()
+    '2026-01-31T10:00:00+00:00'
+    """
+    from registry.kafka.audit_trail import moment
+
+    if text is None:
+        return None
+    ago = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if ago:
+        return now - timedelta(seconds=int(ago[1]) * SECONDS_BY_UNIT[ago[2]])
+    try:
+        return moment(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} {text!r}: must be ISO 8601, like 2026-01-31T12:00, "
+            "or an age like 30m, 2h or 7d"
+        ) from None
+
+
 def settings_with(**overrides: str | float | None) -> Settings:
     """Read the settings from the environment; `overrides` that are not None take precedence.
 
@@ -77,3 +106,29 @@ def settings_with(**overrides: str | float | None) -> Settings:
 
     given = {name: str(value) for name, value in overrides.items() if value is not None}
     return read_settings({**os.environ, **given})
+
+
+def require_folder(option: str, path: Path | None) -> None:
+    """Refuse, before any work is done, a file whose folder does not exist.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the option.
+    """
+    if path is not None and not path.absolute().parent.is_dir():
+        raise ConfigurationError(f"{option} {path}: the folder does not exist")
+
+
+def write_file(path: Path, payload: bytes) -> None:
+    """Write the file that an option names.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be written.
+    """
+    try:
+        path.write_bytes(payload)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error

@@ -1,7 +1,6 @@
 """``recstream registry``: list, show, verify, compare, label, pin and remove model versions.
 
 Knows options and what is shown. Storage and the rules for removal are in `registry.versions`.
-Over 300 lines, because each command declares its options with their help texts.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from ops.cli.options import AsJson, Bootstrap, Reason, Registry, settings_with
 from registry.errors import ArtifactError, ConfigurationError
 
 if TYPE_CHECKING:
-    from registry.settings import Settings
-    from registry.versions.garbage import Named
     from registry.versions.labels import Labels, Mark
     from registry.versions.store import Store
 
@@ -254,6 +251,7 @@ def gc(
     """
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
+    from registry.kafka.versions_in_use import versions_in_use_under
     from registry.versions.garbage import Rules, collect
 
     rules = Rules(keep, timedelta(hours=grace_hours))
@@ -261,9 +259,9 @@ def gc(
     now = datetime.now(UTC)
     if versions_in_use is None:
         since = None if history_days is None else now - timedelta(days=history_days)
-        named = _named_in_kafka(
-            settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap), control_prefix, since
-        )
+        settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+        prefixes = control_prefix or [settings.control_prefix or settings.topic_prefix]
+        named = versions_in_use_under(settings, prefixes, since)
     else:
         names = [name.strip() for name in versions_in_use.split(",") if name.strip()]
         named = {labels.resolve(name): ["--versions-in-use"] for name in names}
@@ -278,19 +276,6 @@ def gc(
     else:
         for shown in registry_view.retention_tables(judged, dry_run=dry_run):
             terminal.out.print(shown)
-
-
-def _named_in_kafka(
-    settings: Settings, prefixes: list[str] | None, since: datetime | None
-) -> Named:
-    from registry.kafka.versions_in_use import versions_in_use
-
-    named: dict[str, list[str]] = {}
-    for prefix in prefixes or [settings.control_prefix or settings.topic_prefix]:
-        of_prefix = settings.model_copy(update={"control_prefix": prefix})
-        for version, who in versions_in_use(of_prefix, since).items():
-            named.setdefault(version, []).extend(who)
-    return named
 
 
 def _mark(version: str, reason: str | None) -> Mark:

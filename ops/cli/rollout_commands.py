@@ -1,7 +1,7 @@
 """``recstream rollout`` and ``recstream swap``: send control commands.
 
 Knows options and exit codes. Must not know the rules: the control agent decides, and its rejection
-is printed unchanged. Commands that only read are in `ops.cli.inspect_commands`.
+is printed unchanged. Commands that only read are in `ops.cli.status_commands`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ops.cli import inspect_commands
+from ops.cli import status_commands
 from ops.cli.options import AsJson, Bootstrap, ExpectedEpoch, Reason, settings_with
 from registry.errors import ArtifactError, ConfigurationError
 from registry.wire.commands import CommandType
@@ -27,8 +27,8 @@ app = typer.Typer(
     "A change is a command on the control topic. The control agent applies or rejects it; every "
     "worker acts on it within two seconds.",
 )
-app.command()(inspect_commands.status)
-app.command()(inspect_commands.history)
+app.command()(status_commands.status)
+app.command()(status_commands.history)
 
 
 @app.command(name="set")

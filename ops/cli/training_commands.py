@@ -1,7 +1,6 @@
-"""``recstream train``, ``retrain``, ``tune`` and ``reproduce``: train model versions.
+"""``recstream train``, ``retrain`` and ``reproduce``: train model versions.
 
 Knows options and what is shown. Training is in `training`, storage in `registry.versions`.
-Over 300 lines, because each command declares its options with their help texts.
 """
 
 from __future__ import annotations
@@ -13,8 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.options import AsJson, Bootstrap, Reason, Registry, settings_with
-from registry.errors import ConfigurationError
+from ops.cli.options import (
+    AsJson,
+    Bootstrap,
+    Reason,
+    Registry,
+    require_folder,
+    settings_with,
+    write_file,
+)
 from registry.wire.commands import Deploy
 
 if TYPE_CHECKING:
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
     from registry.settings import Settings
     from registry.wire.command_results import CommandResult
     from registry.wire.commands import Command
-    from registry.wire.training_records.data_report import DataReport
     from registry.wire.training_records.training_messages import TrainingResult
 
 Factors = Annotated[int | None, typer.Option(min=1, max=4096, help="Number of latent factors.")]
@@ -153,95 +158,6 @@ def retrain(
         raise typer.Exit(1)
 
 
-def inspect(
-    version: Annotated[
-        str | None,
-        typer.Argument(metavar="[VERSION]", help="Like v0.4: what that version learned from."),
-    ] = None,
-    as_json: AsJson = False,
-    registry: Registry = None,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Show what is in the interactions, and warn of what is unusual; nothing is learned.
-
-    Without a version the interaction topic is read, up to its present end, as a training reads it.
-    The report of a version is read from its manifest.
-
-    Examples
-    --------
-      recstream inspect
-      recstream inspect v0.4
-    """
-    from ops.views import terminal
-    from ops.views.data_report_tables import data_report_tables
-    from registry.versions.store import store_of
-
-    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap, MODEL_REGISTRY=registry)
-    if version is None:
-        report = _report_of_topic(settings, as_json)
-    else:
-        manifest = store_of(settings).manifest(version)
-        if manifest.data_report is None:
-            raise ConfigurationError(
-                f"{version} has no data report: a release before this one published it"
-            )
-        report = manifest.data_report
-    if as_json:
-        terminal.print_json(report)
-        return
-    for table in data_report_tables(report):
-        terminal.out.print(table)
-
-
-def tune(
-    trials: Annotated[
-        int,
-        typer.Option(min=1, max=10_000, help="Number of trials, including those of earlier runs."),
-    ] = 40,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time limit of this run.")] = 15,
-    study: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Stores the trials, so that a later run can continue them."
-        ),
-    ] = Path("recstream-tune.journal"),
-    env: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the best settings to this .env file."),
-    ] = None,
-    as_json: AsJson = False,
-    registry: Registry = None,
-    bootstrap: Bootstrap = None,
-) -> None:
-    """Search for better parameters on the current interactions, and print them as settings.
-
-    The search starts from the current settings. It can be interrupted: the same command resumes it.
-    The best parameters are evaluated on users that no trial has seen. Needs the extra `tune`.
-
-    Examples
-    --------
-      recstream tune --trials 100 --minutes 30
-      recstream tune --env .env
-    """
-    from ops.views import terminal
-    from ops.views import tuning_tables as tuning_view
-    from training.runs.tune import env_lines, merged
-
-    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap, MODEL_REGISTRY=registry)
-    found = tuning_view.search(settings, trials, minutes, study, hidden=as_json)
-    lines = env_lines(found.best)
-    if env is not None:
-        before = env.read_text("utf-8") if env.exists() else ""
-        _write(env, merged(before, lines).encode())
-    if as_json:
-        terminal.print_json(tuning_view.summary(found, lines))
-        return
-    for table in tuning_view.tables(found):
-        terminal.out.print(table)
-    for name, value in lines.items():
-        terminal.out.print(f"{name}={value}", markup=False)
-
-
 def reproduce(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version, like v0.4.")],
     as_json: AsJson = False,
@@ -273,31 +189,6 @@ def reproduce(
             terminal.out.print(table)
     if not found.is_equal:
         raise typer.Exit(1)
-
-
-def _report_of_topic(settings: Settings, as_json: bool) -> DataReport:
-    """Read the interaction topic, and return what is in it."""
-    from ops.views import terminal
-    from ops.views.training_progress import StageDisplay
-    from training.data.data_warnings import warned
-    from training.data.snapshot import read_snapshot
-    from training.data.weights import settle_transforms
-    from training.runs.run_rules import parameters_of
-
-    with StageDisplay(terminal.err, hidden=as_json) as display:
-        snapshot = read_snapshot(
-            settings, lambda done, total: display.show("snapshot", done, total, None)
-        )
-    parameters = parameters_of(settings)
-    used = settle_transforms(parameters, snapshot.cells)
-    return warned(snapshot.report, parameters.weights, used.weights)
-
-
-def _write(path: Path, payload: bytes) -> None:
-    try:
-        path.write_bytes(payload)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
 def _retrain(
@@ -337,12 +228,11 @@ def _train_here(settings: Settings, display: StageDisplay, report: Path | None) 
     from training.runs.run import train
     from training.runs.run_rules import parameters_of
 
-    if report is not None and not report.absolute().parent.is_dir():
-        raise ConfigurationError(f"--report {report}: the folder does not exist")
+    require_folder("--report", report)
 
     def keep(files: Mapping[str, bytes]) -> None:
         if report is not None:
-            _write(report, files[MARKDOWN if report.suffix == ".md" else HTML])
+            write_file(report, files[MARKDOWN if report.suffix == ".md" else HTML])
 
     state = kafka_client.rollout_state(settings)
     return train(

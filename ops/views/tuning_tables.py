@@ -1,61 +1,22 @@
-"""Runs a parameter search with progress; tables of its result, and of a reproduced version."""
+"""A parameter search as lines and tables, and a reproduced version as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from rich.table import Table
 
 from ops.views import terminal
 from ops.views.terminal import Text
-from ops.views.training_progress import StageDisplay
-from registry.settings import Settings
 from registry.versions.manifest import Parameters
 from registry.wire.training_records.event_weights import spell_event_weights
-from training.data.minimums import trim
-from training.data.snapshot import read_snapshot
-from training.data.weights import settle_transforms, weighted
-from training.fitting.als import one_blas_thread
-from training.fitting.backends import fit_of
-from training.fitting.size_rules import settle_sizes
 from training.judging.quality_estimates import Estimate, Quality
 from training.runs.reproduce import Reproduction
-from training.runs.run_rules import order_of, parameters_of
 from training.runs.search_space import SPACE
-from training.runs.tune import Bounds, Trial, Tuned, best_of, require_optuna, tune
+from training.runs.tune import Trial, Tuned, best_of
 
 SHOWN_TRIALS: Final = 8
-
-
-def search(settings: Settings, trials: int, minutes: float, study: Path, *, hidden: bool) -> Tuned:
-    """Read the interactions, and search; each trial is shown on standard error."""
-    require_optuna()
-    start = parameters_of(settings)
-    with StageDisplay(terminal.err, hidden=hidden) as display, one_blas_thread():
-        snapshot = read_snapshot(
-            settings, lambda done, total: display.show("snapshot", done, total, None)
-        )
-        start = settle_transforms(start, snapshot.cells)
-        display.show("tune", 0, trials, None)
-
-        def report(trial: Trial, best: Trial | None) -> None:
-            display.show("tune", trial.number + 1, trials, _progress(trial, best))
-
-        cells = trim(snapshot.cells, start)
-        return tune(
-            cells,
-            snapshot.described.id,
-            settle_sizes(start, weighted(cells, start)),
-            settings.retrain_holdout,
-            Bounds(trials, minutes * 60),
-            study,
-            fit_of(settings),
-            settings.retrain_threads,
-            report,
-            order_of(settings, snapshot.report),
-        )
 
 
 def tables(found: Tuned) -> list[Table | Text]:
@@ -134,7 +95,8 @@ def reproduction_tables(found: Reproduction) -> list[Table | Text]:
     return [terminal.grid(("array", "verdict", "largest difference #"), [*rows, *others]), word]
 
 
-def _progress(trial: Trial, best: Trial | None) -> str:
+def trial_line(trial: Trial, best: Trial | None) -> str:
+    """Return how a trial went, and the best one so far."""
     score = "failed" if trial.ndcg is None else f"{trial.ndcg:.4f}"
     return f"trial {trial.number}: {score}" + (
         "" if best is None else f", best {best.ndcg:.4f} ({', '.join(_named(best.parameters))})"

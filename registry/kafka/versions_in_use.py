@@ -68,6 +68,18 @@ def versions_in_use(settings: Settings, since: datetime | None = None) -> Named:
     return {version: list(dict.fromkeys(who)) for version, who in named.items()}
 
 
+def versions_in_use_under(
+    settings: Settings, prefixes: Iterable[str], since: datetime | None = None
+) -> Named:
+    """Return the same for each of several control prefixes, together."""
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    for prefix in prefixes:
+        of_prefix = settings.model_copy(update={"control_prefix": prefix})
+        for version, who in versions_in_use(of_prefix, since).items():
+            named[version] += who
+    return dict(named)
+
+
 def _named_by_results(
     results: Sequence[CommandResult], since: datetime | None
 ) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ops.cli import main as cli
-from ops.cli.inspect_commands import moment_of
+from ops.cli.options import moment_of
 from ops.docs import cli_page
 from registry.errors import ConfigurationError, TransportError
 from registry.ids import parse_id

@@ -1,0 +1,101 @@
+"""``recstream explain``: which rule gives a user which version, checked against a real answer.
+
+Knows options, and that it asks again when the state has changed. The rules are in
+`registry.rollout.explanation`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+import typer
+
+from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
+
+if TYPE_CHECKING:
+    from registry.ids import UserId
+    from registry.rollout.explanation import Explanation
+    from registry.settings import Settings
+    from registry.wire.responses import Response
+
+ATTEMPTS: Final = 3
+"""How often it asks again when the state changes between explanation and answer."""
+
+
+def explain(
+    user: Annotated[
+        str,
+        typer.Argument(
+            metavar="USER", help="A user id; a whole number, like 42 or -5, is an integer id."
+        ),
+    ],
+    ask: Annotated[
+        bool, typer.Option(help="Send a request, and compare its answer with the explanation.")
+    ] = True,
+    string_id: Annotated[
+        bool, typer.Option(help="Treat USER as a string, even if it is all digits.")
+    ] = False,
+    as_json: AsJson = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Explain which rule gives USER which version, and check it against a real answer.
+
+    Bucket and version are computed locally from the state in Kafka; then a request is sent. Exit
+    code 1 if the answer differs.
+
+    Examples
+    --------
+      recstream explain 42
+      recstream explain anna --no-ask --json
+    """
+    from ops.views import rollout_tables as rollout_view
+    from ops.views import terminal
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    check = _explain_and_check(settings, user_id_of(user, string_id), ask)
+    matches = None if check.answer is None else not check.differences
+    if as_json:
+        terminal.print_json(
+            {
+                "explanation": check.explanation,
+                "answer": check.answer,
+                "matches": matches,
+                "differences": check.differences,
+            }
+        )
+    else:
+        terminal.out.print(rollout_view.explanation_table(check.explanation))
+        for difference in check.differences:
+            terminal.err.print(difference, style="red", markup=False)
+        if check.answer and matches:
+            worker = check.answer.provenance.worker
+            terminal.out.print(f"the answer from {worker} matches", style="green", markup=False)
+    if matches is False:
+        raise typer.Exit(1)
+
+
+class _Check(NamedTuple):
+    explanation: Explanation
+    answer: Response | None = None
+    differences: tuple[str, ...] = ()
+
+
+def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> _Check:
+    """Explain, ask and compare; try again if the state has changed in between."""
+    from ops.clients import kafka_client
+    from registry.rollout import explanation
+    from registry.wire.requests import Request
+
+    for _ in range(ATTEMPTS):
+        state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
+        expected = explanation.explain(user, state)
+        if not ask:
+            return _Check(expected)
+        request = Request(request_id=str(uuid.uuid4()), user_id=user)
+        answer = kafka_client.ask(settings, [request]).by_request_id[request.request_id]
+        if answer.provenance.rollout_epoch == expected.epoch:
+            break
+    if answer.error is not None:
+        return _Check(expected, answer, (f"answered with an error: {answer.error.message}",))
+    return _Check(expected, answer, explanation.differences(expected, state, answer))
