@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -23,9 +22,9 @@ from registry.errors import ConfigurationError, RefusedCommand
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from ops.ingest.file_check import CheckedFile
     from ops.ingest.file_layout import Layout
     from ops.ingest.file_tables import Asked
-    from ops.ingest.interaction_files import BadLine
     from registry.ids import ItemId
     from registry.settings import Settings
 
@@ -36,15 +35,6 @@ DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "
 class _File(NamedTuple):
     path: Path
     layout: Layout
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """What reading a file to its end has shown."""
-
-    good: int
-    bad: list[BadLine]
-    titled: int
 
 
 def ingest(
@@ -124,8 +114,9 @@ def ingest(
     name the columns with --columns.
 
     All files are checked before the first record is sent, because the topic is kept forever. Bad
-    lines are shown with their numbers; they are skipped if --max-bad allows as many. A second run
-    of the same file resumes where the first one stopped, or does nothing.
+    lines are shown with their numbers; they are skipped if --max-bad allows as many. Event kinds
+    without a weight in RETRAIN_EVENT_WEIGHTS are sent, with a warning. A second run of the same
+    file resumes where the first one stopped, or does nothing.
 
     Examples
     --------
@@ -135,6 +126,7 @@ def ingest(
       recstream ingest events.jsonl.gz --max-bad 10
     """
     from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
+    from ops.ingest.file_check import check_file, warn_of_kinds
     from ops.ingest.file_layout import layout_of
     from ops.ingest.file_tables import Asked
     from ops.ingest.interaction_rows import WHOLE_FLOATS
@@ -156,10 +148,13 @@ def ingest(
         read = [_File(path, layout_of(path, asked)) for path in paths]
         _confirm(read, asked, yes=yes, as_json=as_json)
         noticed: Counter[str] = Counter()
-        checked = [_check(file, titles, noticed) for file in read]
-        _require_good(read, checked, max_bad, movies if titles else None)
+        checked = [check_file(path, titles, layout, noticed) for path, layout in read]
+        count_by_kind = sum((result.count_by_kind for result in checked), Counter())
+        for warning in warn_of_kinds(count_by_kind, settings.event_weights):
+            terminal.err.print(f"warning: {warning}")
         if noticed[WHOLE_FLOATS]:
             terminal.err.print(f"warning: {noticed[WHOLE_FLOATS]:,} {WHOLE_FLOATS}")
+        _require_good(read, checked, max_bad, movies if titles else None)
         _send(settings, read, checked, titles, movies, again=again, as_json=as_json)
 
 
@@ -177,6 +172,8 @@ def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[
     from ops.views import terminal
 
     if path is None:
+        if columns is not None:
+            raise ConfigurationError("--title-columns needs --titles, the file that they are of")
         return {}
     named = roles_named(columns, TITLE_ROLES) if columns else None
     titles = read_titles(path, named, quotes=quotes)
@@ -209,21 +206,8 @@ def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) 
         raise typer.Exit(1)
 
 
-def _check(file: _File, titles: Mapping[ItemId, str], noticed: Counter[str]) -> _Checked:
-    from ops.ingest.interaction_files import BadLine, read_interactions
-
-    good, titled, bad = 0, 0, []
-    for found in read_interactions(file.path, titles, file.layout, noticed):
-        if isinstance(found, BadLine):
-            bad.append(found)
-        else:
-            good += 1
-            titled += found.title is not None
-    return _Checked(good, bad, titled)
-
-
 def _require_good(
-    files: Sequence[_File], checked: Sequence[_Checked], max_bad: int, titles: Path | None
+    files: Sequence[_File], checked: Sequence[CheckedFile], max_bad: int, titles: Path | None
 ) -> None:
     from ops.views import terminal
 
@@ -250,7 +234,7 @@ def _advance(progress: Progress, task: TaskID, done: int, sent: int) -> None:
 def _send(
     settings: Settings,
     files: Sequence[_File],
-    checked: Sequence[_Checked],
+    checked: Sequence[CheckedFile],
     titles: Mapping[ItemId, str],
     title_file: Path | None,
     *,

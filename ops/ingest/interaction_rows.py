@@ -29,7 +29,7 @@ from registry.ids import BLANKS, MOST_INTEGER, is_whole_float, parse_id
 from registry.wire.interactions import Interaction
 
 WHOLE_FLOATS: Final = "ids such as 42.0 were read as integers"
-"""What :class:`Rows` counts."""
+"""What :class:`RowReader` counts."""
 
 
 class RowReader:

@@ -65,6 +65,7 @@ def test_help_is_shown(
         ["rollout", "set", "--percentage", "many"],
         ["rollout", "set", "--strategy", "bandit"],
         ["ingest", "/no/such/file.csv"],
+        ["ingest", __file__, "--title-columns", "item=id,title=name"],
         ["request", "1", "-k", "0"],
         ["rollout", "apply", "/no/such/file.yaml"],
         ["rollout", "status", "--follow", "--all-environments"],
@@ -77,6 +78,24 @@ def test_help_is_shown(
 )
 def test_wrong_usage_ends_with_2(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     assert run(monkeypatch, *words) == 2
+
+
+def test_an_event_kind_without_a_weight_is_warned_of_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text("user_id,item_id,event\n1,2,wacth\n1,,watch\n")
+    assert run(monkeypatch, "ingest", str(file)) == 1
+    seen = " ".join(capsys.readouterr().err.split())
+    assert "warning: event `wacth` has no weight: training ignores 1 events" in seen
+    assert "1 bad lines, but --max-bad allows 0; nothing was sent" in seen
+
+
+def test_a_search_for_parameters_is_not_begun_if_their_file_has_no_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "tune", "--env", f"{tmp_path}/none/.env") == 2
+    assert "--env" in capsys.readouterr().err
 
 
 RAMP = "canary_version: v0.2\nramp: {{steps: {steps}, hold_seconds: 60}}\n"

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
+from ops.ingest.file_check import check_file, warn_of_kinds
 from ops.ingest.file_layout import NO_TIME, Layout, layout_of
 from ops.ingest.file_tables import Asked
 from ops.ingest.interaction_files import BadLine, read_interactions
@@ -23,6 +24,7 @@ from ops.ingest.source_files import local_files
 from ops.ingest.text_encoding import encoding_of
 from ops.ingest.title_files import read_titles
 from registry.errors import ConfigurationError
+from registry.settings import read_settings
 from registry.wire.interactions import Interaction
 
 HEADER = "userId,movieId,rating,timestamp\n"
@@ -328,6 +330,20 @@ def test_book_crossing_is_guessed(tmp_path: Path) -> None:
     assert read(tmp_path / "BX-Book-Ratings.csv", layout)[1] == Interaction(
         user_id=276726, item_id="0155061224", event="rate", value=5.0
     )
+
+
+def test_kinds_that_no_weight_knows_are_counted_and_warned_of(tmp_path: Path) -> None:
+    text = (
+        "user_id,item_id,event\n" + "1,2,watch\n" * 3 + "1,2,wacth\n" * 2 + "1,,forget\n1,,watch\n"
+    )
+    path = file_of(tmp_path, "e.csv", text)
+    checked = check_file(path, {}, layout_of(path), Counter())
+    assert checked.count_by_kind == {"watch": 3, "wacth": 2, "forget": 1}
+    assert (checked.good, [line.number for line in checked.bad]) == (6, [8])
+    (warning,) = warn_of_kinds(checked.count_by_kind, read_settings({}).event_weights)
+    assert "`wacth` has no weight: training ignores 2 events" in warning
+    weighed = read_settings({"RETRAIN_EVENT_WEIGHTS": "watch=1,wacth=0"}).event_weights
+    assert list(warn_of_kinds(checked.count_by_kind, weighed)) == []
 
 
 # --- packed, Parquet, several -----------------------------------------------------------------
