@@ -27,7 +27,7 @@ MOST_INTEGER: Final = 2**63 - 1
 BLANKS: Final = " \t\r\n\u00a0\ufeff"
 """Trimmed around an untyped id: what people do not see. The last is a byte order mark."""
 
-One = TypeVar("One")
+Value = TypeVar("Value")
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _WHOLE_FLOAT: Final = re.compile(r"(0|-?[1-9][0-9]{0,18})\.0+")
@@ -121,7 +121,7 @@ def is_version_name(name: str) -> bool:
     return _VERSION.fullmatch(name) is not None
 
 
-def pieces(values: Sequence[One]) -> Iterator[Sequence[One]]:
+def pieces(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yield `values` in their order, `PIECE` at a time.
 
     >>> [len(piece) for piece in pieces(range(25_000))]

@@ -88,14 +88,16 @@ def weigh(
     --------
     >>> weights = {"play": EventWeight(2.0, "log"), "rate": EventWeight(1.0, floor=2.0)}
     >>> values = {"play": np.array([1, 260, np.nan]), "rate": np.array([np.nan, 0.5, 5])}
-    >>> [f"{one:.3f}" for one in weigh(values, weights)]
+    >>> [f"{found:.3f}" for found in weigh(values, weights)]
     ['1.386', '9.629', '3.000']
     """
     total = np.zeros(len(next(iter(values.values()), ())), np.float32)
-    for kind, one in weights.items():
-        if kind in values and one.weight:
-            counted = transformed(values[kind] - np.float32(one.floor), one, (bm25 or {}).get(kind))
-            counted *= np.float32(one.weight)
+    for kind, weight in weights.items():
+        if kind in values and weight.weight:
+            counted = transformed(
+                values[kind] - np.float32(weight.floor), weight, (bm25 or {}).get(kind)
+            )
+            counted *= np.float32(weight.weight)
             np.add(total, counted, out=total, where=~np.isnan(counted))
     return np.maximum(total, 0, out=total)
 

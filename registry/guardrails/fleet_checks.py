@@ -36,41 +36,48 @@ WHY_CHARACTERS: Final = 300
 and one that is too large would be no command."""
 
 
-def age_seconds(one: Heartbeat, now: float) -> float | None:
+def age_seconds(heartbeat: Heartbeat, now: float) -> float | None:
     """Return the seconds since a heartbeat; None where the broker's clock is ahead of `now`'s."""
-    return now - one.at if now >= one.at else None
+    return now - heartbeat.at if now >= heartbeat.at else None
 
 
 def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
     """Return the workers that a step has to wait for, by name."""
-    found = (one for one in fleet if not one.stopping and now - one.at <= LIVE_SECONDS)
-    return tuple(sorted(found, key=lambda one: (one.worker, one.instance)))
+    found = (
+        heartbeat
+        for heartbeat in fleet
+        if not heartbeat.stopping and now - heartbeat.at <= LIVE_SECONDS
+    )
+    return tuple(sorted(found, key=lambda heartbeat: (heartbeat.worker, heartbeat.instance)))
 
 
 def remembered(fleet: Iterable[Heartbeat], now: float, epoch: int | None) -> tuple[Heartbeat, ...]:
     """Return the rows worth keeping: recent ones, and those whose counts are of `epoch`."""
     return tuple(
-        one
-        for one in fleet
-        if now - one.at <= FORGET_SECONDS or (epoch is not None and one.epoch == epoch and one.arms)
+        heartbeat
+        for heartbeat in fleet
+        if now - heartbeat.at <= FORGET_SECONDS
+        or (epoch is not None and heartbeat.epoch == epoch and heartbeat.arms)
     )
 
 
 def carried(fleet: Iterable[Heartbeat], now: float, epoch: int) -> tuple[Heartbeat, ...]:
     """Return what silent workers counted under `epoch`, for the owner to say again."""
     return tuple(
-        replace(one, heard_at=one.at)
-        for one in fleet
-        if one.epoch == epoch and one.arms and now - one.at > FORGET_SECONDS
+        replace(heartbeat, heard_at=heartbeat.at)
+        for heartbeat in fleet
+        if heartbeat.epoch == epoch and heartbeat.arms and now - heartbeat.at > FORGET_SECONDS
     )
 
 
 def predecessors(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
     """Return the workers of a release that reads lease and fleet from the rollout table."""
     return tuple(
-        one
-        for one in fleet
-        if one.log_offset is None and not one.stopping and now - one.at <= FORGET_SECONDS
+        heartbeat
+        for heartbeat in fleet
+        if heartbeat.log_offset is None
+        and not heartbeat.stopping
+        and now - heartbeat.at <= FORGET_SECONDS
     )
 
 
@@ -90,26 +97,30 @@ def behind(
     within_seconds
         How recent a heartbeat must be, measured against the latest of all.
     """
-    heard_at = max((one.at for one in fleet), default=0.0)
+    heard_at = max((heartbeat.at for heartbeat in fleet), default=0.0)
     return tuple(
-        one
-        for one in fleet
-        if one.log_offset is not None
-        and one.log_offset < log_offset
-        and heard_at - one.at <= min(within_seconds, LIVE_SECONDS)
-        and not one.stopping
-        and ReadinessCode.RECOVERING not in one.reasons
+        heartbeat
+        for heartbeat in fleet
+        if heartbeat.log_offset is not None
+        and heartbeat.log_offset < log_offset
+        and heard_at - heartbeat.at <= min(within_seconds, LIVE_SECONDS)
+        and not heartbeat.stopping
+        and ReadinessCode.RECOVERING not in heartbeat.reasons
     )
 
 
 def arms_at(fleet: Iterable[Heartbeat], epoch: int) -> tuple[ArmCounts, ...]:
     """Return the whole fleet's counts under the state of `epoch`, the dead workers' included."""
-    return sum_by_arm(arm for one in fleet if one.epoch == epoch for arm in one.arms)
+    return sum_by_arm(
+        arm for heartbeat in fleet if heartbeat.epoch == epoch for arm in heartbeat.arms
+    )
 
 
 def shadow_at(fleet: Iterable[Heartbeat], epoch: int) -> ShadowCounts:
     """Return the whole fleet's shadow comparisons under the state of `epoch`."""
-    return sum_shadows(one.shadow for one in fleet if one.epoch == epoch and one.shadow)
+    return sum_shadows(
+        heartbeat.shadow for heartbeat in fleet if heartbeat.epoch == epoch and heartbeat.shadow
+    )
 
 
 def readiness(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) -> Finding:
@@ -121,9 +132,9 @@ def readiness(fleet: Sequence[Heartbeat], now: float, epoch: int, version: str) 
     if not workers:
         return Finding("readiness", "error", "no live worker has sent a heartbeat")
     waiting = [
-        f"{one.worker} ({_why_not(one, epoch, version)})"
-        for one in workers
-        if version not in one.ready or one.epoch != epoch
+        f"{heartbeat.worker} ({_why_not(heartbeat, epoch, version)})"
+        for heartbeat in workers
+        if version not in heartbeat.ready or heartbeat.epoch != epoch
     ]
     figures = {"ready": float(len(workers) - len(waiting)), "workers": float(len(workers))}
     if waiting:
@@ -142,20 +153,26 @@ def survival(fleet: Sequence[Heartbeat], epoch: int, version: str) -> Finding:
     back would never end in a large fleet. Silence is measured against the latest heartbeat of all:
     while a rebalance holds them all up, nobody is silent.
     """
-    acted = [one for one in fleet if one.epoch == epoch and version in one.ready]
-    heard_at = max((one.at for one in fleet), default=0.0)
-    silent = [one for one in acted if not one.stopping and heard_at - one.at > LIVE_SECONDS]
+    acted = [
+        heartbeat for heartbeat in fleet if heartbeat.epoch == epoch and version in heartbeat.ready
+    ]
+    heard_at = max((heartbeat.at for heartbeat in fleet), default=0.0)
+    silent = [
+        heartbeat
+        for heartbeat in acted
+        if not heartbeat.stopping and heard_at - heartbeat.at > LIVE_SECONDS
+    ]
     figures = {"silent": float(len(silent)), "workers": float(len(acted))}
     if len(silent) >= 2 and 2 * len(silent) >= len(acted):
-        named = ", ".join(sorted(one.worker for one in silent)[:WORKERS_NAMED])
+        named = ", ".join(sorted(heartbeat.worker for heartbeat in silent)[:WORKERS_NAMED])
         message = f"{len(silent)} of {len(acted)} fell silent without a goodbye: {named}"
         return Finding("workers", "fail", message, figures)
     return Finding("workers", "pass", f"{len(silent)} of {len(acted)} fell silent", figures)
 
 
-def _why_not(one: Heartbeat, epoch: int, version: str) -> str:
-    if version in one.failures:
-        return one.failures[version][:WHY_CHARACTERS]
-    if version not in one.ready:
+def _why_not(heartbeat: Heartbeat, epoch: int, version: str) -> str:
+    if version in heartbeat.failures:
+        return heartbeat.failures[version][:WHY_CHARACTERS]
+    if version not in heartbeat.ready:
         return "not loaded yet"
-    return f"still acts on epoch {one.epoch}, not {epoch}"
+    return f"still acts on epoch {heartbeat.epoch}, not {epoch}"

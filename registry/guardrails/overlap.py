@@ -53,7 +53,7 @@ def compare(primary: Sequence[Item], canary: Sequence[Item]) -> Compared:
 
 
 def rank_biased_overlap(
-    one: Sequence[ItemId], other: Sequence[ItemId], p: float = PERSISTENCE
+    left: Sequence[ItemId], right: Sequence[ItemId], p: float = PERSISTENCE
 ) -> float:
     """Return how far two rankings agree, 0..1, the top weighing most.
 
@@ -69,7 +69,7 @@ def rank_biased_overlap(
 
     Parameters
     ----------
-    one, other
+    left, right
         Item ids, best first, each once. Both empty: 1. One of them empty: 0.
     p
         Weight of each depth against the one above it, above 0 and below 1.
@@ -79,7 +79,7 @@ def rank_biased_overlap(
     >>> rank_biased_overlap(["a", "b"], ["b", "a"], p=0.5)
     0.5
     """
-    shorter, longer = sorted((one, other), key=len)
+    shorter, longer = sorted((left, right), key=len)
     if not shorter:
         return float(not longer)
     common = _common_by_depth(shorter, longer)

@@ -143,7 +143,7 @@ def trail_of(settings: Settings, asked: Asked) -> Trail:
     for chunk in _backwards(settings, asked, deadline):
         results = [_decoded(message) for message in reversed(chunk)]
         unreadable += results.count(None)
-        found += [one for one in results if one is not None and asked.includes(one)]
+        found += [result for result in results if result is not None and asked.includes(result)]
         found = distinct(found)
         if len(found) >= asked.limit:
             break
@@ -190,10 +190,10 @@ def distinct(results: Iterable[CommandResult]) -> list[CommandResult]:
     report that has them is kept.
     """
     by_decision: dict[CommandResult, CommandResult] = {}
-    for one in results:
-        decision = replace(one, before=None, after=None)
+    for result in results:
+        decision = replace(result, before=None, after=None)
         if by_decision.get(decision, decision).after is None:
-            by_decision[decision] = one
+            by_decision[decision] = result
     return list(by_decision.values())
 
 

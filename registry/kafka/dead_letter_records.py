@@ -234,8 +234,8 @@ def _source(ours: Mapping[str, str]) -> Source | None:
         return None
 
 
-def _size(told: str | None, value: bytes | None) -> int:
-    return int(told) if told is not None and told.isdecimal() else len(value or b"")
+def _size(written: str | None, value: bytes | None) -> int:
+    return int(written) if written is not None and written.isdecimal() else len(value or b"")
 
 
 def _text(value: bytes | None) -> str:

@@ -28,19 +28,20 @@ def topics_to_grow(topics: Topics, partitions: Mapping[str, int], wanted: int) -
     RefusedCommand
         ``topic_missing``, or ``would_shrink`` if one has more already.
     """
-    for one in topics.by_user:
-        if one.name not in partitions:
+    for topic in topics.by_user:
+        if topic.name not in partitions:
             raise RefusedCommand(
-                f"topic {one.name} is missing; `recstream topics create` makes it, then grow them",
+                f"topic {topic.name} is missing; `recstream topics create` makes it, then grow "
+                "them",
                 CommandCode.TOPIC_MISSING,
             )
-        if partitions[one.name] > wanted:
+        if partitions[topic.name] > wanted:
             raise RefusedCommand(
-                f"topic {one.name} has {partitions[one.name]} partitions, {wanted} are fewer: "
+                f"topic {topic.name} has {partitions[topic.name]} partitions, {wanted} are fewer: "
                 "Kafka cannot shrink a topic; nothing was changed",
                 CommandCode.WOULD_SHRINK,
             )
-    return [one for one in topics.by_user if partitions[one.name] < wanted]
+    return [topic for topic in topics.by_user if partitions[topic.name] < wanted]
 
 
 def grow_topics(

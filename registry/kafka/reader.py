@@ -65,12 +65,12 @@ def connected(
 
 @contextmanager
 def reading(settings: Settings, topic: Topic, last: int = 0) -> Iterator[Consumer]:
-    """Yield a consumer of all partitions, from `last` records before their ends of now."""
+    """Yield a consumer of all partitions, from `last` records before the current end offsets."""
     with connected(settings) as consumer:
         consumer.assign(
             [
-                TopicPartition(one.topic, one.partition, max(low, high - last))
-                for one, low, high in bounds(settings, consumer, topic)
+                TopicPartition(partition.topic, partition.partition, max(low, high - last))
+                for partition, low, high in bounds(settings, consumer, topic)
             ]
         )
         yield consumer
@@ -91,14 +91,16 @@ def bounds(
         found = metadata.topics[topic.name]
         partitions = [TopicPartition(topic.name, number) for number in sorted(found.partitions)]
         offsets = [
-            ask_again(partial(consumer.get_watermark_offsets, one, timeout=BROKER_SECONDS))
-            for one in partitions
+            ask_again(partial(consumer.get_watermark_offsets, partition, timeout=BROKER_SECONDS))
+            for partition in partitions
         ]
     except KafkaException as error:
         raise unreachable(settings, error) from error
     if not partitions:
         raise TransportError(f"topic {topic.name} is missing; `recstream topics create` makes it")
-    return [(one, low, high) for one, (low, high) in zip(partitions, offsets, strict=True)]
+    return [
+        (partition, low, high) for partition, (low, high) in zip(partitions, offsets, strict=True)
+    ]
 
 
 def messages(
@@ -111,7 +113,11 @@ def messages(
     TransportError
         If a partition cannot be read, or its end is not reached in time.
     """
-    unread = {(one.topic, one.partition) for one in consumer.assignment()} if to_end else {("", -1)}
+    unread = (
+        {(partition.topic, partition.partition) for partition in consumer.assignment()}
+        if to_end
+        else {("", -1)}
+    )
     deadline = time.monotonic() + deadline_seconds
     while unread and (left := deadline - time.monotonic()) > 0:
         message = consumer.poll(min(left, 0.1))
@@ -181,7 +187,7 @@ def ends_of(settings: Settings, topic: Topic) -> dict[int, int]:
         If Kafka does not answer, or the topic is missing.
     """
     with connected(settings) as consumer:
-        return {one.partition: end for one, _, end in bounds(settings, consumer, topic)}
+        return {partition.partition: end for partition, _, end in bounds(settings, consumer, topic)}
 
 
 def command_at(settings: Settings, topic: Topic, offset: int) -> Command | None:
@@ -201,4 +207,6 @@ def command_at(settings: Settings, topic: Topic, offset: int) -> Command | None:
             found = slice_of(consumer, place, offset, offset + 1, deadline)
     except KafkaException as error:
         raise unreachable(settings, error) from error
-    return next((decode(Command, one.value()) for one in found if one.offset() == offset), None)
+    return next(
+        (decode(Command, message.value()) for message in found if message.offset() == offset), None
+    )

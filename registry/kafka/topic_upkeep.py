@@ -89,7 +89,7 @@ def _faults(settings: Settings, admin: AdminClient) -> list[Fault]:
     for topic in (*topics_of(settings), changelog_of(settings)):
         if topic.name not in shown:
             continue
-        copies = min(len(one.replicas) for one in shown[topic.name].partitions.values())
+        copies = min(len(placed.replicas) for placed in shown[topic.name].partitions.values())
         if copies < settings.replication_factor:
             wanted = str(settings.replication_factor)
             faults.append(Fault(topic.name, REPLICATION_FACTOR, str(copies), wanted))
@@ -115,8 +115,8 @@ def _configs(admin: AdminClient, topic: str) -> dict[str, str]:
 
 def _set(admin: AdminClient, topic: str, faults: list[Fault]) -> None:
     entries = [
-        ConfigEntry(one.setting, one.wanted, incremental_operation=AlterConfigOpType.SET)
-        for one in faults
+        ConfigEntry(fault.setting, fault.wanted, incremental_operation=AlterConfigOpType.SET)
+        for fault in faults
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     futures = admin.incremental_alter_configs([resource], request_timeout=ADMIN_TIMEOUT_SECONDS)

@@ -130,12 +130,12 @@ def mismatches(topics: Topics, partitions: Mapping[str, int]) -> list[str]:
     partitions
         How many each topic that exists has, by its name.
     """
-    present = [one for one in topics.by_user if one.name in partitions]
-    most = max(present, key=lambda one: partitions[one.name], default=None)
+    present = [topic for topic in topics.by_user if topic.name in partitions]
+    most = max(present, key=lambda topic: partitions[topic.name], default=None)
     return [
-        f"topic {one.name} has {partitions[one.name]} partitions and {most.name} "
+        f"topic {topic.name} has {partitions[topic.name]} partitions and {most.name} "
         f"{partitions[most.name]}, but they belong together; `recstream topics grow "
         f"{partitions[most.name]}` makes them equal"
-        for one in present
-        if most is not None and partitions[one.name] < partitions[most.name]
+        for topic in present
+        if most is not None and partitions[topic.name] < partitions[most.name]
     ]

@@ -52,7 +52,8 @@ def versions_in_use(settings: Settings, since: datetime | None = None) -> Named:
     """
     topics = topics_of(settings)
     results = [
-        _result(topics.control_results, one) for one in _all(settings, topics.control_results)
+        _result(topics.control_results, message)
+        for message in _all(settings, topics.control_results)
     ]
     named: defaultdict[str, list[str]] = defaultdict(list)
     for version, who in _named_by_results(results, since):
@@ -62,7 +63,7 @@ def versions_in_use(settings: Settings, since: datetime | None = None) -> Named:
             f"{topics.control_results.name} names no version, as if nothing was ever rolled out; "
             "is RECSTREAM_CONTROL_PREFIX or RECSTREAM_TOPIC_PREFIX right?"
         )
-    decided = {one.command_id for one in results}
+    decided = {result.command_id for result in results}
     for version, who in _named_by_commands(_all(settings, topics.control), decided):
         named[version].append(who)
     return {version: list(dict.fromkeys(who)) for version, who in named.items()}
@@ -89,10 +90,12 @@ def _named_by_results(
         if state.epoch >= newest.setdefault(result.environment, state).epoch:
             newest[result.environment] = state
     for environment, state in newest.items():
-        yield from ((one, f"state of {environment}") for one in _versions_of(state))
+        yield from ((version, f"state of {environment}") for version in _versions_of(state))
     for result, state in states:
         if since is None or moment(result.at) >= since:
-            yield from ((one, f"history of {result.environment}") for one in _versions_of(state))
+            yield from (
+                (version, f"history of {result.environment}") for version in _versions_of(state)
+            )
 
 
 def _states_of(result: CommandResult) -> list[RolloutState]:
@@ -112,7 +115,7 @@ def _named_by_commands(commands: Iterable[Message], decided: set[str]) -> Iterat
 
 def _versions_of(state: RolloutState) -> list[str]:
     named = (state.primary_version, state.canary_version, *state.previous_versions)
-    return [one for one in named if one]
+    return [version for version in named if version]
 
 
 def _all(settings: Settings, topic: Topic) -> list[Message]:

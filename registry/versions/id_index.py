@@ -31,7 +31,7 @@ class Rows:
     Examples
     --------
     >>> rows = Rows([7, "7", -2, 2**70])
-    >>> [rows.of(one) for one in (7, "7", -2, 2**70, 8, True, 7.0, None)]
+    >>> [rows.of(known) for known in (7, "7", -2, 2**70, 8, True, 7.0, None)]
     [0, 1, 2, 3, None, None, None, None]
     """
 
@@ -39,16 +39,16 @@ class Rows:
         numbers: list[int] = []
         texts: list[int] = []
         self._large: dict[int, int] = {}
-        for row, one in enumerate(ids):
-            if type(one) is str:
+        for row, known in enumerate(ids):
+            if type(known) is str:
                 texts.append(row)
-            elif type(one) is int and LEAST_INTEGER <= one <= MOST_INTEGER:
+            elif type(known) is int and LEAST_INTEGER <= known <= MOST_INTEGER:
                 numbers.append(row)
-            elif type(one) is int:
-                self._large[one] = row
+            elif type(known) is int:
+                self._large[known] = row
         self._numbers, self._number_rows = _sorted([ids[row] for row in numbers], numbers)
         encoded = [_encoded(str(ids[row])) for row in texts]
-        self._hashes, self._places = _sorted([_hash(one) for one in encoded], range(len(texts)))
+        self._hashes, self._places = _sorted([_hash(known) for known in encoded], range(len(texts)))
         self._text_rows = _array(texts, np.int32)
         # numpy's own search lets go of the interpreter at each call: others would take it
         self._sorted_numbers = self._numbers.data
@@ -56,11 +56,11 @@ class Rows:
         self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self._bytes = b"".join(encoded)
 
-    def of(self, one: object) -> int | None:
+    def of(self, known: object) -> int | None:
         """Return the row of an id, by its value and exact type; None if it has none."""
-        if type(one) is int:
-            return self._of_number(one)
-        return self._of_text(one) if type(one) is str else None
+        if type(known) is int:
+            return self._of_number(known)
+        return self._of_text(known) if type(known) is str else None
 
     def ids(self) -> list[UserId | ItemId]:
         """Return the ids by row, made anew.
@@ -69,22 +69,22 @@ class Rows:
         True
         """
         by_row = dict(zip(self._number_rows.tolist(), self._numbers.tolist(), strict=True))
-        by_row |= {row: one for one, row in self._large.items()}
+        by_row |= {row: known for known, row in self._large.items()}
         texts = zip(self._ends[:-1].tolist(), self._ends[1:].tolist(), strict=True)
         for row, (start, end) in zip(self._text_rows.tolist(), texts, strict=True):
             by_row[row] = _decoded(self._bytes[start:end])
         return [by_row[row] for row in range(len(by_row))]
 
-    def _of_number(self, one: int) -> int | None:
-        if not LEAST_INTEGER <= one <= MOST_INTEGER:
-            return self._large.get(one)
-        place = bisect_left(self._sorted_numbers, one)
-        if place < len(self._numbers) and self._sorted_numbers[place] == one:
+    def _of_number(self, known: int) -> int | None:
+        if not LEAST_INTEGER <= known <= MOST_INTEGER:
+            return self._large.get(known)
+        place = bisect_left(self._sorted_numbers, known)
+        if place < len(self._numbers) and self._sorted_numbers[place] == known:
             return self._number_rows.item(place)
         return None
 
-    def _of_text(self, one: str) -> int | None:
-        wanted = _encoded(one)
+    def _of_text(self, known: str) -> int | None:
+        wanted = _encoded(known)
         key = _hash(wanted)
         place = bisect_left(self._sorted_hashes, key)
         while place < len(self._hashes) and self._sorted_hashes[place] == key:

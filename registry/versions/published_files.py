@@ -60,7 +60,7 @@ def _listed(name: str, manifest: Manifest) -> FileEntry:
 
 def check_listing(manifest: Manifest, listed: list[Found]) -> None:
     """Check what shows without reading: no file too few or too many, none of another size."""
-    sizes = {one.path: one.size_bytes for one in listed}
+    sizes = {found.path: found.size_bytes for found in listed}
     for name in (MANIFEST, SIGNATURE):
         sizes.pop(name, None)
     if missing := sorted(manifest.files.keys() - sizes.keys()):

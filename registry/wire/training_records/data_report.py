@@ -101,16 +101,16 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
     @property
     def kept(self) -> int:
         """How many events count."""
-        return sum(one.events for one in self.values.values()) + self.repeated
+        return sum(found.events for found in self.values.values()) + self.repeated
 
     @property
     def text_by_name(self) -> dict[str, str]:
         """What there is to say, for people."""
         shown = {"events": _counts(self.events) or "none"}
-        for kind, one in self.values.items():
+        for kind, found in self.values.items():
             shown[f"values of {kind}"] = (
-                f"{one.least:,.6g} to {one.largest:,.6g}; half are at most {one.median:,.6g}, 90 % "
-                f"{one.p90:,.6g}, 99 % {one.p99:,.6g}"
+                f"{found.least:,.6g} to {found.largest:,.6g}; half are at most "
+                f"{found.median:,.6g}, 90 % {found.p90:,.6g}, 99 % {found.p99:,.6g}"
             )
         return shown | {
             "times": self._times,
@@ -121,9 +121,9 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
             "most active users": self._heaviest(self.heaviest_users),
             "most used items": self._heaviest(self.heaviest_items),
             "dropped": "; ".join(
-                f"{one.records:,} {reason} (partition {one.partition}, offset {one.offset}"
-                f"{', …' if one.records > 1 else ''})"
-                for reason, one in self.dropped.items()
+                f"{dropped.records:,} {reason} (partition {dropped.partition}, "
+                f"offset {dropped.offset}{', …' if dropped.records > 1 else ''})"
+                for reason, dropped in self.dropped.items()
             )
             or "none",
         }
@@ -141,7 +141,9 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
 
     def _heaviest(self, heaviest: tuple[Heavy, ...]) -> str:
         whole = max(self.kept, 1)
-        return ", ".join(f"{one.id} ({one.events:,}, {one.events / whole:.1%})" for one in heaviest)
+        return ", ".join(
+            f"{heavy.id} ({heavy.events:,}, {heavy.events / whole:.1%})" for heavy in heaviest
+        )
 
 
 def _counts(counts: dict[str, int]) -> str:

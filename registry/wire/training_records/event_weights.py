@@ -117,7 +117,7 @@ def parse_event_weights(text: str) -> dict[str, EventWeight]:
         found[kind] = weight
     if len(found) > MOST_KINDS:
         raise ValueError(f"{len(found)} kinds of events; at most {MOST_KINDS} can have a weight")
-    if not any(one.weight for one in found.values()):
+    if not any(weight.weight for weight in found.values()):
         raise ValueError("every weight is 0, so nothing could be learned; one must be above 0")
     return found
 
@@ -151,10 +151,10 @@ def settled(weights: EventWeights, largest: Mapping[str, float]) -> dict[str, Ev
     'watch=1:log,rate=1'
     """
     return {
-        kind: replace(one, transform="log" if largest.get(kind, 0) > LINEAR_UP_TO else "linear")
-        if one.transform == "auto"
-        else one
-        for kind, one in weights.items()
+        kind: replace(weight, transform="log" if largest.get(kind, 0) > LINEAR_UP_TO else "linear")
+        if weight.transform == "auto"
+        else weight
+        for kind, weight in weights.items()
     }
 
 
