@@ -1,7 +1,7 @@
-"""Eras of the control topic: epochs stay comparable though offsets begin anew.
+"""Eras of the control topic: epochs stay comparable though offsets restart.
 
 Pure. An epoch is era · 2⁴⁰ + offset of the command on the control topic. A control topic that was
-made again, or that is another cluster's, begins with offset 0; its commands belong to the next era,
+recreated, or that is another cluster's, begins with offset 0; its commands belong to the next era,
 so that each epoch is larger than all before. Era 0 is where epochs are offsets.
 """
 

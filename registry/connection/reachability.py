@@ -20,13 +20,13 @@ from registry.errors import AccessRefused, TransportError
 from registry.settings import Settings
 
 FIRST_SECONDS: Final = 1.0
-"""A contact that takes longer is looked at: SCRAM over TLS takes 0.3 s, plain Kafka 0.01 s."""
+"""A contact that takes longer is examined: SCRAM over TLS takes 0.3 s, plain Kafka 0.01 s."""
 
 AUTHENTICATION_SECONDS: Final = 2.0
 """Within this, a broker has said whether it knows the user: it lets the refused wait 0.1 s."""
 
 ADDRESSES: Final = 3
-"""How many of KAFKA_BOOTSTRAP_SERVERS are looked at."""
+"""How many of KAFKA_BOOTSTRAP_SERVERS are tried."""
 
 DENIALS: Final = frozenset(
     {

@@ -37,7 +37,7 @@ def sample_ratio(
 ) -> Finding:
     """Return whether the users that were seen are split as the rule says.
 
-    Sequentially, so that it may be looked at all the time (Lindon and Malek 2022, with Jeffreys'
+    Sequentially, so that it may be checked at any time (Lindon and Malek 2022, with Jeffreys'
     prior). A mismatch means that the arms cannot be compared: buckets are computed wrongly, one
     arm's requests get lost, or the ids are not spread evenly.
 
@@ -104,5 +104,5 @@ def _chi_squared(seen: int, count: int, share: float) -> _Classical:
         return _Classical("", {})
     statistic = (seen - count * share) ** 2 / variance
     p_value = math.erfc(math.sqrt(statistic / 2))
-    words = f"; chi-squared {statistic:.2f}, p {p_value:.2g}, not valid when looked at repeatedly"
+    words = f"; chi-squared {statistic:.2f}, p {p_value:.2g}, not valid if checked repeatedly"
     return _Classical(words, {"chi_squared": statistic, "p_value": p_value})

@@ -36,7 +36,7 @@ LARGEST_CHUNK: Final = 5_000
 
 CLOCK_SKEW: Final = timedelta(hours=1)
 """A result's own timestamp is later than its command's, if clocks differ by less than this; older
-records are not looked at for ``since``."""
+records are not read for ``since``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Asked:
 
 
 class Trail(NamedTuple):
-    """Results, the newest first; ``unreadable`` records among those looked at were none."""
+    """Results, the newest first; ``unreadable`` records among those read were none."""
 
     results: list[CommandResult]
     unreadable: int

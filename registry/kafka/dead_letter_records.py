@@ -1,7 +1,7 @@
 """Letters: what the dead-letter topic holds, and what was done about each record on it.
 
-A *letter* is a record that a worker has put aside. It is known by its source, the topic, partition
-and offset where it stood: put aside twice, it is one letter still. A *mark* on the same topic says
+A *letter* is a record that a worker has set aside. It is known by its source, the topic, partition
+and offset where it stood: set aside twice, it is one letter still. A *mark* on the same topic says
 that a letter was replayed or dropped; the newest one counts. It stands behind its letter, so it is
 kept for as long: whoever reads the topic, on whatever machine, knows what was done.
 
@@ -28,11 +28,11 @@ REASON: Final = "reason"
 """The first of a letter's own headers; what stands before it are the source's."""
 
 REPLAY_OF: Final = "replay_of"
-"""Header of a replayed record: its letter's source. A letter that has it was replayed in vain."""
+"""Header of a replayed record: its letter's source. A letter that has it was replayed without success."""
 
 
 class Source(NamedTuple):
-    """Where a record stood that was put aside."""
+    """Where a record stood that was set aside."""
 
     topic: str
     partition: int
@@ -49,7 +49,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One record that was put aside.
+    """One record that was set aside.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Box:
             self.foreign += 1
 
     def letters(self) -> Iterator[Letter]:
-        """Yield the letters with their states, in the order in which they were put aside."""
+        """Yield the letters with their states, in the order in which they were set aside."""
         for source, letter in self._letters.items():
             yield replace(letter, state=self._marks.get(source, "open"))
 

@@ -49,7 +49,7 @@ def grow_topics(
 ) -> list[Topic]:
     """Give the topics by user `wanted` partitions each; return those that had fewer.
 
-    Each is waited for before the next one begins, so a call that broke off is simply made again.
+    Each is waited for before the next one begins, so a call that broke off is simply repeated.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Topics as the broker has them now: which exist, their ids and partitions.
 
-An edge. A topic that is made again under its name, or a topic of that name on another cluster, has
+An edge. A topic that is recreated under its name, or a topic of that name on another cluster, has
 another id: offsets that were counted on the former one say nothing about it.
 """
 

@@ -41,7 +41,7 @@ def versions_in_use(settings: Settings, since: datetime | None = None) -> Named:
     settings
         Broker and control prefix.
     since
-        Results before this are not looked at as history, but each environment's newest state is;
+        Results before this do not count as history, but each environment's newest state is;
         None: the whole history counts. With a time zone.
 
     Raises

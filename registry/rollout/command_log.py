@@ -64,7 +64,7 @@ class Followed(NamedTuple):
 
 
 FOREIGN_TOPIC: Final = (
-    "the control topic is not the one whose offsets the epochs count: it was made again, or this "
+    "the control topic is not the one whose offsets the epochs count: it was recreated, or this "
     "is another cluster. What is served stays, and no command is decided until `recstream rollout "
     "begin-era` says that the topic which is there now is the right one"
 )

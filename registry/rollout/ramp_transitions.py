@@ -138,7 +138,7 @@ def pause_ramp(state: RolloutState, command: Pause, at: str) -> RolloutState:
 
 
 def resume_ramp(state: RolloutState, command: Resume, at: str) -> RolloutState:
-    """The ramp goes on; the stage that it was in begins anew, and so does its evidence."""
+    """The ramp continues; its current stage restarts, and with it the evidence."""
     ramp = require_ramp(state)
     if not ramp.paused:
         raise RefusedCommand("resume: the ramp is not paused", CommandCode.RAMP_NOT_PAUSED)

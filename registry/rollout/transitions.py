@@ -261,9 +261,7 @@ def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
     """Return `given` with what the ramp itself sets; refuse what would contradict it."""
     for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
         if name in given:
-            raise RefusedCommand(
-                f"{name}: a ramp sets it by itself; leave it out", CommandCode.BAD_RAMP
-            )
+            raise RefusedCommand(f"{name}: the ramp sets it; leave it out", CommandCode.BAD_RAMP)
     return given | {"strategy": "canary", "canary_percentage": 0.0}
 
 

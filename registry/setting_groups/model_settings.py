@@ -23,8 +23,7 @@ class ModelSettings(SettingGroup):
         "~/.cache/recstream/models",
         alias="RECSTREAM_MODEL_CACHE",
         min_length=1,
-        description="Folder that keeps the files of a registry elsewhere, for all processes of "
-        "this machine.",
+        description="Folder that keeps the files of a registry elsewhere, for all local processes.",
     )
     model_cache_bytes: int = Field(
         20 * 1024**3,

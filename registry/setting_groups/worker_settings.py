@@ -55,7 +55,7 @@ class WorkerSettings(SettingGroup):
         20,
         alias="RECSTREAM_LEASE_SECONDS",
         ge=1,
-        description="After this long without touch with the rollout table, a worker says so. "
+        description="A worker that has not heard from the rollout table for this long reports it. "
         "Clocks must agree better than this.",
     )
     session_timeout: float = Field(
@@ -68,7 +68,7 @@ class WorkerSettings(SettingGroup):
         900,
         alias="RECSTREAM_OUTAGE_SECONDS",
         ge=10,
-        description="How long a worker waits for a Kafka that is away, at its start and later. "
+        description="How long a worker waits for a Kafka that is unreachable, at its start and later. "
         "After so many seconds without contact, `/healthz` is 503.",
     )
     max_request_bytes: int = Field(

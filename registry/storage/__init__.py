@@ -1,4 +1,4 @@
-"""Storages: named bytes in a folder of this machine or in an object storage.
+"""Storages: named bytes in a local folder or in an object storage.
 
 Nothing here knows what the bytes mean.
 """

@@ -1,4 +1,4 @@
-"""A folder of this machine as a storage: written beside, then linked or renamed into place.
+"""A local folder as a storage: written beside, then linked or renamed into place.
 
 Knows what makes a file, its name and its folders stay when the power fails. Must not know what the
 bytes mean. Its temporary files (``.parts``) and its lock (``.lock``) are no objects.
@@ -24,7 +24,7 @@ LOCK: Final = ".lock"
 
 
 class Folder:
-    """A folder of this machine. Every object is on disk, name and bytes, when a call returns."""
+    """A local folder. Every object is on disk, name and bytes, when a call returns."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

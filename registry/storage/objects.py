@@ -1,4 +1,4 @@
-"""Objects: named bytes at one URL, in a folder of this machine or in an object storage.
+"""Objects: named bytes at one URL, in a local folder or in an object storage.
 
 Knows which names there can be, and that each error says which of them it is about. Must not know
 what the bytes mean, nor how a kind of storage keeps them (`registry.storage.local`,
@@ -83,7 +83,7 @@ class Objects:
     def upload(self, path: str, from_: Path) -> bool:
         """Do as :meth:`create` with a file's bytes, which must not be changed afterwards.
 
-        A folder of this machine links the file where it can, so nothing is copied.
+        A local folder links the file where it can, so nothing is copied.
         """
         with self._naming(path):
             return self._files.upload(path, from_)

@@ -63,7 +63,7 @@ class Rows:
         return self._of_text(known) if type(known) is str else None
 
     def ids(self) -> list[UserId | ItemId]:
-        """Return the ids by row, made anew.
+        """Return the ids by row, rebuilt each time.
 
         >>> Rows([7, "7", -2, 2**70]).ids() == [7, "7", -2, 2**70]
         True

@@ -84,7 +84,7 @@ class Labels:
         self._remove(LABELS, require_label(name))
 
     def pin(self, mark: Mark) -> None:
-        """Keep a version from being removed; a pin that is there already is replaced.
+        """Keep a version from being removed; a pin that already exists is replaced.
 
         Raises
         ------

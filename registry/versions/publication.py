@@ -4,7 +4,7 @@ Must not know how a version is learned or routed to, nor how it is read (`regist
 
 Publishing, step by step; a crash after any of them leaves the versions before it as they were:
 
-1. the arrays are checked and written to a folder of this machine;
+1. the arrays are checked and written to a local folder;
 2. the version's number is claimed by creating ``claims/v0.4``, which only one publisher can; a
    claim stays for ever, so no number is used twice;
 3. the files are written, further ones too, that may name the version; then ``meta.sig`` if there

@@ -1,6 +1,6 @@
 """A published version's files: each is verified against the manifest where it is opened.
 
-Knows files of this machine, which are mapped directly, and those that come through the cache. Must
+Knows local files, which are mapped directly, and those that come through the cache. Must
 not know how a version is written (`registry.versions.publication`).
 """
 

@@ -40,7 +40,7 @@ class Store:
         publication.
     cache
         Where files of a registry elsewhere are kept; None: each is fetched anew, and kept no
-        longer than it is mapped. A folder of this machine is mapped directly, without a cache.
+        longer than it is mapped. A local folder is mapped directly, without a cache.
     keys
         With them, versions are signed, and one that none of them signed is refused.
 
@@ -58,7 +58,7 @@ class Store:
 
     @property
     def root(self) -> Path:
-        """The folder of a registry of this machine.
+        """The folder of a local registry.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Store:
             If it is elsewhere.
         """
         if self.objects.folder is None:
-            raise ConfigurationError(f"MODEL_REGISTRY={self.url!r}: is not a local folder")
+            raise ConfigurationError(f"MODEL_REGISTRY={self.url!r}: must be a local folder")
         return self.objects.folder
 
     def versions(self) -> list[str]:
@@ -84,7 +84,7 @@ class Store:
         return published_versions.latest_in(self.objects)
 
     def manifest(self, version: str) -> Manifest:
-        """Return the manifest of `version`; its files are not looked at.
+        """Return the manifest of `version`; its files are not checked.
 
         Raises
         ------

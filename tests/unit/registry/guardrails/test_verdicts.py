@@ -205,7 +205,7 @@ def test_the_classical_test_is_told_and_not_used() -> None:
 
     assert one.figures["chi_squared"] == pytest.approx(4)
     assert one.figures["p_value"] == pytest.approx(0.04550026389635857)
-    assert "not valid when looked at repeatedly" in one.message
+    assert "not valid if checked repeatedly" in one.message
     assert one.verdict == "pass"
 
 
