@@ -2,15 +2,14 @@
 
 One enum per kind of refusal; `registry/errors.py` has the errors that carry them. A code stays as
 it is for good; messages may change. On the wire a code is its text, and who reads one takes it as
-text: a newer worker may send codes that an older one does not know. What each means, and what to
-do: `docs/how-to/when-something-is-wrong.md`; a test sees that none is missing there.
+text: a newer worker may send codes that an older one does not know. `docs/reference/errors.md` is
+made of this module. What to do about each code: `docs/how-to/when-something-is-wrong.md`; a test
+sees that none is missing there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
 
 
 class ErrorCode(StrEnum):
@@ -168,19 +167,3 @@ class FallbackCode(StrEnum):
     ROLLOUT_LEASE_EXPIRED = "rollout_lease_expired"
     UNKNOWN_USER = "unknown_user"
     USER_ID_OF_OTHER_TYPE = "user_id_of_other_type"
-
-
-KINDS: Final[Mapping[type[StrEnum], str]] = {
-    NoticeCode: "a notice of a worker that serves",
-    ErrorCode: "an error of the tree",
-    RecordCode: "a record that cannot be used",
-    RefusalCause: "a record that Kafka refuses",
-    CommandCode: "a refused command",
-    TrainingCode: "a training without a version",
-    HttpCode: "an HTTP answer",
-    ReadinessCode: "not ready",
-    AnswerCode: "the error of an answer",
-    RefusedAnswerCode: "an answer that Kafka refuses",
-    FallbackCode: "the `fallback_reason` of an answer",
-}
-"""What a code of each enum stands for, in the order of the reference page."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 
 from ops.docs import api_page, asyncapi, cli_page, markdown
 from ops.docs.markdown import ROOT
-from registry.error_codes import KINDS
+from registry import error_codes
 from registry.errors import RecstreamError
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
@@ -143,7 +144,10 @@ def metrics() -> str:
 def errors() -> str:
     """Return the page of the errors and codes."""
     rows = [
-        (f"`{code}`", f"`{kind.__name__}`", what) for kind, what in KINDS.items() for code in kind
+        (f"`{code}`", f"`{kind.__name__}`", _first_line(kind))
+        for kind in vars(error_codes).values()
+        if isinstance(kind, type) and issubclass(kind, StrEnum)
+        for code in kind
     ]
     return markdown.page(
         "Errors and codes",
@@ -151,7 +155,7 @@ def errors() -> str:
         "The branch of an error says what its catcher does (`registry/errors.py`).",
         "\n".join(_branch(RecstreamError, 0)),
         "## Codes\n\nStable; messages may change (`registry/error_codes.py`).",
-        markdown.table(("code", "kind", "stands for"), rows),
+        markdown.table(("code", "kind", "what happens"), rows),
     )
 
 
@@ -165,11 +169,14 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
+def _first_line(documented: type) -> str:
+    return (documented.__doc__ or "").split("\n")[0].replace("``", "`")
+
+
 def _branch(error: type[RecstreamError], depth: int) -> Iterator[str]:
-    told = (error.__doc__ or "").split("\n")[0].replace("``", "`")
     code = error.__dict__.get("code")
     named = f"`{code}`" if code else "code given where it is raised"
-    yield f"{'  ' * depth}- `{error.__name__}` ({named}): {told}"
+    yield f"{'  ' * depth}- `{error.__name__}` ({named}): {_first_line(error)}"
     for below in error.__subclasses__():
         if below.__module__ == error.__module__:
             yield from _branch(below, depth + 1)
