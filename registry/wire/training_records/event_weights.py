@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert
 from msgspec.structs import replace
 
 Transform: TypeAlias = Literal["auto", "linear", "log", "sqrt", "binary", "bm25"]
@@ -176,7 +176,7 @@ def _parse_part(part: str) -> tuple[str, EventWeight]:
         given[name] = value
     if given.get("transform") != "bm25" and (extra := given.keys() & {"k1", "b", "per"}):
         raise ValueError(f"{part!r}: {', '.join(sorted(extra))} go with the transform bm25 only")
-    return kind, EventWeight(**given)  # type: ignore[arg-type]
+    return kind, convert(given, EventWeight)
 
 
 def _option(part: str, word: str) -> tuple[str, float | str]:
