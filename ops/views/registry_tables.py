@@ -155,7 +155,9 @@ def differences(left: Manifest, right: Manifest) -> list[Difference]:
     >>> from registry.versions.manifest import DataSnapshot, Gate, Parameters
     >>> data, gate = DataSnapshot("s1", "reco.interactions", {}, 9, 3, 3), Gate(True, ())
     >>> narrow, wide = (Parameters(factors, 15, 3.0, 1.0, 42) for factors in (8, 16))
-    >>> old = Manifest("v0.1", "als", "", "", "", "", data, narrow, {}, gate, {})
+    >>> texts = dict.fromkeys(("model_name", "created_at", "created_by", "git_sha"), "")
+    >>> old = Manifest("v0.1", {}, image_digest="", data_snapshot=data, parameters=narrow,
+    ...     metrics={}, gate=gate, **texts)
     >>> differences(old, msgspec.structs.replace(old, version="v0.2", parameters=wide))
     [Difference(field='parameters.factors', left='8', right='16')]
     """

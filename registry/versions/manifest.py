@@ -61,10 +61,18 @@ class Parameters(Struct, frozen=True):
 
     @property
     def text_by_name(self) -> dict[str, str]:
-        """What counts, by name, for people."""
+        """What counts, by name, for people.
+
+        >>> Parameters(8, 15, 3.25, 1.0, seed=4_294_967_295).text_by_name["seed"]
+        '4294967295'
+        """
         given = structs.asdict(self)
         weights = spell_event_weights(self.weights)
-        numbers = {name: f"{value:g}" for name, value in given.items() if name not in _WEIGHTS}
+        numbers = {
+            name: f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in given.items()
+            if name not in _WEIGHTS
+        }
         return numbers | {"event_weights": weights}
 
 
@@ -183,10 +191,9 @@ class TrainingProvenance(Struct, frozen=True):
     start: Start | None = None
 
 
-class Manifest(Struct, frozen=True):
-    """``meta.json``. ``intervals`` are the bounds (low, high) of metrics, by their names."""
+class Description(Struct, frozen=True, kw_only=True):
+    """What its publisher says of a version: the manifest without its name and files."""
 
-    version: str
     model_name: str
     created_at: str
     created_by: str
@@ -196,11 +203,20 @@ class Manifest(Struct, frozen=True):
     parameters: Parameters
     metrics: dict[str, float]
     gate: Gate
-    files: dict[str, FileEntry]
-    schema_version: int = SCHEMA_VERSION
     provenance: TrainingProvenance | None = None
     intervals: dict[str, tuple[float, float]] = {}
     data_report: DataReport | None = None
+
+
+class Manifest(Description, frozen=True):
+    """``meta.json``: a version's name, its files by name, and its description.
+
+    ``intervals`` are the bounds (low, high) of metrics, by their names.
+    """
+
+    version: str
+    files: dict[str, FileEntry]
+    schema_version: int = SCHEMA_VERSION
 
     @property
     def backend(self) -> str:
@@ -214,6 +230,7 @@ def manifest_schema() -> dict[str, Any]:
     >>> manifest_schema()["title"], "files" in manifest_schema()["required"]
     ('recstream model manifest', True)
     """
+    # to JSON and back: the defaults of tuples are lists there
     schema = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Manifest)))
     parts = schema["$defs"]
     for part in parts.values():  # Python 3.13 indents no docstring

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec.structs import asdict
 
 from registry.errors import ArtifactError, ConfigurationError
 from registry.ids import VersionName
@@ -33,10 +33,9 @@ from registry.storage.objects import Objects
 from registry.versions.artifact import write_artifact
 from registry.versions.file_cache import entry_of
 from registry.versions.manifest import (
+    Description,
     FileEntry,
     Manifest,
-    Parameters,
-    TrainingProvenance,
     decode_manifest,
     encode_manifest,
 )
@@ -53,8 +52,6 @@ from registry.versions.published_versions import (
     point_latest_to_newest,
 )
 from registry.versions.signing import Keys, require_signing_key, sign
-from registry.wire.training_records.data_report import DataReport
-from registry.wire.training_records.gate_results import DataSnapshot, Gate
 
 ARTIFACT: Final = "als"
 CLAIMS: Final = "claims"
@@ -62,23 +59,6 @@ CHECKS: Final = "checks"
 """Objects that are there for a moment, to see whether they can be."""
 
 FIRST_VERSION: Final = VersionName(0, 1)
-
-
-class Description(Struct, frozen=True, kw_only=True):
-    """What the publisher says of a version: the manifest without its name and files."""
-
-    model_name: str
-    created_at: str
-    created_by: str
-    git_sha: str
-    image_digest: str
-    data_snapshot: DataSnapshot
-    parameters: Parameters
-    metrics: dict[str, float]
-    gate: Gate
-    provenance: TrainingProvenance | None = None
-    intervals: dict[str, tuple[float, float]] = {}
-    data_report: DataReport | None = None
 
 
 def publish(
@@ -101,7 +81,7 @@ def publish(
         manifest = Manifest(
             version=version,
             files={name: _entry(path) for name, path in files.items()},
-            **{name: getattr(description, name) for name in Description.__struct_fields__},
+            **asdict(description),
         )
         payload = encode_manifest(manifest)
         decode_manifest(payload, version)  # what no reader would take is not published

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from registry.errors import ArtifactError, ConfigurationError, DamagedVersion
+from registry.errors import ArtifactError, DamagedVersion
 from registry.storage.base import Found
 from registry.storage.objects import Objects
 from registry.versions.file_cache import Cache, require_entry
@@ -81,9 +81,5 @@ def about(what: str, damaged: str = ": ") -> Iterator[None]:
         yield
     except DamagedVersion as error:
         raise DamagedVersion(f"{what}{damaged}{error}") from error
-    except ConfigurationError:
-        raise
-    except ArtifactError as error:
-        raise ArtifactError(f"{what}: {error}") from error
-    except OSError as error:
+    except (ArtifactError, OSError) as error:
         raise ArtifactError(f"{what}: {error}") from error

@@ -21,10 +21,10 @@ from registry.versions import publication, published_versions
 from registry.versions.artifact import read_artifact
 from registry.versions.file_cache import Cache
 from registry.versions.heap_trim import trim_memory
-from registry.versions.manifest import Manifest, decode_manifest
+from registry.versions.manifest import Description, Manifest, decode_manifest
 from registry.versions.model import Model
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.publication import ARTIFACT, Description
+from registry.versions.publication import ARTIFACT
 from registry.versions.published_files import about, check_listing, opener
 from registry.versions.published_versions import MANIFEST, REMOVED, SIGNATURE
 from registry.versions.signing import NO_KEYS, Keys, read_keys, require_signature

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from registry.settings import Settings, read_settings, to_environment
-from registry.versions.manifest import Parameters
+from registry.versions.manifest import Description, Parameters
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.publication import Description
 from registry.versions.store import Store
 from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
 

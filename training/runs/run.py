@@ -20,9 +20,8 @@ from msgspec import structs
 from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
 from registry.settings import Settings
-from registry.versions.manifest import Parameters, content_digest
+from registry.versions.manifest import Description, Parameters, content_digest
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.publication import Description
 from registry.versions.store import Store, store_of
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.training_messages import TrainingResult

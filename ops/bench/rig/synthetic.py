@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 
 from registry.ids import UserId
-from registry.versions.manifest import Parameters
+from registry.versions.manifest import Description, Parameters
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.publication import Description
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from registry.wire.requests import Request

@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from registry.versions.manifest import FileEntry, Manifest, Parameters
+from registry.versions.manifest import Description, FileEntry, Manifest, Parameters
 from registry.versions.model_arrays import ModelArrays
-from registry.versions.publication import Description
 from registry.wire.commands import KINDS
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat

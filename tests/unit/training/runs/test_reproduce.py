@@ -15,12 +15,17 @@ from tests.unit.training.builders import parameters
 from training.runs.reproduce import Reproduction, compared
 
 MANIFEST = Manifest(
-    *("v0.1", "als", "2026-01-01T00:00:00Z", "test", "", ""),
-    DataSnapshot("sha256:1", "reco.interactions", {}, 1, 1, 1),
-    parameters(),
+    "v0.1",
     {},
-    Gate(True, ()),
-    {},
+    model_name="als",
+    created_at="2026-01-01T00:00:00Z",
+    created_by="test",
+    git_sha="",
+    image_digest="",
+    data_snapshot=DataSnapshot("sha256:1", "reco.interactions", {}, 1, 1, 1),
+    parameters=parameters(),
+    metrics={},
+    gate=Gate(True, ()),
 )
 ARRAYS = random_arrays(5, 4, 2, 0)
 
