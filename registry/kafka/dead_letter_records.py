@@ -28,7 +28,7 @@ REASON: Final = "reason"
 """The first of a letter's own headers; what stands before it are the source's."""
 
 REPLAY_OF: Final = "replay_of"
-"""Header of a replayed record: its letter's source. A letter that has it was replayed without success."""
+"""Header of a replayed record: its letter's source. A letter with it failed again."""
 
 
 class Source(NamedTuple):

@@ -68,7 +68,7 @@ class WorkerSettings(SettingGroup):
         900,
         alias="RECSTREAM_OUTAGE_SECONDS",
         ge=10,
-        description="How long a worker waits for a Kafka that is unreachable, at its start and later. "
+        description="How long a worker waits for an unreachable Kafka, at its start and later. "
         "After so many seconds without contact, `/healthz` is 503.",
     )
     max_request_bytes: int = Field(

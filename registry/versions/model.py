@@ -79,7 +79,7 @@ class Model:
 
     @property
     def arrays(self) -> ModelArrays:
-        """What it was made of, for comparisons; the users' ids, held in another form, are rebuilt."""
+        """What it was made of, for comparisons; the users' ids are rebuilt."""
         return ModelArrays(
             user_factors=self._user_factors,
             item_factors=self._ranking.item_factors,
