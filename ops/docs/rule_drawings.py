@@ -20,9 +20,10 @@ from rich.console import Console
 from ops.cli.ramp_arithmetic import Plan, plan_of, plan_tables
 from ops.clients.rollout_file import read_rollout_file
 from ops.docs.markdown import ROOT, table
+from registry.rollout.phases import Phase
 from registry.rollout.ramp_decision import ACTIONS, Moment
 from registry.rollout.ramp_plan import SENTENCES
-from registry.rollout.transitions import ROWS, TRANSITIONS, Phase, Refusal, Transition
+from registry.rollout.transitions import ROWS, TRANSITIONS, Refusal, Transition
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Verdict
 

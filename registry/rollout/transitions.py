@@ -3,36 +3,36 @@
 The decision core: no I/O, no clock, no randomness. :func:`apply_command` (state × command → new
 state or refusal) is one table, :data:`TRANSITIONS`. Whether a version can be loaded is found out by
 the caller, for the versions that :func:`versions_named` lists, and comes in as an argument. What
-becomes of a ramp is in `registry.rollout.ramp_transitions`, when it commands itself onward in
-`registry.rollout.ramp_decision`; which user a state gives which version, in
+becomes of a ramp is in `registry.rollout.ramp_transitions`, what `rollout` changes in
+`registry.rollout.rollout_transitions`; when a ramp commands itself onward in
+`registry.rollout.ramp_decision`, which user a state gives which version, in
 `registry.rollout.assignment`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ids import is_version_name
-from registry.rollout.assignment import canary_share, require_percentage
-from registry.rollout.ramp_plan import stage_of
+from registry.rollout.phases import Phase, phase_of, words_for
 from registry.rollout.ramp_transitions import (
     abort_soak,
     end_ramp,
     enter_stage,
     finish_soak,
-    new_ramp,
     pause_ramp,
     ramp_under_way,
     resume_ramp,
     soak_or_end,
     with_evidence,
 )
+from registry.rollout.rollout_transitions import change_fields
 from registry.wire.commands import (
     Abort,
     Command,
@@ -43,8 +43,6 @@ from registry.wire.commands import (
     Step,
     Swap,
 )
-from registry.wire.field_types import Bucketing, Strategy
-from registry.wire.ramp_values import Ramp
 from registry.wire.rollout_state import RolloutState
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
@@ -52,8 +50,6 @@ PREVIOUS_VERSIONS_KEPT: Final = 10
 
 NO_EPOCH: Final = -1
 """What ``expected_epoch`` says of an environment without a state; no offset is negative."""
-
-Phase: TypeAlias = Literal["empty", "fixed", "canary", "ab_test", "shadow", "ramping", "soaking"]
 
 
 def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
@@ -137,33 +133,6 @@ def require_epoch(state: RolloutState | None, command: Command) -> None:
         )
 
 
-def words_for(state: RolloutState) -> str:
-    """Return who answers whom under `state`, in a few words.
-
-    >>> words_for(RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0))
-    'strategy canary, primary v0.1, canary v0.2 at 10 %'
-    """
-    words = f"strategy {state.strategy}, primary {state.primary_version}"
-    if state.canary_version is not None:
-        words += f", canary {state.canary_version} at {canary_share(state):g} %"
-    return words
-
-
-def is_compared(state: RolloutState) -> bool:
-    """Tell whether two versions, or one and its predecessor, are being compared under `state`."""
-    return state.strategy in ("canary", "ab_test") or ramp_under_way(state) is not None
-
-
-def phase_of(state: RolloutState | None) -> Phase:
-    """Return the row of the transition table that `state` is in."""
-    if state is None:
-        return "empty"
-    ramp = ramp_under_way(state)
-    if ramp is not None:
-        return "soaking" if stage_of(ramp).kind == "soaking" else "ramping"
-    return state.strategy
-
-
 class Transition(NamedTuple):
     """A cell that changes the state.
 
@@ -180,17 +149,6 @@ class Refusal(NamedTuple):
 
     code: CommandCode
     message: str
-
-
-ROLLOUT_FIELDS: Final = (
-    "strategy",
-    "canary_version",
-    "canary_percentage",
-    "bucketing",
-    "salt",
-    "shadow_sample_percentage",
-)
-"""What ``rollout`` can change; only the fields given do."""
 
 
 def _swap_first(state: None, command: Swap, at: str) -> RolloutState:
@@ -211,70 +169,6 @@ def _require_version(command: Swap) -> str:
     if isinstance(command.model_version, UnsetType):
         raise RefusedCommand("swap: model_version is missing", CommandCode.MISSING_VERSION)
     return command.model_version
-
-
-def _rollout(state: RolloutState, command: Rollout, at: str) -> RolloutState:
-    """Change the fields given, and only those; the outcome is checked as a whole."""
-    given = {
-        name: value for name in ROLLOUT_FIELDS if (value := getattr(command, name)) is not UNSET
-    }
-    if not given and command.ramp is UNSET:
-        raise RefusedCommand(
-            f"rollout: no field given; give ramp, {' or '.join(ROLLOUT_FIELDS)}",
-            CommandCode.NOTHING_GIVEN,
-        )
-    if isinstance(command.ramp, Ramp):
-        _require_no_trial(state, command)
-        given = _ramp_fields(command.ramp, given)
-    elif command.environments is not UNSET:
-        raise RefusedCommand(
-            "environments: only a ramp goes through environments", CommandCode.BAD_RAMP
-        )
-    _require_one_of("strategy", given, get_args(Strategy), CommandCode.BAD_STRATEGY)
-    _require_one_of("bucketing", given, get_args(Bucketing), CommandCode.BAD_BUCKETING)
-    after: RolloutState = replace(end_ramp(state, "cancelled"), **given)
-    _require_versions(after)
-    require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
-    require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
-    if given.get("canary_percentage") and after.canary_version is None:
-        raise RefusedCommand(
-            f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
-            "could get; give canary_version and strategy as well",
-            CommandCode.NO_CANARY,
-        )
-    if isinstance(command.ramp, Ramp):
-        after = replace(after, ramp=new_ramp(command.ramp, command, after, at))
-    return after
-
-
-def _require_no_trial(state: RolloutState, command: Rollout) -> None:
-    """A ramp that comes from another environment must not end what somebody does in this one."""
-    if command.origin == "ramp" and phase_of(state) != "fixed":
-        raise RefusedCommand(
-            f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
-            "and start the ramp here by hand",
-            CommandCode.TRIAL_UNDER_WAY,
-        )
-
-
-def _ramp_fields(ramp: Ramp, given: dict[str, Any]) -> dict[str, Any]:
-    """Return `given` with what the ramp itself sets; refuse what would contradict it."""
-    for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
-        if name in given:
-            raise RefusedCommand(f"{name}: the ramp sets it; leave it out", CommandCode.BAD_RAMP)
-    return given | {"strategy": "canary", "canary_percentage": 0.0}
-
-
-def _require_versions(after: RolloutState) -> None:
-    if after.strategy != "fixed" and after.canary_version is None:
-        raise RefusedCommand(
-            f"strategy {after.strategy}: needs a canary_version", CommandCode.NO_CANARY
-        )
-    if after.canary_version == after.primary_version:
-        raise RefusedCommand(
-            f"canary_version {after.canary_version}: is the primary version already",
-            CommandCode.CANARY_IS_PRIMARY,
-        )
 
 
 def _promote(state: RolloutState, command: Promote, at: str) -> RolloutState:
@@ -328,14 +222,6 @@ def _without_canary(state: RolloutState) -> RolloutState:
     return replace(state, strategy="fixed", canary_version=None, canary_percentage=0.0)
 
 
-def _require_one_of(
-    field: str, given: Mapping[str, object], allowed: tuple[str, ...], code: CommandCode
-) -> None:
-    value = given.get(field)
-    if value is not None and value not in allowed:
-        raise RefusedCommand(f"{field} {value!r}: must be one of {', '.join(allowed)}", code)
-
-
 _NO_STATE: Final = Refusal(
     CommandCode.NO_STATE, "this environment has no version yet; swap one in first"
 )
@@ -344,7 +230,7 @@ _NO_RAMP: Final = Refusal(CommandCode.NO_RAMP, "no ramp is under way")
 
 Row: TypeAlias = Mapping[CommandType, Transition | Refusal]
 
-_AS_ASKED: Final = Transition(_rollout, ("fixed", "canary", "ab_test", "shadow", "ramping"))
+_AS_ASKED: Final = Transition(change_fields, ("fixed", "canary", "ab_test", "shadow", "ramping"))
 _TO_FIXED: Final[Row] = {
     "rollback": Transition(_rollback, ("fixed",)),
     "abort": Transition(_abort, ("fixed",)),

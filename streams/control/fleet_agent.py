@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from registry.errors import RefusedRecord, TransportError
 from registry.guardrails.fleet_checks import CARRY_SECONDS, carried
 from registry.kafka.topics import Topics
-from registry.rollout.transitions import is_compared
+from registry.rollout.phases import is_compared
 from registry.wire.codec import encode
 from registry.wire.heartbeats import Heartbeat
 from streams.control.heartbeat_follower import heartbeats_since

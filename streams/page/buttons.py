@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from registry.errors import RefusedCommand
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.transitions import NO_EPOCH, ROLLOUT_FIELDS, apply_command
+from registry.rollout.rollout_transitions import ROLLOUT_FIELDS
+from registry.rollout.transitions import NO_EPOCH, apply_command
 from registry.wire.commands import KINDS
 from registry.wire.rollout_state import RolloutState
 from streams.page.status import Status

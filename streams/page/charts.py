@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from registry.rollout.assignment import arms_of, canary_share
+from registry.rollout.phases import words_for
 from registry.rollout.ramp_plan import stages_of
-from registry.rollout.transitions import words_for
 from registry.rollout.wording import ramp_words
 from registry.wire.field_types import Variant
 from registry.wire.ramp_values import Finding, RampState, StageKind, Verdict

@@ -17,7 +17,7 @@ import numpy as np
 from registry.error_codes import AnswerCode, FallbackCode
 from registry.errors import RecordError
 from registry.rollout.assignment import arms_of, is_shadowed
-from registry.rollout.transitions import is_compared
+from registry.rollout.phases import is_compared
 from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode
 from registry.wire.counts import ArmCounts

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
 from registry.rollout.assignment import HASH_BUCKETS
+from registry.rollout.phases import is_compared, phase_of, words_for
 from registry.rollout.ramp_plan import stage_of
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.transitions import (
@@ -20,10 +21,7 @@ from registry.rollout.transitions import (
     TRANSITIONS,
     Transition,
     apply_command,
-    is_compared,
-    phase_of,
     versions_named,
-    words_for,
 )
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType

@@ -1,0 +1,104 @@
+"""What the command ``rollout`` does to a state: the fields given change, and a ramp may start.
+
+Pure, like the table of `registry.rollout.transitions`, of which this is a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from registry.error_codes import CommandCode
+from registry.errors import RefusedCommand
+from registry.rollout.assignment import require_percentage
+from registry.rollout.phases import phase_of, words_for
+from registry.rollout.ramp_transitions import end_ramp, new_ramp
+from registry.wire.commands import Rollout
+from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.ramp_values import Ramp
+from registry.wire.rollout_state import RolloutState
+
+ROLLOUT_FIELDS: Final = (
+    "strategy",
+    "canary_version",
+    "canary_percentage",
+    "bucketing",
+    "salt",
+    "shadow_sample_percentage",
+)
+"""What ``rollout`` can change; only the fields given do."""
+
+
+def change_fields(state: RolloutState, command: Rollout, at: str) -> RolloutState:
+    """Change the fields given, and only those; the outcome is checked as a whole."""
+    given = {
+        name: value for name in ROLLOUT_FIELDS if (value := getattr(command, name)) is not UNSET
+    }
+    if not given and command.ramp is UNSET:
+        raise RefusedCommand(
+            f"rollout: no field given; give ramp, {' or '.join(ROLLOUT_FIELDS)}",
+            CommandCode.NOTHING_GIVEN,
+        )
+    if isinstance(command.ramp, Ramp):
+        _require_no_trial(state, command)
+        given = _ramp_fields(given)
+    elif command.environments is not UNSET:
+        raise RefusedCommand(
+            "environments: only a ramp goes through environments", CommandCode.BAD_RAMP
+        )
+    _require_one_of("strategy", given, get_args(Strategy), CommandCode.BAD_STRATEGY)
+    _require_one_of("bucketing", given, get_args(Bucketing), CommandCode.BAD_BUCKETING)
+    after: RolloutState = replace(end_ramp(state, "cancelled"), **given)
+    _require_versions(after)
+    require_percentage("canary_percentage", after.canary_percentage, after.bucketing)
+    require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
+    if given.get("canary_percentage") and after.canary_version is None:
+        raise RefusedCommand(
+            f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
+            "could get; give canary_version and strategy as well",
+            CommandCode.NO_CANARY,
+        )
+    if isinstance(command.ramp, Ramp):
+        after = replace(after, ramp=new_ramp(command.ramp, command, after, at))
+    return after
+
+
+def _require_no_trial(state: RolloutState, command: Rollout) -> None:
+    """A ramp that comes from another environment must not end what somebody does in this one."""
+    if command.origin == "ramp" and phase_of(state) != "fixed":
+        raise RefusedCommand(
+            f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
+            "and start the ramp here by hand",
+            CommandCode.TRIAL_UNDER_WAY,
+        )
+
+
+def _ramp_fields(given: dict[str, Any]) -> dict[str, Any]:
+    """Return `given` with what a ramp sets itself; refuse what would contradict it."""
+    for name in ("strategy", "canary_percentage", "shadow_sample_percentage"):
+        if name in given:
+            raise RefusedCommand(f"{name}: the ramp sets it; leave it out", CommandCode.BAD_RAMP)
+    return given | {"strategy": "canary", "canary_percentage": 0.0}
+
+
+def _require_versions(after: RolloutState) -> None:
+    if after.strategy != "fixed" and after.canary_version is None:
+        raise RefusedCommand(
+            f"strategy {after.strategy}: needs a canary_version", CommandCode.NO_CANARY
+        )
+    if after.canary_version == after.primary_version:
+        raise RefusedCommand(
+            f"canary_version {after.canary_version}: is the primary version already",
+            CommandCode.CANARY_IS_PRIMARY,
+        )
+
+
+def _require_one_of(
+    field: str, given: Mapping[str, object], allowed: tuple[str, ...], code: CommandCode
+) -> None:
+    value = given.get(field)
+    if value is not None and value not in allowed:
+        raise RefusedCommand(f"{field} {value!r}: must be one of {', '.join(allowed)}", code)
