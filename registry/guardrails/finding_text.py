@@ -8,9 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from registry.guardrails.evidence import (
-    pass_alpha,
-)
+from registry.guardrails.evidence import pass_alpha
 from registry.guardrails.histogram import Bounds
 from registry.wire.ramp_values import Finding, Verdict
 

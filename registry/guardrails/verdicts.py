@@ -12,9 +12,7 @@ on `registry.guardrails.evidence`. Papers, arithmetic and limits:
 
 from __future__ import annotations
 
-from registry.guardrails.finding_text import (
-    enough_seen,
-)
+from registry.guardrails.finding_text import enough_seen
 from registry.guardrails.latency_ratio import judge_latency
 from registry.guardrails.request_rates import RATES, judge_rate
 from registry.guardrails.sample_ratio import sample_ratio

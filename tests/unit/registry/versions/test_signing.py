@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +30,7 @@ from registry.versions.signing import (
     sign,
 )
 from tests.unit.registry.builders import a_key_pair
+from tests.unit.test_layout import ROOT
 
 OLD, NEW = "o" * 32, "n" * 32
 PAYLOAD = b'{"version": "v0.1"}'
@@ -186,11 +189,9 @@ def test_what_is_no_public_key_is_refused_without_showing_it(text: str) -> None:
     assert text not in str(refused.value)
 
 
-def test_the_documented_lines_of_openssl_make_such_keys() -> None:
-    line = (
-        "private=$(openssl genpkey -algorithm ed25519 -outform DER | base64 -w0); echo $private; "
-        "echo $private | base64 -d | openssl pkey -inform DER -pubout -outform DER | base64 -w0"
-    )
-    made = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
-    private, public = made.stdout.split()
+def test_the_documented_lines_of_openssl_make_such_keys(tmp_path: Path) -> None:
+    page = (ROOT / "docs/how-to/share-a-registry.md").read_text("utf-8")
+    (lines,) = re.findall(r"```sh\n(openssl genpkey .*?)```", page, re.DOTALL)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=tmp_path, check=True)
+    private, public = ((tmp_path / f"signing.{end}").read_text() for end in ("key", "pub"))
     require_signature(PAYLOAD, sign(PAYLOAD, read_keys(private=private)), read_keys(public=public))
