@@ -57,7 +57,7 @@ def measure(on: Ground, seconds: float, say: Callable[[str], None]) -> Measured:
                 for name in PHASES:
                     phases[name] = phase = _phase(fleet, name, rate, seconds)
                     rows.append(_row(rate, name, phase, seconds))
-                    say(f"{rate}/s, {name}: {_said(phase.traffic)}")
+                    say(f"{rate}/s, {name}: {_summary(phase.traffic)}")
                 bars += _bars(rate, phases)
     return Measured(
         parameters={
@@ -133,17 +133,17 @@ def _row(rate: int, name: str, phase: _Phase, seconds: float) -> dict[str, Cell]
 
 
 def _bars(rate: int, phases: Mapping[str, _Phase]) -> list[Bar]:
-    p99 = {name: latency_of(one.traffic.confirmed_ms).p99_ms for name, one in phases.items()}
+    p99 = {name: latency_of(phase.traffic.confirmed_ms).p99_ms for name, phase in phases.items()}
     ratios = [
         at_most(f"times the calm p99, {rate}/s, {name}", p99[name] / p99[CALM], BAR_RATIO)
         for name in (SWAPPING, TRAINING)
     ]
-    waiting = max(one.traffic.waiting_at_end for one in phases.values()) / rate
+    waiting = max(phase.traffic.waiting_at_end for phase in phases.values()) / rate
     claim = f"seconds of traffic waiting at the end, {rate}/s"
     return [*ratios, at_most(claim, waiting, BAR_WAITING_SECONDS)]
 
 
-def _said(traffic: Traffic) -> str:
+def _summary(traffic: Traffic) -> str:
     latency = latency_of(traffic.confirmed_ms)
     return f"p50 {latency.p50_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms"
 

@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from ops.bench.rig import synthetic
+from ops.bench.rig import aged_changelog, synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import Bar, at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.rig.steady_traffic import LEAD_SECONDS, drive
-from ops.bench.sides import aged_changelog
 from registry.settings import Settings
 
 PER_SECOND: Final = 100
@@ -143,7 +142,7 @@ def _events(fleet: _Fleet, age: str, say: Callable[[str], None]) -> dict[str, fl
         found[event] = _longest_wait(fleet, act, event)
         say(f"{age}: {event}: the longest wait was {found[event]:.2f} s")
     found[READY] = max(starts)
-    say(f"{age}: {READY}: {', '.join(f'{one:.1f} s' for one in starts)}")
+    say(f"{age}: {READY}: {', '.join(f'{seconds:.1f} s' for seconds in starts)}")
     return found
 
 
@@ -226,7 +225,7 @@ def _fleet(
 def _stages(on: Ground, name: str) -> str:
     """Return what the worker's log says of its start."""
     lines = on.group.log(name).read_text(errors="replace").splitlines()
-    return next((one for one in reversed(lines) if " answering after " in one), "").partition(
+    return next((line for line in reversed(lines) if " answering after " in line), "").partition(
         "streams.timers: "
     )[2]
 

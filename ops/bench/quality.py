@@ -72,9 +72,9 @@ def _whole_file(path: Path, titles: Mapping[ItemId, str] | None) -> Iterator[Int
 def cells_of(events: Iterable[Interaction]) -> Cells:
     """Return the training set that events make which stand one after the other in a partition."""
     payloads, times = [], []
-    for one in events:
-        payloads.append(encode(one))
-        times.append(one.timestamp or 0.0)
+    for event in events:
+        payloads.append(encode(event))
+        times.append(event.timestamp or 0.0)
     rows = table_of(range(len(payloads)), times, payloads)
     return gather(lambda _columns: [(0, rows)]).cells
 

@@ -1,9 +1,9 @@
 """``python -m ops.bench.ramp_simulation``: how often the guardrails roll a ramp back, and when.
 
-Needs no Kafka: draws what a fleet would have counted by each second (`ops.bench.rig.ramp_counts`),
-and has `registry.guardrails.verdicts` judge it. Judging every second of 1,000 ramps would take a
-quarter of an hour, so the guardrails are asked only about the seconds in which one could fail
-(`ops.bench.rig.failure_screen`).
+Needs no Kafka: draws what a fleet would have counted by each second
+(`ops.bench.offline.ramp_counts`), and has `registry.guardrails.verdicts` judge it. Judging every
+second of 1,000 ramps would take a quarter of an hour, so the guardrails are asked only about the
+seconds in which one could fail (`ops.bench.offline.failure_screen`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.bench.rig.failure_screen import possible_failures
-from ops.bench.rig.ramp_counts import Arm, Traffic, Version, bucket_shares
+from ops.bench.offline.failure_screen import possible_failures
+from ops.bench.offline.ramp_counts import Arm, Traffic, Version, bucket_shares
 from registry.errors import ShapeError
 from registry.guardrails import verdicts
 from registry.guardrails.request_rates import RATES

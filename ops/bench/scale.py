@@ -50,9 +50,9 @@ def measure(on: Ground, requests: int, rounds: int, say: Callable[[str], None]) 
             seen.append(run)
             say(f"round {number}/{rounds}  {workers} worker(s): {run.per_second:,.0f}/s")
     rates = {
-        workers: statistics.median(one.per_second for one in of) for workers, of in runs.items()
+        workers: statistics.median(run.per_second for run in of) for workers, of in runs.items()
     }
-    busy = _median([one.busy_share for one in runs[2]])
+    busy = _median([run.busy_share for run in runs[2]])
     ratio = at_least("times one worker, with two", rates[2] / rates[1], BAR)
     return Measured(
         parameters={"requests": requests, "rounds": rounds},

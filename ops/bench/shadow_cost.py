@@ -69,11 +69,11 @@ def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
             turns = []
             for number in range(1, sizes.turns + 1):
                 turns.append(turn := _turn(fleet, rate, sizes.seconds))
-                say(f"{rate}/s, turn {number}/{sizes.turns}: {_said(turn)}")
+                say(f"{rate}/s, turn {number}/{sizes.turns}: {_summary(turn)}")
             rows += _rows(rate, turns)
             bars.append(_p99_bar(rate, turns))
         turn = _turn(fleet, sizes.overload, sizes.overload_seconds)
-        say(f"{sizes.overload}/s: {_said(turn)}")
+        say(f"{sizes.overload}/s: {_summary(turn)}")
         rows += _rows(sizes.overload, [turn])
         bars += _overload_bars(turn["shadow"])
     return Measured(
@@ -162,7 +162,7 @@ def _turn(fleet: _Fleet, rate: int, seconds: float) -> _Turn:
     return {strategy: fleet.phase(strategy, rate, seconds) for strategy in _BOTH}
 
 
-def _said(turn: _Turn) -> str:
+def _summary(turn: _Turn) -> str:
     return ", ".join(f"{strategy} p99 {phase.p99_ms:.1f} ms" for strategy, phase in turn.items())
 
 
@@ -175,9 +175,9 @@ def _row(rate: int, strategy: Strategy, phases: Sequence[_Phase]) -> dict[str, C
     row: dict[str, Cell] = {
         "requests/s": rate,
         "strategy": strategy,
-        "p50 ms": median(one.p50_ms for one in latencies),
-        "p99 ms": median(one.p99_ms for one in latencies),
-        "max ms": median(one.max_ms for one in latencies),
+        "p50 ms": median(latency.p50_ms for latency in latencies),
+        "p99 ms": median(latency.p99_ms for latency in latencies),
+        "max ms": median(latency.max_ms for latency in latencies),
         "waiting": max(phase.traffic.waiting_at_end for phase in phases),
         "machine busy": None if busy is None else f"{busy:.0%}",
         "answers": sum(phase.requests for phase in phases),

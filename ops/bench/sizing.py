@@ -2,9 +2,9 @@
 
 ``python -m ops.bench.sizing`` prints the table of docs/explanation/sizing.md; ``--quick`` is a
 small run. It needs no Kafka: the synthetic interactions of ``bench train`` are written directly to
-segments. Each row is measured in its own process (`ops.bench.sizing_child`). Extrapolated rows
-lie on the straight line through the measured ones. Without pyspark or Java there are no rows for
-Spark, and a note says so. Linux only.
+segments. Each row is measured in its own process (`ops.bench.sides.sizing_child`). Extrapolated
+rows lie on the straight line through the measured ones. Without pyspark or Java there are no rows
+for Spark, and a note says so. Linux only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured, publish_report, say
 from ops.bench.rig.machine import cores
 from ops.bench.rig.made_up_interactions import Sizes, pairs
-from ops.bench.sizing_child import SHIPPED, Sized
+from ops.bench.sides.sizing_child import SHIPPED, Sized
 from ops.bench.train import FACTORS, ITERATIONS, MEGABYTE
 from registry.errors import TransportError
 from registry.storage.objects import Objects
@@ -35,7 +35,7 @@ from training.data.offset_ranges import Span
 from training.data.rows import SCHEMA
 from training.data.segments import Segments
 
-CHILD: Final = (sys.executable, "-m", "ops.bench.sizing_child")
+CHILD: Final = (sys.executable, "-m", "ops.bench.sides.sizing_child")
 
 MEASURED: Final = (1_000_000, 3_000_000, 10_000_000)
 """With less, all factors fit into the processor's caches, and the line would be too optimistic."""

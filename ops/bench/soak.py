@@ -139,11 +139,11 @@ def _found(
     after = seconds * WARM_UP_SHARE
     rows: list[dict[str, Cell]] = []
     for name, seen in samples.items():
-        later = [one for one in seen if one.at >= after]
+        later = [sample for sample in seen if sample.at >= after]
         row, judgements = _slopes(name, later, (seconds - after) >= LONG_ENOUGH_SECONDS)
         rows.append(row)
         bars += judgements if name == STEADY else []
-    worst = "; ".join(f"{one.seconds:.1f} s at {one.sent_at:.0f} s" for one in traffic.worst)
+    worst = "; ".join(f"{wait.seconds:.1f} s at {wait.sent_at:.0f} s" for wait in traffic.worst)
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(soaked.done.items()))
     return Measured(
         parameters={
@@ -168,9 +168,9 @@ def _slopes(
     """Return the row of a worker's figures, and how they are judged."""
     if len(samples) < 3:
         return {"worker": name}, []
-    memory = slope_of([Reading(one.at, one.rss_anon_mb) for one in samples])
-    descriptors = slope_of([Reading(one.at, one.descriptors) for one in samples])
-    threads = slope_of([Reading(one.at, one.threads) for one in samples])
+    memory = slope_of([Reading(sample.at, sample.rss_anon_mb) for sample in samples])
+    descriptors = slope_of([Reading(sample.at, sample.descriptors) for sample in samples])
+    threads = slope_of([Reading(sample.at, sample.threads) for sample in samples])
     first, last = samples[0], samples[-1]
     minutes = (last.at - first.at) / 60
     row: dict[str, Cell] = {

@@ -106,8 +106,8 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
 
 
 def _rows(who: str, run: Ours) -> Iterator[dict[str, Cell]]:
-    for one in run.stages:
-        yield _row(who, one.name, one.seconds, None, one.grown_bytes)
+    for stage in run.stages:
+        yield _row(who, stage.name, stage.seconds, None, stage.grown_bytes)
     yield _row(who, "all", run.seconds, run.cpu_seconds, run.grown_bytes)
 
 

@@ -21,15 +21,14 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from ops.bench.quality import shipped_cells
+from ops.bench.quality import default_parameters, shipped_cells
 from ops.views import terminal
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.versions.model_arrays import ModelArrays
 from training.data.matrix import Cells, Factors, Mask, csr, only
-from training.data.weights import settle_transforms, weighted, weights
+from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread
-from training.fitting.size_rules import settle_sizes
 from training.fitting.warm_start import first_values
 from training.judging.bootstrap import bootstrap
 from training.judging.holdout import Split, split
@@ -37,7 +36,6 @@ from training.judging.incumbent import align
 from training.judging.quality_estimates import Estimate
 from training.judging.ranking_metrics import by_factors, judge
 from training.runs.run import arrays_of
-from training.runs.run_rules import parameters_of
 
 SEEDS: Final = (42, 43, 44, 45, 46)
 """The mean over some: one seed's NDCG@10 goes up and down by 1 % from iteration to iteration."""
@@ -70,11 +68,10 @@ class Ground:
 
 def ground() -> Ground:
     """Return what all fits share."""
-    settings, cells = read_settings({}), shipped_cells()
-    parameters = settle_transforms(parameters_of(settings), cells)
-    parameters = settle_sizes(parameters, weighted(cells, parameters))
+    cells = shipped_cells()
+    parameters = default_parameters(cells)
     weight = weights(cells, parameters)
-    halves = split(cells, weight, settings.retrain_holdout)
+    halves = split(cells, weight, read_settings({}).retrain_holdout)
     return Ground(cells, parameters, (weight > 0) & ~halves.held, halves)
 
 
@@ -162,10 +159,12 @@ def curve(on: Ground, parameters: Parameters, start: Factors | None = None) -> C
 
 def curves(on: Ground, seed: int) -> dict[str, Curve]:
     """Return the curve of each beginning."""
-    told = replace(on.parameters, seed=seed)
-    found = {RANDOM: curve(on, told), TRIAL: curve(on, told, trial(on, told))}
+    parameters = replace(on.parameters, seed=seed)
+    found = {RANDOM: curve(on, parameters), TRIAL: curve(on, parameters, trial(on, parameters))}
     for name, older in OLDER.items():
-        found[name] = curve(on, told, first_values(align(older(on, told), on.cells), told))
+        found[name] = curve(
+            on, parameters, first_values(align(older(on, parameters), on.cells), parameters)
+        )
     return found
 
 
@@ -189,23 +188,25 @@ def main() -> None:
     on = ground()
     with one_blas_thread():
         by_seed = [curves(on, seed) for seed in SEEDS]
-    mean = {name: np.mean([one[name] for one in by_seed], axis=0) for name in by_seed[0]}
+    mean = {name: np.mean([found[name] for found in by_seed], axis=0) for name in by_seed[0]}
     _, users = mean[RANDOM].shape
     terminal.out.print(
         f"NDCG@10 of {users} users, mean of {len(SEEDS)} seeds, by what it began with"
     )
     by_iteration = [
-        (number, *(f"{one[number - 1].mean():.4f}" for one in mean.values()))
+        (number, *(f"{ours[number - 1].mean():.4f}" for ours in mean.values()))
         for number in range(1, on.parameters.iterations + 1)
     ]
-    terminal.out.print(terminal.grid(("iteration #", *(f"{one} #" for one in mean)), by_iteration))
+    terminal.out.print(
+        terminal.grid(("iteration #", *(f"{name} #" for name in mean)), by_iteration)
+    )
     columns = (
         "began with",
         *(f"within {1 - share:.0%} from #" for share in SAME),
         f"after {SHORT} #",
         f"over {on.parameters.iterations} {RANDOM} #",
     )
-    rows = [_row(name, one, mean[RANDOM]) for name, one in mean.items()]
+    rows = [_row(name, ours, mean[RANDOM]) for name, ours in mean.items()]
     terminal.out.print(terminal.grid(columns, rows))
     columns = (
         "iterations after the trial's #",
@@ -222,7 +223,7 @@ def _row(name: str, ours: Curve, random: Curve) -> tuple[object, ...]:
     last, short = random[-1], ours[SHORT - 1]
     since = (same_from(ours.mean(axis=1), share * last.mean()) for share in SAME)
     difference = f"{_over(short, last):+.4f}"
-    return (name, *(one or "never" for one in since), f"{short.mean():.4f}", difference)
+    return (name, *(number or "never" for number in since), f"{short.mean():.4f}", difference)
 
 
 def _final_row(
@@ -230,13 +231,15 @@ def _final_row(
 ) -> tuple[object, ...]:
     ours, last = mean[TRIAL][number - 1], mean[RANDOM][-1]
     percent = 100 / last.mean()
-    seeds = (100 * (one[TRIAL][number - 1].mean() / one[RANDOM][-1].mean() - 1) for one in by_seed)
+    seeds = (
+        100 * (found[TRIAL][number - 1].mean() / found[RANDOM][-1].mean() - 1) for found in by_seed
+    )
     return (
         number,
         f"{ours.mean():.4f}",
         f"{_over(ours, last):+.4f}",
         f"{_over(percent * ours, percent * last):+.1f}",
-        ", ".join(f"{one:+.1f}" for one in seeds),
+        ", ".join(f"{percentage:+.1f}" for percentage in seeds),
     )
 
 

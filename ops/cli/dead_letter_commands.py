@@ -248,6 +248,6 @@ def _print_counts(counts: LetterCounts, action: str, dry_run: bool, as_json: boo
         terminal.out.print(f"{counts.done:,} letters {would}{action}")
         for reason, count in counts.refused.items():
             why = letters_view.WHY_REFUSED[reason]
-            terminal.err.print(f"{count:,} not {action}: {why}", markup=False)
+            terminal.err.print(f"{count:,} not {action}: {why}")
     if counts.refused:
         raise typer.Exit(1)

@@ -67,10 +67,10 @@ def explain(
     else:
         terminal.out.print(rollout_view.explanation_table(check.explanation))
         for difference in check.differences:
-            terminal.err.print(difference, style="red", markup=False)
+            terminal.err.print(difference, style="red")
         if check.answer and matches:
             worker = check.answer.provenance.worker
-            terminal.out.print(f"the answer from {worker} matches", style="green", markup=False)
+            terminal.out.print(f"the answer from {worker} matches", style="green")
     if matches is False:
         raise typer.Exit(1)
 

@@ -178,7 +178,7 @@ def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[
     named = roles_named(columns, TITLE_ROLES) if columns else None
     titles = read_titles(path, named, quotes=quotes)
     for note in encoding_of(path).notes:
-        terminal.err.print(f"{path}: {note}", markup=False)
+        terminal.err.print(f"{path}: {note}")
     return titles
 
 
@@ -192,7 +192,7 @@ def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) 
         if layout.guessed or asked != Asked():
             terminal.err.print(layout_table(path.name, layout))
         for note in layout.notes:
-            terminal.err.print(f"{path.name}: {note}", markup=False)
+            terminal.err.print(f"{path.name}: {note}")
     guessed = [(path, layout) for path, layout in files if layout.guessed]
     if not guessed or yes:
         return
@@ -214,7 +214,7 @@ def _require_good(
     names = [f"{path.name}, " if len(files) > 1 else "" for path, _ in files]
     bad = [(name, line) for name, result in zip(names, checked, strict=True) for line in result.bad]
     for name, line in bad[:BAD_LINES_SHOWN]:
-        terminal.err.print(f"{name}line {line.number}: {line.reason}", markup=False)
+        terminal.err.print(f"{name}line {line.number}: {line.reason}")
     if len(bad) > max_bad:
         raise RefusedCommand(
             f"{', '.join(str(path) for path, _ in files)}: {len(bad)} bad lines, but --max-bad "

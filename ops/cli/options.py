@@ -65,9 +65,7 @@ def user_id_of(text: str, string_id: bool) -> UserId:
         return text
     user = parse_id(text)
     if is_whole_float(text):
-        terminal.err.print(
-            f"{text} is read as {user}; use --string-id to keep it as it is", markup=False
-        )
+        terminal.err.print(f"{text} is read as {user}; use --string-id to keep it as it is")
     return user
 
 

@@ -162,7 +162,7 @@ def _verdicts(ramp: Ramp, count: int, canary: _Trial) -> dict[str, Verdict]:
         findings += judge_shadow(
             canary.shadow, min_overlap=overlap, alpha=alpha, min_compared=least
         )
-    return {one.guardrail: one.verdict for one in findings}
+    return {finding.guardrail: finding.verdict for finding in findings}
 
 
 class _Trial(NamedTuple):
@@ -231,27 +231,27 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
             ("#", "stage", "percentage #", "users #", "hold #", "at most #"),
             [
                 (
-                    one.stage + 1,  # as `rollout status` counts them
-                    one.kind,
-                    f"{one.percentage:g} %",
-                    "?" if one.users is None else f"{one.users:,}",
-                    _time(one.hold_seconds),
-                    _time(one.at_most_seconds),
+                    stage.stage + 1,  # as `rollout status` counts them
+                    stage.kind,
+                    f"{stage.percentage:g} %",
+                    "?" if stage.users is None else f"{stage.users:,}",
+                    _time(stage.hold_seconds),
+                    _time(stage.at_most_seconds),
                 )
-                for one in plan.stages
+                for stage in plan.stages
             ],
         ),
-        terminal.pairs({one.kind: one.what for one in plan.stages}),
+        terminal.pairs({stage.kind: stage.what for stage in plan.stages}),
         terminal.grid(
             ("guardrail", "limit #", "requests to pass #", f"to fail at {TIMES_THE_LIMIT} x #"),
             [
                 (
-                    one.guardrail.replace("_", " "),
-                    "" if one.limit is None else f"{one.limit:g}",
-                    _count(one.to_pass),
-                    _count(one.to_fail),
+                    need.guardrail.replace("_", " "),
+                    "" if need.limit is None else f"{need.limit:g}",
+                    _count(need.to_pass),
+                    _count(need.to_fail),
                 )
-                for one in plan.needs
+                for need in plan.needs
             ],
         ),
         Text(

@@ -88,7 +88,7 @@ def verify(
     if as_json:
         terminal.print_json({version: {"problem": why} for version, why in problems.items()})
     for version, why in {} if as_json else problems.items():
-        terminal.out.print(f"{version}  {'ok' if why is None else why}", markup=False)
+        terminal.out.print(f"{version}  {'ok' if why is None else why}")
     if any(problems.values()):
         raise typer.Exit(1)
 

@@ -234,9 +234,7 @@ def _known_users(settings: Settings) -> int | None:
         latest = store.latest()
         return None if latest is None else store.manifest(latest).data_snapshot.users
     except (ArtifactError, ConfigurationError) as error:
-        terminal.err.print(
-            f"the number of users is unknown: {error}; give it with --users", markup=False
-        )
+        terminal.err.print(f"the number of users is unknown: {error}; give it with --users")
         return None
 
 

@@ -68,7 +68,7 @@ def status(
     seen = fleet_observer.observe_worker(url) if url else fleet_observer.observe(settings)
     if fleet_observer.follows_another_topic(settings, url):
         terminal.err.print(
-            f"{ReadinessCode.FOREIGN_CONTROL_TOPIC}: {FOREIGN_TOPIC}", style="yellow", markup=False
+            f"{ReadinessCode.FOREIGN_CONTROL_TOPIC}: {FOREIGN_TOPIC}", style="yellow"
         )
     state = kafka_client.require_state(seen.state, settings)
     _print(state, rollout_view.seen_tables(seen), as_json)

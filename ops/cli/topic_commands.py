@@ -189,6 +189,6 @@ def acls(
         return
     for each in roles:
         if role is None:
-            terminal.out.print(f"# {each}", markup=False)
+            terminal.out.print(f"# {each}")
         for line in acl_commands(settings, each, principal):
-            terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
+            terminal.out.print(line, soft_wrap=True)

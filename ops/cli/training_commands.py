@@ -205,7 +205,7 @@ def _retrain(
         if page:
             pages.training(page)
     except TransportError as error:
-        terminal.err.print(f"cannot follow the run: {error}", markup=False)
+        terminal.err.print(f"cannot follow the run: {error}")
         page = None
     result = kafka_client.send_command(settings, command)
     if not as_json:

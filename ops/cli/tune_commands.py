@@ -65,7 +65,7 @@ def tune(
     for table in tuning_view.tables(found):
         terminal.out.print(table)
     for name, value in lines.items():
-        terminal.out.print(f"{name}={value}", markup=False)
+        terminal.out.print(f"{name}={value}")
 
 
 def _search(settings: Settings, trials: int, minutes: float, study: Path, *, hidden: bool) -> Tuned:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.json import Decoder
 
 from registry.errors import TransportError
 from registry.wire.rollout_state import RolloutState
@@ -46,27 +47,31 @@ class FleetPage(Struct, frozen=True):
     ramp: RampLook | None = None
 
 
+LATEST_RUN: Final[Decoder[TrainingRun | None]] = Decoder(TrainingRun | None)
+"""``GET /training``."""
+
+
 def readiness(url: str) -> Readiness:
     """Return why the worker at `url` is not ready; no reasons if it is."""
-    return _read(url, "/readyz", Readiness)
+    return _read(url, "/readyz", Decoder(Readiness))
 
 
 def rollout(url: str) -> RolloutPage:
     """Return the rollout state that the worker at `url` acts on."""
-    return _read(url, "/rollout/status", RolloutPage)
+    return _read(url, "/rollout/status", Decoder(RolloutPage))
 
 
 def fleet(url: str) -> FleetPage:
     """Return what the worker at `url` knows about the fleet."""
-    return _read(url, "/fleet", FleetPage)
+    return _read(url, "/fleet", Decoder(FleetPage))
 
 
 def training(url: str) -> TrainingRun | None:
     """Return the fleet's latest training run as the worker at `url` knows it."""
-    return _read(url, "/training", TrainingRun | None)  # type: ignore[arg-type]
+    return _read(url, "/training", LATEST_RUN)
 
 
-def _read(url: str, path: str, kind: type[Page]) -> Page:
+def _read(url: str, path: str, decoder: Decoder[Page]) -> Page:
     address = url.rstrip("/") + path
     token = os.environ.get("RECSTREAM_READ_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -82,6 +87,6 @@ def _read(url: str, path: str, kind: type[Page]) -> Page:
     except (OSError, ValueError) as error:
         raise TransportError(f"{address}: no answer from a worker: {error}") from error
     try:
-        return msgspec.json.decode(payload, type=kind)
+        return decoder.decode(payload)
     except msgspec.DecodeError as error:
         raise TransportError(f"{address}: not a worker's page: {error}") from error

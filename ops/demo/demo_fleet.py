@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from ops.clients import worker_pages as pages
 from ops.local.child_group import ChildGroup
@@ -72,11 +73,12 @@ def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> Fleet:
 def wait_until_ready(fleet: Fleet) -> None:
     """Wait until every worker has recovered; they may still lack a version."""
 
-    def is_ready(url: str) -> bool:
-        return all(reason.code == "no_version" for reason in pages.readiness(url).reasons)
+    def is_ready(url: str) -> Literal[True] | None:
+        reasons = pages.readiness(url).reasons
+        return True if all(reason.code == "no_version" for reason in reasons) else None
 
     for name, url in fleet.url_by_worker.items():
-        wait_for(fleet, lambda url=url: is_ready(url) or None, f"{name} to be ready", 40)  # type: ignore[misc]
+        wait_for(fleet, partial(is_ready, url), f"{name} to be ready", 40)
 
 
 def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
@@ -91,7 +93,7 @@ def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
 
     seen = epoch
     for name, url in fleet.url_by_worker.items():
-        seen = wait_for(fleet, lambda url=url: acting_epoch(url), f"{name} to act on {version}", 30)  # type: ignore[misc]
+        seen = wait_for(fleet, partial(acting_epoch, url), f"{name} to act on {version}", 30)
     return seen
 
 

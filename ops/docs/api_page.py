@@ -8,26 +8,37 @@ from typing import Any, Final
 
 from ops.docs import asyncapi, markdown
 from streams.http import openapi
-from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered
+from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered, Endpoint
 
 
 def api() -> str:
     """Return the page of the HTTP API, made from the OpenAPI document."""
     schemas = openapi.document()["components"]["schemas"]
-    reads = [one for one in ENDPOINTS if one.kind is None and one.method == "GET"]
-    logins = [one for one in ENDPOINTS if one.kind is None and one.method == "POST"]
-    writes = [one for one in ENDPOINTS if one.kind is not None]
-    history = next(one.query for one in ENDPOINTS if one.name == "history")
+    reads = [
+        endpoint for endpoint in ENDPOINTS if endpoint.kind is None and endpoint.method == "GET"
+    ]
+    logins = [
+        endpoint for endpoint in ENDPOINTS if endpoint.kind is None and endpoint.method == "POST"
+    ]
+    writes = [endpoint for endpoint in ENDPOINTS if endpoint.kind is not None]
+    history = next(endpoint.query for endpoint in ENDPOINTS if endpoint.name == "history")
     assert history is not None
     filters = openapi.parameters_of(history)
     elsewhere = asyncapi.schemas()
     arguments = [name for name in schemas if name.endswith("Arguments")]
     common = schemas["PromoteArguments"]["properties"]
     named = [
-        (f"`{one.method} {one.path}`", f"`{one.kind}`", one.summary, _names(schemas, one.kind))
-        for one in writes
+        (
+            f"`{endpoint.method} {endpoint.path}`",
+            f"`{endpoint.kind}`",
+            endpoint.summary,
+            _names(schemas, endpoint.kind),
+        )
+        for endpoint in writes
     ]
-    fields = {name: told for one in arguments for name, told in schemas[one]["properties"].items()}
+    fields = {
+        name: schema for kind in arguments for name, schema in schemas[kind]["properties"].items()
+    }
     own = [name for name in schemas if name not in elsewhere and name not in arguments]
     page = markdown.page(
         "HTTP API",
@@ -35,7 +46,7 @@ def api() -> str:
         "## Reading",
         markdown.table(
             ("endpoint", "what", "answers"),
-            [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in reads],
+            _listed(reads),
         ),
         "## The history\n\nRead from Kafka by any worker; filters are query parameters:",
         markdown.table(("parameter", "allowed", "what"), _rows(filters)),
@@ -47,13 +58,16 @@ def api() -> str:
         "## Answers to a write",
         markdown.table(
             ("status", "when", "body"),
-            [(one.status, one.when, _content(one)) for one in (*WRITE_ANSWERS, *EVERYWHERE)],
+            [
+                (answer.status, answer.when, _content(answer))
+                for answer in (*WRITE_ANSWERS, *EVERYWHERE)
+            ],
         ),
         API_WORDS["writers"],
         "## Logging in",
         markdown.table(
             ("endpoint", "what", "answers"),
-            [(f"`{one.method} {one.path}`", one.summary, _answers(one.answers)) for one in logins],
+            _listed(logins),
         ),
         "## Documents",
         *(markdown.described(name, schemas[name]).replace("## ", "### ", 1) for name in own),
@@ -74,16 +88,28 @@ def _names(schemas: Mapping[str, Any], kind: str | None) -> str:
 
 def _rows(schemas: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Say what each argument may be; of its form, its meaning gives an example."""
-    plain = {name: {**told, "pattern": None} for name, told in schemas.items()}
+    plain = {name: {**schema, "pattern": None} for name, schema in schemas.items()}
     return [
-        (f"`{name}`", markdown.allowed(told), told["description"]) for name, told in plain.items()
+        (f"`{name}`", markdown.allowed(schema), schema["description"])
+        for name, schema in plain.items()
+    ]
+
+
+def _listed(endpoints: Iterable[Endpoint]) -> list[tuple[str, str, str]]:
+    return [
+        (
+            f"`{endpoint.method} {endpoint.path}`",
+            endpoint.summary,
+            _answers(endpoint.answers),
+        )
+        for endpoint in endpoints
     ]
 
 
 def _answers(answers: Iterable[Answered]) -> str:
     return "; ".join(
-        f"{one.status} {one.when}" + (f": {_content(one)}" if one.content else "")
-        for one in answers
+        f"{answer.status} {answer.when}" + (f": {_content(answer)}" if answer.content else "")
+        for answer in answers
     )
 
 

@@ -179,7 +179,9 @@ def dead_letter_headers() -> list[str]:
 
 def schemas() -> Json:
     """Return the JSON Schemas of all messages and of what they hold, by name."""
-    types: list[Any] = [type(one.example) for one in CHANNELS.values() if one.example is not None]
+    types: list[Any] = [
+        type(channel.example) for channel in CHANNELS.values() if channel.example is not None
+    ]
     template = "#/components/schemas/{name}"
     schemas, made = msgspec.json.schema_components([*types, AnyCommand], ref_template=template)
     for kind in KINDS.values():  # an argument of another kind is refused
@@ -220,12 +222,15 @@ def document() -> Json:
         },
         "defaultContentType": "application/json",
         "servers": {"kafka": {"host": settings.kafka_bootstrap_servers, "protocol": "kafka"}},
-        "channels": {name: _channel(getattr(topics, name), one) for name, one in CHANNELS.items()},
+        "channels": {
+            name: _channel(getattr(topics, name), channel) for name, channel in CHANNELS.items()
+        },
         "operations": {
-            f"{one.action}_{name}": _operation(name, one) for name, one in CHANNELS.items()
+            f"{channel.action}_{name}": _operation(name, channel)
+            for name, channel in CHANNELS.items()
         },
         "components": {
-            "messages": {one.message: _message(one) for one in CHANNELS.values()},
+            "messages": {channel.message: _message(channel) for channel in CHANNELS.values()},
             "schemas": schemas(),
         },
     }

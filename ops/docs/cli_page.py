@@ -44,14 +44,14 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 def _command(name: str, command: Any) -> str:
     context = typer.Context(command, info_name=f"recstream {name}")
     records = [
-        (one.param_type_name, *one.get_help_record(context))
-        for one in command.params
-        if one.name not in ("help", "install_completion", "show_completion")
+        (parameter.param_type_name, *parameter.get_help_record(context))
+        for parameter in command.params
+        if parameter.name not in ("help", "install_completion", "show_completion")
     ]
     arguments = [words.split()[0].upper() for kind, words, _ in records if kind == "argument"]
     usage = " ".join([f"recstream {name}", *arguments])
-    told, _, examples = inspect.cleandoc(command.help or "").partition("Examples\n--------\n")
-    parts = [f"## {usage}", told.strip()]
+    prose, _, examples = inspect.cleandoc(command.help or "").partition("Examples\n--------\n")
+    parts = [f"## {usage}", prose.strip()]
     if examples:
         parts.append(f"```sh\n{inspect.cleandoc(examples)}\n```")
     if records:

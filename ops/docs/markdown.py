@@ -47,9 +47,9 @@ def allowed(schema: Mapping[str, Any]) -> str:
         name = schema["$ref"].rsplit("/", 1)[1]
         return f"[{name}](#{anchor(name)})"
     if "anyOf" in schema:
-        return " or ".join(allowed(one) for one in schema["anyOf"])
+        return " or ".join(allowed(choice) for choice in schema["anyOf"])
     if "enum" in schema:
-        return ", ".join(f"`{one}`" for one in schema["enum"])
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
     if schema["type"] == "array":
@@ -69,9 +69,9 @@ def described(name: str, schema: Mapping[str, Any], example: object = None) -> s
     """Return the section of a schema: its fields or its kinds, and an example if there is one."""
     required = schema.get("required", [])
     rows = [
-        (f"`{field}`", allowed(told), "required" if field in required else _default(told))
-        for field, told in schema.get("properties", {}).items()
-        if told is not False  # refused
+        (f"`{field}`", allowed(allows), "required" if field in required else _default(allows))
+        for field, allows in schema.get("properties", {}).items()
+        if allows is not False  # refused
     ]
     parts = [f"## {name}", _prose(schema["description"])]
     if rows:
@@ -86,9 +86,9 @@ def described(name: str, schema: Mapping[str, Any], example: object = None) -> s
 
 def _prose(docstring: str) -> str:
     """Return a NumPy docstring with its parameters as a list."""
-    told, _, parameters = docstring.partition("\n\nParameters\n----------\n")
+    prose, _, parameters = docstring.partition("\n\nParameters\n----------\n")
     items = re.sub(r"^(\S.*)\n {4}", r"- `\1`: ", parameters, flags=re.MULTILINE)
-    return "\n\n".join(filter(None, (told, items)))
+    return "\n\n".join(filter(None, (prose, items)))
 
 
 def _default(schema: Mapping[str, Any]) -> str:

@@ -103,9 +103,9 @@ def messages() -> str:
     """Return the page of the messages."""
     schemas = asyncapi.schemas()
     examples = {
-        one.message: asyncapi.example_of(one)
-        for one in asyncapi.CHANNELS.values()
-        if one.example is not None
+        channel.message: asyncapi.example_of(channel)
+        for channel in asyncapi.CHANNELS.values()
+        if channel.example is not None
     }
     names = [*examples, *(name for name in schemas if name not in examples)]
     parts = [markdown.described(name, schemas[name], examples.get(name)) for name in names]

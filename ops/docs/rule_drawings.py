@@ -106,7 +106,7 @@ def plan() -> str:
 def step_times() -> str:
     """Return how long the steps of the guide's plan take, at each of `RATES`."""
     planned = _planned()
-    needed = max([planned.min_requests, *(one.to_pass or 0 for one in planned.needs)])
+    needed = max([planned.min_requests, *(need.to_pass or 0 for need in planned.needs)])
     lines = []
     for stage in planned.stages:
         if stage.kind == "stepping" and stage.percentage < 100:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ops.bench.offline.ramp_counts import Traffic, Version
 from ops.bench.ramp_simulation import (
     FAILING,
     GOOD,
@@ -16,7 +17,6 @@ from ops.bench.ramp_simulation import (
     rolled_back,
     simulate,
 )
-from ops.bench.rig.ramp_counts import Traffic, Version
 from registry.wire.ramp_values import Ramp
 
 LOOKS = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=8, patience_seconds=8)

@@ -98,7 +98,7 @@ def has_recovered(worker: Worker) -> bool:
 
 
 def acting_epoch(worker: Worker) -> int | None:
-    return worker.get("/rollout/status")["acting_epoch"]  # type: ignore[no-any-return]
+    return worker.get("/rollout/status")["acting_epoch"]
 
 
 def test_topics_are_created_once_and_then_found_right(settings: Settings) -> None:

@@ -86,7 +86,7 @@ def embedded() -> Iterator[str]:
 def container() -> Iterator[str]:
     """Run the official image, where a Docker engine answers."""
     _require_engine()
-    from docker.errors import DockerException  # type: ignore[import-untyped]
+    from docker.errors import DockerException
     from testcontainers.core.container import DockerContainer
 
     port = free_port()

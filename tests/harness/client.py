@@ -94,7 +94,9 @@ class Client:
         known = range(self.topics.responses.partitions)
         new = [number for number in range(partitions) if number not in known]
         # by the collecting thread: the client was seen to hang when two threads use it
-        self._to_assign = [TopicPartition(self.topics.responses.name, one, 0) for one in new]
+        self._to_assign = [
+            TopicPartition(self.topics.responses.name, partition, 0) for partition in new
+        ]
         wait_until(lambda: not self._to_assign, 15, "the new partitions to be assigned")
 
     def close(self) -> None:
@@ -143,7 +145,7 @@ class Client:
 
         def missing() -> list[str]:
             self._check()
-            return sorted(one for one in wanted if one not in self.answers)
+            return sorted(request_id for request_id in wanted if request_id not in self.answers)
 
         try:
             wait_until(lambda: not missing(), seconds, "answers")
@@ -153,7 +155,7 @@ class Client:
                 f"{len(left)} of {len(wanted)} requests without an answer after {seconds:g} s, "
                 f"such as {left[:5]}"
             ) from None
-        return {one: list(self.answers[one]) for one in wanted}
+        return {request_id: list(self.answers[request_id]) for request_id in wanted}
 
     def post_command(self, **fields: Any) -> str:
         """Produce a control command, confirmed; return its id."""
@@ -233,10 +235,10 @@ class Client:
 
     def _places(self) -> list[TopicPartition]:
         """Return where reading goes on, or where it began."""
-        began = {(one.topic, one.partition): one for one in self._began}
+        began = {(place.topic, place.partition): place for place in self._began}
         return [
-            one if one.offset >= 0 else began[one.topic, one.partition]
-            for one in self._consumer.position(self._consumer.assignment())
+            place if place.offset >= 0 else began[place.topic, place.partition]
+            for place in self._consumer.position(self._consumer.assignment())
         ]
 
     def _collect(self) -> None:

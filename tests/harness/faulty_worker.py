@@ -69,7 +69,7 @@ def faulty(recommend: Callable[..., Any], faults: Mapping[str, Fault]) -> Callab
 
 def main() -> None:
     faults = msgspec.json.decode(sys.argv[1], type=dict[str, Fault])
-    Model.recommend = faulty(Model.recommend, faults)  # type: ignore[method-assign]
+    Model.recommend = faulty(Model.recommend, faults)
     run_worker(read_settings(os.environ))
 
 

@@ -243,7 +243,7 @@ class Refusals:
         whole = json.dumps({f"x{self.text(5)}": self.junk()}).encode()
         size = self._random.randint(1, 40)
         chunks = [whole[at : at + size] for at in range(0, len(whole), size)]
-        body = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
+        body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
         headers = JSON | {"Transfer-Encoding": "chunked"}
         path = self._random.choice(WRITES)
         return Attempt("chunked", a_request("POST", path, body, headers), (422,))
@@ -337,7 +337,7 @@ async def _send(
     writer.write(attempt.payload)
     head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     headers = {
-        name.lower(): value.strip() for name, _, value in (one.partition(":") for one in head)
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head)
     }
     status = int(head[0].split()[1])
     is_head = attempt.payload.startswith(b"HEAD ")

@@ -93,7 +93,7 @@ class SecuredBroker:
     def allow(self, principal: str, permissions: Iterable[Permission]) -> None:
         """Add ACLs; returns when the broker goes by them."""
         admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2})
-        bindings = [_binding(principal, one) for one in permissions]
+        bindings = [_binding(principal, permission) for permission in permissions]
         for done in admin.create_acls(bindings).values():
             done.result()
 

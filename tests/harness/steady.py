@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -91,14 +92,24 @@ class SteadyTraffic:
         assert left == 0, f"{left} requests were not confirmed"
         answered = self._client.answered_at
         with contextlib.suppress(AssertionError):  # what is missing then is lost
-            wait_until(lambda: all(one in answered for one in self._confirmed_at), seconds, "all")
-        at = {one: min(answered[one]) for one in self._confirmed_at if one in answered}
+            wait_until(
+                lambda: all(request_id in answered for request_id in self._confirmed_at),
+                seconds,
+                "all",
+            )
+        at = {
+            request_id: min(answered[request_id])
+            for request_id in self._confirmed_at
+            if request_id in answered
+        }
         times = sorted(at.values())
         return Outcome(
             confirmed=len(self._confirmed_at),
             lost=len(self._confirmed_at) - len(at),
-            answered_twice=sum(len(answered[one]) > 1 for one in at),
-            longest_wait_seconds=max(at[one] - self._confirmed_at[one] for one in at),
+            answered_twice=sum(len(answered[request_id]) > 1 for request_id in at),
+            longest_wait_seconds=max(
+                at[request_id] - self._confirmed_at[request_id] for request_id in at
+            ),
             longest_gap_seconds=max(
                 (late - early for early, late in itertools.pairwise(times)), default=0.0
             ),
@@ -120,7 +131,7 @@ class SteadyTraffic:
             self._producer.poll(0)
             self._done.wait(1 / SENDS_PER_SECOND)
 
-    def _confirmed(self, request_id: str):  # type: ignore[no-untyped-def]
+    def _confirmed(self, request_id: str) -> Callable[[KafkaError | None, Message], None]:
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 self._confirmed_at[request_id] = time.time()

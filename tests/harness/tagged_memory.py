@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 PROTOCOL = "tagged-memory"
 
 
-class TaggedMemory(MemoryFileSystem):  # type: ignore[misc]
+class TaggedMemory(MemoryFileSystem):
     """fsspec's memory with an ETag for each object, and ``IfMatch`` for writing."""
 
     protocol = PROTOCOL

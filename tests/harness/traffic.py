@@ -53,7 +53,9 @@ class Traffic:
         """Stop, and return every answer once each request has one."""
         self.stop()
         return [
-            one for several in self.client.wait_for(self.ids, seconds).values() for one in several
+            answer
+            for answers in self.client.wait_for(self.ids, seconds).values()
+            for answer in answers
         ]
 
     def wait_for_more(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What the benchmarks of quality stand on: rival models, and the protocols of papers.
+"""What runs without Kafka stands on: rival models, protocols of papers, simulated ramps' counts.
 
 Arrays and files only; nothing here starts Kafka or workers.
 """

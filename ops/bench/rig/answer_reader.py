@@ -68,9 +68,9 @@ def reading(settings: Settings, topic: Topic, *, from_end: bool) -> Iterator[Con
     )
     try:
         partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        for one in partitions:
-            low, high = consumer.get_watermark_offsets(one, timeout=10)
-            one.offset = high if from_end else low
+        for partition in partitions:
+            low, high = consumer.get_watermark_offsets(partition, timeout=10)
+            partition.offset = high if from_end else low
         consumer.assign(partitions)
         yield consumer
     except KafkaException as error:
@@ -81,7 +81,10 @@ def reading(settings: Settings, topic: Topic, *, from_end: bool) -> Iterator[Con
 
 def answered(consumer: Consumer) -> int:
     """Return how many records the topic of `consumer` (see `reading`) holds; reads none."""
-    return sum(consumer.get_watermark_offsets(one, timeout=10)[1] for one in consumer.assignment())
+    return sum(
+        consumer.get_watermark_offsets(partition, timeout=10)[1]
+        for partition in consumer.assignment()
+    )
 
 
 def read_answers(settings: Settings, requests: int) -> Answers:

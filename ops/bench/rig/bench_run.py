@@ -60,4 +60,4 @@ def publish_on_kafka(
 
 def say(line: str) -> None:
     """Print a line of progress on standard error."""
-    terminal.err.print(line, style="dim", markup=False, soft_wrap=True)
+    terminal.err.print(line, style="dim", soft_wrap=True)

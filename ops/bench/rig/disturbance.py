@@ -44,7 +44,9 @@ class Disturbance:
     @property
     def training_id(self) -> str | None:
         """The run's id; None without a training."""
-        return next((one.command_id for _, one in self.plan if one.type == "retrain"), None)
+        return next(
+            (command.command_id for _, command in self.plan if command.type == "retrain"), None
+        )
 
 
 def disturbance(

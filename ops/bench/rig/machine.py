@@ -54,10 +54,10 @@ def this_machine(kafka: str) -> Machine:
 def _blas() -> str:
     """Return which BLAS NumPy calls, and the processor kernel that it chose."""
     import_module("numpy")  # loads its BLAS
-    found = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
     return ", ".join(
-        f"{one['internal_api']} {one['version']} ({one.get('architecture', 'unknown')})"
-        for one in found
+        f"{library['internal_api']} {library['version']} ({library.get('architecture', 'unknown')})"
+        for library in found
     )
 
 

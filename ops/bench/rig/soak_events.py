@@ -123,7 +123,7 @@ def do(soaked: Soaked, kind: Kind) -> None:
         _command(soaked, command, **arguments, **({takes: version} if takes else {}))
     elif kind == "poison":
         topics = topics_of(soaked.settings)
-        client.produce_all(soaked.settings, topics.requests, [("1", one) for one in POISON])
+        client.produce_all(soaked.settings, topics.requests, [("1", record) for record in POISON])
         client.produce_all(soaked.settings, topics.control, [("production", b"{")])
     elif kind == "broker":
         _restart_broker(soaked)

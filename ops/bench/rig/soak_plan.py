@@ -57,7 +57,7 @@ def planned(seconds: float, seed: int) -> tuple[Event, ...]:
     events: list[Event] = []
     at = AFTER_SECONDS["swap"]
     while at < seconds - REST_SECONDS:
-        kind = first.pop() if first else draw.choices(KINDS, [WEIGHTS[one] for one in KINDS])[0]
+        kind = first.pop() if first else draw.choices(KINDS, [WEIGHTS[kind] for kind in KINDS])[0]
         events.append(Event(round(at, 1), kind))
         at += AFTER_SECONDS[kind] * draw.uniform(0.8, 1.2)
     return tuple(events)

@@ -152,7 +152,7 @@ def _warmed(model: Model) -> Model:
 
 
 def _columns(arrays: ModelArrays) -> dict[str, npt.NDArray[Any]]:
-    columns = {one.name: getattr(arrays, one.name) for one in fields(arrays)}
+    columns = {column.name: getattr(arrays, column.name) for column in fields(arrays)}
     return {name: array for name, array in columns.items() if isinstance(array, np.ndarray)}
 
 

@@ -58,12 +58,12 @@ class Ours(Struct, frozen=True):
     @property
     def seconds(self) -> float:
         """From the first stage to the end of the run."""
-        return sum(one.seconds for one in self.stages)
+        return sum(stage.seconds for stage in self.stages)
 
     @property
     def grown_bytes(self) -> int:
         """The most memory of the whole run."""
-        return max(one.grown_bytes for one in self.stages)
+        return max(stage.grown_bytes for stage in self.stages)
 
 
 class Read(Struct, frozen=True):
@@ -174,8 +174,8 @@ def _read(settings: Settings, more: dict[str, Any]) -> int:
     consumer = Consumer(
         client_config(settings) | {"group.id": "bench", "enable.auto.commit": False} | more
     )
-    parts = [TopicPartition(topic, one, 0) for one in range(settings.partitions)]
-    total = sum(consumer.get_watermark_offsets(one, timeout=10)[1] for one in parts)
+    parts = [TopicPartition(topic, number, 0) for number in range(settings.partitions)]
+    total = sum(consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts)
     consumer.assign(parts)
     seen = size = 0
     moved = time.monotonic()
@@ -205,12 +205,12 @@ def main(words: Sequence[str]) -> int:
     """Run one side."""
     pa.array([0])  # imports pandas if it is there, as it is where the tests run
     settings = read_settings(os.environ)
-    side, *told = words
+    side, *arguments = words
     sides: dict[str, Callable[[], Struct]] = {
         "ours": lambda: ours(settings),
-        "read": lambda: read(settings, *told),
-        "matrix": lambda: matrix(int(told[0]), Path(told[1])),
-        "fit": lambda: fit(settings, Path(*told)),
+        "read": lambda: read(settings, *arguments),
+        "matrix": lambda: matrix(int(arguments[0]), Path(arguments[1])),
+        "fit": lambda: fit(settings, Path(*arguments)),
     }
     print(encode(sides[side]()).decode(), flush=True)
     return 0

@@ -60,7 +60,7 @@ def a_report() -> Report:
 
 @pytest.mark.parametrize("module", [report, scale])
 def test_the_examples_run(module: object) -> None:
-    found = doctest.testmod(module)  # type: ignore[arg-type]
+    found = doctest.testmod(module)
     assert found.attempted > 0
     assert found.failed == 0
 

@@ -201,7 +201,7 @@ def test_progress_shows_no_text_of_others_raw() -> None:
     console = terminal.PlainConsole(width=200, file=io.StringIO(), force_terminal=True)
     with StageDisplay(console) as display:
         display.show("fit", 1, 2, f"[red]{ATTACK}")
-    seen = console.file.getvalue()  # type: ignore[attr-defined]
+    seen = console.file.getvalue()
     assert "\x1b]52" not in seen
     assert r"[red]\x1b]52" in seen
 

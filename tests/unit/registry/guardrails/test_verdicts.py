@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from ops.bench.offline.ramp_counts import Traffic, Version
 from ops.bench.ramp_simulation import (
     AT_THE_LIMITS,
     GOOD,
@@ -17,7 +18,6 @@ from ops.bench.ramp_simulation import (
     rolled_back,
     simulate,
 )
-from ops.bench.rig.ramp_counts import Traffic, Version
 from registry.guardrails.evidence import Sample, log_evidence_of_excess
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.min_overlap import judge_shadow

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.bench.rig.ramp_counts import Arm, Counts, Floats
+from ops.bench.offline.ramp_counts import Arm, Counts, Floats
 from registry.guardrails.evidence import rank_bounds
 from registry.guardrails.histogram import MAPPING
 from registry.guardrails.request_rates import RATES

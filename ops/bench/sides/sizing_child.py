@@ -1,6 +1,6 @@
 """One row of `ops.bench.sizing`, measured in its own process.
 
-``python -m ops.bench.sizing_child BACKEND INTERACTIONS FACTORS ITERATIONS FOLDER`` reads the
+``python -m ops.bench.sides.sizing_child BACKEND INTERACTIONS FACTORS ITERATIONS FOLDER`` reads the
 segments, makes the matrix, fits once, writes the artifact, and prints a JSON line. Linux only:
 memory is read from ``/proc``.
 """
