@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 from rich.console import Console, RenderableType
@@ -157,3 +159,17 @@ def test_a_terminal_is_drawn_again_unless_it_is_hidden(hidden: bool) -> None:
     with console.capture() as captured, RampDisplay(console, hidden=hidden) as display:
         display.show(seen(RAMPING))
     assert ("no live worker" in captured.get()) is not hidden
+
+
+def test_the_tutorial_shows_the_fleet_as_the_command_does() -> None:
+    beats = [
+        Heartbeat(
+            name, name, "production", AT + early, epoch=13, ready=("v0.1", "v0.2"),
+            owns_control=not early, url=f"http://127.0.0.1:{port}/", log_offset=13, partitions=4,
+        )
+        for name, port, early in (("worker-1", 22754, 0.0), ("worker-2", 23118, 0.1))
+    ]  # fmt: skip
+    lines = shown(rollout_view.fleet_table(beats, AT + 0.9, 8)).splitlines()
+    printed = [line.rstrip() for line in lines if line.strip()]
+    tutorial = Path("docs/tutorial.md").read_text("utf-8")
+    assert "$ recstream fleet\n" + "\n".join(printed) + "\n```" in tutorial
