@@ -133,8 +133,8 @@ class Model:
 
     def knows_other_type_of(self, user_id: UserId) -> bool:
         """Tell whether the training set holds this user's id with the other JSON type only."""
-        twin = twin_of(user_id)
-        return self._user_rows.of(user_id) is None and self._user_rows.of(twin) is not None
+        rows = self._user_rows  # the twin first: of most users without a row, there is none either
+        return rows.of(twin_of(user_id)) is not None and rows.of(user_id) is None
 
     def warm(self) -> None:
         """Touch every page and score once, so that the first request waits for neither."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from registry.errors import RecordError
 from registry.ids import UserId
-from registry.wire.counts import ArmCounts
+from registry.wire.counts import ArmCounts, Histogram
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from registry.wire.responses import Item
@@ -80,7 +80,8 @@ class Batch:
     ``users`` are what each arm's users got, and who they are; latencies are known, and counted,
     only once Kafka has confirmed the answers. ``samples`` are, while versions are being compared,
     the first requests that each arm's own version has answered: `streams.serving.probing` times
-    them again.
+    them again, into ``scoring``. That is apart from ``arms``: meanwhile, in another thread, a
+    refused answer may be counted there.
     """
 
     epoch: int | None = None
@@ -94,6 +95,7 @@ class Batch:
     arms: dict[str, ArmCounts] = field(default_factory=dict)
     users: defaultdict[Variant, set[UserId]] = field(default_factory=lambda: defaultdict(set))
     samples: defaultdict[Variant, list[Request]] = field(default_factory=lambda: defaultdict(list))
+    scoring: dict[str, Histogram] = field(default_factory=dict)
     shadowed: list[Shadowed] = field(default_factory=list)
 
     def count(self, counts: ArmCounts) -> None:

@@ -52,8 +52,9 @@ class Exposures:
             latency = bucket_counts(known_latencies(sent_ms, now_ms))
             known = latencies.get(arm)
             latencies[arm] = latency if known is None else sum_histograms((known, latency))
-        for variant, counts in batch.arms.items():
-            self._add(replace(counts, latency=latencies.get(variant, {})))
+        for arm, counts in batch.arms.items():
+            latency, scoring = latencies.get(arm, {}), batch.scoring.get(arm, {})
+            self._add(replace(counts, latency=latency, scoring=scoring))
 
     def arms(self, acting: RolloutState | None) -> tuple[ArmCounts, ...]:
         """Return the counts under `acting`; nothing if no answer was given under it yet."""

@@ -16,7 +16,6 @@ import numpy as np
 
 from registry.guardrails.histogram import bucket_counts
 from registry.versions.model import Model
-from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from streams.serving.batch import Batch
@@ -44,7 +43,7 @@ class Prober:
         self._next_at: dict[Variant, float] = {}
 
     def measure(self, batch: Batch, models: Mapping[str, Model]) -> None:
-        """Add scoring times to each arm of `batch` that has samples, where a probe is due.
+        """Note scoring times for each arm of `batch` that has samples, where a probe is due.
 
         Parameters
         ----------
@@ -60,9 +59,8 @@ class Prober:
                 started = self._clock()
                 if started < self._next_at.get(arm, started):
                     continue  # the arm of few users is probed at each chance, the other one is not
-                version = batch.arms[arm].version
-                seconds = np.array(self._time_each(requests, models[version]))
-                batch.count(ArmCounts(arm, version, scoring=bucket_counts(seconds)))
+                model = models[batch.arms[arm].version]
+                batch.scoring[arm] = bucket_counts(np.array(self._time_each(requests, model)))
                 ended = self._clock()
                 pause = max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * (ended - started))
                 self._next_at[arm] = ended + pause

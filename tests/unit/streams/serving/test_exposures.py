@@ -37,8 +37,8 @@ def a_batch(epoch: int | None = 7, **arms: Got) -> Batch:
     batch = Batch(epoch)
     versions = {"primary": "v0.1", "A": "v0.1", "canary": "v0.2", "B": "v0.2"}
     for arm, (*counts, users, scoring) in arms.items():
-        histogram = bucket_counts(np.array(scoring))
-        batch.count(ArmCounts(arm, versions[arm], *counts, scoring=histogram))
+        batch.count(ArmCounts(arm, versions[arm], *counts))
+        batch.scoring[arm] = bucket_counts(np.array(scoring))
         batch.users[cast(Variant, arm)].update(users)
     return batch
 

@@ -49,16 +49,23 @@ def test_each_arm_that_answered_gets_a_time_that_the_first_scoring_is_not_part_o
     batch = a_batch(model.version, "primary", "canary")
     Prober(Clock(0.001)).measure(batch, {model.version: model})
     once = {MAPPING.key(0.001): 1}
-    assert {arm: counts.scoring for arm, counts in batch.arms.items()} == {
-        "primary": once,
-        "canary": once,
-    }
+    assert batch.scoring == {"primary": once, "canary": once}
 
 
 def test_a_batch_without_arms_to_compare_is_not_timed(model: Model) -> None:
     batch = a_batch(model.version)
     Prober(Clock(0.001)).measure(batch, {model.version: model})
-    assert not batch.arms
+    assert not batch.scoring
+
+
+def test_a_probe_leaves_the_counts_alone_in_which_another_thread_counts_refused_answers(
+    model: Model,
+) -> None:
+    batch = a_batch(model.version, "primary", "canary")
+    before = dict(batch.arms)
+    Prober(Clock(0.001)).measure(batch, {model.version: model})
+    assert batch.scoring
+    assert all(batch.arms[arm] is counts for arm, counts in before.items())
 
 
 @pytest.mark.parametrize("step", [1e-6, 0.01])
@@ -67,7 +74,7 @@ def test_probes_are_rare_and_the_rarer_the_longer_they_take(model: Model, step: 
     for _ in range(looks):
         batch = a_batch(model.version, "primary")
         prober.measure(batch, {model.version: model})
-        probed += bool(batch.arms["primary"].scoring)
+        probed += bool(batch.scoring)
     passed = looks * step  # at least one tick a look
     assert 1 <= probed <= 1 + 4 * passed / max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * step)
 
@@ -78,4 +85,4 @@ def test_a_request_that_cannot_be_scored_is_not_timed_and_does_no_harm(
     batch = a_batch(model.version, "canary")
     batch.samples["canary"] = [Request("r1", 1, k=-1)]
     Prober(Clock(0.001)).measure(batch, {model.version: model})
-    assert batch.arms["canary"].scoring == {}
+    assert batch.scoring == {"canary": {}}
