@@ -52,8 +52,8 @@ class Exposures:
             latency = bucket_counts(known_latencies(sent_ms, now_ms))
             known = latencies.get(arm)
             latencies[arm] = latency if known is None else sum_histograms((known, latency))
-        for arm, counts in batch.arms.items():
-            latency, scoring = latencies.get(arm, {}), batch.scoring.get(arm, {})
+        for variant, counts in batch.arms.items():
+            latency, scoring = latencies.get(variant, {}), batch.scoring.get(variant, {})
             self._add(replace(counts, latency=latency, scoring=scoring))
 
     def arms(self, acting: RolloutState | None) -> tuple[ArmCounts, ...]:
