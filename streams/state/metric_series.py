@@ -81,7 +81,7 @@ class VersionSeries:
         Parameters
         ----------
         live
-            The versions that are in memory.
+            The versions that are in memory, or answer users as soon as they are.
         now
             Seconds of a monotonic clock.
         """

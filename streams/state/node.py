@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from registry.rollout.assignment import arms_of
 from registry.settings import Settings
 from registry.versions.store import store_of
 from registry.wire.rollout_state import RolloutState
@@ -112,9 +113,10 @@ class Node:
         """Bring the gauges up to date that follow from the serving state."""
         ready = self.residency.ready
         self.metrics.models_resident.set(len(ready))
-        self._series.keep(ready, time.monotonic())
-        self.metrics.model_version_info.clear()
         acting = self.acting
+        shown = arms_of(acting) if acting else {}  # also of a canary that could not be loaded
+        self._series.keep([*ready, *shown], time.monotonic())
+        self.metrics.model_version_info.clear()
         serving = (acting.primary_version, acting.canary_version) if acting else ()
         for version in serving:
             if version is not None and version in ready:

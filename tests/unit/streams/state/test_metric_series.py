@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pytest
+from harness.builders import some_parts
 from prometheus_client.exposition import generate_latest
 
 from registry.kafka.topics import topics_of
+from registry.rollout.command_log import ControlLog
 from registry.settings import Settings
 from streams.metrics import Metrics
 from streams.state.metric_series import (
@@ -17,7 +23,7 @@ from streams.state.metric_series import (
     begin_at_zero,
     show_arms,
 )
-from tests.unit.registry.builders import a_canary_state
+from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 SECONDS = np.array([0.1])
 SET_ANEW = ("model_version_info", "rollout_info", "ramp_info")
@@ -104,3 +110,32 @@ def test_errors_are_told_at_0_before_the_first_one() -> None:
         'negative_durations_total{duration="latency"} 0.0',
     ):
         assert line in lines
+
+
+def test_a_canary_that_could_never_be_loaded_is_shown_while_it_is_named_and_then_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = some_parts(tmp_path, a_canary_state(epoch=7))
+    node, metrics = parts.node, parts.metrics
+    node.store.publish(some_arrays(), a_description())  # v0.1; there is no v0.2
+
+    async def act_on_both_states() -> None:
+        async with asyncio.timeout(5):
+            while node.acting is None or "v0.2" not in node.residency.failures:
+                node.refresh()
+                await asyncio.sleep(0)
+        node.update_gauges()
+        assert naming(metrics, "v0.2") > 0
+        node.view.offer_log(ControlLog(8, a_state(epoch=8)))
+        node.refresh()
+        assert node.acting is node.view.state
+
+    try:
+        asyncio.run(act_on_both_states())
+    finally:
+        node.residency.stop()
+    later = time.monotonic() + LINGER_SECONDS + 1
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    node.update_gauges()
+    assert naming(metrics, "v0.2") == 0
+    assert naming(metrics, "v0.1") > 0
