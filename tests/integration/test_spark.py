@@ -30,7 +30,8 @@ from tests.unit.training.builders import cells_of, checkerboard_events, paramete
 from training.data.matrix import Csr, Factors, csr
 from training.data.weights import settle_transforms, weights
 from training.fitting.als import Fit, fit_als
-from training.fitting.spark import GROUP, Cluster, fit_spark, iterations_in, spark_regularization
+from training.fitting.spark import GROUP, fit_spark, iterations_in, spark_regularization
+from training.fitting.spark_session import Cluster
 from training.judging.holdout import Split, split
 from training.judging.quality_estimates import measure
 from training.judging.ranking_metrics import Judgement, by_factors, judge
@@ -74,7 +75,8 @@ def child(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         "from tests.unit.training.builders import parameters\n"
         "from registry.errors import TrainingFailed\n"
         "from training.data.matrix import Csr\n"
-        "from training.fitting.spark import GROUP, Cluster, fit_spark\n"
+        "from training.fitting.spark import GROUP, fit_spark\n"
+        "from training.fitting.spark_session import Cluster\n"
         "one = Csr(np.array([0, 1]), np.array([0], 'i4'), np.array([1], 'f4'), (1, 1))\n"
         "def fit(cluster=Cluster(), advance=lambda done: None):\n"
         "    try:\n"

@@ -48,6 +48,11 @@ class Csr(NamedTuple):
     values: NDArray[np.float32]
     shape: tuple[int, int]
 
+    @property
+    def filled(self) -> tuple[int, int]:
+        """How many rows and how many columns have entries."""
+        return int((np.diff(self.indptr) > 0).sum()), len(np.unique(self.indices))
+
 
 class Factors(NamedTuple):
     """What a fit makes of such a matrix: float32, (users, factors) and (items, factors)."""

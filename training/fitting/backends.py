@@ -12,7 +12,8 @@ from typing import Final
 from registry.errors import ConfigurationError
 from registry.settings import Settings
 from training.fitting.als import Fit, FitFrom, fit_als
-from training.fitting.spark import Cluster, fit_spark
+from training.fitting.spark import fit_spark
+from training.fitting.spark_session import Cluster
 from training.fitting.warm_start import Warming
 
 BEGINNING_ANYWHERE: Final[Mapping[str, FitFrom]] = {"implicit": fit_als}

@@ -75,14 +75,12 @@ def settle_sizes(parameters: Parameters, weights: Csr) -> Parameters:
     >>> found.factors, found.regularization, found.alpha
     (8, 1.5, 0.25)
     """
-    users = int((np.diff(weights.indptr) > 0).sum())
-    items = len(np.unique(weights.indices))
     alpha = parameters.alpha or _alpha(weights)
     found = {
-        "factors": parameters.factors or factors_by_size(users, items),
+        "factors": parameters.factors or factors_by_size(*weights.filled),
         "alpha": alpha,
         "regularization": parameters.regularization
-        or _rounded(NOISE_SHARE * noise_of(weights, alpha)),
+        or rounded(NOISE_SHARE * noise_of(weights, alpha)),
     }
     return structs.replace(parameters, **found)
 
@@ -117,16 +115,16 @@ def noise_of(weights: Csr, alpha: float) -> float:
     entries = len(weights.values)
     if not entries:
         return 1.0
-    users = int((np.diff(weights.indptr) > 0).sum())
-    items = len(np.unique(weights.indices))
+    users, items = weights.filled
     square = float(np.square(weights.values, dtype=np.float64).mean())
     return alpha * math.sqrt(square) * (math.sqrt(entries / users) + math.sqrt(entries / items))
 
 
 def _alpha(weights: Csr) -> float:
     mean = float(weights.values.mean(dtype=np.float64)) if len(weights.values) else 1.0
-    return _rounded(1 / mean)
+    return rounded(1 / mean)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """Return the value to `DIGITS` significant digits."""
     return float(f"{value:.{DIGITS}g}")

@@ -1,9 +1,9 @@
 r"""The fit past one machine: alternating least squares by Spark.
 
-The only module that knows Spark, an extra of its own (``recstream[spark]``); it is imported when a
-fit begins. Must not know Kafka, events, ids or what becomes of the factors: it is a
-:data:`training.fitting.als.Fit` but for its first argument, so that split, gate, manifest and
-artifact are the same, and a worker cannot tell who fitted what it serves.
+Knows Spark's ALS; :mod:`training.fitting.spark_session` starts and stops Spark. Must not know
+Kafka, events, ids or what becomes of the factors: it is a :data:`training.fitting.als.Fit` but for
+its first argument, so that split, gate, manifest and artifact are the same, and a worker cannot
+tell who fitted what it serves.
 
 Spark's loss is not `implicit`'s. With the weights :math:`w_{ui}`, and :math:`n_u`, :math:`n_i`
 of them in a row, in a column, Spark (`ml.recommendation.ALS`, ``implicitPrefs``) minimises
@@ -33,23 +33,22 @@ nothing goes through the driver's memory, and the executors need no Python.
 from __future__ import annotations
 
 import math
-import os
-import re
-import shutil
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from registry.error_codes import TrainingCode
-from registry.errors import TrainingFailed
 from registry.versions.manifest import Parameters
 from training.data.matrix import Csr, Factors
+from training.fitting.spark_session import (
+    Cluster,
+    named_failures,
+    require_spark,
+    spark_session,
+    stop,
+)
 from training.fitting.staging import RATINGS, Staging, staged
 
 LEAST_ENTRIES: Final = 10_000
@@ -67,41 +66,7 @@ CHECKPOINT_ITERATIONS: Final = 10
 POLL_SECONDS: Final = 0.5
 """Between looks at how far Spark is: how late a run notices that it must end."""
 
-CONNECT_SECONDS: Final = 5.0
-"""For a standalone master to take a connection. Spark itself would try for a minute."""
-
 GROUP: Final = "recstream fit"
-
-QUIET: Final = {
-    "spark.log.level": "ERROR",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-}
-LOOPBACK: Final = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-"""A local Spark listens to nobody else, and does not depend on how the machine's name resolves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where Spark runs.
-
-    Parameters
-    ----------
-    master
-        Spark's master URL; None: this process's machine, with the threads of the fit.
-    staging
-        Folder or URL that driver and executors share; None: a temporary folder of this machine.
-    memory
-        Of the driver, as Spark writes it; a local Spark has nothing else.
-    """
-
-    master: str | None = None
-    staging: str | None = None
-    memory: str = "2g"
-
-    def master_for(self, threads: int) -> str:
-        """Return the master URL."""
-        return self.master or f"local[{threads}]"
 
 
 def fit_spark(
@@ -142,12 +107,11 @@ def fit_spark(
     if not len(weights.values):
         users, items = (np.zeros((rows, parameters.factors), np.float32) for rows in weights.shape)
         return Factors(users, items)
-    session = _imported()
-    _require_java()
+    require_spark()
     with (
-        _named_failures("", TrainingCode.SPARK_FAILED),
+        named_failures("", TrainingCode.SPARK_FAILED),
         staged(weights, cluster.staging) as staging,
-        _session(session, cluster, threads) as spark,
+        spark_session(cluster, threads) as spark,
     ):
         spark.sparkContext.setCheckpointDir(staging.for_spark("checkpoints"))
         model = _followed(spark, _solver(weights, parameters), staging, advance)
@@ -179,8 +143,7 @@ def spark_regularization(weights: Csr, regularization: float) -> float:
     >>> round(spark_regularization(two_by_two, 3.0), 3)
     1.5
     """
-    users = int((np.diff(weights.indptr) > 0).sum())
-    items = len(np.unique(weights.indices))
+    users, items = weights.filled
     return regularization * math.sqrt(users * items) / len(weights.values)
 
 
@@ -207,74 +170,6 @@ def iterations_in(aggregates: int) -> int:
     """
     cycles, rest = divmod(aggregates, 2 * CHECKPOINT_ITERATIONS + 1)
     return CHECKPOINT_ITERATIONS * cycles + rest // 2
-
-
-@contextmanager
-def _session(session: Any, cluster: Cluster, threads: int) -> Iterator[Any]:
-    """Start Spark, and stop it in the end."""
-    master = cluster.master_for(threads)
-    _require_answer(master)
-    told = QUIET | {"spark.driver.memory": cluster.memory}
-    told |= LOOPBACK if master.startswith("local") else {}
-    builder = session.builder.master(master).appName("recstream")
-    absent = f"no Spark at TRAIN_SPARK_MASTER={master!r}: "
-    with _named_failures(absent, TrainingCode.SPARK_UNREACHABLE, OSError):
-        spark = builder.config(map=told).getOrCreate()
-    try:
-        yield spark
-    finally:
-        _stop(spark)
-
-
-def _stop(spark: Any) -> None:
-    """Stop Spark, and all that it is doing."""
-    with _named_failures("Spark is gone; its log says why: ", TrainingCode.SPARK_FAILED, OSError):
-        spark.stop()
-
-
-def _imported() -> Any:
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise TrainingFailed(
-            f"TRAIN_BACKEND=spark needs pyspark ({error}): pip install -e '.[spark]' in a "
-            "checkout of recstream",
-            TrainingCode.SPARK_MISSING,
-        ) from error
-    return SparkSession
-
-
-def _require_java() -> None:
-    """Refuse to go on without Java: Spark's own error does not name it."""
-    home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=str(Path(home) / "bin") if home else None)
-    if found is None:
-        raise TrainingFailed(
-            f"TRAIN_BACKEND=spark needs Java 17 or newer; JAVA_HOME={home!r}, and no java "
-            f"{'in its bin' if home else 'on the PATH'}: install one (Debian: "
-            "default-jre-headless), or point JAVA_HOME at it",
-            TrainingCode.NO_JAVA,
-        )
-
-
-def _require_answer(master: str) -> None:
-    """Refuse a standalone master that takes no connection; others are for Spark to find."""
-    addresses = re.findall(r"([^/,]+):(\d+)", master) if master.startswith("spark://") else []
-    complaints = [_complaint(host, int(port)) for host, port in addresses]
-    if addresses and all(complaints):
-        raise TrainingFailed(
-            f"TRAIN_SPARK_MASTER={master!r}: {'; '.join(map(str, complaints))}. Start the master, "
-            "or correct the address",
-            TrainingCode.SPARK_UNREACHABLE,
-        )
-
-
-def _complaint(host: str, port: int) -> str | None:
-    try:
-        socket.create_connection((host, port), CONNECT_SECONDS).close()
-    except OSError as error:
-        return f"{host}:{port} takes no connection ({error})"
-    return None
 
 
 def _solver(weights: Csr, parameters: Parameters) -> Any:
@@ -314,7 +209,7 @@ def _followed(spark: Any, solver: Any, staging: Staging, advance: Callable[[int]
                 _note_ended(context.statusTracker(), ended)
                 advance(iterations_in(sum(ended.values())))
         except BaseException:
-            _stop(spark)  # or the thread would go on to the end
+            stop(spark)  # or the thread would go on to the end
             raise
         return running.result()
 
@@ -326,17 +221,3 @@ def _note_ended(tracker: Any, ended: dict[int, bool]) -> None:
         if told is not None and told.status == "SUCCEEDED":
             stage = tracker.getStageInfo(max(told.stageIds))
             ended[job] = stage is not None and stage.name.startswith("aggregate at ALS")
-
-
-@contextmanager
-def _named_failures(prefix: str, code: TrainingCode, *more: type[Exception]) -> Iterator[None]:
-    """Give Spark's errors a code and their first line; the rest is in its log."""
-    from py4j.protocol import Py4JError, Py4JJavaError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except (Py4JError, PySparkException, *more) as error:
-        cause = error.java_exception if isinstance(error, Py4JJavaError) else error
-        told = str(cause).strip().partition("\n")[0]
-        raise TrainingFailed(f"{prefix}{told or type(error).__name__}", code) from error
