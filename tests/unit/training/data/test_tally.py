@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from registry.wire.interactions import Interaction
@@ -15,8 +17,8 @@ from training.data.rows import table_of
 NOW = 1e9
 
 
-def untimed(user: int, item: int, **more: object) -> Interaction:
-    return Interaction(user_id=user, item_id=item, event="watch", **more)  # type: ignore[arg-type]
+def untimed(user: int, item: int, **more: Any) -> Interaction:
+    return Interaction(user_id=user, item_id=item, event="watch", **more)
 
 
 def report_of(*events: Interaction, weights: str = DEFAULT) -> DataReport:

@@ -365,8 +365,8 @@ def test_a_gate_without_checks_does_not_pass() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive", "error"])
-def test_one_check_that_does_not_pass_closes_the_gate_and_is_the_reason(verdict: str) -> None:
-    good, bad = Check("a", "pass", "1", "1"), Check("b", verdict, "2", "3")  # type: ignore[arg-type]
+def test_one_check_that_does_not_pass_closes_the_gate_and_is_the_reason(verdict: Verdict) -> None:
+    good, bad = Check("a", "pass", "1", "1"), Check("b", verdict, "2", "3")
 
     gate = decide((good, bad))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from registry.versions.manifest import Order
 from training.judging import holdout
@@ -13,7 +14,7 @@ INDPTR = np.array([0, 40, 80])
 TIED = np.zeros(80)
 
 
-def held(time: np.ndarray, order: Order, seed: int = 1) -> list[int]:  # type: ignore[type-arg]
+def held(time: NDArray[np.float64], order: Order, seed: int = 1) -> list[int]:
     return np.flatnonzero(hold_out(INDPTR, time, 0.25, order, seed)).tolist()
 
 

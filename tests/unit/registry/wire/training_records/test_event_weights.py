@@ -13,6 +13,7 @@ from registry.wire.training_records.event_weights import (
     SIDES,
     TRANSFORMS,
     EventWeight,
+    Transform,
     parse_event_weights,
     settled,
     spell_event_weights,
@@ -100,11 +101,11 @@ def test_what_is_spelled_is_read_back_to_the_last_bit(given: dict[str, EventWeig
     [({}, "linear"), ({"play": LINEAR_UP_TO}, "linear"), ({"play": LINEAR_UP_TO + 0.5}, "log")],
 )
 def test_auto_is_linear_for_a_small_range_and_log_beyond(
-    largest: dict[str, float], transform: str
+    largest: dict[str, float], transform: Transform
 ) -> None:
     (one,) = settled(parse_event_weights("play=3:auto:floor=1"), largest).values()
 
-    assert one == EventWeight(3.0, transform, floor=1.0)  # type: ignore[arg-type]
+    assert one == EventWeight(3.0, transform, floor=1.0)
 
 
 def test_a_transform_that_was_asked_for_stays_whatever_the_values() -> None:
