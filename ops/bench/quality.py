@@ -27,16 +27,19 @@ from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
 from training.data.gathering import gather
-from training.data.matrix import Cells, Csr, csr, only
+from training.data.matrix import Cells, Csr, csr
 from training.data.rows import table_of
-from training.data.weights import settle_transforms, weighted, weights
+from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread
-from training.fitting.size_rules import settle_sizes
 from training.judging.bootstrap import bootstrap
-from training.judging.holdout import Split, split
+from training.judging.gate import Limits
+from training.judging.holdout import Split, inner_split, split
 from training.judging.quality_estimates import SEED, Estimate
 from training.judging.ranking_metrics import Judgement, Score, by_factors, by_popularity, judge
+from training.runs.learning_case import Rules
+from training.runs.progress import Journal
 from training.runs.run_rules import parameters_of
+from training.runs.settling import choose_regularization, settle
 
 OURS: Final = "recstream"
 POPULARITY: Final = "popularity"
@@ -81,22 +84,26 @@ def cells_of(events: Iterable[Interaction]) -> Cells:
 
 def default_parameters(cells: Cells) -> Parameters:
     """Return what a run without any setting would use for these interactions."""
-    parameters = settle_transforms(parameters_of(read_settings({})), cells)
-    return settle_sizes(parameters, weighted(cells, parameters))
+    settings = read_settings({})
+    asked = parameters_of(settings)
+    rules = Rules(Limits(0, 0, 0, 0.0), settings.retrain_holdout, settings.retrain_threads)
+    settled = settle(asked, cells)
+    return choose_regularization(asked, settled, rules, Journal("", lambda _: None))
 
 
-def compared(cells: Cells) -> dict[str, Judgement]:
+def compared(cells: Cells, parameters: Parameters) -> dict[str, Judgement]:
     """Return what each model earns, ours last.
 
     Parameters
     ----------
     cells
         With users who can be judged.
+    parameters
+        Ours.
     """
-    parameters, share = default_parameters(cells), read_settings({}).retrain_holdout
+    share = read_settings({}).retrain_holdout
     halves = split(cells, weights(cells, parameters), share)
-    inner_cells = only(cells, ~halves.held)
-    inner = split(inner_cells, weights(inner_cells, parameters), share)
+    inner = inner_split(cells, weights(cells, parameters), share)
     with one_blas_thread():
         scores = _scores(cells, parameters, halves, inner)
         made = {name: judge(score, halves) for name, score in scores}
@@ -127,7 +134,8 @@ def main() -> None:
         cells = cells_of_file(file) if file else shipped_cells()
     except ConfigurationError as error:
         parser.error(str(error))
-    found, parameters = compared(cells), default_parameters(cells)
+    parameters = default_parameters(cells)
+    found = compared(cells, parameters)
     terminal.out.print(
         f"{len(found[OURS].lists)} users; 95 % intervals by bootstrap over them; ours: "
         f"{parameters.factors} factors, regularization {parameters.regularization:g}, "

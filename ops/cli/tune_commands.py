@@ -73,37 +73,36 @@ def _search(settings: Settings, trials: int, minutes: float, study: Path, *, hid
     from ops.views import terminal
     from ops.views.training_progress import StageDisplay
     from ops.views.tuning_tables import trial_line
-    from training.data.minimums import trim
     from training.data.snapshot import read_snapshot
-    from training.data.weights import settle_transforms, weighted
     from training.fitting.als import one_blas_thread
     from training.fitting.backends import fit_of
-    from training.fitting.size_rules import settle_sizes
-    from training.runs.run_rules import order_of, parameters_of
+    from training.runs.progress import Journal
+    from training.runs.run_rules import parameters_of, rules_of
+    from training.runs.settling import choose_regularization, settle
     from training.runs.tune import Bounds, require_optuna, tune
 
     require_optuna()
-    start = parameters_of(settings)
+    asked = parameters_of(settings)
     with StageDisplay(terminal.err, hidden=hidden) as display, one_blas_thread():
         snapshot = read_snapshot(
             settings, lambda done, total: display.show("snapshot", done, total, None)
         )
-        start = settle_transforms(start, snapshot.cells)
+        settled, rules = settle(asked, snapshot.cells), rules_of(settings, snapshot.report)
+        start = choose_regularization(asked, settled, rules, Journal("", lambda _: None))
         display.show("tune", 0, trials, None)
 
         def report(trial: Trial, best: Trial | None) -> None:
             display.show("tune", trial.number + 1, trials, trial_line(trial, best))
 
-        cells = trim(snapshot.cells, start)
         return tune(
-            cells,
+            settled.cells,
             snapshot.described.id,
-            settle_sizes(start, weighted(cells, start)),
-            settings.retrain_holdout,
+            start,
+            rules.holdout,
             Bounds(trials, minutes * 60),
             study,
             fit_of(settings),
-            settings.retrain_threads,
+            rules.threads,
             report,
-            order_of(settings, snapshot.report),
+            rules.order,
         )

@@ -44,7 +44,7 @@ class FitSettings(SettingGroup):
         None,
         alias="RETRAIN_REGULARIZATION",
         gt=0,
-        description="ALS: weight of the L2 term. Unset: by the data's size; 3 with Spark.",
+        description="ALS: weight of the L2 term. Unset: by the data; 3 with Spark.",
     )
     retrain_alpha: float | None = Field(
         None,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.versions.manifest import Order
-from training.data.matrix import ENTRIES_AT_ONCE, Cells, Csr, Mask, blocks, csr
+from training.data.matrix import ENTRIES_AT_ONCE, Cells, Csr, Mask, blocks, csr, only
 
 MOST_USERS: Final = 5_000
 """Users that are judged, evenly spaced, if there are more: the standard error of HR@10 is then
@@ -89,6 +89,18 @@ def split(
     seen, relevant = csr(cells, ~held & asked), csr(cells, held & teaches & asked)
     popular = np.bincount(older.indices, minlength=cells.shape[1]).astype(np.float64)
     return Split(held, older, seen, relevant, users, popular, order)
+
+
+def inner_split(
+    cells: Cells, weights: NDArray[np.float32], share: float, order: Order = "time", seed: int = 0
+) -> Split:
+    """Cut what :func:`split` does not hold out in two once more, in the same way.
+
+    By it, parameters are chosen without a look at what judges them in the end. The weights stay
+    those of all cells.
+    """
+    left = ~hold_out(cells.indptr, cells.time, share, order, seed)
+    return split(only(cells, left), weights[left], share, order, seed)
 
 
 def unknown_to(

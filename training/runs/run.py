@@ -27,12 +27,10 @@ from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.training_messages import TrainingResult
 from training.data.data_warnings import warned
 from training.data.matrix import Cells, Factors, csr, popularity
-from training.data.minimums import trim
 from training.data.snapshot import Snapshot, read_snapshot
-from training.data.weights import settle_transforms, weighted, weights
+from training.data.weights import weights
 from training.fitting.als import Fit, one_blas_thread
 from training.fitting.backends import fit_of, warming_of
-from training.fitting.size_rules import settle_sizes
 from training.judging.findings import Learned
 from training.judging.gate import refusal
 from training.judging.incumbent import Incumbent
@@ -43,6 +41,7 @@ from training.runs.progress import Journal, Report
 from training.runs.provenance import code_sha, provenance_of
 from training.runs.resources import peak_memory_bytes
 from training.runs.run_rules import rules_of
+from training.runs.settling import choose_regularization, settle
 
 Keep: TypeAlias = Callable[[Mapping[str, bytes]], None]
 
@@ -121,18 +120,19 @@ def _train(
         with journal.stage("snapshot"):
             asked = parameters.weights
             snapshot = read_snapshot(settings, journal.advance, tuple(asked))
-            parameters = settle_transforms(parameters, snapshot.cells)
-            data = warned(snapshot.report, asked, parameters.weights)
-            cells = trim(snapshot.cells, parameters)
-            parameters = settle_sizes(parameters, weighted(cells, parameters))
+            settled = settle(parameters, snapshot.cells)
+            data = warned(snapshot.report, asked, settled.parameters.weights)
             journal.advance(1, 1, _summary(snapshot))
         for warning in data.warnings:
             logger.warning("training run %s: %s", journal.run_id, warning)
+        rules = rules_of(settings, snapshot.report)
+        cells = settled.cells
+        parameters = choose_regularization(parameters, settled, rules, journal)
         learned = learn(
             cells,
             parameters,
             served,
-            rules_of(settings, snapshot.report),
+            rules,
             fit or fit_of(settings),
             journal,
             None if fit else warming_of(settings),

@@ -10,13 +10,13 @@ from registry.wire.training_records.event_weights import spell_event_weights
 from tests.unit.training.builders import gathered, play_counts
 from training.data.data_warnings import warned
 from training.data.gathering import Gathered
-from training.data.weights import settle_transforms, weighted
+from training.data.weights import settle_transforms
 from training.fitting.als import fit_als
-from training.fitting.size_rules import settle_sizes
 from training.judging.findings import Learned
 from training.runs.learn import learn
 from training.runs.progress import Journal
 from training.runs.run_rules import order_of, parameters_of, rules_of
+from training.runs.settling import choose_regularization, settle
 
 TASTES = 8
 
@@ -28,10 +28,9 @@ def found() -> Gathered:
 
 def learned(found: Gathered, **settings: str) -> Learned:
     given = read_settings({"RETRAIN_FACTORS": "16", **settings})
-    told = settle_transforms(parameters_of(given), found.cells)
-    told = settle_sizes(told, weighted(found.cells, told))
+    asked, rules = parameters_of(given), rules_of(given, found.report)
     journal = Journal("run", lambda _: None)
-    rules = rules_of(given, found.report)
+    told = choose_regularization(asked, settle(asked, found.cells), rules, journal)
     return learn(found.cells, told, None, rules, fit_als, journal, report=found.report)
 
 
