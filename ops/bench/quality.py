@@ -97,13 +97,20 @@ def compared(cells: Cells, parameters: Parameters) -> dict[str, Judgement]:
     Parameters
     ----------
     cells
-        With users who can be judged.
+        What is learned from, and judged by.
     parameters
         Ours.
+
+    Raises
+    ------
+    ConfigurationError
+        If no user can be judged, or none on the inner split.
     """
     share = read_settings({}).retrain_holdout
     halves = split(cells, weights(cells, parameters), share)
     inner = inner_split(cells, weights(cells, parameters), share)
+    if not len(halves.users) or not len(inner.users):
+        raise ConfigurationError("no user has enough interactions to be judged by")
     with one_blas_thread():
         scores = _scores(cells, parameters, halves, inner)
         made = {name: judge(score, halves) for name, score in scores}
@@ -132,10 +139,10 @@ def main() -> None:
     file = parser.parse_args().data
     try:
         cells = cells_of_file(file) if file else shipped_cells()
+        parameters = default_parameters(cells)
+        found = compared(cells, parameters)
     except ConfigurationError as error:
         parser.error(str(error))
-    parameters = default_parameters(cells)
-    found = compared(cells, parameters)
     terminal.out.print(
         f"{len(found[OURS].lists)} users; 95 % intervals by bootstrap over them; ours: "
         f"{parameters.factors} factors, regularization {parameters.regularization:g}, "

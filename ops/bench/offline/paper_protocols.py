@@ -82,7 +82,8 @@ def read_strong_generalisation(folder: Path) -> StrongGeneralisation:
     Raises
     ------
     ConfigurationError
-        If a file is missing, or a line is not as expected.
+        If a file is missing, a line is not as expected, or a user of the test has nothing to fold
+        in.
     """
     train, given, wanted = (
         list(_pairs(folder / name)) for name in ("train.csv", "test_tr.csv", "test_te.csv")
@@ -90,9 +91,13 @@ def read_strong_generalisation(folder: Path) -> StrongGeneralisation:
     items = 1 + max((item for pairs in (train, given, wanted) for _, item in pairs), default=-1)
     users = 1 + max((user for user, _ in train), default=-1)
     row_by_user = {user: row for row, user in enumerate(sorted({user for user, _ in given}))}
+    if unknown := {user for user, _ in wanted} - row_by_user.keys():
+        raise ConfigurationError(
+            f"{folder / 'test_te.csv'}: {len(unknown)} users are not in test_tr.csv, such as "
+            f"{min(unknown)}; each needs items to fold in"
+        )
     given, wanted = (
-        [(row_by_user[user], item) for user, item in pairs if user in row_by_user]
-        for pairs in (given, wanted)
+        [(row_by_user[user], item) for user, item in pairs] for pairs in (given, wanted)
     )
     shape = (len(row_by_user), items)
     return StrongGeneralisation(

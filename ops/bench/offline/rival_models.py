@@ -119,11 +119,12 @@ def grid(start: Parameters) -> Iterator[Parameters]:
 
 
 def best_by(choices: Iterable[Chosen], fitted: Callable[[Chosen], Score], by: Split) -> Chosen:
-    """Return the choice with the highest NDCG@10, of equal ones the first."""
+    """Return the choice with the highest NDCG@10 of users that there are, of equal the first."""
 
     def ndcg(choice: Chosen) -> float:
         found = judge(fitted(choice), by)
-        return found.metrics.ndcg if found else 0.0
+        assert found is not None  # there are users
+        return found.metrics.ndcg
 
     return max(choices, key=ndcg)
 

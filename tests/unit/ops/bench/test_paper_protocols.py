@@ -107,6 +107,15 @@ def test_the_files_of_both_papers_are_read_and_judged(tmp_path: Path) -> None:
     assert found[tmp_path.name]["recall@20"] == 1.0
 
 
+def test_a_user_of_the_test_without_anything_to_fold_in_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("uid,sid\n0,1\n")
+    (tmp_path / "test_tr.csv").write_text("uid,sid\n90,1\n")
+    (tmp_path / "test_te.csv").write_text("uid,sid\n90,0\n91,0\n")
+
+    with pytest.raises(ConfigurationError, match=r"test_te.csv: 1 users are not in .*such as 91"):
+        read_strong_generalisation(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
