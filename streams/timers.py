@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from registry.errors import ArtifactError, RefusedRecord, TransportError
 from registry.guardrails.fleet_checks import live
-from registry.rollout.transitions import NO_EPOCH
+from registry.rollout.expected_epoch import NO_EPOCH
 from registry.versions.heap_trim import trim_memory
 from registry.wire.codec import encode
 from streams.control.fleet_agent import HEARTBEAT_SECONDS

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from registry.epochs import epoch_of, era_of, is_foreign
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.rollout.transitions import apply_command, require_epoch
+from registry.rollout.expected_epoch import require_epoch
+from registry.rollout.transitions import apply_command
 from registry.wire.command_results import CommandResult, CommandStatus
 from registry.wire.commands import BeginEra, Command, Retrain
 from registry.wire.field_types import AnswerError

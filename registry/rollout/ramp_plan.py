@@ -1,14 +1,19 @@
 """A ramp: the plan that an operator gives, and how far it has come.
 
-Values, and the arithmetic of a plan. Must not know what has been measured
+Values, what a plan must meet, and its arithmetic. Must not know what has been measured
 (`registry.guardrails.fleet_checks`), how it is judged (`registry.guardrails.verdicts`) or when a
 ramp goes on (`registry.rollout.ramp_decision`).
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
+from registry.error_codes import CommandCode
+from registry.errors import RefusedCommand
+from registry.rollout.percentages import require_percentage
+from registry.wire.field_types import Bucketing
 from registry.wire.ramp_values import Finding, Guardrails, Ramp, RampState, StageKind, Verdict
 
 LOADING_SECONDS: Final = 60.0
@@ -121,3 +126,26 @@ def worst(findings: tuple[Finding, ...]) -> Verdict:
     """
     order: tuple[Verdict, ...] = ("pass", "inconclusive", "error", "fail")
     return max((finding.verdict for finding in findings), key=order.index, default="error")
+
+
+def require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
+    """Refuse steps that do not rise, and a plan that could only be rolled back."""
+    for before, step in pairwise((0.0, *ramp.steps)):
+        if step <= before:
+            raise RefusedCommand(
+                f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
+                CommandCode.BAD_RAMP,
+            )
+        require_percentage("ramp.steps", step, bucketing)
+    if ramp.steps[0] >= 100 and ramp.shadow is None:
+        raise RefusedCommand(
+            "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
+            "the primary version, which the canary version is compared with",
+            CommandCode.BAD_RAMP,
+        )
+    if ramp.hold_seconds + patience_seconds(ramp) <= 0:
+        raise RefusedCommand(
+            "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
+            "answer, so give one of them",
+            CommandCode.BAD_RAMP,
+        )

@@ -6,17 +6,14 @@ command does to the versions of a state, nor when a ramp moves (`registry.rollou
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.rollout.assignment import require_percentage
-from registry.rollout.ramp_plan import patience_seconds, stages_of
+from registry.rollout.ramp_plan import require_plan, stages_of
 from registry.wire.commands import Abort, Judged, Pause, Promote, Resume, Rollout, Step
-from registry.wire.field_types import ID_CHARACTERS, Bucketing
+from registry.wire.field_types import ID_CHARACTERS
 from registry.wire.ramp_values import Outcome, Ramp, RampState
 from registry.wire.rollout_state import RolloutState
 
@@ -36,7 +33,7 @@ def end_ramp(state: RolloutState, outcome: Outcome) -> RolloutState:
 
 def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> RampState:
     """Return the ramp that `command` starts at `at`; `after` is the state that it is part of."""
-    _require_plan(plan, after.bucketing)
+    require_plan(plan, after.bucketing)
     environments = (command.environment,) if command.environments is UNSET else command.environments
     if not environments or environments[0] != command.environment:
         raise RefusedCommand(
@@ -65,29 +62,6 @@ def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> Ramp
         environments=environments[1:],
         version=after.canary_version,
     )
-
-
-def _require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
-    """Refuse steps that do not rise, and a plan that could only be rolled back."""
-    for before, step in pairwise((0.0, *ramp.steps)):
-        if step <= before:
-            raise RefusedCommand(
-                f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
-                CommandCode.BAD_RAMP,
-            )
-        require_percentage("ramp.steps", step, bucketing)
-    if ramp.steps[0] >= 100 and ramp.shadow is None:
-        raise RefusedCommand(
-            "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
-            "the primary version, which the canary version is compared with",
-            CommandCode.BAD_RAMP,
-        )
-    if ramp.hold_seconds + patience_seconds(ramp) <= 0:
-        raise RefusedCommand(
-            "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
-            "answer, so give one of them",
-            CommandCode.BAD_RAMP,
-        )
 
 
 def enter_stage(state: RolloutState, command: Step, at: str) -> RolloutState:

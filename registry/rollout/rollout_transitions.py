@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.rollout.assignment import require_percentage
+from registry.rollout.percentages import require_percentage
 from registry.rollout.phases import phase_of, words_for
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
 from registry.wire.commands import Rollout

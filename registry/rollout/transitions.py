@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ids import is_version_name
-from registry.rollout.phases import Phase, phase_of, words_for
+from registry.rollout.expected_epoch import require_epoch
+from registry.rollout.phases import Phase, phase_of
 from registry.rollout.ramp_transitions import (
     abort_soak,
     end_ramp,
@@ -47,9 +48,6 @@ from registry.wire.rollout_state import RolloutState
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
 """How far ``rollback`` can go back."""
-
-NO_EPOCH: Final = -1
-"""What ``expected_epoch`` says of an environment without a state; no offset is negative."""
 
 
 def versions_named(state: RolloutState | None, command: Command) -> tuple[str, ...]:
@@ -114,23 +112,6 @@ def apply_command(
         reason=command.reason,
         origin=command.origin,
     )
-
-
-def require_epoch(state: RolloutState | None, command: Command) -> None:
-    """Refuse a command whose issuer saw another state; -1 stands for "no state yet"."""
-    current = NO_EPOCH if state is None else state.epoch
-    if command.expected_epoch is not None and command.expected_epoch != current:
-        changed = "no state yet"
-        if state is not None:
-            changed = (
-                f"{state.updated_by or 'somebody'} changed it at {state.updated_at}: "
-                f"{words_for(state)}"
-            )
-        raise RefusedCommand(
-            f"expected_epoch {command.expected_epoch}: the epoch is now {current} ({changed}); "
-            "read the state and decide again",
-            CommandCode.STALE_EPOCH,
-        )
 
 
 class Transition(NamedTuple):

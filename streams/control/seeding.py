@@ -6,7 +6,7 @@ the same time one succeeds, and a person's command is never overridden. Later st
 
 from __future__ import annotations
 
-from registry.rollout.transitions import NO_EPOCH
+from registry.rollout.expected_epoch import NO_EPOCH
 from registry.settings import Settings
 from registry.wire.commands import Command, Rollout, Swap
 from registry.wire.origins import SEEDER

@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from registry.errors import RefusedCommand
+from registry.rollout.expected_epoch import NO_EPOCH
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.rollout_transitions import ROLLOUT_FIELDS
-from registry.rollout.transitions import NO_EPOCH, apply_command
+from registry.rollout.transitions import apply_command
 from registry.wire.commands import KINDS
 from registry.wire.rollout_state import RolloutState
 from streams.page.status import Status

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import FallbackCode
 from registry.kafka.topics import Topics
-from registry.rollout.transitions import NO_EPOCH
+from registry.rollout.expected_epoch import NO_EPOCH
 from registry.versions.model import Model
 from registry.wire.codec import encode
 from registry.wire.counts import ShadowCounts
