@@ -26,7 +26,7 @@ from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
-from training.data.gathering import gather
+from training.data.cells_from_rows import gather
 from training.data.matrix import Cells, Csr, csr
 from training.data.rows import table_of
 from training.data.weights import weights

@@ -6,7 +6,7 @@ import pytest
 
 from registry.storage.objects import Objects
 from tests.unit.training.builders import forget, rows_of, watch
-from training.data.gathering import gather
+from training.data.cells_from_rows import gather
 from training.data.offset_ranges import Span
 from training.data.segments import Segments
 

@@ -22,7 +22,7 @@ from registry.storage.objects import Objects
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
-from training.data.gathering import STANDARD_KINDS
+from training.data.cells_from_rows import STANDARD_KINDS
 from training.data.matrix import csr
 from training.data.offset_ranges import Span
 from training.data.segments import Segments

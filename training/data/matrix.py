@@ -5,7 +5,7 @@ the evaluation.
 
 A *cell* is one (user, item) pair. Of each kind of event, a cell keeps the latest one, so a producer
 that sends a record twice, or a user who rates an item again, never counts double.
-:mod:`training.data.gathering` makes the cells from the log.
+:mod:`training.data.cells_from_rows` makes the cells from the log.
 """
 
 from __future__ import annotations

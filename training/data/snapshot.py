@@ -33,7 +33,7 @@ from registry.storage.objects import Objects
 from registry.versions.manifest import digest
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.gate_results import DataSnapshot
-from training.data.gathering import gather
+from training.data.cells_from_rows import gather
 from training.data.interaction_log import Log, Ranges, opened
 from training.data.matrix import Cells
 from training.data.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan

@@ -9,7 +9,7 @@ from registry.settings import Settings
 from registry.versions.manifest import Order, Parameters
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.event_weights import EventWeight, EventWeights
-from training.data.gathering import STANDARD_KINDS
+from training.data.cells_from_rows import STANDARD_KINDS
 from training.fitting.size_rules import BY_SIZE, SPARK
 from training.judging.gate import Limits
 from training.runs.learning_case import Rules

@@ -25,7 +25,7 @@ from registry.storage.objects import Objects
 from registry.versions.artifact import write_artifact
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
-from training.data.gathering import gather
+from training.data.cells_from_rows import gather
 from training.data.matrix import Cells, csr
 from training.data.offset_ranges import Span
 from training.data.segments import Segments

@@ -10,7 +10,7 @@ import numpy as np
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.interactions import Interaction
-from training.data.gathering import Gathered, gather
+from training.data.cells_from_rows import Gathered, gather
 from training.data.matrix import Cells
 from training.data.rows import table_of
 

@@ -11,7 +11,7 @@ from registry.errors import ArtifactError
 from registry.storage.objects import Objects
 from registry.wire.codec import encode
 from tests.unit.training.builders import forget, rate, rows_of, watch
-from training.data.gathering import Gathered, gather
+from training.data.cells_from_rows import Gathered, gather
 from training.data.offset_ranges import Span
 from training.data.rows import table_of
 from training.data.segments import Segments

@@ -10,7 +10,7 @@ from registry.settings import read_settings
 from registry.storage.objects import Objects
 from registry.wire.training_records.gate_results import DataSnapshot
 from tests.unit.training.builders import forget, rows_of, watch
-from training.data.gathering import STANDARD_KINDS
+from training.data.cells_from_rows import STANDARD_KINDS
 from training.data.offset_ranges import Span
 from training.data.segments import Segments
 from training.data.snapshot import read_again, snapshot_id

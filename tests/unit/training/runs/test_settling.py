@@ -10,7 +10,7 @@ from msgspec import structs
 from registry.settings import read_settings
 from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, gathered, play_counts, watch
-from training.data.gathering import Gathered
+from training.data.cells_from_rows import Gathered
 from training.data.weights import weights
 from training.fitting.als import fit_als
 from training.judging.holdout import split

@@ -22,7 +22,7 @@ from tests.unit.training.builders import (
     watch,
 )
 from training.data import gathering
-from training.data.gathering import gather
+from training.data.cells_from_rows import gather
 from training.data.matrix import csr
 
 
