@@ -21,7 +21,7 @@ from tests.unit.training.builders import (
     same_cells,
     watch,
 )
-from training.data import gathering
+from training.data import cells_from_rows
 from training.data.cells_from_rows import gather
 from training.data.matrix import csr
 
@@ -135,7 +135,7 @@ def test_a_user_may_have_more_events_than_are_settled_at_once(
     events = [rate(user, item, float(item), at=-item) for user in range(4) for item in range(9)]
     whole = cells_of(*events, *events)
 
-    monkeypatch.setattr(gathering, "ENTRIES_AT_ONCE", 5)
+    monkeypatch.setattr(cells_from_rows, "ENTRIES_AT_ONCE", 5)
 
     assert same_cells(cells_of(*events, *events), whole)
 
