@@ -124,7 +124,7 @@ class Timers:
 
     def _keep_log(self, now: float) -> None:
         """Mend the log where somebody misses it, and serve workers of the release before."""
-        self._parts.table.mend()
+        self._parts.table.mend(now)
         elapsed = time.monotonic()  # the wall clock may be set back, and nobody would renew
         due = elapsed - self._renewed_at >= self._parts.settings.lease_seconds / LEASE_RENEWALS
         if due and self._parts.node.view.knows_fleet(now):

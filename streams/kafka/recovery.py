@@ -17,8 +17,8 @@ used here:
   :meth:`PromptRecovery.take`.
 - A changelog that every worker writes to and reads is both "active" and "standby": it was read
   twice, the second time from its start, at every rebalance.
-- One record cost several asyncio tasks. Here, while catching up, the latest record of each key in
-  a run counts, as it would after compaction.
+- One record cost several asyncio tasks. Here, of a long run of records the latest of each key
+  counts, as it would after compaction.
 - The end is a record that may not be there: compaction takes a deleted key's last record away.
   Here a position that stays at the end counts as well.
 - A broker call that times out is taken for "service stopped", and recovery died for good. Here the
@@ -46,7 +46,8 @@ STALL_SECONDS: Final = 3.0
 `tests/integration/test_membership.py` shows that no ordinary join or restart needs it."""
 
 BURST_RECORDS: Final = 100
-"""More records than this in one read are no news that anybody has to follow one by one."""
+"""More records than this in one read are no news that anybody has to follow one by one. Of fewer,
+each counts: the last need not be the newest, where a paused owner has woken up and written it."""
 
 LOOK_SECONDS: Final = 0.25
 """Without a record for so long, its position is looked at. Longer than a read takes."""
@@ -171,7 +172,7 @@ class PromptRecovery(Recovery):
         seen = self.active_offsets[tp]
         fresh = [record for record in run if seen is None or record.offset > seen]
         buffer = self.buffers[table]
-        only_latest = self.in_recovery or len(fresh) > BURST_RECORDS
+        only_latest = len(fresh) > BURST_RECORDS
         for record in _latest_by_key(fresh) if only_latest else fresh:
             message = self.app.consumer._to_message(tp, record)
             try:

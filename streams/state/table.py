@@ -126,13 +126,22 @@ class RolloutTable:
         self._table["training"] = _plain(run)
         self._view.offer_training(run)
 
-    def mend(self) -> None:
+    def mend(self, now: float) -> None:
         """Write the log again if a worker misses it, or if the changelog ends with an older one.
 
-        A rebalance may have taken a change away from a worker; a paused former owner may have woken
-        up and written an older log over the newest. For the owner only; call it often.
+        A rebalance may have taken a change away from a worker; a paused former owner may have
+        written an older log over the newest. For the owner only; call it often. One that has just
+        woken up may be replaced without knowing it, and what it heard last is old. So it writes
+        nothing before it has heard what Kafka has, and nothing while anybody has a newer log.
+
+        Parameters
+        ----------
+        now
+            In seconds since the epoch.
         """
         log = self._view.log
+        if not self._view.knows_fleet(now) or self._view.heard_offset > log.last_offset:
+            return
         elapsed = time.monotonic() - self._written_at
         if log.last_offset < 0 or elapsed < self._mend_seconds:
             return

@@ -38,7 +38,7 @@ class Owner:
         self.parts = some_parts(folder, state, kafka)
         self.renewed_at: list[float] = []
         self.parts.table.serve_predecessors = self.renewed_at.append
-        self.parts.table.mend = lambda: None
+        self.parts.table.mend = lambda now: None
         self.parts.node.view.knows_fleet = lambda now: True
         self.parts.training = SimpleNamespace(start_if_due=lambda now: None)
         self.parts.ramp = SimpleNamespace(move=self._rest, show=lambda now: None)

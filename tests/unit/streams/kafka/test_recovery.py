@@ -103,13 +103,23 @@ def three_of_two_keys() -> list[Record]:
 
 
 @on_a_loop
-async def test_while_catching_up_the_latest_of_each_key_counts() -> None:
+async def test_while_catching_up_each_record_counts_as_the_last_need_not_be_the_newest() -> (
+    None
+):
     log = Changelog(three_of_two_keys(), 3)
     log.recovery.in_recovery = True
     await log.recovery.take(log.tp, three_of_two_keys())
-    assert log.seen == [("training", {"n": 1}), ("log", {"n": 2})]
+    assert [value["n"] for _, value in log.seen] == [0, 1, 2]
     assert dict(log.table.items()) == {"training": {"n": 1}, "log": {"n": 2}}
     assert log.offset == 2
+
+
+@on_a_loop
+async def test_of_a_long_run_the_latest_of_each_key_counts() -> None:
+    run = [a_record(number, b'"log"', b'{"n":%d}' % number) for number in range(101)]
+    log = Changelog(run, 101)
+    await log.recovery.take(log.tp, run)
+    assert log.seen == [("log", {"n": 100})]
 
 
 @on_a_loop

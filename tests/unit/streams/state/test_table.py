@@ -48,12 +48,14 @@ class Owner:
     def hear(self, *heartbeats: Heartbeat) -> None:
         self.view.hear(heartbeats, BEGAN_AT)
 
-    def mended(self, seconds: float) -> int:
+    def mended(self, seconds: float, *, hears: bool = True) -> int:
         """Look twice a second for so long; return how often the log was written."""
         self.written.keys_written.clear()
         for _ in range(int(seconds * 2)):
             self.now += 0.5
-            self.table.mend()
+            if hears:
+                self.view.note_end(self.now)
+            self.table.mend(self.now)
         return self.written.keys_written.count("log")
 
 
@@ -94,6 +96,17 @@ def test_an_older_log_that_was_written_over_the_newest_is_mended_and_the_view_ne
     assert owner.mended(MEND_SECONDS) == 1
     owner.echo("log", NEWEST)
     assert owner.mended(3600) == 0
+
+
+def test_an_owner_that_has_just_woken_up_writes_nothing_before_it_has_heard_the_others(
+    owner: Owner,
+) -> None:
+    owner.view.note_end(owner.now)
+    owner.hear(a_heartbeat(log_offset=6))
+    owner.now += 25
+    assert owner.mended(60, hears=False) == 0
+    owner.hear(a_heartbeat("w2", log_offset=8, at=BEGAN_AT + 1))
+    assert owner.mended(60) == 0
 
 
 def test_a_write_that_never_reached_the_changelog_is_repeated(owner: Owner) -> None:
