@@ -103,9 +103,7 @@ def three_of_two_keys() -> list[Record]:
 
 
 @on_a_loop
-async def test_while_catching_up_each_record_counts_as_the_last_need_not_be_the_newest() -> (
-    None
-):
+async def test_while_catching_up_each_record_counts_as_the_last_need_not_be_the_newest() -> None:
     log = Changelog(three_of_two_keys(), 3)
     log.recovery.in_recovery = True
     await log.recovery.take(log.tp, three_of_two_keys())
