@@ -30,7 +30,7 @@ def shares(settings: Settings) -> Mapping[str, list[int]]:
     group = f"{settings.topic_prefix}-{settings.environment}"
     try:
         described = admin.describe_consumer_groups([group])[group].result(10)
-    except KafkaException:  # its coordinator is being found
+    except (KafkaException, TimeoutError):  # its coordinator is being found
         return {}
     if described.state != ConsumerGroupState.STABLE:
         return {}
