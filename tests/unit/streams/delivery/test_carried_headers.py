@@ -19,7 +19,7 @@ from streams.delivery.outgoing import Headers
     ],
 )
 def test_headers_are_carried_as_they_came(headers: Headers) -> None:
-    assert copy_headers(headers) == headers  # type: ignore[arg-type]
+    assert copy_headers(headers) == headers
 
 
 def test_of_too_many_those_at_the_front_are_carried() -> None:
