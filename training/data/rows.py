@@ -13,19 +13,16 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.wire.codec import decode
-from registry.wire.interactions import Interaction
+from registry.wire.interactions import (
+    FUTURE_SECONDS,
+    LARGEST_VALUE,
+    Interaction,
+    require_usable,
+)
 from training.data.offset_ranges import Span
-
-LARGEST_VALUE: Final = 1e6
-"""Larger values are refused: one of them would drown all others and overflow the fit's float32."""
-
-FUTURE_SECONDS: Final = 86_400.0
-"""An event may be later than its record by this much, for clocks that disagree. More is a mistake,
-such as milliseconds; as the newest time of all, it would put all others out of the window."""
 
 LOST: Final = "lost"
 """The row of a range that was gone from Kafka before any segment held it, and that the operator
@@ -124,7 +121,7 @@ def lost_spans(table: pa.Table) -> list[Span]:
 def _row_of(offset: int, at: float, payload: bytes | None) -> pa.Table:
     try:
         event = decode(Interaction, payload)
-        _require_usable(event, at)
+        require_usable(event, at)
         return _columns([offset], [at], [event])
     except RecordError as error:
         return pa.Table.from_pylist(
@@ -164,26 +161,3 @@ def _has_complaint(table: pa.Table) -> bool:
     no_item = pc.and_(pc.is_null(table["item_int"]), pc.is_null(table["item_text"]))
     of_nothing = pc.and_(no_item, pc.not_equal(table["event"], "forget"))
     return any(pc.any(one).as_py() for one in (unrated, large, late, of_nothing))
-
-
-def _require_usable(event: Interaction, at: float) -> None:
-    if event.value is None and event.event == "rate":
-        raise RecordError(
-            "Interaction: a rate event needs a value, the rating", RecordCode.NO_RATING
-        )
-    if event.value is not None and abs(event.value) > LARGEST_VALUE:
-        raise RecordError(
-            f"Interaction: value {event.value:g}, must be within ±{LARGEST_VALUE:g}",
-            RecordCode.OUT_OF_RANGE,
-        )
-    for name, one in (("user_id", event.user_id), ("item_id", event.item_id)):
-        if isinstance(one, int) and not -(2**63) <= one < 2**63:
-            raise RecordError(
-                f"Interaction: {name} {one}, must have 64 bits", RecordCode.OUT_OF_RANGE
-            )
-    if event.timestamp is not None and event.timestamp > at + FUTURE_SECONDS:
-        raise RecordError(
-            f"Interaction: timestamp {event.timestamp:g}, its record is of {at:g}; seconds since "
-            "the epoch are needed",
-            RecordCode.OUT_OF_RANGE,
-        )

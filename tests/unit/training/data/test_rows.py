@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
+from registry.wire.interactions import FUTURE_SECONDS, LARGEST_VALUE, Interaction
 from tests.unit.training.builders import forget, rate, watch
-from training.data.rows import FUTURE_SECONDS, LARGEST_VALUE, SCHEMA, table_of
+from training.data.rows import SCHEMA, table_of
 
 NOW = 1e9
 

@@ -1,0 +1,138 @@
+"""Fresh events: what a user did since a version's snapshot, and what a `forget` leaves of it.
+
+Pure. Must not know where the events are kept, what they weigh, or what is made of them.
+
+A `forget` acts as in training (`training.data.forgetting`): it takes back every event of its user
+with an earlier time, and every event that stands before it in its partition. So an event that
+arrives after a `forget` is forgotten if it is of an earlier time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from registry.ids import ItemId
+from registry.wire.interactions import Interaction
+from registry.wire.training_records.event_weights import FORGET
+
+
+class FreshEvent(NamedTuple):
+    """One event of one user, as training takes it.
+
+    Parameters
+    ----------
+    item_id
+        None: a `forget` without an item.
+    event
+        Its kind.
+    value
+        A count or a strength; 1 if the event has none.
+    time
+        Seconds since the epoch: the event's ``timestamp``, or else its record's.
+    offset, partition
+        Where it stands in the interaction topic.
+    """
+
+    item_id: ItemId | None
+    event: str
+    value: float
+    time: float
+    offset: int
+    partition: int = 0
+
+    @property
+    def is_forget(self) -> bool:
+        """Whether it takes back what its user did before."""
+        return self.event == FORGET
+
+
+class FreshHistory(NamedTuple):
+    """What a user did at or after the end of a version's snapshot.
+
+    Parameters
+    ----------
+    events
+        What counts, by partition, then offset; no `forget`, and nothing that is forgotten.
+    forgotten
+        There was a `forget`: nothing that the version learned of the user counts.
+    forgotten_until
+        Seconds since the epoch: events of an earlier time are forgotten.
+    """
+
+    events: tuple[FreshEvent, ...] = ()
+    forgotten: bool = False
+    forgotten_until: float = -math.inf
+
+
+NOTHING_FRESH = FreshHistory()
+
+
+def fresh_event(
+    interaction: Interaction, record_time: float, offset: int, partition: int = 0
+) -> FreshEvent:
+    """Return a usable interaction as an event.
+
+    Parameters
+    ----------
+    interaction
+        One that :func:`registry.wire.interactions.require_usable` takes.
+    record_time
+        The record's own, in seconds since the epoch.
+    offset, partition
+        Of the record.
+    """
+    return FreshEvent(
+        interaction.item_id,
+        interaction.event,
+        1.0 if interaction.value is None else interaction.value,
+        record_time if interaction.timestamp is None else interaction.timestamp,
+        offset,
+        partition,
+    )
+
+
+def takes_back(forget: FreshEvent, event: FreshEvent) -> bool:
+    """Tell whether a `forget` takes back another event of its user.
+
+    >>> watch = FreshEvent("a", "watch", 1.0, time=5.0, offset=7)
+    >>> takes_back(FreshEvent(None, "forget", 1.0, time=6.0, offset=3), watch)
+    True
+    >>> takes_back(FreshEvent(None, "forget", 1.0, time=4.0, offset=3), watch)
+    False
+    """
+    return event.time < forget.time or (
+        event.partition == forget.partition and event.offset < forget.offset
+    )
+
+
+def history_of(events: Iterable[FreshEvent], forgotten_until: float = -math.inf) -> FreshHistory:
+    """Return what counts of a user's fresh events.
+
+    Parameters
+    ----------
+    events
+        At or after the end of the version's snapshot, each once, in any order.
+    forgotten_until
+        Time of the latest `forget` that the version knows of this user; -inf: of none.
+
+    Examples
+    --------
+    >>> forget = FreshEvent(None, "forget", 1.0, time=9.0, offset=4)
+    >>> late = FreshEvent("a", "watch", 1.0, time=8.0, offset=5)
+    >>> new = FreshEvent("b", "watch", 1.0, time=9.5, offset=6)
+    >>> [event.item_id for event in history_of([forget, late, new]).events]
+    ['b']
+    """
+    ordered = sorted(events, key=lambda event: (event.partition, event.offset))
+    forgets = [event for event in ordered if event.is_forget]
+    until = max((forget.time for forget in forgets), default=-math.inf)
+    kept = tuple(
+        event
+        for event in ordered
+        if not event.is_forget
+        and event.time >= forgotten_until
+        and not any(takes_back(forget, event) for forget in forgets)
+    )
+    return FreshHistory(kept, bool(forgets), max(until, forgotten_until))
