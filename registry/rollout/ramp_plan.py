@@ -24,7 +24,7 @@ PATIENCE_HOLDS: Final = 3
 
 SENTENCES: Final[dict[StageKind, str]] = {
     "preparing": "Every live worker loads the canary version; no user gets it yet.",
-    "shadowing": "The canary version scores requests off to the side; no user sees it.",
+    "shadowing": "The canary version scores the same requests; no user sees its answers.",
     "stepping": "The canary version answers its share of users, and the guardrails compare.",
     "soaking": "The version is primary here; the ramp watches it before it ends or moves on.",
 }
