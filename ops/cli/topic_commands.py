@@ -25,6 +25,7 @@ class RoleName(enum.StrEnum):
 
     WORKER = "worker"
     APPLICATION = "application"
+    CATALOGUE = "catalogue"
     OPERATOR = "operator"
     TRAINER = "trainer"
 

@@ -22,6 +22,7 @@ from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import read_settings
+from registry.wire.catalogue_items import CatalogueItem
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import ARGUMENTS, KINDS, AnyCommand, Command, Rollout
 from registry.wire.counts import ArmCounts
@@ -162,6 +163,16 @@ CHANNELS: Final[Mapping[str, Channel]] = {
         ),
         "worker",
         "send",
+    ),
+    "items": Channel(
+        CatalogueItem(
+            item_id=356,
+            title="Forrest Gump (1994)",
+            labels={"genre": ["Comedy", "Drama"], "region": ["eu"]},
+            available_until=1_798_675_200.0,
+        ),
+        "item id",
+        "receive",
     ),
     "dead_letter": Channel(None, "as the source's", "send"),
 }

@@ -18,6 +18,7 @@ from registry.connection.denials import denial
 from registry.connection.reachability import DENIALS, unreachable
 from registry.errors import AccessRefused
 from registry.kafka.permissions import Permission, Role, permissions_of
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
 
 ASK_SECONDS: Final = 10.0
@@ -67,7 +68,7 @@ def missing_permissions(settings: Settings, role: Role) -> list[Permission]:
 
 
 def require_permissions(settings: Settings, role: Role) -> None:
-    """Check that Kafka allows this user what `role` needs.
+    """Check that Kafka allows this user what `role` needs, but for topics that are optional.
 
     Only where connections are secured: without, all have one name (ANONYMOUS) and no ACLs.
 
@@ -78,7 +79,9 @@ def require_permissions(settings: Settings, role: Role) -> None:
     """
     if settings.kafka_security_protocol == "PLAINTEXT":
         return
-    if missing := missing_permissions(settings, role):
+    optional = topics_of(settings).optional
+    missing = [one for one in missing_permissions(settings, role) if one.name not in optional]
+    if missing:
         raise AccessRefused("\n".join(denial(*_named(permission)) for permission in missing))
 
 

@@ -1,8 +1,9 @@
 """What Kafka must allow each role: the ACLs.
 
 Decides only. Must not know Kafka's clients. A role is what a principal does: a ``worker`` answers,
-decides and trains; an ``application`` asks, reads answers and sends interactions; an ``operator``
-uses the commands; a ``trainer`` runs `recstream train` on a machine of its own.
+decides and trains; an ``application`` asks, reads answers and sends interactions; a ``catalogue``
+says what items there are; an ``operator`` uses the commands; a ``trainer`` runs `recstream train`
+on a machine of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from registry.connection.denials import Operation
 from registry.kafka.topics import changelog_name, changelog_of, topics_of
 from registry.settings import Settings
 
-Role: TypeAlias = Literal["worker", "application", "operator", "trainer"]
+Role: TypeAlias = Literal["worker", "application", "catalogue", "operator", "trainer"]
 
-ROLES: Final[tuple[Role, ...]] = ("worker", "application", "operator", "trainer")
+ROLES: Final[tuple[Role, ...]] = ("worker", "application", "catalogue", "operator", "trainer")
 
 SPELLED: Final = {
     "DESCRIBE_CONFIGS": "DescribeConfigs",
@@ -38,13 +39,16 @@ BY_ROLE: Final[dict[Role, dict[str, tuple[Operation, ...]]]] = {
         "shadow": (CONFIGS, "WRITE"),
         "dead_letter": (CONFIGS, "WRITE"),
         "fleet": (CONFIGS, "READ", "WRITE"),
+        "items": (CONFIGS, "READ"),
     },
     "application": {"requests": ("WRITE",), "responses": ("READ",), "interactions": ("WRITE",)},
+    "catalogue": {"items": ("READ", "WRITE")},
     "operator": {},  # all topics: it creates them
     "trainer": {
         "interactions": ("READ",),
         "control": ("READ", "WRITE"),
         "control_results": ("READ",),
+        "items": ("READ",),
     },
 }
 """By role, what it does with which topic of `registry.kafka.topics.Topics`."""

@@ -116,12 +116,15 @@ def check_topics(settings: Settings) -> list[str]:
     """Return what is wrong with the topics, one sentence each; nothing if all is right."""
     admin = AdminClient(client_config(settings))
     existing = partitions_by_topic(admin)
-    return mismatches(topics_of(settings), existing) + _faults(settings, admin, existing)
+    topics = topics_of(settings)
+    return mismatches(topics, existing) + _faults(settings, admin, existing, list(topics))
 
 
-def _faults(settings: Settings, admin: AdminClient, existing: Mapping[str, int]) -> list[str]:
+def _faults(
+    settings: Settings, admin: AdminClient, existing: Mapping[str, int], needed: Sequence[Topic]
+) -> list[str]:
     wrong, topics = [], topics_of(settings)
-    for topic in topics:
+    for topic in needed:
         partitions = existing.get(topic.name)
         if partitions is None and (complaint := _hidden(admin, settings, topic.name)):
             wrong.append(complaint)
@@ -131,7 +134,7 @@ def _faults(settings: Settings, admin: AdminClient, existing: Mapping[str, int])
             wrong.append(
                 f"topic {topic.name} has {partitions} partitions, {topic.partitions} are needed"
             )
-    present = [topic for topic in topics if topic.name in existing]
+    present = [topic for topic in needed if topic.name in existing]
     return wrong + _wrong_configs(admin, present)
 
 
@@ -141,10 +144,13 @@ def require_topics(settings: Settings) -> None:
     Raises
     ------
     ConfigurationError
-        With every complaint of :func:`check_topics` but the :func:`mismatches`.
+        With every complaint of :func:`check_topics` but the :func:`mismatches`, and those about
+        topics that are optional.
     """
     admin = AdminClient(client_config(settings))
-    if wrong := _faults(settings, admin, partitions_by_topic(admin)):
+    topics = topics_of(settings)
+    needed = [topic for topic in topics if topic.name not in topics.optional]
+    if wrong := _faults(settings, admin, partitions_by_topic(admin), needed):
         raise ConfigurationError("\n".join(wrong))
 
 

@@ -55,9 +55,15 @@ class Topics:
     shadow: Topic
     dead_letter: Topic
     fleet: Topic
+    items: Topic
 
     def __iter__(self) -> Any:
         return iter(getattr(self, name) for name in self.__slots__)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Names of topics that a worker can do without: deployments of before have none."""
+        return frozenset({self.items.name})
 
     @property
     def by_user(self) -> tuple[Topic, ...]:
@@ -102,6 +108,12 @@ def topics_of(settings: Settings) -> Topics:
             **large,
         ),
         fleet=topic("fleet", 1, "each worker's heartbeat", 1, **stamped),
+        items=Topic(
+            f"{settings.topic_prefix}.items",
+            1,
+            "titles, labels and availability of items: the newest record of each",
+            COMPACTED | {"delete.retention.ms": str(24 * HOUR_MS)},
+        ),
     )
 
 

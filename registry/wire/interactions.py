@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import LEAST_INTEGER, MOST_INTEGER
+from registry.wire.catalogue_items import TITLE_CHARACTERS
 from registry.wire.field_types import Id
 from registry.wire.training_records.event_weights import FORGET, KIND_PATTERN, LONGEST_KIND
 
@@ -38,7 +39,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     event: EventKind
     value: float | None = None
     timestamp: float | None = None
-    title: Annotated[str, Meta(max_length=500)] | None = None
+    title: Annotated[str, Meta(max_length=TITLE_CHARACTERS)] | None = None
 
     def __post_init__(self) -> None:
         if self.item_id is None and self.event != FORGET:

@@ -45,8 +45,17 @@ def test_a_worker_writes_no_request_no_interaction_and_creates_its_changelog_onl
 
 
 def test_a_trainer_reads_interactions_and_tells_what_it_made() -> None:
-    assert allowed("trainer", "READ") == {"shop.interactions", "all.control", "all.control-results"}
+    assert allowed("trainer", "READ") == {
+        "shop.interactions",
+        "shop.items",
+        "all.control",
+        "all.control-results",
+    }
     assert allowed("trainer", "WRITE") == {"all.control"}
+
+
+def test_a_catalogue_says_what_items_there_are_and_nothing_else() -> None:
+    assert allowed("catalogue", "WRITE") == allowed("catalogue", "READ") == {"shop.items"}
 
 
 def test_an_operator_may_create_look_at_and_grow_every_topic() -> None:
@@ -68,7 +77,7 @@ def test_all_groups_are_under_the_prefix(role: Role) -> None:
 
 
 def test_no_role_may_delete_or_alter_what_it_does_not_make() -> None:
-    for role in ("worker", "application", "trainer"):
+    for role in ("worker", "application", "catalogue", "trainer"):
         operations = {one.operation for one in permissions_of(SETTINGS, role)}
         assert not operations & {"ALTER", "ALTER_CONFIGS"}
 

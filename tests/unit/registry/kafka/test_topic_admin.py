@@ -19,6 +19,7 @@ def test_topics_keyed_by_user_have_the_partitions_of_the_settings_and_the_others
         "reco.shadow": 3,
         "reco.dead-letter": 1,
         "reco.fleet": 1,
+        "reco.items": 1,
     }
 
 
@@ -34,11 +35,12 @@ def test_environments_may_share_the_control_topics_and_nothing_else() -> None:
     ]
     names = [{topic.name for topic in some} for some in topics]
     assert names[0] & names[1] == {"all.control", "all.control-results"}
-    assert all(len(some) == 8 for some in names)
+    assert all(len(some) == 9 for some in names)
 
 
 def test_each_topic_keeps_its_records_as_long_as_the_contract_says() -> None:
-    topics = topics_of(read_settings({}))
+    *topics, items = topics_of(read_settings({}))
+    assert items.configs["cleanup.policy"] == "compact"
     assert {topic.name: topic.configs["retention.ms"] for topic in topics} == {
         "reco.requests": DAY_MS,
         "reco.responses": DAY_MS,

@@ -1,0 +1,39 @@
+"""Items of the catalogue (topic ``items``): titles, labels, and until when each may be shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from registry.wire.field_types import Id
+
+TITLE_CHARACTERS: Final = 500
+"""Most characters of a title, here as in an interaction."""
+
+LABEL_CHARACTERS: Final = 100
+MOST_LABELS: Final = 32
+"""Labels of an item, and values of a label: an item's record stays below 330 KB."""
+
+EARLIEST_MILLISECONDS: Final = 1e11
+"""As seconds that is the year 5138: larger times are milliseconds, by mistake."""
+
+LabelText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LABEL_CHARACTERS)]
+LabelValues: TypeAlias = Annotated[list[LabelText], Meta(max_length=MOST_LABELS)]
+Moment: TypeAlias = Annotated[float, Meta(ge=0, lt=EARLIEST_MILLISECONDS)]
+
+
+class CatalogueItem(Struct, frozen=True, omit_defaults=True):
+    """What is known of an item (topic ``items``, keyed by item id): the newest record counts.
+
+    ``labels`` are values by label, such as ``{"genre": ["Crime", "Drama"]}``. An item that is
+    ``withdrawn``, or whose ``available_until`` (seconds since the epoch) is past by a worker's
+    clock, is in no answer. A record without a value removes all that is known of the item: it may
+    be shown, under the title that its interactions gave it.
+    """
+
+    item_id: int | Id
+    title: Annotated[str, Meta(max_length=TITLE_CHARACTERS)] | None = None
+    labels: Annotated[dict[LabelText, LabelValues], Meta(max_length=MOST_LABELS)] = {}
+    available_until: Moment | None = None
+    withdrawn: bool = False
