@@ -89,7 +89,8 @@ def topics() -> str:
         "With the default settings (`registry/kafka/topics.py`). `RECSTREAM_TOPIC_PREFIX` replaces "
         "`reco`, `RECSTREAM_PARTITIONS` the 8. `recstream topics create` creates the missing "
         "ones, `recstream topics check` checks the others, and a worker does not start if one is "
-        "wrong, but for `reco.items`, without which no item is withdrawn. The messages are on [their own page](messages.md).",
+        "wrong, but for `reco.items`, without which no item is withdrawn. The messages are on "
+        "[their own page](messages.md).",
         markdown.table(columns, rows),
         "Faust adds one compacted topic, `{prefix}-{environment}-rollout-changelog`, the rollout "
         "table's. Consumer groups: `{prefix}-{environment}` (the workers), "

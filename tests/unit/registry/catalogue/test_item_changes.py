@@ -21,9 +21,7 @@ def bytes_of(**fields: Any) -> bytes:
 
 
 def test_a_record_says_what_an_item_is_now() -> None:
-    item = CatalogueItem(
-        "sku-1", "One", {"genre": ["a", "b"]}, available_until=9.5, withdrawn=True
-    )
+    item = CatalogueItem("sku-1", "One", {"genre": ["a", "b"]}, available_until=9.5, withdrawn=True)
     assert change_of(b"sku-1", encode(item)) == ("sku-1", item)
 
 
