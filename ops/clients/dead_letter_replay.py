@@ -19,9 +19,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from ops.clients.kafka_client import AS_JAVA, who
 from registry.connection.client_config import client_config
+from registry.connection.denials import denial
 from registry.connection.reachability import unreachable
 from registry.error_codes import CommandCode
-from registry.errors import RefusedCommand, TransportError
+from registry.errors import AccessRefused, RefusedCommand, TransportError
 from registry.kafka.dead_letter_records import (
     Box,
     Letter,
@@ -32,6 +33,7 @@ from registry.kafka.dead_letter_records import (
     mark_headers,
     replay_headers,
 )
+from registry.kafka.permissions import replay_id
 from registry.kafka.reader import QUIET, bounds, connected, messages
 from registry.kafka.topics import LARGE_RECORD_BYTES, topics_of
 from registry.settings import Settings
@@ -143,13 +145,14 @@ class _Replayer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._box = topics_of(settings).dead_letter.name
+        self._id = replay_id(settings)
         self._by = who()
         self._producer = Producer(
             client_config(settings)
             | QUIET
             | AS_JAVA
             | {
-                "transactional.id": f"{self._box}.dealer",
+                "transactional.id": self._id,
                 "message.max.bytes": LARGE_RECORD_BYTES,
                 "linger.ms": 5,
             }
@@ -203,6 +206,8 @@ class _Replayer:
                     "this one; letters that were already replayed or dropped stay so",
                     CommandCode.REPLACED,
                 ) from error
+            if cause.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                raise AccessRefused(denial("WRITE", "transactional-id", self._id)) from error
             raise TransportError(
                 f"Kafka refused some of the letters: {cause.str()}; run the command again: letters "
                 "that were already replayed or dropped are not sent twice"

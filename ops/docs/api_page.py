@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ops.docs import asyncapi, markdown
+from registry.wire.commands import CommandType
 from streams.http import openapi
+from streams.http.command_arguments import ARGUMENTS
 from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered, Endpoint
 
 
@@ -20,7 +22,6 @@ def api() -> str:
     logins = [
         endpoint for endpoint in ENDPOINTS if endpoint.kind is None and endpoint.method == "POST"
     ]
-    writes = [endpoint for endpoint in ENDPOINTS if endpoint.kind is not None]
     history = next(endpoint.query for endpoint in ENDPOINTS if endpoint.name == "history")
     assert history is not None
     filters = openapi.parameters_of(history)
@@ -34,7 +35,8 @@ def api() -> str:
             endpoint.summary,
             _names(schemas, endpoint.kind),
         )
-        for endpoint in writes
+        for endpoint in ENDPOINTS
+        if endpoint.kind is not None
     ]
     fields = {
         name: schema for kind in arguments for name, schema in schemas[kind]["properties"].items()
@@ -80,8 +82,8 @@ def api() -> str:
     )
 
 
-def _names(schemas: Mapping[str, Any], kind: str | None) -> str:
-    own = schemas[f"{str(kind).title()}Arguments"]["properties"]
+def _names(schemas: Mapping[str, Any], kind: CommandType) -> str:
+    own = schemas[ARGUMENTS[kind].__name__]["properties"]
     common = schemas["PromoteArguments"]["properties"]
     return ", ".join(f"`{name}`" for name in own if name not in common)
 

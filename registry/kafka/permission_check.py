@@ -40,6 +40,8 @@ PASSING: Final = frozenset(
 def missing_permissions(settings: Settings, role: Role) -> list[Permission]:
     """Return what `role` needs and this user may not do; of topics that exist, without CREATE.
 
+    Kafka tells what it allows on topics and groups, and not on transactional ids.
+
     Raises
     ------
     TransportError
@@ -48,7 +50,7 @@ def missing_permissions(settings: Settings, role: Role) -> list[Permission]:
     needed = [
         permission
         for permission in permissions_of(settings, role)
-        if permission.operation != "CREATE"
+        if permission.operation != "CREATE" and permission.kind != "transactional-id"
     ]
     admin = AdminClient(client_config(settings) | {"log_level": 2})
     deadline = time.monotonic() + ASK_SECONDS

@@ -65,9 +65,12 @@ OPERATOR: Final[tuple[Operation, ...]] = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Permission:
-    """One thing that a principal may do. ``prefixed``: with all names that begin with ``name``."""
+    """One thing that a principal may do. ``prefixed``: with all names that begin with ``name``.
 
-    kind: Literal["topic", "group"]
+    ``kind`` is spelled as `kafka-acls.sh` spells its option.
+    """
+
+    kind: Literal["topic", "group", "transactional-id"]
     name: str
     prefixed: bool
     operation: Operation
@@ -88,6 +91,7 @@ def _needed(settings: Settings, role: Role) -> Iterator[Permission]:
         yield Permission("group", training_group(settings), False, "READ")
     if role == "operator":
         yield Permission("group", ingest_group(settings, ""), True, "READ")
+        yield Permission("transactional-id", replay_id(settings), False, "WRITE")
     yield Permission("group", reader_group(settings, ""), True, "DESCRIBE")
 
 
@@ -114,6 +118,11 @@ def training_group(settings: Settings) -> str:
 def ingest_group(settings: Settings, file_id: str) -> str:
     """Return the group that keeps how much of a file was sent."""
     return f"{settings.topic_prefix}-ingest-{file_id}"
+
+
+def replay_id(settings: Settings) -> str:
+    """Return the transactional id of whoever replays or drops dead letters; one at a time."""
+    return f"{topics_of(settings).dead_letter.name}.dealer"
 
 
 def reader_group(settings: Settings, name: str) -> str:

@@ -2,15 +2,19 @@
 
 The rule of each kind is where the kind is sent; this is what all have in common:
 
-==================  ==============================================  ===========================
-refused             sent in its place                               if that is refused too
-==================  ==============================================  ===========================
-answer              an error answer (`streams.serving.refused_answers`)     a dead letter of the
-request dead letter         one without its value                           nothing control result
-one without the states before and after         nothing; the command stands comparison
-nothing; counted as a failed one heartbeat           one without counts and failures
-nothing; the next one is due command             nothing; its sender is told
-==================  ==============================================  ===========================
+==================  ==================================  =======================
+refused             sent in its place                   if that is refused too
+==================  ==================================  =======================
+answer              an error answer                     the request, set aside
+                    (`streams.serving.refused_answers`)
+dead letter         one without its value               nothing
+control result      one without the states before and   nothing; the command
+                    after                               stands
+comparison          nothing; counted as a failed one
+heartbeat           one without counts and failures     nothing; the next one
+                                                        is due
+command             nothing; its sender is told
+==================  ==================================  =======================
 """
 
 from __future__ import annotations

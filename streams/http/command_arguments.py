@@ -24,8 +24,8 @@ MOST_FIELDS: Final = 100
 NESTED: Final = frozenset({"ramp", "environments"})
 """Not flat: as text, they are JSON."""
 
-WITHOUT_ENDPOINT: Final = frozenset({"step", "begin_era"})
-"""Only a ramp steps; and whoever begins an era should be asked first, as the command line does."""
+WITHOUT_ENDPOINT: Final = frozenset({"step"})
+"""Only a ramp steps."""
 
 FLEETS_OWN: Final = frozenset({"origin", "ramp_id", "findings", "baseline"})
 """Fields that only the fleet's own commands have: what comes by HTTP is an operator's."""
@@ -42,7 +42,7 @@ def _struct(kind: CommandType) -> type[Struct]:
     }
     aliases = {name: types[field] for name, field in ALIASES.items() if field in types}
     return msgspec.defstruct(
-        f"{kind.title()}Arguments",
+        f"{KINDS[kind].__name__}Arguments",
         [(name, type_, UNSET) for name, type_ in (aliases | types).items()],
         namespace={"__doc__": f"Arguments of the command ``{kind}``; each may be absent."},
         module=__name__,

@@ -90,7 +90,7 @@ class Writes:
                     "reading the rollout table; try again shortly",
                     headers={"Retry-After": "1"},
                 )
-            if self._watch.is_foreign(self._node.view.log):
+            if kind != "begin_era" and self._watch.is_foreign(self._node.view.log):
                 raise Refused(409, HttpCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
             return await self._write(self._command(kind, await _fields(kind, request), request))
 

@@ -40,8 +40,9 @@ def latency_ms(sent_ms: int, now_ms: float) -> float | None:
 def is_expired(sent_ms: int, deadline_ms: int, received_ms: float, now_ms: float) -> bool:
     """Tell whether a request's deadline has passed.
 
-    It counts from the record's timestamp. One that is later than the request was read, or missing,
-    cannot be true: then it counts from there, or an hour ahead would mean an hour more.
+    It counts from the record's timestamp: the producer's, or the broker's time of receipt where the
+    topic has ``message.timestamp.type=LogAppendTime``. One that is later than the request was read,
+    or missing, cannot be true: then it counts from there, or an hour ahead would mean an hour more.
 
     Parameters
     ----------

@@ -429,6 +429,7 @@ def test_what_comes_by_http_is_an_operators_and_cannot_claim_anything_else(parts
         ("/rollout/update?strategy=sideways", "bad_strategy"),
         ("/rollout/pause", "no_ramp"),
         ("/rollout/resume", "no_ramp"),
+        ("/rollout/begin-era", "same_control_topic"),
         ("/rollout/update?canary_percentage=101", "bad_percentage"),
         ("/rollout/update?canary_percentage=many", "invalid"),
         ("/rollout/update?canary_percentage=nan", "invalid"),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-POST_ONLY = ("update", "promote", "rollback", "abort", "pause", "resume")
+POST_ONLY = ("update", "promote", "rollback", "abort", "pause", "resume", "begin-era")
 WRITES = (*(f"/rollout/{name}" for name in POST_ONLY), "/switch", "/retrain")
 READS = (
     "/",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +35,23 @@ SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
 VALIDATOR = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
+
+RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
+PATTERNS = {"literal": ResourcePatternType.LITERAL, "prefixed": ResourcePatternType.PREFIXED}
+OPERATIONS = {
+    "Alter": AclOperation.ALTER,
+    "AlterConfigs": AclOperation.ALTER_CONFIGS,
+    "Create": AclOperation.CREATE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+}
+"""How Kafka's tool spells what its options take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +111,16 @@ class SecuredBroker:
 
     def allow(self, principal: str, permissions: Iterable[Permission]) -> None:
         """Add ACLs; returns when the broker goes by them."""
+        self._create([_binding(principal, permission) for permission in permissions])
+
+    def _create(self, bindings: list[AclBinding]) -> None:
         admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2})
-        bindings = [_binding(principal, permission) for permission in permissions]
         for done in admin.create_acls(bindings).values():
             done.result()
+
+    def run_acl_commands(self, printed: str) -> None:
+        """Add the ACLs that the lines of `kafka-acls.sh` add which `topics acls` has printed."""
+        self._create([acl for line in printed.splitlines() for acl in _acls_of(line)])
 
     def forbid(self, principal: str, permission: Permission) -> None:
         """Take one ACL away."""
@@ -191,7 +216,7 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
 def _binding(principal: str, permission: Permission) -> AclBinding:
     pattern = ResourcePatternType.PREFIXED if permission.prefixed else ResourcePatternType.LITERAL
     return AclBinding(
-        ResourceType[permission.kind.upper()],
+        RESOURCES[permission.kind],
         permission.name,
         pattern,
         principal,
@@ -199,3 +224,34 @@ def _binding(principal: str, permission: Permission) -> AclBinding:
         AclOperation[permission.operation],
         AclPermissionType.ALLOW,
     )
+
+
+def _acls_of(line: str) -> list[AclBinding]:
+    """Return the ACLs that a command adds, read as Kafka's tool documents its options."""
+    tool, *words = shlex.split(line)
+    assert tool == "kafka-acls.sh", line
+    parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--bootstrap-server", required=True)
+    parser.add_argument("--add", action="store_true", required=True)
+    parser.add_argument("--allow-principal", required=True)
+    parser.add_argument("--operation", action="append", choices=OPERATIONS, required=True)
+    parser.add_argument("--resource-pattern-type", choices=PATTERNS, default="literal")
+    for option in RESOURCES:
+        parser.add_argument(f"--{option}", action="append", default=[])
+    given = vars(parser.parse_args(words))
+    acls = [
+        AclBinding(
+            resource,
+            name,
+            PATTERNS[given["resource_pattern_type"]],
+            given["allow_principal"],
+            "*",
+            OPERATIONS[operation],
+            AclPermissionType.ALLOW,
+        )
+        for option, resource in RESOURCES.items()
+        for name in given[option.replace("-", "_")]
+        for operation in given["operation"]
+    ]
+    assert acls, line
+    return acls

@@ -90,14 +90,7 @@ class Worker:
         headers: Mapping[str, str] | None = None,
     ) -> Page:
         """Ask for a page; `body` is sent as JSON. OSError or HTTPException if nobody answers."""
-        sent = dict(headers or {})
-        if body is not None:
-            sent.setdefault("Content-Type", "application/json")
-            body = json.dumps(body)
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=15)) as connection:
-            connection.request(method, path, body, sent)
-            answer = connection.getresponse()
-            return Page(answer.status, answer.read().decode(), dict(answer.headers))
+        return fetch_from(self.port, path, method, body, headers)
 
     def get(self, path: str) -> Any:
         """Return the JSON at `path`, whatever the status."""
@@ -151,6 +144,24 @@ class Worker:
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
             return log.read().decode(errors="replace")
+
+
+def fetch_from(
+    port: int,
+    path: str,
+    method: str = "GET",
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> Page:
+    """Do what `Worker.fetch` does, at any port of this machine."""
+    sent = dict(headers or {})
+    if body is not None:
+        sent.setdefault("Content-Type", "application/json")
+        body = json.dumps(body)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=15)) as connection:
+        connection.request(method, path, body, sent)
+        answer = connection.getresponse()
+        return Page(answer.status, answer.read().decode(), dict(answer.headers))
 
 
 def _bound_to_parent(command: list[str]) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -9,10 +12,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from harness.client import Client
-from harness.fresh import publish_model
+from harness.fresh import environment_of, publish_model, without
 from harness.traffic import Traffic
 from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import ROOT, Worker
 
 from registry.errors import RefusedCommand
 from registry.kafka.partition_growth import grow_topics
@@ -28,6 +31,21 @@ from registry.settings import Settings
 Start = Callable[..., Worker]
 GROWN = 6
 BAR_SECONDS = 30
+
+
+def grow(settings: Settings, partitions: int) -> list[str]:
+    """Run `recstream topics grow`; return the lines that it prints."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", "topics", "grow", str(partitions)],
+        env=without(os.environ) | environment_of(settings) | {"COLUMNS": "200"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
 
 
 def read_by(*workers: Worker) -> list[int]:
@@ -46,8 +64,10 @@ def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost
     second.wait_ready()
     with Traffic(client, range(1, 51), per_second=50) as traffic:
         traffic.wait_for_more(1)
-        grow_topics(topics_created, GROWN)
         started = time.monotonic()
+        assert grow(topics_created, GROWN) == [
+            f"{topic.name} has {GROWN} partitions" for topic in topics_of(topics_created).by_user
+        ]
         client.follow_growth(GROWN)
         with Client(topics_created.model_copy(update={"partitions": GROWN})) as newer:
             newer.follow_growth(GROWN)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
 import pytest
 from harness.client import Client
+from harness.configuring import configure
 from harness.fresh import publish_model
+from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.settings import Settings
@@ -15,6 +18,7 @@ from registry.settings import Settings
 Start = Callable[..., Worker]
 REQUESTS = 12_000
 PER_SECOND = 1_000
+ANY_TIME = str(2**63 - 1)
 
 MALFORMED = b'{"request_id": '
 POISON = {
@@ -112,6 +116,58 @@ def test_the_latency_of_a_request_from_the_future_is_absent_and_counted(
     assert "latency_ms" not in answer["provenance"]
     metrics = worker.fetch("/metrics").text
     assert 'negative_durations_total{duration="latency"} 1.0' in metrics
+
+
+def test_a_time_that_is_none_is_absent_from_traces_and_harms_no_page(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    worker = start_worker(fleet_settings).wait_ready()
+    configure(fleet_settings, client.topics.requests, "message.timestamp.after.max.ms", ANY_TIME)
+    stamps = {"year-36000000": 2**60, "tomorrow": int(time.time() * 1000) + 86_400_000, "1970": 1}
+    for request_id, stamp in stamps.items():
+        request = {"request_id": request_id, "user_id": 7, "deadline_ms": 60_000}
+        value = json.dumps(request).encode()
+        client.produce(client.topics.requests, value, b"7", timestamp=stamp)
+    answers = client.wait_for(stamps)
+    assert {one: answers[one][0]["status"] for one in stamps} == {
+        "year-36000000": "ok",
+        "tomorrow": "ok",
+        "1970": "expired",
+    }
+    assert "latency_ms" not in answers["year-36000000"][0]["provenance"]
+    assert "latency_ms" not in answers["tomorrow"][0]["provenance"]
+
+    assert worker.get("/trace/year-36000000")["requested_at"] is None
+    assert worker.get("/trace/1970")["requested_at"].startswith("1970-01-01")
+    assert worker.fetch("/").status == 200
+    assert 'negative_durations_total{duration="latency"} 2.0' in worker.fetch("/metrics").text
+    worker.wait_ready()
+
+
+def test_deadlines_count_from_the_brokers_time_where_the_topic_has_it(
+    client: Client, fleet_settings: Settings, start_worker: Start
+) -> None:
+    """An hour ahead, an hour behind: what the producer's clock says does not matter any more."""
+    topic = client.topics.requests
+    configure(fleet_settings, topic, "message.timestamp.type", "LogAppendTime")
+    worker = start_worker(fleet_settings).wait_ready()
+    worker.pause()
+    now = int(time.time() * 1000)
+    for request_id, deadline_ms in (("late", 1_000), ("in-time", 3_600_000)):
+        for clock, stamp in (("ahead", now + 3_500_000), ("behind", now - 3_500_000)):
+            request = {"user_id": 7, "deadline_ms": deadline_ms}
+            value = json.dumps(request | {"request_id": f"{request_id}-{clock}"}).encode()
+            client.produce(topic, value, b"7", timestamp=stamp)
+    wait_until(lambda: time.time() * 1000 > now + 1_500, 5, "a deadline to pass")
+    worker.resume()
+    sent = [f"{name}-{clock}" for name in ("late", "in-time") for clock in ("ahead", "behind")]
+
+    answers = client.wait_for(sent, 60)
+
+    assert [answers[one][0]["status"] for one in sent] == ["expired", "expired", "ok", "ok"]
+    latencies = [answers[one][0]["provenance"]["latency_ms"] for one in sent]
+    assert all(500 < latency < 60_000 for latency in latencies), latencies
+    assert 'negative_durations_total{duration="latency"} 0.0' in worker.fetch("/metrics").text
 
 
 def test_a_malformed_command_is_put_aside_refused_and_changes_nothing(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from harness.client import Client
 from harness.cluster import Cluster, running_cluster
@@ -19,8 +19,9 @@ from harness.workers import ROOT, Worker
 
 from registry.connection.client_config import client_config
 from registry.epochs import ERA_BITS
+from registry.kafka.reader import messages, reading
 from registry.kafka.topic_admin import create_topics
-from registry.kafka.topics import Topic, topics_of
+from registry.kafka.topics import Topic, changelog_of, topics_of
 from registry.settings import Settings
 
 Start = Callable[..., Worker]
@@ -84,8 +85,10 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
         )
         assert "v0.2" in shown.stdout
 
-        begun = recstream(fleet_settings, "rollout", "begin-era", "--yes")
-        assert begun.returncode == 0, begun.stdout + begun.stderr
+        begun = workers[0].fetch("/rollout/begin-era", "POST", {"reason": "made again"})
+        assert (begun.status, begun.json()["status"]) == (200, "applied"), begun
+        again = workers[1].fetch("/rollout/begin-era", "POST")
+        assert (again.status, again.json()["code"]) == (422, "same_control_topic"), again
         for one in workers:
             one.wait_ready()
             assert one.get("/rollout/status")["state"] == before["after"]
@@ -180,6 +183,88 @@ def test_a_broker_that_lost_its_disk_is_said_quietly_and_the_fleet_comes_back_wi
         client.wait_for(ids, SECONDS)
     late = start_worker(settings).wait_ready()
     assert late.get("/rollout/status")["state"] == state
+
+
+def test_a_fleet_moves_to_another_cluster_with_its_registry_and_its_state(
+    client: Client,
+    fleet_settings: Settings,
+    broker_with_a_disk: Cluster,
+    start_worker: Start,
+) -> None:
+    """As docs/how-to/use-your-kafka.md says: topics, the copied changelog, workers, a new era."""
+    here = start_worker(fleet_settings).wait_ready()
+    for version in ("v0.1", "v0.2", "v0.1"):
+        client.command(type="swap", model_version=version)
+    state = client.command(
+        type="rollout", strategy="canary", canary_version="v0.2", canary_percentage=30
+    )["after"]
+    wait_until(lambda: acting(here) == state["epoch"], 15, "the state")
+    assert here.stop() == 0
+
+    there = fleet_settings.model_copy(
+        update={"kafka_bootstrap_servers": broker_with_a_disk.bootstrap}
+    )
+    created = recstream(there, "topics", "create")
+    assert created.returncode == 0, created.stderr
+    copied = copy_changelog(fleet_settings, there)
+    assert copied > 0
+    workers = [start_worker(there), start_worker(there)]
+    for one in workers:
+        wait_until(lambda at=one: foreign_alone(at), SECONDS, "the reason")
+        assert one.get("/rollout/status")["state"] == state
+    with Client(there) as moved:
+        moved.send([{"request_id": "moved", "user_id": 1}])
+        (answer, *_) = moved.wait_for(["moved"])["moved"]
+        assert (answer["status"], answer["model_version"]) == ("ok", "v0.2")  # 1 % 100 < 30
+
+        begun = recstream(there, "rollout", "begin-era", "--yes")
+        assert begun.returncode == 0, begun.stdout + begun.stderr
+        for one in workers:
+            one.wait_ready()
+        promoted = moved.command(type="promote")
+        assert (promoted["status"], promoted["epoch"] >> ERA_BITS) == ("applied", 1)
+        assert promoted["after"]["previous_versions"][0] == "v0.1"
+
+
+def test_a_fleet_that_moves_without_its_state_is_seeded_anew_and_obeys_at_once(
+    client: Client,
+    fleet_settings: Settings,
+    broker_with_a_disk: Cluster,
+    start_worker: Start,
+) -> None:
+    here = start_worker(fleet_settings).wait_ready()
+    for version in ("v0.1", "v0.2", "v0.1"):
+        client.command(type="swap", model_version=version)
+    assert here.stop() == 0
+    there = fleet_settings.model_copy(
+        update={"kafka_bootstrap_servers": broker_with_a_disk.bootstrap}
+    )
+    create_topics(there)
+
+    worker = start_worker(there).wait_ready()
+
+    assert worker.get("/rollout/status")["state"]["primary_version"] == "v0.2"  # the newest
+    with Client(there) as moved:
+        assert moved.command(type="swap", model_version="v0.1")["status"] == "applied"
+
+
+def copy_changelog(source: Settings, target: Settings) -> int:
+    """Copy the rollout table byte for byte, as MirrorMaker does; return how many records."""
+    topic = changelog_of(source)
+    producer = Producer(client_config(target))
+    with reading(source, topic, last=1_000) as consumer:
+        records = list(messages(consumer, 15, to_end=True))
+    for record in records:
+        producer.produce(topic.name, record.value(), record.key())
+    assert producer.flush(15) == 0
+    return len(records)
+
+
+def foreign_alone(worker: Worker) -> bool:
+    try:
+        return reasons(worker) == ["foreign_control_topic"]
+    except OSError:  # it has not begun to listen
+        return False
 
 
 def make_again(settings: Settings, topic: Topic) -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 from harness.client import Client
+from harness.configuring import configure
 from harness.fresh import publish_model, random_arrays
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from registry.connection.client_config import client_config
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 
@@ -29,18 +23,7 @@ LONG = "\x01" * 500
 
 def lower_limit(settings: Settings, topic: Topic, largest: int) -> None:
     """Let the broker take no larger batch of records into `topic` any more."""
-    admin = AdminClient(client_config(settings))
-    entry = ConfigEntry(
-        "max.message.bytes", str(largest), incremental_operation=AlterConfigOpType.SET
-    )
-    resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(timeout=10)
-
-    def is_known() -> bool:
-        (seen,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic.name)]).values()
-        return bool(seen.result(timeout=10)["max.message.bytes"].value == str(largest))
-
-    wait_until(is_known, 10, f"{topic.name} to take at most {largest} bytes")
+    configure(settings, topic, "max.message.bytes", str(largest))
 
 
 def publish_long_titles(settings: Settings) -> None:
@@ -151,3 +134,32 @@ def test_dead_letters_results_comparisons_and_heartbeats_that_are_refused_stop_n
     client.wait_for(["after"])
     assert worker.process.poll() is None
     assert "Traceback" not in worker.log.read_text()
+
+
+def test_an_answer_that_the_topics_policy_forbids_costs_its_request_alone(
+    client: Client, topics_created: Settings, start_worker: Start
+) -> None:
+    """A compacted topic takes no record without a key, and an answer has its request's key."""
+    publish_model(topics_created)
+    worker = start_worker(topics_created).wait_ready()
+    configure(topics_created, client.topics.responses, "cleanup.policy", "compact")
+    keyed, without_key = [f"k{n}" for n in range(200)], [f"n{n}" for n in range(5)]
+    client.send(
+        [
+            *({"request_id": one, "user_id": 7} for one in keyed[:100]),
+            *(b'{"request_id": "%s", "user_id": 7}' % one.encode() for one in without_key),
+            *({"request_id": one, "user_id": 7} for one in keyed[100:]),
+        ]
+    )
+    answers = client.wait_for(keyed)
+    assert {answers[one][0]["status"] for one in keyed} == {"ok"}
+    letters = client.dead_letters(len(without_key))
+    assert {letter.headers["reason"] for letter in letters} == {b"answer_invalid"}
+    assert {json.loads(letter.value or b"")["request_id"] for letter in letters} == {*without_key}
+    assert not client.answers.keys() & set(without_key)
+    errors = series(worker, 'recommend_requests_total{model_version="v0.1"')
+    assert errors[',status="error",variant="primary"}'] == len(without_key)
+    configure(topics_created, client.topics.responses, "cleanup.policy", "delete")
+    client.send([b'{"request_id": "after", "user_id": 7}'])
+    client.wait_for(["after"])
+    assert worker.process.poll() is None

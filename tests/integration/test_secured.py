@@ -29,6 +29,7 @@ from registry.errors import AccessRefused, TransportError
 from registry.kafka.permission_check import missing_permissions
 from registry.kafka.permissions import ROLES, Permission, Role, permissions_of
 from registry.kafka.topic_admin import check_topics, create_changelog, create_topics
+from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.wire.requests import Request
 
@@ -57,6 +58,15 @@ def with_role(secured: SecuredBroker, folder: Path, role: Role, **more: str) -> 
     settings = fresh_settings(secured.scram, folder, **secured.variables(user=user), **more)
     secured.allow(f"User:{user}", permissions_of(settings, role))
     return settings
+
+
+def allow_as_printed(secured: SecuredBroker, settings: Settings, role: Role) -> Settings:
+    """Return settings of a new user who may do what `recstream topics acls` prints for `role`."""
+    user = f"{role}-{uuid.uuid4().hex[:6]}"
+    secured.set_password(user)
+    printed = done(settings, "topics", "acls", "--principal", f"User:{user}", "--for", role)
+    secured.run_acl_commands(printed)
+    return settings.model_copy(update={"kafka_sasl_username": user})
 
 
 def recstream(settings: Settings, *words: object) -> subprocess.CompletedProcess[str]:
@@ -199,10 +209,10 @@ def test_commands_workers_and_trainings_name_a_wrong_setting(
 def test_a_fleet_works_with_exactly_the_documented_acls(
     secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
 ) -> None:
-    operator = with_role(
-        secured,
+    settings = fresh_settings(
+        secured.scram,
         tmp_path,
-        "operator",
+        **secured.variables(user="nobody"),
         RECSTREAM_API_TOKEN=TOKEN,
         RETRAIN_DEPLOY="none",
         RETRAIN_MIN_USERS="5",
@@ -210,13 +220,8 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
         RETRAIN_MIN_INTERACTIONS="20",
         RETRAIN_INCONCLUSIVE="publish",
     )
-    as_role: dict[str, Settings] = {"operator": operator}
-    for role in ROLES:
-        if role != "operator":
-            user = f"{role}-{uuid.uuid4().hex[:6]}"
-            secured.set_password(user)
-            as_role[role] = operator.model_copy(update={"kafka_sasl_username": user})
-            secured.allow(f"User:{user}", permissions_of(operator, role))
+    as_role = {role: allow_as_printed(secured, settings, role) for role in ROLES}
+    operator = as_role["operator"]
     done(operator, "topics", "create")
     done(operator, "topics", "check")
     ratings = tmp_path / "ratings.csv"
@@ -247,6 +252,17 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     assert result["status"] == "published" or result["code"] == "gate", result
     with Client(operator) as client:
         _ask(client, 50)
+        client.send([b"{"])
+        client.dead_letters(1)
+    assert len(json.loads(done(operator, "dead-letters", "list", "--json"))) == 1
+    assert json.loads(done(operator, "dead-letters", "replay", "--all", "--json"))["replayed"] == 1
+    assert json.loads(done(operator, "inspect", "--json"))["events"] == {"rate": 720}
+    done(operator, "registry", "ids")
+    done(operator, "registry", "gc")
+    done(operator, "topics", "grow", operator.partitions + 1)
+    done(operator, "topics", "mend")
+    refused = recstream(operator, "rollout", "begin-era", "--yes")
+    assert "same_control_topic" in refused.stdout + refused.stderr
     shown = [worker.fetch(path).text for worker in workers for path in ("/", "/metrics", "/fleet")]
     shown += [worker.log.read_text(errors="replace") for worker in workers]
     shown += [_command_lines()]
@@ -350,7 +366,7 @@ def test_a_worker_answers_over_mutual_tls_and_with_tokens(
 def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz(
     secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
 ) -> None:
-    settings = with_role(secured, tmp_path, "worker")
+    settings = with_role(secured, tmp_path, "worker", RECSTREAM_OUTAGE_SECONDS="10")
     user = settings.kafka_sasl_username
     secured.allow(f"User:{user}", permissions_of(settings, "operator"))
     create_topics(settings)
@@ -362,9 +378,57 @@ def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz(
     refused = wait_until(lambda: _reason(worker, "kafka_refuses_access"), 40, "the cause to show")
     assert f"does not accept KAFKA_SASL_USERNAME='{user}' with this" in refused
     assert "another" not in worker.log.read_text()
+    wait_until(lambda: worker.fetch("/healthz").status == 503, 30, "the supervisor to be called")
 
     secured.set_password(user)
     wait_until(lambda: not _reason(worker, "kafka_refuses_access"), 40, "the cause to be gone")
+    wait_until(lambda: worker.fetch("/healthz").status == 200, 20, "the worker to be well again")
+
+
+def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_may_again(
+    secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
+) -> None:
+    settings = with_role(secured, tmp_path, "worker")
+    principal = f"User:{settings.kafka_sasl_username}"
+    operator = allow_as_printed(secured, settings, "operator")
+    create_topics(operator)
+    wait_until(lambda: not check_topics(operator), 15, "the topics to be there")
+    publish_model(settings)
+    worker = start_worker(settings).wait_ready()
+    write = Permission("topic", topics_of(settings).responses.name, False, "WRITE")
+    with Client(operator) as client:
+        sent = _ask_until(client, "before", lambda: bool(client.answers))
+        secured.forbid(principal, write)
+        sent += _ask_until(client, "without", lambda: bool(client.letters))
+        secured.allow(principal, [write])
+        sent += _ask_until(
+            client,
+            "again",
+            lambda: any(answered.startswith("again") for answered in client.answers),
+        )
+
+        def aside() -> set[str]:
+            return {json.loads(letter.value or b"{}")["request_id"] for letter in client.letters}
+
+        wait_until(lambda: {*client.answers, *aside()} >= {*sent}, 15, "each request to end")
+        assert {letter.headers["reason"] for letter in client.letters} == {b"answer_unauthorized"}
+    assert worker.process.poll() is None
+    worker.wait_ready()
+    errors = {str(letter.headers["error"]) for letter in client.letters}
+    assert all("Allow the worker's principal to write to the topic" in one for one in errors)
+
+
+def _ask_until(client: Client, name: str, ends: Callable[[], bool]) -> list[str]:
+    """Ask a few times a second until `ends`; return the ids of the requests."""
+    sent: list[str] = []
+
+    def is_over() -> bool:
+        sent.append(f"{name}-{len(sent)}")
+        client.send([Request(sent[-1], len(sent))])
+        return ends()
+
+    wait_until(is_over, 20, f"an end of what is sent {name}")
+    return sent
 
 
 def _reason(worker: Worker, code: str) -> str:

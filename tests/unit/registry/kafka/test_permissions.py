@@ -76,6 +76,17 @@ def test_all_groups_are_under_the_prefix(role: Role) -> None:
     assert all(one.name.startswith("shop-") for one in groups)
 
 
+def test_only_an_operator_replays_dead_letters_which_is_a_transaction() -> None:
+    ids = {
+        role: [one for one in permissions_of(SETTINGS, role) if one.kind not in ("topic", "group")]
+        for role in ROLES
+    }
+    assert ids.pop("operator") == [
+        Permission("transactional-id", "shop.dead-letter.dealer", False, "WRITE")
+    ]
+    assert not any(ids.values())
+
+
 def test_no_role_may_delete_or_alter_what_it_does_not_make() -> None:
     for role in ("worker", "application", "catalogue", "trainer"):
         operations = {one.operation for one in permissions_of(SETTINGS, role)}

@@ -28,6 +28,7 @@ def code_of(**given: Any) -> str:
 def test_every_command_but_a_ramps_own_has_its_arguments() -> None:
     assert set(ARGUMENTS) == {
         "swap", "rollout", "promote", "rollback", "abort", "pause", "resume", "retrain",
+        "begin_era",
     }  # fmt: skip
     for kind, fields in ARGUMENTS.items():
         names = {ALIASES.get(name, name) for name in fields.__struct_fields__}
