@@ -14,6 +14,7 @@ comes from. Content that two versions share is kept, and in memory mapped, once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -64,10 +65,17 @@ class Cache:
         try:
             return self._held(entry) or self._fetched(entry, fetch)
         except OSError as error:
-            raise ArtifactError(
-                f"model cache {self.folder}: {error}; make room there, or name another folder "
-                "(RECSTREAM_MODEL_CACHE)"
-            ) from error
+            raise self._failure(error) from error
+        except ArtifactError as error:  # whoever fetches takes a full disk for a failing storage
+            if (full := full_disk(error)) is None:
+                raise
+            raise self._failure(full) from error
+
+    def _failure(self, error: OSError) -> ArtifactError:
+        return ArtifactError(
+            f"model cache {self.folder}: {error}; make room there, or name another folder "
+            "(RECSTREAM_MODEL_CACHE)"
+        )
 
     def _held(self, entry: FileEntry) -> BufferedReader | None:
         """Return the file if it is here; a damaged one is removed."""
@@ -141,6 +149,15 @@ def _removed(path: Path) -> bool:
             return False
         path.unlink()
         return True
+
+
+def full_disk(error: BaseException | None) -> OSError | None:
+    """Return the error of a disk without room that led to `error`, if there is one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        error = error.__cause__
+    return None
 
 
 def entry_of(file: BufferedReader) -> FileEntry:

@@ -18,7 +18,6 @@ Publishing, step by step; a crash after any of them leaves the versions before i
 from __future__ import annotations
 
 import contextlib
-import errno
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ from registry.errors import ArtifactError, ConfigurationError
 from registry.ids import VersionName
 from registry.storage.objects import Objects
 from registry.versions.artifact import write_artifact
-from registry.versions.file_cache import entry_of
+from registry.versions.file_cache import entry_of, full_disk
 from registry.versions.manifest import (
     Description,
     FileEntry,
@@ -89,7 +88,7 @@ def publish(
         try:
             _reveal(objects, keys, version, payload)
         except ArtifactError as error:
-            if _is_full(error):
+            if full_disk(error):  # then nothing was written, for certain
                 _withdraw(objects, version)
             raise
     return manifest
@@ -172,15 +171,6 @@ def _withdraw(objects: Objects, version: str) -> None:
         if str(named_latest(objects)) != version:
             objects.delete(f"{version}/{MANIFEST}")
             delete_files(objects, version)
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Tell whether a disk without room is the reason: then nothing was written, for certain."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__
-    return False
 
 
 def _further(name: str, folder: Path) -> Path:

@@ -291,11 +291,7 @@ ENDPOINTS: Final = (
     _write("/rollout/abort", "abort", "Drops the canary version, keeps the primary."),
     _write("/rollout/pause", "pause", "Stops the ramp where it is."),
     _write("/rollout/resume", "resume", "Resumes the ramp; its stage starts again."),
-    _write(
-        "/rollout/begin-era",
-        "begin_era",
-        "Follows the control topic that is there now: it was recreated, or is another cluster's.",
-    ),
+    _write("/rollout/begin-era", "begin_era", "Accepts the control topic that is there now."),
     _write("/switch", "swap", "Makes the version primary, for everyone, without a restart."),
     _write("/switch", "swap", "The same, for callers that send the token.", method="GET"),
     _write("/retrain", "retrain", "Starts a training run; follow it at `GET /training`."),

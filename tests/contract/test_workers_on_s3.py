@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client
+from harness.disks import small_disk
 from harness.fresh import fresh_settings, publish_model, random_arrays
+from harness.waiting import wait_until
 from harness.workers import Worker
 from pydantic import SecretStr
 
@@ -61,3 +63,33 @@ def test_two_workers_serve_from_one_cache_and_refuse_what_is_not_signed(
     files = {one.sha256 for version in versions for one in store.manifest(version).files.values()}
     assert set(cached) == files
     assert all(name == digest(path.read_bytes()) for name, path in cached.items())
+
+
+def test_a_cache_without_room_keeps_what_is_served_and_takes_the_version_when_it_has_room(
+    settings: Settings, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    create_topics(settings)
+    publish(settings, 0)
+    with small_disk(tmp_path / "cache", "256k") as disk, Client(settings) as client:
+        worker = start_worker(settings).wait_ready()
+        signing = settings.model_copy(update={"signing_private_key": SecretStr(PAIR.private)})
+        large = random_arrays(5_000, 40, 16, 1)  # 320 kB of factors
+        version = store_of(signing).publish(large, a_description()).version
+
+        refused = client.command(type="swap", model_version=version)
+        assert (refused["status"], refused["error"]["code"]) == ("rejected", "unusable_version")
+        assert "No space left on device" in refused["error"]["message"]
+        assert "RECSTREAM_MODEL_CACHE" in refused["error"]["message"]
+        assert answered_by(client, "full") == "v0.1"
+        assert not (disk.folder / ".part").exists()
+
+        disk.remount("size=8m")
+        assert client.command(type="swap", model_version=version)["status"] == "applied"
+        wait_until(lambda: answered_by(client, "room") == version, 15, "the large version")
+        assert worker.process.poll() is None
+
+
+def answered_by(client: Client, name: str) -> str:
+    request_id = f"{name}-{len(client.answers)}"
+    client.send([{"request_id": request_id, "user_id": 1}])
+    return str(client.wait_for([request_id])[request_id][0]["model_version"])

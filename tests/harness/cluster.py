@@ -1,7 +1,7 @@
 """A cluster of three Apache Kafka brokers, from the same jars as the one broker of other tests.
 
 Broker and controller in one process each; topics have three replicas, of which two must be in sync.
-Each broker keeps its address for its life, so it can come back as it was, or with an empty disk.
+Each broker can come back as it was, with an empty disk, or at another address.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ class Cluster:
         self.addresses = [f"{HOST}:{port}" for port in ports[:size]]
         self._controllers = [f"{HOST}:{port}" for port in ports[size:]]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._more = more
         for broker in range(size):
-            self._properties(broker).write_text(self._text(broker, more))
+            self._write_settings(broker)
             self._format(broker)
 
     @property
@@ -116,6 +117,13 @@ class Cluster:
         shutil.rmtree(self._disk(broker))
         self._format(broker)
 
+    def move(self, broker: int) -> None:
+        """Give `broker`, which must not run, another address; its controller keeps its own."""
+        assert broker not in self._processes, f"broker {broker} runs: stop or kill it first"
+        (port,) = free_ports(1)
+        self.addresses[broker] = f"{HOST}:{port}"
+        self._write_settings(broker)
+
     def leader(self, topic: str, partition: int = 0) -> int:
         """Return which broker leads the partition; -1 if none does."""
         found = self._admin(self.bootstrap).list_topics(topic, timeout=15).topics[topic]
@@ -139,6 +147,9 @@ class Cluster:
 
     def _admin(self, bootstrap: str) -> AdminClient:
         return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def _write_settings(self, broker: int) -> None:
+        self._properties(broker).write_text(self._text(broker, self._more))
 
     def _format(self, broker: int) -> None:
         format_node(self._properties(broker), jars=self._jars)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,10 @@ from training.runs.lock import training_lock
 
 FROZEN_SECONDS = 30
 """The bar: with one of three brokers frozen, requests are answered again."""
+
+ALARMING = re.compile(r" (ERROR|CRITICAL) |Traceback")
+MOST_LINES = 100
+"""Of a worker's whole log, its start included, in an outage of less than a minute."""
 
 RETURN_SECONDS = 10
 """The bar: once brokers are back and take records, requests are answered again."""
@@ -70,6 +75,16 @@ def require_alive(workers: Sequence[Worker]) -> None:
         assert worker.process.poll() is None, f"{worker} has ended:\n{worker.tail()}"
 
 
+def require_calm_logs(workers: Sequence[Worker]) -> int:
+    """No line that needs no action is an error, and repeats are folded; return the most lines."""
+    logs = [worker.log.read_text(errors="replace").splitlines() for worker in workers]
+    alarming = [line for lines in logs for line in lines if ALARMING.search(line)]
+    assert not alarming, f"{len(alarming)} alarming lines, such as {alarming[:5]}"
+    most = max(map(len, logs))
+    assert most <= MOST_LINES, f"a worker has logged {most} lines"
+    return most
+
+
 def freeze_a_leader(
     cluster: Cluster,
     folder: Path,
@@ -95,7 +110,11 @@ def freeze_a_leader(
             worker.wait_ready()
         outcome = traffic.outcome()
     require_alive(workers)
-    figure(f"one of three brokers frozen for {seconds:g} s: {again:.1f} s without; {outcome}")
+    lines = require_calm_logs(workers)
+    figure(
+        f"one of three brokers frozen for {seconds:g} s: {again:.1f} s without; {outcome}; "
+        f"at most {lines} lines logged"
+    )
     assert outcome.lost == 0
     assert again < FROZEN_SECONDS
 
@@ -154,9 +173,10 @@ def take_brokers_away(
             assert worker.fetch("/healthz").status == 200
         outcome = traffic.outcome()
     require_alive(workers)
+    lines = require_calm_logs(workers)
     figure(
         f"{len(away)} of {cluster.size} brokers away for {seconds:g} s: {again:.1f} s from their "
-        f"return to answers for all; {outcome}"
+        f"return to answers for all; {outcome}; at most {lines} lines logged"
     )
     assert outcome.lost == 0
     assert again < RETURN_SECONDS
@@ -199,6 +219,47 @@ def test_workers_outlive_two_of_three_brokers_for_a_minute(
     three_brokers: Cluster, tmp_path: Path, start_worker: Any, figure: Any
 ) -> None:
     take_brokers_away(three_brokers, [0, 1], tmp_path, start_worker, figure, 60)
+
+
+def test_a_worker_that_knows_only_dead_addresses_goes_back_to_its_bootstrap_list(
+    three_brokers: Cluster, tmp_path: Path, start_worker: Any, figure: Any
+) -> None:
+    """Its list names one broker; while that is away, it learns the others' addresses, which end."""
+    everywhere = settings_of(three_brokers, tmp_path)
+    listed = {"kafka_bootstrap_servers": three_brokers.addresses[0]}
+    worker = start_worker(everywhere.model_copy(update=listed)).wait_ready()
+    with Client(everywhere) as client:
+        three_brokers.kill(0)
+        for user in range(1, 31):  # each partition goes by the brokers that are left
+            ask_until_answered(client, user)
+    worker.wait_ready()
+
+    for broker in (1, 2):
+        three_brokers.kill(broker)
+        three_brokers.move(broker)
+    wait_until(lambda: readiness(worker) == ["kafka_unreachable"], 40, "the outage to be noticed")
+    three_brokers.start(0, 1, 2)
+    three_brokers.wait_started(0, 1, 2)
+    returned = time.monotonic()
+    moved = {"kafka_bootstrap_servers": three_brokers.bootstrap}
+    with Client(everywhere.model_copy(update=moved)) as client:
+        client.send([Request("back", 1)])
+        client.wait_for(["back"], 60)
+        seconds = time.monotonic() - returned
+        worker.wait_ready()
+        client.send(Request(f"all-{user}", user) for user in range(1, 31))
+        client.wait_for(f"all-{user}" for user in range(1, 31))
+    require_alive([worker])
+    lines = require_calm_logs([worker])
+    figure(f"answered {seconds:.1f} s after the brokers' return at other addresses; {lines} lines")
+    assert seconds < RETURN_SECONDS
+
+
+def ask_until_answered(client: Client, user: int) -> None:
+    """Ask for one user; the first may wait for a change of leaders."""
+    request_id = f"user-{user}"
+    client.send([Request(request_id, user)])
+    client.wait_for([request_id], FROZEN_SECONDS)
 
 
 def test_a_worker_waits_for_a_kafka_that_is_not_there_yet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from http.client import HTTPException
@@ -66,6 +67,14 @@ def finished_run(worker: Worker, run_id: str, seconds: float = 90) -> dict[str, 
     return dict(wait_until(result, seconds, f"training run {run_id} to end, as {worker} tells it"))
 
 
+def stage_seconds_in(worker: Worker) -> dict[str, float]:
+    """Return what the metrics say of each stage of the last run."""
+    found = re.findall(
+        r'^training_seconds\{stage="(\w+)"\} (\S+)$', worker.fetch("/metrics").text, re.MULTILINE
+    )
+    return {stage: float(seconds) for stage, seconds in found}
+
+
 def retrain(client: Client, **fields: Any) -> str:
     result = client.command(type="retrain", **fields)
     assert result["status"] == "applied", result
@@ -116,6 +125,9 @@ def test_a_fleet_learns_swaps_and_answers_with_the_new_version(
     for reason, count in LEFT_OUT.items():
         line = f'training_unusable_interactions{{reason="{reason}"}} {count}.0'
         assert line in trainer.fetch("/metrics").text
+    stages = stage_seconds_in(trainer)
+    assert stages.keys() == run["result"]["stage_seconds"].keys()
+    assert all(0 <= seconds < 60 for seconds in stages.values()), stages
     client.send([{"request_id": "late", "user_id": checkerboard_events()[0].user_id}])
     late = client.wait_for(["late"])["late"][0]
     assert (late["model_version"], late["source"]) == ("v0.1", "model")

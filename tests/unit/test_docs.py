@@ -53,7 +53,7 @@ SETTING = re.compile(
     r"\b((?:KAFKA|MODEL|ROLLOUT|CANARY|RETRAIN|TRAIN|RECSTREAM)_[A-Z_]+)\b(\*?)(?!\.md)"
 )
 METRIC = re.compile(r"[a-z]+_[a-z_]*(?:_total|_seconds|_info|_lag|_epoch|_resident|_in_flight)")
-ENDPOINT = re.compile(r"\b(GET|POST) (/[\w/{}]*(?:\.json)?)")
+ENDPOINT = re.compile(r"\b(GET|POST) (/[\w/{}-]*(?:\.json)?)")
 
 
 def name_of(page: Path) -> str:

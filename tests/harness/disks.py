@@ -1,0 +1,46 @@
+"""Disks that are full or read-only: small file systems in memory, where mounting is permitted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+class Disk:
+    """A file system of its own at `folder`. Made by :func:`small_disk`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def remount(self, option: str) -> None:
+        """Change it while it is in use: ``ro``, ``rw``, or ``size=8m``."""
+        _run("mount", "-o", f"remount,{option}", str(self.folder))
+
+    def fill(self, left_bytes: int) -> Path:
+        """Leave room for `left_bytes`; return the file that takes the rest."""
+        found = os.statvfs(self.folder)
+        filler = self.folder / "filler"
+        filler.write_bytes(bytes(found.f_bavail * found.f_frsize - left_bytes))
+        return filler
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Disk]:
+    """Mount an empty disk of `size` (``256k``) at `folder`, which is made, until the block ends."""
+    folder.mkdir()
+    mounted = _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder), check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"this test needs to mount a disk: {mounted.stderr.strip()}")
+    try:
+        yield Disk(folder)
+    finally:
+        _run("umount", "--lazy", str(folder))  # a worker may have mapped its files
+
+
+def _run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=check)
