@@ -6,10 +6,12 @@ another id: offsets that were counted on the former one say nothing about it.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
 from confluent_kafka.admin import AdminClient
 
 from registry.errors import TransportError
@@ -49,7 +51,28 @@ def seen_topics(admin: AdminClient, names: Iterable[str]) -> Mapping[str, SeenTo
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 continue
             raise TransportError(f"topic {name} cannot be described: {error}") from error
-        topic_id = str(described.topic_id)
-        known = None if topic_id == ZERO_ID else topic_id
-        found[name] = SeenTopic(known, len(described.partitions))
+        found[name] = SeenTopic(_text_of(described.topic_id), len(described.partitions))
+        _release_leaked_reference(described)
     return found
+
+
+def _text_of(topic_id: Uuid) -> str | None:
+    text = str(topic_id)
+    return None if text == ZERO_ID else text
+
+
+class _Holder:
+    """Holds an id exactly as a description does, but for the leak."""
+
+    topic_id = Uuid(0, 0)
+
+
+def _release_leaked_reference(described: Any) -> None:
+    """Free a topic's id together with its description.
+
+    confluent-kafka 2.16.1 forgets one reference to each: 1.1 KB for nine topics, and so more than a
+    megabyte an hour of a worker that looks every three seconds. A release without that leak has
+    nothing to free here: the id then has no more references than one of ours.
+    """
+    if sys.getrefcount(described.topic_id) == sys.getrefcount(_Holder.topic_id) + 1:
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(described.topic_id))

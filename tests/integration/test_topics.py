@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Uuid
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -117,3 +119,17 @@ def test_the_embedded_broker_says_that_it_cannot_grow_topics(embedded: str, tmp_
 
     with pytest.raises(TransportError, match=r"did not grow: .*not supported"):
         grow_topics(settings, settings.partitions + 1)
+
+
+def test_looking_at_topics_again_and_again_keeps_no_memory(settings: Settings) -> None:
+    names = create_topics(settings)
+    admin = AdminClient(client_config(settings))
+
+    def ids_in_memory() -> int:
+        return sum(isinstance(found, Uuid) for found in gc.get_objects())
+
+    before = ids_in_memory()
+    for _ in range(20):
+        assert seen_topics(admin, names).keys() == set(names)
+
+    assert ids_in_memory() - before < len(names) + 1
