@@ -20,6 +20,7 @@ from registry.errors import TransportError
 from registry.kafka.permission_check import require_permissions
 from registry.kafka.topic_admin import create_changelog, require_topics
 from registry.settings import Settings
+from registry.versions.heap_trim import keep_one_arena
 from streams.app import build_app
 from streams.observers import build_observers
 from streams.page_serving import build_pages, serve_pages
@@ -45,6 +46,7 @@ def run_worker(settings: Settings, table_options: dict[str, Any] | None = None) 
     TransportError
         If Kafka cannot be reached for RECSTREAM_OUTAGE_SECONDS, or refuses a record.
     """
+    keep_one_arena()
     stages = Stages(process_age_seconds())
     stages.end("imports")
     outlast(partial(_require_kafka, settings), settings.outage_seconds)
