@@ -78,6 +78,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"RETRAIN_WARM_ITERATIONS={settings.retrain_warm_iterations}: must be 0 with "
             f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot begin with given factors"
         )
+    if settings.retrain_deploy == "ramp" and settings.retrain_ramp_file is None:
+        yield "RETRAIN_DEPLOY='ramp': needs RETRAIN_RAMP_FILE as well"
     yield from _mixed_spellings(settings)
     yield from _contradictions_of_http(settings)
     yield from _incomplete_security(settings)

@@ -21,6 +21,7 @@ from registry.connection.listeners import tls_context
 from registry.connection.reachability import find_cause
 from registry.kafka.permissions import serving_group
 from registry.kafka.topics import Topics, topics_of
+from registry.policy_file import read_training_ramp
 from registry.settings import Settings, to_environment
 from streams.control.command_agent import ControlAgent
 from streams.control.fleet_agent import FleetAgent
@@ -97,7 +98,15 @@ def build_app(
     delivery = Delivery(settings, RefusedRecords(metrics).note, contact, access.note)
     table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
     training = RetrainAgent(
-        settings, topics, worker, node.view, table, delivery, metrics, to_environment(settings)
+        settings,
+        topics,
+        worker,
+        node.view,
+        table,
+        delivery,
+        metrics,
+        to_environment(settings),
+        ramp=read_training_ramp(settings),
     )
     exposures, traces = Exposures(), Traces()
     pipeline = Pipeline(

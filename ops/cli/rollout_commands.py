@@ -109,6 +109,16 @@ def apply(
             min=0, help="Number of users to assume; default: the users of the latest version."
         ),
     ] = None,
+    fit: Annotated[
+        bool,
+        typer.Option(
+            "--fit", help="Stretch the holds if a step would get too few requests for a verdict."
+        ),
+    ] = False,
+    ignore_traffic: Annotated[
+        bool,
+        typer.Option("--ignore-traffic", help="Start it as it is, however few requests there are."),
+    ] = False,
     expected_epoch: ExpectedEpoch = None,
     reason: Reason = None,
     as_json: AsJson = False,
@@ -121,19 +131,25 @@ def apply(
     and a reason. The ramp starts in the first environment; the others follow one by one.
     --dry-run contacts no worker; if FILE gives no bucketing, it assumes modulo.
 
+    A ramp with steps that get too few requests for a verdict, by what the workers answer now, is
+    rejected with the numbers; --fit stretches its holds instead.
+
     Examples
     --------
       recstream rollout apply ramp.yaml --dry-run
       recstream rollout apply ramp.yaml && recstream rollout status --follow
     """
-    from ops.clients.rollout_file import read_rollout_file
+    from registry.policy_file import read_rollout_file
 
+    if fit and ignore_traffic:
+        raise typer.BadParameter("--fit and --ignore-traffic cannot be combined")
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     fields = read_rollout_file(file).command_fields(settings.environment)
     if dry_run:
         _show_plan(settings, fields, users, as_json)
         return
     why = fields.pop("reason")
+    fields["fit"] = None if ignore_traffic else fit
     _send("rollout", expected_epoch, reason or why, as_json, bootstrap, **fields)
 
 

@@ -21,10 +21,13 @@ from ops.cli.options import (
     settings_with,
     write_file,
 )
+from registry.error_codes import CommandCode
+from registry.errors import ConfigurationError, RefusedCommand
 from registry.wire.commands import Deploy
 
 if TYPE_CHECKING:
     from ops.views.training_progress import StageDisplay
+    from registry.rollout.rollout_policy import RampPolicy
     from registry.settings import Settings
     from registry.wire.command_results import CommandResult
     from registry.wire.commands import Command
@@ -90,10 +93,11 @@ def train(
         RETRAIN_REGULARIZATION=regularization,
         RETRAIN_ALPHA=alpha,
     )
+    ramp = _ramp_for(settings, deploy)
     with StageDisplay(terminal.err, hidden=as_json) as display:
         result = _train_here(settings, display, report)
         display.finish(result)
-    announced = _announce(settings, deploy, result)
+    announced = _announce(settings, deploy, ramp, result)
     if as_json:
         terminal.print_json({"training": result, "announced": announced})
     else:
@@ -246,10 +250,13 @@ def _train_here(settings: Settings, display: StageDisplay, report: Path | None) 
     )
 
 
-def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> CommandResult | None:
+def _announce(
+    settings: Settings, deploy: Deploy, ramp: RampPolicy | None, result: TrainingResult
+) -> CommandResult | None:
     from ops.clients import kafka_client
-    from registry.rollout.deploy import offer_version
+    from registry.rollout.deploy import offer_version, why_to_wait
     from registry.wire.commands import Swap
+    from registry.wire.ramp_values import RampCause
 
     if deploy == "none" or result.version is None:
         return None
@@ -258,4 +265,20 @@ def _announce(settings: Settings, deploy: Deploy, result: TrainingResult) -> Com
         model_version=result.version,
     )
     state, percentage = kafka_client.rollout_state(settings), settings.retrain_canary_percentage
-    return kafka_client.send_command(settings, offer_version(swap, deploy, state, percentage))
+    if deploy == "ramp" and (why := why_to_wait(result.version, deploy, state)) is not None:
+        raise RefusedCommand(f"{result.version} is published: {why}", CommandCode.TRIAL_UNDER_WAY)
+    cause = RampCause(result.run_id, swap.issued_by)
+    offer = offer_version(swap, deploy, state, percentage, ramp, cause)
+    return kafka_client.send_command(settings, offer)
+
+
+def _ramp_for(settings: Settings, deploy: Deploy) -> RampPolicy | None:
+    """Return how the version is to be ramped: before the run, so that it is not in vain."""
+    from registry.policy_file import read_training_ramp
+
+    if deploy != "ramp":
+        return None
+    ramp = read_training_ramp(settings)
+    if ramp is None:
+        raise ConfigurationError("--deploy ramp: needs RETRAIN_RAMP_FILE as well")
+    return ramp

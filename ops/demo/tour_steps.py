@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from ops.clients import kafka_client
 from ops.clients.fleet_observer import observe
-from ops.clients.rollout_file import read_rollout_file
 from ops.clients.traffic_generator import TimedAnswer, Traffic, span_seconds
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import Fleet
@@ -28,6 +27,7 @@ from registry.errors import RecstreamError
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
+from registry.policy_file import read_rollout_file
 from registry.settings import Settings, read_settings
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command

@@ -18,8 +18,8 @@ from typing import Final, get_args
 from rich.console import Console
 
 from ops.cli.ramp_arithmetic import Plan, plan_of, plan_tables
-from ops.clients.rollout_file import read_rollout_file
 from ops.docs.markdown import ROOT, table
+from registry.policy_file import read_rollout_file
 from registry.rollout.phases import Phase
 from registry.rollout.ramp_decision import ACTIONS, Moment
 from registry.rollout.ramp_plan import SENTENCES

@@ -51,6 +51,12 @@ def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
     return tuple(sorted(found, key=lambda heartbeat: (heartbeat.worker, heartbeat.instance)))
 
 
+def traffic_of(fleet: Iterable[Heartbeat], now: float) -> float | None:
+    """Return the requests that the live workers answer a second; None if there is none."""
+    rates = [heartbeat.requests_per_second for heartbeat in live(fleet, now)]
+    return sum(rates) if rates else None
+
+
 def remembered(fleet: Iterable[Heartbeat], now: float, epoch: int | None) -> tuple[Heartbeat, ...]:
     """Return the rows worth keeping: recent ones, and those whose counts are of `epoch`."""
     return tuple(

@@ -83,6 +83,7 @@ def follow(
     problems: Mapping[str, str],
     refusal: RefusedCommand | None = None,
     topic_id: str | None = None,
+    traffic: float | None = None,
 ) -> Followed:
     """Decide one command.
 
@@ -105,6 +106,8 @@ def follow(
         Why the caller cannot carry the command out, whatever the rules say.
     topic_id
         Of the control topic as it is now; None if this broker gives topics no ids.
+    traffic
+        As for :func:`registry.rollout.transitions.apply_command`.
     """
     era = era_of(log.last_offset)
     if is_foreign(log.topic_id, topic_id):
@@ -113,7 +116,7 @@ def follow(
         return _begin_era(log, command, epoch_of(era + 1, offset), topic_id, at)
     if log.topic_id is None:
         log = replace(log, topic_id=topic_id)
-    return _follow(log, command, epoch_of(era, offset), at, problems, refusal)
+    return _follow(log, command, epoch_of(era, offset), at, problems, refusal, traffic)
 
 
 def _follow(
@@ -123,6 +126,7 @@ def _follow(
     at: str,
     problems: Mapping[str, str],
     refusal: RefusedCommand | None,
+    traffic: float | None,
 ) -> Followed:
     epoch = log.state.epoch if log.state else None
     earlier = next(
@@ -150,7 +154,9 @@ def _follow(
         after = (
             log.state
             if isinstance(command, Retrain)
-            else apply_command(log.state, command, epoch=offset, at=at, problems=problems)
+            else apply_command(
+                log.state, command, epoch=offset, at=at, problems=problems, traffic=traffic
+            )
         )
     except RefusedCommand as error:
         reason = AnswerError(error.code, str(error))

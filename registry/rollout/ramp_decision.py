@@ -22,6 +22,7 @@ from registry.guardrails.verdicts import judge
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_plan import Stage, alpha_of, patience_seconds, stage_of, stages_of, worst
 from registry.rollout.ramp_transitions import ramp_under_way
+from registry.rollout.wording import cause_words
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Rollout, Step
 from registry.wire.counts import ArmCounts
@@ -32,6 +33,9 @@ from registry.wire.rollout_state import RolloutState
 
 REASON_CHARACTERS: Final = 1000
 """What a command's reason may hold, the rest is cut; all is in its ``findings`` as well."""
+
+CAUSE_CHARACTERS: Final = 400
+"""Of them, for the training run that the ramp comes from; its state has all of it."""
 
 Moving = TypeVar("Moving", bound=Judged)
 Moment: TypeAlias = Literal["early", "due", "overdue"]
@@ -124,17 +128,21 @@ def next_commands(
         finding = Finding("command", "fail", f"{forward.type} was refused: {refusal}")
         return (_back(log, state, (*seen.findings, finding), finding.message),)
     if handed_over is not None and seen.stage.kind == "soaking" and ramp.environments:
-        forward = _with_hand_over(forward, handed_over)
+        forward = _with_hand_over(forward, ramp, handed_over)
     return (forward,)
 
 
-def _with_hand_over(end: Step | Promote, handed_over: CommandResult) -> Step | Promote:
+def _with_hand_over(
+    end: Step | Promote, ramp: RampState, handed_over: CommandResult
+) -> Step | Promote:
     """Return the end of this environment's ramp, with what the next one made of it."""
     following, error = handed_over.environment, handed_over.error
     words = f"{following} has begun" if error is None else f"{following} refused: {error.message}"
     finding = Finding("hand_over", "pass" if error is None else "fail", words)
     return replace(
-        end, reason=f"soaked; {words}"[:REASON_CHARACTERS], findings=(*end.findings, finding)
+        end,
+        reason=_with_cause(f"soaked; {words}", ramp),
+        findings=(*end.findings, finding),
     )
 
 
@@ -231,13 +239,15 @@ def _hand_over(state: RolloutState, ramp: RampState) -> Rollout:
         issued_by=RAMP,
         origin="ramp",
         environment=following,
-        reason=f"promoted and soaked in {state.environment}",
+        reason=_with_cause(f"promoted and soaked in {state.environment}", ramp),
         canary_version=state.primary_version,
         bucketing=state.bucketing,
         salt=state.salt,
-        ramp=ramp.plan,
+        ramp=ramp.asked or ramp.plan,
         ramp_id=ramp.ramp_id,
         environments=ramp.environments,
+        cause=ramp.cause,
+        fit=ramp.fit,
     )
 
 
@@ -254,7 +264,7 @@ def _command(
         origin="ramp",
         environment=state.environment,
         expected_epoch=state.epoch,
-        reason=reason[:REASON_CHARACTERS],
+        reason=_with_cause(reason, state.ramp),
         findings=findings,
         **arguments,
     )
@@ -277,6 +287,14 @@ def _why_back(seen: Look, ramp: RampState) -> str:
             f" for longer than {patience_seconds(ramp.plan, seen.stage.kind):g} s after the hold"
         )
     return "; ".join([words, *(f"{finding.guardrail}: {finding.message}" for finding in culprits)])
+
+
+def _with_cause(reason: str, ramp: RampState | None) -> str:
+    """Return `reason` with the training run that the ramp comes from, if it comes from one."""
+    if ramp is None or ramp.cause is None:
+        return reason[:REASON_CHARACTERS]
+    cause = f"; {cause_words(ramp.cause)}"[:CAUSE_CHARACTERS]
+    return reason[: REASON_CHARACTERS - len(cause)] + cause
 
 
 def _words(stage: Stage) -> str:

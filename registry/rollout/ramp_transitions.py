@@ -61,6 +61,8 @@ def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> Ramp
         since=at,
         environments=environments[1:],
         version=after.canary_version,
+        cause=command.cause,
+        fit=command.fit,
     )
 
 

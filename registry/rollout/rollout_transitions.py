@@ -49,6 +49,8 @@ def change_fields(state: RolloutState, command: Rollout, at: str) -> RolloutStat
         raise RefusedCommand(
             "environments: only a ramp goes through environments", CommandCode.BAD_RAMP
         )
+    elif command.fit is not None:
+        raise RefusedCommand("fit: only a ramp is fitted to the traffic", CommandCode.BAD_RAMP)
     _require_one_of("strategy", given, get_args(Strategy), CommandCode.BAD_STRATEGY)
     _require_one_of("bucketing", given, get_args(Bucketing), CommandCode.BAD_BUCKETING)
     after: RolloutState = replace(end_ramp(state, "cancelled"), **given)
@@ -67,8 +69,8 @@ def change_fields(state: RolloutState, command: Rollout, at: str) -> RolloutStat
 
 
 def _require_no_trial(state: RolloutState, command: Rollout) -> None:
-    """A ramp that comes from another environment must not end what somebody does in this one."""
-    if command.origin == "ramp" and phase_of(state) != "fixed":
+    """A ramp of another environment, or of a training, must not end what somebody does here."""
+    if command.origin in ("ramp", "training") and phase_of(state) != "fixed":
         raise RefusedCommand(
             f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
             "and start the ramp here by hand",

@@ -22,6 +22,7 @@ from registry.errors import RefusedCommand
 from registry.ids import is_version_name
 from registry.rollout.expected_epoch import require_epoch
 from registry.rollout.phases import Phase, phase_of
+from registry.rollout.ramp_traffic import suit_traffic
 from registry.rollout.ramp_transitions import (
     abort_soak,
     end_ramp,
@@ -69,6 +70,7 @@ def apply_command(
     epoch: int,
     at: str,
     problems: Mapping[str, str],
+    traffic: float | None = None,
 ) -> RolloutState:
     """Return the state after `command`, or refuse it whole.
 
@@ -84,6 +86,8 @@ def apply_command(
         The record's time, ISO 8601 in UTC.
     problems
         Why a version that the command names cannot be served, by version; empty if all can.
+    traffic
+        Requests that the fleet answers a second; None if no live worker says it.
 
     Raises
     ------
@@ -103,8 +107,11 @@ def apply_command(
     cell = TRANSITIONS[phase_of(state), command.type]
     if isinstance(cell, Refusal):
         raise RefusedCommand(f"{command.type}: {cell.message}", cell.code)
+    after = cell.act(state, command, at)
+    if isinstance(command, Rollout):
+        after = suit_traffic(after, command, traffic)
     return replace(
-        cell.act(state, command, at),
+        after,
         environment=command.environment,
         epoch=epoch,
         updated_at=at,

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from registry.rollout.ramp_plan import stage_of, stages_of
 from registry.wire.command_results import CommandResult
-from registry.wire.ramp_values import RampState
+from registry.wire.ramp_values import Ramp, RampCause, RampState
 from registry.wire.rollout_state import RolloutState
 
 STATE_FIELDS: Final = (
@@ -58,7 +58,6 @@ def diff(result: CommandResult) -> tuple[Change, ...]:
 def ramp_words(ramp: RampState | None) -> str:
     """Return how far `ramp` has come, in a few words.
 
-    >>> from registry.rollout.ramp_plan import Ramp
     >>> ramp_words(RampState(Ramp((5.0, 100.0), 60), "c1", stage=1, since="", paused=True))
     'at 5 % (stage 2 of 3), paused'
     """
@@ -73,11 +72,35 @@ def ramp_words(ramp: RampState | None) -> str:
         return f"{outcome}, {f'{ramp.version} was' if ramp.version else 'was'} {place}"
     stages = stages_of(ramp.plan, ramp.environments)
     words = f"{place} (stage {ramp.stage + 1} of {len(stages)})"
+    if ramp.asked is not None:
+        words += f", {_stretched(ramp.asked, ramp.plan)}"
     if ramp.paused:
         words += ", paused"
     if ramp.environments:
         words += f", then {', '.join(ramp.environments)}"
     return words
+
+
+def _stretched(asked: Ramp, plan: Ramp) -> str:
+    """Say which holds were stretched to fit the traffic."""
+    pairs = [("hold", asked.hold_seconds, plan.hold_seconds)]
+    if asked.shadow is not None and plan.shadow is not None:
+        pairs.append(("shadow", asked.shadow.hold_seconds, plan.shadow.hold_seconds))
+    return ", ".join(
+        f"{name} stretched from {before:g} to {now:g} s for the traffic"
+        for name, before, now in pairs
+        if before != now
+    )
+
+
+def cause_words(cause: RampCause) -> str:
+    """Return the training run that a version comes from, in a few words.
+
+    >>> cause_words(RampCause("run-7", "anna", "new films"))
+    'training run run-7, asked for by anna: new films'
+    """
+    words = f"training run {cause.run_id}, asked for by {cause.issued_by}"
+    return words if cause.reason is None else f"{words}: {cause.reason}"
 
 
 def _label(field: str) -> str:

@@ -43,7 +43,15 @@ class RetrainingSettings(SettingGroup):
         "skipped; a `retrain` command's never is.",
     )
     retrain_deploy: Deploy = Field(
-        "swap", alias="RETRAIN_DEPLOY", description="What a run that passed its gate asks for."
+        "swap",
+        alias="RETRAIN_DEPLOY",
+        description="What a run that passed its gate asks for; `ramp` needs `RETRAIN_RAMP_FILE`.",
+    )
+    retrain_ramp_file: str | None = Field(
+        None,
+        alias="RETRAIN_RAMP_FILE",
+        description="With `RETRAIN_DEPLOY=ramp`: how each version is ramped, a file as of "
+        "`recstream rollout apply`, without `canary_version` and `reason`.",
     )
     retrain_canary_percentage: float = Field(
         10,

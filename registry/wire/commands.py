@@ -10,7 +10,7 @@ from registry.epochs import MAX_EPOCH
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Id, Word
 from registry.wire.origins import Origin, operator
-from registry.wire.ramp_values import Finding, Ramp
+from registry.wire.ramp_values import Finding, Ramp, RampCause
 
 CommandType: TypeAlias = Literal[
     "swap",
@@ -25,7 +25,7 @@ CommandType: TypeAlias = Literal[
     "begin_era",
 ]
 
-Deploy: TypeAlias = Literal["swap", "canary", "shadow", "none"]
+Deploy: TypeAlias = Literal["swap", "canary", "shadow", "ramp", "none"]
 
 
 class Command(Struct, frozen=True, omit_defaults=True, tag_field="type"):
@@ -70,7 +70,9 @@ class Swap(Command, frozen=True, omit_defaults=True, tag="swap"):
 class Rollout(Command, frozen=True, omit_defaults=True, tag="rollout"):
     """Change the fields given, and only those; with ``ramp``, start a ramp.
 
-    ``ramp_id`` says which ramp it is that goes on in another environment.
+    ``ramp_id`` says which ramp it is that goes on in another environment, ``cause`` which training
+    run it comes from. ``fit`` compares the ramp with the present traffic: false refuses one that
+    gets too few requests, true stretches its holds, null starts it as it is.
     """
 
     strategy: Word | UnsetType = UNSET
@@ -82,6 +84,8 @@ class Rollout(Command, frozen=True, omit_defaults=True, tag="rollout"):
     ramp: Ramp | UnsetType = UNSET
     environments: Annotated[tuple[Id, ...], Meta(max_length=100)] | UnsetType = UNSET
     ramp_id: Id | UnsetType = UNSET
+    cause: RampCause | None = None
+    fit: bool | None = None
 
 
 class Promote(_Judged, frozen=True, omit_defaults=True, tag="promote"):

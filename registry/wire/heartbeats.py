@@ -27,6 +27,8 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
         Versions in memory; why others could not be loaded.
     lag
         Request records that wait on its partitions.
+    requests_per_second
+        What it answered over the last ten seconds.
     reasons
         Codes of why it is not ready.
     arms, shadow

@@ -102,6 +102,14 @@ class Finding(Struct, frozen=True, omit_defaults=True):
     figures: dict[str, float] = {}
 
 
+class RampCause(Struct, frozen=True, omit_defaults=True):
+    """The training run whose version is ramped: its id, who asked for it, and why."""
+
+    run_id: str
+    issued_by: str
+    reason: str | None = None
+
+
 class RampState(Struct, frozen=True, omit_defaults=True):
     """How far a ramp has come; part of the rollout state.
 
@@ -128,6 +136,12 @@ class RampState(Struct, frozen=True, omit_defaults=True):
         None while it goes on.
     version
         Which it brings to users; older records do not say (None).
+    cause
+        The training run that it comes from; None if it was started by hand.
+    asked
+        The plan as it was asked for, if it was stretched to fit the traffic; else None.
+    fit
+        What its command said of traffic; goes on to the next environment.
     """
 
     plan: Ramp
@@ -140,3 +154,6 @@ class RampState(Struct, frozen=True, omit_defaults=True):
     baseline: ArmCounts | None = None
     outcome: Outcome | None = None
     version: str | None = None
+    cause: RampCause | None = None
+    asked: Ramp | None = None
+    fit: bool | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from registry.epochs import epoch_of, era_of
 from registry.error_codes import CommandCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
+from registry.guardrails.fleet_checks import traffic_of
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
 from registry.rollout.command_log import Followed, follow
@@ -44,8 +46,8 @@ MAX_COMMAND_BYTES: Final = 65_536
 class Training(Protocol):
     """What the control agent needs of the retrain agent."""
 
-    def refusal(self) -> RefusedCommand | None:
-        """Return why no run can start now."""
+    def refusal(self, command: Retrain) -> RefusedCommand | None:
+        """Return why the run of `command` cannot start now."""
 
     def start(self, command: Retrain) -> None:
         """Start a run in the background."""
@@ -101,7 +103,7 @@ class ControlAgent:
         try:
             topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
-            refusal = self._training.refusal() if isinstance(command, Retrain) else None
+            refusal = self._training.refusal(command) if isinstance(command, Retrain) else None
             followed = self._followed(command, message, problems, refusal, topic_id)
             self._table.write_log(followed.log)
             if isinstance(command, Retrain) and followed.is_new and followed.result.error is None:
@@ -128,6 +130,7 @@ class ControlAgent:
             problems=problems,
             refusal=refusal,
             topic_id=topic_id,
+            traffic=traffic_of(self._node.view.fleet, time.time()),
         )
 
     async def _id_of_topic(self, offset: int) -> str | None:

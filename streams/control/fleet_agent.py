@@ -11,6 +11,7 @@ import logging
 import math
 import time
 import uuid
+from collections import deque
 from typing import Final
 
 from msgspec.structs import replace
@@ -36,10 +37,15 @@ HEARTBEAT_SECONDS: Final = 1.0
 come here; more often would only write more."""
 
 
+RATE_SECONDS: Final = 10.0
+"""Over which the rate of answers is taken. Shorter: one busy second decides whether a ramp has
+traffic enough. Longer: traffic that has just begun or ended shows late."""
+
+
 class FleetAgent:
     """Sends heartbeats; see the module. Set `url` once the pages listen.
 
-    ``requests_per_second`` is what this worker answered between its last two heartbeats.
+    ``requests_per_second`` is what this worker answered over the last `RATE_SECONDS`.
     """
 
     def __init__(
@@ -60,8 +66,7 @@ class FleetAgent:
         started = node.started_at.isoformat(timespec="milliseconds")
         self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
         self._sent_at: dict[str, float] = {}
-        self._answered = 0
-        self._beat_at: float | None = None
+        self._answered: deque[tuple[float, int]] = deque()
         self.requests_per_second = 0.0
         self.url = ""
 
@@ -151,7 +156,9 @@ class FleetAgent:
 
     def _measure(self) -> None:
         now, answered = time.monotonic(), self._exposures.answered
-        if self._beat_at is not None:
-            seconds = max(now - self._beat_at, 1e-3)
-            self.requests_per_second = (answered - self._answered) / seconds
-        self._answered, self._beat_at = answered, now
+        while len(self._answered) > 1 and now - self._answered[1][0] >= RATE_SECONDS:
+            self._answered.popleft()
+        if self._answered:
+            since, before = self._answered[0]
+            self.requests_per_second = (answered - before) / max(now - since, 1e-3)
+        self._answered.append((now, answered))

@@ -27,7 +27,7 @@ NESTED: Final = frozenset({"ramp", "environments"})
 WITHOUT_ENDPOINT: Final = frozenset({"step"})
 """Only a ramp steps."""
 
-FLEETS_OWN: Final = frozenset({"origin", "ramp_id", "findings", "baseline"})
+FLEETS_OWN: Final = frozenset({"origin", "ramp_id", "cause", "findings", "baseline"})
 """Fields that only the fleet's own commands have: what comes by HTTP is an operator's."""
 
 ALIASES: Final = {"model": "model_version", "version": "model_version"}

@@ -41,7 +41,12 @@ JSON: Final = "application/json"
 UNNAMED: Final = "http:"
 """What ``issued_by`` begins with where a request gives none; see `streams.http.login`."""
 
-CONFLICTS: Final = (CommandCode.STALE_EPOCH, CommandCode.TRAINING_RUNNING)
+CONFLICTS: Final = (
+    CommandCode.NO_TRAFFIC,
+    CommandCode.STALE_EPOCH,
+    CommandCode.TOO_LITTLE_TRAFFIC,
+    CommandCode.TRAINING_RUNNING,
+)
 """Rejections that another attempt may not meet; the others are 422."""
 
 
@@ -106,6 +111,8 @@ class Writes:
                 HttpCode.OTHER_ENVIRONMENT,
                 f"environment {fields['environment']!r}: this worker serves {environment!r}",
             )
+        if "ramp" in fields:
+            fields.setdefault("fit", False)
         payload = encode(KINDS[kind](origin="operator", **fields))
         return decode(Command, payload, MAX_COMMAND_BYTES)
 

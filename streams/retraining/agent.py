@@ -25,7 +25,8 @@ from registry.error_codes import CommandCode, TrainingCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.kafka.reader import command_at, ends_of
 from registry.kafka.topics import Topics
-from registry.rollout.ramp_transitions import ramp_under_way
+from registry.rollout.deploy import why_to_wait
+from registry.rollout.rollout_policy import RampPolicy
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.commands import Retrain
@@ -65,6 +66,7 @@ class RetrainAgent:
         delivery: Delivery,
         metrics: Metrics,
         environment: Mapping[str, str],
+        ramp: RampPolicy | None = None,
     ) -> None:
         self._settings = settings
         self._topics = topics
@@ -74,19 +76,25 @@ class RetrainAgent:
         self._delivery = delivery
         self._metrics = metrics
         self._environment = environment
+        self._ramp = ramp
         self._since = datetime.now(UTC)
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._shown: TrainingRun | None = None
         self._known: set[str] = set()
 
-    def refusal(self) -> RefusedCommand | None:
-        """Return why no run can start now; None if one can."""
-        if self._task is None or self._task.done():
-            return None
-        return RefusedCommand(
-            "retrain: a training run is under way; wait for it", CommandCode.TRAINING_RUNNING
-        )
+    def refusal(self, command: Retrain | None = None) -> RefusedCommand | None:
+        """Return why no run can start now, or not that of `command`; None if one can."""
+        if self._task is not None and not self._task.done():
+            return RefusedCommand(
+                "retrain: a training run is under way; wait for it", CommandCode.TRAINING_RUNNING
+            )
+        if command is not None and command.deploy == "ramp" and self._ramp is None:
+            return RefusedCommand(
+                "retrain: deploy ramp needs RETRAIN_RAMP_FILE, which is not set on this fleet",
+                CommandCode.BAD_RAMP,
+            )
+        return None
 
     def start(self, command: Retrain) -> None:
         """Start the run that `command` asks for; it is in the rollout table when this returns.
@@ -134,6 +142,7 @@ class RetrainAgent:
             at,
             origin=command.origin,
             repeats=repeats,
+            reason=command.reason,
         )
         self._known.add(run.run_id)
         self._show(run)
@@ -262,13 +271,16 @@ class RetrainAgent:
         """
         if result.version is None or command is None:
             return None, result
-        if ramp_under_way(self._view.state) is not None:
-            why = f"a ramp is under way; `recstream swap {result.version}` once it has ended"
-            return None, replace(result, code=TrainingCode.NOT_ANNOUNCED, reason=why)
+        state, version = self._view.state, result.version
         deploy = self._settings.retrain_deploy if command.deploy is UNSET else command.deploy
-        offer = announce(result.version, deploy, self._view.state, run, self._settings)
-        if offer is None:
+        if deploy == "none":
             return None, result
+        why = why_to_wait(version, deploy, state)
+        if why is not None:
+            result = replace(result, code=TrainingCode.NOT_ANNOUNCED, reason=why)
+            await self._report(run, result)
+            return None, result
+        offer = announce(version, deploy, state, run, self._settings, self._ramp)
         try:
             await self._send(self._topics.control.name, offer.environment, encode(offer))
         except (TransportError, RefusedRecord) as error:

@@ -479,6 +479,7 @@ def test_a_form_that_leaves_a_field_empty_does_not_give_it(parts: Any) -> None:
 def test_a_ramp_comes_as_an_object_or_as_text(how: str, parts: Any) -> None:
     ramp = {"steps": [5, 100], "hold_seconds": 60}
     text = {"canary_version": "v0.4", "ramp": msgspec.json.encode(ramp).decode()}
+    parts.delivery.traffic = 10_000.0
     given: dict[str, dict[str, Any]] = {
         "JSON": {"json": {"canary_version": "v0.4", "ramp": ramp, "environments": ["production"]}},
         "query": {"params": text | {"environments": '["production"]'}},
@@ -489,8 +490,29 @@ def test_a_ramp_comes_as_an_object_or_as_text(how: str, parts: Any) -> None:
     assert (started.plan.steps, started.plan.hold_seconds) == ((5.0, 100.0), 60)
 
 
+def test_a_ramp_that_the_traffic_does_not_suffice_for_is_refused_with_the_numbers_or_fitted(
+    parts: Any,
+) -> None:
+    ramp = {"steps": [10, 100], "hold_seconds": 60}
+    body = {"canary_version": "v0.4", "ramp": ramp}
+    refused = post(parts, "/rollout/update", json=body)
+    assert (refused.status, refused.document["code"]) == (409, "no_traffic")
+    parts.delivery.traffic = 100.0
+    refused = post(parts, "/rollout/update", json=body)
+    assert (refused.status, refused.document["code"]) == (409, "too_little_traffic")
+    assert "at 100/s × 10 % that takes 111 s, the hold is 60 s" in refused.document["detail"]
+    fitted = post(parts, "/rollout/update", json=body | {"fit": True}).document["state"]["ramp"]
+    assert (fitted["plan"]["hold_seconds"], fitted["asked"]["hold_seconds"]) == (111, 60)
+    for params in ({"fit": "true"}, {"fit": "null"}):
+        text = {"canary_version": "v0.4", "ramp": msgspec.json.encode(ramp).decode()}
+        answer = post(parts, "/rollout/update", params=text | params)
+        hold = answer.document["state"]["ramp"]["plan"]["hold_seconds"]
+        assert hold == (111 if params["fit"] == "true" else 60)
+
+
 def test_a_ramp_is_paused_and_resumed(parts: Any) -> None:
     ramp = {"steps": [5, 100], "hold_seconds": 60}
+    parts.delivery.traffic = 10_000.0
     post(parts, "/rollout/update", json={"canary_version": "v0.4", "ramp": ramp})
     assert post(parts, "/rollout/pause").document["state"]["ramp"]["paused"]
     assert "paused" not in post(parts, "/rollout/resume").document["state"]["ramp"]
@@ -663,7 +685,8 @@ def test_the_fleet_is_shown_with_ages_and_what_it_counted(parts: Any) -> None:
 
 def test_a_ramp_under_way_is_shown_with_its_findings(parts: Any) -> None:
     ramp = {"steps": [5, 100], "hold_seconds": 60}
-    post(parts, "/rollout/update", json={"canary_version": "v0.4", "ramp": ramp})
+    fields = {"canary_version": "v0.4", "ramp": ramp, "fit": None}
+    post(parts, "/rollout/update", json=fields)
     document = ask(parts, "GET", "/fleet").document["ramp"]
     assert (document["stage"], document["percentage"]) == ("preparing", 0.0)
     assert (document["verdict"], document["findings"][0]["guardrail"]) == ("error", "readiness")

@@ -203,7 +203,7 @@ def test_a_ramp_is_planned_applied_followed_and_read_in_the_trail(
 
     answers: list[TimedAnswer] = []
     with Traffic(settings, range(1, 101), 100, answers.append) as traffic:
-        started = document(settings, "rollout", "apply", file)
+        started = document(settings, "rollout", "apply", file, "--ignore-traffic")
         paused = document(settings, "rollout", "pause")
         assert paused["after"]["ramp"]["paused"]
         document(settings, "rollout", "resume", "--reason", "go on")

@@ -90,6 +90,7 @@ class DecidedAtOnce:
 
     def __init__(self, view: RolloutView) -> None:
         self._view = view
+        self.traffic: float | None = None
         self.commands: list[Command] = []
 
     def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
@@ -98,7 +99,8 @@ class DecidedAtOnce:
             self.commands.append(command)
             log = self._view.log
             at = "2026-01-01T00:00:00.000+00:00"
-            followed = follow(log, command, offset=log.last_offset + 1, at=at, problems={})
+            offset = log.last_offset + 1
+            followed = follow(log, command, offset=offset, at=at, problems={}, traffic=self.traffic)
             self._view.offer_log(followed.log)
         return confirmed()
 

@@ -59,6 +59,8 @@ class TrainingRun(Struct, frozen=True, omit_defaults=True):
         Of that command.
     repeats
         The run id of the first attempt, if this is the second; None in the first.
+    reason
+        Of the command that asked for it.
     """
 
     run_id: str
@@ -74,3 +76,4 @@ class TrainingRun(Struct, frozen=True, omit_defaults=True):
     announced: str | None = None
     origin: Origin = field(default_factory=operator)
     repeats: str | None = None
+    reason: str | None = None

@@ -83,6 +83,12 @@ def test_every_strategy_but_fixed_needs_a_canary_version(strategy: str) -> None:
     read_settings({"ROLLOUT_STRATEGY": strategy, "CANARY_VERSION": "v0.2"})
 
 
+def test_a_ramp_of_what_is_trained_needs_its_file() -> None:
+    message = refusal_of(RETRAIN_DEPLOY="ramp")
+    assert message == "RETRAIN_DEPLOY='ramp': needs RETRAIN_RAMP_FILE as well"
+    read_settings({"RETRAIN_DEPLOY": "ramp", "RETRAIN_RAMP_FILE": "ramp.yaml"})
+
+
 def test_empty_and_foreign_variables_count_as_unset() -> None:
     assert read_settings(
         {"RECSTREAM_PARTITIONS": "", "PATH": "/bin", "HOME": "x"}

@@ -28,7 +28,7 @@ from registry.wire.commands import Command, CommandType
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep, Verdict
+from registry.wire.ramp_values import Guardrails, Ramp, RampCause, ShadowStep, Verdict
 from registry.wire.rollout_state import RolloutState
 from tests.unit.registry.builders import (
     BEGAN_AT,
@@ -584,6 +584,29 @@ def test_each_environment_starts_the_next_once_it_has_soaked_and_the_last_ends_t
         assert log_.state is not None
         assert log_.state.ramp is not None
         assert (log_.state.ramp.outcome, log_.state.primary_version) == ("promoted", "v0.2")
+
+
+def test_each_move_of_a_trained_version_names_its_run_in_every_environment() -> None:
+    cause = RampCause("run-7", "anna", "new films")
+    words = "; training run run-7, asked for by anna: new films"
+    state = a_ramping_state(a_ramp(cause=cause, environments=("eu",)), bucketing="hash")
+    given = played(a_log(state))[1]
+    assert told(given) == [2, "promote", "rollout", 4]
+    assert given[0].reason == f"step of 10 %: all guardrails pass{words}"
+    assert {str(one.reason).endswith(words) for one in given} == {True}
+    eu = taken_over(given[-2], a_state()).log
+    back = played(eu, a_failing_fleet)[1][-1]
+    assert (back.type, back.environment) == ("abort", "eu")
+    assert str(back.reason).startswith("step of 10 %: fail; ")
+    assert str(back.reason).endswith(words)
+
+
+def test_the_longest_words_of_a_run_leave_the_verdict_in_the_reason() -> None:
+    cause = RampCause("r" * 200, "a" * 200, "x" * 1000)
+    state, now = a_ramping_state(a_ramp(cause=cause)), BEGAN_AT + 60
+    (step,) = next_commands(a_log(state), a_good_fleet(state, now), now)
+    assert str(step.reason).startswith("step of 10 %: all guardrails pass; training run rrr")
+    assert decode(Command, encode(step)) == step
 
 
 def test_a_ramp_that_fails_starts_no_further_environment() -> None:

@@ -471,10 +471,13 @@ def test_a_ramp_that_begins_with_everybody_is_taken_if_shadowing_comes_before() 
     assert ramp_under_way(applied(a_state(), shadowed)) is not None
 
 
+@pytest.mark.parametrize("origin", ["ramp", "training"])
 @pytest.mark.parametrize("name", STATES)
-def test_a_ramp_from_another_environment_ends_nothing_that_is_under_way_here(name: str) -> None:
+def test_a_ramp_that_nobody_started_by_hand_ends_nothing_that_is_under_way_here(
+    name: str, origin: str
+) -> None:
     state = STATES[name]
-    arriving = replace(a_ramp_command(), origin="ramp")
+    arriving = replace(a_ramp_command(), origin=origin)
     if state is None:
         assert refusal_of(state, arriving).code == "no_state"
     elif name == "fixed":

@@ -17,7 +17,7 @@ from registry.errors import TransportError
 from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
+from registry.wire.commands import Command, Retrain
 from registry.wire.field_types import AnswerError
 from streams.control.command_agent import ControlAgent
 from streams.delivery.outgoing import Outgoing
@@ -57,7 +57,7 @@ class Buggy:
     def __init__(self, where: str) -> None:
         self._where = where
 
-    def refusal(self) -> None:
+    def refusal(self, command: Retrain) -> None:
         if self._where == "refusal":
             raise KeyError(self._where)
 

@@ -96,7 +96,7 @@ def test_counts_are_not_lost_with_a_heartbeat_for_the_next_one_has_them_too(flee
     assert fleet.beaten().arms == fleet.beaten().arms
 
 
-def test_a_heartbeat_tells_the_rate_of_answers_since_the_one_before(
+def test_a_heartbeat_tells_the_rate_of_answers_over_the_last_ten_seconds(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
@@ -107,6 +107,10 @@ def test_a_heartbeat_tells_the_rate_of_answers_since_the_one_before(
     fleet.exposures.answered += 30
     now[0] += 2
     assert fleet.beaten().requests_per_second == fleet.agent.requests_per_second == 15
+    now[0] += 8  # an idle moment does not make an idle worker
+    assert fleet.beaten().requests_per_second == 3
+    now[0] += 4
+    assert fleet.beaten().requests_per_second == 0
 
 
 def test_the_last_heartbeat_says_goodbye(fleet: Fleet) -> None:

@@ -8,18 +8,22 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from harness.builders import DecidedAtOnce, NeverDecided, OutOfReach, confirmed, some_parts
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from registry.rollout.assignment import canary_share
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
+from registry.rollout.rollout_policy import RampPolicy
 from registry.settings import Settings
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command, Retrain
+from registry.wire.commands import Command, Retrain, Rollout
 from registry.wire.field_types import AnswerError
+from registry.wire.ramp_values import RampCause
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import (
     TrainingProgress,
@@ -31,6 +35,7 @@ from streams.retraining.agent import RetrainAgent
 from streams.retraining.announcement import announce
 from tests.unit.registry.builders import (
     a_canary_state,
+    a_plan,
     a_ramp,
     a_ramping_state,
     a_soaking_state,
@@ -43,8 +48,7 @@ RUN = TrainingRun("run-1", "w1", "anna", "2026-01-01T00:00:00", "2026-01-01T00:0
 def announced(
     deploy: Any, state: RolloutState | None, run: TrainingRun = RUN, **settings: Any
 ) -> Command:
-    command = announce("v0.9", deploy, state, run, Settings(**settings))
-    assert command is not None
+    command = announce("v0.9", deploy, state, run, Settings(**settings), A_POLICY)
     assert decode(Command, encode(command)) == command
     return command
 
@@ -89,13 +93,6 @@ def test_the_first_version_is_always_swapped_in(deploy: str) -> None:
     assert (state.strategy, state.primary_version) == ("fixed", "v0.9")
 
 
-@pytest.mark.parametrize("state", [None, a_state()])
-def test_a_version_that_is_for_the_registry_only_is_not_announced(
-    state: RolloutState | None,
-) -> None:
-    assert announce("v0.9", "none", state, RUN, Settings()) is None
-
-
 def test_the_command_tells_which_run_made_the_version_and_who_asked_for_it() -> None:
     command = announced("swap", a_state(), environment="staging")
     assert (command.environment, command.issued_by) == ("staging", "retrain@w1")
@@ -134,17 +131,47 @@ class Runs:
         self.written.append(run)
 
 
+A_POLICY = RampPolicy(ramp=a_plan(), bucketing="hash")
+
+
+class Sent:
+    """Keeps what goes to the trail; the rest goes on to `kafka`."""
+
+    def __init__(self, kafka: Any) -> None:
+        self._kafka = kafka
+        self.results: list[CommandResult] = []
+
+    def send(self, records: Iterable[Outgoing]) -> Any:
+        commands = []
+        for record in records:
+            if record.topic.endswith("control-results"):
+                self.results.append(decode(CommandResult, record.value))
+            else:
+                commands.append(record)
+        return self._kafka.send(commands) if commands else confirmed()
+
+
+class Finished(NamedTuple):
+    run: TrainingRun
+    commands: list[Command]
+    trail: list[CommandResult]
+
+
 def finished(
-    folder: Path, state: RolloutState, kafka: type[DecidedAtOnce] = NeverDecided
-) -> tuple[TrainingRun, list[Command]]:
+    folder: Path,
+    state: RolloutState,
+    kafka: type[DecidedAtOnce] = NeverDecided,
+    deploy: Any = UNSET,
+) -> Finished:
     """Return what is told of a run that published v0.9 under `state`, and what it commanded."""
     parts, runs = some_parts(folder, state, kafka), Runs()
-    surroundings: Any = (parts.node.view, runs, parts.delivery, parts.metrics, {})
-    agent = RetrainAgent(parts.settings, parts.topics, "w1", *surroundings)
+    delivery = Sent(parts.delivery)
+    surroundings: Any = (parts.node.view, runs, delivery, parts.metrics, {})
+    agent = RetrainAgent(parts.settings, parts.topics, "w1", *surroundings, ramp=A_POLICY)
     result = TrainingResult("run-1", "published", version="v0.9")
-    asyncio.run(agent._finish(RUN, Retrain("run-1", "anna"), result))
+    asyncio.run(agent._finish(RUN, Retrain("run-1", "anna", deploy=deploy), result))
     (run,) = runs.written
-    return run, parts.delivery.commands
+    return Finished(run, parts.delivery.commands, delivery.results)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +180,9 @@ def finished(
 def test_a_published_version_is_announced_and_the_run_says_how(
     tmp_path: Path, state: RolloutState
 ) -> None:
-    run, commands = finished(tmp_path, state)
+    run, commands, trail = finished(tmp_path, state)
     assert [one.type for one in commands] == [run.announced] == ["swap"]
+    assert trail == []
     assert run.result is not None
     assert (run.result.version, run.result.code) == ("v0.9", None)
 
@@ -165,15 +193,41 @@ def test_a_published_version_is_announced_and_the_run_says_how(
 def test_while_a_ramp_is_under_way_a_new_version_waits_in_the_registry_and_the_run_says_so(
     tmp_path: Path, state: RolloutState
 ) -> None:
-    run, commands = finished(tmp_path, state)
+    run, commands, trail = finished(tmp_path, state)
     assert (commands, run.announced) == ([], None)
     assert run.result is not None
     assert (run.result.version, run.result.code) == ("v0.9", "not_announced")
     assert run.result.reason == "a ramp is under way; `recstream swap v0.9` once it has ended"
+    (entry,) = trail
+    assert entry.error == AnswerError("not_announced", run.result.reason)
+    assert entry.reason == "training run run-1, asked for by anna"
+
+
+def test_a_ramp_of_a_trained_version_is_the_policys_and_names_its_run(tmp_path: Path) -> None:
+    run, (command,), trail = finished(tmp_path, a_state(), deploy="ramp")
+    assert (run.announced, trail) == ("rollout", [])
+    assert isinstance(command, Rollout)
+    assert (command.origin, command.issued_by) == ("training", "retrain@w1")
+    assert (command.canary_version, command.ramp) == ("v0.9", A_POLICY.ramp)
+    assert command.cause == RampCause("run-1", "anna")
+    state = decided(command, a_state())
+    assert state is not None
+    assert state.ramp is not None
+    assert state.ramp.cause == command.cause
+
+
+def test_a_version_whose_ramp_would_end_a_trial_waits_and_the_trail_says_for_what(
+    tmp_path: Path,
+) -> None:
+    run, commands, (entry,) = finished(tmp_path, a_canary_state(strategy="ab_test"), deploy="ramp")
+    assert (commands, run.announced) == ([], None)
+    assert entry.error is not None
+    assert entry.error.code == "not_announced"
+    assert "a trial of its own (strategy ab_test" in entry.error.message
 
 
 def test_a_kafka_that_does_not_take_the_announcement_is_told_with_the_run(tmp_path: Path) -> None:
-    run, _ = finished(tmp_path, a_state(), OutOfReach)
+    run, _, _ = finished(tmp_path, a_state(), OutOfReach)
     assert run.announced is None
     assert run.result is not None
     assert (run.result.version, run.result.code) == ("v0.9", "not_announced")
@@ -344,6 +398,23 @@ def test_a_run_after_that_of_a_worker_whose_clock_is_ahead_is_the_latest_all_the
     for run in seen.runs.written:
         seen.view.offer_training(run)
         assert seen.view.training == run
+
+
+def test_a_retraining_that_is_to_be_ramped_is_refused_where_no_ramp_is_set(tmp_path: Path) -> None:
+    agent = Run(tmp_path, a_state()).agent
+    refusal = agent.refusal(Retrain("run-1", "anna", deploy="ramp"))
+    assert refusal is not None
+    assert (refusal.code, "RETRAIN_RAMP_FILE" in str(refusal)) == ("bad_ramp", True)
+    assert agent.refusal(Retrain("run-1", "anna", deploy="swap")) is None
+    assert agent.refusal(Retrain("run-1", "anna")) is None
+
+
+def test_the_reason_of_a_retraining_is_that_of_its_announcement() -> None:
+    run = replace(RUN, reason="new films")
+    command = announced("swap", a_state(), run)
+    assert command.reason == "training run run-1, asked for by anna: new films"
+    longest = replace(RUN, reason="x" * 1000)
+    assert len(str(announced("ramp", a_state(), longest).reason)) == 1000
 
 
 def test_a_worker_that_stops_begins_no_run_and_leaves_it_to_the_next_owner(tmp_path: Path) -> None:

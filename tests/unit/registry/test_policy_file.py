@@ -3,12 +3,14 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from ops.clients.rollout_file import read_rollout_file
 from registry.errors import ConfigurationError
+from registry.policy_file import read_rollout_file, read_training_ramp
+from registry.rollout.rollout_policy import RampPolicy
+from registry.settings import Settings
 from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
 
 LEAST = "canary_version: v0.2\nramp: {steps: [10, 100], hold_seconds: 60}\n"
-DEMO = Path(__file__).parents[4] / "ops" / "demo" / "ramp.yaml"
+DEMO = Path(__file__).parents[3] / "ops" / "demo" / "ramp.yaml"
 
 
 def written(folder: Path, text: str, name: str = "ramp.yaml") -> Path:
@@ -64,7 +66,7 @@ def test_the_file_that_the_demo_ships_is_one() -> None:
         ("", "the file: expected `object`, got `null`; found None"),
         ("- 1", "the file: expected `object`, got `array`; found [1]"),
         ("canary_version: v0.2", "the file: object missing required field `ramp`"),
-        (LEAST + "stage: 1", "the file: object contains unknown field `stage`; allowed: canary_"),
+        (LEAST + "stage: 1", "the file: object contains unknown field `stage`; allowed: ramp, "),
         (LEAST + "bucketing: odd", "bucketing: must be one of modulo, hash; found 'odd'"),
         (LEAST + "environments: []", "environments: expected `array` of length >= 1; found []"),
         (LEAST + "salt: a\nsalt: b", "duplicate key 'salt'"),
@@ -106,3 +108,49 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_rollout_file(path)
+
+
+# --- the ramp of what is trained -------------------------------------------------------------
+
+TRAINED = "ramp: {steps: [10, 100], hold_seconds: 60}\nbucketing: hash\n"
+
+
+def training_ramp(folder: Path, text: str, environment: str = "production") -> RampPolicy | None:
+    path = written(folder, text)
+    return read_training_ramp(Settings(retrain_ramp_file=str(path), environment=environment))
+
+
+def test_without_the_setting_no_version_is_ramped() -> None:
+    assert read_training_ramp(Settings()) is None
+
+
+def test_the_ramp_of_what_is_trained_names_no_version(tmp_path: Path) -> None:
+    policy = training_ramp(tmp_path, TRAINED)
+    assert policy is not None
+    assert (policy.ramp.steps, policy.bucketing) == ((10, 100), "hash")
+    assert set(policy.given) == {"ramp", "bucketing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (TRAINED + "canary_version: v0.2", "unknown field `canary_version`; allowed: ramp, env"),
+        (TRAINED + "reason: weekly", "unknown field `reason`"),
+        ("ramp: {steps: [10]}", "ramp: object missing required field `hold_seconds`"),
+        ("ramp: {steps: [10, 5], hold_seconds: 1}", "ramp.steps: 5 comes after 10"),
+        ("ramp: {steps: [0.5, 100], hold_seconds: 1}", "ramp.steps 0.5"),
+        (TRAINED + "environments: [eu, production]", "must begin with production"),
+        ("ramp: [", "cannot be read"),
+    ],
+)
+def test_a_ramp_that_every_version_would_be_refused_with_is_refused_at_the_start(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^RETRAIN_RAMP_FILE=.*ramp\.yaml: ") as refused:
+        training_ramp(tmp_path, text)
+    assert why in str(refused.value)
+
+
+def test_a_ramp_file_that_is_missing_is_named_with_its_setting() -> None:
+    with pytest.raises(ConfigurationError, match=r"RETRAIN_RAMP_FILE=/none\.yaml: cannot be read"):
+        read_training_ramp(Settings(retrain_ramp_file="/none.yaml"))

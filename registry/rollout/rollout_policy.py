@@ -1,7 +1,7 @@
-"""Reads rollout files: a ramp in YAML or JSON, for ``recstream rollout apply FILE``.
+"""Rollout policies: a ramp in words of YAML or JSON, of one version or of all that are trained.
 
-Checks the form of the file only. The rules that decide about the command are in
-`registry.rollout.transitions`.
+Pure: text in, values out. Must not know where the text is from (`registry.policy_file`). The rules
+that decide about a ramp are in `registry.rollout.transitions`.
 """
 
 from __future__ import annotations
@@ -10,73 +10,97 @@ import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
 import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from registry.errors import ConfigurationError
+from registry.errors import ConfigurationError, RefusedCommand
+from registry.rollout.transitions import apply_command
+from registry.wire.commands import Rollout
 from registry.wire.field_types import Bucketing, Id, Word
 from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
+from registry.wire.rollout_state import RolloutState
 
 
-class RolloutFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The fields of a rollout file; they have the same meaning as in a ``rollout`` command.
+class RampPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How any version is ramped; the fields have the same meaning as in a ``rollout`` command.
 
     The ramp runs in the ``environments`` one after the other; the default is this environment.
     """
 
-    canary_version: Id
     ramp: Ramp
     environments: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=100)] | UnsetType = UNSET
     bucketing: Bucketing | UnsetType = UNSET
     salt: Word | UnsetType = UNSET
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that are given."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+class RolloutFile(RampPolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one version is ramped."""
+
+    canary_version: Id
     reason: Annotated[str, Meta(max_length=1000)] | None = None
 
     def command_fields(self, environment: str) -> dict[str, Any]:
         """Return the fields of the ``rollout`` command; `environment` is the default."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__}
         first = environment if self.environments is UNSET else self.environments[0]
-        given = {name: value for name, value in fields.items() if value is not UNSET}
-        return given | {"environment": first}
+        return self.given | {"environment": first}
 
+
+Policy = TypeVar("Policy", bound=RampPolicy)
 
 STRUCT_BY_PLACE: Final[Mapping[str, type[Struct]]] = {
-    "": RolloutFile,
     "ramp": Ramp,
     "ramp.guardrails": Guardrails,
     "ramp.shadow": ShadowStep,
 }
-"""The objects of a rollout file, by their path."""
+"""The objects within a policy, by their path."""
 
 _VALIDATION_MESSAGE: Final = re.compile(
     r"(?P<what>.*?)(?: - at `(?:key` in `)?\$\.?(?P<place>[^`]*)`)?"
 )
 
 
-def read_rollout_file(path: Path) -> RolloutFile:
-    """Read the rollout file at `path`: JSON if its name ends in ``.json``, else YAML.
+def parse_policy(kind: type[Policy], text: str, name: str) -> Policy:
+    """Return the policy in `text`: JSON if `name` ends in ``.json``, else YAML.
 
     Raises
     ------
     ConfigurationError
-        If it cannot be read, or a field is wrong: the message names the file and the field, and
-        says what was found and what is allowed.
+        If it is neither, or a field is wrong: the message has `name` and the field, and says what
+        was found and what is allowed.
     """
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    try:
-        document = _parse(text, is_json=path.suffix == ".json")
+        document = _parse(text, is_json=name.endswith(".json"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+        raise ConfigurationError(f"{name}: cannot be read: {error}") from error
     try:
-        return msgspec.convert(document, RolloutFile)
+        return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path}: {_describe(str(error), document)}") from error
+        raise ConfigurationError(f"{name}: {_describe(str(error), document, kind)}") from error
+
+
+def require_policy(policy: RampPolicy, environment: str, name: str) -> None:
+    """Refuse a policy that the rules would refuse for any version, as it would begin here.
+
+    Raises
+    ------
+    ConfigurationError
+        With `name` and the rules' own words.
+    """
+    before = RolloutState(environment, 0, "fixed", primary_version="v0.0")
+    command = Rollout("policy", "policy", environment, canary_version="v0.1", **policy.given)
+    try:
+        apply_command(before, command, epoch=1, at="", problems={})
+    except RefusedCommand as error:
+        raise ConfigurationError(f"{name}: {error}") from error
 
 
 def _parse(text: str, *, is_json: bool) -> Any:
@@ -107,13 +131,13 @@ def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _describe(message: str, document: Any) -> str:
+def _describe(message: str, document: Any, kind: type[Struct]) -> str:
     match = _VALIDATION_MESSAGE.fullmatch(message)
     assert match is not None  # every part of it is optional
     place = match["place"] or ""
     what = match["what"][0].lower() + match["what"][1:]
     if "unknown field" in what:
-        return f"{place or 'the file'}: {what}; allowed: {', '.join(_fields(place))}"
+        return f"{place or 'the file'}: {what}; allowed: {', '.join(_fields(place, kind))}"
     if "missing required field" in what:
         return f"{place or 'the file'}: {what}"
     if place == "bucketing":
@@ -121,8 +145,8 @@ def _describe(message: str, document: Any) -> str:
     return f"{place or 'the file'}: {what}; found {_at(document, place)!r}"
 
 
-def _fields(place: str) -> tuple[str, ...]:
-    return STRUCT_BY_PLACE[place].__struct_fields__
+def _fields(place: str, kind: type[Struct]) -> tuple[str, ...]:
+    return (STRUCT_BY_PLACE[place] if place else kind).__struct_fields__
 
 
 def _at(document: Any, place: str) -> Any:

@@ -1,0 +1,89 @@
+"""``RETRAIN_DEPLOY=ramp``: from a training to all users, or back, without an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from harness.client import Answer, Client
+from harness.faulty_worker import Fault, faulty_arguments
+from harness.ramps import a_plan, applied, end_of
+from harness.traffic import Traffic
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from registry.settings import Settings
+from registry.wire.codec import encode
+from tests.unit.training.builders import checkerboard_events
+
+Start = Callable[..., Worker]
+PLAN = a_plan([50], guardrails={"error_rate": 0.1, "latency_ratio": None})
+GOOD, FAILING = "v0.2", "v0.3"
+
+
+@pytest.fixture
+def ramped(topics_created: Settings, tmp_path: Path) -> Settings:
+    """Settings of a fleet that ramps what it trains."""
+    policy = tmp_path / "ramp.json"
+    policy.write_bytes(msgspec.json.encode({"ramp": PLAN, "bucketing": "hash"}))
+    return topics_created.model_copy(
+        update={"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
+    )
+
+
+def retrained(client: Client, reason: str, iterations: int) -> str:
+    """Return the id of a run that has just begun."""
+    result = client.command(60, type="retrain", reason=reason, iterations=iterations)
+    assert result["status"] == "applied", result
+    return str(result["command_id"])
+
+
+def offered(client: Client, run_id: str) -> Answer:
+    """Return the command with which the fleet has offered the version of a run."""
+
+    def offer() -> Answer | None:
+        mine = (one for one in applied(client) if run_id in (one.get("reason") or ""))
+        return next(mine, None)
+
+    return wait_until(offer, 60, f"the version of run {run_id} to be offered")
+
+
+def test_what_is_trained_ramps_up_by_itself_and_back_where_users_fail(
+    client: Client, ramped: Settings, start_worker: Start
+) -> None:
+    worker = start_worker(ramped, arguments=faulty_arguments({FAILING: Fault(failing=0.5)}))
+    events = checkerboard_events()
+    for event in events:
+        client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
+    client.flush()
+    first = offered(client, retrained(client, "the first", 4))
+    assert (first["type"], first["after"]["primary_version"]) == ("swap", "v0.1")
+    worker.wait_ready()
+    users = sorted({int(event.user_id) for event in events})
+    with Traffic(client, users, 200) as traffic:
+        traffic.wait_for_more(1)
+        for reason, version, outcome in (
+            ("new films", GOOD, "promoted"),
+            ("other films", FAILING, "rolled_back"),
+        ):
+            run_id = retrained(client, reason, 5)
+            started = offered(client, run_id)
+            ramp = started["after"]["ramp"]
+            assert (started["type"], started["origin"]) == ("rollout", "training")
+            assert started["issued_by"] == f"retrain@{worker.name}"
+            assert started["after"]["canary_version"] == version
+            assert ramp["cause"] == {"run_id": run_id, "issued_by": "test", "reason": reason}
+            end = end_of(client, ramp["ramp_id"], 60)
+            assert end["after"]["ramp"]["outcome"] == outcome, end
+            assert end["after"]["primary_version"] == GOOD
+            moves = [
+                one
+                for one in applied(client)
+                if one["issued_by"] == "ramp" and one["after"]["ramp"]["version"] == version
+            ]
+            why = f"; training run {run_id}, asked for by test: {reason}"
+            assert [one["reason"][-len(why) :] for one in moves] == [why] * len(moves)
+            assert moves[-1]["type"] == ("promote" if outcome == "promoted" else "abort")
+    assert "error_rate" in end["reason"]
