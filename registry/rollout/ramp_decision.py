@@ -22,7 +22,7 @@ from registry.guardrails.verdicts import judge
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_plan import Stage, alpha_of, patience_seconds, stage_of, stages_of, worst
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.wording import cause_words
+from registry.rollout.wording import with_cause
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Rollout, Step
 from registry.wire.counts import ArmCounts
@@ -30,12 +30,6 @@ from registry.wire.heartbeats import Heartbeat
 from registry.wire.origins import RAMP
 from registry.wire.ramp_values import Finding, RampState, Verdict
 from registry.wire.rollout_state import RolloutState
-
-REASON_CHARACTERS: Final = 1000
-"""What a command's reason may hold, the rest is cut; all is in its ``findings`` as well."""
-
-CAUSE_CHARACTERS: Final = 400
-"""Of them, for the training run that the ramp comes from; its state has all of it."""
 
 Moving = TypeVar("Moving", bound=Judged)
 Moment: TypeAlias = Literal["early", "due", "overdue"]
@@ -141,7 +135,7 @@ def _with_hand_over(
     finding = Finding("hand_over", "pass" if error is None else "fail", words)
     return replace(
         end,
-        reason=_with_cause(f"soaked; {words}", ramp),
+        reason=with_cause(f"soaked; {words}", ramp),
         findings=(*end.findings, finding),
     )
 
@@ -239,7 +233,7 @@ def _hand_over(state: RolloutState, ramp: RampState) -> Rollout:
         issued_by=RAMP,
         origin="ramp",
         environment=following,
-        reason=_with_cause(f"promoted and soaked in {state.environment}", ramp),
+        reason=with_cause(f"promoted and soaked in {state.environment}", ramp),
         canary_version=state.primary_version,
         bucketing=state.bucketing,
         salt=state.salt,
@@ -264,7 +258,7 @@ def _command(
         origin="ramp",
         environment=state.environment,
         expected_epoch=state.epoch,
-        reason=_with_cause(reason, state.ramp),
+        reason=with_cause(reason, state.ramp),
         findings=findings,
         **arguments,
     )
@@ -287,14 +281,6 @@ def _why_back(seen: Look, ramp: RampState) -> str:
             f" for longer than {patience_seconds(ramp.plan, seen.stage.kind):g} s after the hold"
         )
     return "; ".join([words, *(f"{finding.guardrail}: {finding.message}" for finding in culprits)])
-
-
-def _with_cause(reason: str, ramp: RampState | None) -> str:
-    """Return `reason` with the training run that the ramp comes from, if it comes from one."""
-    if ramp is None or ramp.cause is None:
-        return reason[:REASON_CHARACTERS]
-    cause = f"; {cause_words(ramp.cause)}"[:CAUSE_CHARACTERS]
-    return reason[: REASON_CHARACTERS - len(cause)] + cause
 
 
 def _words(stage: Stage) -> str:

@@ -26,6 +26,13 @@ NO_STATE: Final = RolloutState("", -1, "fixed", "")
 """What the first state is compared with: the defaults, so that only what was chosen shows."""
 
 
+REASON_CHARACTERS: Final = 1000
+"""What a command's reason may hold, the rest is cut; all is in its ``findings`` as well."""
+
+CAUSE_CHARACTERS: Final = 400
+"""Of them, for the training run that the ramp comes from; its state has all of it."""
+
+
 class Change(Struct, frozen=True):
     """One field of the rollout state that a command changed, in words."""
 
@@ -101,6 +108,17 @@ def cause_words(cause: RampCause) -> str:
     """
     words = f"training run {cause.run_id}, asked for by {cause.issued_by}"
     return words if cause.reason is None else f"{words}: {cause.reason}"
+
+
+def with_cause(reason: str, ramp: RampState | None) -> str:
+    """Return `reason` with the training run that `ramp` comes from, if it comes from one.
+
+    As long as a reason may be; the run's words are kept of a long one.
+    """
+    if ramp is None or ramp.cause is None:
+        return reason[:REASON_CHARACTERS]
+    cause = f"; {cause_words(ramp.cause)}"[:CAUSE_CHARACTERS]
+    return reason[: REASON_CHARACTERS - len(cause)] + cause
 
 
 def _label(field: str) -> str:

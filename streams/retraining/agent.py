@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -38,19 +37,13 @@ from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics
 from streams.retraining.announcement import announce, end_of
 from streams.retraining.child_process import run_child, time_now
+from streams.retraining.run_metrics import count_end
 from streams.retraining.schedule import new_records, next_run_at
 from streams.retraining.takeover import Interrupted, interrupted
 from streams.state.table import RolloutTable
 from streams.state.view import RolloutView
 
 logger = logging.getLogger(__name__)
-
-COUNTED_BY_CODE: Final[Mapping[str | None, str]] = {
-    TrainingCode.TOO_FEW_NEW: "skipped",
-    TrainingCode.OUT_OF_MEMORY: "out_of_memory",
-    TrainingCode.TIMEOUT: "timeout",
-}
-"""Ends with a ``status`` of their own in ``training_runs_total``, by their code."""
 
 
 class RetrainAgent:
@@ -242,13 +235,7 @@ class RetrainAgent:
     async def _finish(
         self, run: TrainingRun, command: Retrain | None, result: TrainingResult
     ) -> None:
-        self._metrics.training_runs.labels(COUNTED_BY_CODE.get(result.code, result.status)).inc()
-        for stage, seconds in result.stage_seconds.items():
-            self._metrics.training_seconds.labels(stage).set(seconds)
-        if result.snapshot is not None and result.code != TrainingCode.TOO_FEW_NEW:
-            self._metrics.training_unusable.clear()
-            for reason, count in result.snapshot.unusable.items():
-                self._metrics.training_unusable.labels(reason).set(count)
+        count_end(self._metrics, result)
         announced, result = await self._announced(run, command, result)
         if result.version is None and result.code != TrainingCode.TOO_FEW_NEW:
             await self._report(run, result)

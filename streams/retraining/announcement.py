@@ -6,9 +6,8 @@ Knows which command offers a version, and how the end of a run reads. Must not k
 from __future__ import annotations
 
 from registry.rollout.deploy import Offer, offer_version
-from registry.rollout.ramp_decision import REASON_CHARACTERS
 from registry.rollout.rollout_policy import RampPolicy
-from registry.rollout.wording import cause_words
+from registry.rollout.wording import REASON_CHARACTERS, cause_words
 from registry.settings import Settings
 from registry.versions.manifest import digest
 from registry.wire.command_results import CommandResult

@@ -15,13 +15,13 @@ from registry.rollout.assignment import arms_of
 from registry.rollout.command_log import ControlLog, Followed, follow
 from registry.rollout.ramp_decision import (
     ACTIONS,
-    REASON_CHARACTERS,
     Action,
     Moment,
     look,
     next_commands,
 )
 from registry.rollout.ramp_plan import LOADING_SECONDS, patience_seconds
+from registry.rollout.wording import REASON_CHARACTERS
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, CommandType
