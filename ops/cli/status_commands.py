@@ -42,7 +42,7 @@ def status(
 
     The state is read from the newest result on the control-results topic, the verdicts from the
     workers' heartbeats. With --follow, the exit code is 0 if the ramp promoted its version, and 1
-    if it rolled back or was cancelled.
+    if it rolled back or was cancelled; the last line says who or what ended it, and why.
 
     Examples
     --------
@@ -171,17 +171,20 @@ def _follow(settings: Settings, as_json: bool) -> None:
     from ops.clients import fleet_observer, kafka_client
     from ops.views import terminal
     from ops.views.ramp_progress import RampDisplay, follow_ramp
+    from ops.views.rollout_tables import OUTCOME_STYLE
 
     state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
     if state.ramp is None:
         raise RefusedCommand(f"environment {settings.environment} has no ramp", CommandCode.NO_RAMP)
     with RampDisplay(terminal.out, hidden=as_json) as display:
-        outcome = follow_ramp(
+        ended = follow_ramp(
             lambda: fleet_observer.observe(settings), state.ramp.ramp_id, display.show
         )
     if as_json:
         terminal.print_json(fleet_observer.observe(settings).state)
-    if outcome != "promoted":
+    else:
+        terminal.out.print(terminal.Text(ended.reason, OUTCOME_STYLE[ended.outcome]))
+    if ended.outcome != "promoted":
         raise typer.Exit(1)
 
 

@@ -219,13 +219,14 @@ class Steps:
         command = kafka_client.new_command(fleet.settings, "rollout", **fields)
         _send(fleet, command)
         with RampDisplay(self.screen.console) as display:
-            return follow_ramp(
+            ended = follow_ramp(
                 lambda: observe(fleet.settings),
                 command.command_id,
                 display.show,
                 fleet.group.require_running,
                 LOOK_SECONDS,
             )
+        return ended.outcome
 
     def show_trail(self, fleet: Fleet) -> None:
         """Show the history of all commands."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -14,7 +14,7 @@ from ops.clients.fleet_observer import Seen
 from ops.views.rollout_tables import followed_ramp
 from ops.views.terminal import Text
 from registry.errors import TransportError
-from registry.rollout.wording import ramp_words
+from registry.rollout.wording import end_words, ramp_words
 from registry.wire.ramp_values import Outcome
 
 LOOK_SECONDS: Final = 1.0
@@ -22,6 +22,13 @@ LOOK_SECONDS: Final = 1.0
 
 BLIND_SECONDS: Final = 60.0
 """How long Kafka may be unreachable while a ramp is followed."""
+
+
+class Ended(NamedTuple):
+    """How a ramp ended, and by whose command and why."""
+
+    outcome: Outcome
+    reason: str
 
 
 class RampDisplay:
@@ -70,8 +77,8 @@ def follow_ramp(
     show: Callable[[Seen], None],
     check: Callable[[], None] = lambda: None,
     every_seconds: float = LOOK_SECONDS,
-) -> Outcome:
-    """Observe the ramp until it ends; return how it ended.
+) -> Ended:
+    """Observe the ramp until it ends; return how it ended, and why.
 
     Parameters
     ----------
@@ -105,9 +112,9 @@ def follow_ramp(
         show(seen)
         ramp = seen.state.ramp if seen.state else None
         if ramp is None or ramp.ramp_id != ramp_id:
-            return "cancelled"
+            return Ended("cancelled", end_words(seen.state, ramp_id))
         if ramp.outcome is not None:
-            return ramp.outcome
+            return Ended(ramp.outcome, end_words(seen.state, ramp_id))
         time.sleep(every_seconds)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from registry.rollout.phases import words_for
 from registry.rollout.ramp_plan import stage_of, stages_of
 from registry.wire.command_results import CommandResult
 from registry.wire.ramp_values import Ramp, RampCause, RampState
@@ -98,6 +99,30 @@ def _stretched(asked: Ramp, plan: Ramp) -> str:
         for name, before, now in pairs
         if before != now
     )
+
+
+def end_words(state: RolloutState | None, ramp_id: str) -> str:
+    """Return how the ramp of `ramp_id` ended, by whose command and why, once it has.
+
+    Parameters
+    ----------
+    state
+        The first one seen in which it is not under way any more; None if there is no state.
+    ramp_id
+        Of a ramp that was under way before.
+
+    Examples
+    --------
+    >>> end_words(RolloutState("eu", 9, "fixed", "v0.3", updated_by="anna", reason="a fix"), "c1")
+    'cancelled by anna: a fix (strategy fixed, primary v0.3)'
+    """
+    if state is None:
+        return "cancelled: there is no rollout state any more"
+    who, why = state.updated_by or "somebody", state.reason or "no reason given"
+    ramp = state.ramp
+    if ramp is None or ramp.ramp_id != ramp_id or ramp.outcome is None:
+        return f"cancelled by {who}: {why} ({words_for(state)})"
+    return f"{ramp.outcome.replace('_', ' ')} by {who}: {why}"
 
 
 def cause_words(cause: RampCause) -> str:

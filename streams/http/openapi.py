@@ -69,8 +69,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "ramp": "The plan of an automatic ramp. In a query or form: as JSON text.",
     "environments": "Environments that the ramp passes through, this one first. In a query or "
     "form: as JSON text.",
-    "fit": "Of a ramp that gets too few requests for its verdicts: `false` (the default) rejects it "
-    "(409), `true` stretches its holds, `null` starts it as it is.",
+    "fit": "Of a ramp that gets too few requests for its verdicts: `false` (the default) rejects "
+    "it (409), `true` stretches its holds, `null` starts it as it is.",
     "factors": "Columns of the factors.",
     "iterations": "Sweeps of the training.",
     "regularization": "Weight of the L2 term.",

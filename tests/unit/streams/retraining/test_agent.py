@@ -55,7 +55,8 @@ def announced(
 
 def decided(command: Command, state: RolloutState | None) -> RolloutState | None:
     log = EMPTY_LOG if state is None else ControlLog(state.epoch, state)
-    return follow(log, command, offset=log.last_offset + 1, at="now", problems={}).log.state
+    offset, traffic = log.last_offset + 1, 10_000.0
+    return follow(log, command, offset=offset, at="now", problems={}, traffic=traffic).log.state
 
 
 def test_a_swap_makes_the_new_version_the_primary() -> None:
