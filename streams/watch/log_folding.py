@@ -25,9 +25,15 @@ BY_ITSELF: Final = {
         r"No active partitions|flight_recorder|\[Flight Recorder"
     ),
     "mode": re.compile(r"Timer |\[Flight Recorder|took too long|Executing"),
-    "librdkafka": re.compile(r"(?i)^(?!.*(authoriz|authentic|certificate|ssl|sasl))"),
+    "librdkafka": re.compile(
+        r"(?i)^(?!.*(authoriz|authentic|certificate|"
+        r"(ssl|sasl)(?!\w*://| handshake failed: disconnected)))"
+    ),
 }
-"""By a library's name, messages about brokers that come and go: it tries again by itself."""
+"""By a library's name, messages about brokers that come and go: it tries again by itself.
+
+On a secured Kafka an address begins with ``ssl://`` or ``sasl_ssl://``; and a broker that goes cuts
+handshakes off."""
 
 
 WHICH_BROKER: Final = re.compile(r"Unable connect to|Connect to .* failed")

@@ -101,6 +101,8 @@ def test_what_was_too_large_is_replayed_once_when_the_limit_is_raised(
         ("too_large", "open"): 1,
         ("malformed", "open"): 2,
     }
+    assert len(document(settings, "list", "--since", "10m")) == 3
+    assert document(settings, "list", "--until", "10m") == []
     (garbage,) = document(
         settings, "list", "--reason", "malformed", "--topic", client.topics.requests.name
     )

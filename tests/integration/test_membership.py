@@ -102,17 +102,20 @@ def test_a_worker_that_cannot_answer_takes_no_partition_from_one_that_can_until_
     assert {answer["provenance"]["worker"] for answer in answers} == {healthy.name, lame.name}
 
 
-def test_a_worker_that_cannot_answer_joins_when_nobody_else_can_either(
+def test_workers_that_cannot_answer_join_when_nobody_else_can_either(
     client: Client, topics_created: Settings, start_worker: Start, tmp_path: Path
 ) -> None:
     publish_model(topics_created)
     healthy = start_worker(topics_created).wait_ready()
     client.command(type="swap", model_version="v0.1")
-    lame = start_worker(topics_created, variables={"MODEL_REGISTRY": str(tmp_path / "mount")})
-    wait_until(lambda: codes(lame) == ["not_in_group"], 30, "the worker to stay outside")
+    missing = {"MODEL_REGISTRY": str(tmp_path / "mount")}
+    lame = [start_worker(topics_created, variables=missing) for _ in range(2)]
+    for worker in lame:
+        wait_until(lambda at=worker: codes(at) == ["not_in_group"], 30, "it to stay outside")
     assert healthy.stop() == 0
-    wait_for_shares(topics_created, [4])
-    wait_until(lambda: "version_not_ready" in codes(lame), 30, "it to say what it lacks")
+    wait_for_shares(topics_created, [2, 2])
+    for worker in lame:
+        wait_until(lambda at=worker: "version_not_ready" in codes(at), 30, "what it lacks")
 
 
 MOST_SECONDS = 3.0

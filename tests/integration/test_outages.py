@@ -15,14 +15,17 @@ from harness.client import Client
 from harness.cluster import Cluster, running_cluster
 from harness.fresh import fresh_settings, publish_model
 from harness.steady import SteadyTraffic
+from harness.training_children import child, lines, until_it_fits
 from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.ingest.send_once import Sent, send_once
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
+from registry.wire.codec import encode
 from registry.wire.requests import Request
-from training.runs.lock import training_lock
+from registry.wire.training_records.training_messages import TrainingResult
+from tests.unit.training.builders import checkerboard_events
 
 FROZEN_SECONDS = 30
 """The bar: with one of three brokers frozen, requests are answered again."""
@@ -78,7 +81,7 @@ def require_alive(workers: Sequence[Worker]) -> None:
 def require_calm_logs(workers: Sequence[Worker]) -> int:
     """No line that needs no action is an error, and repeats are folded; return the most lines."""
     logs = [worker.log.read_text(errors="replace").splitlines() for worker in workers]
-    alarming = [line for lines in logs for line in lines if ALARMING.search(line)]
+    alarming = [line for log in logs for line in log if ALARMING.search(line)]
     assert not alarming, f"{len(alarming)} alarming lines, such as {alarming[:5]}"
     most = max(map(len, logs))
     assert most <= MOST_LINES, f"a worker has logged {most} lines"
@@ -110,10 +113,10 @@ def freeze_a_leader(
             worker.wait_ready()
         outcome = traffic.outcome()
     require_alive(workers)
-    lines = require_calm_logs(workers)
+    logged = require_calm_logs(workers)
     figure(
         f"one of three brokers frozen for {seconds:g} s: {again:.1f} s without; {outcome}; "
-        f"at most {lines} lines logged"
+        f"at most {logged} lines logged"
     )
     assert outcome.lost == 0
     assert again < FROZEN_SECONDS
@@ -173,10 +176,10 @@ def take_brokers_away(
             assert worker.fetch("/healthz").status == 200
         outcome = traffic.outcome()
     require_alive(workers)
-    lines = require_calm_logs(workers)
+    logged = require_calm_logs(workers)
     figure(
         f"{len(away)} of {cluster.size} brokers away for {seconds:g} s: {again:.1f} s from their "
-        f"return to answers for all; {outcome}; at most {lines} lines logged"
+        f"return to answers for all; {outcome}; at most {logged} lines logged"
     )
     assert outcome.lost == 0
     assert again < RETURN_SECONDS
@@ -250,8 +253,8 @@ def test_a_worker_that_knows_only_dead_addresses_goes_back_to_its_bootstrap_list
         client.send(Request(f"all-{user}", user) for user in range(1, 31))
         client.wait_for(f"all-{user}" for user in range(1, 31))
     require_alive([worker])
-    lines = require_calm_logs([worker])
-    figure(f"answered {seconds:.1f} s after the brokers' return at other addresses; {lines} lines")
+    logged = require_calm_logs([worker])
+    figure(f"answered {seconds:.1f} s after the brokers' return at other addresses; {logged} lines")
     assert seconds < RETURN_SECONDS
 
 
@@ -300,22 +303,27 @@ def test_an_ingest_right_after_a_restart_waits_out_what_passes(
     assert send_once(settings, "a-file", iter(records)) == Sent(now=0, before=1)
 
 
-def test_a_training_keeps_its_lock_when_the_broker_that_keeps_it_dies(
-    three_brokers: Cluster, tmp_path: Path
+def test_a_training_publishes_though_the_broker_that_keeps_its_lock_has_died(
+    three_brokers: Cluster, tmp_path: Path, figure: Any
 ) -> None:
     settings = settings_of(three_brokers, tmp_path)
-    with training_lock(settings) as lock:
-        lock.confirm()
-        keeper = coordinator_of(three_brokers, lock_group(settings))
+    with Client(settings) as client:
+        for event in checkerboard_events(100, 100):
+            client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
+    group = lock_group(settings)
+    seconds_long = ("--factors", "8", "--iterations", "1000")
+    with child(settings, "-m", "training", *seconds_long) as running:
+        told = lines(running)
+        until_it_fits(told)
+        keeper = coordinator_of(three_brokers, group)
         assert keeper is not None
         three_brokers.kill(keeper)
-
-        wait_until(
-            lambda: coordinator_of(three_brokers, lock_group(settings)) not in (None, keeper),
-            60,
-            "another coordinator",
-        )
-        lock.confirm()
+        killed = time.monotonic()
+        *_, last = told
+    assert isinstance(last, TrainingResult)
+    assert (last.status, last.reason) == ("published", None)
+    assert coordinator_of(three_brokers, group) not in (None, keeper)
+    figure(f"published {time.monotonic() - killed:.1f} s after the lock's keeper had died")
 
 
 def lock_group(settings: Settings) -> str:

@@ -126,10 +126,14 @@ def test_dead_letters_results_comparisons_and_heartbeats_that_are_refused_stop_n
         10,
         "the refused comparisons to be counted",
     )
-    refused = series(worker, "records_refused_total")
-    assert {topic.name for topic in (topics.dead_letter, topics.control_results)} <= {
-        one.split('topic="')[1].split('"')[0] for one in refused
-    }
+    lowered = {topics.dead_letter.name, topics.control_results.name, topics.fleet.name}
+
+    def refused() -> set[str]:
+        return {
+            one.split('topic="')[1].split('"')[0] for one in series(worker, "records_refused_total")
+        }
+
+    wait_until(lambda: lowered <= refused(), 10, "a heartbeat to be refused too")
     client.send([{"request_id": "after", "user_id": 7}])
     client.wait_for(["after"])
     assert worker.process.poll() is None

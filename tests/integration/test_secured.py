@@ -176,14 +176,7 @@ def test_commands_workers_and_trainings_name_a_wrong_setting(
         secured.scram, tmp_path, **secured.variables() | {"KAFKA_SASL_PASSWORD": "another"}
     )
     running = {
-        " ".join(words): subprocess.Popen(
-            [sys.executable, "-m", *words],
-            env=without(os.environ) | environment_of(wrong) | {"COLUMNS": "500"},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        " ".join(words): start(wrong, *words)
         for words in (
             ["ops.cli.main", "topics", "check"],
             ["ops.cli.main", "request", "1"],
@@ -204,6 +197,32 @@ def test_commands_workers_and_trainings_name_a_wrong_setting(
     ended = recstream(missing, "topics", "check")
     assert ended.returncode == 2
     assert "KAFKA_SSL_CA='/nope.pem': No such file or directory" in ended.stderr
+
+
+def start(settings: Settings, *words: str) -> subprocess.Popen[str]:
+    """Start ``python -m`` with `words`; all that it prints is its standard output."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        env=without(os.environ) | environment_of(settings) | {"COLUMNS": "500"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("fault", ["authority", "expired certificate", "mechanism"])
+def test_workers_and_trainings_end_and_name_what_is_wrong_with_the_connection(
+    secured: SecuredBroker, tmp_path: Path, fault: str
+) -> None:
+    change, sentence = WRONG[fault]
+    variables = secured.variables() | change(secured)
+    wrong = fresh_settings(variables["KAFKA_BOOTSTRAP_SERVERS"], tmp_path, **variables)
+    running = [start(wrong, "ops.cli.main", "worker"), start(wrong, "training")]
+    for process in running:
+        output, _ = process.communicate(timeout=60)
+        assert (process.returncode, sentence in output) == (1, True), output
+        assert "Traceback" not in output
 
 
 def test_a_fleet_works_with_exactly_the_documented_acls(
@@ -243,6 +262,7 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     for who in ("application", "operator"):
         asked = json.loads(done(as_role[who], "request", "7", "--json"))
         assert asked["model_version"] == published
+    assert json.loads(done(operator, "request", "-5", "--json"))["user_id"] == -5
     done(operator, "rollout", "status")
     assert published in done(operator, "rollout", "history")
     assert "w1" in done(operator, "fleet")
@@ -257,6 +277,7 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     assert len(json.loads(done(operator, "dead-letters", "list", "--json"))) == 1
     assert json.loads(done(operator, "dead-letters", "replay", "--all", "--json"))["replayed"] == 1
     assert json.loads(done(operator, "inspect", "--json"))["events"] == {"rate": 720}
+    assert json.loads(done(operator, "traffic", "--seconds", 1, "--json"))["unanswered"] == 0
     done(operator, "registry", "ids")
     done(operator, "registry", "gc")
     done(operator, "topics", "grow", operator.partitions + 1)

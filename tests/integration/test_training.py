@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,8 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 from harness.brokers import Broker
-from harness.fresh import environment_of, fresh_settings
+from harness.fresh import fresh_settings
+from harness.training_children import child, lines, until_it_fits
 from harness.waiting import wait_until
 from msgspec import structs
 
@@ -34,7 +31,6 @@ from registry.wire.interactions import Interaction
 from registry.wire.requests import Request
 from registry.wire.training_records.event_weights import parse_event_weights
 from registry.wire.training_records.training_messages import (
-    TrainingLine,
     TrainingProgress,
     TrainingResult,
 )
@@ -92,34 +88,6 @@ def run(
         incumbent=incumbent,
         **given,
     )
-
-
-@contextmanager
-def child(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Python as the retrain agent does; killed at the end if it still runs."""
-    environment = os.environ | environment_of(settings) | {"PYTHONPATH": str(ROOT)}
-    pipe = subprocess.PIPE
-    started = subprocess.Popen(
-        [sys.executable, *arguments], env=environment, stdin=pipe, stdout=pipe, stderr=None
-    )
-    with started:
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-def lines(process: subprocess.Popen[bytes]) -> Iterator[TrainingLine]:
-    assert process.stdout is not None
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(TrainingLine)
-    return (decoder.decode(line) for line in process.stdout)
-
-
-def until_it_fits(told: Iterator[TrainingLine]) -> None:
-    for line in told:
-        if isinstance(line, TrainingProgress) and line.stage == "fit" and line.done:
-            return
-    raise AssertionError("the run ended before its fit")
 
 
 def long_run(*more: str) -> Sequence[str]:

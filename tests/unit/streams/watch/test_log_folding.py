@@ -48,6 +48,8 @@ def test_kinds_do_not_fill_the_memory() -> None:
             "librdkafka",
             "FAIL [rdkafka#producer-1] k:1/1: Connect to ipv4#1 failed: refused",
         ),
+        ("librdkafka", "FAIL [thrd:ssl://k:1/1]: ssl://k:1/1: Connect to ipv4#1 failed: refused"),
+        ("librdkafka", "FAIL sasl_ssl://k:1/1: Connect to ipv4#1 failed: refused"),
     ],
 )
 def test_which_broker_cannot_be_reached_is_told_as_no_error(library: str, message: str) -> None:
@@ -61,6 +63,11 @@ def test_which_broker_cannot_be_reached_is_told_as_no_error(library: str, messag
         ("aiokafka", "Heartbeat failed for group g because it is rebalancing"),
         ("aiokafka", "Failed fetch messages from 1: NodeNotReadyError"),
         ("mode", "Timer commit is overlapping (interval=1.0 runtime=33.5)"),
+        (
+            "librdkafka",
+            "FAIL ssl://k:1/1: SSL handshake failed: Disconnected: connection reset by peer: "
+            "connecting to a PLAINTEXT broker listener?",
+        ),
     ],
 )
 def test_what_a_library_mends_by_itself_is_not_shown(library: str, message: str) -> None:
@@ -74,6 +81,8 @@ def test_what_a_library_mends_by_itself_is_not_shown(library: str, message: str)
         ("aiokafka", "Unexpected error in coordinator routine"),
         ("librdkafka", "FAIL [rdkafka#producer-1] SSL handshake failed: certificate expired"),
         ("librdkafka", "FAIL [rdkafka#producer-1] SASL authentication error"),
+        ("librdkafka", "FAIL ssl://k:1/1: SSL handshake failed: error:0A000086: verify failed"),
+        ("librdkafka", "FAIL sasl_ssl://k:1/1: SASL mechanism SCRAM-SHA-256 is not supported"),
         ("faust", "agent crashed"),
         ("streams", "Unable connect to node"),
     ],
