@@ -103,7 +103,7 @@ def parse_client_settings(text: str) -> dict[str, str]:
         if name in OWN_SETTING:
             raise ValueError(f"{name} has a setting of its own: {OWN_SETTING[name]}")
         if name in GUARANTEED:
-            raise ValueError(f"{name} cannot be set: delivery and recovery rest on its value")
+            raise ValueError(f"{name} cannot be set: delivery and recovery depend on its value")
     if wrong := [name for name in FAUST_NAMES if not _fits(name, settings.get(name, "1"))]:
         raise ValueError(f"{wrong[0]} must be a whole number above 0")
     return settings
@@ -150,8 +150,8 @@ def _from_pairs(text: str) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
             raise ValueError(
-                f"pair {number} has no '='; must be name=value pairs by commas, or a JSON object "
-                "(for values with commas)"
+                f"pair {number} has no '='; must be name=value pairs separated by commas, or a "
+                f"JSON object (for values with commas)"
             )
         if name.strip() in settings:
             raise ValueError(f"{name.strip()} is there twice")

@@ -61,7 +61,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.rollout_strategy != "fixed" and settings.canary_version is None:
         yield f"ROLLOUT_STRATEGY={settings.rollout_strategy!r}: needs CANARY_VERSION as well"
     if settings.canary_version is not None and settings.canary_version == settings.model_version:
-        yield f"CANARY_VERSION={settings.canary_version!r}: must be another than MODEL_VERSION"
+        yield f"CANARY_VERSION={settings.canary_version!r}: must differ from MODEL_VERSION"
     if settings.canary_percentage != round(settings.canary_percentage):
         yield (
             f"CANARY_PERCENTAGE={settings.canary_percentage!r}: must be a whole percentage; finer "
@@ -70,13 +70,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.session_timeout >= settings.lease_seconds:
         yield (
             f"RECSTREAM_SESSION_TIMEOUT={settings.session_timeout:g}: must be less than "
-            f"RECSTREAM_LEASE_SECONDS={settings.lease_seconds:g}, or the death of one worker lets "
-            "the lease of all others lapse"
+            f"RECSTREAM_LEASE_SECONDS={settings.lease_seconds:g}, or the leases of all others "
+            f"would expire when one worker dies"
         )
     if settings.retrain_warm_iterations and settings.train_backend != "implicit":
         yield (
             f"RETRAIN_WARM_ITERATIONS={settings.retrain_warm_iterations}: must be 0 with "
-            f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot begin with given factors"
+            f"TRAIN_BACKEND={settings.train_backend!r}, whose fit cannot start from given factors"
         )
     if settings.retrain_deploy == "ramp" and settings.retrain_ramp_file is None:
         yield "RETRAIN_DEPLOY='ramp': needs RETRAIN_RAMP_FILE as well"
@@ -93,9 +93,9 @@ def _mixed_spellings(settings: Settings) -> Iterator[str]:
         value = getattr(settings, name)
         if value is not None:
             yield (
-                f"{name.upper()}={value:g}: is an older spelling, and does not go with "
-                f"RETRAIN_EVENT_WEIGHTS={settings.retrain_event_weights!r}; put it in there, such "
-                "as watch=2 or rate=1:floor=2, and remove it"
+                f"{name.upper()}={value:g}: is an older spelling, and conflicts with "
+                f"RETRAIN_EVENT_WEIGHTS={settings.retrain_event_weights!r}; move it there, such "
+                f"as watch=2 or rate=1:floor=2, and remove it"
             )
 
 
@@ -130,8 +130,8 @@ def _contradictions_of_http(settings: Settings) -> Iterator[str]:
         yield "RECSTREAM_READ_TOKEN=(secret): needs RECSTREAM_API_TOKEN as well, for commands"
     if read and read == command:
         yield (
-            "RECSTREAM_READ_TOKEN=(secret): must be another than RECSTREAM_API_TOKEN, or its "
-            "holders could send commands"
+            "RECSTREAM_READ_TOKEN=(secret): must differ from RECSTREAM_API_TOKEN, or its holders "
+            "could send commands"
         )
     if settings.metrics_host is not None and settings.metrics_port is None:
         yield f"RECSTREAM_METRICS_HOST={settings.metrics_host!r}: needs RECSTREAM_METRICS_PORT"

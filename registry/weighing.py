@@ -126,7 +126,7 @@ def transformed(
     elif weight.transform in _BY_SIZE:
         found = _BY_SIZE[weight.transform](np.abs(x, dtype=np.float64))
     else:
-        raise ShapeError(f"transform {weight.transform!r}: must be settled before weighing")
+        raise ShapeError(f"transform {weight.transform!r}: must be resolved before weighing")
     return np.copysign(found, x).astype(np.float32)
 
 

@@ -69,7 +69,7 @@ def restart() -> None:
 
 def leave(what: str, exit_code: int) -> None:
     """End the process at once: Python would wait for its threads, however long they take."""
-    logger.warning("%s, and this worker is to stop: exiting without waiting for it", what)
+    logger.warning("%s, but this worker must stop: exiting without waiting", what)
     logging.shutdown()
     os._exit(exit_code)
 

@@ -126,7 +126,7 @@ class Worker:
         except Exception as error:
             if not is_outage(error):
                 raise
-            logger.warning("Faust has given up on Kafka (%r); waiting to restart", error)
+            logger.warning("Faust has lost Kafka (%r); waiting to restart", error)
             return await self._outlast_outage(stop)
         return False
 

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except MemoryError as error:
         logging.exception("training run %s", options.run_id)
-        result = _out_of_memory(options.run_id, f"the system gives no more memory: {error}")
+        result = _out_of_memory(options.run_id, f"out of memory: {error}")
     except Exception as error:  # the edge: the parent needs a reason, the log the traceback
         logging.exception("training run %s", options.run_id)
         reason = f"{type(error).__name__}: {error}"
@@ -86,8 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     for name in PARAMETERS:
         parser.add_argument(f"--{name}", help=f"instead of RETRAIN_{name.upper()}")
-    parser.add_argument("--run-id", default=str(uuid.uuid4()), help="goes into every line")
-    parser.add_argument("--incumbent", help="the version to be compared with, e.g. v0.3")
+    parser.add_argument(
+        "--run-id", default=str(uuid.uuid4()), help="id of the run, printed with every line"
+    )
+    parser.add_argument("--incumbent", help="the version to compare with, e.g. v0.3")
     parser.add_argument("--requested-by", default="python -m training", help="for the manifest")
     parser.add_argument(
         "--end-with-parent", action="store_true", help="exit when standard input is closed"

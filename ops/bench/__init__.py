@@ -12,9 +12,9 @@ from typing import Annotated, Final
 
 import typer
 
-EPILOG: Final = """
-Uses the Kafka of KAFKA_BOOTSTRAP_SERVERS, which must run on this machine; if unset, starts Apache
-Kafka from its jars (requires Java 17). A missed bar changes the exit code of `soak` only.
+EPILOG: Final = """ Uses the Kafka of KAFKA_BOOTSTRAP_SERVERS, which must run on this machine; if
+unset, starts Apache Kafka from its jars (requires Java 17). Only `soak` exits with an error if a
+bar is missed.
 """
 
 app: Final = typer.Typer(

@@ -116,7 +116,8 @@ def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
             "From when a request was due until a consumer saw its confirmed answer, the longest of "
             "each event. Ready: from exec to the first 200 of /readyz, the longest of all starts.",
             f"{DAYS} days: {COMMANDS_A_DAY} commands a day, as this release writes them. Old "
-            "records: leases and heartbeats, as the release before wrote them 2.5 times a second, "
+            "records: leases and heartbeats, as the previous release wrote them 2.5 times a "
+            "second, "
             "after `recstream topics mend`.",
         ],
     )

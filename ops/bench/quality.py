@@ -110,7 +110,7 @@ def compared(cells: Cells, parameters: Parameters) -> dict[str, Judgement]:
     halves = split(cells, weights(cells, parameters), share)
     inner = inner_split(cells, weights(cells, parameters), share)
     if not len(halves.users) or not len(inner.users):
-        raise ConfigurationError("no user has enough interactions to be judged by")
+        raise ConfigurationError("no user has enough interactions for the evaluation")
     with one_blas_thread():
         scores = _scores(cells, parameters, halves, inner)
         made = {name: judge(score, halves) for name, score in scores}

@@ -66,13 +66,13 @@ def what_limits(machine_cores: int, busy_share: float | None) -> str:
     """Return a sentence on what holds two workers back.
 
     >>> what_limits(2, 0.97)
-    'With two workers 97 % of 2 cores were busy, by all there is: cores are the limit.'
+    'With two workers 97 % of 2 cores were busy; as far as is known, cores are the limit.'
     """
     if busy_share is None:
         return f"{machine_cores} cores; how busy they were is only known on Linux."
     seen = f"With two workers {busy_share * 100:.0f} % of {machine_cores} cores were busy"
     limit = "cores are the limit" if busy_share >= SATURATED else "cores are not the limit"
-    return f"{seen}, by all there is: {limit}."
+    return f"{seen}; as far as is known, {limit}."
 
 
 def _row(workers: int, rate: float, runs: list[Run]) -> dict[str, Cell]:

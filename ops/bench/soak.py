@@ -134,7 +134,7 @@ def _found(
     ended = soaked.on.group.exit_code(STEADY) is not None
     bars = [
         at_most("requests without an answer", lost, 0),
-        at_most(f"ends of the worker {STEADY}, which nobody restarts", int(ended), 0),
+        at_most(f"exits of the worker {STEADY}, which is never restarted", int(ended), 0),
     ]
     after = seconds * WARM_UP_SHARE
     rows: list[dict[str, Cell]] = []
@@ -193,7 +193,7 @@ def _verdict(bars: Sequence[Bar]) -> str:
     failed = [bar.claim for bar in bars if bar.verdict == "fail"]
     undecided = [bar.claim for bar in bars if bar.verdict == "inconclusive"]
     if failed:
-        return f"it does not last: {', '.join(failed)}"
+        return f"failed: {', '.join(failed)}"
     if undecided:
         return f"nothing is lost; too short to judge: {', '.join(undecided)}"
     return "it lasts"

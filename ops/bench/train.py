@@ -60,9 +60,9 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
         read = _side(on, settings, Read, "read", "own")
         made = _side(on, settings, Made, "matrix", str(sizes.interactions), str(on.group.folder))
         fitted = _side(on, settings, Fitted, "fit", str(on.group.folder))
-        say("a whole run, from a registry that holds nothing")
+        say("a whole run, from an empty registry")
         ours = _side(on, settings, Ours, "ours")
-        say("a second run: its snapshot is held")
+        say("a second run: its snapshot is in the registry")
         again = _side(on, settings, Ours, "ours")
     whole, peak = ours.seconds, ours.grown_bytes
     least = read.seconds + fitted.seconds
@@ -89,17 +89,18 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
         ],
         notes=[
             f"The bare fit's own peak: {fitted.grown_bytes / made.matrix_bytes:.1f} times the CSR "
-            "matrix, for it holds that, the transposed one and the factors. The run's peak is "
+            f"matrix, because it holds the matrix, its transpose and the factors. The run's peak "
+            f"is "
             f"{peak / fitted.grown_bytes:.1f} times the bare fit's, and before its first fit "
             f"{_before_the_fit(ours) / made.matrix_bytes:.1f} times the matrix. All are counted "
             "from after the imports.",
-            "By processor time, which others on the machine disturb less: "
+            "By CPU time, which depends less on other load: "
             f"{ours.cpu_seconds / (read.cpu_seconds + fitted.cpu_seconds):.2f} times a bare read "
             "and a bare fit.",
-            "Beside a bare read with the client's defaults, which pause for a second again and "
-            f"again: {whole / (slow.seconds + fitted.seconds):.2f} times.",
-            "A run fits twice: on the older part, to be judged; then on all, to be published, from "
-            "the first fit's factors and with fewer iterations.",
+            "Against a bare read with the client's defaults, which pauses for a second "
+            "repeatedly: {whole / (slow.seconds + fitted.seconds):.2f} times.",
+            "A run fits twice: on the older part, for the evaluation; then on all, for "
+            "publication, from the first fit's factors and with fewer iterations.",
             f"The run ended {ours.status}.",
         ],
     )

@@ -48,7 +48,7 @@ def ids(
     if as_json:
         terminal.print_json({"faults": faults})
     elif not faults:
-        terminal.out.print("every id has the type that all sources give it")
+        terminal.out.print("every id has the same type in all sources")
     else:
         rows = [
             (fault.kind, fault.where, fault.of, repr(fault.id), _meaning(fault)) for fault in faults
@@ -93,7 +93,7 @@ def _topic_faults(settings: Settings, *, as_json: bool) -> Iterator[IdFault]:
 
 def _meaning(fault: IdFault) -> str:
     if fault.kind == "two_types":
-        return f"{fault.twin!r} is there, too: one {fault.of} under two ids"
+        return f"{fault.twin!r} exists, too: one {fault.of} under two ids"
     if fault.kind == "changes_type":
         return f"CSV, command line and URLs say {fault.twin!r}, which is unknown"
     if fault.twin is None:

@@ -173,7 +173,7 @@ def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[
 
     if path is None:
         if columns is not None:
-            raise ConfigurationError("--title-columns needs --titles, the file that they are of")
+            raise ConfigurationError("--title-columns needs --titles, the file they describe")
         return {}
     named = roles_named(columns, TITLE_ROLES) if columns else None
     titles = read_titles(path, named, quotes=quotes)

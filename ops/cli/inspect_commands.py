@@ -47,7 +47,7 @@ def inspect(
         manifest = store_of(settings).manifest(version)
         if manifest.data_report is None:
             raise ConfigurationError(
-                f"{version} has no data report: a release before this one published it"
+                f"{version} has no data report: an earlier release published it"
             )
         report = manifest.data_report
     if as_json:

@@ -113,8 +113,8 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
                 "time to promote": f"{_time(plan.to_promote_seconds)}, "
                 f"at most {_time(plan.to_promote_at_most_seconds)}",
                 "time to roll back": f"{_time(plan.to_roll_back_seconds)} from the evidence",
-                "false alarms": f"at most {plan.false_alarm * 100:g} % of ramps of a version as "
-                f"good, {plan.alpha:.2g} a guardrail and stage",
+                "false alarms": f"at most {plan.false_alarm * 100:g} % of ramps of an equally "
+                f"good version, {plan.alpha:.2g} a guardrail and stage",
             }
         ),
         terminal.grid(

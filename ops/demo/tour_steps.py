@@ -84,7 +84,7 @@ class Steps:
             progress.update(task, completed=demo_fleet.RATINGS_COUNT)
         rate = demo_fleet.RATINGS_COUNT / (time.monotonic() - started)
         self.screen.say(
-            f"MovieLens ml-latest-small (its terms: README.txt beside it); {rate:,.0f} a second"
+            f"MovieLens ml-latest-small (licence: ops/demo/README.txt); {rate:,.0f} a second"
         )
 
     def train(self, fleet: Fleet, **arguments: Any) -> str:

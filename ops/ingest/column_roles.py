@@ -96,14 +96,15 @@ def places_named(named: Mapping[Role, str], names: Sequence[str], *, header: boo
     for role, column in named.items():
         if header and column in names:
             if names.count(column) > 1:
-                raise ConfigurationError(f"{role}={column}: two columns are called so")
+                raise ConfigurationError(f"{role}={column}: two columns have this name")
             places[role] = names.index(column)
         elif column.isascii() and column.isdigit() and 1 <= int(column) <= len(names):
             places[role] = int(column) - 1
         else:
             has = f"the columns are {', '.join(names)}" if header else "there is no header"
             raise ConfigurationError(
-                f"{role}={column}: no such column; {has}; a place from 1 to {len(names)} works too"
+                f"{role}={column}: no such column; {has}; a position from 1 to {len(names)} works "
+                f"too"
             )
     return places
 

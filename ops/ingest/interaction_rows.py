@@ -88,7 +88,7 @@ class RowReader:
         if "user_id" not in fields:
             raise RecordError(f"{self._user} must not be empty", RecordCode.INVALID)
         if fields.get("event") == "rate" and "value" not in fields:
-            raise RecordError("a rate needs its value", RecordCode.NO_RATING)
+            raise RecordError("a rate needs a value", RecordCode.NO_RATING)
         try:
             return msgspec.convert(fields, Interaction)
         except msgspec.ValidationError as error:
@@ -119,7 +119,7 @@ class TypedRowReader(RowReader):
             self._noticed[WHOLE_FLOATS] += 1
             return int(cell)
         if isinstance(cell, float):
-            raise RecordError(f"{cell}: an id must be an integer or a text", RecordCode.INVALID)
+            raise RecordError(f"{cell}: an id must be an integer or a string", RecordCode.INVALID)
         return cell
 
 

@@ -47,10 +47,12 @@ def id_of(key: bytes | None) -> ItemId:
         )
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise RecordError(
-            f"CatalogueItem: the key {key!r} is no item id: {error}", RecordCode.INVALID
+            f"CatalogueItem: the key {key!r} is not an item id: {error}", RecordCode.INVALID
         ) from error
     if not item_id and item_id != 0:
-        raise RecordError("CatalogueItem: the key is empty, an item id is needed", RecordCode.EMPTY)
+        raise RecordError(
+            "CatalogueItem: the key is empty; it must be an item id", RecordCode.EMPTY
+        )
     if key_of(item_id) != key:
         raise RecordError(
             f"CatalogueItem: the key {key!r} must be spelled {key_of(item_id)!r}",

@@ -52,7 +52,7 @@ class Cause:
 UNTRUSTED: Final[dict[Trust, tuple[str, str]]] = {
     "expired": (
         "its certificate has expired",
-        "have it renewed (a clock that is wrong on this machine looks the same)",
+        "have it renewed (a wrong clock on this machine looks the same)",
     ),
     "not_yet_valid": (
         "its certificate is not valid yet",
@@ -60,11 +60,11 @@ UNTRUSTED: Final[dict[Trust, tuple[str, str]]] = {
     ),
     "other_host": (
         "its certificate is for another host name",
-        "use a name that the certificate has in KAFKA_BOOTSTRAP_SERVERS and in the broker's "
-        "advertised.listeners, or have it issued for this one",
+        "use a name from the certificate in KAFKA_BOOTSTRAP_SERVERS and in the broker's "
+        "advertised.listeners, or have one issued for this name",
     ),
     "unknown_authority": (
-        "its certificate is not signed by an authority that is trusted here",
+        "its certificate is not signed by a trusted authority",
         "set KAFKA_SSL_CA to the PEM file of the authority that signed it",
     ),
     "failed": ("the TLS handshake failed", "check which TLS versions and ciphers both sides allow"),
@@ -96,7 +96,7 @@ def _not_reached(listener: Listener) -> Cause | None:
     if listener.reached == "yes":
         return None
     seen = {
-        "unresolved": "its host name is not known",
+        "unresolved": "its host name cannot be resolved",
         "refused": "nothing listens there",
         "silent": "it does not answer",
     }[listener.reached]
@@ -130,9 +130,9 @@ def _not_trusted(settings: Settings, listener: Listener) -> Cause | None:
     if listener.certificate_asked:
         if settings.kafka_ssl_certificate:
             seen = f"it does not accept KAFKA_SSL_CERTIFICATE={settings.kafka_ssl_certificate!r}"
-            remedy = "use one that is valid, and signed by an authority in the broker's truststore"
+            remedy = "use a valid one, signed by an authority in the broker's truststore"
         else:
-            seen = "it asks for a client's certificate (mutual TLS)"
+            seen = "it requires a client certificate (mutual TLS)"
             remedy = "set KAFKA_SSL_CERTIFICATE and KAFKA_SSL_KEY"
         return Cause(f"{seen}: {listener.detail}; {remedy}", True)
     return None
@@ -162,7 +162,7 @@ def _not_authenticated(settings: Settings, client_error: str) -> Cause | None:
         return None
     if settings.kafka_sasl_mechanism == "OAUTHBEARER":
         return Cause(
-            f"no token, or one that it does not accept: {client_error}; check "
+            f"it got no token, or does not accept it: {client_error}; check "
             f"KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url!r}, KAFKA_OAUTH_CLIENT_ID="
             f"{settings.kafka_oauth_client_id!r}, KAFKA_OAUTH_CLIENT_SECRET and KAFKA_OAUTH_SCOPE",
             True,

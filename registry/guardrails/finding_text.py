@@ -30,7 +30,7 @@ def no_data(guardrail: str, of_what: str) -> Finding:
 
 def contradiction(guardrail: str, message: str) -> Finding:
     """Return the finding of a guardrail whose counts cannot be right."""
-    return Finding(guardrail, "error", f"{message}: these counts contradict themselves")
+    return Finding(guardrail, "error", f"{message}: these counts are contradictory")
 
 
 def evidence_figures(worse: float, good: float, alpha: float) -> dict[str, float]:

@@ -171,7 +171,7 @@ def survival(fleet: Sequence[Heartbeat], epoch: int, version: str) -> Finding:
     figures = {"silent": float(len(silent)), "workers": float(len(acted))}
     if len(silent) >= 2 and 2 * len(silent) >= len(acted):
         named = ", ".join(sorted(heartbeat.worker for heartbeat in silent)[:WORKERS_NAMED])
-        message = f"{len(silent)} of {len(acted)} fell silent without a goodbye: {named}"
+        message = f"{len(silent)} of {len(acted)} fell silent without stopping: {named}"
         return Finding("workers", "fail", message, figures)
     return Finding("workers", "pass", f"{len(silent)} of {len(acted)} fell silent", figures)
 

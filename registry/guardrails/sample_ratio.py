@@ -64,7 +64,7 @@ def sample_ratio(
     )
     enough = users >= USERS_JUDGED and not missing
     words: Mapping[Verdict, str] = {
-        "fail": f"not the {percent(expected_share)} that the rule says",
+        "fail": f"not the {percent(expected_share)} that the rule gives",
         "pass": f"the rule says {percent(expected_share)}",
         "inconclusive": f"the rule says {percent(expected_share)}, too few to tell",
     }

@@ -31,14 +31,14 @@ def topics_to_grow(topics: Topics, partitions: Mapping[str, int], wanted: int) -
     for topic in topics.by_user:
         if topic.name not in partitions:
             raise RefusedCommand(
-                f"topic {topic.name} is missing; `recstream topics create` makes it, then grow "
-                "them",
+                f"topic {topic.name} was not found; run `recstream topics create`, then grow the "
+                f"topics",
                 CommandCode.TOPIC_MISSING,
             )
         if partitions[topic.name] > wanted:
             raise RefusedCommand(
-                f"topic {topic.name} has {partitions[topic.name]} partitions, {wanted} are fewer: "
-                "Kafka cannot shrink a topic; nothing was changed",
+                f"topic {topic.name} has {partitions[topic.name]} partitions, more than {wanted}: "
+                f"Kafka cannot shrink a topic; nothing was changed",
                 CommandCode.WOULD_SHRINK,
             )
     return [topic for topic in topics.by_user if partitions[topic.name] < wanted]

@@ -97,7 +97,7 @@ def bounds(
     except KafkaException as error:
         raise unreachable(settings, error) from error
     if not partitions:
-        raise TransportError(f"topic {topic.name} is missing; `recstream topics create` makes it")
+        raise TransportError(f"topic {topic.name} was not found; run `recstream topics create`")
     return [
         (partition, low, high) for partition, (low, high) in zip(partitions, offsets, strict=True)
     ]
@@ -131,7 +131,7 @@ def messages(
         elif not error.retriable():
             raise _unreadable(message, error)
     if to_end and unread:
-        raise TransportError(f"reading did not reach the end within {deadline_seconds:g} s")
+        raise TransportError(f"timed out after {deadline_seconds:g} s before the end of the topic")
 
 
 def slice_of(

@@ -108,7 +108,9 @@ def wait_until_shown(admin: AdminClient, partitions: Mapping[str, int]) -> None:
         if not absent:
             return
         if time.monotonic() > deadline:
-            raise TransportError(f"Kafka has made, but does not show, partitions of {absent}")
+            raise TransportError(
+                f"Kafka has created partitions, but does not list them, for {absent}"
+            )
         time.sleep(0.05)
 
 
@@ -129,10 +131,10 @@ def _faults(
         if partitions is None and (complaint := _hidden(admin, settings, topic.name)):
             wrong.append(complaint)
         elif partitions is None:
-            wrong.append(f"topic {topic.name} is missing; `recstream topics create` makes it")
+            wrong.append(f"topic {topic.name} was not found; run `recstream topics create`")
         elif topic not in topics.by_user and partitions != topic.partitions:
             wrong.append(
-                f"topic {topic.name} has {partitions} partitions, {topic.partitions} are needed"
+                f"topic {topic.name} has {partitions} partitions, but {topic.partitions} are needed"
             )
     present = [topic for topic in needed if topic.name in existing]
     return wrong + _wrong_configs(admin, present)

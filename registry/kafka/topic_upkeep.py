@@ -109,7 +109,7 @@ def _configs(admin: AdminClient, topic: str) -> dict[str, str]:
     try:
         return {name: entry.value for name, entry in future.result().items()}
     except KafkaException as error:
-        problem, what = error.args[0], f"topic {topic}: configs not readable"
+        problem, what = error.args[0], f"topic {topic}: its configuration cannot be read"
         raise refused(problem, what, "DESCRIBE_CONFIGS", "topic", topic) from error
 
 
@@ -123,7 +123,7 @@ def _set(admin: AdminClient, topic: str, faults: list[Fault]) -> None:
     try:
         futures[resource].result()
     except KafkaException as error:
-        problem, what = error.args[0], f"topic {topic} could not be mended"
+        problem, what = error.args[0], f"topic {topic} could not be changed"
         raise refused(problem, what, "ALTER_CONFIGS", "topic", topic) from error
 
 
@@ -137,9 +137,11 @@ def _nudge(settings: Settings, admin: AdminClient) -> None:
     deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
     while changelog.configs.items() - _configs(admin, changelog.name).items():
         if time.monotonic() > deadline:
-            raise TransportError(f"topic {changelog.name} was mended, but brokers do not show it")
+            raise TransportError(
+                f"topic {changelog.name} was changed, but the brokers do not report the change"
+            )
         time.sleep(0.05)
     producer = Producer(client_config(settings))
     producer.produce(changelog.name, None, NUDGE_KEY, partition=0)
     if producer.flush(ADMIN_TIMEOUT_SECONDS):
-        raise TransportError(f"topic {changelog.name}: Kafka did not take a record")
+        raise TransportError(f"topic {changelog.name}: Kafka did not accept a record")

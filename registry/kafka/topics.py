@@ -96,14 +96,14 @@ def topics_of(settings: Settings) -> Topics:
         control_results=topic(
             "control-results",
             1,
-            "one result per command, and of each training without a version",
+            "one result per command, and one per training without a version",
             None,
         ),
         shadow=topic("shadow", by_user, "shadow comparisons", 24),
         dead_letter=topic(
             "dead-letter",
             1,
-            "what could not be processed, byte for byte",
+            "records that could not be used, byte for byte",
             7 * 24,
             **large,
         ),

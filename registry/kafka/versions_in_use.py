@@ -60,7 +60,7 @@ def versions_in_use(settings: Settings, since: datetime | None = None) -> Named:
         named[version].append(who)
     if not named:
         raise TransportError(
-            f"{topics.control_results.name} names no version, as if nothing was ever rolled out; "
+            f"{topics.control_results.name} names no version, as if no version was ever deployed; "
             "is RECSTREAM_CONTROL_PREFIX or RECSTREAM_TOPIC_PREFIX right?"
         )
     decided = {result.command_id for result in results}
@@ -129,7 +129,7 @@ def _result(topic: Topic, message: Message) -> CommandResult:
         moment(result.at)
     except (RecordError, ValueError) as error:
         raise TransportError(
-            f"{topic.name}: the record at offset {message.offset()} is no result, and could name a "
-            f"version: {error}"
+            f"{topic.name}: the record at offset {message.offset()} is not a result, but could "
+            f"name a version: {error}"
         ) from error
     return result

@@ -66,8 +66,8 @@ class Followed(NamedTuple):
 
 FOREIGN_TOPIC: Final = (
     "the control topic is not the one whose offsets the epochs count: it was recreated, or this "
-    "is another cluster. What is served stays, and no command is decided until `recstream rollout "
-    "begin-era` says that the topic which is there now is the right one"
+    "is another cluster. Serving continues, but no command is decided until an operator confirms "
+    "the current topic with `recstream rollout begin-era`"
 )
 """Code and words of a refusal, and of readiness."""
 

@@ -28,7 +28,7 @@ def why_to_wait(version: str, deploy: Offer, state: RolloutState | None) -> str 
     """
     later = "`recstream rollout apply` it" if deploy == "ramp" else f"`recstream swap {version}`"
     if ramp_under_way(state) is not None:
-        return f"a ramp is under way; {later} once it has ended"
+        return f"a ramp is in progress; {later} once it has ended"
     if deploy == "ramp" and state is not None and phase_of(state) != "fixed":
         return (
             f"{state.environment} has a trial of its own ({words_for(state)}); {later} once it "

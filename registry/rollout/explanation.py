@@ -71,8 +71,8 @@ def _rule_without_buckets(user_id: UserId, state: RolloutState) -> str:
     rule = f"strategy {state.strategy}: the primary version answers every user"
     if state.strategy == "shadow":
         among = "among" if is_shadowed(user_id, state) else "not among"
-        sampled = f"{state.shadow_sample_percentage:g} % that {state.canary_version} scores unseen"
-        rule += f", this one is {among} the {sampled}"
+        share = f"{state.shadow_sample_percentage:g} %"
+        rule += f", this one is {among} the {share} that {state.canary_version} shadows"
     return rule
 
 

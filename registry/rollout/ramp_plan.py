@@ -133,19 +133,19 @@ def require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
     for before, step in pairwise((0.0, *ramp.steps)):
         if step <= before:
             raise RefusedCommand(
-                f"ramp.steps: {step:g} comes after {before:g}; each must be above the one before",
+                f"ramp.steps: {step:g} comes after {before:g}; steps must increase",
                 CommandCode.BAD_RAMP,
             )
         require_percentage("ramp.steps", step, bucketing)
     if ramp.steps[0] >= 100 and ramp.shadow is None:
         raise RefusedCommand(
-            "ramp.steps: the first is 100; without a shadow step before, it must leave users to "
-            "the primary version, which the canary version is compared with",
+            "ramp.steps: the first is 100; without a shadow before it, it must leave users with "
+            "the primary version for comparison",
             CommandCode.BAD_RAMP,
         )
     if ramp.hold_seconds + patience_seconds(ramp) <= 0:
         raise RefusedCommand(
-            "ramp: hold_seconds and patience_seconds are 0; a step would end before its first "
-            "answer, so give one of them",
+            "ramp: hold_seconds and patience_seconds are both 0, so a step would end before its "
+            "first answer; set one of them",
             CommandCode.BAD_RAMP,
         )

@@ -44,7 +44,7 @@ def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> Ramp
     twice = [name for place, name in enumerate(environments) if name in environments[:place]]
     if twice:
         raise RefusedCommand(
-            f"environments: each may come once; {twice[0]} twice", CommandCode.BAD_RAMP
+            f"environments: each may occur once; {twice[0]} occurs twice", CommandCode.BAD_RAMP
         )
     ramp_id = command.command_id if command.ramp_id is UNSET else command.ramp_id
     longest = max(map(len, environments)) + len(ramp_id) + 1
@@ -99,7 +99,7 @@ def finish_soak(state: RolloutState, command: Step, at: str) -> RolloutState:
     past = len(stages_of(ramp.plan, ramp.environments))
     if command.step != past:
         raise RefusedCommand(
-            f"step {command.step}: the ramp soaks; only {past} can follow, its end",
+            f"step {command.step}: the ramp is soaking; only step {past}, its end, can follow",
             CommandCode.BAD_STEP,
         )
     return replace(state, ramp=replace(ramp, outcome="promoted"))
@@ -109,7 +109,7 @@ def pause_ramp(state: RolloutState, command: Pause, at: str) -> RolloutState:
     """The ramp stays where it is until it is resumed."""
     ramp = require_ramp(state)
     if ramp.paused:
-        raise RefusedCommand("pause: the ramp is paused already", CommandCode.RAMP_PAUSED)
+        raise RefusedCommand("pause: the ramp is already paused", CommandCode.RAMP_PAUSED)
     return replace(state, ramp=replace(ramp, paused=True))
 
 
@@ -149,7 +149,7 @@ def require_ramp(state: RolloutState) -> RampState:
     """Return the ramp under way; refuse where there is none."""
     ramp = ramp_under_way(state)
     if ramp is None:
-        raise RefusedCommand("no ramp is under way", CommandCode.NO_RAMP)
+        raise RefusedCommand("no ramp is in progress", CommandCode.NO_RAMP)
     return ramp
 
 

@@ -59,8 +59,8 @@ def change_fields(state: RolloutState, command: Rollout, at: str) -> RolloutStat
     require_percentage("shadow_sample_percentage", after.shadow_sample_percentage, "hash")
     if given.get("canary_percentage") and after.canary_version is None:
         raise RefusedCommand(
-            f"canary_percentage {after.canary_percentage:g}: there is no canary version that users "
-            "could get; give canary_version and strategy as well",
+            f"canary_percentage {after.canary_percentage:g}: there is no canary version for them; "
+            f"give canary_version and strategy as well",
             CommandCode.NO_CANARY,
         )
     if isinstance(command.ramp, Ramp):
@@ -93,7 +93,7 @@ def _require_versions(after: RolloutState) -> None:
         )
     if after.canary_version == after.primary_version:
         raise RefusedCommand(
-            f"canary_version {after.canary_version}: is the primary version already",
+            f"canary_version {after.canary_version}: is already the primary version",
             CommandCode.CANARY_IS_PRIMARY,
         )
 

@@ -172,7 +172,7 @@ def _rollback(state: RolloutState, command: Rollback, at: str) -> RolloutState:
     """The previous primary answers everyone; a canary version on trial is dropped with it."""
     if not state.previous_versions:
         raise RefusedCommand(
-            f"rollback: no primary version is remembered before {state.primary_version}",
+            f"rollback: no primary version before {state.primary_version} is remembered",
             CommandCode.NO_PREVIOUS,
         )
     primary, *previous = state.previous_versions
@@ -214,7 +214,7 @@ _NO_STATE: Final = Refusal(
     CommandCode.NO_STATE, "this environment has no version yet; swap one in first"
 )
 _NO_CANARY: Final = Refusal(CommandCode.NO_CANARY, "no canary version is on trial")
-_NO_RAMP: Final = Refusal(CommandCode.NO_RAMP, "no ramp is under way")
+_NO_RAMP: Final = Refusal(CommandCode.NO_RAMP, "no ramp is in progress")
 
 Row: TypeAlias = Mapping[CommandType, Transition | Refusal]
 

@@ -29,16 +29,16 @@ class FitSettings(SettingGroup):
         alias="RETRAIN_WARM_ITERATIONS",
         ge=0,
         le=1000,
-        description="ALS: sweeps of a fit that begins with the primary version's factors, where "
-        "ids match; 0: none does. The model that is judged always begins at random.",
+        description="ALS: iterations of a fit that starts from the primary version's factors, "
+        "where ids match; 0: no warm starts. The model that is evaluated always starts at random.",
     )
     retrain_final_iterations: int = Field(
         3,
         alias="RETRAIN_FINAL_ITERATIONS",
         ge=0,
         le=1000,
-        description="ALS: sweeps of the fit of what is published, which begins with the factors of "
-        "the model that is judged; 0: it begins at random, with RETRAIN_ITERATIONS.",
+        description="ALS: iterations of the published fit, which starts from the factors of the "
+        "model that is evaluated; 0: it starts at random, with RETRAIN_ITERATIONS.",
     )
     retrain_regularization: float | None = Field(
         None,
@@ -58,12 +58,12 @@ class FitSettings(SettingGroup):
         alias="RETRAIN_SEED",
         ge=0,
         le=2**32 - 1,
-        description="Seed of the factors' first values.",
+        description="Seed of the initial factors.",
     )
     retrain_event_weights: EventWeightsText = Field(
         DEFAULT,
         alias="RETRAIN_EVENT_WEIGHTS",
-        description="How much each kind of event teaches: "
+        description="How much each kind of event counts: "
         "`KIND=WEIGHT[:TRANSFORM][:floor=NUMBER]`, separated by commas. Transforms: `linear`, "
         "`log`, `sqrt`, `binary`, `bm25` (`:k1=100:b=0.8:per=item`), and `auto`, which is `log` "
         "once a value is above 10, else `linear`. A kind that is not listed is ignored, and "
@@ -95,39 +95,40 @@ class FitSettings(SettingGroup):
         0,
         alias="RETRAIN_WINDOW_DAYS",
         ge=0,
-        description="Interactions older than this, against the snapshot's newest one, teach "
-        "nothing, but count as seen. Days; 0: no window.",
+        description="Interactions older than this, relative to the snapshot's newest one, are not "
+        "learned, but count as seen. Days; 0: no window.",
     )
     retrain_half_life_days: float = Field(
         0,
         alias="RETRAIN_HALF_LIFE_DAYS",
         ge=0,
-        description="An interaction of this age, against the snapshot's newest one, weighs half. "
+        description="An interaction of this age, relative to the snapshot's newest one, weighs "
+        "half. "
         "Days; 0: no decay.",
     )
     retrain_min_user_interactions: int = Field(
         0,
         alias="RETRAIN_MIN_USER_INTERACTIONS",
         ge=0,
-        description="Users with fewer items that teach are left out of the model.",
+        description="Users with fewer items of weight above 0 are left out of the model.",
     )
     retrain_min_item_interactions: int = Field(
         0,
         alias="RETRAIN_MIN_ITEM_INTERACTIONS",
         ge=0,
-        description="Items with fewer users that teach are left out of the model.",
+        description="Items with fewer such users are left out of the model.",
     )
     retrain_lost_ranges: Literal["refuse", "accept"] = Field(
         "refuse",
         alias="RETRAIN_LOST_RANGES",
-        description="If records are gone from Kafka that no snapshot holds: end the run, or train "
-        "on the rest and say so in the manifest.",
+        description="If Kafka has lost records that no snapshot holds: end the run, or train on "
+        "the rest and record it in the manifest.",
     )
     train_backend: Literal["implicit", "spark"] = Field(
         "implicit",
         alias="TRAIN_BACKEND",
-        description="Who fits: `implicit` on this machine, or Spark, which needs `recstream[spark]`"
-        " and Java 17.",
+        description="What fits the model: `implicit` on this machine, or Spark, which needs "
+        "`recstream[spark]` and Java 17.",
     )
     train_spark_master: str | None = Field(
         None,
@@ -141,7 +142,7 @@ class FitSettings(SettingGroup):
         alias="TRAIN_SPARK_STAGING",
         min_length=1,
         description="Folder or fsspec URL that this machine and Spark's executors share. Unset: a "
-        "temporary folder, which only a Spark on this machine sees.",
+        "temporary folder, which works only with a local Spark.",
     )
     train_spark_memory: str = Field(
         "2g",

@@ -17,13 +17,14 @@ class GateSettings(SettingGroup):
         alias="RETRAIN_HOLDOUT",
         gt=0,
         lt=1,
-        description="Share of each user's interactions that are held out.",
+        description="Share of each user's interactions that is held out.",
     )
     retrain_split: Literal["auto", "time", "random"] = Field(
         "auto",
         alias="RETRAIN_SPLIT",
-        description="Which of a user's interactions are held out: the newest (`time`), or some "
-        "drawn by the seed (`random`). `auto`: `random` if all times are those of one ingestion.",
+        description="Which of a user's interactions are held out: the newest (`time`), or a "
+        "sample drawn by the seed (`random`). `auto`: `random` if all times are those of one "
+        "ingestion.",
     )
     retrain_min_users: int = Field(
         20, alias="RETRAIN_MIN_USERS", ge=1, description="Gate: users needed."
@@ -44,16 +45,16 @@ class GateSettings(SettingGroup):
     retrain_inconclusive: Literal["publish", "refuse"] = Field(
         "refuse",
         alias="RETRAIN_INCONCLUSIVE",
-        description="Gate: what becomes of a version if the comparison with popularity or with the "
-        "incumbent was made, and its 95 % interval leaves both possible.",
+        description="Gate: what to do with a version if the 95 % interval of the comparison with "
+        "popularity or with the incumbent allows both outcomes.",
     )
     retrain_max_changed: float = Field(
         1,
         alias="RETRAIN_MAX_CHANGED",
         ge=0,
         le=1,
-        description="Gate: share of users of whose ten best items more than half may be others "
-        "than the incumbent's; 1: no limit.",
+        description="Gate: share of users for whom more than half of the ten best items may "
+        "differ from the incumbent's; 1: no limit.",
     )
     retrain_max_missing_items: float = Field(
         0.5,

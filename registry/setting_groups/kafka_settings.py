@@ -19,7 +19,9 @@ class KafkaSettings(SettingGroup):
         description="Kafka's addresses, `host:port`, comma separated.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="How to talk to Kafka."
+        "PLAINTEXT",
+        alias="KAFKA_SECURITY_PROTOCOL",
+        description="Protocol for connections to Kafka.",
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", alias="KAFKA_SASL_MECHANISM", description="With `SASL_*` only."
@@ -64,8 +66,9 @@ class KafkaSettings(SettingGroup):
     kafka_client_settings: ClientSettings = Field(
         SecretStr(""),
         alias="KAFKA_CLIENT_SETTINGS",
-        description="Further settings of Kafka's clients, by librdkafka's names: a JSON object, or "
-        "`name=value` by commas. Those that commits, groups or delivery rest on are refused.",
+        description="Other settings of Kafka's clients, under librdkafka's names: a JSON object, "
+        "or `name=value` separated by commas. Those that commits, groups or delivery depend on "
+        "are refused.",
     )
     topic_prefix: Name = Field(
         "reco", alias="RECSTREAM_TOPIC_PREFIX", description="Prefix of all topics."
@@ -74,16 +77,17 @@ class KafkaSettings(SettingGroup):
         None,
         alias="RECSTREAM_CONTROL_PREFIX",
         description="Prefix of the control and control-results topics; unset: "
-        "RECSTREAM_TOPIC_PREFIX. Environments that a ramp goes through share it.",
+        "RECSTREAM_TOPIC_PREFIX. Environments of one ramp share it.",
     )
     partitions: int = Field(
         8,
         alias="RECSTREAM_PARTITIONS",
         ge=1,
         le=1000,
-        description="Partitions that the topics keyed by user are made with. Later, their own "
-        "number counts (`recstream topics grow`): no more workers than that are of use.",
+        description="Partitions that the topics keyed by user are created with, and the largest "
+        "useful number of workers. Later, the topics' actual number counts (`recstream topics "
+        "grow`).",
     )
     replication_factor: int = Field(
-        1, alias="RECSTREAM_REPLICATION_FACTOR", ge=1, le=10, description="Copies of each topic."
+        1, alias="RECSTREAM_REPLICATION_FACTOR", ge=1, le=10, description="Replicas of each topic."
     )

@@ -23,20 +23,21 @@ class ModelSettings(SettingGroup):
         "~/.cache/recstream/models",
         alias="RECSTREAM_MODEL_CACHE",
         min_length=1,
-        description="Folder that keeps the files of a registry elsewhere, for all local processes.",
+        description="Cache folder for files of a remote registry, shared by all local processes.",
     )
     model_cache_bytes: int = Field(
         20 * 1024**3,
         alias="RECSTREAM_MODEL_CACHE_BYTES",
         ge=1,
-        description="Its bound. At least the versions that are served at once, and one more.",
+        description="Maximum size of the cache. It must hold the versions that are served at the "
+        "same time, and one more.",
     )
     signing_key: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_SIGNING_KEY",
-        description="Shared key that signs versions (HMAC-SHA256), at least 32 characters; readers "
-        "that have it refuse a version without its signature, and could sign as well. Several, by "
-        "commas: the first signs.",
+        description="Shared key that signs versions (HMAC-SHA256), at least 32 characters; "
+        "readers that have it refuse a version without its signature, and could sign as well. "
+        "Several are separated by commas: the first one signs.",
     )
     signing_private_key: Secret = Field(
         SecretStr(""),
@@ -48,8 +49,8 @@ class ModelSettings(SettingGroup):
         "",
         alias="RECSTREAM_SIGNING_PUBLIC_KEYS",
         description="Public keys (Ed25519) of publishers: DER as base64, comma separated. Readers "
-        "that have any refuse versions that none of them signed. Unset: the one of "
-        "RECSTREAM_SIGNING_PRIVATE_KEY, if that is set.",
+        "that have any refuse versions that none of them signed. Unset: that of "
+        "RECSTREAM_SIGNING_PRIVATE_KEY, if set.",
     )
     git_sha: str = Field(
         "",

@@ -15,7 +15,7 @@ class RetrainingSettings(SettingGroup):
         0,
         alias="RETRAIN_INTERVAL",
         ge=0,
-        description="Seconds between training runs; 0: no timer. `RETRAIN_CRON` goes before it.",
+        description="Seconds between training runs; 0: no timer. `RETRAIN_CRON` takes precedence.",
     )
     retrain_cron: Cron | None = Field(
         None,
@@ -25,32 +25,32 @@ class RetrainingSettings(SettingGroup):
     retrain_time_zone: Zone = Field(
         "UTC",
         alias="RETRAIN_TIME_ZONE",
-        description="Of `RETRAIN_CRON`. At a change of clocks, a time that is skipped is made up "
-        "for right after, one that comes twice counts once.",
+        description="Time zone of `RETRAIN_CRON`. When clocks change, a skipped time is made up "
+        "for right after, and a repeated one counts once.",
     )
     retrain_jitter: float = Field(
         0,
         alias="RETRAIN_JITTER",
         ge=0,
-        description="Seconds by which a timer's run may begin later than due, another share of "
-        "them in each environment and at each time.",
+        description="Maximum delay of a timer's run, in seconds; the delay differs by environment "
+        "and due time.",
     )
     retrain_min_new_interactions: int = Field(
         0,
         alias="RETRAIN_MIN_NEW_INTERACTIONS",
         ge=0,
-        description="With fewer records than this since the last run's snapshot, a timer's run is "
-        "skipped; a `retrain` command's never is.",
+        description="A timer's run is skipped if fewer records than this have arrived since the "
+        "last run's snapshot; a run by a `retrain` command never is.",
     )
     retrain_deploy: Deploy = Field(
         "swap",
         alias="RETRAIN_DEPLOY",
-        description="What a run that passed its gate asks for; `ramp` needs `RETRAIN_RAMP_FILE`.",
+        description="How a version that passes its gate is deployed; `ramp` needs `RETRAIN_RAMP_FILE`.",
     )
     retrain_ramp_file: str | None = Field(
         None,
         alias="RETRAIN_RAMP_FILE",
-        description="With `RETRAIN_DEPLOY=ramp`: how each version is ramped, a file as of "
+        description="With `RETRAIN_DEPLOY=ramp`: the plan of its ramps, a file like that of "
         "`recstream rollout apply`, without `canary_version` and `reason`.",
     )
     retrain_canary_percentage: float = Field(
@@ -67,19 +67,20 @@ class RetrainingSettings(SettingGroup):
         1,
         alias="RETRAIN_THREADS",
         ge=1,
-        description="Threads of the fit; the rest of the machine serves.",
+        description="Threads of the fit; the other cores are left for serving.",
     )
     retrain_memory_bytes: int = Field(
         0,
         alias="RETRAIN_MEMORY_BYTES",
         ge=0,
-        description="Memory of its own (without mapped files) at which a run of the fleet is "
-        "ended; 0: no limit.",
+        description="Memory (without mapped files) at which a run of the fleet is ended; 0: no "
+        "limit.",
     )
     retrain_niceness: int = Field(
         19,
         alias="RETRAIN_NICENESS",
         ge=0,
         le=19,
-        description="Niceness of the fleet's runs, above the worker's; less delays answers.",
+        description="Niceness of the fleet's runs, added to the worker's; a lower value delays "
+        "answers.",
     )

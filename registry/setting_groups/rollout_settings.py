@@ -12,7 +12,9 @@ class RolloutSettings(SettingGroup):
     """The environment and its first rollout state."""
 
     environment: Name = Field(
-        "production", alias="ENVIRONMENT", description="Whose rollout state this worker acts on."
+        "production",
+        alias="ENVIRONMENT",
+        description="Environment whose rollout state this worker acts on.",
     )
     model_version: Version | None = Field(
         None,
@@ -36,5 +38,6 @@ class RolloutSettings(SettingGroup):
         2_000,
         alias="RECSTREAM_SHADOW_QUEUE",
         ge=1,
-        description="Requests that wait to be compared in shadow; more are dropped and counted.",
+        description="Maximum number of requests waiting for shadow comparison; more are dropped "
+        "and counted.",
     )

@@ -53,8 +53,8 @@ def _secret(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
     if value != value.strip() or not value.isprintable():
         raise ValueError(
-            "must not begin or end with a blank or line break, nor hold control characters; was it "
-            "read from a file with a line break at its end?"
+            "must not begin or end with a blank or line break, nor contain control characters; "
+            "was it read from a file with a trailing line break?"
         )
     return secret
 

@@ -18,14 +18,15 @@ class WorkerSettings(SettingGroup):
     api_token: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_API_TOKEN",
-        description="Token for commands over HTTP, and for reading; unset: commands from this "
-        "machine only. A proxy on this machine makes every caller local: set it there.",
+        description="Token for commands over HTTP, and for reading; unset: commands are accepted "
+        "from this machine only. A proxy on this machine makes every caller local: set a token "
+        "there.",
     )
     read_token: Secret = Field(
         SecretStr(""),
         alias="RECSTREAM_READ_TOKEN",
-        description="Token that may read the pages, and no more; unset: whoever reaches the port "
-        "may read. Needs RECSTREAM_API_TOKEN as well.",
+        description="Token for reading the pages only; unset: whoever reaches the port may read. "
+        "Needs RECSTREAM_API_TOKEN as well.",
     )
     http_host: str = Field(
         "127.0.0.1", alias="RECSTREAM_HTTP_HOST", description="Address that the pages listen on."
@@ -56,7 +57,7 @@ class WorkerSettings(SettingGroup):
         alias="RECSTREAM_LEASE_SECONDS",
         ge=1,
         description="A worker that has not heard from the rollout table for this long reports it. "
-        "Clocks must agree better than this.",
+        "Clocks must agree to within less than this.",
     )
     session_timeout: float = Field(
         10,
@@ -81,14 +82,14 @@ class WorkerSettings(SettingGroup):
         1_000,
         alias="RECSTREAM_BATCH_REQUESTS",
         ge=1,
-        description="Most requests that are scored at once. Larger: more throughput, but later "
+        description="Maximum number of requests in a batch. Larger: more throughput, but later "
         "answers under load.",
     )
     in_flight_requests: int = Field(
         4_000,
         alias="RECSTREAM_IN_FLIGHT_REQUESTS",
         ge=1,
-        description="Unanswered requests at which a partition's reading pauses (back-pressure).",
+        description="Requests in flight at which reading a partition pauses (back-pressure).",
     )
     scoring_threads: int = Field(
         1, alias="RECSTREAM_SCORING_THREADS", ge=1, description="Threads of one scoring call."

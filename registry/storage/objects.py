@@ -204,7 +204,7 @@ class Objects:
             Only what was last written to earlier. An object storage keeps nothing that is listed:
             let it expire uploads that were never completed.
         """
-        with self._naming("what killed writers left"):
+        with self._naming("leftovers of killed writers"):
             return self._files.discard_parts(before)
 
     @contextlib.contextmanager

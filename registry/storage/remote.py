@@ -42,8 +42,8 @@ class Remote:
             return False
         if tag is None:
             raise OSError(
-                f"file system {self._protocol()!r} gives objects no ETag, so it cannot exchange "
-                "one for another without losing a concurrent write; use a folder or S3"
+                f"file system {self._protocol()!r} gives objects no ETag, so an exchange could "
+                f"lose a concurrent write; use a folder or S3"
             )
         return self._once(lambda: self._system.pipe_file(self._at(path), after, IfMatch=tag))
 

@@ -142,7 +142,7 @@ def _read_header(file: BufferedReader, name: str) -> _Header:
     (length,) = struct.unpack("<H", file.read(2))
     header = _HEADER.fullmatch(file.read(length))
     if header is None:
-        raise DamagedVersion(f"{name}: its header is not as numpy writes it")
+        raise DamagedVersion(f"{name}: its header is not one that numpy writes")
     return _Header(
         np.dtype(header["dtype"].decode()),
         tuple(int(number) for number in header["shape"].split(b",") if number.strip()),

@@ -73,7 +73,7 @@ class Cache:
 
     def _failure(self, error: OSError) -> ArtifactError:
         return ArtifactError(
-            f"model cache {self.folder}: {error}; make room there, or name another folder "
+            f"model cache {self.folder}: {error}; free some space there, or set another folder "
             "(RECSTREAM_MODEL_CACHE)"
         )
 
@@ -131,8 +131,8 @@ class Cache:
         if left < 0:
             held = sum(stat.st_size for stat in used.values())
             raise ArtifactError(
-                f"model cache {self.folder}: {needed:,} bytes more are needed, and {held:,} are in "
-                f"use; RECSTREAM_MODEL_CACHE_BYTES={self.max_bytes} must be at least "
+                f"model cache {self.folder}: {needed:,} more bytes are needed, and {held:,} are "
+                f"in use; RECSTREAM_MODEL_CACHE_BYTES={self.max_bytes} must be at least "
                 f"{held + needed}"
             )
 

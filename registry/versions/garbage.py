@@ -111,7 +111,7 @@ def _judged(
     else:
         fates = [
             (bool(names), "restored", _listed(names)),
-            (young, "hidden", f"its files go after {rules.grace}"),
+            (young, "hidden", f"its files are removed after {rules.grace}"),
             (True, "removed", f"hidden, or never published, for {rules.grace}"),
         ]
     return next(Judged(folder.version, fate, why) for holds, fate, why in fates if holds)
@@ -149,7 +149,7 @@ def _done(store: Store, judged: Judged) -> Judged:
         try:
             store.restore(judged.version)
         except (MissingObject, DamagedVersion) as error:
-            return Judged(judged.version, "hidden", f"{judged.why}; cannot come back: {error}")
+            return Judged(judged.version, "hidden", f"{judged.why}; cannot be restored: {error}")
     return judged
 
 

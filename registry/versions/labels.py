@@ -69,7 +69,9 @@ class Labels:
         path = f"{LABELS}/{require_label(name)}{SUFFIX}"
         before = self._objects.read_if_there(path)
         if not self._objects.exchange(path, before, msgspec.json.encode(mark)):
-            raise ArtifactError(f"label {name}: was moved by somebody else meanwhile; look again")
+            raise ArtifactError(
+                f"label {name}: was moved by somebody else meanwhile; check it and try again"
+            )
         self._store.manifest(mark.version)
         return None if before is None else _decoded(path, before)
 
@@ -124,7 +126,7 @@ class Labels:
         if mark is None:
             known = ", ".join([LATEST, *self.labels()])
             raise ArtifactError(
-                f"{name!r}: neither a version like v0.3 nor a label; there is {known}"
+                f"{name!r}: neither a version like v0.3 nor a label; known: {known}"
             )
         return mark.version
 
@@ -159,8 +161,8 @@ def require_label(name: str) -> str:
     """
     if _LABEL.fullmatch(name) is None or is_version_name(name) or name == LATEST:
         raise ConfigurationError(
-            f"label {name!r}: must be small letters, digits and hyphens, at most 63, beginning "
-            f"with a letter; {LATEST!r} is always the newest version"
+            f"label {name!r}: must be at most 63 lower-case letters, digits and hyphens, "
+            f"beginning with a letter; {LATEST!r} is always the newest version"
         )
     return name
 

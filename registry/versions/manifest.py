@@ -270,13 +270,11 @@ def decode_manifest(payload: bytes, version: str) -> Manifest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedVersion(f"{version}: meta.json: {error}") from error
     if manifest.version != version or not is_version_name(version):
-        raise DamagedVersion(f"{version}: meta.json is of version {manifest.version!r}")
+        raise DamagedVersion(f"{version}: its meta.json is that of version {manifest.version!r}")
     for path in manifest.files:
         parts = path.split("/")
         if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-            raise DamagedVersion(
-                f"{version}: meta.json names a file outside of its folder: {path!r}"
-            )
+            raise DamagedVersion(f"{version}: meta.json names a file outside its folder: {path!r}")
     return manifest
 
 

@@ -126,9 +126,8 @@ def _claim(objects: Objects, description: Description) -> VersionName:
             continue  # another publisher was faster
         if objects.create(f"{CLAIMS}/{version}", claim):
             raise ConfigurationError(
-                f"MODEL_REGISTRY={objects.url!r}: this storage overwrites what was to be created "
-                "once (it ignores If-None-Match), so publishers would destroy each other's "
-                "versions"
+                f"MODEL_REGISTRY={objects.url!r}: this storage ignores If-None-Match, so "
+                f"publishers would overwrite each other's versions"
             )
         return version
 
@@ -177,7 +176,7 @@ def _further(name: str, folder: Path) -> Path:
     """Return the path of a further file in a version's `folder`; refuse one that is not free."""
     path = folder / name
     if name in (MANIFEST, SIGNATURE) or path.exists() or not _is_inside(path, folder):
-        raise ArtifactError(f"{name!r}: a further file cannot have this name")
+        raise ArtifactError(f"{name!r}: this name is reserved; rename the file")
     return path
 
 

@@ -64,7 +64,7 @@ def latest_in(objects: Objects) -> str | None:
     if not objects.exists(f"{named}/{MANIFEST}"):
         raise DamagedVersion(
             f"{LATEST} names {named}, which is not published; delete {objects.url}/{LATEST} to "
-            "go by the newest version"
+            f"use the newest version"
         )
     return str(named)
 
@@ -80,8 +80,8 @@ def _parsed_latest(objects: Objects, payload: bytes | None) -> VersionName | Non
     name = payload.decode("utf-8", "replace").strip()
     if not is_version_name(name):
         raise DamagedVersion(
-            f"{LATEST} holds {name[:40]!r}, not a version; delete {objects.url}/{LATEST} to go "
-            "by the newest one"
+            f"{LATEST} holds {name[:40]!r}, not a version; delete {objects.url}/{LATEST} to use "
+            f"the newest one"
         )
     return VersionName.parse(name)
 

@@ -116,7 +116,8 @@ def read_keys(shared: str = "", private: str = "", public: str = "") -> Keys:
         if accepted and name_of(own) not in map(name_of, accepted):
             raise ConfigurationError(
                 f"{PRIVATE}=(secret): its public key {name_of(own)} is not in {PUBLIC}, which "
-                f"holds {_names(accepted)}; what it signs would be refused. Add its public key"
+                f"holds {_names(accepted)}; versions that it signs would be refused. Add its "
+                f"public key"
             )
         accepted = accepted or (own,)
     return Keys(tuple(_shared_key(key, place) for place, key in _listed(shared)), signer, accepted)
@@ -177,7 +178,7 @@ def require_signature(payload: bytes, signature: bytes | None, keys: Keys) -> No
     made = _read_signature(signature)
     if made.algorithm not in known:
         raise DamagedVersion(
-            f"its signature is of {made.algorithm[:20]!r}; {' or '.join(known)} is needed"
+            f"its signature uses {made.algorithm[:20]!r}; {' or '.join(known)} is needed"
         )
     setting, checks = known[made.algorithm]
     check = checks.get(made.key_name)
@@ -257,6 +258,7 @@ def _public_key(text: str, place: int) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigurationError(
             f"{PUBLIC}: key {place} must be an Ed25519 public key, SubjectPublicKeyInfo in DER as "
-            "base64; `openssl pkey -inform DER -pubout -outform DER` makes it of the private key"
+            "base64; `openssl pkey -inform DER -pubout -outform DER` derives it from the private "
+            "key"
         )
     return key

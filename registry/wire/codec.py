@@ -43,7 +43,7 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
     """
     if not payload:
         raise RecordError(
-            f"{kind.__name__}: the record is empty, a JSON object is needed", RecordCode.EMPTY
+            f"{kind.__name__}: the record is empty; it must be a JSON object", RecordCode.EMPTY
         )
     if max_bytes is not None and len(payload) > max_bytes:
         raise RecordError(

@@ -154,5 +154,5 @@ def require_own_arguments(command: Command, given: dict[str, Any]) -> None:
     known = command.__struct_fields__
     if foreign := sorted(ARGUMENTS.intersection(given).difference(known)):
         raise ValidationError(
-            f"{', '.join(foreign)}: no argument of {command.type}; known are {', '.join(known)}"
+            f"{', '.join(foreign)}: not an argument of {command.type}; known are {', '.join(known)}"
         )

@@ -79,7 +79,7 @@ def require_usable(event: Interaction, at: float) -> None:
             )
     if event.timestamp is not None and event.timestamp > at + FUTURE_SECONDS:
         raise RecordError(
-            f"Interaction: timestamp {event.timestamp:g}, its record is of {at:g}; seconds since "
-            "the epoch are needed",
+            f"Interaction: timestamp {event.timestamp:g}, its record's is {at:g}; it must be in "
+            f"seconds since 1970",
             RecordCode.OUT_OF_RANGE,
         )

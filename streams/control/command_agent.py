@@ -148,7 +148,7 @@ class ControlAgent:
         try:
             self._table.write_log(followed.log)
         except Exception:  # the answer matters more
-            logger.exception("the refusal of command %s is not remembered", command.command_id)
+            logger.exception("could not store the refusal of command %s", command.command_id)
         return followed.result
 
     async def _problems(self, command: Command) -> dict[str, str]:

@@ -114,7 +114,7 @@ class HeartbeatFollower:
     def _warn_once(self, error: Exception) -> None:
         if not self._out_of_reach:
             self._out_of_reach = True
-            logger.warning("no heartbeats are heard, trying again: %s", error)
+            logger.warning("cannot read heartbeats, retrying: %s", error)
 
     def _follow(self, consumer: Consumer) -> None:
         since = (time.time() if self._heard_at is None else self._heard_at) - FORGET_SECONDS
@@ -130,7 +130,7 @@ class HeartbeatFollower:
             if any(_is_end(message) for message in batch):
                 if self._out_of_reach:
                     self._out_of_reach = False
-                    logger.info("heartbeats are heard again")
+                    logger.info("reading heartbeats again")
                 self._tell(self._note_end)
                 self._stopping.wait(PAUSE_SECONDS)
             elif time.monotonic() - heard_at > SILENT_SECONDS:
@@ -157,7 +157,7 @@ class HeartbeatFollower:
                 latest[heartbeat.instance] = heartbeat
         if refused and time.monotonic() - self._warned_at > WARN_SECONDS:
             self._warned_at = time.monotonic()
-            logger.warning("%d records are no heartbeats: %s", len(refused), refused[-1])
+            logger.warning("%d records are not heartbeats: %s", len(refused), refused[-1])
         return list(latest.values())
 
 
@@ -226,8 +226,8 @@ def _warn_of_loss(topic: Topic, since: float, first_at: float) -> None:
     """Say that counts are gone, if they are: a fleet that ran all the time has carried them."""
     if first_at - since > FORGET_SECONDS:
         logger.warning(
-            "%s begins %.0f s after the present rollout state: what workers that are no more "
-            "counted before is not known, and a ramp judges without it",
+            "%s begins %.0f s after the current rollout state: earlier counts of workers that are "
+            "gone are lost, and a ramp is judged without them",
             topic.name,
             first_at - since,
         )

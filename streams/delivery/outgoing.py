@@ -39,7 +39,7 @@ class Unconfirmed(TransportError):
 
     def __init__(self, records: Sequence[Outgoing], why: str) -> None:
         topics = ", ".join(sorted({record.topic for record in records}))
-        super().__init__(f"Kafka did not take {len(records)} records of {topics}: {why}")
+        super().__init__(f"Kafka did not accept {len(records)} records of {topics}: {why}")
         self.records = tuple(records)
 
 

@@ -197,8 +197,8 @@ def _require_own_name(issued_by: str, issuer: str) -> None:
         raise Refused(
             422,
             HttpCode.RESERVED_NAME,
-            f"issued_by {issued_by!r}: is what the fleet itself is called in the audit trail; "
-            "give your own name, or none",
+            f"issued_by {issued_by!r}: is a name that the fleet uses for its own commands; give "
+            f"your own name, or none",
         )
 
 

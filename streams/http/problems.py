@@ -91,7 +91,7 @@ class Refused(Exception):
 
 @web.middleware
 async def errors_as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error with a problem; an unforeseen one is logged and says nothing of itself."""
+    """Answer every error with a problem; an unexpected one is logged and reveals no details."""
     try:
         return await handler(request)
     except Refused as refused:
@@ -107,6 +107,4 @@ async def errors_as_problems(request: web.Request, handler: Handler) -> web.Stre
         return Refused(status, error.code, str(error)).answer()
     except Exception:  # the outermost edge: a bug costs one answer, and is seen in the log
         logger.exception("%s %s", request.method, request.path)
-        return Refused(
-            500, HttpCode.INTERNAL, "an unforeseen error; the worker's log has it"
-        ).answer()
+        return Refused(500, HttpCode.INTERNAL, "an unexpected error; see the worker's log").answer()

@@ -144,7 +144,7 @@ class Reads:
         except UnknownVersion as error:
             raise Refused(404, error.code, str(error)) from error
         if REPORT not in manifest.files:
-            raise Refused(404, HttpCode.NO_REPORT, f"version {version}: has no report")
+            raise Refused(404, HttpCode.NO_REPORT, f"version {version} has no report")
         page = await asyncio.to_thread(store.read, version, REPORT)
         return web.Response(
             body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}

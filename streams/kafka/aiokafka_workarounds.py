@@ -120,7 +120,7 @@ class BrokerSearch:
             self._avoid(node)
         for host, port, _ in self._client.hosts:
             if await self._ask_at(host, port, request, cluster):
-                logger.info("found Kafka again by its bootstrap address %s:%s", host, port)
+                logger.info("reached Kafka again through its bootstrap address %s:%s", host, port)
                 return True
         cluster.failed_update(None)
         return False

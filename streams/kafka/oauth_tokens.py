@@ -66,5 +66,5 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
             return str(found["access_token"]), float(found.get("expires_in", DEFAULT_LIFE_SECONDS))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise KafkaConnectionError(
-                f"KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url!r} gives no token: {error}"
+                f"KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url!r} issued no token: {error}"
             ) from error

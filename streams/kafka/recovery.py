@@ -72,7 +72,7 @@ class PromptRecovery(Recovery):
             except RebalanceAgain:
                 logger.debug("another rebalance began before this one had ended")
             except (KafkaError, TimeoutError) as error:  # Kafka is away, or a partition has gone
-                logger.info("the rebalance has not ended, trying once more: %r", error)
+                logger.info("the rebalance has not ended, retrying: %r", error)
                 await asyncio.sleep(LOOK_SECONDS)
                 self.signal_recovery_start.set()
             except ServiceStopped:
@@ -109,7 +109,9 @@ class PromptRecovery(Recovery):
             last, before_first = (ends[tp] or 0) - 1, (starts[tp] or 0) - 1
             seen = self.active_offsets[tp]
             if seen is not None and seen > last:
-                logger.warning("%s ends before what was read of it: it was made anew", tp.topic)
+                logger.warning(
+                    "%s ends before the last offset read: the topic was recreated", tp.topic
+                )
                 seen = None
             self.active_offsets[tp] = before_first if seen is None else max(seen, before_first)
             self.active_highwaters[tp] = last

@@ -80,7 +80,7 @@ class RetrainAgent:
         """Return why no run can start now, or not that of `command`; None if one can."""
         if self._task is not None and not self._task.done():
             return RefusedCommand(
-                "retrain: a training run is under way; wait for it", CommandCode.TRAINING_RUNNING
+                "retrain: a training run is in progress; wait for it", CommandCode.TRAINING_RUNNING
             )
         if command is not None and command.deploy == "ramp" and self._ramp is None:
             return RefusedCommand(
@@ -150,7 +150,7 @@ class RetrainAgent:
             return
         if left.run is not None:
             self._known.add(left.run.run_id)
-            then = f"it starts anew as {left.next_id}" if command else "it is not started again"
+            then = f"it restarts as {left.next_id}" if command else "it is not restarted"
             reason = f"its worker {left.run.worker} ended, and the run with it; {then}"
             self._shown = left.run
             lost = TrainingResult(
@@ -280,7 +280,11 @@ class RetrainAgent:
         try:
             await self._send(self._topics.control_results.name, told.environment, encode(told))
         except (TransportError, RefusedRecord) as error:
-            logger.warning("the end of training run %s is not in the trail: %s", run.run_id, error)
+            logger.warning(
+                "could not record the end of training run %s in the audit trail: %s",
+                run.run_id,
+                error,
+            )
 
     async def _send(self, topic: str, environment: str, value: bytes) -> None:
         record = Outgoing(topic, environment.encode(), value)

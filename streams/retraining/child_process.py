@@ -150,7 +150,7 @@ def _death(code: int) -> str:
     """Say how the training process ended: a negative exit code is a signal's."""
     if code >= 0:
         return f"the training process ended with exit code {code}"
-    sentence = f"the training process was ended by {signal.Signals(-code).name}"
+    sentence = f"the training process was killed by {signal.Signals(-code).name}"
     if code == -signal.SIGKILL:
-        sentence += ", which is also what the kernel does when memory runs out; see its log"
+        sentence += "; the kernel sends it when memory runs out: see its log"
     return sentence

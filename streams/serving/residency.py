@@ -105,7 +105,7 @@ class Residency:
             if not resident:
                 return why
             if isinstance(error, UnknownVersion | DamagedVersion):
-                return f"is in memory only, a worker that starts could not load it: {why}"
+                return f"is in memory only, so a new worker could not load it: {why}"
         return None
 
     def stop(self) -> None:

@@ -144,9 +144,10 @@ def _not_comparable(
 ) -> str | None:
     """Return why the rules say nothing of this answer; None if they do."""
     if request is not None and request.model_version is not None:
-        return f"the request pins {request.model_version}: no rule was asked"
+        return f"the request pins {request.model_version}: no rule was applied"
     if response.status != "ok":
-        return f"the answer has status {response.status}: no version gave it"
+        return f"the answer has status {response.status}: no version produced it"
     if state is None:
-        return f"the state of epoch {response.provenance.rollout_epoch} is not remembered here"
+        epoch = response.provenance.rollout_epoch
+        return f"the state of epoch {epoch} is no longer known to this worker"
     return None

@@ -85,7 +85,7 @@ def why_outside(
     why = failures.get(state.primary_version, "being loaded")
     return (
         f"primary version {state.primary_version}: {why}; {', '.join(answering[:3])} can answer, "
-        "so this worker takes no partitions yet, and retries by itself"
+        "so this worker takes no partitions yet, and retries automatically"
     )
 
 
@@ -187,5 +187,7 @@ def _read_to_end(
             elif error.code() == KafkaError._PARTITION_EOF:
                 return latest
     if low < high:
-        raise TransportError(f"{topic.name}: did not reach its end within {AHEAD_SECONDS:g} s")
+        raise TransportError(
+            f"{topic.name}: timed out after {AHEAD_SECONDS:g} s before the end of the topic"
+        )
     return latest

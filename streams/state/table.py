@@ -150,7 +150,7 @@ class RolloutTable:
             self._mend_seconds = MEND_SECONDS
             return
         who = ", ".join(heartbeat.worker for heartbeat in missing) or "the changelog"
-        logger.warning("%s lacks the log of offset %d: written again", who, log.last_offset)
+        logger.warning("%s lacks the log of offset %d: writing it again", who, log.last_offset)
         self._write_log(log)
         self._mend_seconds = min(2 * self._mend_seconds, MOST_MEND_SECONDS)
 

@@ -57,8 +57,8 @@ def _of_one_name(beating: tuple[Heartbeat, ...], now: float) -> Notice | None:
         return None
     return Notice(
         NoticeCode.SAME_NAME,
-        f"more than one worker is called {_listed(doubled)}; set a different "
-        "RECSTREAM_WORKER for each; otherwise their answers and metrics cannot be told apart",
+        f"more than one worker is called {_listed(doubled)}; set a different RECSTREAM_WORKER for "
+        f"each, so that their answers and metrics can be told apart",
     )
 
 

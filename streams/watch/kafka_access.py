@@ -62,5 +62,5 @@ class AccessCheck:
         return Reason(
             ReadinessCode.KAFKA_REFUSES_ACCESS,
             f"Kafka refuses access to this worker: {self._cause.sentence}. Correct its settings "
-            "and restart it; it recovers by itself if Kafka accepts the old ones again",
+            "and restart it; it recovers automatically if Kafka accepts the old ones again",
         )

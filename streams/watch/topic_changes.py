@@ -71,6 +71,6 @@ class TopicChanges:
             return None
         return Reason(
             ReadinessCode.TOPIC_MISSING,
-            f"not found in Kafka: {', '.join(missing)}; run `recstream topics create`; this worker "
-            "then continues by itself",
+            f"not found in Kafka: {', '.join(missing)}; run `recstream topics create`; this "
+            f"worker then continues automatically",
         )

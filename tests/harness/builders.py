@@ -131,7 +131,7 @@ class OutOfReach(DecidedAtOnce):
 
     def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        failed.set_exception(TransportError("Kafka did not take a record: timed out"))
+        failed.set_exception(TransportError("Kafka did not accept a record: timed out"))
         return failed
 
 

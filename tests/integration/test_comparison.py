@@ -66,8 +66,8 @@ def test_only_after_new_interactions_it_is_judged_as_served(settings: Settings) 
     produce(settings, NEWER)
     newer = run(settings, "v0.2")
 
-    assert "v0.1's parameters, fitted anew" in allowed(again)
-    assert "v0.2 as served, on what is new to it" in allowed(newer)
+    assert "v0.1's parameters, fitted again" in allowed(again)
+    assert "v0.2 as served, on interactions that are new to it" in allowed(newer)
     assert newer.version == "v0.3"
     manifest = Store(settings.model_registry).manifest("v0.3")
     low, high = manifest.intervals["incumbent_ndcg_at_10"]

@@ -206,7 +206,7 @@ def test_what_a_worker_counted_that_died_before_the_new_owner_started_is_evidenc
     owner.kill()
     end = end_of(client, ramp_id, 60)
     assert (end["type"], end["issued_by"]) == ("abort", "ramp")
-    assert "2 of 3 fell silent without a goodbye: killed, owner" in end["reason"]
+    assert "2 of 3 fell silent without stopping: killed, owner" in end["reason"]
     assert late.get("/rollout/status")["owns_control"]
 
 

@@ -112,7 +112,7 @@ def test_ten_thousand_requests_that_must_be_refused_change_nothing(
     assert after["state"] == before["state"]
     assert worker.process.poll() is None
     assert worker.fetch("/readyz").status == 200
-    assert "an unforeseen error" not in worker.log.read_text(errors="replace")
+    assert "an unexpected error" not in worker.log.read_text(errors="replace")
     kinds = Counter(one.attempt.kind for one in found)
     assert len(kinds) == 22, kinds
     by_status = ", ".join(

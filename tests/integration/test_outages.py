@@ -367,7 +367,7 @@ def test_a_worker_whose_faust_gives_up_on_kafka_begins_again_in_the_same_process
     worker = start_worker(topics_created, arguments=("-c", CRASHES_WHEN_TOLD)).wait_ready()
 
     (tmp_path / "crash").touch()
-    wait_until(lambda: "Faust has given up on Kafka" in worker.tail(), 20, "the crash")
+    wait_until(lambda: "Faust has lost Kafka" in worker.tail(), 20, "the crash")
 
     client.send([Request("after-the-crash", 1)])
     assert client.wait_for(["after-the-crash"], 60)

@@ -118,7 +118,7 @@ def test_a_fleet_learns_swaps_and_answers_with_the_new_version(
         worker.wait_ready()
         assert run["result"]["snapshot"]["unusable"] == LEFT_OUT
         page = worker.fetch("/").text
-        assert "3 records taught nothing: 2 no_weight, 1 no_rating" in page
+        assert "3 records could not be used: 2 no_weight, 1 no_rating" in page
     manifest = Store(client.settings.model_registry).manifest("v0.1")
     assert manifest.data_snapshot.unusable == LEFT_OUT
     (trainer,) = (worker for worker in workers if worker.name == run["worker"])

@@ -1,6 +1,6 @@
 """A secured Kafka: TLS, SASL, mutual TLS, tokens and ACLs, with real processes, and what is wrong.
 
-One broker for all of them. Each test has a topic prefix of its own, and users of its own.
+One broker for all of them. Each test has its own topic prefix and users.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ WRONG: dict[str, tuple[Callable[[SecuredBroker], dict[str, str]], str]] = {
     ),
     "authority": (
         lambda b: {"KAFKA_SSL_CA": str(b.other_ca)},
-        "is not signed by an authority that is trusted here (KAFKA_SSL_CA: '",
+        "is not signed by a trusted authority (KAFKA_SSL_CA: '",
     ),
     "no authority": (lambda b: {"KAFKA_SSL_CA": ""}, "(KAFKA_SSL_CA: unset, the system's)"),
     "expired certificate": (
@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[Callable[[SecuredBroker], dict[str, str]], str]] = {
     ),
     "host name": (
         lambda b: {"KAFKA_BOOTSTRAP_SERVERS": "kafka.invalid:9092"},
-        "its host name is not known",
+        "its host name cannot be resolved",
     ),
 }
 

@@ -50,7 +50,7 @@ def changed(settings: Settings, **variables: str) -> Settings:
 
 
 def elsewhere(settings: Settings, folder: Path) -> Settings:
-    """Return settings with a registry that holds nothing."""
+    """Return settings with an empty registry."""
     return changed(settings, MODEL_REGISTRY=str(folder / "another_registry"))
 
 
@@ -204,7 +204,7 @@ def test_a_topic_that_was_made_again_is_not_taken_for_the_old_one(
     make_again(topics_created)
     produce(topics_created, (watch(user, 2) for user in range(later)), partition=0)
 
-    with pytest.raises(ConfigurationError, match=r"partition 0: .* made again"):
+    with pytest.raises(ConfigurationError, match=r"partition 0: .* recreated"):
         snapshot_of(topics_created)
 
 

@@ -237,7 +237,7 @@ def test_a_whole_run_by_spark_publishes_a_version_like_any_other(topics_created:
     store = Store(settings.model_registry)
     made = store.verify(result.version).provenance
     assert made is not None
-    assert made.start == ColdStart("spark's fit cannot begin with given factors")
+    assert made.start == ColdStart("spark's fit cannot start from given factors")
     assert store.open(result.version).arrays.user_factors.shape == (40, 4)
 
     # by the backend that made it, whatever TRAIN_BACKEND says now
@@ -271,7 +271,7 @@ def test_a_master_that_spark_does_not_know_is_named() -> None:
     done = child("fit(Cluster(master='mesh://nowhere'))")
 
     assert done.stdout.startswith(
-        "spark_unreachable no Spark at TRAIN_SPARK_MASTER='mesh://nowhere'"
+        "spark_unreachable cannot reach Spark at TRAIN_SPARK_MASTER='mesh://nowhere'"
     ), done.stderr
 
 

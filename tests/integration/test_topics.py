@@ -44,8 +44,8 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(fresh: Settin
     complaints = check_topics(fresh)
 
     assert len(complaints) == len(list(topics_of(fresh)))
-    assert all("is missing; `recstream topics create` makes it" in one for one in complaints)
-    with pytest.raises(ConfigurationError, match=r"\.requests is missing"):
+    assert all("was not found; run `recstream topics create`" in one for one in complaints)
+    with pytest.raises(ConfigurationError, match=r"\.requests was not found"):
         require_topics(fresh)
 
 

@@ -372,7 +372,7 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     (message,) = (line.message for line in told if line.message and line.stage == "snapshot")
     assert message is not None
     assert message.endswith(
-        "8 records taught nothing: 3 invalid, 1 empty, 1 malformed, 1 no_rating, 1 no_weight, "
+        "8 records could not be used: 3 invalid, 1 empty, 1 malformed, 1 no_rating, 1 no_weight, "
         "1 out_of_range"
     )
     assert sum(result.snapshot.unusable.values()) == 8

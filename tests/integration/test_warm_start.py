@@ -36,7 +36,7 @@ def settings(kafka: str, tmp_path: Path) -> Settings:
     fresh = fresh_settings(kafka, tmp_path, RETRAIN_WARM_ITERATIONS="2")
     create_topics(fresh)
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) < 20))
-    assert begun(fresh, None) == TrialStart(0.2, 3, "there is no version to begin with", "time")
+    assert begun(fresh, None) == TrialStart(0.2, 3, "there is no version to start from", "time")
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) >= 20))
     return fresh
 
@@ -126,7 +126,7 @@ def test_a_version_whose_start_is_gone_or_another_is_not_made_again(settings: Se
     with pytest.raises(TrainingFailed) as gone:
         again(settings, "v0.2")
     assert gone.value.code == "lost_start"
-    assert "v0.2 began with the factors of v0.1" in str(gone.value)
+    assert "v0.2 started from the factors of v0.1" in str(gone.value)
 
     store.restore("v0.1")
     assert again(settings, "v0.2").is_equal
@@ -140,7 +140,7 @@ def test_what_was_forgotten_does_not_live_on_in_the_next_version(settings: Setti
     start = begun(settings, "v0.2")
 
     assert isinstance(start, TrialStart)
-    assert "that v0.2 has seen are not in the training set" in start.reason
+    assert "that v0.2 has seen are no longer in the training set" in start.reason
 
 
 def test_an_incumbent_that_is_damaged_or_of_other_parameters_is_not_begun_with(
@@ -158,7 +158,7 @@ def test_an_incumbent_that_is_damaged_or_of_other_parameters_is_not_begun_with(
     assert done.status == "published", done
     told = Store(settings.model_registry).manifest(str(done.version)).provenance
     assert told is not None
-    assert told.start == TrialStart(0.2, 3, "v0.1 was made with factors=4 (now 5)", "time")
+    assert told.start == TrialStart(0.2, 3, "v0.1 was trained with factors=4 (now 5)", "time")
 
     (Path(settings.model_registry) / "v0.1" / "als" / "item_factors.npy").unlink()
     start = begun(settings, "v0.1")

@@ -232,7 +232,7 @@ class _Events:
         found: Offsets = np.repeat(self._end[user[starts]] - starts, many) + np.arange(len(user))
         self._end[user[starts]] += many
         if (self._end[user[starts]] > self._start[user[starts] + 1]).any():
-            raise ShapeError("the second reading gave events that the first one had not")
+            raise ShapeError("the second pass found events that the first pass had not")
         return found
 
     def _settle(

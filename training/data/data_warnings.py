@@ -62,20 +62,20 @@ def _wide_values(
     for kind, values in report.values.items():
         if kind not in settled or not settled[kind].weight:
             continue
-        reach = f"values of `{kind}` reach {values.largest:,.6g} at the median {values.median:,.6g}"
+        reach = f"values of `{kind}` reach {values.largest:,.6g}, median {values.median:,.6g}"
         if settled[kind].transform == "linear" and _is_wide(values):
             yield DataWarning(
                 "wide_values",
                 reach,
                 f"use a log weight, {kind}={_of(asked, kind)}:log in {SETTING}, or the largest "
-                "drown the others",
+                f"values drown out the others",
             )
         elif asked[kind].transform == "auto" and settled[kind].transform == "log":
             yield DataWarning(
                 "wide_values",
                 reach,
                 f"they count by their logarithm; write {kind}={_of(asked, kind)}:log into "
-                f"{SETTING} if that is right, or another transform",
+                f"{SETTING} to confirm, or choose another transform",
             )
 
 
@@ -94,19 +94,19 @@ def _times(report: DataReport) -> Iterator[DataWarning]:
         none = report.untimed == report.kept
         yield DataWarning(
             "no_times",
-            "no timestamps: all times are the ingestion's"
+            "no timestamps: all times are those of the ingestion"
             if none
-            else "no event is older than its record, and all are of one hour: the times are the "
-            "ingestion's",
-            "send each event's `timestamp`, if it is known; what models are judged by is drawn at "
-            "random, not by time",
+            else "no event is older than its record, and all are within one hour: the times are "
+            "those of the ingestion",
+            "send each event's `timestamp` if it is known; without it, the held-out interactions "
+            "are drawn at random, not by time",
         )
     elif report.own_times and report.untimed > UNTIMED_SHARE * report.kept:
         yield DataWarning(
             "some_untimed",
-            f"{report.untimed / report.kept:.0%} of events have no timestamp, others have one",
-            "send it with all of them: without it the time of the record counts, and that of a "
-            "file is the time of its ingestion",
+            f"{report.untimed / report.kept:.0%} of events have no timestamp, others do",
+            "send it with all events: without it the record's time counts, which for a file is "
+            "the time of its ingestion",
         )
 
 
@@ -117,7 +117,7 @@ def _heavy_users(report: DataReport) -> Iterator[DataWarning]:
         yield DataWarning(
             "heavy_users",
             f"{len(heaviest)} users make {share:.0%} of events",
-            "`recstream inspect` names them; see whether they are people. A `forget` takes back "
+            "`recstream inspect` names them; check whether they are people. A `forget` removes "
             "what a user did",
         )
 
@@ -145,7 +145,8 @@ def _repeats(report: DataReport) -> Iterator[DataWarning]:
             "repeats",
             f"{report.repeated:,} of {report.kept:,} events repeat an earlier one of the same "
             "user, item and kind",
-            "only the latest of them counts; if how often matters, send the sum so far as `value`",
+            "only the latest of them counts; if the number of times matters, send the total so "
+            "far as `value`",
         )
 
 
@@ -161,5 +162,5 @@ def _dropped(report: DataReport) -> Iterator[DataWarning]:
         yield DataWarning(
             "dropped",
             f"{records:,} records cannot be used: {', '.join(broken)}",
-            f"mend their producer; one is at partition {first.partition}, offset {first.offset}",
+            f"fix their producer; one is at partition {first.partition}, offset {first.offset}",
         )

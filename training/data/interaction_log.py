@@ -78,7 +78,7 @@ class Log:
         if found.error is not None or not found.partitions:
             raise ConfigurationError(
                 f"topic {self.topic}: {found.error or 'has no partitions'}; "
-                "`recstream topics create` makes it, `recstream ingest` fills it"
+                "`recstream topics create` creates it, `recstream ingest` fills it"
             )
         return sorted(found.partitions)
 
@@ -139,7 +139,7 @@ class Log:
                 return ends
             if time.monotonic() > deadline:
                 raise TransportError(
-                    f"topic {self.topic}: the broker does not tell where it ends: {ends}"
+                    f"topic {self.topic}: the broker did not report its end offsets: {ends}"
                 )
 
     def _cached_end(self, partition: int) -> int:
@@ -188,7 +188,9 @@ def _raise_but_end(messages: Sequence[Message]) -> None:
 def _offset(message: Message) -> int:
     offset = message.offset()
     if offset is None:
-        raise TransportError(f"the Kafka client gave a message from nowhere: {message}")
+        raise TransportError(
+            f"the Kafka client returned a message without topic or offset: {message}"
+        )
     return offset
 
 

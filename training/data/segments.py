@@ -180,13 +180,13 @@ class Segments:
                     )
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise ArtifactError(f"{path}: no segment of interactions: {error}") from error
+            raise ArtifactError(f"{path}: not a segment of interactions: {error}") from error
 
     def _require_same(self, path: str, rows: pa.Table) -> None:
         held = pq.read_table(io.BytesIO(self._objects.read(path)), columns=["offset", "at"])
         if not held.equals(rows.select(["offset", "at"])):
             raise ArtifactError(
-                f"{path}: is there with other records than Kafka's; was the topic made again?"
+                f"{path}: already exists and differs from Kafka's records; was the topic recreated?"
             )
 
 

@@ -191,7 +191,8 @@ def _lost_range(topic: str, partition: int, gaps: Sequence[Span], place: str) ->
     spans = ", ".join(f"[{start}, {end})" for start, end in gaps)
     return TrainingFailed(
         f"topic {topic}, partition {partition}: offsets {spans} are gone from Kafka, and {place} "
-        "does not hold them; RETRAIN_LOST_RANGES=accept trains on the rest, and says so",
+        f"does not hold them; with RETRAIN_LOST_RANGES=accept a run trains on the rest and "
+        f"records the loss",
         TrainingCode.LOST_RANGE,
     )
 
@@ -272,7 +273,7 @@ def _last_record(
 
 def _other_topic(topic: str, partition: int, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"topic {topic}, partition {partition}: the registry's snapshots {why}. So it was deleted "
-        "and made again, or MODEL_REGISTRY is another cluster's. To begin anew, move the folder "
+        f"topic {topic}, partition {partition}: the registry's snapshots {why}. So the topic was "
+        f"recreated, or MODEL_REGISTRY belongs to another cluster. To start over, move the folder "
         f"snapshots/{topic} out of the registry"
     )

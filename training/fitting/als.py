@@ -99,7 +99,7 @@ def fit_als(
             )
         except ModelFitError as error:
             raise TrainingFailed(
-                f"the fit with {parameters}: {error}", TrainingCode.NOT_A_NUMBER
+                f"the fit with {parameters} failed: {error}", TrainingCode.NOT_A_NUMBER
             ) from error
     return Factors(
         np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32)

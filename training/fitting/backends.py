@@ -40,7 +40,7 @@ def fit_of(settings: Settings, backend: str | None = None) -> Fit:
                 settings.train_spark_memory,
             ),
         )
-    raise ConfigurationError(f"backend {name!r}: this program fits by implicit or spark")
+    raise ConfigurationError(f"backend {name!r}: must be implicit or spark")
 
 
 def fit_from_of(backend: str) -> FitFrom:
@@ -52,7 +52,7 @@ def fit_from_of(backend: str) -> FitFrom:
         If it cannot.
     """
     if backend not in BEGINNING_ANYWHERE:
-        raise ConfigurationError(f"backend {backend!r}: its fit cannot begin with given factors")
+        raise ConfigurationError(f"backend {backend!r}: its fit cannot start from given factors")
     return BEGINNING_ANYWHERE[backend]
 
 

@@ -80,7 +80,7 @@ def spark_session(cluster: Cluster, threads: int) -> Iterator[Any]:
     _require_answer(master)
     told = QUIET | {"spark.driver.memory": cluster.memory}
     told |= LOOPBACK if master.startswith("local") else {}
-    absent = f"no Spark at TRAIN_SPARK_MASTER={master!r}: "
+    absent = f"cannot reach Spark at TRAIN_SPARK_MASTER={master!r}: "
     with named_failures(absent, TrainingCode.SPARK_UNREACHABLE, OSError):
         spark = builder.master(master).appName("recstream").config(map=told).getOrCreate()
     try:
@@ -91,7 +91,7 @@ def spark_session(cluster: Cluster, threads: int) -> Iterator[Any]:
 
 def stop(spark: Any) -> None:
     """Stop Spark, and all that it is doing."""
-    with named_failures("Spark is gone; its log says why: ", TrainingCode.SPARK_FAILED, OSError):
+    with named_failures("Spark has exited; its log says why: ", TrainingCode.SPARK_FAILED, OSError):
         spark.stop()
 
 
@@ -136,7 +136,7 @@ def _complaint(host: str, port: int) -> str | None:
     try:
         socket.create_connection((host, port), CONNECT_SECONDS).close()
     except OSError as error:
-        return f"{host}:{port} takes no connection ({error})"
+        return f"{host}:{port} refuses connections ({error})"
     return None
 
 

@@ -118,8 +118,8 @@ def staged(weights: Csr, parent: str | None) -> Iterator[Staging]:
             made.write(weights)
         except (OSError, ValueError, ImportError) as error:
             raise TrainingFailed(
-                f"TRAIN_SPARK_STAGING={parent!r}: {error}; it must be a folder or an "
-                "fsspec URL with room for the matrix, that this process may write to",
+                f"TRAIN_SPARK_STAGING={parent!r}: {error}; it must be a folder or an fsspec URL "
+                f"that this process may write to, with room for the matrix",
                 TrainingCode.SPARK_STAGING,
             ) from error
         yield made

@@ -90,7 +90,7 @@ def start_of(
         In which order they are held out.
     """
     if warming.fit is None:
-        return ColdStart(f"{warming.backend}'s fit cannot begin with given factors")
+        return ColdStart(f"{warming.backend}'s fit cannot start from given factors")
     served = None
     if warming.iterations:
         served = _from_incumbent(warming, parameters, incumbent, published)
@@ -150,7 +150,7 @@ def _from_incumbent(
 ) -> WarmStart | ColdStart:
     """Decide whether the fit begins with the incumbent's factors."""
     if incumbent is None:
-        return ColdStart("there is no version to begin with")
+        return ColdStart("there is no version to start from")
     if published is None:
         return ColdStart(f"{incumbent.version} cannot be read: {incumbent.complaint}")
     if incumbent.backend != warming.backend:
@@ -159,11 +159,12 @@ def _from_incumbent(
             f"{warming.backend}"
         )
     if other := _differences(incumbent.parameters, parameters):
-        return ColdStart(f"{incumbent.version} was made with {other}")
+        return ColdStart(f"{incumbent.version} was trained with {other}")
     if published.gone:
         return ColdStart(
             f"{published.gone:,} of the {len(published.arrays.seen_items):,} user-item pairs that "
-            f"{incumbent.version} has seen are not in the training set: forgotten, or filtered out"
+            f"{incumbent.version} has seen are no longer in the training set: forgotten, or "
+            f"filtered out"
         )
     return WarmStart(
         version=incumbent.version,

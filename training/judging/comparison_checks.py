@@ -18,7 +18,7 @@ from training.judging.holdout import Rows
 from training.judging.quality_estimates import PLAUSIBLE_SHARE, Estimate, Quality
 from training.judging.ranking_metrics import changed
 
-BY_CHANCE: Final = " by a random split, for the times do not say what came first"
+BY_CHANCE: Final = " by a random split, because the times give no order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def check_quality(
         return beats, Check(COMPARISONS[1], "pass", seen, "anything: no incumbent")
     if quality.incumbent is None or quality.over_floor is None:
         return beats, Check(
-            COMPARISONS[1], "inconclusive", f"{incumbent} not judged", "its NDCG@10 is needed"
+            COMPARISONS[1], "inconclusive", f"{incumbent} not judged", "it needs an NDCG@10"
         )
     floor = quality.incumbent.ndcg * (1 - limits.tolerance)
     return beats, Check(
@@ -113,7 +113,7 @@ def check_plausibility(quality: Quality | None) -> Check:
     seen = f"NDCG@10 {quality.candidate.ndcg:.4f}"
     bounds = quality.over_plausible.bounds
     if bounds is not None and bounds[1] < 0:
-        why = ": too low to be trusted; look at the data report, and try `recstream tune`"
+        why = ": implausibly low; check the data report, and try `recstream tune`"
         return Check(PLAUSIBLE, "inconclusive", seen + why, allowed)
     return Check(PLAUSIBLE, "pass", seen, allowed)
 
@@ -179,8 +179,8 @@ def _difference(estimate: Estimate) -> str:
 def _stood(incumbent: str, quality: Quality, note: str) -> str:
     """Say what stood for the incumbent."""
     if quality.basis == "published":
-        return f"{incumbent} as served, on what is new to it"
-    return f"{incumbent}'s parameters, fitted anew" + (f", for {note}" if note else "")
+        return f"{incumbent} as served, on interactions that are new to it"
+    return f"{incumbent}'s parameters, fitted again" + (f", for {note}" if note else "")
 
 
 def _at_most(name: str, seen: tuple[int, int] | None, most: float, what: str) -> Check:

@@ -79,10 +79,10 @@ def refusal(gate: Gate) -> str:
     """Return why a gate did not pass, one clause per check that did not.
 
     >>> refusal(Gate(False, (Check("users", "fail", "1", "at least 20"),)))
-    'users: fail: 1, allowed is at least 20'
+    'users: fail: 1, allowed: at least 20'
     """
     return "; ".join(
-        f"{check.name}: {check.verdict}: {check.seen}, allowed is {check.allowed}"
+        f"{check.name}: {check.verdict}: {check.seen}, allowed: {check.allowed}"
         for check in gate.checks
         if check.verdict != "pass"
     )

@@ -22,8 +22,7 @@ HELD_OUT: Final[Mapping[Order, str]] = {
     "time": "the newest interactions of each",
     "rows": "the newest interactions of each",
     "minute": "the newest interactions of each, to the minute",
-    "random": "interactions of each that were drawn at random, for the times do not say what came "
-    "first",
+    "random": "interactions of each, drawn at random, because the times give no order",
 }
 
 Rows: TypeAlias = NDArray[np.int64]

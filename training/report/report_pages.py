@@ -153,7 +153,7 @@ def _about(about: About) -> dict[str, str]:
         "run": about.run_id,
         "made": f"{about.created_at} by {about.created_by}",
         "code": about.git_sha or "unknown",
-        "compared with": about.incumbent or "nothing: there is no version yet",
+        "compared with": about.incumbent or "nothing: no version is deployed yet",
         "snapshot": snapshot.id,
         "learned from": f"{snapshot.interactions:,} interactions of {snapshot.users:,} users with "
         f"{snapshot.items:,} items in {snapshot.topic}",
@@ -174,10 +174,10 @@ def _basis(quality: Quality, incumbent: str | None) -> str:
     if quality.basis is None:
         return "There is no incumbent to compare with."
     if quality.basis == "published":
-        return f"{incumbent} answers as it is served; what is held out is new to it, too."
+        return f"{incumbent} answers as served: the held-out interactions are new to it, too."
     return (
-        f"{incumbent} stands for its parameters, fitted anew on the older part: "
-        "too little is new to what is served."
+        f"{incumbent} is represented by its parameters, fitted again on the older part: too few "
+        f"held-out interactions are new to the served version."
     )
 
 

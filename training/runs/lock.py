@@ -89,8 +89,8 @@ class TrainingLock:
         """
         if self._lost.is_set() or not self._assigned.is_set():
             raise TrainingFailed(
-                "another run may have started, so this one ends: Kafka took the training lock away "
-                f"(no contact for {SESSION_SECONDS:.0f} s, or the process was stopped)",
+                "lost the training lock (no contact with Kafka for {SESSION_SECONDS:.0f} s, or "
+                "the process was stopped); another run may have started, so this one ends",
                 TrainingCode.LOST_LOCK,
             )
 
@@ -136,7 +136,7 @@ class TrainingLock:
                 self._problem, f"the training lock on {self._topic}", "READ", "group", group
             )
         raise TrainingFailed(
-            f"another training run of this environment is under way (its lock was not free for "
+            f"another training run of this environment is in progress (it held the lock for "
             f"{wait_seconds:.0f} s); wait for it to end",
             TrainingCode.ALREADY_RUNNING,
         )
@@ -209,5 +209,5 @@ def _require_topic(consumer: Consumer, settings: Settings, topic: str) -> None:
     found = metadata_of(consumer, settings, topic, seconds=WAIT_SECONDS).topics[topic]
     if found.error is not None:
         raise ConfigurationError(
-            f"topic {topic}: {found.error}; `recstream topics create` makes it"
+            f"topic {topic}: {found.error}; `recstream topics create` creates it"
         )

@@ -135,16 +135,16 @@ def _fitted(
 
 
 def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
-    told = f"{version} began with the factors of {start.version}"
+    told = f"{version} started from the factors of {start.version}"
     try:
         found = store.open(start.version)
     except UnknownVersion as error:
         raise TrainingFailed(
-            f"{told}, without which it cannot be made again: {error}", TrainingCode.LOST_START
+            f"{told}, without which it cannot be reproduced: {error}", TrainingCode.LOST_START
         ) from error
     if content_digest(found.manifest) != start.digest:
         raise TrainingFailed(
-            f"{told} as {start.digest}, but what has this name now is another version: "
+            f"{told} as {start.digest}, but a different version has this name now: "
             f"{content_digest(found.manifest)}",
             TrainingCode.LOST_START,
         )

@@ -73,7 +73,7 @@ def watch_memory(limit_bytes: int, ended: Callable[[str], None]) -> None:
 def _watch(limit_bytes: int, ended: Callable[[str], None]) -> None:
     while (taken := own_bytes()) <= limit_bytes:
         time.sleep(LOOK_SECONDS)
-    ended(f"ended at {taken} bytes of memory, RETRAIN_MEMORY_BYTES={limit_bytes} are allowed")
+    ended(f"ended at {taken} bytes of memory, more than RETRAIN_MEMORY_BYTES={limit_bytes}")
 
 
 def _linux(field: str) -> int:

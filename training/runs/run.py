@@ -139,7 +139,7 @@ def _train(
             data,
         )
         if learned.start is not None:
-            logger.info("training run %s: the fit began %s", journal.run_id, learned.start)
+            logger.info("training run %s: the fit started %s", journal.run_id, learned.start)
         description = _description(
             settings, parameters, created_by, snapshot, data, learned, journal.stage_seconds
         )
@@ -250,6 +250,6 @@ def _summary(snapshot: Snapshot) -> str:
     size = (
         f"{described.interactions} interactions of {described.users} users "
         f"with {described.items} items; {snapshot.fresh} of {snapshot.records} records read from "
-        "Kafka, the others held by the registry"
+        f"Kafka, the others from the registry"
     )
     return "; ".join(filter(None, (size, described.unusable_words)))

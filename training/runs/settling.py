@@ -111,4 +111,4 @@ def _best_of_path(parameters: Parameters, by: Split, threads: int, journal: Jour
 
 
 def _advance(journal: Journal, total: int, before: int, done: int) -> None:
-    journal.advance(before + done, total, "looks for the best regularization")
+    journal.advance(before + done, total, "searches for the best regularization")

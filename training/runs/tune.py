@@ -152,7 +152,7 @@ def tune(
     inner = split(inner_cells, weights(inner_cells, start), holdout, order, start.seed)
     if not len(inner.users) or not len(outer.users):
         raise TrainingFailed(
-            "no user has enough interactions to be judged by", TrainingCode.NO_DATA
+            "no user has enough interactions for the evaluation", TrainingCode.NO_DATA
         )
     space = space_of(cells, start)
     study = _study(study_file, _study_name(snapshot_id, space, holdout, order), space)
@@ -175,7 +175,7 @@ def tune(
     best = best_of(trials)
     if best is None:
         raise TrainingFailed(
-            "no trial has ended with a result; give it more time", TrainingCode.NO_DATA
+            "no trial finished with a result; allow more time", TrainingCode.NO_DATA
         )
     return _compared(best.parameters, trials, space, outer, partial(fitted, cells, outer))
 

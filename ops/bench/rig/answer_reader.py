@@ -104,7 +104,7 @@ def read_answers(settings: Settings, requests: int) -> Answers:
         first.setdefault(given.request_id, (float(message.timestamp()[1]), given))
     statuses = Counter(given.status for _, given in first.values())
     if statuses != {"ok": requests}:
-        raise TransportError(f"{requests} requests, but these answers: {dict(statuses)}")
+        raise TransportError(f"{requests} requests, but answers {dict(statuses)}")
     times = np.array([at for at, _ in first.values()])
     by_worker = Counter(given.provenance.worker for _, given in first.values())
     return Answers(times, dict(by_worker), total - requests)

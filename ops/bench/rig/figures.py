@@ -79,7 +79,7 @@ def sustained(times_ms: Times, each: int = 1) -> Window:
     ordered = np.sort(times_ms)
     first, last = (int(share * len(ordered)) for share in WINDOW)
     if last >= len(ordered) or ordered[last] <= ordered[first]:
-        raise ShapeError(f"{len(ordered)} times give no rate; more requests do")
+        raise ShapeError(f"{len(ordered)} times are too few for a rate; use more requests")
     return Window(float(ordered[first]), float(ordered[last]), (last - first) * each)
 
 

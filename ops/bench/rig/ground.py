@@ -94,8 +94,7 @@ def require_loopback(addresses: Iterable[str]) -> None:
         if host != "localhost" and not _is_loopback(host):
             raise ConfigurationError(
                 f"KAFKA_BOOTSTRAP_SERVERS={address.strip()!r}: a benchmark floods its broker, so "
-                "only one of this machine is allowed (127.0.0.1, localhost, [::1]); unset it to "
-                "have one started"
+                f"only a local one is allowed (127.0.0.1, localhost, [::1]); unset it to start one"
             )
 
 

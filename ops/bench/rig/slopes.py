@@ -52,7 +52,7 @@ def slope_of(readings: Sequence[Reading]) -> Slope:
     '+1.00 [+1.00, +1.00] an hour'
     """
     if len(readings) < 3:
-        raise ShapeError(f"{len(readings)} readings give no slope; at least 3 are needed")
+        raise ShapeError(f"{len(readings)} readings are too few for a slope; at least 3 are needed")
     at, values = np.array(readings).T
     slope, _, lower, upper = theilslopes(values, at, alpha=CONFIDENCE)
     return Slope(float(slope) * 3600, float(lower) * 3600, float(upper) * 3600)

@@ -133,10 +133,8 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
         if self.oldest is None or self.newest is None:
             return "none"
         span = f"{_date(self.oldest)} to {_date(self.newest)}"
-        untimed = f"{self.untimed:,} of {self.kept:,} events have none of their own"
-        tell = (
-            "" if self.times_tell else "; all are of one ingestion and do not say what came first"
-        )
+        untimed = f"{self.untimed:,} of {self.kept:,} events have no timestamp"
+        tell = "" if self.times_tell else "; all are of one ingestion and give no order"
         return f"{span}; {untimed}{tell}"
 
     def _heaviest(self, heaviest: tuple[Heavy, ...]) -> str:

@@ -167,7 +167,7 @@ def _parse_part(part: str) -> tuple[str, EventWeight]:
             f"begins with a letter and has letters, digits, '_', '.' or '-', at most {LONGEST_KIND}"
         )
     if kind == FORGET:
-        raise ValueError(f"{part!r}: a forget takes events back, and can have no weight")
+        raise ValueError(f"{part!r}: a forget removes events, and cannot have a weight")
     given: dict[str, float | str] = {"weight": _number(part, "weight", words[0], 0, LARGEST)}
     for word in words[1:]:
         name, value = _option(part, word)
@@ -175,7 +175,9 @@ def _parse_part(part: str) -> tuple[str, EventWeight]:
             raise ValueError(f"{part!r}: {name} is given twice")
         given[name] = value
     if given.get("transform") != "bm25" and (extra := given.keys() & {"k1", "b", "per"}):
-        raise ValueError(f"{part!r}: {', '.join(sorted(extra))} go with the transform bm25 only")
+        raise ValueError(
+            f"{part!r}: {', '.join(sorted(extra))} are options of the transform bm25 only"
+        )
     return kind, convert(given, EventWeight)
 
 
@@ -184,7 +186,7 @@ def _option(part: str, word: str) -> tuple[str, float | str]:
     if not is_option:
         if word not in TRANSFORMS:
             raise ValueError(
-                f"{part!r}: {word!r} is no transform, but one of {', '.join(TRANSFORMS)}"
+                f"{part!r}: {word!r} is not a transform; use one of {', '.join(TRANSFORMS)}"
             )
         return "transform", word
     if name == "per":
@@ -192,7 +194,7 @@ def _option(part: str, word: str) -> tuple[str, float | str]:
             raise ValueError(f"{part!r}: per={value!r} must be one of {', '.join(SIDES)}")
         return name, value
     if name not in _BOUNDS:
-        raise ValueError(f"{part!r}: {name!r} is no option, but one of floor, k1, b, per")
+        raise ValueError(f"{part!r}: {name!r} is not an option; use one of floor, k1, b, per")
     return name, _number(part, name, value, *_BOUNDS[name])
 
 

@@ -14,7 +14,7 @@ class DataSnapshot(Struct, frozen=True, omit_defaults=True):
     """The interactions that a version learned from: ``[start, end)`` offsets by partition.
 
     ``lost`` are the spans within them that were gone from Kafka before any snapshot held them;
-    ``unusable`` counts the records within them that taught nothing, by reason.
+    ``unusable`` counts the records within them that could not be used, by reason.
     """
 
     id: str
@@ -28,17 +28,17 @@ class DataSnapshot(Struct, frozen=True, omit_defaults=True):
 
     @property
     def unusable_words(self) -> str:
-        """Say how many records taught nothing, and why, the most frequent reason first; or "".
+        """Say how many records could not be used, and why, the most frequent reason first; or "".
 
         >>> DataSnapshot("s", "t", {}, 9, 3, 3, unusable={"empty": 1, "no_weight": 20}
         ... ).unusable_words
-        '21 records taught nothing: 20 no_weight, 1 empty'
+        '21 records could not be used: 20 no_weight, 1 empty'
         """
         if not self.unusable:
             return ""
         ordered = sorted(self.unusable.items(), key=lambda counted: (-counted[1], counted[0]))
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in ordered)
-        return f"{sum(self.unusable.values()):,} records taught nothing: {reasons}"
+        return f"{sum(self.unusable.values()):,} records could not be used: {reasons}"
 
 
 class Check(Struct, frozen=True):

@@ -108,7 +108,7 @@ def test_loopback_is_allowed(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.1:9092", "8.8.8.8:1", "localhost.evil:1", "nothing"])
 def test_anything_else_is_refused(address: str) -> None:
-    with pytest.raises(ConfigurationError, match="only one of this machine is allowed"):
+    with pytest.raises(ConfigurationError, match="only a local one is allowed"):
         require_loopback([address])
 
 

@@ -50,7 +50,7 @@ def test_batches_make_a_rate_noisy_but_not_wrong() -> None:
 
 @pytest.mark.parametrize("times", [[], [1.0], [5.0] * 1_000])
 def test_times_that_are_not_apart_give_no_rate(times: list[float]) -> None:
-    with pytest.raises(ShapeError, match=f"{len(times)} times give no rate"):
+    with pytest.raises(ShapeError, match=f"{len(times)} times are too few for a rate"):
         sustained(np.array(times))
 
 

@@ -129,7 +129,9 @@ def test_settings_pass_through_an_environment_unchanged() -> None:
 
 def test_a_wrong_event_weight_is_refused_with_what_is_allowed() -> None:
     message = refusal_of(RETRAIN_EVENT_WEIGHTS="watch=1:cube")
-    assert "RETRAIN_EVENT_WEIGHTS='watch=1:cube': 'watch=1:cube': 'cube' is no transform" in message
+    assert (
+        "RETRAIN_EVENT_WEIGHTS='watch=1:cube': 'watch=1:cube': 'cube' is not a transform" in message
+    )
 
 
 def test_older_spellings_of_weights_still_count() -> None:
@@ -170,7 +172,7 @@ def test_settings_are_frozen() -> None:
         ({"RECSTREAM_READ_TOKEN": "peek"}, "needs RECSTREAM_API_TOKEN as well"),
         (
             {"RECSTREAM_READ_TOKEN": "same", "RECSTREAM_API_TOKEN": "same"},
-            "must be another than RECSTREAM_API_TOKEN",
+            "must differ from RECSTREAM_API_TOKEN",
         ),
         ({"RECSTREAM_METRICS_HOST": "127.0.0.1"}, "needs RECSTREAM_METRICS_PORT"),
     ],

@@ -61,5 +61,5 @@ def test_bm25_by_hand() -> None:
 
 
 def test_a_transform_that_is_not_settled_is_a_bug_and_stops() -> None:
-    with pytest.raises(ShapeError, match="must be settled before weighing"):
+    with pytest.raises(ShapeError, match="must be resolved before weighing"):
         weight_of("1:auto", 1)

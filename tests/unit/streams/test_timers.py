@@ -195,7 +195,7 @@ def test_a_seed_that_kafka_did_not_take_is_sent_again(
     Store(owner.parts.settings.model_registry).publish(some_arrays(), a_description())
     with caplog.at_level(logging.WARNING, "streams.timers"):
         owner.run_until(lambda: len(caplog.messages) > 1)
-    assert set(caplog.messages) == {"seeding failed: Kafka did not take a record: timed out"}
+    assert set(caplog.messages) == {"seeding failed: Kafka did not accept a record: timed out"}
 
 
 def test_a_port_that_is_taken_is_told_with_the_variables_that_name_it(tmp_path: Path) -> None:

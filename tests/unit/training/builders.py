@@ -82,7 +82,7 @@ def _bytes_of(cells: Cells) -> dict[str, bytes]:
 def play_counts(
     users: int = 200, items: int = 160, tastes: int = 8, plays: int = 30
 ) -> list[Interaction]:
-    """Like Last.fm's: counts up to 350,000 at the median 260, no timestamps, a known taste.
+    """Like Last.fm's: counts up to 350,000 with a median of 260, no timestamps, a known taste.
 
     Users and items have a taste each, by their ids; nine in ten of what a user plays are of it. How
     often says little: a few of the others are left running for months.

@@ -289,7 +289,7 @@ def test_numbers_of_pandas_are_integers_and_counted(tmp_path: Path) -> None:
 
 def test_a_rate_without_its_value_is_a_bad_line(tmp_path: Path) -> None:
     path = file_of(tmp_path, "r.csv", HEADER + "1,2,,3\n")
-    assert reasons(path) == [(2, "a rate needs its value")]
+    assert reasons(path) == [(2, "a rate needs a value")]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_the_clients_protocol_is_compared_with_the_listeners(protocol: str, kind
 @pytest.mark.parametrize(
     ("reached", "sentence"),
     [
-        ("unresolved", "its host name is not known"),
+        ("unresolved", "its host name cannot be resolved"),
         ("refused", "nothing listens there"),
         ("silent", "it does not answer"),
     ],
@@ -87,7 +87,10 @@ def test_an_address_without_a_broker_may_get_one(reached: Reached, sentence: str
         ("expired", "its certificate has expired: detail; have it renewed"),
         ("not_yet_valid", "its certificate is not valid yet"),
         ("other_host", "its certificate is for another host name: detail; use a name"),
-        ("unknown_authority", "trusted here (KAFKA_SSL_CA: '/ca.pem'): detail; set KAFKA_SSL_CA"),
+        (
+            "unknown_authority",
+            "trusted authority (KAFKA_SSL_CA: '/ca.pem'): detail; set KAFKA_SSL_CA",
+        ),
         ("failed", "the TLS handshake failed"),
     ],
 )

@@ -180,7 +180,7 @@ def test_the_workers_that_fell_silent_are_named_and_not_too_many_of_them() -> No
     fleet = [a_heartbeat(f"w{n:03}", at=NOW - 100) for n in range(500)]
     fleet.append(a_heartbeat("new", epoch=None))
     found = survival(fleet, 7, "v0.2")
-    assert found.message.startswith("500 of 500 fell silent without a goodbye: w000, w001")
+    assert found.message.startswith("500 of 500 fell silent without stopping: w000, w001")
     assert len(encode(found)) < 10_000
 
 

@@ -82,10 +82,10 @@ def test_a_command_with_an_unusable_version_is_rejected_with_the_problem() -> No
 
 
 def test_a_command_that_cannot_be_carried_out_is_rejected_with_the_callers_reason() -> None:
-    busy = RefusedCommand("retrain: one is under way", CommandCode.TRAINING_RUNNING)
+    busy = RefusedCommand("retrain: one is in progress", CommandCode.TRAINING_RUNNING)
     log, result, is_new = followed(EMPTY_LOG, a_retrain("c1"), 0, refusal=busy)
     assert (result.status, is_new, log.state) == ("rejected", True, None)
-    assert result.error == AnswerError("training_running", "retrain: one is under way")
+    assert result.error == AnswerError("training_running", "retrain: one is in progress")
 
 
 def test_a_refusal_goes_before_the_rules() -> None:
@@ -115,7 +115,7 @@ def test_a_redelivered_command_has_the_same_result_and_no_second_effect() -> Non
 
 
 def test_a_redelivered_rejection_stays_one_even_if_the_reason_is_gone() -> None:
-    busy = RefusedCommand("retrain: one is under way", CommandCode.TRAINING_RUNNING)
+    busy = RefusedCommand("retrain: one is in progress", CommandCode.TRAINING_RUNNING)
     log, first, _ = followed(EMPTY_LOG, a_retrain("c1"), 5, refusal=busy)
     assert followed(log, a_retrain("c1"), 5) == Followed(log, first, is_new=False)
 

@@ -95,7 +95,7 @@ def test_every_deploy_waits_for_a_ramp_that_is_under_way(
 ) -> None:
     why = why_to_wait("v0.9", deploy, state)
     assert why is not None
-    assert why.startswith("a ramp is under way; ")
+    assert why.startswith("a ramp is in progress; ")
 
 
 @pytest.mark.parametrize("state", TRIALS.values(), ids=TRIALS)

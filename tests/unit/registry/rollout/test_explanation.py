@@ -52,7 +52,7 @@ from tests.unit.registry.builders import a_canary_state, a_state
             5,
             a_canary_state(strategy="shadow", shadow_sample_percentage=0.0),
             "strategy shadow: the primary version answers every user, this one is not among the "
-            "0 % that v0.2 scores unseen: primary, v0.1",
+            "0 % that v0.2 shadows: primary, v0.1",
         ),
     ],
 )

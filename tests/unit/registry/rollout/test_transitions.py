@@ -466,7 +466,7 @@ def test_a_ramp_that_makes_no_sense_is_refused(
 def test_a_ramp_that_begins_with_everybody_is_taken_if_shadowing_comes_before() -> None:
     plan = a_plan(steps=(100.0,))
     refused = refusal_of(a_state(), a_ramp_command(plan))
-    assert "the first is 100; without a shadow step before" in str(refused)
+    assert "the first is 100; without a shadow before it" in str(refused)
     shadowed = a_ramp_command(replace(plan, shadow=ShadowStep(60, 0.5)))
     assert ramp_under_way(applied(a_state(), shadowed)) is not None
 
@@ -588,7 +588,7 @@ def test_after_the_last_step_only_promote_can_follow() -> None:
 @pytest.mark.parametrize("step", [0, 3, 5])
 def test_a_soak_ends_with_the_step_after_it_and_no_other(step: int) -> None:
     refused = refusal_of(a_soaking_state(), a_command("step", step=step))
-    assert (refused.code, "only 4" in str(refused)) == ("bad_step", True)
+    assert (refused.code, "only step 4" in str(refused)) == ("bad_step", True)
 
 
 def test_a_ramp_without_a_soak_ends_when_it_is_promoted() -> None:

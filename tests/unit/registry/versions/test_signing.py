@@ -170,7 +170,9 @@ def test_a_publisher_with_both_kinds_of_keys_signs_with_the_private_one() -> Non
 
 def test_a_private_key_whose_public_key_the_readers_lack_is_refused() -> None:
     assert len(read_keys("", PAIR.private, f"{OTHER_PAIR.public},{PAIR.public}").public) == 2
-    with pytest.raises(ConfigurationError, match="what it signs would be refused") as refused:
+    with pytest.raises(
+        ConfigurationError, match="versions that it signs would be refused"
+    ) as refused:
         read_keys("", PAIR.private, OTHER_PAIR.public)
     assert PAIR.private not in str(refused.value)
 

@@ -197,7 +197,7 @@ def test_a_known_argument_of_another_kind_is_refused_and_an_unknown_field_is_ign
     assert decode(Command, json.dumps(document | {"later": value}).encode()) == a_command(kind)
     refused = refusal_of(json.dumps(document | {name: value}).encode(), Command)
     assert refused.code == "invalid"
-    assert f"{name}: no argument of {kind}; known are command_id" in str(refused)
+    assert f"{name}: not an argument of {kind}; known are command_id" in str(refused)
 
 
 @pytest.mark.parametrize(

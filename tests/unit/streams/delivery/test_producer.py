@@ -93,7 +93,9 @@ def test_a_batch_with_one_unconfirmed_record_fails_once_all_are_reported(errors:
         for place, error in enumerate(errors):
             assert not await is_confirmed(batch)
             batch.report(place, False, error, REPORTED)
-        with pytest.raises(Unconfirmed, match=r"did not take .* records of responses: .*timed out"):
+        with pytest.raises(
+            Unconfirmed, match=r"did not accept .* records of responses: .*timed out"
+        ):
             await batch.confirmed
         error = batch.confirmed.exception()
         assert isinstance(error, TransportError)

@@ -198,7 +198,7 @@ def test_while_a_ramp_is_under_way_a_new_version_waits_in_the_registry_and_the_r
     assert (commands, run.announced) == ([], None)
     assert run.result is not None
     assert (run.result.version, run.result.code) == ("v0.9", "not_announced")
-    assert run.result.reason == "a ramp is under way; `recstream swap v0.9` once it has ended"
+    assert run.result.reason == "a ramp is in progress; `recstream swap v0.9` once it has ended"
     (entry,) = trail
     assert entry.error == AnswerError("not_announced", run.result.reason)
     assert entry.reason == "training run run-1, asked for by anna"
@@ -334,7 +334,7 @@ def test_a_run_left_behind_by_a_worker_is_ended_and_by_whom_it_goes_on_is_told(
     assert lost.result is not None
     assert (lost.run_id, lost.worker, lost.result.code) == ("run-1", "w1", "worker_lost")
     assert lost.result.reason is not None
-    assert lost.result.reason.endswith("it starts anew as run-1-again")
+    assert lost.result.reason.endswith("it restarts as run-1-again")
     assert (again.run_id, again.worker, again.requested_by) == ("run-1-again", "w2", "timer@w2")
     assert (again.origin, again.repeats) == ("timer", "run-1")
     assert again.result is not None

@@ -218,7 +218,7 @@ def test_a_version_that_is_in_memory_only_is_no_longer_brought_in_but_is_gone_ba
             store.hide("v0.1")
             told = await residency.problem_of("v0.1")
             assert told is not None
-            assert told.startswith("is in memory only, a worker that starts could not load it: ")
+            assert told.startswith("is in memory only, so a new worker could not load it: ")
             assert await residency.problem_of("v0.1", from_memory=True) is None
 
     run(story())

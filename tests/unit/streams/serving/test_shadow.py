@@ -52,7 +52,7 @@ class Sent:
         if self.in_reach:
             self._loop.call_soon_threadsafe(future.set_result, None)
         else:
-            error = TransportError("Kafka did not take a record: timed out")
+            error = TransportError("Kafka did not accept a record: timed out")
             self._loop.call_soon_threadsafe(future.set_exception, error)
         return future
 

@@ -117,14 +117,14 @@ def test_the_primary_may_stand_in_for_a_version_that_is_not_ready() -> None:
 def test_a_state_that_is_forgotten_leaves_nothing_to_compare() -> None:
     trace = traced(an_answer(), a_state(epoch=8))
     assert (trace.matches, trace.state, trace.explanation) == (None, None, None)
-    assert trace.differences == ("the state of epoch 7 is not remembered here",)
+    assert trace.differences == ("the state of epoch 7 is no longer known to this worker",)
 
 
 def test_an_error_has_no_version_to_compare() -> None:
     error = AnswerError("internal", "a bug")
     trace = traced(an_answer(status="error", error=error, model_version=None, variant=None))
     assert trace.matches is None
-    assert trace.differences == ("the answer has status error: no version gave it",)
+    assert trace.differences == ("the answer has status error: no version produced it",)
 
 
 def test_a_request_that_pins_a_version_asks_no_rule() -> None:

@@ -144,7 +144,7 @@ def test_rows_that_were_not_there_at_the_first_reading_are_refused() -> None:
     few, many = rows_of([watch(1, 7)]), rows_of([watch(1, 7), watch(1, 7)])
     readings = iter([[(0, few)], [(0, many)]])
 
-    with pytest.raises(ShapeError, match="the second reading gave events"):
+    with pytest.raises(ShapeError, match="the second pass found events"):
         gather(lambda _columns: next(readings))
 
 

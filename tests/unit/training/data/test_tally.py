@@ -95,8 +95,8 @@ def test_values_beyond_a_small_range_count_by_their_logarithm_and_the_report_say
     counts = [watch(1, item, value=260.0) for item in range(3)] + [watch(2, 9, value=352_698.0)]
 
     assert warnings_of(*counts) == {
-        "wide_values": "values of `watch` reach 352,698 at the median 260: they count by their "
-        "logarithm; write watch=1:log into RETRAIN_EVENT_WEIGHTS if that is right, or another "
+        "wide_values": "values of `watch` reach 352,698, median 260: they count by their "
+        "logarithm; write watch=1:log into RETRAIN_EVENT_WEIGHTS to confirm, or choose another "
         "transform"
     }
     assert (
@@ -116,15 +116,15 @@ def test_events_without_any_time_are_those_of_the_ingestion() -> None:
 
     assert not report.times_tell
     assert [one.code for one in report.warnings] == ["no_times"]
-    assert report.warnings[0].found == "no timestamps: all times are the ingestion's"
-    assert "do not say what came first" in report.text_by_name["times"]
+    assert report.warnings[0].found == "no timestamps: all times are those of the ingestion"
+    assert "give no order" in report.text_by_name["times"]
 
 
 def test_times_that_were_stamped_while_a_file_was_read_are_those_of_the_ingestion_too() -> None:
     report = report_of(*(watch(user, 1, at=NOW - user) for user in range(5)))
 
     assert not report.times_tell
-    assert "the times are the ingestion's" in report.warnings[0].found
+    assert "the times are those of the ingestion" in report.warnings[0].found
 
 
 def test_records_of_many_hours_tell_what_came_first_without_timestamps() -> None:
@@ -175,5 +175,5 @@ def test_records_that_cannot_be_used_are_warned_of_beyond_one_in_a_hundred() -> 
     (warning,) = warned(gather_rows(rows).report, weights, weights).warnings
 
     assert str(warning) == (
-        "1 records cannot be used: malformed: mend their producer; one is at partition 2, offset 7"
+        "1 records cannot be used: malformed: fix their producer; one is at partition 2, offset 7"
     )

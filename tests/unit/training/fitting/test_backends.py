@@ -20,7 +20,7 @@ def test_the_setting_chooses_unless_a_manifest_does() -> None:
 
 
 def test_a_backend_that_this_program_has_not_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="backend 'torch': this program fits by implicit"):
+    with pytest.raises(ConfigurationError, match="backend 'torch': must be implicit"):
         fit_of(Settings(), "torch")
 
 
@@ -39,8 +39,8 @@ def test_spark_is_not_asked_to_begin_with_given_factors() -> None:
     with pytest.raises(ConfigurationError) as refused:
         read_settings({"RETRAIN_WARM_ITERATIONS": "5", "TRAIN_BACKEND": "spark"})
     assert str(refused.value) == (
-        "RETRAIN_WARM_ITERATIONS=5: must be 0 with TRAIN_BACKEND='spark', whose fit cannot begin "
-        "with given factors"
+        "RETRAIN_WARM_ITERATIONS=5: must be 0 with TRAIN_BACKEND='spark', whose fit cannot start "
+        "from given factors"
     )
-    with pytest.raises(ConfigurationError, match="cannot begin with given factors"):
+    with pytest.raises(ConfigurationError, match="cannot start from given factors"):
         fit_from_of("spark")

@@ -65,7 +65,7 @@ def started(
 @pytest.mark.parametrize(
     ("incumbent", "events", "changes", "reason"),
     [
-        (None, EVENTS, {}, "there is no version to begin with"),
+        (None, EVENTS, {}, "there is no version to start from"),
         (
             Incumbent("v0.1", parameters(), None, "als/user_factors.npy is missing"),
             EVENTS,
@@ -82,28 +82,28 @@ def started(
             INCUMBENT,
             EVENTS,
             {"regularization": 0.056},
-            "v0.1 was made with regularization=0.05 (now 0.056)",
+            "v0.1 was trained with regularization=0.05 (now 0.056)",
         ),
-        (INCUMBENT, EVENTS, {"factors": 8}, "v0.1 was made with factors=4 (now 8)"),
+        (INCUMBENT, EVENTS, {"factors": 8}, "v0.1 was trained with factors=4 (now 8)"),
         (
             INCUMBENT,
             EVENTS,
             {"alpha": 2.0, "rating_floor": 1.5},
-            "v0.1 was made with alpha=1 (now 2), event_weights=watch=1,click=0.5,rate=1 "
+            "v0.1 was trained with alpha=1 (now 2), event_weights=watch=1,click=0.5,rate=1 "
             "(now watch=1,click=0.5,rate=1:floor=1.5)",
         ),
         (
             INCUMBENT,
             [*EVENTS, forget(3, at=99.0)],
             {},
-            "7 of the 168 user-item pairs that v0.1 has seen are not in the training set: "
+            "7 of the 168 user-item pairs that v0.1 has seen are no longer in the training set: "
             "forgotten, or filtered out",
         ),
         (
             INCUMBENT,  # the user came back since
             [*EVENTS, forget(3, at=99.0), watch(3, 7, at=100.0)],
             {},
-            "6 of the 168 user-item pairs that v0.1 has seen are not in the training set: "
+            "6 of the 168 user-item pairs that v0.1 has seen are no longer in the training set: "
             "forgotten, or filtered out",
         ),
     ],
@@ -130,14 +130,14 @@ def test_otherwise_it_begins_with_the_incumbents_factors() -> None:
         (
             Warming(2, "implicit", fit_als, 3),
             None,
-            TrialStart(0.2, 3, "there is no version to begin with", "time"),
+            TrialStart(0.2, 3, "there is no version to start from", "time"),
         ),
         (Warming(2, "implicit", fit_als, 3), INCUMBENT, WarmStart("v0.1", "d" * 64, 24, 24, 2)),
         (Warming(0, "implicit", fit_als, 0), INCUMBENT, None),
         (
             Warming(0, "spark", None, 3),
             INCUMBENT,
-            ColdStart("spark's fit cannot begin with given factors"),
+            ColdStart("spark's fit cannot start from given factors"),
         ),
     ],
 )

@@ -143,7 +143,7 @@ def test_a_model_may_be_worse_than_the_incumbent_by_the_tolerance(
 
     assert check.verdict == verdict
     assert check.seen.startswith("NDCG@10 0.1000: ")
-    assert f"(v0.3's parameters, fitted anew: {incumbent:.4f}, tolerance 10%)" in check.allowed
+    assert f"(v0.3's parameters, fitted again: {incumbent:.4f}, tolerance 10%)" in check.allowed
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_the_check_says_what_stood_for_the_incumbent() -> None:
     _, served = check_quality(told(0.1, 0.01, 0.1, basis="published"), "v0.3", LIMITS)
     _, recipe = check_quality(told(0.1, 0.01, 0.1), "v0.3", LIMITS, "its file is gone")
 
-    assert "v0.3 as served, on what is new to it" in served.allowed
-    assert "v0.3's parameters, fitted anew, for its file is gone" in recipe.allowed
+    assert "v0.3 as served, on interactions that are new to it" in served.allowed
+    assert "v0.3's parameters, fitted again, for its file is gone" in recipe.allowed
 
 
 def test_without_an_incumbent_there_is_nothing_to_be_worse_than() -> None:
@@ -223,7 +223,7 @@ def test_without_a_baseline_nothing_is_implausible_and_without_a_user_nothing_is
 def test_the_check_says_that_the_split_was_random() -> None:
     check, _ = check_quality(told(0.1, 0.01, order="random"), None, LIMITS)
 
-    assert check.seen.startswith("NDCG@10 0.1000 by a random split, for the times do not say")
+    assert check.seen.startswith("NDCG@10 0.1000 by a random split, because the times give no")
 
 
 def test_the_interactions_that_teach_are_explained_by_the_events_that_they_come_from() -> None:
@@ -371,4 +371,4 @@ def test_one_check_that_does_not_pass_closes_the_gate_and_is_the_reason(verdict:
     gate = decide((good, bad))
 
     assert not gate.passed
-    assert refusal(gate) == f"b: {verdict}: 2, allowed is 3"
+    assert refusal(gate) == f"b: {verdict}: 2, allowed: 3"

@@ -74,7 +74,7 @@ def test_both_forms_tell_the_same(pages: tuple[str, str]) -> None:
     for page in pages:
         for told in ("run-7", "sha256:1", "0: 0–288", "NDCG@10", "popularity bias@10", "passed"):
             assert told in page
-        assert "v0.3 stands for its parameters, fitted anew" in page.replace("&#39;", "'")
+        assert "v0.3 is represented by its parameters, fitted again" in page.replace("&#39;", "'")
         assert "missing items" in page
 
 
@@ -135,7 +135,7 @@ def test_the_first_version_has_nothing_to_be_compared_with() -> None:
     first = learn(cells, parameters(), None, rules, fit_als, Journal("run", lambda _: None))
 
     for page in report_pages(replace(ABOUT, incumbent=None), first, cells).values():
-        assert b"nothing: there is no version yet" in page(None)
+        assert b"nothing: no version is deployed yet" in page(None)
         assert b"over popularity" in page(None)
         assert b"over incumbent" not in page(None)
 

@@ -290,7 +290,7 @@ def test_the_incumbent_is_judged_as_served_on_what_is_new_to_it() -> None:
 
     assert result.gate.passed
     assert (
-        "v0.1 as served, on what is new to it"
+        "v0.1 as served, on interactions that are new to it"
         in check_of(result, "not_worse_than_incumbent").allowed
     )
     assert len(fits) == 2  # the recipe is not fitted
@@ -317,7 +317,7 @@ def test_what_is_served_wins_nothing_by_having_seen_what_is_held_out() -> None:
     result = learned(cells_of(*events), served(events))
 
     check = check_of(result, "not_worse_than_incumbent")
-    assert "v0.1's parameters, fitted anew" in check.allowed
+    assert "v0.1's parameters, fitted again" in check.allowed
     assert check.verdict == "pass"
 
 
@@ -328,7 +328,7 @@ def test_an_incumbent_that_cannot_be_read_does_not_keep_its_cure_from_being_made
 
     assert result.gate.passed
     check = check_of(result, "not_worse_than_incumbent")
-    assert "fitted anew, for user_factors.npy is missing" in check.allowed
+    assert "fitted again, for user_factors.npy is missing" in check.allowed
 
 
 def test_lists_and_items_are_compared_with_what_is_served() -> None:
