@@ -1,8 +1,8 @@
-"""Further settings of Kafka's clients, in librdkafka's words: which may pass, and which not.
+"""Other settings of Kafka's clients, by librdkafka's names: which are allowed, and which not.
 
 Decides only. Must not know what a client does with them. `KAFKA_CLIENT_SETTINGS` is a JSON object,
-or ``name=value`` pairs by commas. All of librdkafka's clients get them; a worker's consumer is
-another library (aiokafka), which gets those that it has a word for (`FAUST_NAMES`, and TLS).
+or ``name=value`` pairs separated by commas. All librdkafka clients get them. A worker's consumer is
+another library (aiokafka), which gets those that it supports (`FAUST_NAMES`, and TLS).
 """
 
 from __future__ import annotations

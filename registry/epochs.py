@@ -1,8 +1,8 @@
-"""Eras of the control topic: epochs stay comparable though offsets restart.
+"""Eras of the control topic: epochs stay comparable although offsets restart.
 
 Pure. An epoch is era · 2⁴⁰ + offset of the command on the control topic. A control topic that was
 recreated, or that is another cluster's, begins with offset 0; its commands belong to the next era,
-so that each epoch is larger than all before. Era 0 is where epochs are offsets.
+so each epoch is larger than all earlier ones. In era 0, epochs are offsets.
 """
 
 from __future__ import annotations

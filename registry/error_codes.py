@@ -1,10 +1,10 @@
 """Every stable code that a program may compare: on topics, over HTTP, in answers and metrics.
 
-One enum per kind of refusal; `registry/errors.py` has the errors that carry them. A code stays as
-it is for good; messages may change. On the wire a code is its text, and who reads one takes it as
-text: a newer worker may send codes that an older one does not know. `docs/reference/errors.md` is
-made of this module. What to do about each code: `docs/how-to/when-something-is-wrong.md`; a test
-sees that none is missing there.
+One enum per kind of refusal; `registry/errors.py` has the errors that carry them. A code never
+changes; messages may. On the wire a code is a string, and readers treat it as one: a newer worker
+may send codes that an older one does not know. `docs/reference/errors.md` is generated from this
+module. What to do about each code: `docs/how-to/when-something-is-wrong.md`; a test checks that
+none is missing there.
 """
 
 from __future__ import annotations

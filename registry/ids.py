@@ -1,8 +1,8 @@
 """Names of things: user and item ids, model versions.
 
 Pure. An id is an integer or a string and keeps its JSON type from the training set to the answer.
-JSON and Parquet say which; where a source has no types (CSV, a command line, an HTTP path or query,
-a file of titles), :func:`parse_id` decides, everywhere alike.
+JSON and Parquet state the type; for sources without types (CSV, a command line, an HTTP path or
+query, a file of titles), :func:`parse_id` decides.
 """
 
 from __future__ import annotations

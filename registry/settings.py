@@ -1,8 +1,8 @@
 """The settings: environment variables, read once into one typed value.
 
-Knows which settings do not go together. Each one's name, type, default and meaning is in
-`registry/setting_groups/`; `.env.example` and the settings page are made of them. Must not know who
-uses a setting. A wrong value stops the start (exit code 2).
+Knows which settings conflict. Each one's name, type, default and meaning is in
+`registry/setting_groups/`; `.env.example` and the settings page are generated from them. Must not
+know who uses a setting. An invalid value stops the start (exit code 2).
 """
 
 from __future__ import annotations

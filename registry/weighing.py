@@ -1,4 +1,4 @@
-r"""What events weigh: the one formula, for training and for whatever folds a later event in.
+r"""What events weigh: one formula, for training and for folding in later events.
 
 Pure NumPy: knows values and weights; must not know users, files or what is fitted.
 

@@ -1,6 +1,6 @@
 """Where the worker is assembled: `build_app` wires the parts, and decides nothing.
 
-The only place, beside the agents, that imports Faust.
+Besides the agents, the only place that imports Faust.
 """
 
 from __future__ import annotations

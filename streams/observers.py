@@ -1,4 +1,4 @@
-"""What a worker finds out about itself, for its heartbeats, its log and its pages. A value."""
+"""What a worker observes about itself, for its heartbeats, its log and its pages. A value."""
 
 from __future__ import annotations
 

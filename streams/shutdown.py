@@ -1,4 +1,4 @@
-"""How a worker stops: its parts in order, each for a bounded time; how it restarts itself."""
+"""How a worker stops: its parts in order, each within a time limit; how it restarts itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The timers of a worker: everything that it does again and again.
+"""The timers of a worker: all its periodic work.
 
-Each runs for itself, so that what waits for Kafka holds up nothing else, and what fails is tried
-again. Knows when; must not know how anything is done.
+Each runs independently, so a timer that waits for Kafka delays no other, and one that fails is
+retried. Knows when; must not know how anything is done.
 """
 
 from __future__ import annotations

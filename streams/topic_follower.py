@@ -1,4 +1,4 @@
-"""Following the topics: what a worker does when one of them was made again. An edge."""
+"""Following the topics: what a worker does when one of them was recreated. An edge."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 They use real Kafka and real processes, bounded in count and time. Each prints a table, writes JSON
 and names the machine it ran on. A missed bar is reported but is not a failure, because ratios vary
-with the machine; only in a soak it is. This module has the options; each benchmark has its own.
+with the machine, except in a soak. This module has the options; each benchmark has its own.
 """
 
 from __future__ import annotations

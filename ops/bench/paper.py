@@ -1,10 +1,10 @@
-"""The papers' own protocols with our fit, for whoever has their files.
+"""The papers' own protocols with our fit, if you have their files.
 
-``python -m ops.bench.paper --data FOLDER`` looks at what the folder holds: ``NAME.train.rating``
-and ``NAME.test.negative`` (ML-1M and Pinterest, leave one out; Rendle et al. 2022 report HR@10
-0.722 and 0.892, NDCG@10 0.445 and 0.573 at 64 factors), or ``train.csv``, ``test_tr.csv``,
-``test_te.csv`` (ML-20M and MSD, strong generalisation). It needs no Kafka.
-What is not set follows the data's size.
+``python -m ops.bench.paper --data FOLDER`` detects what the folder holds: ``NAME.train.rating`` and
+``NAME.test.negative`` (ML-1M and Pinterest, leave one out; Rendle et al. 2022 report HR@10 0.722
+and 0.892, NDCG@10 0.445 and 0.573 at 64 factors), or ``train.csv``, ``test_tr.csv``,
+``test_te.csv`` (ML-20M and MSD, strong generalisation). It needs no Kafka. Unset parameters follow
+the data's size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How good the answers are: our defaults beside other models, on the shipped data or a file.
 
-``python -m ops.bench.quality [--data FILE]`` prints a row a model and needs no Kafka. One split for
-all, the one that the gate judges by; what is tuned is tuned on a second split of the older part.
+``python -m ops.bench.quality [--data FILE]`` prints a row a model and needs no Kafka. All use the
+gate's split; tuned models are tuned on a second split of the older part.
 `ops.bench.offline.rival_models` says what each row is. It is not part of the gate.
 """
 

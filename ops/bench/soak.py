@@ -1,8 +1,8 @@
-"""The soak: a fleet under traffic, to which everything happens again and again for hours.
+"""The soak: a fleet under traffic and every kind of disturbance, for hours.
 
-Knows what is read of the processes meanwhile, and how that is judged. One worker is never
-restarted: what grows in it, grows for ever. Run it by ``recstream bench soak`` or
-``python -m ops.bench.soak --minutes 60``.
+Knows what is measured on the processes meanwhile, and how it is judged. One worker is never
+restarted: what grows in it, grows for ever. Run it by ``recstream bench soak`` or ``python -m
+ops.bench.soak --minutes 60``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``recstream rollout status|history`` and ``fleet``: what the state, the past and the workers are.
+"""``recstream rollout status|history`` and ``fleet``: show the state, the history and the workers.
 
 Knows options and how often to refresh. Must not know the rules or wire formats.
 """

@@ -1,8 +1,8 @@
-"""Which ids are not what a reader takes them for.
+"""Ids that a reader would misinterpret.
 
-Pure: sets of ids in, faults out. JSON and Parquet keep an id's type, everything else goes by
-:func:`registry.ids.parse_id`; so a text id that looks like an integer is out of the reach of files,
-command lines and URLs, and has perhaps a twin: the same user under two ids.
+Pure: sets of ids in, faults out. JSON and Parquet keep an id's type, everything else uses
+:func:`registry.ids.parse_id`. So a string id that looks like an integer cannot be named in files,
+command lines and URLs, and may have a twin: the same user under two ids.
 """
 
 from __future__ import annotations

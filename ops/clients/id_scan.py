@@ -1,4 +1,4 @@
-"""Which ids the interaction topic holds, and whose users are asked to be forgotten.
+"""Which ids the interaction topic holds, and which users asked to be forgotten.
 
 An edge: reads the whole topic, without a group. Must not know what is wrong with an id
 (:mod:`ops.clients.id_faults`).

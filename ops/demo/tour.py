@@ -1,4 +1,4 @@
-"""The demo: a tour from an empty machine to ramps that promote and roll back by themselves.
+"""The demo: a tour from an empty machine to ramps that promote and roll back automatically.
 
 Gives the order of the steps. What each step does is in `ops.demo.tour_steps`, what is printed in
 `ops.demo.tour_screen`, the fleet's processes in `ops.demo.demo_fleet`.

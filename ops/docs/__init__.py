@@ -1,4 +1,4 @@
-"""Reference pages, made from the code.
+"""Reference pages, generated from the code.
 
 ``make docs`` writes them; tests compare them.
 """

@@ -1,4 +1,4 @@
-"""The reference page of the command line, made from the commands' own help."""
+"""The reference page of the command line, generated from the commands' own help."""
 
 from __future__ import annotations
 

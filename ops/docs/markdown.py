@@ -1,6 +1,6 @@
-"""Tables, and JSON Schemas in words: how the pages made from the code show them as Markdown.
+"""Tables and JSON Schemas as Markdown, for the pages generated from the code.
 
-Pure. Must not know which pages there are.
+Pure. Must not know which pages exist.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What the pages on rollouts show of the rules, drawn from the code: ``make docs``.
+"""The rules as tables and diagrams on the pages about rollouts, generated from the code: ``make
+docs``.
 
 Knows how the tables of `registry.rollout.transitions` and `registry.rollout.ramp_decision`, the
 phases' diagram and the guide's plan are shown as Markdown. A test compares.

@@ -1,7 +1,7 @@
-"""What there is in a file, before any of it is sent.
+"""What a file contains, before any of it is sent.
 
 Reads a file to its end, and keeps counts and bad lines, not interactions. Must not know Kafka nor
-the terminal. A misspelled kind of event is no bad line, but no training learns from it.
+the terminal. A misspelled kind of event is not a bad line, but no training learns from it.
 """
 
 from __future__ import annotations

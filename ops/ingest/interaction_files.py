@@ -1,4 +1,4 @@
-"""Reading interactions from files, as a layout says.
+"""Reading interactions from files with a given layout.
 
 Knows how a file of each kind is read. Must not know Kafka nor the terminal. A line that cannot be
 used comes out as a :class:`BadLine` in its place, so that the caller counts, shows and decides.

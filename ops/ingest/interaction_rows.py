@@ -1,8 +1,8 @@
 """From a row's cells to an interaction.
 
 Pure. Knows roles of columns and what a cell of each may hold; must not know files. In a source
-without types an id goes by :func:`registry.ids.parse_id`; JSON and Parquet keep theirs. A cell that
-is empty is a field that is absent.
+without types :func:`registry.ids.parse_id` decides an id's type; JSON and Parquet keep theirs. An
+empty cell is an absent field.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """Sending a file's interactions once: a second run continues where the first one ended.
 
-Knows what identifies a file, and where it is noted how much of it was sent. Must not know file
-formats nor the terminal.
+Knows what identifies a file, and where its progress is stored. Must not know file formats nor the
+terminal.
 
-How far a file has come is kept where its records go: as a committed offset of the consumer group
+The progress of a file is stored where its records go: as a committed offset of the consumer group
 ``{prefix}-ingest-{fingerprint}`` on the interaction topic, that is the number of interactions that
-Kafka has confirmed. So every machine knows it, there is no file to lose, and with the topic Kafka
-deletes it, too. Kafka forgets it when the group was not used for ``offsets.retention.minutes`` (a
-week, unless the broker says otherwise).
+Kafka has confirmed. So every machine knows it, there is no file to lose, and Kafka deletes it with
+the topic. Kafka also deletes it when the group was not used for ``offsets.retention.minutes`` (a
+week by default).
 
-A run that is killed sends again what came after its last note, at most `NOTE_RECORDS`. That, and a
-file that is sent again on purpose, does no harm to the training set: of each kind of event of a
-user with an item the latest counts.
+A killed run sends again what came after its last commit, at most `NOTE_RECORDS`. Neither that nor
+sending a file again on purpose harms the training set: only the latest event of each user, item and
+kind counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where files come from: paths, globs and URLs, compressed or not, as bytes.
 
-Knows places and compression. Must not know what is in a file. What does not lie on this machine is
-copied here once, because a file is read several times: checked whole, then sent.
+Knows places and compression. Must not know what is in a file. A remote file is copied here once,
+because a file is read several times: first checked completely, then sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading titles of items from files.
 
 Knows MovieLens' files by name, and others by their header. Must not know interactions. A bad line
-ends the reading: half the titles would not be missed.
+is an error: otherwise nobody would notice that half the titles are missing.
 
 ==================  =============================================
 read by its name    a line

@@ -1,4 +1,4 @@
-"""The data report on the terminal: what there is, and what is unusual."""
+"""The data report on the terminal: what the data contain, and what is unusual."""
 
 from __future__ import annotations
 

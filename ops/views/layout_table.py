@@ -1,6 +1,6 @@
 """How a file of interactions is read, with its first rows, as a table.
 
-Knows what people must see to say whether it is right. Must not know how files are read.
+Knows what people must see to confirm it. Must not know how files are read.
 """
 
 from __future__ import annotations

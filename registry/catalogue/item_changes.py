@@ -1,4 +1,4 @@
-"""What one record of the items topic says: an item as it is from now on, or that it is removed."""
+"""The change in one record of the items topic: an item's new values, or its removal."""
 
 from __future__ import annotations
 

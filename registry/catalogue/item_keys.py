@@ -1,7 +1,7 @@
 """Keys of the items topic: one for each item, so that compaction keeps each item's newest record.
 
-An integer is its digits, a text is itself, in UTF-8. A text that would read as an integer, or that
-begins with a quotation mark, is in JSON's quotes.
+An integer is written as its digits, a string as itself, in UTF-8. A string that looks like an
+integer, or that begins with a quotation mark, is quoted as JSON.
 """
 
 from __future__ import annotations

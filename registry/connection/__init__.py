@@ -1,4 +1,4 @@
-"""The way to Kafka: client configuration, first contact, why there is none.
+"""Connecting to Kafka: client configuration, first contact, and why it fails.
 
 Nothing here knows a topic or a record.
 """

@@ -1,8 +1,8 @@
-"""Looking at one of Kafka's addresses: whether it answers, speaks TLS, asks for SASL.
+"""Probing one of Kafka's addresses: whether it answers, speaks TLS, asks for SASL.
 
 An edge: sockets, TLS, and one question of Kafka's protocol (SaslHandshake, which is answered before
-any authentication). Sends no secret. Must not know what follows from what it sees
-(`registry.connection.refused_connections`). Asked only after a client has failed.
+any authentication). Sends no secret. Must not know what its observations mean
+(`registry.connection.refused_connections`). Used only after a client has failed.
 """
 
 from __future__ import annotations

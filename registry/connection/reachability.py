@@ -1,4 +1,4 @@
-"""The first contact with Kafka, and why there is none.
+"""The first contact with Kafka, and why it fails.
 
 An edge: asks a client for metadata, and when it fails, looks for the cause. Must not know what the
 metadata is for.

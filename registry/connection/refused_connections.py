@@ -1,9 +1,9 @@
-"""Why Kafka cannot be used: cause, setting and remedy, from what was seen of one address.
+"""Why Kafka cannot be used: cause, setting and remedy, from the observations of one address.
 
-Decides only. Must not know sockets or Kafka's clients: `registry.connection.listeners` looks at an
-address, `registry.connection.reachability` asks a client. librdkafka alone does not know: an
-expired certificate, that of another host and that of an unknown authority give the same error, and
-a plaintext client at a TLS listener sees a connection that closes.
+Decides only. Must not know sockets or Kafka's clients: `registry.connection.listeners` probes an
+address, `registry.connection.reachability` asks a client. librdkafka alone cannot tell: an expired
+certificate, one of another host and one of an unknown authority give the same error, and a
+plaintext client of a TLS listener only sees the connection close.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Asking Kafka again: brokers that change their roles refuse for a moment, and say so.
+"""Retrying calls to Kafka: brokers that change roles refuse temporarily, with an error that says
+so.
 
-Knows which refusals pass by themselves. Must not know what is asked. A broker that does not answer
-at all is none of them: a command should then say so at once.
+Knows which refusals are temporary. Must not know what is asked. A broker that does not answer at
+all is not retried: a command should report that at once.
 """
 
 from __future__ import annotations

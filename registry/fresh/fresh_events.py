@@ -2,9 +2,9 @@
 
 Pure. Must not know where the events are kept, what they weigh, or what is made of them.
 
-A `forget` acts as in training (`training.data.forgetting`): it takes back every event of its user
-with an earlier time, and every event that stands before it in its partition. So an event that
-arrives after a `forget` is forgotten if it is of an earlier time.
+A `forget` acts as in training (`training.data.forgetting`): it removes every event of its user with
+an earlier time, and every event before it in its partition. So an event that arrives after a
+`forget` is forgotten if its time is earlier.
 """
 
 from __future__ import annotations

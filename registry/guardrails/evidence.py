@@ -1,11 +1,11 @@
-"""Evidence: how much a sample says against a mean or a quantile, whenever it is looked at.
+"""Evidence: how strongly a sample speaks against a mean or a quantile, valid at any time.
 
-Pure numbers, and what they amount to (:func:`verdict_of`). Must not know guardrails or versions.
+Pure numbers, and the verdict they give (:func:`verdict_of`). Must not know guardrails or versions.
 
-All of it rests on one e-process, that of a mean of values in [0, 1] (:func:`log_e_value`): whatever
-the time, and however often one looks, it exceeds ``1 / alpha`` with a probability of at most
-``alpha`` if the mean is the one in question (Ville's inequality). Formulas, papers, arithmetic and
-limits: ``docs/explanation/guardrails.md``.
+All of it rests on one e-process, that of a mean of values in [0, 1] (:func:`log_e_value`): if the
+hypothesized mean is true, it ever exceeds ``1 / alpha`` with a probability of at most ``alpha``,
+however often it is checked (Ville's inequality). Formulas, papers, arithmetic and limits:
+``docs/explanation/guardrails.md``.
 """
 
 from __future__ import annotations

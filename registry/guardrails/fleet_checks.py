@@ -1,4 +1,4 @@
-"""The fleet: what each worker says of itself every second, and what all of them say together.
+"""The fleet: what each worker reports every second, and what all reports say together.
 
 Pure functions of heartbeats and the time. Must not know how heartbeats travel.
 """

@@ -1,13 +1,13 @@
 """Durations as DDSketch buckets: how they are counted, and which durations a count stands for.
 
-Pure. Knows the buckets' edges and the order of what they hold. Must not know what was timed, nor
-what is concluded from it (`registry.guardrails.verdicts`).
+Pure. Knows the buckets' edges and order. Must not know what was timed, nor what is concluded from
+it (`registry.guardrails.verdicts`).
 
 Bucket ``i`` holds the durations in ``(γ^(i-1), γ^i]``, ``γ = (1 + a) / (1 - a)`` with ``a`` the
 relative accuracy (Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with
-relative-error guarantees", PVLDB 12(12), 2019). The package `ddsketch` maps; buckets are a plain
-``dict`` (`registry.wire.counts.Histogram`), because counts that are summed over workers and sent
-each second as JSON need no sketch around them.
+relative-error guarantees", PVLDB 12(12), 2019). The package `ddsketch` does the mapping; buckets
+are a plain ``dict`` (`registry.wire.counts.Histogram`), because counts that are summed over workers
+and sent each second as JSON need no sketch object.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The guardrail ``sample_ratio``: whether users are split between the arms as the rule says.
+"""The guardrail ``sample_ratio``: whether users are split between the arms according to the rule.
 
 Pure.
 """

@@ -1,11 +1,11 @@
-"""Guardrails: whether the canary version is worse than the primary by more than it may be.
+"""Guardrails: whether the canary version is worse than the primary by more than allowed.
 
-Pure: counts in, findings out. Knows which guardrails there are; each has a module of its own, and
+Pure: counts in, findings out. Knows which guardrails exist; each has its own module, and
 `registry.guardrails.min_overlap` judges `shadow`. Must not know where counts come from
 (`registry.guardrails.fleet_checks`), nor what a verdict leads to
 (`registry.rollout.ramp_decision`).
 
-A ramp is judged every second, so each verdict must hold whenever it is looked at: all of them rest
+A ramp is judged every second, so each verdict must be valid however often it is checked: all rest
 on `registry.guardrails.evidence`. Papers, arithmetic and limits:
 ``docs/explanation/guardrails.md``.
 """

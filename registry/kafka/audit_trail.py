@@ -1,4 +1,4 @@
-"""The audit trail: what became of each command, and what it changed, for people.
+"""The audit trail: the outcome of each command, and what it changed, for people.
 
 Every result is a record of the control-results topic, so the trail survives every worker. It is
 read from its end backwards, as far as needed. Knows filters and words; must not know the rules.

@@ -1,9 +1,9 @@
 """Letters: what the dead-letter topic holds, and what was done about each record on it.
 
-A *letter* is a record that a worker has set aside. It is known by its source, the topic, partition
-and offset where it stood: set aside twice, it is one letter still. A *mark* on the same topic says
-that a letter was replayed or dropped; the newest one counts. It stands behind its letter, so it is
-kept for as long: whoever reads the topic, on whatever machine, knows what was done.
+A *letter* is a record that a worker has set aside. It is identified by its source: topic, partition
+and offset. Set aside twice, it is still one letter. A *mark* on the same topic says that a letter
+was replayed or dropped; the newest one counts. It comes after its letter, so it is kept at least as
+long: every reader of the topic, on any machine, knows what was done.
 
 Pure. Knows headers; must not know Kafka's client. `streams.delivery.dead_letters` writes the
 letters.

@@ -1,7 +1,7 @@
 """More partitions for the topics that belong together, in an order in which nothing is lost.
 
-Which they are, and whether they agree, is in `registry.kafka.topic_admin`. Workers notice by
-themselves.
+Which they are, and whether they agree, is in `registry.kafka.topic_admin`. Workers notice
+automatically.
 """
 
 from __future__ import annotations

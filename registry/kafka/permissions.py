@@ -2,8 +2,8 @@
 
 Decides only. Must not know Kafka's clients. A role is what a principal does: a ``worker`` answers,
 decides and trains; an ``application`` asks, reads answers and sends interactions; a ``catalogue``
-says what items there are; an ``operator`` uses the commands; a ``trainer`` runs `recstream train`
-on a machine of its own.
+maintains the items; an ``operator`` uses the commands; a ``trainer`` runs `recstream train` on a
+separate machine.
 """
 
 from __future__ import annotations

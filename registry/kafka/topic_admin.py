@@ -1,7 +1,7 @@
 """The topics: names, partition counts, configs; creating them and checking that they are right.
 
-Knows what PRODUCT.md §2 says of each topic. Must not know what the records hold. Topics are made
-by `create_topics` and checked at every worker's start, never left to auto-creation.
+Knows what PRODUCT.md §2 says of each topic. Must not know what the records hold. Topics are created
+by `create_topics` and checked when a worker starts, never left to auto-creation.
 """
 
 from __future__ import annotations

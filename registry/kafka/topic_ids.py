@@ -1,7 +1,7 @@
 """Topics as the broker has them now: which exist, their ids and partitions.
 
 An edge. A topic that is recreated under its name, or a topic of that name on another cluster, has
-another id: offsets that were counted on the former one say nothing about it.
+another id: offsets of the former topic say nothing about it.
 """
 
 from __future__ import annotations

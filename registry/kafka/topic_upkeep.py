@@ -1,8 +1,9 @@
-"""Upkeep of the topics: what a worker can start without, but a fleet should not last without.
+"""Upkeep of the topics: what a worker can start without, but a fleet should not run without for
+long.
 
-Knows how the rollout table's changelog is compacted, and how many copies of a record there must be.
-What a worker cannot start without is checked in `registry.kafka.topic_admin`; a release that was
-installed before these rules must be able to start, and to be replaced, before they are met.
+Knows how the rollout table's changelog is compacted, and how many replicas a record must have. What
+a worker needs to start is checked in `registry.kafka.topic_admin`; a release older than these rules
+must be able to start, and to be replaced, before they are met.
 """
 
 from __future__ import annotations

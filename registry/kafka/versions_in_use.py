@@ -1,8 +1,8 @@
 """Usage: which versions the environments name, read from Kafka.
 
 Knows where versions are named: in the states that the results of all commands carry, and in
-commands that wait to be decided. Must not know what is done about it. What cannot be read might
-name a version, so it is an error and never passed over.
+commands that wait to be decided. Must not know what is done about it. A record that cannot be read
+might name a version, so it is an error and never skipped.
 """
 
 from __future__ import annotations

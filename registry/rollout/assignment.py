@@ -1,6 +1,6 @@
 """Assignment: which user gets which version. Pure, and the same on every worker.
 
-The one place of the question "who answers this user?" of PRODUCT.md §3. Must not know whether a
+The only place that decides "who answers this user?" (PRODUCT.md §3). Must not know whether a
 version is ready somewhere (`streams.serving.routing`).
 """
 

@@ -1,4 +1,5 @@
-"""The control log: what a stream of commands leaves behind, with duplicates and redeliveries.
+"""The control log: the state that a stream of commands adds up to, duplicates and redeliveries
+included.
 
 Pure. Kafka delivers a command at least once; the same record may come again after a crash, and the
 same ``command_id`` may be produced twice. :func:`follow` turns both into one application. The rules

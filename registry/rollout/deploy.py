@@ -1,7 +1,7 @@
 """Offering a version to the fleet: which command a deploy means, and when it must wait.
 
-Pure: knows commands and rollout state; must not know who offers, nor how a command is sent. Used by
-the fleet's own runs and by ``recstream train --deploy``.
+Pure: knows commands and rollout state; must not know who deploys, nor how a command is sent. Used
+by the fleet's own runs and by ``recstream train --deploy``.
 """
 
 from __future__ import annotations

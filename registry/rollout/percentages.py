@@ -1,4 +1,4 @@
-"""Which percentages of users there are, under either bucketing. Pure."""
+"""Which percentages of users are valid, under either bucketing. Pure."""
 
 from __future__ import annotations
 

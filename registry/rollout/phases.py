@@ -1,4 +1,4 @@
-"""Phases: what is under way in a rollout state. Pure; must not know what commands do to it."""
+"""Phases: what is in progress in a rollout state. Pure; must not know what commands do to it."""
 
 from __future__ import annotations
 

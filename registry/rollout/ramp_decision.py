@@ -1,11 +1,11 @@
-"""Ramping: when a ramp goes on, goes back or waits, and the command that it then issues.
+"""Ramping: when a ramp advances, rolls back or waits, and the command that it then issues.
 
 The decision core of automatic ramps: a pure function of the control log, the fleet's heartbeats and
-the time. Nothing is remembered between two looks, so that any owner of the control partition can go
-on after the last one died. Each command carries ``expected_epoch`` and an id made of the epoch: two
-owners that look at once say the same thing, and an operator who was faster wins.
+the time. Nothing is remembered between two looks, so any owner of the control partition can
+continue after the last one died. Each command carries ``expected_epoch`` and an id derived from the
+epoch: two owners that look at once issue the same command, and an operator who was faster wins.
 
-A look puts the stage's findings together to the worst verdict, and reads the action off a table.
+A look combines the stage's findings to the worst verdict, and looks up the action in a table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A ramp: the plan that an operator gives, and how far it has come.
+"""A ramp: the operator's plan, and its progress.
 
 Values, what a plan must meet, and its arithmetic. Must not know what has been measured
 (`registry.guardrails.fleet_checks`), how it is judged (`registry.guardrails.verdicts`) or when a
-ramp goes on (`registry.rollout.ramp_decision`).
+ramp moves (`registry.rollout.ramp_decision`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rules of a ramp: what a plan must be, and how the ramp of a rollout state begins and moves.
+"""The rules of a ramp: which plans are valid, and how the ramp of a rollout state begins and moves.
 
 Pure, like the table of `registry.rollout.transitions` whose cells these are. Must not know what a
 command does to the versions of a state, nor when a ramp moves (`registry.rollout.ramp_decision`).

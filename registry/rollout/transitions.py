@@ -1,12 +1,11 @@
 """The rollout rules: what each command does to the rollout state.
 
 The decision core: no I/O, no clock, no randomness. :func:`apply_command` (state × command → new
-state or refusal) is one table, :data:`TRANSITIONS`. Whether a version can be loaded is found out by
-the caller, for the versions that :func:`versions_named` lists, and comes in as an argument. What
-becomes of a ramp is in `registry.rollout.ramp_transitions`, what `rollout` changes in
-`registry.rollout.rollout_transitions`; when a ramp commands itself onward in
-`registry.rollout.ramp_decision`, which user a state gives which version, in
-`registry.rollout.assignment`.
+state or refusal) is one table, :data:`TRANSITIONS`. The caller finds out whether the versions that
+:func:`versions_named` lists can be loaded, and passes that as an argument. The rules of a ramp are
+in `registry.rollout.ramp_transitions`, those of `rollout` in
+`registry.rollout.rollout_transitions`; when a ramp issues commands, in
+`registry.rollout.ramp_decision`; which version a user gets, in `registry.rollout.assignment`.
 """
 
 from __future__ import annotations

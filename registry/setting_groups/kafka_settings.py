@@ -1,4 +1,4 @@
-"""How to reach Kafka, and the topics: names, partitions, copies."""
+"""How to reach Kafka, and the topics: names, partitions, replicas."""
 
 from __future__ import annotations
 

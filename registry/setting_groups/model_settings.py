@@ -1,4 +1,4 @@
-"""Where model versions are kept, who signs them, and what their provenance says."""
+"""Where model versions are kept, who signs them, and their provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a worker retrains, with how much of its machine, and what becomes of the new version."""
+"""When a worker retrains, with how much of its machine, and how the version is deployed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class RetrainingSettings(SettingGroup):
     retrain_deploy: Deploy = Field(
         "swap",
         alias="RETRAIN_DEPLOY",
-        description="How a version that passes its gate is deployed; `ramp` needs `RETRAIN_RAMP_FILE`.",
+        description="How a version that passes its gate is deployed; `ramp` needs "
+        "`RETRAIN_RAMP_FILE`.",
     )
     retrain_ramp_file: str | None = Field(
         None,

@@ -1,6 +1,6 @@
-"""What a setting can be: names, versions, secrets, cron expressions, time zones.
+"""Types of settings: names, versions, secrets, cron expressions, time zones.
 
-Each refuses what it cannot be, with what is needed. Must not know which settings there are.
+Each refuses an invalid value, and says what is allowed. Must not know which settings exist.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one worker has of its own: its name, its pages, its patience and its limits."""
+"""The settings of one worker: its name, its pages, its timeouts and its limits."""
 
 from __future__ import annotations
 

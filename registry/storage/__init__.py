@@ -1,4 +1,4 @@
-"""Storages: named bytes in a local folder or in an object storage.
+"""Storage: named bytes in a local folder or in object storage.
 
 Nothing here knows what the bytes mean.
 """

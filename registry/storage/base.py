@@ -1,4 +1,4 @@
-"""Storage: what each kind of it does, and what a listing shows.
+"""Storage: what each kind can do, and what a listing shows.
 
 Must not know any kind (`registry.storage.local`, `registry.storage.remote`), nor what is stored.
 """

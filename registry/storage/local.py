@@ -1,7 +1,8 @@
-"""A local folder as a storage: written beside, then linked or renamed into place.
+"""A local folder as storage: files are written under another name, then linked or renamed into
+place.
 
-Knows what makes a file, its name and its folders stay when the power fails. Must not know what the
-bytes mean. Its temporary files (``.parts``) and its lock (``.lock``) are no objects.
+Knows how a file, its name and its folders survive a power failure. Must not know what the bytes
+mean. Its temporary files (``.parts``) and its lock (``.lock``) are not objects.
 """
 
 from __future__ import annotations

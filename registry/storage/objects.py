@@ -1,8 +1,8 @@
-"""Objects: named bytes at one URL, in a local folder or in an object storage.
+"""Objects: named bytes at one URL, in a local folder or in object storage.
 
-Knows which names there can be, and that each error says which of them it is about. Must not know
-what the bytes mean, nor how a kind of storage keeps them (`registry.storage.local`,
-`registry.storage.remote`). Nobody ever reads half an object.
+Knows which names are valid, and that each error names its object. Must not know what the bytes
+mean, nor how a kind of storage keeps them (`registry.storage.local`, `registry.storage.remote`).
+Nobody ever reads half an object.
 
 Names are paths with ``/``, relative to the URL. Names that begin with a dot belong to the storage
 itself, and are never listed.

@@ -1,7 +1,7 @@
-"""Any other file system of fsspec's as a storage, an object storage most of all.
+"""Any other fsspec file system as storage, above all object storage.
 
-Knows conditional writes as S3 and its driver speak them: what exists already, what was exchanged
-meanwhile, and what is a conflict to try again. Must not know what the bytes mean.
+Knows conditional writes of S3 and its driver: an object that already exists, one that was exchanged
+meanwhile, and a conflict to retry. Must not know what the bytes mean.
 """
 
 from __future__ import annotations

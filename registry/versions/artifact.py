@@ -1,9 +1,9 @@
-"""The artifact: how the arrays of one model version lie in a folder.
+"""The artifact: how the arrays of one model version are stored in a folder.
 
 Knows the files' names and formats. What the arrays must be: `registry.versions.model_arrays`. Must
-not know versions, manifests or scoring. Arrays are ``.npy`` files without pickles,
-memory-mapped on reading, so that the workers of one machine share one copy; ids and titles are
-JSON, which keeps the ids' types.
+not know versions, manifests or scoring. Arrays are ``.npy`` files without pickles, memory-mapped on
+reading, so the workers on one machine share one copy; ids and titles are JSON, which keeps the ids'
+types.
 """
 
 from __future__ import annotations

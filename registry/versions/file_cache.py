@@ -1,14 +1,15 @@
-"""The cache: files of remote versions on this machine, named by what they hold.
+"""The cache: local copies of the files of remote versions, named by their content.
 
-Knows its folder, its bound, and how processes share both. Must not know versions, or where a file
-comes from. Content that two versions share is kept, and in memory mapped, once.
+Knows its folder, its maximum size, and how processes share both. Must not know versions, or where a
+file comes from. Content that two versions share is stored and mapped once.
 
-- A file appears under its SHA-256 only when it is whole: it is fetched beside and renamed.
-- One process writes at a time, under ``.lock``; who waited finds the file there. A process that is
-  killed leaves ``.part``, which the next writer removes.
+- A file appears under its SHA-256 only when it is whole: it is downloaded under another name and
+  renamed.
+- One process writes at a time, under ``.lock``; processes that waited find the file in place. A
+  killed process leaves ``.part``, which the next writer removes.
 - Whoever maps a file holds a shared lock on it until the map is gone: the map keeps the open file
-  alive, and the lock with it. Only files that nobody holds are removed to make room, those that
-  were not asked for the longest first.
+  alive, and the lock with it. Only files that nobody holds are evicted, least recently requested
+  first.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Retention: which versions may go, and the two steps in which they do.
+"""Retention: which versions may be removed, and the two steps of the removal.
 
-Knows the rules and the order of removing. Must not know where it is written who uses what: that is
-given. A version goes in two steps, so that nobody who reads it is hurt and a mistake can be undone:
+Knows the rules and the order of removal. Must not know where uses are recorded: they are given. A
+version is removed in two steps, so that no reader is disturbed and a mistake can be undone:
 
-1. it is hidden: its manifest moves away, so it is unknown to whoever asks from now on, while who
-   had begun finds all files;
-2. a later run, `grace` after, removes its files. If the version is named again by then, it comes
-   back instead.
+1. it is hidden: its manifest moves away, so new readers do not find it, while readers that have
+  begun still find all files;
+2. a later run, `grace` after, removes its files. If the version is named again by then, it is
+  restored instead.
 
-Files that a killed publisher left, which never were a version, go after `grace` as well.
+Leftover files of killed publishers, which never were a version, are removed after `grace` as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows by id: where a user or an item is in the arrays, in a quarter of a dictionary's memory.
 
 Pure. Knows that ids of two types are never the same (``5`` and ``"5"``). Must not know what a row
-holds. A dictionary of a million ids takes about 100 bytes each, as much as 25 factors; this takes
-12 for a number, and 20 and its UTF-8 for a text, and finds one in about a microsecond.
+holds. A dictionary of a million ids takes about 100 bytes an id, as much as 25 factors; this takes
+12 for an integer, and 20 plus its UTF-8 for a string, and finds an id in about a microsecond.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Labels and pins: what people say of versions, in small objects beside them.
+"""Labels and pins: what people record about versions, in small objects beside them.
 
 Knows how a name points to a version, and what may not be removed. Must not know why. A label, like
 ``stable``, is a pointer that moves; a pin keeps one version from garbage collection. Both are
-outside of the manifest, which never changes: ``labels/stable.json`` and ``pins/v0.4.json``.
+outside the manifest, which never changes: ``labels/stable.json`` and ``pins/v0.4.json``.
 """
 
 from __future__ import annotations

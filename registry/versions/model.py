@@ -1,7 +1,7 @@
 """The model that serves: one version's arrays, scored for a batch of requests at once.
 
-Knows who asks for what. Must not know how scores are made (:mod:`registry.versions.ranking`), where
-a version comes from, who routes to it, or Kafka.
+Knows who requests what. Must not know how scores are computed (:mod:`registry.versions.ranking`),
+where a version comes from, who routes to it, or Kafka.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ Publishing, step by step; a crash after any of them leaves the versions before i
 1. the arrays are checked and written to a local folder;
 2. the version's number is claimed by creating ``claims/v0.4``, which only one publisher can; a
    claim stays for ever, so no number is used twice;
-3. the files are written, further ones too, that may name the version; then ``meta.sig`` if there
-   is a key to sign with;
-4. ``latest.txt`` is created if it is not there, so that no reader goes by a listing any more, which
-   shows two first publications in any order;
+3. the files are written, including additional ones that may name the version; then ``meta.sig`` if
+  there is a key to sign with;
+4. ``latest.txt`` is created if it does not exist, because without it readers rely on a listing,
+  which shows two first publications in any order;
 5. ``meta.json`` is created: now it is a version;
 6. ``latest.txt`` is exchanged for the newest version's name, never for an older one.
 """

@@ -1,4 +1,4 @@
-"""Which versions are published, and which is the newest: ``latest.txt`` and the folders.
+"""Which versions are published, and which one is the newest: ``latest.txt`` and the folders.
 
 Knows the registry's layout (PRODUCT.md §4), and that ``latest.txt`` only ever moves to a newer
 version. Must not know what a version consists of.

@@ -2,9 +2,9 @@
 
 A kernel proposes, this module decides. The last digits of a matrix product depend on the shape of
 the batch and on the kernel that BLAS picks for the processor; so they are not shown, and do not
-decide between two items. Whatever lies within the rounding bound of the k-th is scored again by
-`recompute`, whose order of operations depends on nothing but the number of factors, and is sorted
-by that score, equal scores by row.
+decide between two items. Every item within the rounding bound of the k-th is scored again by
+`recompute`, whose order of operations depends only on the number of factors. Items are sorted by
+that score, ties by row.
 
 Knows factors and rows. Must not know ids, requests or where factors come from.
 """

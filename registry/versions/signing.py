@@ -1,6 +1,7 @@
 """Signatures: whoever holds a key vouches for a manifest, and through its checksums for all files.
 
-Two algorithms. Which one a signature is of stands in it, and a reader checks what it has a key for:
+There are two algorithms. A signature names its own, and a reader checks those that it has a key
+for:
 
 ``ed25519`` (RFC 8032)
     A pair of keys: publishers hold the private one and sign; readers hold the public one, and can

@@ -1,10 +1,10 @@
-"""The store: published model versions at one URL, each immutable and either whole or not there.
+"""The store: published model versions at one URL, each immutable and either whole or absent.
 
-Knows how a version is read, hidden and brought back. How one is written:
+Knows how a version is read, hidden and restored. How one is written:
 `registry.versions.publication`. Must not know how a version is learned or routed to.
 
-Removing goes the other way: first the manifest moves to ``removed/``, so that nobody begins to
-read the version; the files follow later, when whoever had begun has ended.
+Removing goes the other way: first the manifest moves to ``removed/``, so no new reader starts; the
+files are removed later, when earlier readers have finished.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Command results (topic ``control-results``): what became of a command."""
+"""Command results (topic ``control-results``): the outcome of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control commands (topic ``control``): one type a kind, with just its fields; not what they do."""
+"""Control commands (topic ``control``): one type per kind, with just its fields."""
 
 from __future__ import annotations
 

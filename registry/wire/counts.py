@@ -3,7 +3,7 @@
 One type for each arm's counts, whoever adds them up: a batch, a worker, its heartbeat, the fleet.
 
 Counts are cumulative since the worker began to act on a rollout state, not since the last
-heartbeat: a heartbeat that is lost or comes twice then changes nothing.
+heartbeat: so a lost or duplicated heartbeat changes nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Older records: what the releases before spelled into names and ids, as the fields of today.
+"""Older records: translates what earlier releases encoded in names and ids into today's fields.
 
-Used by the codec alone. A record without an ``origin`` is of a release that did not have it, or of
-a program that knows nothing of it. What is not a record of ours is left as it is: the codec refuses
-it.
+Used by the codec alone. A record without an ``origin`` comes from a release that did not have it,
+or from a program that does not know it. A record that is not ours is left as it is: the codec
+refuses it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Following the fleet topic: each worker reads all heartbeats by itself, from a minute back.
+"""Following the fleet topic: each worker reads all heartbeats, starting a minute back.
 
-An edge, without Faust: a consumer that joins no group, in a thread of its own. It hands the latest
-heartbeat of each worker to the event loop, a few times a second at most, so that neither a large
-fleet nor garbage takes the loop's time. Whatever happens to Kafka or to the topic, it connects
-anew. Must not know what heartbeats are used for.
+An edge, without Faust: a consumer without a group, in its own thread. It passes the latest
+heartbeat of each worker to the event loop, a few times a second at most, so neither a large fleet
+nor garbage slows the loop. Whatever happens to Kafka or to the topic, it reconnects. Must not know
+what heartbeats are used for.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The ramp agent: carries out what `registry.rollout.ramp_decision` decides.
 
 Runs on the worker that owns the control partition. An edge: it looks at the view, and produces the
-ramp's commands to the control topic like anybody else; the control agent decides them. It remembers
-nothing but what it has just sent, so that a slow broker does not get the same command twice a
-second; another owner can go on at any time.
+ramp's commands to the control topic like any other producer; the control agent decides them. It
+only remembers what it has just sent, so that a slow broker does not get the same command twice a
+second; another owner can continue at any time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Seeding: the first rollout state of an environment, asked for by commands like any other.
+"""Seeding: the first rollout state of an environment, requested by commands like any other.
 
-Pure. ``expected_epoch`` makes a seed lose against whoever was faster: of two owners that seed at
-the same time one succeeds, and a person's command is never overridden. Later starts change nothing.
+Pure. With ``expected_epoch`` a seed loses to any faster command: of two owners that seed at the
+same time one succeeds, and an operator's command is never overridden. Later starts change nothing.
 """
 
 from __future__ import annotations

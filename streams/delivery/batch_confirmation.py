@@ -1,7 +1,7 @@
 """When a batch of outgoing records is confirmed: its delivery reports, counted round by round.
 
-Knows how many records of a round are still to be reported, and how each failed. Must not know how
-records are sent, nor what becomes of those that failed (`streams.delivery.producer`).
+Knows how many reports of a round are missing, and how each record failed. Must not know how records
+are sent, nor what happens to failed ones (`streams.delivery.producer`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Carried headers: those of a request that its answer and its dead letter bear as well.
+"""Carried headers: headers of a request that are copied to its answer and its dead letter.
 
 Pure. Correlation ids and trace contexts (``traceparent``) are the sender's; nothing reads them.
 Bounded, because they are copied to every answer. Must not know who sends the copies.

@@ -1,4 +1,4 @@
-"""Dead letters: a record that cannot be used, byte for byte, with why and where from in headers.
+"""Dead letters: a record that cannot be used, byte for byte, with reason and source in its headers.
 
 Pure. Knows the headers; must not know who sends the record.
 """

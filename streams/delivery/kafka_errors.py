@@ -1,4 +1,4 @@
-"""Kafka's errors: which say no to a record for good, and which mean an outage.
+"""Kafka's errors: which refuse a record for good, and which mean an outage.
 
 Pure. A table of librdkafka's codes. Must not know what is sent in place of a refused record
 (`streams.delivery.producer`), nor how long an outage is waited for.
@@ -6,7 +6,7 @@ Pure. A table of librdkafka's codes. Must not know what is sent in place of a re
 =================  ==========================================================================
 meaning            what it means for the record
 =================  ==========================================================================
-``refused``        Kafka will never take it: asking again changes nothing
+``refused`` Kafka will never accept it: retrying does not help
 ``company``        it came in a batch with a record that Kafka will never take, or is that
                    record itself: sent alone, it is taken or ``refused``
 ``full``           the client's own queue has no room for it yet

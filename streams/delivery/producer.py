@@ -1,18 +1,18 @@
 """Confirmed delivery: one librdkafka producer, its delivery reports awaited per batch.
 
-Knows how to send, when a batch is confirmed, and how each record of it ended. Must not know what it
-sends: a record brings along what is to be sent in its place if Kafka refuses it for good
+Knows how to send, when a batch is confirmed, and the outcome of each record. Must not know what it
+sends: a record carries its own substitute for the case that Kafka refuses it for good
 (``Outgoing.instead``), and `streams.delivery.kafka_errors` says which errors are such a refusal.
 
-1. *send*: the records are queued, and the producer makes batches of its own of them;
-2. *alone*: what was refused together with others, or found the queue full, is sent once more by
-   a second producer, in a batch of its own;
-3. *instead*: what is refused for good is reported, and its substitute is sent;
-4. *resolve*: the batch is confirmed when each record, or what was sent instead, is.
+1. *send*: the records are queued, and the producer groups them into its own batches;
+2. *alone*: records that were refused together with others, or found the queue full, are sent once
+  more by a second producer, each in its own batch;
+3. *instead*: a record refused for good is reported, and its substitute is sent;
+4. *resolve*: the batch is confirmed when each record, or its substitute, is.
 
-What nobody confirmed after librdkafka's own retries is no refusal but an outage: the batch fails
-with the records it is about (:class:`Unconfirmed`), and whoever sent them decides whether the same
-is still worth sending. Requests whose answers are not confirmed must not be acknowledged.
+Records still unconfirmed after librdkafka's own retries mean an outage, not a refusal: the batch
+fails and names them (:class:`Unconfirmed`), and their sender decides whether they are still worth
+sending. Requests whose answers are not confirmed must not be acknowledged.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Refused records: counted, and reported by topic, key and what they are about.
+"""Refused records: counted, and reported with topic, key and subject.
 
-The rule of each kind is where the kind is sent; this is what all have in common:
+Each kind has its rule where it is sent; this is what they have in common:
 
 ==================  ==================================  =======================
 refused             sent in its place                   if that is refused too

@@ -1,4 +1,4 @@
-"""Who may write over HTTP: the API token, loopback, and browsers that act for another site."""
+"""Who may write over HTTP: the API token, loopback, and browsers on pages of other sites."""
 
 from __future__ import annotations
 

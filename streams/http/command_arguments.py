@@ -1,7 +1,7 @@
-"""The arguments of the write endpoints: which there are, and how they are read.
+"""The arguments of the write endpoints: their names, and how they are read.
 
-Pure: query text, form text or JSON in, fields of a command out. What a value may be, beyond its
-type, the rules say. A name that is not known is refused: a typo must not silently do nothing.
+Pure: query text, form text or JSON in, fields of a command out. Beyond its type, the rules decide
+which values are valid. An unknown name is refused: a typo must not be ignored silently.
 """
 
 from __future__ import annotations

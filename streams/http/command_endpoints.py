@@ -1,7 +1,7 @@
-"""Writes over HTTP: a request becomes a command on the control topic, its result the answer.
+"""Writes over HTTP: a request becomes a command on the control topic; its result is the answer.
 
-An edge. Any worker can take a write: whichever one owns the control partition decides it, and the
-result comes back by the rollout table. Must not know the rules, nor who may write.
+An edge. Any worker can take a write: the worker that owns the control partition decides it, and the
+result comes back through the rollout table. Must not know the rules, nor who may write.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The connections to the pages: how many there may be, and when a stuck one ends.
+"""The connections to the pages: their maximum number, and when a stuck one is closed.
 
-They share the process with Kafka's: without a bound, whoever opens many would take the file
+They share the process with Kafka's: without a limit, many connections would use up the file
 descriptors that answers need. Knows aiohttp's server. Must not know requests.
 """
 

@@ -1,6 +1,6 @@
-"""What the HTTP endpoints answer: one type for each JSON document. Values only.
+"""The answers of the HTTP endpoints: one type for each JSON document. Values only.
 
-The OpenAPI document is made from these types, and the answers are instances of them.
+The OpenAPI document is generated from these types, and the answers are instances of them.
 """
 
 from __future__ import annotations

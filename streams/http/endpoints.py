@@ -1,6 +1,6 @@
-"""The endpoints: one table, from which the routes, the OpenAPI document and the docs are made.
+"""The endpoints: one table, from which the routes, the OpenAPI document and the docs are generated.
 
-Values only. What answers them is in `streams.http.server`, `probes`, `reading_endpoints`,
+Values only. The handlers are in `streams.http.server`, `probes`, `reading_endpoints`,
 `command_endpoints` and `login`.
 """
 

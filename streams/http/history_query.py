@@ -1,4 +1,4 @@
-"""The query of the history endpoint: which commands its parameters ask for. Must not read Kafka."""
+"""The query of the history endpoint: which commands its parameters select. Must not read Kafka."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Login: who sends a request, whether an endpoint is open to them, and sessions for browsers.
 
 An edge: reads headers and cookies, asks `streams.http.auth`, and answers. A browser cannot send a
-token by itself: it sends it once, by a form, and gets a session in a cookie that no script can
-read.
+token with every request: it sends it once, by a form, and gets a session in a cookie that no script
+can read.
 """
 
 from __future__ import annotations

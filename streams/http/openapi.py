@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the HTTP API: made from the endpoints and the types they use.
+"""The OpenAPI 3.1 document of the HTTP API, generated from the endpoints and their types.
 
 Pure, and the same on every worker of a release: no setting and no state is part of it.
 """

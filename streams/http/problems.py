@@ -1,4 +1,4 @@
-"""Problems: every refusal over HTTP as RFC 9457 has it, with our stable ``code``.
+"""Problems: every refusal over HTTP in the form of RFC 9457, with our stable ``code``.
 
 Knows which status belongs to which branch of the error tree. Must not know who refuses what.
 """

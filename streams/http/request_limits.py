@@ -1,7 +1,7 @@
-"""The limits of a request: how large its path, headers and body may be, and how long it may take.
+"""The limits of a request: the sizes of its path, headers and body, and its duration.
 
-Every endpoint has them, whether it reads a body or not: what has not come within the limits is
-refused before anybody looks at it. Must not know endpoints.
+They apply to every endpoint, whether it reads a body or not: a request beyond them is refused
+before it is processed. Must not know endpoints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The HTTP surface of one worker: the status page, probes, metrics, documents, and the writes.
 
-An edge. The routes are made from `streams.http.endpoints`; what answers them is in
+An edge. The routes are generated from `streams.http.endpoints`; the handlers are in
 `streams.http.probes`, `streams.http.reading_endpoints` and `streams.http.command_endpoints`. Must
 not know the rules.
 """

@@ -1,7 +1,7 @@
-"""Server-sent events: the status page's inside, to all who listen, whenever it changes.
+"""Server-sent events: the content of the status page, for all listeners, whenever it changes.
 
-One task renders, once a second and only while somebody listens; each listener sends what is newest
-when its last one is through, so that a slow one holds up nobody and skips what it missed.
+One task renders, once a second and only while there are listeners. Each listener sends the newest
+content when its last send has finished, so a slow one delays no other and skips what it missed.
 """
 
 from __future__ import annotations

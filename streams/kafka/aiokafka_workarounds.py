@@ -1,9 +1,9 @@
-"""Behaviour of aiokafka 0.14: a client asks only brokers that it knows, and waits long for each.
+"""Behaviour of aiokafka 0.14: a client only asks brokers that it knows, and waits long for each.
 
-It reads the bootstrap list once. When all brokers that it has heard of since are gone, it never
-finds the others; and one that is frozen is asked again and again, each time for as long as a
-request may take. Here the bootstrap list is asked when all known brokers fail, and a broker that
-did not answer is asked after the others. Knows aiokafka's client; must not know who uses it.
+It reads the bootstrap list once. When all brokers that it has learned of since are gone, it never
+finds the others; and it asks a frozen broker repeatedly, each time until the request times out.
+Here the bootstrap list is used when all known brokers fail, and a broker that did not answer is
+asked last. Knows aiokafka's client; must not know who uses it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Which worker reads which partitions, decided by whichever worker leads the group.
+"""Which worker reads which partitions, decided by the leader of the group.
 
-Behaviour of Faust 0.15.3 that this answers: with standby replicas, its assignor lets each worker
-keep up to the ceiling of an even share, so a worker that joins may get nothing, for good. Here the
-shares of `streams.kafka.partition_shares` are dealt out under Faust's own protocol name, version
-and metadata, so that workers of this and of the previous release join one group, whoever leads it.
+Behaviour of Faust 0.15.3 that this works around: with standby replicas, its assignor lets each
+worker keep up to the ceiling of an even share, so a joining worker may get nothing, for good. Here
+the shares of `streams.kafka.partition_shares` are assigned under Faust's own protocol name, version
+and metadata, so workers of this and of the previous release can join one group, whichever leads it.
 
-Topics with the same number of partitions and the same subscribers are dealt out together: a
-partition number of all of them is on one worker. The topics with one partition (the control topic)
-go last, to where the fewest partitions are, and stay there. The changelogs of global tables are
-every worker's, so they say nothing about who held a partition, and are not dealt out: Faust deals
-them out with the control topic, whose partition then moves at every join.
+Topics with the same number of partitions and the same subscribers are assigned together: the same
+partition number of all of them goes to one worker. Topics with one partition (the control topic) go
+last, to the worker with the fewest partitions, and stay there. Every worker has the changelogs of
+global tables, so they say nothing about who held a partition, and are not assigned: Faust assigns
+them with the control topic, whose partition then moves at every join.
 """
 
 from __future__ import annotations

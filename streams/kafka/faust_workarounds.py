@@ -1,7 +1,7 @@
-"""Our answers to behaviours of Faust 0.15.3, each with the behaviour that it answers.
+"""Workarounds for behaviours of Faust 0.15.3, each with the behaviour that it works around.
 
-The largest of them have modules of their own: `streams.kafka.slices`, `streams.kafka.recovery` and
-`streams.kafka.assignor`. Each behaviour is pinned by a test, so that an upgrade which changes it is
+The largest ones have their own modules: `streams.kafka.slices`, `streams.kafka.recovery` and
+`streams.kafka.assignor`. Each behaviour is pinned by a test, so an upgrade that changes it is
 noticed.
 """
 

@@ -1,7 +1,7 @@
 """Tokens of an identity provider for a worker's consumer: OAuth 2.0 client credentials.
 
-An edge: asks the provider over HTTP. librdkafka's clients do the same by themselves; aiokafka asks
-its caller for a token at each connection, so one is kept until most of its life is over.
+An edge: asks the provider over HTTP. librdkafka's clients do this themselves; aiokafka asks its
+caller for a token at each connection, so a token is kept until most of its lifetime is over.
 """
 
 from __future__ import annotations

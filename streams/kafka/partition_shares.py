@@ -1,10 +1,10 @@
 """How the partitions of topics that belong together are shared among the members of a group.
 
-Pure: who holds what comes in, who gets what goes out. Three promises, in this order:
+Pure: current holders in, new shares out. Three promises, in this order:
 
 1. **Balance.** Two members' counts are never two apart, so a member that joins gets its share.
-2. **Stickiness.** Nothing moves that balance does not force to move.
-3. **Calm.** What is free goes to the member with the fewest partitions of other topics.
+2. **Stickiness.** A partition moves only if balance requires it.
+3. **Calm.** Free partitions go to the member with the fewest partitions of other topics.
 
 Knows nothing of Faust, of Kafka's protocol, or of what is in a partition.
 """

@@ -1,28 +1,28 @@
-"""What a worker does at the end of a rebalance: read the changelog to its end, then serve on.
+"""What a worker does at the end of a rebalance: read the changelog to its end, then continue
+serving.
 
-1. **Look.** Ask where the changelogs begin and end now.
-2. **Seek.** The changelogs to what was seen last, all other partitions to what was committed.
-   Nobody reads meanwhile, so nothing is read and dropped.
-3. **Catch up.** Read the changelogs alone. A worker that has followed them is at their end already,
-   and goes straight on.
+1. **Look.** Get the current first and last offsets of the changelogs.
+2. **Seek.** Changelogs to the last offset seen, all other partitions to the committed one. Nothing
+  is read meanwhile, so nothing is read and dropped.
+3. **Catch up.** Read the changelogs alone. A worker that has followed them is already at their end.
 4. **Serve.** Read all partitions.
 
-Faust 0.15.3 does this with signals, a queue and two readings. What that cost, and why none of it is
-used here:
+Faust 0.15.3 does this with signals, a queue and two readings. The problems, and what is done here
+instead:
 
-- The signal of the end is cleared in the moment after it is given: nobody hears it who does not
-  wait at that moment. Here the state is looked at, not a signal.
-- Resuming the flow empties the queue between reader and table, so records were lost, and waited
-  for without end. Here there is no queue: the consumer hands each run of records to
+- The signal of the end is cleared right after it is set: whoever is not waiting at that moment
+  misses it. Here the state is checked, not a signal.
+- Resuming the flow empties the queue between reader and table, so records were lost, and waited for
+  forever. Here there is no queue: the consumer passes each run of records to
   :meth:`PromptRecovery.take`.
 - A changelog that every worker writes to and reads is both "active" and "standby": it was read
   twice, the second time from its start, at every rebalance.
-- One record cost several asyncio tasks. Here, of a long run of records the latest of each key
-  counts, as it would after compaction.
-- The end is a record that may not be there: compaction takes a deleted key's last record away.
+- One record cost several asyncio tasks. Here, of a long run of records only the latest of each key
+  counts, as after compaction.
+- The end is defined by a record that may not exist: compaction removes a deleted key's last record.
   Here a position that stays at the end counts as well.
-- A broker call that times out is taken for "service stopped", and recovery died for good. Here the
-  call is waited for again.
+- A broker call that times out is mistaken for "service stopped", and recovery died for good. Here
+  the call is retried.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far this worker has come with the request topic: assigned partitions, lag, in flight."""
+"""Progress through the request topic: assigned partitions, lag, in flight."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
 """Slices: one Faust event for all the records that one poll brought for one topic partition.
 
 Stock Faust makes one event, four asyncio tasks and one acknowledgement per record, which costs more
-than half of a worker's processor. For the topics named here, one message carries the list of raw
+than half of a worker's CPU time. For the topics named here, one message carries the list of raw
 records of a whole poll; its offset is the last record's. What must stay exact:
 
 1. **Commit.** Slices of a partition are committed in the order of delivery: the offset to commit is
    the one after the longest prefix of slices that are all acknowledged
    (`streams.kafka.slice_ledger`). Offsets themselves are never counted, so a hole left by
    compaction belongs to the slice that follows it.
-2. **Rebalance.** Before partitions are given away, reading stops, what was delivered is answered
-   and committed (bounded in time), then the ledgers are forgotten. A slice that comes back late
-   belongs to no ledger and commits nothing.
-3. **Seek.** When Faust seeks back to the committed offsets, which ends every rebalance, the ledgers
-   start anew. Reading and seeking exclude each other, changelogs included: what was read before a
-   seek is not delivered after it, and nothing else is read between a rebalance and its seek.
+2. **Rebalance.** Before partitions are revoked, reading stops, delivered requests are answered and
+  committed (bounded in time), then the ledgers are discarded. A slice that finishes later belongs
+  to no ledger and commits nothing.
+3. **Seek.** When Faust seeks back to the committed offsets, which ends every rebalance, new ledgers
+  start. Reading and seeking exclude each other, changelogs included: records read before a seek are
+  not delivered after it, and nothing else is read between a rebalance and its seek.
 4. **Back-pressure.** A partition with too many unacknowledged records is not read until half of
-   them are done. The other topics go on: a backlog never delays a control command.
+   them are done. The other topics are still read: a backlog never delays a control command.
 
 All other topics keep Faust's per-record path. Knows Faust's consumer; must not know what is in a
 record. ``tests/integration/test_slices.py`` proves each point, with a negative control.

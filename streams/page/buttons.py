@@ -1,4 +1,5 @@
-"""What the page's forms offer: the commands that the rules would take now, and the present values.
+"""What the page's forms offer: the commands that the rules would accept now, and the current
+values.
 
 Pure. Asks the rules themselves (`registry.rollout.transitions`), so that the page and the control
 log agree; whether a version can be loaded, only the control owner finds out. Must not know HTML.

@@ -1,5 +1,5 @@
-"""The charts of the status page: which version answers which users, how far a ramp or a training
-run has got.
+"""The charts of the status page: which version answers which users, the progress of a ramp or a
+training run.
 
 Pure functions of a status: what is drawn, not how. Must not know HTML.
 """

@@ -1,4 +1,4 @@
-"""How the status page words numbers, times and messages. Pure; must not know what they are of."""
+"""How the status page words numbers, times and messages. Pure; must not know what they mean."""
 
 from __future__ import annotations
 

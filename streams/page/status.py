@@ -1,4 +1,4 @@
-"""What a worker says of itself: the values behind the pages and the probes.
+"""What a worker reports about itself: the values behind the pages and the probes.
 
 Values only. Must not know where they come from nor how they are shown
 (`streams.page.render`, `streams.http.server`).

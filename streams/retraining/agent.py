@@ -1,10 +1,10 @@
-"""The retrain agent: begins training runs when they are due, and announces what they published.
+"""The retrain agent: starts training runs when they are due, and announces their versions.
 
 Runs on the worker that owns the control partition; the child process
-(`streams.retraining.child_process`) takes a fleet-wide lock, so that a change of owner cannot start
-a second run beside the first. On success it produces a command as anybody else would; the control
-agent decides. A run that ends without a version is told on control-results, beside the result of
-its command: that one was only that the run begins. Must not know how to train.
+(`streams.retraining.child_process`) takes a fleet-wide lock, so a change of owner cannot start a
+second run beside the first. On success the agent produces a command like any other producer; the
+control agent decides it. A run that ends without a version is recorded on control-results, beside
+the result of its command, which only said that the run had started. Must not know how to train.
 """
 
 from __future__ import annotations

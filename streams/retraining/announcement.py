@@ -1,6 +1,7 @@
-"""Announcing: what the fleet and the trail are told of a training run. Pure.
+"""Announcing: what the fleet and the audit trail learn of a training run. Pure.
 
-Knows which command offers a version, and how the end of a run reads. Must not know how one runs.
+Knows which command deploys a version, and how the end of a run is worded. Must not know how one
+runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The training child: starts `python -m training`, follows its output, and makes sure that it ends.
 
 An edge. Knows the lines of the child and how a process ends. Must not know when a run is due, nor
-what becomes of its version.
+how its version is deployed.
 """
 
 from __future__ import annotations

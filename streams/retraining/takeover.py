@@ -1,9 +1,9 @@
-"""Taking over: the training run that a former owner left behind, or that Kafka's absence ended.
+"""Taking over: a training run that a former owner left behind, or that an outage of Kafka ended.
 
 Pure: the control log, the latest run and the fleet come in. A run is kept in the rollout table from
-its command's result on, so a run without a result, of a worker that is no more, was interrupted. A
-new owner tries it once more, under an id of its own; a run that ends its worker each time must not
-go through the whole fleet. The same goes for a run that lost Kafka, or with it the training lock.
+its command's result on, so a run without a result, of a worker that is gone, was interrupted. A new
+owner retries it once, under a new id; a run that kills its worker each time must not go through the
+whole fleet. The same applies to a run that lost Kafka, or the training lock with it.
 """
 
 from __future__ import annotations

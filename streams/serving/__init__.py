@@ -1,4 +1,4 @@
-"""A request's way: slices to batch, routing, scoring, answers, shadow, counts.
+"""The path of a request: slices to batch, routing, scoring, answers, shadow, counts.
 
 No control command is decided here, and no page is rendered.
 """

@@ -1,4 +1,4 @@
-"""A batch on its way: raw records, answers, dead letters, counts. Values only."""
+"""A batch in flight: raw records, answers, dead letters, counts. Values only."""
 
 from __future__ import annotations
 

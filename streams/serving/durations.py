@@ -1,8 +1,8 @@
-"""Latencies and deadlines: what lies between the clock that stamped a request and ours.
+"""Latencies and deadlines: the time between the clock that stamped a request and ours.
 
 Pure. The two need not agree: a producer whose clock is ahead sends requests from the future, and a
-record may have no timestamp (-1). A duration that would be negative is not known: it is absent, and
-whoever counts durations counts those apart. Must not know who counts.
+record may have no timestamp (-1). A duration that would be negative is unknown: it is absent, and
+counted separately. Must not know who counts.
 """
 
 from __future__ import annotations

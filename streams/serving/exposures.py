@@ -1,7 +1,7 @@
 """Exposures: what the users of each arm got from this worker, under the state that it acts on.
 
 Counts of answers that Kafka has confirmed, for heartbeats and guardrails. They start again at 0
-with each epoch: answers under an older state say nothing about the present one. Must not know who
+with each epoch: answers under an older state say nothing about the current one. Must not know who
 judges them.
 """
 

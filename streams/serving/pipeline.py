@@ -2,18 +2,18 @@
 
 The protocol, in the words that the documentation uses:
 
-1. *merge*: all slices that wait become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
+1. *merge*: all waiting slices become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
 2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
-   letters are queued at the producer; where a backlog makes it worth it, two batches at once;
-3. *confirm*: the delivery reports of this batch come in while the next one is being answered; what
-   Kafka refuses for good is replaced (`streams.serving.refused_answers`);
+   letters are queued at the producer; under a backlog, two batches at once;
+3. *confirm*: the delivery reports of this batch come in while the next one is being answered;
+  answers that Kafka refuses for good are replaced (`streams.serving.refused_answers`);
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
 
-What Kafka does not confirm in time, because its brokers are away, is answered again, by the rules
-of that moment; a request whose deadline has passed by then gets an answer that says so. Meanwhile
-reading pauses by itself, at ``RECSTREAM_IN_FLIGHT_REQUESTS``. If a worker dies between steps 2 and
-4, another one answers those requests again: at least once, with ``request_id`` as the key for
-duplicates.
+If Kafka does not confirm answers in time, because its brokers are unavailable, the requests are
+answered again, by the rules of that moment; a request whose deadline has passed by then gets an
+answer that says so. Meanwhile reading pauses automatically, at ``RECSTREAM_IN_FLIGHT_REQUESTS``. If
+a worker dies between steps 2 and 4, another one answers those requests again: at least once, with
+``request_id`` as the key for duplicates.
 
 Knows the order of the steps; must not know how a request is answered (`streams.serving.answering`)
 or which version answers it (`streams.serving.routing`).

@@ -1,9 +1,9 @@
-"""Probing: how long each version takes to score one request, measured so that arms compare.
+"""Probing: how long each version takes to score one request, measured so that arms are comparable.
 
-The times of the answers themselves would not do: the arms' groups in a batch differ in size as
-their percentages do, and whoever is scored first pays for the cold caches of all. So, after the
-answers of a batch are on their way, some requests of each arm are scored again, one by one; the
-first of them only warms up. Runs in the scoring threads. Must not know who judges the times.
+The times of the answers themselves are not comparable: the arms' groups in a batch differ in size
+with their percentages, and the arm that is scored first pays for the cold caches of all. So, after
+the answers of a batch are sent, some requests of each arm are scored again, one by one; the first
+one is a warm-up. Runs in the scoring threads. Must not know who judges the times.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Refused answers: what a request gets whose answer Kafka will never take, and how that counts.
+"""Refused answers: what a request gets if Kafka will never accept its answer, and how that counts.
 
-Pure but for the batch, whose counts are mended. An answer with items becomes an error answer, which
-is small; if that is refused too, or there were no items, the request itself becomes a dead letter.
-Must not know how refusals are found (`streams.delivery.producer`).
+Pure except for the batch, whose counts are corrected. An answer with items becomes an error answer,
+which is small; if that is refused too, or there were no items, the request itself becomes a dead
+letter. Must not know how refusals are found (`streams.delivery.producer`).
 """
 
 from __future__ import annotations

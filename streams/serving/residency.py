@@ -1,7 +1,7 @@
 """Resident versions: loaded, checked and warmed off the event loop, side by side.
 
-Knows which versions are in memory and which are on their way. Must not know who should answer whom.
-A version that fails to load is tried again later; what is served meanwhile stays.
+Knows which versions are in memory and which are being loaded. Must not know which version answers
+which user. A version that fails to load is retried later; serving continues meanwhile.
 """
 
 from __future__ import annotations

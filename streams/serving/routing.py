@@ -1,7 +1,8 @@
-"""Routing: which state a worker acts on, which versions it keeps, who answers a request.
+"""Routing: which state a worker acts on, which versions it keeps, which one answers a request.
 
 Pure functions of frozen values. Must not know records on the wire, models or Kafka. The assignment
-itself is `registry.rollout.assignment`; here are the rules for what is *not ready*, PRODUCT.md §3:
+itself is `registry.rollout.assignment`; here are the rules for versions that are *not ready*
+(PRODUCT.md §3):
 
 - a worker acts on a new state as soon as its primary version is ready, and until then on the last
   one, whose epoch its answers carry;

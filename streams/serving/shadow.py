@@ -1,11 +1,10 @@
-"""Shadow: the canary version scores requests that are answered already, off to the side.
+"""Shadow: the canary version scores requests that have already been answered.
 
-Knows the order of sacrifice: an answer never waits for a comparison. Batches hand over what they
-answered and go on; the queue is bounded and drops what does not fit; a small chunk of it is scored
-only while no batch is being answered or waits, in one thread that yields its core to all others.
-Under load comparisons are shed, not answers, and what is shed is counted by reason. Must not know
-who is sampled (`registry.rollout.assignment`) or how two answers are compared
-(`registry.guardrails.overlap`).
+Answers come first: an answer never waits for a comparison. Batches pass on their answers without
+waiting; the queue is bounded and drops what does not fit; a small chunk of it is scored only while
+no batch is being answered or waiting, in one thread that yields its core to all others. Under load
+comparisons are shed, not answers, and counted by reason. Must not know who is sampled
+(`registry.rollout.assignment`) or how two answers are compared (`registry.guardrails.overlap`).
 """
 
 from __future__ import annotations

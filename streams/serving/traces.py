@@ -1,7 +1,7 @@
 """Traces: the latest answers of this worker, and why each was given, recomputed from scratch.
 
-Remembers what was sent, batch by batch, within bounds of number and memory. What an answer means is
-put together only when somebody asks. Must not know HTTP.
+Remembers what was sent, batch by batch, within bounds of number and memory. A trace is put together
+only on request. Must not know HTTP.
 """
 
 from __future__ import annotations

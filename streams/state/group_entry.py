@@ -1,16 +1,18 @@
-"""When a worker joins its group: not before it can answer, if there is a state and others can.
+"""When a worker joins its group: not before it can answer, if there is a state and other workers
+can.
 
-Who joins takes partitions from others; if it then has to load a version, or cannot, their users
-wait, or get errors, while a healthy worker stands beside. So before it joins, a worker
+A joining worker takes partitions from others; if it then has to load a version, or cannot, the
+users of these partitions wait or get errors although healthy workers exist. So before it joins, a
+worker
 
 1. reads the rollout table's changelog to its end, with a plain consumer, which is fast; meanwhile
-   its follower of the fleet topic hears who else is there;
+  its follower of the fleet topic learns which other workers there are;
 2. loads the primary version;
-3. joins once that is in memory. While it is not, it joins only if nobody else can answer either:
-   the first start, or a start after all have ended, must not wait for anybody.
+3. joins once that is in memory. Until then, it joins only if no other worker can answer either: the
+  first start, or a start after all have stopped, must not wait for anybody.
 
-`why_outside` decides, and is pure. `Entry` waits, and tries again: its pages are up meanwhile, and
-``/readyz`` says why.
+`why_outside` decides, and is pure. `Entry` waits and retries: the worker's pages are up meanwhile,
+and ``/readyz`` says why.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Series: which label values the metrics have, so that /metrics neither hides nor piles up.
 
-Two rules. What counts errors is there at 0 from the start: a counter that appears with its first
-error shows no increase. What is told by version is told of the versions that are in memory, and for
-a while of those that were: a worker that lives for months under an hourly training would otherwise
-tell of thousands that nobody can be answered by. Must not know when anything is counted.
+Two rules. Error counters exist at 0 from the start: a counter that first appears with an error
+shows no increase. Series by version cover the versions in memory, and for a while those that were:
+a worker that runs for months with hourly training would otherwise report thousands of versions that
+answer nobody. Must not know when anything is counted.
 """
 
 from __future__ import annotations

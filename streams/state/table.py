@@ -1,13 +1,13 @@
 """The rollout table: a Faust GlobalTable whose changelog feeds the rollout view of every worker.
 
 Keys of plain JSON: ``log`` (state and latest commands) and ``training`` (the latest run); nothing
-that is written again and again, because a worker that starts reads all of it. Only the control
-agent writes ``log``. Nobody reads the table; all read the view, which never goes back. Knows the
-table's encoding, not the rules.
+periodic, because a starting worker reads all of it. Only the control agent writes ``log``. Nobody
+reads the table; all read the view, which never goes back. Knows the table's encoding, not the
+rules.
 
-The release before kept the lease here (``lease``, every few seconds) and the fleet (``fleet:…``, a
-row for each worker). As long as workers of it are heard, the owner writes the lease here as well;
-their rows are written by one of themselves.
+The previous release kept the lease here (``lease``, every few seconds) and the fleet (``fleet:…``,
+a row for each worker). As long as its workers are live, the owner writes the lease here as well;
+one of them writes their rows.
 """
 
 from __future__ import annotations

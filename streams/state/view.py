@@ -1,8 +1,9 @@
-"""The rollout view: what this worker knows of rollout table and fleet, and how fresh that is.
+"""The rollout view: what this worker knows of the rollout table and the fleet, and how fresh that
+is.
 
 No Faust, no clock. The table itself may show an older value for a moment (its writer re-applies its
 own echo; a paused writer may wake up), so nobody reads the table: its changelog and the control
-agent's own writes are offered here, heartbeats as they are heard, and the view only ever moves
+agent's own writes are offered here, and heartbeats as they arrive, and the view only ever moves
 forward.
 """
 

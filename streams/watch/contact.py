@@ -1,8 +1,8 @@
-"""Contact: whether Kafka takes what this worker sends, and since when it does not. Pure.
+"""Contact: whether Kafka accepts this worker's records, and since when it does not. Pure.
 
-The evidence is end to end: a record that was sent and is not confirmed. Metadata would not do,
-a broker answers that also when it has lost the others and takes no records. Heartbeats are sent
-all the time, so silence shows within a second or two. Must not know how records are sent.
+The evidence is end to end: a record that was sent and is not confirmed. Metadata is not enough: a
+broker answers metadata requests even when it has lost the others and accepts no records. Heartbeats
+are sent all the time, so silence shows within a second or two. Must not know how records are sent.
 """
 
 from __future__ import annotations

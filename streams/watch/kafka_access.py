@@ -1,8 +1,8 @@
 """Whether Kafka still grants this worker access: a rotated password, an expired certificate.
 
-Knows what the producer's client complained of, and the cause that was found. Must not know records.
-Brokers ask again at reconnects, and after `connections.max.reauth.ms`; all clients of a worker have
-the same settings, so what one of them is told holds for all.
+Knows the producer's error, and its cause. Must not know records. Brokers authenticate again at
+reconnects, and after `connections.max.reauth.ms`; all clients of a worker have the same settings,
+so a refusal of one holds for all.
 """
 
 from __future__ import annotations

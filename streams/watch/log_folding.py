@@ -1,9 +1,9 @@
 """Folding: which lines of a log are worth reading. Pure.
 
-A library says the same again and again while a broker is away, as an error, though nobody needs to
-act: it tries again by itself, and the worker says in one line of its own what matters. Of those
-lines the ones are shown, as informative, that tell which broker cannot be reached; and of any line
-that repeats, one a minute, with the number of the others. Knows messages; must not know handlers.
+While a broker is unavailable, a library logs the same error repeatedly, although nobody needs to
+act: it retries automatically, and the worker logs what matters in one line of its own. Of those
+lines, only the ones that name an unreachable broker are shown, as INFO; of any repeated line, one a
+minute is shown, with the number of the others. Knows messages; must not know handlers.
 """
 
 from __future__ import annotations

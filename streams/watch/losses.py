@@ -1,7 +1,6 @@
-"""Requests that retention removed before they were read: how many, and when it was noticed last.
+"""Requests that retention removed before they were read: how many, and when last noticed.
 
-Pure. Nobody can answer them any more; whoever sent them, and whoever set the retention, should
-know.
+Pure. They can no longer be answered; their senders, and whoever set the retention, should know.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether a training could publish here: looked at when the worker starts, not after hours of fit.
+"""Whether a training could publish here: checked when the worker starts, not after hours of a fit.
 
-Knows what was found last. Must not know trainings. Looks again, now and then, only while something
-is wrong: looking writes an object and removes it.
+Knows the last result. Must not know trainings. Checks again only while something is wrong, because
+a check writes an object and removes it.
 """
 
 from __future__ import annotations

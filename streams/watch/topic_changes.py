@@ -1,6 +1,6 @@
-"""What has happened to the topics: missing, re-created, or differing in partitions. Rules only.
+"""Changes of the topics: missing, recreated, or with differing numbers of partitions. Rules only.
 
-Pure: what the broker shows of them comes in, look after look. Must not know who asks the broker.
+Pure: the broker's view of them comes in, look by look. Must not know who asks the broker.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The topic watch: asks the broker every few seconds what has become of our topics.
+"""The topic watch: asks the broker every few seconds for the state of our topics.
 
 An edge. The consumers' own clients know topics by name and partition number, and do not notice one
-that was made again. What follows from a change is in `streams.watch.topic_changes`.
+that was recreated. The consequences of a change are in `streams.watch.topic_changes`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Open transactions of producers, which keep the records behind them from being read.
 
-Pure: how far partitions are read, and the time, come in. A producer that is at work opens and ends
-transactions all the time; only one that stays open is worth a word.
+Pure: how far partitions are read, and the time, come in. A working producer opens and ends
+transactions all the time; only one that stays open is worth a notice.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""From the log's rows to cells: of each user, item and kind the latest event, without what is
-forgotten.
+"""From the log's rows to cells: the latest event of each user, item and kind, without forgotten
+ones.
 
 Pure: knows columns of events and ids; must not know Kafka, files, weights or the evaluation.
 
-The rows are read twice, some at a time, so that nothing but the result is ever whole in memory:
+The rows are read twice, in parts, so only the result is ever held in memory as a whole:
 
-1. *Census*: each id once, how many events each user has at most, and what is to be forgotten.
-2. *Placing*: each event goes to where its user's events lie, in the order of the rows.
-3. *Settling*, some users at a time: of each item and kind the latest event stays, in the same
-   arrays, which are shorter afterwards.
+1. *Census*: each id once, the maximum number of events of each user, and what to forget.
+2. *Placing*: each event goes to its user's section, in the order of the rows.
+3. *Settling*, some users at a time: only the latest event of each item and kind stays, in the same
+  arrays, which are shorter afterwards.
 
 Ids are sorted, integers before strings, and events by time, then partition, then offset. So the
-same set of events gives the same bytes, whatever tables they come in.
+same set of events gives the same bytes, however they are split into tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every id once, sorted: which row of the matrix is whose, and how many records name it.
+"""Every id once, sorted: its row in the matrix, and how many records name it.
 
-Pure: knows columns of ids; must not know events. Integers come before texts: 5 and "5" are
+Pure: knows columns of ids; must not know events. Integers come before strings: 5 and "5" are
 different ids.
 """
 

@@ -1,10 +1,10 @@
-"""Forgetting: what each `forget` event takes back.
+"""Forgetting: what each `forget` event removes.
 
-Pure: knows rows and the roll of users; must not know what becomes of the events.
+Pure: knows rows and the roll of users; must not know what the events are used for.
 
-A `forget` takes back what its user did before it: every event with an earlier timestamp, and every
-event that stands before it in its partition. So neither a producer with a wrong clock nor an old
-file that is ingested again brings back what was forgotten.
+A `forget` removes what its user did before it: every event with an earlier timestamp, and every
+event before it in its partition. So neither a producer with a wrong clock nor an old file that is
+ingested again brings back what was forgotten.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The interaction topic, read in bulk from given offsets.
 
-An edge: knows Kafka's client. Must not know what the records hold, nor what becomes of them. The
-plain assigned consumer of :mod:`registry.kafka.reader` reads: no group, no commits, nobody is
-disturbed. There a few records are read, up to a deadline; here many, in batches, up to offsets that
-are known before, over the gaps that compaction and transactions leave.
+An edge: knows Kafka's client. Must not know what the records hold, nor what they are used for. It
+reads with the plain assigned consumer of :mod:`registry.kafka.reader`: no group, no commits. That
+module reads a few records, up to a deadline; this one reads many, in batches, up to known offsets,
+across the gaps that compaction and transactions leave.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows in runs: the latest of each key, and where runs begin. Pure NumPy; knows no events."""
+"""Runs of rows: the latest of each key, and where runs begin. Pure NumPy; knows no events."""
 
 from __future__ import annotations
 

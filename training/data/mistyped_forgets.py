@@ -1,8 +1,8 @@
-"""`forget` events that take nothing back, because their user is there with the other JSON type.
+"""`forget` events without effect, because their user exists only with the other JSON type.
 
-Pure: knows rows and the roll of users. A `forget` of the integer 42 takes back nothing of the text
-"42". That must not stay unnoticed: somebody asked to be forgotten, and is not. Where both ids are
-forgotten, all is well.
+Pure: knows rows and the roll of users. A `forget` of the integer 42 removes nothing of the string
+"42". That must not go unnoticed: somebody asked to be forgotten, and is not. If both ids are
+forgotten, there is no problem.
 """
 
 from __future__ import annotations

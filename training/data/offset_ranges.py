@@ -1,4 +1,4 @@
-"""Ranges of offsets: what is held, what is missing, what is lost, and what becomes one segment.
+"""Ranges of offsets: held, missing and lost ones, and which of them become one segment.
 
 Pure: knows intervals of one partition. Must not know Kafka, files or records.
 """

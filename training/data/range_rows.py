@@ -1,4 +1,4 @@
-"""The rows of a snapshot's ranges, as often as they are asked for, and which segments they are of.
+"""The rows of a snapshot's ranges, readable any number of times, and the segments they are in.
 
 Knows segments; must not know Kafka, nor what the rows say.
 """

@@ -1,6 +1,6 @@
-"""Rows: what the interaction log says, one row a record, in columns.
+"""Rows: the content of the interaction log, one row a record, in columns.
 
-Knows a record's columns, and which records teach nothing, and why. Must not know Kafka, where the
+Knows a record's columns, and which records cannot be used, and why. Must not know Kafka, where the
 rows are kept, or weights.
 """
 

@@ -1,17 +1,17 @@
 """Segments: the interaction log in columns, kept in the registry by offset range.
 
-Knows the Parquet files that hold a record's row, and where those lie. Must not know Kafka, what
-the rows say, or weights.
+Knows the Parquet files that hold a record's row, and where they are. Must not know Kafka, what the
+rows say, or weights.
 
 ``snapshots/TOPIC/PARTITION/START-END.parquet`` holds the records of ``[START, END)``, offsets
 ascending. A file is complete and never grows; two runs that write the same range write the same
 rows, and the first one stays.
 
-1. What is new is written as a segment of its own, at most `SEGMENT_RECORDS` offsets long.
-2. A segment takes in those before it that are not longer than itself. So lengths at least double
-   from one to the one before it, and there are few, however often and little is added.
-3. What lies wholly within a new segment is deleted after it is there. Segments may overlap, by a
-   crash or by two runs at once; :func:`training.data.offset_ranges.cover` reads each offset once.
+1. New records are written as a separate segment, at most `SEGMENT_RECORDS` offsets long.
+2. A segment absorbs those before it that are not longer than itself. So each is at least twice as
+  long as the next one, and there are few, even after many small additions.
+3. Segments that lie wholly within a new one are deleted once it exists. Segments may overlap, after
+  a crash or two runs at once; :func:`training.data.offset_ranges.cover` reads each offset once.
 """
 
 from __future__ import annotations

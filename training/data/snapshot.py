@@ -1,16 +1,16 @@
 """The snapshot: the interaction topic up to fixed end offsets.
 
-An edge: knows what the topic has, and what of it the registry's segments hold already; must not
+An edge: knows what the topic has, and what the registry's segments already hold of it; must not
 know how Kafka is read, weights or models.
 
-1. What the segments hold of each partition is listed, then its high watermark, as a fetch at its
-   end tells it, is noted once. The range goes from where the segments, or else Kafka, begin to that
-   end. What is produced later belongs to the next run.
-2. The last record that the segments hold is compared with Kafka's: it must be the same topic still.
-3. What no segment holds is read, and becomes segments as it comes, so a run that is killed has not
-   read for nothing. What is in neither is lost: the run ends, or with
-   ``RETRAIN_LOST_RANGES=accept`` the snapshot says so.
-4. The cells are made from the segments alone, so they are the same whoever read the records.
+1. The segments of each partition are listed, then its high watermark is fetched once. The range
+  goes from where the segments, or else Kafka, begin to that end. Later records belong to the next
+  run.
+2. The last record in the segments is compared with Kafka's: it must still be the same topic.
+3. Records that no segment holds are read and written to segments as they arrive, so what a killed
+  run has read is kept. Records in neither are lost: the run fails, or with
+  ``RETRAIN_LOST_RANGES=accept`` the snapshot records the loss.
+4. The cells are built from the segments alone, so they are the same whichever run read the records.
 5. The snapshot's id is a digest of topic, ranges and lost ranges: the same id and the same kinds of
    events that count, the same cells.
 """

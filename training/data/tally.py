@@ -1,4 +1,4 @@
-"""The tally: what the data report counts, as the rows come.
+"""The tally: what the data report counts, while the rows are read.
 
 Pure: knows columns of events and rows of users and items; must not know what is unusual.
 """

@@ -1,4 +1,4 @@
-"""How much each cell counts: by its events, as `registry.weighing` has it, and by its age.
+"""How much each cell counts: by its events (`registry.weighing`), and by its age.
 
 Pure NumPy: knows cells and parameters; must not know where the events come from, nor what is
 fitted.

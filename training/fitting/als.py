@@ -1,7 +1,7 @@
 """The fit: alternating least squares by `implicit`.
 
 The only module of `training` that knows `implicit` and `scipy`. Must not know Kafka, events, ids or
-what becomes of the factors.
+what the factors are used for.
 """
 
 from __future__ import annotations

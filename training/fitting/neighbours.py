@@ -1,12 +1,12 @@
-"""Baselines: item neighbours by `implicit`, with which a matrix factorisation has to compare.
+"""Baselines: item neighbours by `implicit`, which a matrix factorization has to beat.
 
 Knows `implicit`'s item neighbours; must not know Kafka, events, ids or what is judged.
 
-They learn from who has what, not from how much: with weights that mislead the model, the baselines
-must not be misled as well.
+They learn from who has which item, not from how much: weights that mislead the model must not
+mislead the baselines as well.
 
-They are learned from a sample of users, if all would take longer than `MOST_PRODUCTS` allows, so
-that they stay cheap beside the fit. A sample makes a baseline worse, never better.
+If all users would take longer than `MOST_PRODUCTS` allows, they are learned from a sample of users,
+so they stay cheap beside the fit. A sample makes a baseline worse, never better.
 """
 
 from __future__ import annotations

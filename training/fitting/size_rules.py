@@ -1,4 +1,4 @@
-r"""Hyperparameters that follow the data: what a run uses where the settings name none.
+r"""Hyperparameters that follow the data: what a run uses if the settings leave them unset.
 
 Pure NumPy: knows parameters and a matrix of weights; must not know settings, events or a backend.
 docs/decisions/0010-factors-by-size.md has the figures behind each rule.

@@ -1,9 +1,9 @@
 r"""The fit past one machine: alternating least squares by Spark.
 
 Knows Spark's ALS; :mod:`training.fitting.spark_session` starts and stops Spark. Must not know
-Kafka, events, ids or what becomes of the factors: it is a :data:`training.fitting.als.Fit` but for
-its first argument, so that split, gate, manifest and artifact are the same, and a worker cannot
-tell who fitted what it serves.
+Kafka, events, ids or what the factors are used for: it is a :data:`training.fitting.als.Fit` except
+for its first argument, so split, gate, manifest and artifact are the same, and a worker cannot tell
+which backend fitted its version.
 
 Spark's loss is not `implicit`'s. With the weights :math:`w_{ui}`, and :math:`n_u`, :math:`n_i`
 of them in a row, in a column, Spark (`ml.recommendation.ALS`, ``implicitPrefs``) minimises

@@ -1,7 +1,7 @@
-"""Spark's session: where Spark runs, how it starts and stops, and what its failures are called.
+"""Spark's session: where Spark runs, how it starts and stops, and how its failures are reported.
 
-Knows pyspark, Java and a master's address; must not know what is computed. pyspark is an extra of
-its own (``recstream[spark]``), and is imported when a fit begins.
+Knows pyspark, Java and a master's address; must not know what is computed. pyspark is a separate
+extra (``recstream[spark]``), and is imported when a fit begins.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""The staging folder: a matrix goes out, and factors come back, as Parquet that others can read.
+"""The staging folder: a matrix goes out, and factors come back, as Parquet.
 
-Knows Parquet and fsspec's file systems. Must not know Spark, but for the names that Hadoop has for
-these file systems.
+Knows Parquet and fsspec's file systems. Must not know Spark, except for Hadoop's names of these
+file systems.
 
-A run that is killed leaves its folder behind, with the matrix in it. A temporary one is removed by
-the next run of this machine: while a run lives, it holds a lock on its folder, which the system
-gives back when it ends, however it ends. On what machines share, locks cannot be trusted; there it
-is left to people.
+A killed run leaves its folder behind, with the matrix in it. A temporary folder is removed by the
+next run on this machine: a live run holds a lock on its folder, which the system releases however
+the run ends. On shared file systems locks cannot be trusted; there the removal is left to people.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""Warm starts: whether a fit may begin with given factors, with which, and its first values then.
+"""Warm starts: whether a fit may start from given factors, from which, and its initial values.
 
-Pure NumPy: knows parameters, ids and factors; must not know the store, nor how a fit goes on.
+Pure NumPy: knows parameters, ids and factors; must not know the store, nor how a fit continues.
 
-**With the trial's.** What is published is fitted on all interactions after the trial was fitted on
-the older part of them, by the same parameters. So it begins where the trial has arrived, and does
-a few iterations more; :mod:`ops.bench.warm_start_curves` measures how many are enough.
+**From the trial's.** The published model is fitted on all interactions, after the trial was fitted
+on the older part of them with the same parameters. So it starts where the trial ended, and does a
+few more iterations; :mod:`ops.bench.warm_start_curves` measures how many are enough.
 
-**With the incumbent's**, if that is asked for. Nothing may live on that is gone: the incumbent must
-have seen nothing that the training set has not. So what a user did before a `forget` leaves no
-trace in any later version; and a version still knows no more than what it has seen, by which it is
-judged as the next run's incumbent.
+**From the incumbent's**, if requested. Removed interactions must leave no trace: the incumbent must
+have seen nothing that is missing from the training set. So what a user did before a `forget` is in
+no later version; and a version has learned no more than its list of seen items says, which the next
+run relies on to judge it as the incumbent.
 
-**Nothing leaks into the evaluation.** Only the fit of what is published begins so. The trial, by
-which a run is judged, always begins at random, and is judged before its factors go on to learn from
-what was held out. The incumbent has learned from most of that, and would tell.
+**Nothing leaks into the evaluation.** Only the published fit starts this way. The trial, by which a
+run is judged, always starts at random, and is judged before its factors learn from the held-out
+interactions. The incumbent has learned most of those, and would leak them.
 """
 
 from __future__ import annotations

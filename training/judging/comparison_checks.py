@@ -1,4 +1,4 @@
-"""The gate's checks of how a model compares: with baselines, and with what is served. Pure.
+"""The gate's checks that compare a model with baselines and with the served version. Pure.
 
 A comparison is decided by its 95 % interval: `pass` if all of it is on the good side, `fail` if all
 of it is on the bad one, and `inconclusive` between.

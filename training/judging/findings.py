@@ -1,4 +1,4 @@
-"""What a run found: models judged on held-out interactions, and what may be published."""
+"""The findings of a run: models judged on held-out interactions, and what may be published."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The gate: may this model be published? A pure function of the checks of what a run has found.
 
-Knows verdicts and limits; must not know how either came about. A check quotes what was seen and
-what is allowed: :mod:`training.judging.model_checks` are of the model alone,
-:mod:`training.judging.comparison_checks` of how it compares.
+Knows verdicts and limits; must not know how either came about. A check quotes the value seen and
+the value allowed: :mod:`training.judging.model_checks` checks the model alone,
+:mod:`training.judging.comparison_checks` compares it with others.
 
-"No data" is `inconclusive`: it is never good, and only what was measured and remained open is left
-to the policy (``RETRAIN_INCONCLUSIVE``).
+"No data" is `inconclusive`: it is never good. Only a measurement that remained open is left to the
+policy (``RETRAIN_INCONCLUSIVE``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The version that is served now, seen from the rows of a new training set.
 
-Pure NumPy: knows ids, rows and arrays; must not know the store, nor what is made of the scores.
+Pure NumPy: knows ids, rows and arrays; must not know the store, nor how the scores are used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gate's checks of the model alone: size, shapes, sound and living factors. Pure."""
+"""The gate's checks of the model alone: size, shapes, finite and non-constant factors. Pure."""
 
 from __future__ import annotations
 

@@ -4,16 +4,15 @@ Pure NumPy: knows matrices and scores; must not know Kafka, the store or how fac
 docs/explanation/evaluation.md argues the choices.
 
 **The split** is by time and per user: the newest share of each user's cells is held out, and the
-model of the evaluation learns from the older rest. Where times do not tell, it is drawn at random.
-A single cut in time for all users would suit a
-steady stream, but data sets such as MovieLens have users who come once: of ml-latest-small's 671
-users only 23 have interactions on both sides of such a cut. What the per-user split does not
-measure is drift: some users' older interactions are newer than others' held-out ones. It is the
-same for all that are compared.
+trial model learns from the older rest. If the times give no order, it is drawn at random. A single
+cut in time for all users would suit a steady stream, but data sets such as MovieLens have users who
+come once: of ml-latest-small's 671 users only 23 have interactions on both sides of such a cut.
+What the per-user split does not measure is drift: some users' older interactions are newer than
+others' held-out ones. It affects all models compared equally.
 
 **The metrics**, of a user's list :math:`i_1 … i_n` of n ≤ 10 items, with :math:`rel_j` = 1 if the
 user has :math:`i_j` held out, else 0, and R held-out items; each is a mean over the judged users,
-but coverage:
+except coverage:
 
 ======== ===============================================================================
 name     formula, and source

@@ -1,8 +1,8 @@
 """The report of a run, for people: HTML and Markdown of the same findings.
 
-Knows what is shown and in which words; must not know how it was found, nor where it is kept. The
-HTML needs no network and runs no script. It names some users and what they watched, as the
-snapshot does: whoever may read the registry may read it.
+Knows what is shown and how it is worded; must not know how it was found, nor where it is kept. The
+HTML needs no network and runs no script. It names some users and what they watched, as the snapshot
+does: whoever may read the registry may read it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """Runs: the order of the stages, the lock, progress, provenance, tuning, reproduction.
 
-The only package here that puts the others together.
+The only package here that combines the others.
 """

@@ -1,13 +1,13 @@
 """The evaluation of a trial: beside popularity, item neighbours and the incumbent.
 
-Knows who is judged by what; must not know the gate, Kafka, the lock or the store.
+Knows how each is judged; must not know the gate, Kafka, the lock or the store.
 
-**The incumbent** is judged by what it serves, on held-out interactions that are new to it: neither
-model has then learned from what it is asked for. This needs enough of them: `FEWEST_NEWER` users,
-and an interval that decides or is no wider than the tolerance. A rerun on the same interactions has
-none. Then the incumbent's *recipe* is judged: its parameters, fitted on the same older part. Its
-published factors would not do there, for they have learned what is held out, and would win by
-memory. The gate's check says which of the two it was.
+**The incumbent** is judged by its served factors, on held-out interactions that are new to it: then
+neither model has learned from them. This needs enough of them: `FEWEST_NEWER` users, and an
+interval that decides or is no wider than the tolerance. A rerun on the same interactions has none.
+Then the incumbent's *recipe* is judged: its parameters, fitted on the same older part. Its
+published factors cannot be used there: they have learned the held-out interactions, and would win
+by memory. The gate's check says which of the two was used.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
-"""Learning: from cells to factors, the metrics that they earn, and the gate's verdict on them.
+"""Learning: from cells to factors, their metrics, and the gate's verdict on them.
 
 Knows the order fit → evaluate → fit → gate; must not know Kafka, the lock or the store. Two models
 are fitted: the *trial* on the older part of each user's interactions, which is evaluated, and one
 on all of them, which is published if the gate passes.
 
-**The trial decides first.** Counts and quality need nothing but it. If they do not pass, no second
-model can: the run is refused without one, and the gate's other checks, shapes, life and changed
-lists, are made of the trial, so that a refusal tells all that is wrong. Otherwise they are made of
-what is published. What only the trial needs is given back before the second fit.
+**The trial decides first.** Counts and quality depend on it alone. If they do not pass, a second
+model cannot help: the run is refused without one, and the gate's other checks (shapes, dead
+factors, changed lists) are run on the trial, so that a refusal lists everything that is wrong.
+Otherwise they are run on the model to be published. What only the trial needs is freed before the
+second fit.
 
-**The trial begins at random**, for the same reason. What is published begins with the trial's
-factors, or with the incumbent's: see :mod:`training.fitting.warm_start`.
+**The trial starts at random**, so that nothing leaks into it. The published fit starts from the
+trial's factors, or from the incumbent's: see :mod:`training.fitting.warm_start`.
 """
 
 from __future__ import annotations

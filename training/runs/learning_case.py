@@ -1,4 +1,4 @@
-"""What all steps of learning know: what there is to learn from, beside what, and by what rules."""
+"""What all steps of learning share: the training data, the incumbent, and the rules."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""The lock: one training at a time in an environment, whoever leads the fleet.
+"""The lock: one training at a time in an environment, whichever worker owns the control partition.
 
 An edge: knows Kafka's consumer groups; must not know what a run does.
 
 The control topic has one partition, and in a consumer group a partition has one owner. So a run
-joins the group ``{prefix}-{environment}-training`` and may train only while that partition is its
-own. It reads nothing from it: the partition is paused, and other groups are not concerned. The
-assignor is cooperative-sticky, so that a second run that joins does not take the partition away.
+joins the group ``{prefix}-{environment}-training`` and may train only while it owns that partition.
+It reads nothing from it: the partition is paused, and other groups are not affected. The assignor
+is cooperative-sticky, so a second run that joins does not take the partition away.
 
 What ends the ownership:
 
 - the run leaves: the next one has the partition at once;
-- the run is killed, or stopped for longer than the session timeout: Kafka gives the partition away
-  after `SESSION_SECONDS`. A run that wakes up finds itself out of the group and must not publish;
-  that is why :meth:`TrainingLock.confirm` asks the broker, and does not trust what it remembers.
+- the run is killed, or stopped for longer than the session timeout: Kafka reassigns the partition
+  after `SESSION_SECONDS`. A run that wakes up is no longer in the group and must not publish; so
+  :meth:`TrainingLock.confirm` asks the broker instead of trusting its own state.
 """
 
 from __future__ import annotations

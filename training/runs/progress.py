@@ -1,4 +1,4 @@
-"""Progress: which stage a run is in, how far it is, and how long each stage took.
+"""Progress: the current stage of a run, how far it is, and how long each stage took.
 
 Knows the lines that a run reports; must not know what the stages do. A child process writes them
 to its standard output, one JSON object a line; logging goes to standard error.

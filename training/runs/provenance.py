@@ -1,4 +1,4 @@
-"""Which code, on which machine, made a version. An edge: asks git, where the code is a checkout."""
+"""Which code, on which machine, trained a version. An edge: asks git if the code is a checkout."""
 
 from __future__ import annotations
 

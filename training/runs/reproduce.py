@@ -1,4 +1,4 @@
-"""Making a version again from its snapshot, and how far the copy is from it.
+"""Reproducing a version from its snapshot, and how much the copy differs.
 
 An edge: knows the registry's segments and versions; must not know Kafka, nor how it is shown.
 """

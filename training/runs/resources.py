@@ -1,15 +1,14 @@
-"""The limits of a run that a worker has started: niceness, and memory of its own.
+"""The limits of a run that a worker has started: niceness, and memory.
 
-An edge: knows the operating system. Must not know what a run does. Its threads are the fit's
-(``RETRAIN_THREADS``), its time the retrain agent's (``RETRAIN_TIMEOUT``).
+An edge: knows the operating system. Must not know what a run does. The fit limits its threads
+(``RETRAIN_THREADS``), the retrain agent its time (``RETRAIN_TIMEOUT``).
 
 Why the memory is watched, and not limited by ``setrlimit``: ``RLIMIT_AS`` and ``RLIMIT_DATA`` count
-what is reserved. Each thread reserves 8 MB of stack, Arrow and malloc reserve arenas, a Java
-machine its whole heap; so the figure depends on the number of cores, not on what a run takes from
-the others. At such a limit, native code (BLAS, librdkafka) aborts or crashes, and there is nobody
-left to say why. ``RLIMIT_RSS`` has no effect on Linux. What runs out on the machine is resident
-memory; and the run is ended from outside of the code that takes it, with a result. The price is
-what can be taken between two looks.
+reserved memory. Each thread reserves 8 MB of stack, Arrow and malloc reserve arenas, a JVM its
+whole heap; so the figure depends on the number of cores, not on what a run takes from others. At
+such a limit, native code (BLAS, librdkafka) aborts or crashes without saying why. ``RLIMIT_RSS``
+has no effect on Linux. The scarce resource is resident memory, and a watched run is ended from
+outside, with a result. The price is what a run can allocate between two looks.
 """
 
 from __future__ import annotations

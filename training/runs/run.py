@@ -1,8 +1,8 @@
 """A run: lock → snapshot → fit → evaluate → fit → gate → publish.
 
-Knows the order of the stages and what a run's end looks like; must not know how a stage does its
-work. A run that does not publish leaves the registry as it was: publication is the last thing that
-happens, and the store makes a version visible in one step.
+Knows the order of the stages and how a run ends; must not know how a stage does its work. A run
+that does not publish leaves the registry unchanged: publication comes last, and the store makes a
+version visible in one step.
 """
 
 from __future__ import annotations

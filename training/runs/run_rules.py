@@ -1,6 +1,6 @@
-"""What the settings ask of a run: its parameters, and by which rules it is judged.
+"""What the settings require of a run: its parameters, and the rules by which it is judged.
 
-Pure: knows settings and the data report; must not know how a run goes.
+Pure: knows settings and the data report; must not know how a run works.
 """
 
 from __future__ import annotations

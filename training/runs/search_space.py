@@ -1,6 +1,7 @@
 """What a search for better parameters varies: hyperparameters, weights and transforms of events.
 
-Pure, but for asking Optuna's trial for a value. Must not know data, fits or how a trial is judged.
+Pure, except that it asks Optuna's trial for values. Must not know data, fits or how a trial is
+judged.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What the data settle of a run's parameters, before anything is fitted by them.
+"""Parameters of a run that depend on the data, resolved before the fit.
 
 Knows the order: transforms, minimums, sizes, and last the regularization by trial. Must not know
 Kafka, the lock or the store.
 
 **The regularization by trial.** The rule of :mod:`training.fitting.size_rules` is off by a factor
-that differs from one data set to the next (docs/decisions/0010-factors-by-size.md). So where the
-settings name none, a few multiples of it are tried on the part of the data that the trial model
-will learn from, split once more in the same way; what the gate judges by stays unseen. The fits
-follow a *path* (Friedman, Hastie, Tibshirani 2010): from the weakest regularization up, each begins
-with the factors of the one before it. That takes few iterations; and a strong one that begins at
-random would end near zero, because it has not grown yet.
+that differs from one data set to the next (docs/decisions/0010-factors-by-size.md). So if it is
+unset, a few multiples of it are tried on the trial model's training data, split once more in the
+same way; the gate's held-out interactions stay unseen. The fits follow a *path* (Friedman, Hastie,
+Tibshirani 2010): from the weakest regularization up, each starts from the factors of the one before
+it. That takes few iterations; with strong regularization, factors that start at random would end
+near zero, because they have not grown yet.
 """
 
 from __future__ import annotations

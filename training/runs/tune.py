@@ -1,17 +1,17 @@
 """The search for better parameters, on one snapshot.
 
-Knows what is varied and by what it is judged; must not know Kafka, nor how a result is shown. The
-only module that uses `optuna`, an extra of its own (``tune``).
+Knows what is varied and how it is judged; must not know Kafka, nor how a result is shown. The only
+module that uses `optuna`, a separate extra (``tune``).
 
-1. What the gate would judge by, each user's newest interactions, is put aside.
+1. The gate's held-out part, each user's newest interactions, is set aside.
 2. The rest is split in the same way, and each trial is judged by NDCG@10 on *its* newest part: the
-   best of many trials is partly luck, and must not be lucky with what judges it in the end.
-3. The first trial is the present parameters; the next ones come from Optuna's TPE sampler.
-4. In the end the best parameters and the present ones are fitted on all but what was put aside, and
-   compared on it.
+  best of many trials is partly luck, so the final comparison needs other interactions.
+3. The first trial uses the current parameters; the next ones come from Optuna's TPE sampler.
+4. Finally, the best parameters and the current ones are fitted on everything except the part set
+  aside, and compared on it.
 
-Every trial is in the study's file as soon as it has ended, so a search that is stopped goes on
-where it was: a trial is told by what it depends on, so that nothing else is taken for it.
+Every trial is in the study's file as soon as it has finished, so a stopped search continues where
+it was. A trial is identified by everything that it depends on.
 """
 
 from __future__ import annotations

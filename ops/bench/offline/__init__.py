@@ -1,4 +1,5 @@
-"""What runs without Kafka stands on: rival models, protocols of papers, simulated ramps' counts.
+"""Parts of the benchmarks that run without Kafka: rival models, protocols of papers, simulated
+ramps.
 
 Arrays and files only; nothing here starts Kafka or workers.
 """

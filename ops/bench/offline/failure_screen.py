@@ -1,7 +1,7 @@
 """Finds the seconds of simulated ramps in which a guardrail could fail, for all ramps at once.
 
 A guardrail that compares rates weighs the *least* evidence over all pairs of rates that it allows.
-So where a single pair, close to the most likely one, is not refuted, it cannot fail.
+So if a single pair, close to the most likely one, is not rejected, it cannot fail.
 """
 
 from __future__ import annotations

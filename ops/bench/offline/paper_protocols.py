@@ -1,4 +1,4 @@
-r"""The protocols by which papers report implicit ALS: files and metrics.
+r"""The evaluation protocols of papers on implicit ALS: files and metrics.
 
 Knows the file formats of the two papers, factors and NumPy; must not know settings or who fits.
 

@@ -1,4 +1,4 @@
-r"""The models beside which ours is measured: what each learns from a split, as scores.
+r"""The models that ours is compared with: what each learns from a split, as scores.
 
 Knows `implicit` and NumPy; must not know which data they are given.
 

@@ -1,4 +1,4 @@
-"""What the benchmarks stand on: brokers, traffic, readers of answers, figures, reports.
+"""Common parts of the benchmarks: brokers, traffic, readers of answers, figures, reports.
 
 Nothing here is a benchmark.
 """

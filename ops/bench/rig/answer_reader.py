@@ -1,4 +1,4 @@
-"""Reading the answers of a benchmark back: how many there are, and when each was given.
+"""Reading a benchmark's answers: how many there are, and when each was sent.
 
 Knows the response topic. Must not know who answered, or why it is asked.
 """

@@ -1,4 +1,4 @@
-"""What goes on in a fleet while its latency is measured: swaps, and a training.
+"""What disturbs a fleet while its latency is measured: swaps, and a training.
 
 Knows the commands and when they are sent; afterwards, that each was carried out. Must not know the
 traffic.

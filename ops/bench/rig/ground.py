@@ -1,6 +1,6 @@
-"""The ground that a benchmark stands on: a broker of this machine, fresh topics, real processes.
+"""The environment of a benchmark: a local broker, fresh topics, real processes.
 
-Knows how they are had, and given back. Must not know what is measured. Traffic goes to loopback
+Knows how they are created and cleaned up. Must not know what is measured. Traffic goes to loopback
 only: a benchmark on somebody's production cluster is refused.
 """
 

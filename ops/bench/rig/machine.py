@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, and what of its processors was used.
+"""The machine that a benchmark ran on, and its CPU usage.
 
 Knows Linux's ``/proc``; elsewhere the processor figures are missing. Must not know what is
 measured.

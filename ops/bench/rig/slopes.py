@@ -1,4 +1,4 @@
-"""Slopes: whether a figure that is read again and again grows, and how sure that is.
+"""Slopes: whether a repeatedly read figure grows, and with what confidence.
 
 Pure. Theil–Sen: the median of the slopes between all pairs of readings, with the interval that
 Kendall's rank correlation gives it (Sen, "Estimates of the regression coefficient based on

@@ -1,4 +1,4 @@
-"""The fleet of a soak, and how each event of `ops.bench.rig.soak_plan` is done to it.
+"""The fleet of a soak, and how each event of `ops.bench.rig.soak_plan` is carried out.
 
 Must not know when, nor what is read of the processes meanwhile (`ops.bench.soak`).
 """

@@ -1,7 +1,7 @@
 """A soak's traffic: every request counted until it is answered, and after that as a duplicate.
 
-Knows how to ask and to listen, in one thread, while brokers come and go. Must not know what is done
-to the fleet meanwhile.
+Sends requests and reads answers in one thread, while brokers come and go. Must not know what
+happens to the fleet meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Steady traffic: an open-loop sender, and when each of its requests was answered.
 
-A request's time is when it was *due*, not when the sender got round to it, so that a stall counts
-for every request that it held up. Knows how to send and to listen; must not know what goes on
-in the fleet meanwhile.
+A request's time is when it was *due*, not when it was actually sent, so a stall counts for every
+request that it delayed. Must not know what happens in the fleet meanwhile.
 """
 
 from __future__ import annotations

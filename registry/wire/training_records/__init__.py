@@ -1,4 +1,5 @@
-"""What a training tells: its run and result, the gate's checks, weights of events, the data report.
+"""What a training reports: its run and result, the gate's checks, weights of events, the data
+report.
 
-They travel in messages and stand in manifests. Must not know how anything is computed.
+They are used in messages and manifests. Must not know how anything is computed.
 """

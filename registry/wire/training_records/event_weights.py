@@ -1,4 +1,4 @@
-"""Event weights: how much each kind of event teaches, and the grammar of ``RETRAIN_EVENT_WEIGHTS``.
+"""Event weights: how much each kind of event counts, and the grammar of ``RETRAIN_EVENT_WEIGHTS``.
 
 Knows the values and their spelling; :mod:`registry.weighing` has the formula. Must not
 know events or settings.
