@@ -25,7 +25,7 @@ from streams.parts import Parts
 logger = logging.getLogger(__name__)
 
 LAST_ANSWERS_SECONDS: Final = 1.0
-"""How long HTTP requests that are under way may take at a stop; aiohttp itself waits a minute."""
+"""How long HTTP requests in flight may take at a stop; aiohttp itself waits a minute."""
 
 
 def build_pages(
@@ -94,6 +94,6 @@ async def _serve(app: web.Application, setting: str, host: str, port: int) -> we
     except OSError as error:
         raise ConfigurationError(
             f"{setting}_HOST={host} {setting}_PORT={port}: {error.strerror or error}; "
-            "must be an address of this machine and a free port, or 0 for any"
+            "must be a local address and a free port, or 0 for any"
         ) from error
     return runner

@@ -61,7 +61,7 @@ async def stop_parts(
 
 
 def restart() -> None:
-    """Replace this process by the same worker, started anew: a crashed Faust cannot go on."""
+    """Replace this process by a fresh start of the same worker: a crashed Faust cannot continue."""
     logger.info("Kafka answers again; restarting this worker")
     logging.shutdown()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -59,7 +59,7 @@ class Timers:
         self._notices = Notices()
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        """Return what is done again and again: what waits for Kafka must not hold up the lease."""
+        """Return the periodic work: what waits for Kafka must not delay the lease."""
         parts = self._parts
         follow = partial(
             follow_topics, parts.watch, parts.app, parts.table, parts.node.view, parts.metrics
@@ -86,7 +86,7 @@ class Timers:
         return act_if_owner
 
     async def _look_on(self) -> None:
-        """Look once; while nothing is answered yet, go on looking."""
+        """Look once; keep looking until something is answered."""
         starts = not self._parts.node.recovered_once
         await self._look()
         while not self._parts.node.recovered_once:

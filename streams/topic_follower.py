@@ -38,7 +38,7 @@ async def follow_topics(
 
 
 def _write_what_is_known(watch: TopicWatch, table: RolloutTable, view: RolloutView) -> None:
-    """Write the owner's log to a changelog that was made again, and the topic's id to its log."""
+    """Write the owner's log to a recreated changelog, and the topic's id to its log."""
     adopting = watch.adopting(view.log)
     if adopting is not None or (watch.changelog_is_new and view.log.last_offset >= 0):
         table.write_log(adopting or view.log)

@@ -133,7 +133,7 @@ class Worker:
     async def _outlast_outage(self, stop: asyncio.Future[None]) -> bool:
         """Return when Kafka answers, or at a signal; tell whether to begin again.
 
-        The pages go on, and heartbeats are tried: so they show when Kafka is back for good.
+        The pages stay up, and heartbeats are tried, so they show when Kafka is back for good.
         """
         started = time.monotonic()
         while not stop.done():

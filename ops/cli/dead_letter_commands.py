@@ -65,7 +65,7 @@ def list_letters(
         typer.Option(help="Only letters in this state."),
     ] = "open",
     limit: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Show at most so many, the newest.")
+        int, typer.Option(min=1, max=100_000, help="Show at most N, the newest.")
     ] = 20,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,

@@ -183,7 +183,7 @@ def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[
 
 
 def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) -> None:
-    """Show how files are read, unless their format says it; go on only if that is right."""
+    """Show how files are read, unless their format determines it; continue only if confirmed."""
     from ops.ingest.file_tables import Asked
     from ops.views import terminal
     from ops.views.layout_table import layout_table

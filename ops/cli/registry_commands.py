@@ -207,7 +207,7 @@ def gc(
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Keep versions named by the last so many days of history; default: all of it.",
+            help="Keep versions named in the last N days of history; default: all of it.",
         ),
     ] = None,
     control_prefix: Annotated[

@@ -42,7 +42,7 @@ def request(
     count: Annotated[
         int,
         typer.Option(
-            min=1, max=10_000, help="Send the request so many times, and summarize the answers."
+            min=1, max=10_000, help="Send the request N times, and summarize the answers."
         ),
     ] = 1,
     string_id: Annotated[

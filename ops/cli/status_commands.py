@@ -92,9 +92,7 @@ def history(
         str | None,
         typer.Option(metavar="WHO", help="Only commands issued by WHO, as the history shows it."),
     ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1000, help="Show at most so many, the newest.")
-    ] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most N, the newest.")] = 20,
     all_environments: Environments = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,

@@ -273,7 +273,7 @@ def _announce(
 
 
 def _ramp_for(settings: Settings, deploy: Deploy) -> RampPolicy | None:
-    """Return how the version is to be ramped: before the run, so that it is not in vain."""
+    """Return the plan of the version's ramp; checked before the run, so that no run is wasted."""
     from registry.policy_file import read_training_ramp
 
     if deploy != "ramp":

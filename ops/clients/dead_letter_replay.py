@@ -39,7 +39,7 @@ from registry.kafka.topics import LARGE_RECORD_BYTES, topics_of
 from registry.settings import Settings
 
 LETTERS_AT_ONCE: Final = 200
-"""Letters in one transaction. An interrupted run has to send at most so many again."""
+"""Letters in one transaction, and the most that an interrupted run has to send again."""
 
 READ_SECONDS: Final = 600.0
 """Deadline for reading the whole topic; enough for some millions of records."""

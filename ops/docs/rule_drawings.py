@@ -128,7 +128,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "plan": plan,
     "step_times": step_times,
 }
-"""By the name in a page's mark: what stands beneath it."""
+"""By the name in a page's mark: the text beneath it."""
 
 
 def drawn(page: str) -> str:

@@ -85,7 +85,7 @@ def roles_named(text: str, allowed: Sequence[Role]) -> dict[Role, str]:
 
 
 def places_named(named: Mapping[Role, str], names: Sequence[str], *, header: bool) -> Places:
-    """Return where the named columns are; a number that is no name is a place, from 1.
+    """Return where the named columns are; a number that is not a name is a position, from 1.
 
     Raises
     ------

@@ -40,7 +40,7 @@ class Encoding:
 
 
 def encoding_of(path: Path, asked: str | None = None) -> Encoding:
-    """Return the encoding of a text file; the whole file is looked at.
+    """Return the encoding of a text file; the whole file is read.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _known(name: str) -> str:
 
 
 def require_no_utf_16(path: Path) -> None:
-    """Look at a file's beginning, for want of an encoding that was named.
+    """Guess the encoding from a file's beginning if none was named.
 
     Raises
     ------

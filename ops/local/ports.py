@@ -1,4 +1,4 @@
-"""Loopback ports of this machine: finds free ones, and checks whether one is in use."""
+"""Loopback ports: finds free ones, and checks whether one is in use."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def letters_table(letters: Sequence[Letter], total: int) -> list[Table | Text]:
         )
         for letter in letters
     ]
-    columns = ("offset #", "put aside", "source", "reason", "state", "error")
+    columns = ("offset #", "set aside", "source", "reason", "state", "error")
     shown: list[Table | Text] = [grid(columns, rows)]
     if len(letters) < total:
         shown.append(Text(f"the newest {len(letters):,} of {total:,}; --limit shows more", "dim"))
@@ -58,7 +58,7 @@ def letter_tables(letter: Letter) -> list[Table | Text]:
     about = {
         "offset": letter.offset,
         "state": letter.state,
-        "put aside": f"{_moment(letter)} by {plain(letter.worker)}",
+        "set aside": f"{_moment(letter)} by {plain(letter.worker)}",
         "source": str(letter.source),
         "replay of": letter.replay_of,
         "reason": letter.reason,

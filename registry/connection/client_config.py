@@ -75,7 +75,7 @@ def _sasl(settings: Settings) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def _require_known(more: tuple[tuple[str, str], ...]) -> None:
-    """Let librdkafka look at further settings; only it knows their names and values."""
+    """Have librdkafka check other settings; only it knows their names and values."""
     if not more:
         return
     try:

@@ -27,9 +27,9 @@ class Listener:
     """What was seen of one of Kafka's addresses.
 
     ``trust`` is None where TLS is not spoken or not asked for; ``certificate_asked`` says that the
-    listener closed the connection for want of a client's certificate that it trusts; ``mechanisms``
-    are the SASL mechanisms that it offers: none if it asks for no SASL, None if it did not say.
-    ``detail`` is what the system said.
+    listener closed the connection because it got no client certificate that it trusts;
+    ``mechanisms`` are the SASL mechanisms that it offers: none if it asks for no SASL, None if it
+    did not say. ``detail`` is what the system said.
     """
 
     address: str

@@ -44,7 +44,7 @@ class FreshEvent(NamedTuple):
 
     @property
     def is_forget(self) -> bool:
-        """Whether it takes back what its user did before."""
+        """Whether it removes what its user did before."""
         return self.event == FORGET
 
 
@@ -94,7 +94,7 @@ def fresh_event(
 
 
 def takes_back(forget: FreshEvent, event: FreshEvent) -> bool:
-    """Tell whether a `forget` takes back another event of its user.
+    """Tell whether a `forget` removes another event of its user.
 
     >>> watch = FreshEvent("a", "watch", 1.0, time=5.0, offset=7)
     >>> takes_back(FreshEvent(None, "forget", 1.0, time=6.0, offset=3), watch)

@@ -26,9 +26,9 @@ KEPT_SECONDS: Final = 3600.0
 """The fleet topic keeps heartbeats for so long."""
 
 CARRY_SECONDS: Final = KEPT_SECONDS / 3
-"""How often the owner says again what a worker that is no more has counted, so that a ramp's stage
-may last longer than the fleet topic keeps, and an owner may be missing for longer than a restart
-takes. More often only writes more."""
+"""How often the owner repeats the counts of a worker that is gone, so that a ramp's stage may last
+longer than the fleet topic keeps, and an owner may be missing for longer than a restart takes. More
+often only writes more."""
 
 WORKERS_NAMED: Final = 20
 WHY_CHARACTERS: Final = 300

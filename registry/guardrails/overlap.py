@@ -10,7 +10,7 @@ from registry.ids import ItemId
 from registry.wire.responses import Item
 
 PERSISTENCE: Final = 0.9
-"""``p`` of rank-biased overlap: a reader goes on from one item to the next with this probability.
+"""``p`` of rank-biased overlap: a reader continues from one item to the next with this probability.
 At 0.9 the first ten items carry 86 % of the weight. Another value makes another measure: figures
 from before and after a change could not be compared."""
 
@@ -64,8 +64,8 @@ def rank_biased_overlap(
         (1 - p) · Σ_{d=1..l} A_d · p^(d-1)  +  A_l · p^l
         A_d = (X_d + max(d - s, 0) · X_s / s) / d
 
-    where the agreement ``A_d`` supposes that the shorter ranking would go on as it did so far, and
-    the last term that both would.
+    where the agreement ``A_d`` assumes that the shorter ranking would continue as before, and the
+    last term that both would.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def judge(
         Most probability that one guardrail ever fails a canary that is within its limit; 0..1
         exclusive. One that is beyond passes with at most ``PASS_ALPHA`` of
         `registry.guardrails.evidence`, or `alpha` if that is larger. (The users' split alone passes
-        for want of evidence against it.)
+        without evidence against it.)
     min_requests
         Least requests of the canary before anything is decided in its favour; what fails, fails
         before.

@@ -25,7 +25,7 @@ MARK: Final = "mark"
 """The header that makes a record a mark, if it has no `REASON`."""
 
 REASON: Final = "reason"
-"""The first of a letter's own headers; what stands before it are the source's."""
+"""The first of a letter's own headers; those before it are the source's."""
 
 REPLAY_OF: Final = "replay_of"
 """Header of a replayed record: its letter's source. A letter with it failed again."""

@@ -198,7 +198,7 @@ def command_at(settings: Settings, topic: Topic, offset: int) -> Command | None:
     TransportError
         If Kafka does not answer in time.
     RecordError
-        If what stands there is no command.
+        If the record there is not a command.
     """
     place = TopicPartition(topic.name, 0)
     try:

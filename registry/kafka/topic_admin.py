@@ -92,7 +92,7 @@ def create_changelog(settings: Settings) -> None:
 
 
 def wait_until_shown(admin: AdminClient, partitions: Mapping[str, int]) -> None:
-    """Return when the brokers show so many partitions of each topic, by name.
+    """Return when the brokers show that number of partitions of each topic, by name.
 
     The controller knows them a moment earlier.
 

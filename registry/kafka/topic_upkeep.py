@@ -131,7 +131,7 @@ def _set(admin: AdminClient, topic: str, faults: list[Fault]) -> None:
 def _nudge(settings: Settings, admin: AdminClient) -> None:
     """Write a record to the changelog once its brokers know the configs, so that they act on them.
 
-    Kafka looks at a segment's age when the next record comes; a fleet that is left alone writes
+    Kafka checks a segment's age when the next record arrives; a fleet that is left alone writes
     none.
     """
     changelog = changelog_of(settings)

@@ -22,7 +22,7 @@ MODULO_BUCKETS: Final = 100
 
 
 class Assignment(NamedTuple):
-    """What the rules give one user. ``bucket`` is None where the strategy looks at no bucket."""
+    """What the rules give one user. ``bucket`` is None if the strategy uses no bucket."""
 
     variant: Variant
     version: str

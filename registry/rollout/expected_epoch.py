@@ -15,7 +15,7 @@ NO_EPOCH: Final = -1
 
 
 def require_epoch(state: RolloutState | None, command: Command) -> None:
-    """Refuse a command whose issuer saw another state; -1 stands for "no state yet"."""
+    """Refuse a command whose issuer saw another state; -1 means "no state yet"."""
     current = NO_EPOCH if state is None else state.epoch
     if command.expected_epoch is not None and command.expected_epoch != current:
         changed = "no state yet"

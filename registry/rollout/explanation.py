@@ -18,8 +18,8 @@ from registry.wire.rollout_state import RolloutState
 class Explanation(Struct, frozen=True):
     """Who answers one user under one state, and why.
 
-    ``bucket`` of ``buckets``; both are None where the strategy looks at no bucket. ``sentence`` is
-    for people.
+    ``bucket`` of ``buckets``; both are None if the strategy uses no bucket. ``sentence`` is for
+    people.
     """
 
     user_id: UserId

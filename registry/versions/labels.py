@@ -108,7 +108,7 @@ class Labels:
         self._remove(PINS, version)
 
     def resolve(self, name: str) -> str:
-        """Return the version that `name` stands for: itself, ``latest``, or a label's.
+        """Return the version that `name` refers to: itself, ``latest``, or a label's.
 
         Raises
         ------

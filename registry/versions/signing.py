@@ -220,7 +220,7 @@ def _ed25519_check(key: Ed25519PublicKey) -> Check:
 
 
 def _listed(text: str) -> Iterable[tuple[int, str]]:
-    """Return what stands between commas, counted from 1."""
+    """Return the comma-separated values, numbered from 1."""
     return enumerate(map(str.strip, text.split(",")), 1) if text.strip() else ()
 
 

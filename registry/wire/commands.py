@@ -105,7 +105,7 @@ class Pause(Command, frozen=True, omit_defaults=True, tag="pause"):
 
 
 class Resume(Command, frozen=True, omit_defaults=True, tag="resume"):
-    """Let a paused ramp go on."""
+    """Resume a paused ramp."""
 
 
 class Step(_Judged, frozen=True, omit_defaults=True, tag="step", kw_only=True):

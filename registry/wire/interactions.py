@@ -30,7 +30,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``event`` is ``watch``, ``click``, ``rate``, or a kind of your own, which
     ``RETRAIN_EVENT_WEIGHTS`` gives a weight. ``value`` is a count or a strength, 1 if it is
     missing; that of a ``rate`` is the rating. ``timestamp`` is in seconds since the epoch, and
-    falls back to the record's own. A ``forget`` takes back all that the user did before it, and
+    falls back to the record's own. A ``forget`` removes everything that the user did before it, and
     needs no item.
     """
 

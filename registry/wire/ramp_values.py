@@ -133,7 +133,7 @@ class RampState(Struct, frozen=True, omit_defaults=True):
         What the primary version did in the last stage that had one: the 100 % step and the soak
         have no primary beside them, and are compared with it.
     outcome
-        None while it goes on.
+        None while it is in progress.
     version
         Which it brings to users; older records do not say (None).
     cause

@@ -12,7 +12,7 @@ from registry.wire.ramp_values import RampState
 class RolloutState(Struct, frozen=True):
     """Who answers whom in one environment, from the command of ``epoch`` on (`registry.epochs`).
 
-    ``ramp`` is the one that goes on, or the last one, with its outcome, until the next command that
+    ``ramp`` is the one in progress, or the last one, with its outcome, until the next command that
     is no ramp's. ``origin`` is that of the command of ``epoch``.
     """
 

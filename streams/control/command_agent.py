@@ -174,7 +174,7 @@ class ControlAgent:
             await send_until_confirmed(self._delivery, [outgoing, *more])
 
     async def _put_aside(self, message: Any, error: RecordError) -> None:
-        """Dead-letter a record that is no command, and report it: its sender may be waiting."""
+        """Dead-letter a record that is not a command, and report it: its sender may be waiting."""
         self._node.metrics.dead_letters.labels(message.topic, error.code).inc()
         dead = dead_letter_record(self._topics.dead_letter.name, message, error, self._node.worker)
         why = f"offset {message.offset}: {error}"

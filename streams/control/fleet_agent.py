@@ -142,7 +142,7 @@ class FleetAgent:
         view.heard_since = since
 
     def _carried(self, own: Heartbeat) -> list[Heartbeat]:
-        """Return what the owner says again of workers that are no more; each now and then."""
+        """Return the counts of workers that are gone, which the owner repeats from time to time."""
         state, now = self._node.view.state, time.time()
         if not own.owns_control or state is None or not is_compared(state):
             return []

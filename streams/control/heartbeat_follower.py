@@ -40,7 +40,7 @@ PAUSE_SECONDS: Final = 0.1
 
 SILENT_SECONDS: Final = 10.0
 """Without a record for so long, although this worker sends one a second: connect anew. By itself,
-librdkafka finds no topic that was made anew, nor any broker when all that it knew are gone."""
+librdkafka does not find a recreated topic, nor any broker when all that it knew are gone."""
 
 RETRY_SECONDS: Final = 1.0
 READ_SECONDS: Final = 60.0
@@ -63,11 +63,11 @@ class HeartbeatFollower:
     hear
         Called on the event loop with the latest heartbeat of each worker of this environment.
     note_start
-        Called on the event loop with the time from which on all is heard, at each connection.
+        Called on the event loop at each connection, with the time from which heartbeats are read.
     note_end
         Called on the event loop whenever there is nothing more to hear.
     count_refused
-        Called in the thread with the code of each record that is no heartbeat.
+        Called in the thread with the code of each record that is not a heartbeat.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class RampAgent:
         self._looked = _Looked(None, 0.0, None)
 
     def seen(self, now: float) -> Look | None:
-        """Return a look at the present state's ramp, at most `LOOK_SECONDS` old; for any thread."""
+        """Return a look at the current state's ramp, at most `LOOK_SECONDS` old; for any thread."""
         looked = self._looked
         if looked.state is not self._view.state or not 0 <= now - looked.at < LOOK_SECONDS:
             looked = self._look(now)

@@ -29,7 +29,7 @@ def next_seed(
     latest
         The registry's newest version, the primary where ``MODEL_VERSION`` is not set.
     seed_id
-        Becomes the command's id; a seed that was refused may be tried again at the next start.
+        Becomes the command's id; a refused seed may be retried at the next start.
     """
     seed = Command(
         command_id=seed_id,

@@ -45,8 +45,8 @@ QUEUE_RECORDS: Final = 1_000_000
 """Larger than what back-pressure lets in."""
 
 FULL_SECONDS: Final = 0.05
-"""Until a record is tried again for which the client's queue had no room: answers of megabytes fill
-it by their size."""
+"""Until a record is retried for which the client's queue had no room: answers of megabytes fill it
+by their size."""
 
 CLOSE_SECONDS: Final = 3.0
 
@@ -187,7 +187,7 @@ class Delivery:
 
 
 async def send_until_confirmed(delivery: Delivery, records: Iterable[Outgoing]) -> None:
-    """Send what must not be missing, again and again until Kafka has confirmed each record.
+    """Send records that must not be lost, and retry until Kafka has confirmed each one.
 
     Raises
     ------

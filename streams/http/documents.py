@@ -61,7 +61,7 @@ class HistoryEntry(CommandResult, frozen=True, omit_defaults=True, kw_only=True)
 
 
 class RampLook(Struct, frozen=True):
-    """What the guardrails say of the ramp under way, now, and what it does next.
+    """What the guardrails say now of the ramp in progress, and what it does next.
 
     ``due_in_seconds`` is until the stage's hold ends, 0 once it has.
     """

@@ -24,7 +24,7 @@ BODY_SECONDS: Final = 10.0
 
 IDLE_SECONDS: Final = 20.0
 """How long a connection may take for the headers of its next request, the first one too. Longer,
-and slow senders pile up; shorter, and a page's connections are made anew for each command."""
+and slow senders pile up; shorter, and a page needs a new connection for each command."""
 
 SERVER_LIMITS: Final = {
     "auto_decompress": False,  # a few bytes can become gigabytes, on the event loop

@@ -49,8 +49,8 @@ class PromptConsumerThread(AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Behaviour: a position that the broker does not have any more is reset with an INFO line.
 
-        Here the slice consumer is told where reading goes on: records may have been cut off, or the
-        topic made again.
+        Here the slice consumer learns where reading continues: records may have been cut off, or
+        the topic recreated.
         """
         await super().on_start()
         fetcher: Any = self._ensure_consumer()._fetcher

@@ -50,7 +50,7 @@ BURST_RECORDS: Final = 100
 each counts: the last need not be the newest, where a paused owner has woken up and written it."""
 
 LOOK_SECONDS: Final = 0.25
-"""Without a record for so long, its position is looked at. Longer than a read takes."""
+"""If no record arrives for this long, the position is checked. Longer than a read takes."""
 
 
 class PromptRecovery(Recovery):

@@ -45,11 +45,11 @@ HANDOVER_SECONDS: Final = 4.0
 more requests twice. Must stay below the shortest session timeout (6 s)."""
 
 MADE_AGAIN_SECONDS: Final = 20.0
-"""How long committed offsets of a topic that was made again are not trusted: until every worker has
-noticed, and has committed in the new one. Longer: a rebalance has more requests answered twice."""
+"""How long committed offsets of a recreated topic are not trusted: until every worker has noticed,
+and has committed in the new one. Longer: a rebalance has more requests answered twice."""
 
 READ_SECONDS: Final = 0.1
-"""Longest wait of one read; a rebalance waits for the read that is under way."""
+"""Longest wait of one read; a rebalance waits for the read in progress."""
 
 NOTHING_TO_READ_SECONDS: Final = 0.02
 """Between two looks while no partition may be read, as between a rebalance and its seek."""
@@ -194,7 +194,7 @@ class SliceConsumer(Consumer):
     def note_reset(self, tp: TP, position: int) -> None:
         """Take note that the broker had nothing at the old position, and `position` comes next.
 
-        Either records were removed before they were read, or the log begins anew.
+        Either records were removed before they were read, or the topic was recreated.
         """
         if self._is_changelog_tp(tp):
             return
@@ -208,7 +208,7 @@ class SliceConsumer(Consumer):
             self._begin_anew(tp)
 
     async def read_anew(self, topic: str) -> None:
-        """Read the assigned partitions of `topic` from the beginning: it was made again.
+        """Read the assigned partitions of `topic` from the beginning: it was recreated.
 
         So it is after each rebalance of the next moments: what a worker that had not noticed yet
         has committed since is an offset of the former topic.

@@ -94,7 +94,7 @@ def rungs(ramp: RampState, now: str) -> tuple[Rung, ...]:
     Parameters
     ----------
     ramp
-        One that goes on, or one that has ended.
+        One in progress, or one that has ended.
     now
         The moment to draw, ISO 8601.
     """
@@ -115,8 +115,8 @@ def rungs(ramp: RampState, now: str) -> tuple[Rung, ...]:
 def steps(run: TrainingRun) -> tuple[Step, ...]:
     """Return all stages of `run`, in their order.
 
-    While it goes on, its own ``stage`` tells. Once it has ended, the stages with a duration are
-    those that it reached; if it published nothing, it ended in the last of them.
+    While it is in progress, ``stage`` is the current one. Once it has ended, the stages with a
+    duration are those that it reached; if it published nothing, it ended in the last of them.
     """
     stages: tuple[TrainingStage, ...] = get_args(TrainingStage)
     if run.result is not None:

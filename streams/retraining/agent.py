@@ -115,7 +115,7 @@ class RetrainAgent:
             self._task = asyncio.create_task(self._guarded(self._begun(command), command, learned))
 
     async def stop(self) -> None:
-        """End a run that is under way, with its child, and begin none."""
+        """End a run in progress, with its child, and begin none."""
         self._is_stopping = True
         if self._task is not None:
             self._task.cancel()

@@ -22,7 +22,7 @@ def next_run_at(settings: Settings, after: datetime) -> datetime | None:
 
     ``RETRAIN_CRON`` goes before ``RETRAIN_INTERVAL``. Runs that fell due while nobody could start
     them are made up for once: the caller compares the answer with the present. The jitter comes on
-    top of the time that is due; a run that began meanwhile, for whatever reason, stands for it.
+    top of the time that is due; a run that began meanwhile, for whatever reason, counts for it.
     """
     due_at = _due_at(settings, after)
     if due_at is None:
@@ -52,7 +52,7 @@ def new_records(known: DataSnapshot, ends: Mapping[int, int]) -> int:
         Of the last run.
     ends
         The offset after the last record, by partition. A partition that ends before the snapshot
-        did was made anew: all that it holds is new.
+        did was recreated: everything in it is new.
     """
     learned = {int(name): end for name, (_, end) in known.partitions.items()}
     starts = {partition: learned.get(partition, 0) for partition in ends}

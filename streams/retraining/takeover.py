@@ -28,7 +28,7 @@ LOST_TO_AN_OUTAGE: Final = frozenset({TrainingCode.LOST_LOCK, ErrorCode.TRANSPOR
 
 SILENT_SECONDS: Final = 15.0
 """A worker that is silent for so long has ended, and its run with it. Shorter: the rebalance that
-made us the owner delays heartbeats, and a run that goes on is given up. Longer: only later."""
+made us the owner delays heartbeats, and a live run is given up. Longer: only later."""
 
 
 class Interrupted(Struct, frozen=True):

@@ -37,7 +37,9 @@ class Residency:
 
     @property
     def is_reading(self) -> bool:
-        """Whether a version is being read; it goes on after `stop`, for as long as it takes."""
+        """Whether a version is being read; reading continues after `stop`, for as long as it
+        takes.
+        """
         return any(reading.running() for reading in self._reading)
 
     @property

@@ -121,7 +121,8 @@ class RolloutView:
     def knows_fleet(self, now: float) -> bool:
         """Tell whether all that Kafka has of the latest heartbeats has been heard.
 
-        Right after a start, or while Kafka does not answer, a worker that was not heard may live.
+        Right after a start, or while Kafka does not answer, a worker without heartbeats may be
+        live.
         """
         return self._heard_at is not None and abs(now - self._heard_at) <= LIVE_SECONDS
 

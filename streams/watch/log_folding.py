@@ -13,7 +13,7 @@ import re
 from typing import Final
 
 FOLD_SECONDS: Final = 60.0
-"""How long lines of a kind are counted, after one was shown."""
+"""How long lines of a kind are only counted, after one was shown."""
 
 MOST_KINDS: Final = 1_000
 """Kinds that are remembered. A message that never repeats must not fill the memory."""

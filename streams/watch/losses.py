@@ -20,7 +20,7 @@ class Losses:
         self.requests = 0
 
     def note(self, requests: int, now: datetime) -> None:
-        """Take note of so many more."""
+        """Count this many more."""
         if requests > 0:
             self.requests += requests
             self._last = now

@@ -59,7 +59,7 @@ def outlast(
     act
         Raises TransportError as long as Kafka is away.
     seconds
-        How long to go on with it.
+        How long to continue.
 
     Raises
     ------

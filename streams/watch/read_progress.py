@@ -8,8 +8,8 @@ from typing import NamedTuple
 class Progress(NamedTuple):
     """Offsets of one partition, each of the record after; None where nothing is known yet.
 
-    ``position`` is where reading goes on, past whatever held no record; ``stable_end`` ends what
-    may be read: from there on to ``high_watermark`` records wait for a transaction that is open.
+    ``position`` is where reading continues, past gaps without records; ``stable_end`` ends what may
+    be read: from there on to ``high_watermark`` records wait for a transaction that is open.
     """
 
     position: int | None

@@ -17,7 +17,7 @@ class Seen(Protocol):
 
     @property
     def topic_id(self) -> str | None:
-        """Differs once the topic was made again."""
+        """Differs once the topic was recreated."""
 
     @property
     def partitions(self) -> int:
@@ -49,7 +49,7 @@ class TopicChanges:
         return self._ids.get(name)
 
     def look(self, seen: Mapping[str, Seen]) -> frozenset[str]:
-        """Take what the broker shows; return the topics that were made again since the last look.
+        """Take what the broker shows; return the topics that were recreated since the last look.
 
         One that is missing meanwhile keeps its id: what comes under its name is compared with it.
         """

@@ -28,7 +28,7 @@ from streams.watch.topic_changes import TopicChanges
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 3.0
-"""Between two looks. Longer: what was written to a topic that was made again waits for longer."""
+"""Between two looks. Longer: records of a recreated topic wait longer."""
 
 
 class TopicWatch:
@@ -79,7 +79,7 @@ class TopicWatch:
         self._named = tuple(mismatch for mismatch in now if mismatch in before)
 
     def take_made_again(self) -> list[str]:
-        """Return the topics that were made again, each once for each time."""
+        """Return the topics that were recreated, each once for each time."""
         taken, self._made_again = sorted(self._made_again), set()
         return taken
 

@@ -19,7 +19,7 @@ from registry.wire.training_records.event_weights import (
 )
 
 WIDE: Final = 10.0
-"""The largest value is so many times the median before a `linear` weight is warned of."""
+"""From this ratio of the largest value to the median on, a `linear` weight is warned of."""
 
 HEAVY_USERS: Final = 3
 HEAVY_SHARE: Final = 0.2

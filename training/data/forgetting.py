@@ -27,7 +27,7 @@ def time_of(table: pa.Table) -> Floats:
 
 
 class Forgets:
-    """The `forget` events, and what each takes back."""
+    """The `forget` events, and what each removes."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, pa.Table]] = []

@@ -95,7 +95,7 @@ class Cells:
 
     @property
     def user(self) -> Rows:
-        """(cells,) int32 user rows, ascending; made anew each time."""
+        """(cells,) int32 user rows, ascending; computed at each call."""
         rows: Rows = np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
         return rows
 

@@ -21,8 +21,8 @@ def trim(cells: Cells, parameters: Parameters) -> Cells:
     A user needs ``min_user_interactions`` items that teach (weight above 0), an item
     ``min_item_interactions`` users. What is left out takes its cells along, which may bring others
     below their minimum; so this is repeated until nothing changes. The result is the largest set in
-    which everybody has enough (the bipartite k-core), and is the same whatever is looked at first;
-    one pass would leave users and items behind that break the promise.
+    which everybody has enough (the bipartite k-core), and does not depend on the order; one pass
+    would leave users and items behind that break the promise.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ def table_of(
 
 
 def lost_rows(span: Span) -> pa.Table:
-    """Return the one row that stands for a range that is lost for ever."""
+    """Return the one row that represents a lost range."""
     row = {"offset": span.start, "value": float(span.length), "unusable": LOST}
     return pa.Table.from_pylist([row], schema=SCHEMA)
 

@@ -235,10 +235,9 @@ def _require_same_topic(
     held: Mapping[int, Sequence[Span]],
     limits: Ranges,
 ) -> None:
-    """Compare the last record that the segments hold with what stands there now.
+    """Compare the last record that the segments hold with Kafka's record at that offset.
 
-    A topic that was deleted and made again counts its offsets from 0 again, and may have passed
-    the old end meanwhile.
+    A recreated topic starts again at offset 0, and may have passed the old end meanwhile.
     """
     for partition, spans in held.items():
         low, high = limits[partition]

@@ -69,7 +69,7 @@ class Tally:
         )
 
     def count_kept(self, table: pa.Table, kept: NDArray[np.integer], item: Rows) -> None:
-        """Count the events that count, and look at their times."""
+        """Count the events that have a weight, and examine their times."""
         np.add.at(self._per_item, item, 1)
         chosen = table.select(["timestamp", "at"]).take(pa.array(kept))
         own, at = chosen["timestamp"], chosen["at"]

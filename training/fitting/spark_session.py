@@ -40,7 +40,7 @@ class Cluster:
     master
         Spark's master URL; None: this process's machine, with the threads of the fit.
     staging
-        Folder or URL that driver and executors share; None: a temporary folder of this machine.
+        Folder or URL that driver and executors share; None: a local temporary folder.
     memory
         Of the driver, as Spark writes it; a local Spark has nothing else.
     """
@@ -55,7 +55,7 @@ class Cluster:
 
 
 def require_spark() -> None:
-    """Refuse to go on without what Spark needs, before anything of it is imported.
+    """Refuse to continue without what Spark needs, before any of it is imported.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _imported() -> Any:
 
 
 def _require_java() -> None:
-    """Refuse to go on without Java: Spark's own error does not name it."""
+    """Refuse to continue without Java: Spark's own error does not name it."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=str(Path(home) / "bin") if home else None)
     if found is None:

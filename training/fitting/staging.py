@@ -155,7 +155,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the folder of a run that is no more."""
+    """Remove the folder of a run that is gone."""
     try:
         with _lock(folder):
             if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:

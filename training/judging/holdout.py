@@ -95,8 +95,8 @@ def inner_split(
 ) -> Split:
     """Cut what :func:`split` does not hold out in two once more, in the same way.
 
-    By it, parameters are chosen without a look at what judges them in the end. The weights stay
-    those of all cells.
+    Parameters are chosen on it without using the final held-out part. The weights stay those of all
+    cells.
     """
     left = ~hold_out(cells.indptr, cells.time, share, order, seed)
     return split(only(cells, left), weights[left], share, order, seed)

@@ -249,7 +249,7 @@ def _curves(evaluation: Evaluation) -> str:
     return drawings.curves(
         {whose: _cumulated(items, order) for whose, items in places.items()},
         {f"{10**power:,}": power / max(np.log10(len(order)), 1) for power in powers},
-        "so many of the most popular items ...",
+        "this many of the most popular items ...",
         "... have this share",
     )
 

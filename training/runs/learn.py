@@ -62,7 +62,7 @@ def learn(
     warming: Warming | None = None,
     report: DataReport | None = None,
 ) -> Learned:
-    """Fit the trial, evaluate and judge it; if it may go on, fit what is published, and judge that.
+    """Fit the trial, evaluate and judge it; if it passes, fit the published model, and judge that.
 
     Parameters
     ----------

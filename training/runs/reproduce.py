@@ -36,7 +36,7 @@ EXACT: Final = ("user_ids", "item_ids", "seen_indptr", "seen_items", "titles")
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """How a version that was made again compares with the published one.
+    """How a reproduced version compares with the published one.
 
     Parameters
     ----------

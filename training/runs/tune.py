@@ -72,10 +72,10 @@ class Tuned:
     trials
         All that have ended, in order, those of earlier runs included.
     quality
-        The best parameters, beside the present ones as the incumbent, on what was put aside.
+        The best parameters, beside the current ones as the incumbent, on the part set aside.
     worth
         By name of what changed: NDCG@10 of the best parameters minus that of the same with the
-        present value of it, on what was put aside.
+        current value of it, on the part set aside.
     present, chosen
         Value of what is varied, by name: now, and of the best parameters.
     """

@@ -30,14 +30,14 @@ READ_SECONDS: Final = 60.0
 
 
 class GivenBy(Struct, frozen=True):
-    """The part of the provenance that a benchmark looks at."""
+    """The part of the provenance that a benchmark uses."""
 
     worker: str
     latency_ms: float = math.nan
 
 
 class Given(Struct, frozen=True):
-    """The part of an answer that a benchmark looks at."""
+    """The part of an answer that a benchmark uses."""
 
     request_id: str
     status: str

@@ -60,7 +60,7 @@ def ground() -> Iterator[Ground]:
     Raises
     ------
     ConfigurationError
-        If ``KAFKA_BOOTSTRAP_SERVERS`` is not of this machine.
+        If ``KAFKA_BOOTSTRAP_SERVERS`` is not local.
     TransportError
         If there is no broker to be had.
     """
@@ -169,7 +169,7 @@ def wait_until(
     seconds: float,
     every_seconds: float = LOOK_SECONDS,
 ) -> None:
-    """Look again and again until `look` says yes.
+    """Look repeatedly until `look` returns true.
 
     Raises
     ------

@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 
 class Reading(NamedTuple):
-    """What a figure was, so many seconds after the start."""
+    """A figure, and its time in seconds after the start."""
 
     at: float
     value: float

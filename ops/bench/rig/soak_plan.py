@@ -32,7 +32,7 @@ REST_SECONDS: Final = 20.0
 
 
 class Event(NamedTuple):
-    """Something that happens, so many seconds after the start."""
+    """An event, and its time in seconds after the start."""
 
     at: float
     kind: Kind

@@ -33,7 +33,7 @@ WORST_KEPT: Final = 5
 
 
 class Heard(Struct, frozen=True):
-    """The part of an answer that a soak looks at."""
+    """The part of an answer that a soak uses."""
 
     request_id: str
     status: str

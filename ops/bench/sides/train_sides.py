@@ -150,7 +150,7 @@ def read(settings: Settings, how: str) -> Read:
 
 
 def matrix(interactions: int, folder: Path) -> Made:
-    """Make the matrix of so many interactions."""
+    """Build the matrix of the given number of interactions."""
     made = _matrix(interactions)
     np.savez(folder / MATRIX, **made._asdict())
     return Made(made.indptr.nbytes + made.indices.nbytes + made.values.nbytes)

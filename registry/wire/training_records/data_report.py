@@ -10,7 +10,7 @@ from registry.wire.training_records.gate_results import Count
 
 
 class ValueQuantiles(Struct, frozen=True):
-    """The values of a kind of event, of the latest event of each user with each item."""
+    """The values of a kind of event: of the latest event of each user with each item."""
 
     events: Count
     least: float

@@ -37,7 +37,7 @@ KIND_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.-]*$"
 LONGEST_KIND: Final = 64
 
 FORGET: Final = "forget"
-"""The event that takes back what its user did before it. It has no weight."""
+"""The event that removes what its user did before it. It has no weight."""
 
 DEFAULT: Final = "watch=1:auto,click=0.5:auto,rate=1:auto:floor=2"
 """What ``RETRAIN_EVENT_WEIGHTS`` is unless it is set."""
