@@ -27,7 +27,7 @@ def ids(
     registry: Registry = None,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Report ids that are strings but look like integers, and `forget` events of nobody.
+    """Report ids that are strings but look like integers, and `forget` events of unknown users.
 
     JSON and Parquet keep an id's type; CSV files, the command line and URLs read "42" as 42. An id
     that is the string "42" cannot be named there, and if 42 exists as well, one user has become

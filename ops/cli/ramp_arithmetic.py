@@ -55,7 +55,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan_of(command: Command, users: int | None) -> Plan:
-    """Return what the ramp of `command` comes to.
+    """Return the durations, users and requests of the ramp of `command`.
 
     Parameters
     ----------

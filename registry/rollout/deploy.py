@@ -61,7 +61,7 @@ def offer_version(
     percentage
         0..100, with a canary. One that is not whole needs finer buckets than ``modulo`` has.
     ramp
-        How it is ramped, stretched to fit the traffic; the caller has one with ``ramp``.
+        The plan, stretched to fit the traffic; required with ``ramp``.
     cause
         The training run of a ramp.
     """

@@ -215,7 +215,9 @@ def _baseline(state: RolloutState, fleet: Sequence[Heartbeat]) -> ArmCounts | No
 def _back(
     log: ControlLog, state: RolloutState, findings: tuple[Finding, ...], reason: str
 ) -> Abort | Rollback:
-    """Return the way back; a rollback that was refused only ends the ramp, and says so."""
+    """Return the command that rolls back; if a rollback was refused, one that ends the ramp and
+    says so.
+    """
     if state.canary_version is not None:
         return _command(state, Abort, findings, reason)
     rollback = _command(state, Rollback, findings, reason)

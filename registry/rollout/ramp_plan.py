@@ -28,7 +28,7 @@ SENTENCES: Final[dict[StageKind, str]] = {
     "stepping": "The canary version answers its share of users, and the guardrails compare.",
     "soaking": "The version is primary here; the ramp watches it before it ends or moves on.",
 }
-"""One sentence a phase, as every page, command and document says it."""
+"""One sentence per kind of stage, the same on all pages, in commands and documents."""
 
 
 class Stage(NamedTuple):

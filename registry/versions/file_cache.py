@@ -59,7 +59,7 @@ class Cache:
         Raises
         ------
         DamagedVersion
-            If what was fetched is something else.
+            If the fetched file differs from its entry.
         ArtifactError
             If there is no room, or the disk fails.
         """

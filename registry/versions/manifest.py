@@ -87,7 +87,7 @@ class FileEntry(Struct, frozen=True):
 
 
 class WarmStart(Struct, frozen=True, tag="warm"):
-    """The fit began with the factors of another version.
+    """The fit started from the factors of another version.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ or at random. Ties are broken by the seed; ``rows``, of releases before, by the 
 
 
 class TrialStart(Struct, frozen=True, tag="trial"):
-    """The fit began with the factors of the trial, by which the run was judged.
+    """The fit started from the factors of the trial, by which the run was judged.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from registry.wire.field_types import Id
 
 TITLE_CHARACTERS: Final = 500
-"""Most characters of a title, here as in an interaction."""
+"""Maximum number of characters of a title, as in an interaction."""
 
 LABEL_CHARACTERS: Final = 100
 MOST_LABELS: Final = 32
@@ -28,8 +28,8 @@ class CatalogueItem(Struct, frozen=True, omit_defaults=True):
 
     ``labels`` are values by label, such as ``{"genre": ["Crime", "Drama"]}``. An item that is
     ``withdrawn``, or whose ``available_until`` (seconds since the epoch) is past by a worker's
-    clock, is in no answer. A record without a value removes all that is known of the item: it may
-    be shown, under the title that its interactions gave it.
+    clock, is in no answer. A record without a value removes the item's entry: the item may be shown
+    again, with the title from its interactions.
     """
 
     item_id: int | Id

@@ -26,7 +26,7 @@ class Outgoing(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A record that Kafka will never take; ``place`` is its index in what was sent."""
+    """A record that Kafka will never accept; ``place`` is its index among the records sent."""
 
     place: int
     record: Outgoing

@@ -193,7 +193,7 @@ def _is_loopback(remote: str | None) -> bool:
 
 
 def _is_forwarded(caller: Caller) -> bool:
-    """Tell whether a proxy has passed this on; HTTP/1.0 is how nginx does unless told otherwise."""
+    """Tell whether a proxy forwarded this; nginx uses HTTP/1.0 by default."""
     names = [name.lower() for name in caller.headers]
     return caller.http < (1, 1) or any(
         name in PROXY_HEADERS or name.startswith(PROXY_PREFIX) for name in names

@@ -22,7 +22,9 @@ from streams.serving.batch import Origin, Shadowed
 
 
 class ScoredChunk(NamedTuple):
-    """What came of a chunk: comparisons by their requests' keys, and one of its failures if any."""
+    """The result of a chunk: comparisons by their requests' keys, and one of its failures if
+    any.
+    """
 
     comparisons: list[tuple[bytes | None, ShadowComparison]]
     counts: ShadowCounts

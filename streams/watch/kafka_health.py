@@ -25,5 +25,5 @@ class KafkaHealth:
         return missing or refused or self._contact.reason(time.monotonic(), time.time())
 
     def is_lost(self, now: float) -> bool:
-        """Tell whether Kafka has been away for longer than a worker should wait."""
+        """Tell whether Kafka has been unreachable for longer than a worker should wait."""
         return self._contact.is_lost(now) and self._watch.missing() is None

@@ -36,7 +36,7 @@ class PublishingCheck:
         self._next_at = -math.inf
 
     async def look(self, now: float) -> None:
-        """Look, if it is time; `now` is in seconds, on a monotonic clock. Writes in a thread."""
+        """Check if it is due; `now` is in seconds, on a monotonic clock. Writes in a thread."""
         if now < self._next_at:
             return
         self._next_at = math.inf  # one look at a time

@@ -24,7 +24,8 @@ WIDE: Final = 10.0
 HEAVY_USERS: Final = 3
 HEAVY_SHARE: Final = 0.2
 FEWEST_USERS: Final = 60
-"""So few users may make more than this share of events; of fewer users in all it says nothing."""
+"""A warning is due if this few users account for more than this share of events; not with fewer
+users in all."""
 
 REPEATED_SHARE: Final = 0.2
 DROPPED_SHARE: Final = 0.01

@@ -92,7 +92,7 @@ def read_snapshot(
     Raises
     ------
     ConfigurationError
-        If the topic is missing, or is not the one that the segments are of.
+        If the topic is missing, or is not the one that the segments come from.
     TrainingFailed
         ``lost_range`` if records are gone, unless that is accepted.
     TransportError

@@ -46,7 +46,7 @@ class LeaveOneOut:
 
 @dataclass(frozen=True, slots=True)
 class StrongGeneralisation:
-    """What is learned from; per user of the test what is folded in, and what is looked for."""
+    """The training data; per test user, the items folded in and the items to find."""
 
     train: Csr
     fold_in: Csr

@@ -70,7 +70,7 @@ def by_ease(weights: Csr, penalty: float) -> Score:
     Parameters
     ----------
     weights
-        (users, items); only where there is one counts.
+        (users, items); only the positions count, not the values.
     penalty
         The weight of the L2 term.
     """

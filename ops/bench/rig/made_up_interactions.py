@@ -1,4 +1,4 @@
-"""Made-up interactions with tastes, in any number, the same for all sides of a benchmark."""
+"""Synthetic interactions with tastes, in any number, the same for all sides of a benchmark."""
 
 from __future__ import annotations
 
