@@ -180,7 +180,7 @@ expect 422 POST /rollout/update \
   "{\"canary_version\": \"$SECOND\", \"ramp\": {\"steps\": [50, 5], \"hold_seconds\": 1}}" \
   code=bad_ramp
 expect 200 POST /rollout/update \
-  "{\"canary_version\": \"$SECOND\", \"bucketing\": \"modulo\", \"reason\": \"$ME\", $RAMP}" \
+  "{\"canary_version\": \"$SECOND\", \"bucketing\": \"modulo\", \"reason\": \"$ME\", \"fit\": null, $RAMP}" \
   state.strategy=canary state.ramp.stage=0
 expect 200 POST /rollout/pause state.ramp.paused=true
 expect 422 POST /rollout/pause code=ramp_paused

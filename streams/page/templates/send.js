@@ -41,6 +41,7 @@ function renewAll() {
 
 function valueOf(one) {
   if (one.type === "checkbox") return one.checked;
+  if ("json" in one.dataset) return JSON.parse(one.value);
   if ("numbers" in one.dataset) return one.value.split(/[\s,]+/).filter(Boolean).map(Number);
   if ("environments" in one.dataset) return [now.environment, ...one.value.split(/[\s,]+/).filter(Boolean)];
   if (one.type !== "number") return one.value;
