@@ -27,7 +27,7 @@ items, and *entries* the number of items that the user has; with ``per=user`` th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,23 +41,22 @@ Values: TypeAlias = Mapping[str, NDArray[np.float32]]
 Floats: TypeAlias = NDArray[np.float64]
 
 
+DAY_SECONDS: Final = 86_400.0
+
+
 class Bm25(NamedTuple):
-    """What BM25 knows of a snapshot.
+    """What BM25 knows of some cells.
 
     Parameters
     ----------
     norm
-        n of each document (item, or user).
+        n of each cell's document (item, or user).
     rarity
-        r of each term (user, or item).
+        r of each cell's term (user, or item).
     """
 
     norm: Floats
     rarity: Floats
-
-    def at(self, document: NDArray[np.integer], term: NDArray[np.integer]) -> Bm25:
-        """Return both for each cell, of which the document and the term are given."""
-        return Bm25(self.norm[document], self.rarity[term])
 
 
 def weigh(
@@ -137,29 +136,168 @@ _BY_SIZE: Final[Mapping[str, Callable[[Floats], Floats]]] = {
 }
 
 
-def bm25_of(
-    x: NDArray[np.float32],
-    document: NDArray[np.integer],
-    term: NDArray[np.integer],
-    shape: tuple[int, int],
-    b: float,
-) -> Bm25:
+class SnapshotBm25(NamedTuple):
+    """What BM25 knows of a snapshot's items and, in the mean, of its users.
+
+    What it knows of each user follows from the user's own cells, so that it counts those that came
+    later, and those of new users.
+
+    Parameters
+    ----------
+    of_items
+        (items,): n of each, with ``per=item``; else r of each.
+    mean_length
+        Of all users, with ``per=user``; else 1.
+    """
+
+    of_items: Floats
+    mean_length: float = 1.0
+
+    def at(self, x: NDArray[np.float32], where: CellPlaces, weight: EventWeight) -> Bm25:
+        """Return norm and rarity of each cell.
+
+        Parameters
+        ----------
+        x
+            (cells,) values minus their floor, NaN where there is no event.
+        where
+            The cells: all that each of their users has.
+        weight
+            Its ``b`` and ``per`` are read.
+        """
+        of_items = self.of_items[where.item]
+        if weight.per == "user":
+            length = _sums(where.user, _size(x), where.users)
+            return Bm25(_norm(length, self.mean_length, weight.b)[where.user], of_items)
+        entries = _sums(where.user, ~np.isnan(x), where.users)
+        return Bm25(of_items, _rarity(len(self.of_items), entries)[where.user])
+
+
+class CellPlaces(NamedTuple):
+    """Where cells lie.
+
+    Parameters
+    ----------
+    user, item
+        (cells,) rows.
+    users
+        How many user rows there are.
+    """
+
+    user: NDArray[np.integer]
+    item: NDArray[np.integer]
+    users: int
+
+
+def snapshot_bm25(
+    x: NDArray[np.float32], where: CellPlaces, items: int, weight: EventWeight
+) -> SnapshotBm25:
     """Return BM25's statistics of one kind of event.
 
     Parameters
     ----------
     x
         (cells,) values minus their floor, NaN where there is no event.
-    document, term
-        (cells,) rows of both.
-    shape
-        How many documents and terms there are.
-    b
-        0: lengths do not count; 1: fully.
+    where
+        The snapshot's cells.
+    items
+        How many item rows there are.
+    weight
+        Its ``b`` and ``per`` are read. ``b`` 0: lengths do not count; 1: fully.
     """
-    size = np.nan_to_num(np.abs(x, dtype=np.float64))
-    length = np.bincount(document, size, shape[0])
-    mean = length.mean() if len(length) and length.any() else 1.0
-    entries = np.bincount(term, ~np.isnan(x), shape[1])
-    rarity = np.log(max(shape[0], 1)) - np.log1p(entries)
-    return Bm25(1 - b + b * length / mean, np.maximum(rarity, 0))
+    if weight.per == "user":
+        entries = _sums(where.item, ~np.isnan(x), items)
+        length = _sums(where.user, _size(x), where.users)
+        return SnapshotBm25(_rarity(where.users, entries), _mean(length))
+    length = _sums(where.item, _size(x), items)
+    return SnapshotBm25(_norm(length, _mean(length), weight.b))
+
+
+def _sums(row: NDArray[np.integer], values: NDArray[Any], rows: int) -> Floats:
+    sums: Floats = np.bincount(row, values.astype(np.float64), rows).astype(np.float64, copy=False)
+    return sums
+
+
+def _size(x: NDArray[np.float32]) -> Floats:
+    return np.nan_to_num(np.abs(x, dtype=np.float64))
+
+
+def _mean(length: Floats) -> float:
+    return float(length.mean()) if length.any() else 1.0
+
+
+def _norm(length: Floats, mean: float, b: float) -> Floats:
+    return 1 - b + b * length / mean
+
+
+def _rarity(documents: int, entries: Floats) -> Floats:
+    rarity: Floats = np.maximum(np.log(max(documents, 1)) - np.log1p(entries), 0)
+    return rarity
+
+
+class Weighing(NamedTuple):
+    r"""How one version weighs events: the formula, with what its snapshot settled.
+
+    .. math::
+        w = \mathrm{weigh} \cdot 2^{-a / h} \cdot [a \le d], \quad
+        a = \max(0, t_{newest} - t_{cell}) / 86400
+
+    with half-life h and window d; a factor whose setting is 0 is left out. The age is counted from
+    the snapshot's newest event, not from the clock: the same ranges give the same weights at any
+    time, and what comes later counts as much as the newest of them. A cell outside of the window
+    weighs 0, so it teaches nothing, but counts as seen.
+
+    Parameters
+    ----------
+    weights
+        Of each kind; none may be ``auto``.
+    newest
+        Seconds since the epoch of the snapshot's latest event.
+    half_life_days, window_days
+        h and d.
+    bm25
+        Of each kind whose transform is ``bm25``.
+    """
+
+    weights: EventWeights
+    newest: float = 0.0
+    half_life_days: float = 0.0
+    window_days: float = 0.0
+    bm25: Mapping[str, SnapshotBm25] = {}
+
+    def of(
+        self, values: Values, time: Floats, where: CellPlaces | None = None
+    ) -> NDArray[np.float32]:
+        """Return how much each cell counts, by its events and its age.
+
+        Parameters
+        ----------
+        values
+            What the events said.
+        time
+            (cells,) seconds since the epoch of the latest event of each.
+        where
+            The cells: all that each of their users has. Not needed without BM25.
+
+        Returns
+        -------
+        (cells,) float32, at least 0; empty for no cells.
+        """
+        weighed = weigh(values, self.weights, self._bm25(values, where))
+        if self.half_life_days or self.window_days:
+            age_days = np.maximum(self.newest - time, 0) / DAY_SECONDS
+        if self.half_life_days:
+            weighed *= np.exp2(-age_days / self.half_life_days).astype(np.float32)
+        if self.window_days:
+            weighed[age_days > self.window_days] = 0
+        return weighed
+
+    def _bm25(self, values: Values, where: CellPlaces | None) -> dict[str, Bm25]:
+        found: dict[str, Bm25] = {}
+        for kind, known in self.bm25.items():
+            if kind in values:
+                if where is None:
+                    raise ShapeError("the transform bm25 needs to know where the cells lie")
+                weight = self.weights[kind]
+                found[kind] = known.at(values[kind] - np.float32(weight.floor), where, weight)
+        return found

@@ -59,12 +59,13 @@ def array_bytes(users: int, items: int, seen: int, factors: int) -> int:
     """Return the bytes of an artifact's arrays, as their dtypes say.
 
     float32 factors of users and items, an int64 per user for the start of the seen items, an int32
-    for each of them, and a float64 per item for its popularity.
+    for each of them, and a float64 per item for its popularity; of each seen item an int8, a
+    float32 and, where times are whole seconds, an int32, for later events to merge with.
 
     >>> array_bytes(1_000_000, 0, 0, 64) / 1_000_000, array_bytes(0, 0, 1_000, 64)
-    (264.000008, 4008)
+    (264.000008, 13008)
     """
-    return 4 * factors * (users + items) + 8 * (users + 1) + 4 * seen + 8 * items
+    return 4 * factors * (users + items) + 8 * (users + 1) + 13 * seen + 8 * items
 
 
 def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:

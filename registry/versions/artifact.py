@@ -4,11 +4,17 @@ Knows the files' names and formats. What the arrays must be: `registry.versions.
 not know versions, manifests or scoring. Arrays are ``.npy`` files without pickles, memory-mapped on
 reading, so the workers on one machine share one copy; ids and titles are JSON, which keeps the ids'
 types.
+
+Format 2 is format 1 plus further files: ``learned.json`` and the arrays of
+:mod:`registry.fresh.learned_cells`. So the previous release reads it as format 1. This release also
+reads format 1, whose fresh interactions only hide seen items. The further arrays are read for
+single users only: none of their pages stays in memory.
 """
 
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 import struct
@@ -23,11 +29,18 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from registry.errors import DamagedVersion
+from registry.fresh.learned_cells import DTYPES as LEARNED_DTYPES
+from registry.fresh.learned_cells import LearnedCells, columns_of, from_columns
 from registry.ids import ItemId, UserId
 from registry.versions.model_arrays import DTYPES, ModelArrays, check_arrays, require
 
 FORMAT: Final = 1
-"""Raised when a reader of this format would misread the next one; any other is refused."""
+"""Of ``shape.json``. Raised when a reader of this format would misread the next one; any other is
+refused."""
+
+LEARNED_FORMAT: Final = 2
+LEARNED: Final = "learned.json"
+"""The file whose presence makes an artifact one of format 2."""
 
 
 class _Shape(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +51,16 @@ class _Shape(Struct, frozen=True, forbid_unknown_fields=True):
     items: int
     factors: int
     seen: int
+
+
+class _Learned(Struct, frozen=True, forbid_unknown_fields=True):
+    """``learned.json``: what the further arrays are of."""
+
+    format: int
+    kinds: tuple[str, ...]
+    newest: float
+    mean_lengths: dict[str, float]
+    forgotten: list[tuple[UserId, float]]
 
 
 def write_artifact(arrays: ModelArrays, folder: Path) -> None:
@@ -53,15 +76,30 @@ def write_artifact(arrays: ModelArrays, folder: Path) -> None:
     columns = {name: getattr(arrays, name) for name in DTYPES}
     columns["item_factors"] = np.asfortranarray(arrays.item_factors)  # as scoring reads them
     for name, array in columns.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    documents = {
+        _save(folder, name, array)
+    documents: dict[str, object] = {
         "user_ids": arrays.user_ids,
         "item_ids": arrays.item_ids,
         "titles": arrays.titles,
         "shape": _shape_of(arrays),
     }
+    if arrays.learned is not None:
+        learned = arrays.learned
+        for name, array in columns_of(learned).items():
+            _save(folder, name, array)
+        documents["learned"] = _Learned(
+            LEARNED_FORMAT,
+            learned.kinds,
+            learned.newest,
+            {kind: known.mean_length for kind, known in learned.bm25.items()},
+            list(learned.forgotten.items()),
+        )
     for name, document in documents.items():
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(document))
+
+
+def _save(folder: Path, name: str, array: npt.NDArray[Any]) -> None:
+    np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 OpenFile: TypeAlias = Callable[[str], BufferedReader]
@@ -73,7 +111,7 @@ def files_in(folder: Path) -> OpenFile:
     return lambda name: (folder / name).open("rb")
 
 
-def read_artifact(open_file: OpenFile) -> ModelArrays:
+def read_artifact(open_file: OpenFile, *, with_learned: bool = False) -> ModelArrays:
     """Read and check what :func:`write_artifact` wrote; the arrays are read-only memory maps.
 
     Every file is opened once, so what was verified when it was opened is what is mapped: nobody
@@ -85,6 +123,8 @@ def read_artifact(open_file: OpenFile) -> ModelArrays:
     ----------
     open_file
         Such as :func:`files_in` returns.
+    with_learned
+        There is a file `LEARNED`, so the artifact is of format 2.
 
     Raises
     ------
@@ -100,11 +140,33 @@ def read_artifact(open_file: OpenFile) -> ModelArrays:
         user_ids=_read_json(open_file, "user_ids.json", list[UserId]),
         item_ids=_read_json(open_file, "item_ids.json", list[ItemId]),
         titles=_read_json(open_file, "titles.json", list[str | None]),
+        learned=_read_learned(open_file) if with_learned else None,
     )
     check_arrays(arrays)
+    if arrays.learned is not None:
+        for array in columns_of(arrays.learned).values():
+            _unload(array)
     if _shape_of(arrays) != shape:
         raise DamagedVersion(f"shape.json: {shape}, but the files hold {_shape_of(arrays)}")
     return arrays
+
+
+def _read_learned(open_file: OpenFile) -> LearnedCells:
+    learned = _read_json(open_file, LEARNED, _Learned)
+    if learned.format != LEARNED_FORMAT:
+        raise DamagedVersion(
+            f"{LEARNED}: format {learned.format}, this program reads {LEARNED_FORMAT}"
+        )
+    columns = {name: _read_array(open_file, f"{name}.npy") for name in LEARNED_DTYPES}
+    return from_columns(
+        columns, learned.kinds, learned.newest, learned.mean_lengths, dict(learned.forgotten)
+    )
+
+
+def _unload(array: npt.NDArray[Any]) -> None:
+    """Let go of the pages of a mapped array, which come back when they are read."""
+    if isinstance(array.base, np.memmap) and isinstance(array.base.base, mmap.mmap):
+        array.base.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _shape_of(arrays: ModelArrays) -> _Shape:
@@ -153,7 +215,7 @@ def _read_header(file: BufferedReader, name: str) -> _Header:
 
 _NUMBER: Final = rb"(?:0|[1-9][0-9]{0,18})"
 _HEADER: Final = re.compile(
-    rb"\{'descr': '(?P<dtype><[fi][48])', 'fortran_order': (?P<fortran>True|False), "
+    rb"\{'descr': '(?P<dtype><[fi][48]|\|i1)', 'fortran_order': (?P<fortran>True|False), "
     rb"'shape': \((?P<shape>" + _NUMBER + rb",(?: " + _NUMBER + rb")?)\), \} *\n"
 )
 """A header of one of our arrays. Numpy's own parser is lenient, and raises whatever it likes."""

@@ -76,6 +76,7 @@ class Model:
         self._a_user = arrays.user_ids[0]
         self._item_ids = arrays.item_ids
         self._titles = arrays.titles
+        self.learned = arrays.learned
 
     @property
     def arrays(self) -> ModelArrays:
@@ -89,11 +90,12 @@ class Model:
             seen_items=self._seen_items,
             popularity=self._popularity,
             titles=self._titles,
+            learned=self.learned,
         )
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the arrays; the ids and titles come on top."""
+        """Bytes of the arrays that are in memory; the ids and titles come on top."""
         return sum(array.nbytes for array in self._mapped())
 
     def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> list[Recommendation]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.errors import DamagedVersion
+from registry.fresh.learned_cells import LearnedCells, check_learned
 from registry.ids import ItemId, UserId, pieces
 
 MAX_ITEMS: Final = (2**31 - 1) // 100
@@ -46,6 +47,8 @@ class ModelArrays:
         Interactions per item in the training set, float64 (items,).
     titles
         By item row; None where there is none.
+    learned
+        What later events are merged with; None: the version was published without (format 1).
     """
 
     user_factors: Factors
@@ -56,6 +59,7 @@ class ModelArrays:
     seen_items: npt.NDArray[np.int32]
     popularity: npt.NDArray[np.float64]
     titles: list[str | None]
+    learned: LearnedCells | None = None
 
 
 def check_arrays(arrays: ModelArrays) -> None:
@@ -81,6 +85,8 @@ def check_arrays(arrays: ModelArrays) -> None:
         bool(np.isfinite(arrays.popularity).all() and (arrays.popularity >= 0).all()),
         "a count is negative or not finite",
     )
+    if arrays.learned is not None:
+        check_learned(arrays.learned, len(arrays.seen_items), len(arrays.item_ids))
 
 
 def _check_layout(name: str, array: Any, dtype: np.dtype[Any], dimensions: int) -> None:

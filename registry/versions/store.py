@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
+from typing import Final
 
 from registry.errors import ConfigurationError, UnknownVersion
 from registry.ids import is_version_name
 from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
 from registry.versions import publication, published_versions
-from registry.versions.artifact import read_artifact
+from registry.versions.artifact import LEARNED, read_artifact
 from registry.versions.file_cache import Cache
 from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Description, Manifest, decode_manifest
@@ -28,6 +29,8 @@ from registry.versions.publication import ARTIFACT
 from registry.versions.published_files import about, check_listing, opener
 from registry.versions.published_versions import MANIFEST, REMOVED, SIGNATURE
 from registry.versions.signing import NO_KEYS, Keys, read_keys, require_signature
+
+_LEARNED: Final = f"{ARTIFACT}/{LEARNED}"
 
 
 class Store:
@@ -187,7 +190,7 @@ class Store:
                 return open_file(f"{ARTIFACT}/{name}")
 
             check_listing(manifest, listed)
-            read_artifact(of_artifact)
+            read_artifact(of_artifact, with_learned=_LEARNED in manifest.files)
             for name in sorted(unread):
                 open_file(name).close()
         return manifest
@@ -203,7 +206,11 @@ class Store:
         manifest, listed = self.manifest(version), self.objects.found(version)
         with about(version), opener(self.objects, self._cache, manifest) as open_file:
             check_listing(manifest, listed)
-            model = Model(manifest, read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}")))
+            arrays = read_artifact(
+                lambda name: open_file(f"{ARTIFACT}/{name}"),
+                with_learned=_LEARNED in manifest.files,
+            )
+            model = Model(manifest, arrays)
         trim_memory()
         return model
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ops.bench.rig.synthetic import watched_once
 from registry.settings import Settings, read_settings, to_environment
 from registry.versions.manifest import Description, Parameters
 from registry.versions.model_arrays import ModelArrays
@@ -84,6 +85,7 @@ def random_arrays(users: int, items: int, factors: int, seed: int) -> ModelArray
         seen_items=np.sort(rows % items, axis=1).astype(np.int32).ravel(),
         popularity=random.permutation(items).astype(np.float64) + 1,
         titles=[f"Film {item}" for item in range(1, items + 1)],
+        learned=watched_once(2 * users),
     )
 
 

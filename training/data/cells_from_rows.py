@@ -17,7 +17,7 @@ same set of events gives the same bytes, however they are split into tables.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -27,11 +27,7 @@ from numpy.typing import NDArray
 
 from registry.error_codes import RecordCode
 from registry.errors import ShapeError
-from registry.wire.training_records.data_report import DataReport
-from registry.wire.training_records.event_weights import DEFAULT, FORGET, parse_event_weights
-from training.data.census import Census, Roll
-from training.data.forgetting import Forgets, time_of
-from training.data.latest_rows import (
+from registry.latest_rows import (
     Offsets,
     begins,
     largest_of_each,
@@ -39,7 +35,20 @@ from training.data.latest_rows import (
     ranges,
     same_as_latest,
 )
-from training.data.matrix import ENTRIES_AT_ONCE, Cells, Floats, Mask, Rows, blocks, starts_of
+from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.event_weights import DEFAULT, FORGET, parse_event_weights
+from training.data.census import Census, Roll
+from training.data.forgetting import Forgets, time_of
+from training.data.matrix import (
+    ENTRIES_AT_ONCE,
+    Cells,
+    Floats,
+    Mask,
+    OlderTimes,
+    Rows,
+    blocks,
+    starts_of,
+)
 from training.data.mistyped_forgets import FORGET_OF_OTHER_TYPE
 from training.data.rows import FORGOTTEN
 from training.data.tally import Tally
@@ -135,6 +144,26 @@ class _Titles:
         return tuple(self._title.get(row) for row in np.flatnonzero(chosen).tolist())
 
 
+class _Older:
+    """The latest events that are older than their cells, of some users after the others."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Offsets, NDArray[np.integer], Floats]] = []
+
+    def note(self, cell: Offsets, kind: NDArray[np.integer], time: Floats, latest: Floats) -> None:
+        """Keep those whose `time` is before the `latest` of their cell."""
+        before = time < latest
+        if before.any():
+            self._found.append((cell[before], kind[before], time[before]))
+
+    def by_kind(self) -> Iterator[tuple[int, OlderTimes]]:
+        """Yield the kinds that have any, ascending, with where and when."""
+        if self._found:
+            cell, kind, time = map(np.concatenate, zip(*self._found, strict=True))
+            for code in np.unique(kind).tolist():
+                yield code, OlderTimes(cell[kind == code], time[kind == code])
+
+
 class _Events:
     """All events in columns of 17 bytes each, by user, then in the order of the rows."""
 
@@ -201,9 +230,9 @@ class _Events:
         for kind in sorted(self._kinds):  # the first one's values take the events' place
             by_kind[kind] = np.empty(len(self._value), np.float32) if by_kind else self._value
         cells = np.empty(len(self._users), np.int64)
-        end = 0
+        end, older = 0, _Older()
         for first, last in blocks(self._start, ENTRIES_AT_ONCE):
-            cells[first:last] = found = self._settle(first, last, end, by_kind)
+            cells[first:last] = found = self._settle(first, last, end, by_kind, older)
             end += int(found.sum())
         columns: list[NDArray[Any]] = [self._item, self._time, *by_kind.values()]
         for column in columns:
@@ -221,6 +250,8 @@ class _Events:
             time=self._time,
             values={self._names[kind].as_py(): column for kind, column in by_kind.items()},
             newest=float(self._newest) if self.interactions else 0.0,
+            older={self._names[kind].as_py(): times for kind, times in older.by_kind()},
+            forgotten=self._forgets.until(self._users),
         )
         per_user = self._end - self._start[:-1]
         return made, self._tally.report(made, per_user, self._users, self._items)
@@ -236,7 +267,12 @@ class _Events:
         return found
 
     def _settle(
-        self, first: int, last: int, end: int, by_kind: dict[int, NDArray[np.float32]]
+        self,
+        first: int,
+        last: int,
+        end: int,
+        by_kind: dict[int, NDArray[np.float32]],
+        older: _Older,
     ) -> Offsets:
         """Write the cells of the users ``first:last`` from `end` on; return how many each has.
 
@@ -257,6 +293,7 @@ class _Events:
         user, item = np.divmod(pair[starts], max(1, len(self._items)))
         written = slice(end, end + len(starts))
         self._item[written], self._time[written] = item, largest_of_each(time, starts)
+        older.note(cell, kind, time, self._time[cell])
         for code, column in by_kind.items():
             column[written] = np.nan
             column[cell[kind == code]] = value[kind == code]

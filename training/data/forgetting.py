@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.latest_rows import Offsets
 from registry.wire.training_records.event_weights import FORGET
 from training.data.census import Roll
-from training.data.latest_rows import Offsets
 from training.data.matrix import Floats, Mask, Rows
 from training.data.mistyped_forgets import mistyped_forgets
 
@@ -52,6 +52,13 @@ class Forgets:
             np.maximum.at(before, user, rows["offset"].to_numpy())
         self.mistyped = sum(len(offsets) for _, offsets in mistyped_forgets(self._rows, users))
         self._rows.clear()
+
+    def until(self, users: Roll) -> dict[int | str, float]:
+        """Return the time of the latest `forget` of each user who sent one, after settling."""
+        if self._until is None:
+            return {}
+        rows = np.flatnonzero(self._until > -np.inf).tolist()
+        return {users.id_at(row): float(self._until[row]) for row in rows}
 
     def take_back(self, partition: int, user: Rows, offset: Offsets, time: Floats) -> Mask:
         """Return (events,): which ones are forgotten."""

@@ -10,8 +10,8 @@ that sends a record twice, or a user who rates an item again, never counts doubl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -61,6 +61,21 @@ class Factors(NamedTuple):
     items: NDArray[np.float32]
 
 
+class OlderTimes(NamedTuple):
+    """Of one kind of event: where its time is older than its cell's, which is that of another kind.
+
+    Parameters
+    ----------
+    cell
+        (n,) int64, ascending.
+    time
+        (n,) seconds since the epoch.
+    """
+
+    cell: NDArray[np.int64]
+    time: Floats
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """Every (user, item) pair that an event named, in order of user row, then item row.
@@ -82,6 +97,10 @@ class Cells:
     newest
         Seconds since the epoch of the snapshot's latest event, from which ages are counted; 0 if
         there is none.
+    older
+        By kind, where the kind's own time is older than the cell's.
+    forgotten
+        Seconds since the epoch of the latest `forget` of each user who sent one.
     """
 
     user_ids: tuple[UserId, ...]
@@ -92,6 +111,8 @@ class Cells:
     time: Floats
     values: Values
     newest: float
+    older: Mapping[str, OlderTimes] = field(default_factory=dict)
+    forgotten: Mapping[UserId, float] = field(default_factory=dict)
 
     @property
     def user(self) -> Rows:
@@ -121,7 +142,14 @@ def only(cells: Cells, chosen: Mask) -> Cells:
         item=cells.item[chosen],
         time=cells.time[chosen],
         values={kind: column[chosen] for kind, column in cells.values.items()},
+        older={kind: _chosen_times(times, chosen) for kind, times in cells.older.items()},
     )
+
+
+def _chosen_times(times: OlderTimes, chosen: Mask) -> OlderTimes:
+    kept = chosen[times.cell]
+    place = np.cumsum(chosen, dtype=np.int64) - 1
+    return OlderTimes(place[times.cell[kept]], times.time[kept])
 
 
 def csr(cells: Cells, chosen: Mask, values: NDArray[np.float32] | None = None) -> Csr:

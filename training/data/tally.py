@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from registry.latest_rows import Offsets
 from registry.wire.training_records.data_report import DataReport, Dropped, Heavy, ValueQuantiles
 from training.data.census import Roll
-from training.data.latest_rows import Offsets
 from training.data.matrix import Cells, Mask, Rows
 
 OWN_TIME_SECONDS: Final = 60.0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed, UnknownVersion
+from registry.fresh.learned_cells import columns_of
 from registry.settings import Settings
 from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
 from registry.versions.model_arrays import ModelArrays
@@ -101,6 +102,9 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
 def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> Reproduction:
     """Compare two sets of arrays."""
     pairs = {name: (getattr(published, name), getattr(again, name)) for name in (*NUMBERS, *EXACT)}
+    if published.learned is not None and again.learned is not None:
+        columns, others = columns_of(published.learned), columns_of(again.learned)
+        pairs |= {name: (column, others[name]) for name, column in columns.items()}
     return Reproduction(
         manifest,
         {name: _largest(*pairs[name]) for name in NUMBERS},

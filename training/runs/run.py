@@ -25,6 +25,7 @@ from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store, store_of
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.training_messages import TrainingResult
+from training.data.cells_to_keep import cells_to_keep
 from training.data.data_warnings import warned
 from training.data.matrix import Cells, Factors, csr, popularity
 from training.data.snapshot import Snapshot, read_snapshot
@@ -185,6 +186,7 @@ def arrays_of(cells: Cells, factors: Factors, parameters: Parameters) -> ModelAr
         seen_items=seen.indices,
         popularity=popularity(cells, weights(cells, parameters) > 0),
         titles=list(cells.titles),
+        learned=cells_to_keep(cells, parameters),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from registry.fresh.learned_cells import FurtherEvents, LearnedCells
 from registry.ids import UserId
 from registry.versions.manifest import Description, Parameters
 from registry.versions.model_arrays import ModelArrays
@@ -28,6 +29,8 @@ SEEN: Final = 50
 """Items that each user has seen, and that no answer may hold: about a MovieLens user's median."""
 
 K: Final = 10
+WATCHED_AT: Final = 1_750_000_000
+"""Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,22 @@ def arrays_of(shape: Shape, seed: int) -> ModelArrays:
         seen_items=np.sort(seen, axis=1).ravel(),
         popularity=random.random(shape.items),
         titles=[f"Film number {row} (1999)" for row in range(shape.items)],
+        learned=watched_once(seen.size),
+    )
+
+
+def watched_once(cells: int) -> LearnedCells:
+    """Return what a version learned of so many cells: one `watch` of each, all at the same time."""
+    none = FurtherEvents(
+        np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.float32), np.empty(0, np.int32)
+    )
+    return LearnedCells(
+        kinds=("watch",),
+        kind=np.zeros(cells, np.int8),
+        value=np.ones(cells, np.float32),
+        time=np.full(cells, WATCHED_AT, np.int32),
+        further=none,
+        newest=float(WATCHED_AT),
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.matrix import Floats, Mask
-
 Offsets: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Offsets:

@@ -1,0 +1,130 @@
+"""Merging: a user's learned cells and his fresh events, as training would see them together.
+
+Pure NumPy. Must not know files, Kafka, or what is made of the weights. It is training's rule
+(`training.data.cells_from_rows`) for a few users: of each item and kind the latest event by time
+counts, of equal times the one that stands further on. Learned events stand before fresh ones.
+
+What the version does not know is left out: items without a row, and kinds without a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.fresh.fresh_events import FreshEvent, FreshHistory
+from registry.fresh.learned_cells import Events, LearnedCells, joined_events
+from registry.ids import ItemId
+from registry.latest_rows import Floats, Offsets, begins, largest_of_each, latest_of_each
+from registry.weighing import CellPlaces, Values, Weighing
+
+
+class FreshUser(NamedTuple):
+    """One user to merge.
+
+    Parameters
+    ----------
+    row
+        In the version's arrays; None: it does not know the user.
+    history
+        His fresh events.
+    """
+
+    row: int | None
+    history: FreshHistory
+
+
+class MergedCells(NamedTuple):
+    """The cells of some users, by user, then item row.
+
+    Parameters
+    ----------
+    indptr
+        (users + 1,) where each user's cells begin.
+    item
+        (cells,) int32 item rows.
+    time
+        (cells,) seconds since the epoch of the cell's latest event.
+    values
+        Of each kind what its latest event said, NaN where there is none.
+    """
+
+    indptr: Offsets
+    item: NDArray[np.int32]
+    time: Floats
+    values: Values
+
+    def weigh(self, weighing: Weighing) -> NDArray[np.float32]:
+        """Return (cells,) what each counts; 0: it teaches nothing, but counts as seen."""
+        where = None
+        if weighing.bm25:
+            users = len(self.indptr) - 1
+            user = np.repeat(np.arange(users), np.diff(self.indptr))
+            where = CellPlaces(user, self.item, users)
+        return weighing.of(self.values, self.time, where)
+
+
+def merge(
+    users: Sequence[FreshUser],
+    learned: LearnedCells,
+    seen_indptr: Offsets,
+    seen_items: NDArray[np.int32],
+    items: int,
+    item_row: Callable[[ItemId], int | None],
+) -> MergedCells:
+    """Return the cells of some users of one version.
+
+    Parameters
+    ----------
+    users
+        Any number; those of whom nothing is left have no cells.
+    learned
+        What the version learned.
+    seen_indptr, seen_items
+        Its seen items.
+    items
+        How many items it has.
+    item_row
+        Returns an item's row; None: it has none.
+    """
+    rows = [-1 if user.row is None or user.history.forgotten else user.row for user in users]
+    before = learned.events_of(np.array(rows, np.int64), seen_indptr, seen_items)
+    fresh = _fresh_events([user.history.events for user in users], learned.kinds, item_row)
+    user, item, kind, value, time = joined_events(before, fresh)
+    kinds = max(1, len(learned.kinds))
+    key = (user * max(1, items) + item) * kinds + kind
+    latest = latest_of_each(key, time)
+    pair, kind = np.divmod(key[latest], kinds)
+    first = begins(pair)
+    starts, cell = np.flatnonzero(first), np.cumsum(first) - 1
+    value, time = value[latest], time[latest]
+    values = {}
+    for code in np.unique(kind).tolist():
+        column = np.full(len(starts), np.nan, np.float32)
+        column[cell[kind == code]] = value[kind == code]
+        values[learned.kinds[code]] = column
+    owner, item = np.divmod(pair[starts], max(1, items))
+    indptr = np.searchsorted(owner, np.arange(len(users) + 1))
+    return MergedCells(indptr, item.astype(np.int32), largest_of_each(time, starts), values)
+
+
+def _fresh_events(
+    histories: Sequence[Sequence[FreshEvent]],
+    kinds: Sequence[str],
+    item_row: Callable[[ItemId], int | None],
+) -> Events:
+    code_by_kind = {kind: code for code, kind in enumerate(kinds)}
+    known = [
+        (place, row, code, event.value, event.time)
+        for place, events in enumerate(histories)
+        for event in events
+        if event.item_id is not None
+        and (code := code_by_kind.get(event.event)) is not None
+        and (row := item_row(event.item_id)) is not None
+    ]
+    columns = zip(*known, strict=True) if known else ((),) * 5
+    dtypes = (np.int64, np.int32, np.int8, np.float32, np.float64)
+    return Events(*(np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)))

@@ -1,0 +1,160 @@
+"""A user's learned cells and fresh events weigh what training makes of the whole log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry.fresh.fresh_events import FreshHistory, fresh_event, history_of
+from registry.fresh.learned_cells import check_learned
+from registry.fresh.merged_cells import FreshUser, merge
+from registry.ids import ItemId, UserId
+from registry.versions.manifest import Parameters
+from registry.weighing import CellPlaces
+from registry.wire.interactions import Interaction
+from registry.wire.training_records.event_weights import parse_event_weights
+from tests.unit.training.builders import forget, parameters, rows_of, watch
+from training.data.cells_from_rows import gather
+from training.data.cells_to_keep import cells_to_keep
+from training.data.matrix import Cells, csr
+from training.data.weights import weighing_of
+
+WeightsByItem = dict[ItemId, float]
+KINDS = ("watch", "play", "buy", "skip")
+RECORDED_AT = 50.0
+
+
+def gathered_of(events: Sequence[Interaction], told: Parameters) -> Cells:
+    table = rows_of(events, RECORDED_AT)
+    return gather(lambda _columns: [(0, table)], tuple(told.weights)).cells
+
+
+def by_training(
+    events: Sequence[Interaction], learned: int, told: Parameters
+) -> dict[UserId, WeightsByItem]:
+    """Weigh the cells of the whole log with what the snapshot of its first part settled."""
+    before, whole = gathered_of(events[:learned], told), gathered_of(events, told)
+    row_by_item = {item: row for row, item in enumerate(before.item_ids)}
+    known = np.array([item in row_by_item for item in whole.item_ids], np.bool_)[whole.item]
+    rows = [row_by_item.get(item, 0) for item in whole.item_ids]
+    item = np.array(rows, np.int32)[whole.item[known]]
+    user = whole.user[known]
+    values = {kind: column[known] for kind, column in whole.values.items()}
+    weighing = weighing_of(before, told)
+    weight = weighing.of(values, whole.time[known], CellPlaces(user, item, whole.shape[0]))
+    found: dict[UserId, WeightsByItem] = {}
+    for row, at, counted in zip(user.tolist(), item.tolist(), weight.tolist(), strict=True):
+        found.setdefault(whole.user_ids[row], {})[before.item_ids[at]] = counted
+    return found
+
+
+def by_merging(
+    events: Sequence[Interaction], learned: int, told: Parameters
+) -> dict[UserId, WeightsByItem]:
+    cells = gathered_of(events[:learned], told)
+    kept = cells_to_keep(cells, told)
+    check_learned(kept, len(cells.item), cells.shape[1])
+    fresh: dict[UserId, list] = {user: [] for user in cells.user_ids}
+    for offset, event in enumerate(events[learned:], learned):
+        fresh.setdefault(event.user_id, []).append(fresh_event(event, RECORDED_AT, offset))
+    row_by_user = {user: row for row, user in enumerate(cells.user_ids)}
+    row_by_item = {item: row for row, item in enumerate(cells.item_ids)}
+    users = [
+        FreshUser(row_by_user.get(user), history_of(own, kept.forgotten.get(user, -np.inf)))
+        for user, own in fresh.items()
+    ]
+    seen = csr(cells, np.ones(len(cells.item), np.bool_))
+    merged = merge(users, kept, seen.indptr, seen.indices, cells.shape[1], row_by_item.get)
+    weight = merged.weigh(weighing_of(cells, told)._replace(bm25=kept.bm25))
+    found = {}
+    for user, start, end in zip(fresh, merged.indptr[:-1], merged.indptr[1:], strict=True):
+        ids = [cells.item_ids[row] for row in merged.item[start:end].tolist()]
+        if ids:
+            found[user] = dict(zip(ids, weight[start:end].tolist(), strict=True))
+    return found
+
+
+events = st.lists(
+    st.one_of(
+        st.builds(
+            lambda user, item, kind, at, value: Interaction(
+                user_id=user, item_id=item, event=kind, timestamp=at, value=value
+            ),
+            st.sampled_from([1, 2, "1"]),
+            st.sampled_from([7, 8, 9, "7"]),
+            st.sampled_from([*KINDS, "unweighted"]),
+            st.sampled_from([None, 0.0, 1.0, 2.5, 40.0, 60.0]),
+            st.sampled_from([None, -1.0, 0.0, 2.0, 300.0]),
+        ),
+        st.builds(forget, st.sampled_from([1, 2, "1"]), st.sampled_from([0.0, 2.0, 45.0])),
+    ),
+    max_size=14,
+)
+
+
+SPELLED = (
+    "watch=1,play=0.5,buy=2,skip=0",
+    "watch=1:log,play=2:sqrt:floor=1,buy=1:binary,skip=3:log:floor=2",
+    "watch=1:bm25,play=2:bm25:k1=1.2:b=0.5:per=user,buy=1,skip=1:bm25:b=0:floor=1",
+)
+
+
+@given(
+    spelled=st.sampled_from(SPELLED),
+    days=st.sampled_from([0.0, 0.0003]),
+    events=events,
+    share=st.floats(0, 1),
+)
+@settings(max_examples=100)
+def test_learned_cells_and_fresh_events_weigh_what_training_makes_of_the_whole_log(
+    spelled: str, days: float, events: list[Interaction], share: float
+) -> None:
+    told = parameters(
+        event_weights=parse_event_weights(spelled), half_life_days=days, window_days=2 * days
+    )
+    learned = round(share * len(events))
+
+    expected = by_training(events, learned, told)
+
+    assert by_merging(events, learned, told) == expected
+
+
+def test_whole_seconds_take_four_bytes_and_others_eight() -> None:
+    for at, width in ((20.0, 4), (20.25, 8)):
+        kept = cells_to_keep(
+            gathered_of([watch(1, 7, at=at), watch(1, 8)], parameters()), parameters()
+        )
+
+        assert kept.time.dtype.itemsize == width
+        assert kept.time.tolist() == [at, 0.0]
+
+
+def test_of_a_cell_with_several_kinds_the_latest_comes_first_and_the_others_lie_apart() -> None:
+    told = parameters(event_weights=parse_event_weights("watch=1,play=1,buy=1"))
+    played = Interaction(user_id=1, item_id=7, event="play", timestamp=9.5)
+    bought = Interaction(user_id=1, item_id=7, event="buy", timestamp=9.5)
+
+    kept = cells_to_keep(gathered_of([watch(1, 7, at=3.5), bought, played], told), told)
+
+    assert (kept.kind.tolist(), kept.time.tolist()) == ([1], [9.5])
+    assert [column.tolist() for column in kept.further] == [[0, 0], [0, 2], [1, 1], [3.5, 9.5]]
+
+
+def test_a_user_without_anything_has_no_cells() -> None:
+    cells = gathered_of([watch(1, 7)], parameters())
+    kept = cells_to_keep(cells, parameters())
+    seen = csr(cells, np.ones(1, np.bool_))
+
+    merged = merge(
+        [FreshUser(None, FreshHistory()), FreshUser(0, FreshHistory((), forgotten=True))],
+        kept,
+        seen.indptr,
+        seen.indices,
+        1,
+        lambda _: None,
+    )
+
+    assert merged.indptr.tolist() == [0, 0, 0]
