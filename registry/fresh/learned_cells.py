@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.bm25_statistics import SnapshotBm25
 from registry.errors import DamagedVersion
 from registry.ids import UserId
 from registry.latest_rows import Floats, Offsets, ranges
-from registry.weighing import SnapshotBm25
 
 Times: TypeAlias = NDArray[np.float64] | NDArray[np.int32]
 

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.bm25_statistics import CellPlaces
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
 from registry.fresh.learned_cells import Events, LearnedCells, joined_events
 from registry.ids import ItemId
 from registry.latest_rows import Floats, Offsets, begins, largest_of_each, latest_of_each
-from registry.weighing import CellPlaces, Values, Weighing
+from registry.weighing import Values, Weighing
 
 
 class FreshUser(NamedTuple):

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Final
 
 from registry.errors import ConfigurationError, UnknownVersion
 from registry.ids import is_version_name
 from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
 from registry.versions import publication, published_versions
-from registry.versions.artifact import LEARNED, read_artifact
+from registry.versions.artifact import LEARNED, OpenFile, read_artifact
 from registry.versions.file_cache import Cache
 from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Description, Manifest, decode_manifest
@@ -29,8 +28,6 @@ from registry.versions.publication import ARTIFACT
 from registry.versions.published_files import about, check_listing, opener
 from registry.versions.published_versions import MANIFEST, REMOVED, SIGNATURE
 from registry.versions.signing import NO_KEYS, Keys, read_keys, require_signature
-
-_LEARNED: Final = f"{ARTIFACT}/{LEARNED}"
 
 
 class Store:
@@ -185,12 +182,12 @@ class Store:
         unread = set(manifest.files)
         with about(version), opener(self.objects, self._cache, manifest) as open_file:
 
-            def of_artifact(name: str) -> BufferedReader:
-                unread.discard(f"{ARTIFACT}/{name}")
-                return open_file(f"{ARTIFACT}/{name}")
+            def opened(name: str) -> BufferedReader:
+                unread.discard(name)
+                return open_file(name)
 
             check_listing(manifest, listed)
-            read_artifact(of_artifact, with_learned=_LEARNED in manifest.files)
+            _read_arrays(manifest, opened)
             for name in sorted(unread):
                 open_file(name).close()
         return manifest
@@ -206,11 +203,7 @@ class Store:
         manifest, listed = self.manifest(version), self.objects.found(version)
         with about(version), opener(self.objects, self._cache, manifest) as open_file:
             check_listing(manifest, listed)
-            arrays = read_artifact(
-                lambda name: open_file(f"{ARTIFACT}/{name}"),
-                with_learned=_LEARNED in manifest.files,
-            )
-            model = Model(manifest, arrays)
+            model = Model(manifest, _read_arrays(manifest, open_file))
         trim_memory()
         return model
 
@@ -275,6 +268,11 @@ class Store:
         return published_versions.folders_in(self.objects)
 
 
+def _read_arrays(manifest: Manifest, open_file: OpenFile) -> ModelArrays:
+    with_learned = f"{ARTIFACT}/{LEARNED}" in manifest.files
+    return read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}"), with_learned=with_learned)
+
+
 def store_of(settings: Settings) -> Store:
     """Return the registry that `settings` name, with its cache and keys.
 
@@ -289,11 +287,8 @@ def store_of(settings: Settings) -> Store:
         raise ConfigurationError(
             f"RECSTREAM_MODEL_CACHE={settings.model_cache!r}: {error}"
         ) from error
-    return Store(
-        settings.model_registry,
-        cache=Cache(folder, settings.model_cache_bytes),
-        keys=keys_of(settings),
-    )
+    cache = Cache(folder, settings.model_cache_bytes)
+    return Store(settings.model_registry, cache=cache, keys=keys_of(settings))
 
 
 def keys_of(settings: Settings) -> Keys:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from harness.workers import ROOT
 
+from registry.bm25_statistics import SnapshotBm25
 from registry.errors import DamagedVersion
 from registry.fresh.learned_cells import (
     FurtherEvents,
@@ -27,7 +28,6 @@ from registry.fresh.learned_cells import (
 from registry.versions.artifact import files_in, read_artifact, write_artifact
 from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
-from registry.weighing import SnapshotBm25
 from tests.unit.registry.builders import a_description, some_arrays
 
 CELLS, ITEMS = 10, 7

@@ -13,8 +13,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from registry.bm25_statistics import CellPlaces, SnapshotBm25, snapshot_bm25
 from registry.versions.manifest import Parameters
-from registry.weighing import CellPlaces, SnapshotBm25, Weighing, snapshot_bm25
+from registry.weighing import Weighing
 from registry.wire.training_records.event_weights import EventWeight, settled
 from training.data.matrix import Cells, Csr, csr
 

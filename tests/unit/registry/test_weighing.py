@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from registry.bm25_statistics import CellPlaces, snapshot_bm25
 from registry.errors import ShapeError
-from registry.weighing import DAY_SECONDS, CellPlaces, Weighing, snapshot_bm25, weigh
+from registry.weighing import DAY_SECONDS, Weighing, weigh
 from registry.wire.training_records.event_weights import parse_event_weights
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry.bm25_statistics import CellPlaces
 from registry.fresh.fresh_events import FreshHistory, fresh_event, history_of
 from registry.fresh.learned_cells import check_learned
 from registry.fresh.merged_cells import FreshUser, merge
 from registry.ids import ItemId, UserId
 from registry.versions.manifest import Parameters
-from registry.weighing import CellPlaces
 from registry.wire.interactions import Interaction
 from registry.wire.training_records.event_weights import parse_event_weights
 from tests.unit.training.builders import forget, parameters, rows_of, watch

@@ -1,0 +1,154 @@
+"""Fresh vectors: what one version makes of some users' learned cells and fresh events.
+
+Pure NumPy: puts merging, weighing, the source and the solver in order. Must not know requests,
+files or Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.fresh.answer_source import UserFacts, VectorSource, vector_source
+from registry.fresh.learned_cells import LearnedCells
+from registry.fresh.loss_function import LossFunction
+from registry.fresh.merged_cells import FreshUser, MergedCells, merge
+from registry.fresh.row_solver import Factors, ItemRows, RowSolver, teaching
+from registry.ids import ItemId
+from registry.latest_rows import Offsets
+from registry.weighing import Weighing
+
+
+class FreshVector(NamedTuple):
+    """What ranks one user's items, and from what it was made.
+
+    Parameters
+    ----------
+    source
+        What ranks.
+    vector
+        (f,) float32; None unless it was solved for: ``recomputed``, ``fold_in``.
+    seen
+        Item rows that count as seen, ascending.
+    weight
+        Of each of them; 0: it taught nothing.
+    """
+
+    source: VectorSource
+    vector: NDArray[np.float32] | None
+    seen: ItemRows
+    weight: NDArray[np.float32]
+
+
+class FreshVectors:
+    """One version, as far as fresh events go. Immutable.
+
+    Parameters
+    ----------
+    item_factors
+        (items, f) float32.
+    loss
+        What they minimise.
+    learned, weighing
+        What the version learned, and how it weighs.
+    seen_indptr, seen_items
+        Its seen items.
+    item_row
+        Returns an item's row; None: it has none.
+    """
+
+    def __init__(
+        self,
+        item_factors: Factors,
+        loss: LossFunction,
+        learned: LearnedCells,
+        weighing: Weighing,
+        seen_indptr: Offsets,
+        seen_items: ItemRows,
+        item_row: Callable[[ItemId], int | None],
+    ) -> None:
+        self._solver = RowSolver(item_factors, loss)
+        self._learned = learned
+        self._weighing = weighing
+        self._seen = seen_indptr, seen_items
+        self._items = len(item_factors)
+        self._item_row = item_row
+
+    def merged(self, users: Sequence[FreshUser]) -> tuple[MergedCells, NDArray[np.float32]]:
+        """Return the cells of some users, and what each counts."""
+        cells = merge(users, self._learned, *self._seen, self._items, self._item_row)
+        return cells, cells.weigh(self._weighing)
+
+    def of(
+        self,
+        users: Sequence[FreshUser],
+        learned: Sequence[bool],
+        fold_in_least: int,
+        compared_fresh: bool = False,
+    ) -> list[FreshVector]:
+        """Return what ranks the items of some users.
+
+        Parameters
+        ----------
+        users
+            Each with the history that is fresh for this version.
+        learned
+            Of each, whether the version has a vector that is not all zeros.
+        fold_in_least
+            Weighted items that a new user needs.
+        compared_fresh
+            Their fresh events count for another version that this one is compared with.
+        """
+        cells, weight = self.merged(users)
+        entries = teaching(cells.indptr, cells.item, weight)
+        sources = [
+            vector_source(
+                UserFacts(
+                    learned=known,
+                    forgotten=user.history.forgotten,
+                    fresh=self._has_fresh(user),
+                    compared_fresh=compared_fresh,
+                    weighted=weighted,
+                ),
+                fold_in_least,
+            )
+            for user, known, weighted in zip(
+                users, learned, np.diff(entries.indptr).tolist(), strict=True
+            )
+        ]
+        vectors = self._solver.solve(entries)
+        bounds = cells.indptr.tolist()
+        return [
+            FreshVector(
+                source,
+                vectors[place] if source in ("recomputed", "fold_in") else None,
+                cells.item[bounds[place] : bounds[place + 1]],
+                weight[bounds[place] : bounds[place + 1]],
+            )
+            for place, source in enumerate(sources)
+        ]
+
+    def because(self, user: FreshVector, targets: ItemRows) -> NDArray[np.float64]:
+        """Return (seen, targets): how much each of the user's items contributes to some scores.
+
+        What taught nothing contributes nothing. The columns add up to the scores by a vector that
+        was solved for; a stored one's differ a little.
+        """
+        found = np.zeros((len(user.seen), len(targets)))
+        teaches = user.weight > 0
+        if teaches.any():
+            found[teaches] = self._solver.contributions(
+                user.seen[teaches], user.weight[teaches], targets
+            )
+        return found
+
+    def _has_fresh(self, user: FreshUser) -> bool:
+        return any(
+            event.event in self._learned.kinds
+            and event.item_id is not None
+            and self._item_row(event.item_id) is not None
+            for event in user.history.events
+        )
