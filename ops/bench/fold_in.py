@@ -19,7 +19,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ops.bench.offline.left_out_users import Lists, compare
+from ops.bench.offline.left_out_users import NEXT, Judged, Lists, compare
 from ops.bench.quality import cells_of_file, default_parameters, shipped_cells
 from ops.views import terminal
 from registry.errors import ConfigurationError
@@ -71,31 +71,39 @@ def mean_difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Est
     return Estimate(float(paired.mean()), bounds[0] if bounds else None)
 
 
-def _print_quality(found: Mapping[int, Lists]) -> None:
-    users = len(found[AS_GOOD_AT].fold_in)
-    terminal.out.print(
-        f"{users} users, each left out once; NDCG@10 by what follows his first {AS_GOOD_AT} "
-        "interactions; 95 % intervals by bootstrap over them"
-    )
+def _print_quality(found: Mapping[int, Judged]) -> None:
     columns = (
         *("first interactions #", "popularity #", "fold-in #", "full retraining #"),
         *("fold-in over popularity #", "share of full retraining #"),
     )
-    rows = [
-        (
-            str(first),
-            *(f"{earned.mean():.4f}" for earned in lists),
-            f"{mean_difference(lists.fold_in, lists.popularity):+.4f}",
-            f"{lists.fold_in.mean() / lists.retrained.mean():.1%}",
+    for judged_by, wanted in (("next", f"the {NEXT} interactions that"), ("all", "all that")):
+        lists_by_first: dict[int, Lists] = {
+            first: getattr(judged, judged_by) for first, judged in found.items()
+        }
+        terminal.out.print(
+            f"{len(lists_by_first[AS_GOOD_AT].fold_in)} users, each left out once; NDCG@10 by "
+            f"{wanted} follow his first; 95 % intervals by bootstrap over them"
         )
-        for first, lists in found.items()
-    ]
-    terminal.out.print(terminal.grid(columns, rows))
-    better = mean_difference(found[BETTER_AT].fold_in, found[BETTER_AT].popularity)
-    share = found[AS_GOOD_AT].fold_in.mean() / found[AS_GOOD_AT].retrained.mean()
-    low = better.bounds[0] if better.bounds else -np.inf
-    terminal.out.print(
-        f"better than popularity from {BETTER_AT}: {'met' if low > 0 else 'missed'}; "
+        rows = [_row(first, lists) for first, lists in lists_by_first.items()]
+        terminal.out.print(terminal.grid(columns, rows))
+        terminal.out.print(_verdict(lists_by_first[BETTER_AT], lists_by_first[AS_GOOD_AT]))
+
+
+def _row(first: int, lists: Lists) -> tuple[str, ...]:
+    return (
+        str(first),
+        *(f"{earned.mean():.4f}" for earned in lists),
+        f"{mean_difference(lists.fold_in, lists.popularity):+.4f}",
+        f"{lists.fold_in.mean() / lists.retrained.mean():.1%}",
+    )
+
+
+def _verdict(few: Lists, many: Lists) -> str:
+    better = mean_difference(few.fold_in, few.popularity)
+    share = many.fold_in.mean() / many.retrained.mean()
+    is_better = better.bounds is not None and better.bounds[0] > 0
+    return (
+        f"better than popularity from {BETTER_AT}: {'met' if is_better else 'missed'}; "
         f"at least {SHARE_BAR:.0%} of a full retraining from {AS_GOOD_AT}: "
         f"{'met' if share >= SHARE_BAR else 'missed'}"
     )

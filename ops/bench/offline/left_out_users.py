@@ -1,8 +1,8 @@
 """The protocol of fold-in: users whom no model has seen, their first interactions, and the rest.
 
 Knows cells, the fit and the judge; must not know settings or files. Each user with enough
-interactions is left out once, by one of `PARTS` parts. Three lists are judged by the same rest,
-what follows the user's first `LONGEST` interactions:
+interactions is left out once, by one of `PARTS` parts. Three lists are judged, once by the `NEXT`
+interactions that follow the user's first n, and once by all that follow:
 
 - *popularity* of the other users' items;
 - *fold-in*: a model of the other users, and the first n interactions as fresh events;
@@ -36,8 +36,9 @@ FIRST: Final = (3, 5, 10, 20)
 
 LONGEST: Final = max(FIRST)
 
-LEAST_REST: Final = 5
-"""Interactions that must be left to judge a user by."""
+NEXT: Final = 10
+"""The next interactions, as a request asks for them. All that follow are another question: what a
+user watches at some time, which for one with hundreds of films is mostly what everybody watches."""
 
 PARTS: Final = 5
 
@@ -50,7 +51,14 @@ class Lists(NamedTuple):
     retrained: NDArray[np.float64]
 
 
-def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Lists]:
+class Judged(NamedTuple):
+    """How good the lists of all left-out users are after so many first interactions."""
+
+    next: Lists
+    all: Lists
+
+
+def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Judged]:
     """Return, by the number of first interactions, what each way earns.
 
     Parameters
@@ -68,23 +76,27 @@ def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Lists]
     """
     random = np.random.default_rng(seed)
     place = _places(cells, random)
-    judged = np.flatnonzero(np.diff(cells.indptr) >= LONGEST + LEAST_REST)
+    judged = np.flatnonzero(np.diff(cells.indptr) >= LONGEST + NEXT)
     parts = np.array_split(random.permutation(judged), PARTS)
-    found: dict[int, list[Lists]] = {first: [] for first in FIRST}
+    found: dict[int, list[Judged]] = {first: [] for first in FIRST}
     for part in parts:
         if len(part):
-            for first, lists in _of_part(cells, parameters, place, np.sort(part)):
-                found[first].append(lists)
+            for first, judged_by in _of_part(cells, parameters, place, np.sort(part)):
+                found[first].append(judged_by)
     return {
-        first: Lists(*(np.concatenate(columns) for columns in zip(*lists, strict=True)))
-        for first, lists in found.items()
-        if lists
+        first: Judged(*(_joined(lists) for lists in zip(*of_parts, strict=True)))
+        for first, of_parts in found.items()
+        if of_parts
     }
+
+
+def _joined(parts: Sequence[Lists]) -> Lists:
+    return Lists(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _of_part(
     cells: Cells, parameters: Parameters, place: NDArray[np.int64], users: NDArray[np.int64]
-) -> Iterator[tuple[int, Lists]]:
+) -> Iterator[tuple[int, Judged]]:
     left_out = np.isin(cells.user, users)
     others = only(cells, ~left_out)
     factors = _fitted(others, parameters)
@@ -92,23 +104,20 @@ def _of_part(
     version = _version(others, factors, parameters)
     for first in FIRST:
         seen = left_out & (place < first)
-        by = _split(cells, parameters, seen, left_out & (place >= LONGEST), users, popular)
         folded = np.zeros_like(factors.users)
         folded[users] = _folded(version, cells, parameters, seen, users)
         again = _fitted(only(cells, ~left_out | seen), parameters)
-        yield (
-            first,
-            Lists(
-                *(
-                    _ndcg(score, by)
-                    for score in (
-                        by_popularity(popular),
-                        by_factors(Factors(folded, factors.items)),
-                        by_factors(again),
-                    )
-                )
-            ),
+        scores = (
+            by_popularity(popular),
+            by_factors(Factors(folded, factors.items)),
+            by_factors(again),
         )
+        rest = left_out & (place >= first)
+        by = [
+            _split(cells, parameters, seen, wanted, users, popular)
+            for wanted in (rest & (place < first + NEXT), rest)
+        ]
+        yield first, Judged(*(Lists(*(_ndcg(score, one) for score in scores)) for one in by))
 
 
 def _places(cells: Cells, random: np.random.Generator) -> NDArray[np.int64]:
@@ -172,14 +181,14 @@ def _split(
     cells: Cells,
     parameters: Parameters,
     seen: Mask,
-    rest: Mask,
+    wanted: Mask,
     users: NDArray[np.int64],
     popular: NDArray[np.float64],
 ) -> Split:
     teaches = weights(cells, parameters) > 0
-    relevant = csr(cells, rest & teaches)
+    relevant = csr(cells, wanted & teaches)
     known = users[np.diff(relevant.indptr)[users] > 0]
-    return Split(rest, csr(cells, seen & teaches), csr(cells, seen), relevant, known, popular)
+    return Split(wanted, csr(cells, seen & teaches), csr(cells, seen), relevant, known, popular)
 
 
 def _ndcg(score: Score, by: Split) -> NDArray[np.float64]:
