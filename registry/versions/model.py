@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import starmap
+from itertools import repeat, starmap
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from registry.ids import UserId, twin_of
+from registry.fresh.version_window import FreshUser
+from registry.ids import ItemId, UserId, twin_of
 from registry.versions.id_index import Rows
 from registry.versions.manifest import Manifest
 from registry.versions.model_arrays import ModelArrays
@@ -98,7 +99,17 @@ class Model:
         """Bytes of the arrays that are in memory; the ids and titles come on top."""
         return sum(array.nbytes for array in self._mapped())
 
-    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> list[Recommendation]:
+    def row_of(self, item_id: ItemId) -> int | None:
+        """Return an item's row; None if the version does not know it."""
+        return self._item_rows.of(item_id)
+
+    def recommend(
+        self,
+        requests: Sequence[Request],
+        *,
+        threads: int = 1,
+        fresh: Sequence[FreshUser | None] = (),
+    ) -> list[Recommendation]:
         """Return one recommendation per request, in their order.
 
         A known user gets the exact top k of ``user_factors[user] · item_factors``; a user that
@@ -113,6 +124,10 @@ class Model:
             Any mix of users and ``k``; empty gives an empty list.
         threads
             Threads that share the batch, in slices of 100 users.
+        fresh
+            What each request's user has done since the snapshot, None for nothing; empty: nothing
+            is known of any. What he has seen is hidden where ``exclude_seen`` asks for it; who was
+            forgotten is unknown.
 
         Examples
         --------
@@ -120,9 +135,10 @@ class Model:
         """
         answers: list[Recommendation | None] = [None] * len(requests)
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
-        for position, request in enumerate(requests):
-            row = self._user_rows.of(request.user_id)
-            hidden = self._hidden_rows(request, row)
+        for position, (request, lately) in enumerate(zip(requests, fresh or repeat(None))):  # noqa: B905
+            is_nobody = lately is not None and lately.forgotten
+            row = None if is_nobody else self._user_rows.of(request.user_id)
+            hidden = self._hidden_rows(request, row, lately)
             if row is None or not self._learned[row]:
                 answers[position] = self._popular(request.k, hidden)
             else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
@@ -160,11 +176,15 @@ class Model:
         ids = map(self._item_ids.__getitem__, rows)
         return list(map(Item, ids, scores, map(self._titles.__getitem__, rows)))
 
-    def _hidden_rows(self, request: Request, user_row: int | None) -> ItemRows:
+    def _hidden_rows(
+        self, request: Request, user_row: int | None, lately: FreshUser | None
+    ) -> ItemRows:
         seen = _NO_ROWS
         if request.exclude_seen and user_row is not None:
             start, end = self._seen_bounds[user_row : user_row + 2]
             seen = self._seen_items[start:end]
+        if request.exclude_seen and lately is not None:
+            seen = np.concatenate((seen, lately.seen))
         if not request.exclude_items:
             return seen
         excluded = [

@@ -11,6 +11,9 @@ from registry.wire.field_types import AnswerError, Strategy, Variant
 
 Source: TypeAlias = Literal["model", "popular"]
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
+FreshState: TypeAlias = Literal["followed", "catching_up", "incomplete", "unknown"]
+"""How much of what users did since a version's snapshot an answer knows: all that there was; a
+part, for now; a part, for the rest is gone from Kafka; nothing."""
 
 
 class Item(Struct, frozen=True, omit_defaults=True):
@@ -25,7 +28,9 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     """Which rule and which bytes produced an answer.
 
     ``latency_ms`` is from the request record's timestamp to its scoring; absent where the timestamp
-    is missing, or later than the worker's clock.
+    is missing, or later than the worker's clock. ``fresh`` is how much of what its user did since
+    the version's snapshot counted; absent where workers do not look (``RECSTREAM_FRESH=off``).
+    Interactions before ``fresh_offsets`` did, by partition of the interaction topic.
     """
 
     environment: str
@@ -37,6 +42,8 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     git_sha: str | None = None
     data_snapshot: str | None = None
     image_digest: str | None = None
+    fresh: FreshState | None = None
+    fresh_offsets: dict[str, int] = {}
 
 
 class Response(Struct, frozen=True, omit_defaults=True):

@@ -16,6 +16,7 @@ import numpy as np
 
 from registry.error_codes import AnswerCode, FallbackCode
 from registry.errors import RecordError
+from registry.fresh.fresh_sight import FreshSight
 from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.phases import is_compared
 from registry.versions.model import Model, Recommendation
@@ -42,6 +43,7 @@ class Answering:
     ``clock_ms`` is the wall clock in milliseconds since the epoch, like the records' timestamps.
     ``timer`` is a monotonic clock in seconds, by which durations are measured.
     ``received_ms`` is when the last of the batch was read, by the same clock as ``clock_ms``.
+    ``sight`` is what users did since; None where nobody looks.
     """
 
     origin: Origin
@@ -52,6 +54,7 @@ class Answering:
     clock_ms: Callable[[], float]
     timer: Callable[[], float]
     received_ms: float = math.inf
+    sight: FreshSight | None = None
 
 
 class _Routed(NamedTuple):
@@ -156,7 +159,7 @@ class _BatchAnswerer:
         using, batch = self._using, self.batch
         started = using.timer()
         try:
-            found = model.recommend([routed.request for routed in group], threads=using.threads)
+            found = self._recommend(model, [routed.request for routed in group])
         except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
             self._answer_singly(error, model, group)
             return
@@ -179,6 +182,13 @@ class _BatchAnswerer:
             batch.counts[model.version, variant or "", "ok"] += count
         self._count_group(group, fallbacks, empty)
         self._put_in_shadow(group, found, seconds / len(group))
+
+    def _recommend(self, model: Model, requests: Sequence[Request]) -> list[Recommendation]:
+        using = self._using
+        if using.sight is None:
+            return model.recommend(requests, threads=using.threads)
+        fresh = using.sight.users(model.version, [request.user_id for request in requests])
+        return model.recommend(requests, threads=using.threads, fresh=fresh)
 
     def _answer_singly(self, error: Exception, model: Model, group: Sequence[_Routed]) -> None:
         """Answer the requests of a group that could not be scored together one at a time."""
@@ -263,8 +273,11 @@ class _BatchAnswerer:
         if acting is None or acting.strategy != "shadow" or acting.canary_version is None:
             return
         primary, canary = acting.primary_version, acting.canary_version
+        sight = self._using.sight
         self.batch.shadowed += (
-            Shadowed(record.key, request, answer.items, acting.epoch, primary, canary, seconds)
+            Shadowed(
+                record.key, request, answer.items, acting.epoch, primary, canary, seconds, sight
+            )
             for (record, request, way), answer in zip(group, found, strict=True)
             if way.arm is not None and is_shadowed(request.user_id, acting)
         )
@@ -272,7 +285,7 @@ class _BatchAnswerer:
     def _provenance(
         self, record: RawRecord, now_ms: float, model: Model | None, bucket: int | None
     ) -> Provenance:
-        acting, origin = self._acting, self._using.origin
+        acting, origin, sight = self._acting, self._using.origin, self._using.sight
         manifest = model.manifest if model else None
         return Provenance(
             environment=origin.environment,
@@ -284,4 +297,6 @@ class _BatchAnswerer:
             git_sha=manifest.git_sha if manifest else None,
             data_snapshot=manifest.data_snapshot.id if manifest else None,
             image_digest=manifest.image_digest if manifest else None,
+            fresh=sight.state(model.version, record.partition) if sight and model else None,
+            fresh_offsets=sight.offsets(record.partition) if sight and model else {},
         )

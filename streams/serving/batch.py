@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.errors import RecordError
+from registry.fresh.fresh_sight import FreshSight
 from registry.ids import UserId
 from registry.wire.counts import ArmCounts, Histogram
 from registry.wire.field_types import Variant
@@ -61,6 +62,7 @@ class Shadowed(NamedTuple):
     """An answer that the canary version is to be compared with, off to the side.
 
     ``primary_seconds`` is the scoring time per request of the group that it was scored in.
+    ``sight`` is what users did since, as the answer saw it.
     """
 
     key: bytes | None
@@ -70,6 +72,7 @@ class Shadowed(NamedTuple):
     primary_version: str
     canary_version: str
     primary_seconds: float
+    sight: FreshSight | None = None
 
 
 @dataclass(slots=True)

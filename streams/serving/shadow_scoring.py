@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from registry.fresh.version_window import FreshUser
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
 from registry.versions.model import Model
@@ -35,7 +36,7 @@ def score_chunk(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> Scor
     """Score and compare `chunk`; where that fails, one by one, so that each harms only itself."""
     started = time.perf_counter()
     try:
-        found = model.recommend([sample.request for sample in chunk])
+        found = model.recommend([sample.request for sample in chunk], fresh=_fresh(model, chunk))
         seconds = (time.perf_counter() - started) / len(chunk)
         comparisons = [
             (sample.key, _comparison(sample, canary.items, seconds, origin))
@@ -51,6 +52,16 @@ def score_chunk(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> Scor
         sum_shadows(done.counts for done in singly),
         next((done.failure for done in singly if done.failure), None),
     )
+
+
+def _fresh(model: Model, chunk: Sequence[Shadowed]) -> list[FreshUser | None]:
+    """Return what the answers saw of their users, for this version."""
+    return [
+        next(iter(sample.sight.users(model.version, [sample.request.user_id])), None)
+        if sample.sight
+        else None
+        for sample in chunk
+    ]
 
 
 def _comparison(

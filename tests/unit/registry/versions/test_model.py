@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.fresh.version_window import FreshUser
 from registry.versions.model import Model, Recommendation
 from registry.versions.model_arrays import ModelArrays
 from registry.wire.requests import Request
@@ -220,3 +221,46 @@ def test_it_says_what_it_is_and_how_large() -> None:
         getattr(arrays, name).nbytes
         for name in ("user_factors", "item_factors", "seen_indptr", "seen_items", "popularity")
     )
+
+
+# --- what is fresh ----------------------------------------------------------------------------
+
+
+def lately(*rows: int, forgotten: bool = False) -> FreshUser:
+    return FreshUser(forgotten, np.array(rows, np.int32))
+
+
+@pytest.mark.parametrize("user", [1, "nobody"])
+def test_what_was_seen_since_the_snapshot_is_hidden_from_known_and_unknown_users(user: Any) -> None:
+    model = a_model()
+    (before,) = model.recommend([a_request(user)])
+    gone = before.items[0].item_id
+    row = model.row_of(gone)
+    assert row is not None
+
+    (after,) = model.recommend([a_request(user)], fresh=[lately(row)])
+
+    assert gone not in ids_of(after)
+    assert ids_of(after)[0] == before.items[1].item_id
+
+
+def test_it_shows_where_seen_items_are_asked_for() -> None:
+    model, request = a_model(), a_request(1, exclude_seen=False)
+
+    assert model.recommend([request], fresh=[lately(0, 1)]) == model.recommend([request])
+
+
+def test_who_was_forgotten_is_nobody_though_the_version_knows_him() -> None:
+    model = a_model()
+
+    (forgotten,) = model.recommend([a_request(1, k=7)], fresh=[lately(forgotten=True)])
+
+    assert forgotten == model.recommend([a_request("nobody", k=7)])[0]
+
+
+def test_what_one_user_did_changes_nothing_for_others() -> None:
+    model, requests = a_model(), [a_request(1), a_request(2)]
+
+    made = model.recommend(requests, fresh=[lately(0, forgotten=True), None])
+
+    assert made[1] == model.recommend(requests)[1]

@@ -13,6 +13,8 @@ from harness.builders import NOW_MS, a_record, a_request_of, an_answering, some_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.fresh.event_log import EventLog
+from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.rollout.assignment import is_shadowed
 from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode
@@ -21,6 +23,7 @@ from registry.wire.responses import Provenance, Response
 from streams.serving.answering import SAMPLES_AN_ARM, Answering, answer_batch, is_compared
 from streams.serving.batch import Batch
 from streams.serving.routing import RoutingRules
+from streams.serving.shadow_scoring import score_chunk
 from tests.unit.registry.builders import (
     a_canary_state,
     a_ramp,
@@ -42,11 +45,13 @@ class Watched(Model):
         self.calls: list[list[Any]] = []
         self._poison = poison
 
-    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> list[Recommendation]:
+    def recommend(
+        self, requests: Sequence[Request], *, threads: int = 1, fresh: Any = ()
+    ) -> list[Recommendation]:
         self.calls.append([request.user_id for request in requests])
         if self._poison in self.calls[-1]:
             raise ZeroDivisionError("a bug")
-        return super().recommend(requests, threads=threads)
+        return super().recommend(requests, threads=threads, fresh=fresh)
 
 
 def read(batch: Batch) -> list[Response]:
@@ -492,3 +497,79 @@ def test_a_deadline_counts_from_the_timestamp_or_from_the_reading_where_that_can
 def test_a_latency_that_cannot_be_known_is_absent(fixed: Answering, stamped: int) -> None:
     (answer,) = answer_batch([a_request_of(1, timestamp=stamped)], fixed).answers
     assert b"latency_ms" not in answer.payload
+
+
+# --- what is fresh ----------------------------------------------------------------------------
+
+
+def a_sight(models: Mapping[str, Model], *kinds_and_items: tuple[str, Any]) -> FreshSight:
+    """Return what is seen after user 1 has done these things, in partition 3, from offset 7 on."""
+    log, count = EventLog(), len(kinds_and_items)
+    log.begin({3: 7})
+    kinds, items = [kind for kind, _ in kinds_and_items], [item for _, item in kinds_and_items]
+    log.take(
+        3,
+        range(7, 7 + count),
+        [KNOWN] * count,
+        items,
+        kinds,
+        [1.0] * count,
+        [9.0] * count,
+        7 + count,
+    )
+    ranges = {
+        version: FreshRange.of({"3": (0, 7)}, ["watch"], model.row_of)
+        for version, model in models.items()
+    }
+    return FreshSight(log.frozen, ranges, {3: (3,)})
+
+
+def test_what_was_just_watched_is_gone_from_the_next_answer_of_each_arm(
+    canary: Answering, models: Mapping[str, Model]
+) -> None:
+    asked = [a_request_of(KNOWN, k=3), a_request_of(KNOWN, k=3, model_version="v0.1")]
+    before = read(answer_batch(asked, canary))
+    shown = [response.items[0].item_id for response in before]
+    sight = a_sight(models, *(("watch", item) for item in shown))
+
+    after = read(answer_batch(asked, replace(canary, sight=sight)))
+
+    assert {response.model_version for response in after} == {"v0.1", "v0.2"}
+    for response in after:
+        assert not {item.item_id for item in response.items} & set(shown)
+
+
+def test_a_forgotten_user_gets_what_an_unknown_user_gets(
+    fixed: Answering, models: Mapping[str, Model]
+) -> None:
+    sight = a_sight(models, ("forget", None))
+
+    response = answered(a_request_of(KNOWN), replace(fixed, sight=sight))
+
+    assert (response.source, response.fallback_reason) == ("popular", "unknown_user")
+    assert response.items == answered(a_request_of(UNKNOWN), fixed).items
+
+
+def test_an_answer_names_the_interactions_that_it_saw(
+    fixed: Answering, models: Mapping[str, Model]
+) -> None:
+    found = answered(a_request_of(KNOWN), replace(fixed, sight=a_sight(models))).provenance
+    assert (found.fresh, found.fresh_offsets) == ("followed", {"3": 7})
+
+    found = answered(a_request_of(KNOWN), fixed).provenance
+    assert (found.fresh, found.fresh_offsets) == (None, {})
+
+
+def test_a_shadow_looks_through_the_sight_of_the_answer_that_it_is_compared_with(
+    models: Mapping[str, Model],
+) -> None:
+    state = a_state(strategy="shadow", canary_version="v0.2", shadow_sample_percentage=100.0)
+    using = an_answering(models, some_rules(state, models))
+    sight = a_sight(models, *(("watch", f"film-{number}") for number in range(6)))
+
+    batch = answer_batch([a_request_of(KNOWN, k=7)], replace(using, sight=sight))
+    done = score_chunk(models["v0.2"], batch.shadowed, using.origin)
+
+    ((_, comparison),) = done.comparisons
+    assert [item.item_id for item in batch.shadowed[0].items] == ["film-6"]
+    assert comparison.overlap == 1.0

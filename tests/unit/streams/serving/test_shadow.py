@@ -71,7 +71,9 @@ class Candidate(Model):
         self.threads: set[str] = set()
         self._poison = poison
 
-    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> list[Recommendation]:
+    def recommend(
+        self, requests: Sequence[Request], *, threads: int = 1, fresh: Any = ()
+    ) -> list[Recommendation]:
         self.calls.append([request.user_id for request in requests])
         started = time.perf_counter()
         if sys.platform == "linux":
@@ -79,7 +81,7 @@ class Candidate(Model):
         self.threads.add(threading.current_thread().name)
         if self._poison in self.calls[-1]:
             raise ZeroDivisionError("a bug")
-        found = super().recommend(requests, threads=threads)
+        found = super().recommend(requests, threads=threads, fresh=fresh)
         self.spans.append((started, time.perf_counter()))
         return found
 
@@ -385,8 +387,10 @@ def test_a_chunk_that_ends_in_the_next_epoch_counts_in_none(models: Mapping[str,
         gate = threading.Event()
 
         class Slow(Candidate):
-            def recommend(self, requests: Any, *, threads: int = 1) -> list[Recommendation]:
-                found = super().recommend(requests, threads=threads)
+            def recommend(
+                self, requests: Any, *, threads: int = 1, fresh: Any = ()
+            ) -> list[Recommendation]:
+                found = super().recommend(requests, threads=threads, fresh=fresh)
                 assert gate.wait(5)
                 return found
 

@@ -1,0 +1,125 @@
+"""The sight of a batch: what is fresh of each user for each version, all at one moment.
+
+Pure. Both arms of a comparison, and the shadow of an answer later on, look through the same sight:
+what one of them sees, the other does too. Must not know who reads the interactions, or when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from registry.fresh.event_log import FrozenLog
+from registry.fresh.version_window import FreshUser, ItemTranslation, VersionWindow
+from registry.ids import ItemId, UserId
+from registry.wire.responses import FreshState
+
+ITEMS: Final = 200
+"""Events of a user that count for his vector, unless a setting says otherwise."""
+
+
+class FreshRange(NamedTuple):
+    """What is fresh for one version.
+
+    Parameters
+    ----------
+    ends
+        By partition of the interaction topic: the end of the version's snapshot.
+    kinds
+        Kinds of events that it counts.
+    translation
+        Of items to its rows.
+    """
+
+    ends: Mapping[int, int]
+    kinds: Container[str]
+    translation: ItemTranslation
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Mapping[str, tuple[int, int]],
+        kinds: Iterable[str],
+        row_of: Callable[[ItemId], int | None],
+    ) -> FreshRange:
+        """Return that of a version, by what its manifest says of its snapshot and weights."""
+        ends = {int(partition): end for partition, (_, end) in snapshot.items()}
+        return cls(ends, frozenset(kinds), ItemTranslation(row_of))
+
+
+class FreshSight:
+    """What one batch sees.
+
+    Parameters
+    ----------
+    log
+        The log at that moment.
+    ranges
+        By version. A version that is not there has nothing fresh.
+    meeting
+        By partition of the request topic: the partitions of the interaction topic in which events
+        of its users may be.
+    lagging
+        By version: partitions of which not all has been read that was there when it was asked for.
+    gaps
+        By version: partitions of which a part is gone from Kafka.
+    most
+        Events of a user that count for his vector.
+    """
+
+    def __init__(
+        self,
+        log: FrozenLog,
+        ranges: Mapping[str, FreshRange],
+        meeting: Mapping[int, tuple[int, ...]],
+        lagging: Mapping[str, Container[int]] | None = None,
+        gaps: Mapping[str, Container[int]] | None = None,
+        most: int = ITEMS,
+    ) -> None:
+        self._log = log
+        self._ranges = ranges
+        self._meeting = meeting
+        self._lagging = lagging or {}
+        self._gaps = gaps or {}
+        self._most = most
+        self._windows: dict[str, VersionWindow] = {}
+        self._offsets: dict[int, dict[str, int]] = {}
+
+    def window(self, version: str) -> VersionWindow | None:
+        """Return what is fresh for a version; None: it is not known where its snapshot ends."""
+        found = self._windows.get(version)
+        if found is None and (fresh := self._ranges.get(version)) is not None:
+            found = self._windows[version] = VersionWindow(
+                self._log, fresh.ends, fresh.kinds, fresh.translation, self._most
+            )
+        return found
+
+    def users(self, version: str, user_ids: Iterable[UserId]) -> list[FreshUser | None]:
+        """Return what is fresh of each user for a version; empty if nothing is known of any."""
+        window = self.window(version)
+        return [] if window is None else list(map(window.user, user_ids))
+
+    def offsets(self, partition: int) -> dict[str, int]:
+        """Return how far was read what a request of this partition is answered with.
+
+        Interactions before these offsets were seen, by partition of the interaction topic.
+        """
+        found = self._offsets.get(partition)
+        if found is None:
+            ends = self._log.ends
+            found = self._offsets[partition] = {
+                str(number): ends[number]
+                for number in self._meeting.get(partition, ())
+                if number in ends
+            }
+        return found
+
+    def state(self, version: str, partition: int) -> FreshState:
+        """Return how much of what is fresh for a version a request of this partition sees."""
+        meeting = self._meeting.get(partition)
+        if version not in self._ranges or meeting is None:
+            return "unknown"
+        lagging, gaps = self._lagging.get(version, ()), self._gaps.get(version, ())
+        if any(number in lagging or number not in self._log.ends for number in meeting):
+            return "catching_up"
+        return "incomplete" if any(number in gaps for number in meeting) else "followed"

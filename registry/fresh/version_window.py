@@ -1,0 +1,175 @@
+"""A version's window: which events of a frozen log are fresh for one version, and what they hide.
+
+Pure. Fresh for a version and a partition are the events at or after the end of its snapshot there:
+no clock, no overlap, no gap. Must not know what is done with the events.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.fresh.event_log import FrozenLog, place_of
+from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of
+from registry.ids import ItemId, UserId
+
+ItemRows = NDArray[np.int32]
+
+NO_ROWS: ItemRows = np.empty(0, np.int32)
+
+
+class FreshUser(NamedTuple):
+    """What is fresh of one user for one version.
+
+    Parameters
+    ----------
+    forgotten
+        Nothing that the version learned of him counts.
+    seen
+        Rows of the version's items that he has had to do with since, int32, in any order.
+    """
+
+    forgotten: bool = False
+    seen: ItemRows = NO_ROWS
+
+
+class ItemTranslation:
+    """The version's row of each item of one log, -1 where it has none; grows as the log does.
+
+    Parameters
+    ----------
+    row_of
+        Returns the row of an item, None if the version does not know it.
+    """
+
+    def __init__(self, row_of: Callable[[ItemId], int | None]) -> None:
+        self._row_of = row_of
+        self._rows = array("i")
+
+    def rows(self, names: Sequence[ItemId]) -> array[int]:
+        """Return the rows of a log's items, by their numbers; any thread may ask."""
+        if len(self._rows) >= len(names):
+            return self._rows
+        rows = self._rows[:]  # a copy: another thread may be at it, too
+        for name in names[len(rows) :]:
+            row = self._row_of(name)
+            rows.append(-1 if row is None else row)
+        self._rows = rows
+        return rows
+
+
+class VersionWindow:
+    """What is fresh for one version in one frozen log.
+
+    Parameters
+    ----------
+    log
+        The log.
+    ends
+        By partition: where the version's snapshot ends. It knows nothing of a partition that is not
+        there, so all of that one is fresh.
+    kinds
+        Kinds of events that the version counts; others are as if they had not happened.
+    translation
+        Of the log's items to the version's rows.
+    most
+        So many of a user's events count for his vector, the newest.
+    """
+
+    def __init__(
+        self,
+        log: FrozenLog,
+        ends: Mapping[int, int],
+        kinds: Container[str],
+        translation: ItemTranslation,
+        most: int,
+    ) -> None:
+        self._log = log
+        columns = log.columns
+        self._rows = translation.rows(columns.items.names)
+        self._kinds = {number for kind, number in list(columns.kinds.items()) if kind in kinds}
+        self._most = most
+        partitions = max((*log.ends, *ends), default=-1) + 1
+        self._bounds = [place_of(number, ends.get(number, 0)) for number in range(partitions)]
+
+    def user(self, user_id: UserId) -> FreshUser | None:
+        """Return what is fresh of a user; None: nothing is."""
+        log = self._log
+        number = log.number_of(user_id)
+        if number is None:
+            return None
+        if number in log.columns.forgetters:
+            return self._of_forgetter(number)
+        rows = self._seen_rows(number)
+        return FreshUser(False, np.array(rows, np.int32)) if rows else None
+
+    def history(self, user_id: UserId, forgotten_until: float = -np.inf) -> FreshHistory:
+        """Return the events of a user that count, those of other kinds left out.
+
+        Parameters
+        ----------
+        user_id
+            The user.
+        forgotten_until
+            As of :func:`registry.fresh.fresh_events.history_of`.
+        """
+        number = self._log.number_of(user_id)
+        if number is None:
+            return NOTHING_FRESH._replace(forgotten_until=forgotten_until)
+        return self._history(number, forgotten_until)
+
+    def _history(self, number: int, forgotten_until: float) -> FreshHistory:
+        log, place, bounds = self._log, self._log.columns.place, self._bounds
+        whole = history_of(
+            (
+                log.event_at(index)
+                for index in log.indices(number)
+                if place[index] >= bounds[place[index] >> 52]
+            ),
+            forgotten_until,
+        )
+        known = [event for event in whole.events if log.columns.kinds[event.event] in self._kinds]
+        newest = sorted(known, key=lambda event: (event.time, event.partition, event.offset))
+        chosen = set(newest[-self._most :]) if len(known) > self._most else None
+        events = tuple(event for event in known if chosen is None or event in chosen)
+        return whole._replace(events=events)
+
+    def _of_forgetter(self, number: int) -> FreshUser | None:
+        log, place, bounds = self._log, self._log.columns.place, self._bounds
+        history = history_of(
+            log.event_at(index)
+            for index in log.indices(number)
+            if place[index] >= bounds[place[index] >> 52]
+        )
+        columns = log.columns
+        rows = [
+            self._rows[columns.items[event.item_id]]
+            for event in history.events
+            if columns.kinds[event.event] in self._kinds
+        ]
+        seen = np.array([row for row in rows if row >= 0], np.int32)
+        return FreshUser(history.forgotten, seen) if history.forgotten or len(seen) else None
+
+    def _seen_rows(self, number: int) -> list[int]:
+        """Return the rows of what a user did who took nothing back: the way of nearly all."""
+        columns, count, bounds, kinds = (
+            self._log.columns,
+            self._log.count,
+            self._bounds,
+            self._kinds,
+        )
+        places, previous, translated = columns.place, columns.previous, self._rows
+        index, found = columns.head[number], []
+        while index >= 0:
+            if index < count:
+                place = places[index]
+                if place >= bounds[place >> 52] and columns.kind[index] in kinds:
+                    row = translated[columns.item[index]]
+                    if row >= 0:
+                        found.append(row)
+            index = previous[index]
+        return found

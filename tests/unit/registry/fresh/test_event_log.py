@@ -1,0 +1,189 @@
+"""The event log and its windows, against a twin that is a list of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.fresh.event_log import EventLog, FrozenLog
+from registry.fresh.fresh_events import FreshEvent, history_of
+from registry.fresh.version_window import ItemTranslation, VersionWindow
+
+KINDS = ("watch", "click", "forget", "unheard-of")
+ITEMS = ("a", "b", 7, "7", None)
+ROWS = {"a": 0, "b": 1, 7: 2, "7": 3}  # a version may not know them all
+USERS = (1, "1", "anna")
+PARTITIONS = 2
+
+
+class Took(NamedTuple):
+    user: int | str
+    event: FreshEvent
+
+
+class Twin:
+    """The same by lists alone."""
+
+    def __init__(self) -> None:
+        self.starts: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
+        self.events: list[Took] = []
+
+    def begin(self, starts: Mapping[int, int]) -> None:
+        for number in {*self.starts, *starts}:
+            goes_on = number in starts and number in self.starts
+            if goes_on and self.starts[number] <= starts[number] <= self.ends[number]:
+                continue
+            self.events = [took for took in self.events if took.event.partition != number]
+            self.ends.pop(number, None)
+            if number in starts:
+                self.ends[number] = starts[number]
+        self.starts = dict(starts)
+
+    def take(self, partition: int, took: list[Took]) -> None:
+        self.events = [*self.events, *took]
+        self.ends[partition] += len(took)
+
+
+def take(log: EventLog, partition: int, took: list[Took], end: int) -> None:
+    events = [one.event for one in took]
+    log.take(
+        partition,
+        [event.offset for event in events],
+        [one.user for one in took],
+        [event.item_id for event in events],
+        [event.event for event in events],
+        [event.value for event in events],
+        [event.time for event in events],
+        end,
+    )
+
+
+def fresh_of(events: list[Took], user: int | str, ends: Mapping[int, int]) -> list[FreshEvent]:
+    return [
+        took.event
+        for took in events
+        if took.user == user
+        and type(took.user) is type(user)
+        and took.event.offset >= ends.get(took.event.partition, 0)
+    ]
+
+
+def a_window(log: FrozenLog, ends: Mapping[int, int], most: int = 200) -> VersionWindow:
+    known = ItemTranslation(lambda item: ROWS.get(item) if item != "b" else None)
+    return VersionWindow(log, ends, {"watch", "click"}, known, most)
+
+
+def assert_as_the_twin(log: FrozenLog, events: list[Took], ends: Mapping[int, int]) -> None:
+    window = a_window(log, ends)
+    for user in USERS:
+        history = history_of(fresh_of(events, user, ends))
+        counted = tuple(event for event in history.events if event.event in ("watch", "click"))
+        assert window.history(user) == history._replace(events=counted)
+        rows = {ROWS[event.item_id] for event in counted if event.item_id not in (None, "b")}
+        found = window.user(user)
+        if found is None:
+            assert not rows
+            assert not history.forgotten
+        else:
+            assert (set(found.seen.tolist()), found.forgotten) == (rows, history.forgotten)
+
+
+events = st.tuples(
+    st.sampled_from(USERS), st.sampled_from(ITEMS), st.sampled_from(KINDS), st.integers(0, 5)
+)
+steps = st.one_of(
+    st.tuples(st.just("take"), st.integers(0, PARTITIONS - 1), st.lists(events, max_size=6)),
+    st.tuples(
+        st.just("begin"),
+        st.dictionaries(st.integers(0, PARTITIONS - 1), st.integers(0, 12), min_size=1),
+        st.none(),
+    ),
+)
+
+
+@given(st.lists(steps, max_size=12), st.dictionaries(st.integers(0, 1), st.integers(0, 8)))
+def test_every_frozen_log_shows_for_ever_what_a_list_of_events_would(
+    script: list[tuple[str, object, list[tuple[object, ...]]]], ends: Mapping[int, int]
+) -> None:
+    log, twin = EventLog(), Twin()
+    log.begin({0: 0, 1: 0})
+    twin.begin({0: 0, 1: 0})
+    seen = [(log.frozen, list(twin.events), dict(twin.starts), dict(twin.ends))]
+    for what, where, given_events in script:
+        if what == "begin":
+            assert log.begin(where) == (twin.begin(where) or twin.ends)
+        elif where in twin.ends:
+            start = twin.ends[where]
+            took = [
+                Took(
+                    user,
+                    FreshEvent(
+                        item if kind == "forget" else item or "a",
+                        kind,
+                        1.0,
+                        float(time),
+                        start + place,
+                        where,
+                    ),
+                )
+                for place, (user, item, kind, time) in enumerate(given_events)
+            ]
+            twin.take(where, took)
+            take(log, where, took, twin.ends[where])
+        seen.append((log.frozen, list(twin.events), dict(twin.starts), dict(twin.ends)))
+    for frozen, held, starts, upto in seen:
+        assert (frozen.starts, frozen.ends) == (starts, upto)
+        bounds = {number: max(ends.get(number, 0), start) for number, start in starts.items()}
+        assert_as_the_twin(frozen, held, bounds)
+
+
+def a_log(*took: Took) -> EventLog:
+    log = EventLog()
+    log.begin({0: 0})
+    take(log, 0, list(took), len(took))
+    return log
+
+
+def a_watch(item: str | int, offset: int, time: float = 1.0) -> Took:
+    return Took(1, FreshEvent(item, "watch", 1.0, time, offset))
+
+
+def test_of_a_users_events_the_newest_count() -> None:
+    log = a_log(*(a_watch("a", offset, time=10 - offset) for offset in range(5)))
+
+    history = a_window(log.frozen, {}, most=2).history(1)
+
+    assert [event.offset for event in history.events] == [0, 1]  # the latest by time
+
+
+def test_all_that_was_seen_stays_hidden_however_much_it_is() -> None:
+    log = a_log(a_watch("a", 0), *(a_watch(7, offset) for offset in range(1, 50)))
+
+    found = a_window(log.frozen, {}, most=2).user(1)
+
+    assert found is not None
+    assert set(found.seen.tolist()) == {ROWS["a"], ROWS[7]}
+
+
+def test_a_million_events_take_no_more_than_100_megabytes() -> None:
+    log = EventLog()
+    log.begin({0: 0})
+    count = 20_000
+    users = [number % 2_000 for number in range(count)]
+    log.take(0, range(count), users, users, ["watch"] * count, [1.0] * count, [1.0] * count, count)
+
+    assert log.size_bytes / count * 1e6 < 100e6
+
+
+def test_what_every_version_has_learned_goes_once_it_is_much() -> None:
+    log = a_log(*(a_watch("a", offset) for offset in range(100)))
+    before = log.size_bytes
+
+    log.begin({0: 90})
+
+    assert log.size_bytes < before / 2
+    assert log.frozen.ends == {0: 100}
