@@ -102,16 +102,11 @@ class Columns:
             previous.append(head[user] if before is None else before)
             moved[user] = number
             number += 1
-        for column, entries in (
-            (self.user, users),
-            (self.item, items),
-            (self.kind, kinds),
-            (self.value, values),
-            (self.time, times),
-            (self.place, places),
-            (self.previous, previous),
-        ):
-            column.fromlist(list(entries))
+        entries: tuple[Sequence[Any], ...] = (
+            users, items, kinds, values, times, places, previous,
+        )  # fmt: skip
+        for column, added in zip(self._columns(), entries, strict=True):
+            column.fromlist(list(added))
         for user, latest in moved.items():
             head[user] = latest
 
