@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from registry.errors import ConfigurationError
 from registry.setting_groups.fit_settings import FitSettings
+from registry.setting_groups.fresh_settings import FreshSettings
 from registry.setting_groups.gate_settings import GateSettings
 from registry.setting_groups.kafka_settings import KafkaSettings
 from registry.setting_groups.model_settings import ModelSettings
@@ -27,6 +28,7 @@ class Settings(
     GateSettings,
     FitSettings,
     RetrainingSettings,
+    FreshSettings,
     WorkerSettings,
     ModelSettings,
     RolloutSettings,

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.fresh.event_log import FrozenLog, place_of
+from registry.fresh.event_columns import place_of
+from registry.fresh.event_log import FrozenLog
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of
 from registry.ids import ItemId, UserId
 

@@ -29,6 +29,7 @@ from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.durations import is_expired, latency_ms
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
+from streams.serving.seen_answers import recommend_seeing
 
 SAMPLES_AN_ARM: Final = 3
 """Most requests of one batch and arm that are timed. Times in a row resemble one another: more of
@@ -159,7 +160,8 @@ class _BatchAnswerer:
         using, batch = self._using, self.batch
         started = using.timer()
         try:
-            found = self._recommend(model, [routed.request for routed in group])
+            requests = [routed.request for routed in group]
+            found = recommend_seeing(model, requests, using.sight, using.threads)
         except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
             self._answer_singly(error, model, group)
             return
@@ -182,13 +184,6 @@ class _BatchAnswerer:
             batch.counts[model.version, variant or "", "ok"] += count
         self._count_group(group, fallbacks, empty)
         self._put_in_shadow(group, found, seconds / len(group))
-
-    def _recommend(self, model: Model, requests: Sequence[Request]) -> list[Recommendation]:
-        using = self._using
-        if using.sight is None:
-            return model.recommend(requests, threads=using.threads)
-        fresh = using.sight.users(model.version, [request.user_id for request in requests])
-        return model.recommend(requests, threads=using.threads, fresh=fresh)
 
     def _answer_singly(self, error: Exception, model: Model, group: Sequence[_Routed]) -> None:
         """Answer the requests of a group that could not be scored together one at a time."""

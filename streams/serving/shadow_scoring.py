@@ -8,18 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
-from registry.fresh.version_window import FreshUser
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
-from registry.versions.model import Model
+from registry.versions.model import Model, Recommendation
 from registry.wire.counts import ShadowCounts, sum_shadows
 from registry.wire.responses import Item
 from registry.wire.shadow_comparisons import ShadowComparison
 from streams.serving.batch import Origin, Shadowed
+from streams.serving.seen_answers import recommend_seeing
 
 
 class ScoredChunk(NamedTuple):
@@ -36,7 +37,7 @@ def score_chunk(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> Scor
     """Score and compare `chunk`; where that fails, one by one, so that each harms only itself."""
     started = time.perf_counter()
     try:
-        found = model.recommend([sample.request for sample in chunk], fresh=_fresh(model, chunk))
+        found = _recommend(model, chunk)
         seconds = (time.perf_counter() - started) / len(chunk)
         comparisons = [
             (sample.key, _comparison(sample, canary.items, seconds, origin))
@@ -54,13 +55,12 @@ def score_chunk(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> Scor
     )
 
 
-def _fresh(model: Model, chunk: Sequence[Shadowed]) -> list[FreshUser | None]:
-    """Return what the answers saw of their users, for this version."""
+def _recommend(model: Model, chunk: Sequence[Shadowed]) -> list[Recommendation]:
+    """Recommend to each what the answer's own sight shows; those of one batch have one."""
     return [
-        next(iter(sample.sight.users(model.version, [sample.request.user_id])), None)
-        if sample.sight
-        else None
-        for sample in chunk
+        recommendation
+        for sight, samples in groupby(chunk, key=lambda sample: sample.sight)
+        for recommendation in recommend_seeing(model, [sample.request for sample in samples], sight)
     ]
 
 

@@ -1,0 +1,44 @@
+"""What counts of what users did since a version's snapshot."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from registry.setting_groups.setting_types import SettingGroup
+
+
+class FreshSettings(SettingGroup):
+    """Fresh interactions: who follows which, how many count, and what they may take."""
+
+    fresh: Literal["partition", "all", "off"] = Field(
+        "partition",
+        alias="RECSTREAM_FRESH",
+        description="Which fresh interactions a worker follows: those of its users (`partition`), "
+        "those of all users (`all`: where producers of requests and of interactions choose other "
+        "partitions for a user; each worker then reads and holds everything), or none (`off`).",
+    )
+    fresh_items: int = Field(
+        200,
+        alias="RECSTREAM_FRESH_ITEMS",
+        ge=1,
+        le=10_000,
+        description="Fresh interactions of a user that count for his vector, the newest. All of "
+        "them are hidden as seen.",
+    )
+    fresh_wait_seconds: float = Field(
+        0.3,
+        alias="RECSTREAM_FRESH_WAIT_SECONDS",
+        ge=0,
+        le=5,
+        description="How long a worker that gets partitions may put off its answers until it has "
+        "read their users' fresh interactions. Then it answers, and says `catching_up`.",
+    )
+    fresh_memory_bytes: int = Field(
+        256 * 1024 * 1024,
+        alias="RECSTREAM_FRESH_MEMORY_BYTES",
+        ge=1024 * 1024,
+        description="What fresh interactions may take. Beyond, the users who were active least "
+        "recently lose what their vectors would be made of; what they have seen stays hidden.",
+    )
