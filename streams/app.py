@@ -29,10 +29,13 @@ from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
 from streams.delivery.producer import Delivery
 from streams.delivery.refused_records import RefusedRecords
+from streams.fresh.freshness import Freshness, Shares
+from streams.fresh.interaction_follower import InteractionFollower
 from streams.kafka.assignor import BalancedAssignor
 from streams.kafka.faust_workarounds import FolderlessApp
 from streams.kafka.oauth_tokens import ClientCredentials
 from streams.kafka.recovery import PromptTableManager
+from streams.kafka.request_progress import RequestProgress
 from streams.kafka.slice_transport import SliceTransport
 from streams.metrics import Metrics
 from streams.parts import Parts
@@ -93,7 +96,18 @@ def build_app(
     app = _faust_app(settings, topics)
     metrics = Metrics()
     begin_at_zero(metrics, topics)
-    node = Node(settings, worker, metrics)
+    watch = TopicWatch(settings, topics)
+    progress = RequestProgress(app, topics.requests.name)
+    interactions = InteractionFollower(settings, topics.interactions)
+    freshness = Freshness(
+        settings,
+        topics.interactions.name,
+        interactions,
+        lambda: Shares(
+            progress.served(), watch.request_partitions or 0, watch.interaction_partitions or 0
+        ),
+    )
+    node = Node(settings, worker, metrics, freshness)
     contact, access = Contact(settings.outage_seconds), AccessCheck(partial(find_cause, settings))
     delivery = Delivery(settings, RefusedRecords(metrics).note, contact, access.note)
     table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
@@ -132,7 +146,6 @@ def build_app(
         queue_size=settings.shadow_queue,
     )
     pipeline.agent(app, _raw(app, topics.requests.name))
-    watch = TopicWatch(settings, topics)
     control = ControlAgent(
         topics, node, table, delivery, training, on_failure, watch.control_topic_id
     )
@@ -152,6 +165,9 @@ def build_app(
         training=training,
         fleet=fleet,
         follower=_follower(settings, topics, node),
+        interactions=interactions,
+        freshness=freshness,
+        progress=progress,
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
         shadow=shadow,
         traces=traces,

@@ -41,5 +41,5 @@ def build_observers(parts: Parts) -> Observers:
             parts.settings.partitions,
             lambda: view.fleet,
         ),
-        progress=RequestProgress(parts.app, parts.topics.requests.name),
+        progress=parts.progress,
     )

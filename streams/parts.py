@@ -12,6 +12,9 @@ from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
 from streams.delivery.producer import Delivery
+from streams.fresh.freshness import Freshness
+from streams.fresh.interaction_follower import InteractionFollower
+from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.retraining.agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
@@ -45,6 +48,9 @@ class Parts:
     training: RetrainAgent
     fleet: FleetAgent
     follower: HeartbeatFollower
+    interactions: InteractionFollower
+    freshness: Freshness
+    progress: RequestProgress
     ramp: RampAgent
     shadow: Shadow
     traces: Traces

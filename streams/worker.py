@@ -90,6 +90,8 @@ class Worker:
         assert parts.app.consumer is not None  # made here: pages ask for it in threads of theirs
         parts.delivery.start()
         parts.follower.start()
+        if self._settings.fresh != "off":
+            parts.interactions.start()
         observers = build_observers(parts)
         timers = Timers(parts, observers, self._stages)
         sites = await serve_pages(parts, build_pages(parts, observers))

@@ -81,6 +81,7 @@ class EventLog:
     --------
     >>> log = EventLog()
     >>> log.begin({0: 5})
+    {0: 5}
     >>> log.take(0, [5], [7], ["a"], ["watch"], [1.0], [9.5], end=6)
     >>> frozen = log.frozen
     >>> [frozen.event_at(index).item_id for index in frozen.indices(frozen.number_of(7))]

@@ -55,8 +55,8 @@ def plan_following(
 
     Examples
     --------
-    >>> plan_following([3], 8, 8, [{3: 50, 7: 10}, {3: 70, 7: 10}])
-    Following(starts={3: 50}, meeting={3: (3,)})
+    >>> plan_following([1], 2, 2, [{0: 50, 1: 10}, {0: 40, 1: 70}])
+    Following(starts={1: 10}, meeting={1: (1,)})
 
     Eight partitions became twelve, and a version knows the eight only:
 

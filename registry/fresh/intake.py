@@ -69,8 +69,8 @@ def take_in(
     Examples
     --------
     >>> taken = take_in([7, 8], [1.0, 2.0], [b'{"user_id":1,"item_id":2,"event":"watch"}', b"{"])
-    >>> taken.offsets, taken.users, taken.times, dict(taken.unusable)
-    ([7], [1], [1.0], {'malformed': 1})
+    >>> taken.offsets, taken.users, taken.times, taken.unusable.total()
+    ([7], [1], [1.0], 1)
     """
     try:
         found = list(map(_decode, payloads))

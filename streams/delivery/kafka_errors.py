@@ -27,12 +27,14 @@ from registry.error_codes import RefusalCause
 class Meaning(NamedTuple):
     """What an error says of one record; ``cause`` is None unless Kafka refused something."""
 
-    kind: Literal["refused", "company", "full", "unconfirmed"]
+    kind: Literal["refused", "company", "full", "misplaced", "unconfirmed"]
     cause: RefusalCause | None = None
 
 
 UNCONFIRMED: Final = Meaning("unconfirmed")
 QUEUE_FULL: Final = Meaning("full")
+NO_PARTITION: Final = Meaning("misplaced")
+"""The client knows no such partition, or not yet; a record has another by its key."""
 
 BATCH_ERRORS: Final[Mapping[int, RefusalCause]] = {
     KafkaError.MSG_SIZE_TOO_LARGE: RefusalCause.TOO_LARGE,
@@ -77,6 +79,8 @@ def read_broker_error(code: int, *, alone: bool) -> Meaning:
     >>> read_broker_error(KafkaError._MSG_TIMED_OUT, alone=False).kind
     'unconfirmed'
     """
+    if code == KafkaError._UNKNOWN_PARTITION:
+        return NO_PARTITION
     if (cause := TOPIC_ERRORS.get(code)) is not None:
         return Meaning("refused", cause)
     if (cause := BATCH_ERRORS.get(code)) is not None:
@@ -86,5 +90,7 @@ def read_broker_error(code: int, *, alone: bool) -> Meaning:
 
 def read_local_error(code: int) -> Meaning:
     """Return what an error says that the client raised instead of queueing the record."""
+    if code == KafkaError._UNKNOWN_PARTITION:
+        return NO_PARTITION
     cause = LOCAL_ERRORS.get(code) or TOPIC_ERRORS.get(code)
     return UNCONFIRMED if cause is None else Meaning("refused", cause)

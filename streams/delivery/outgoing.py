@@ -7,7 +7,7 @@ that nobody confirmed, its sender decides whether it is still worth sending.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from registry.error_codes import RefusalCause
 from registry.errors import RefusedRecord, TransportError
@@ -15,14 +15,22 @@ from registry.errors import RefusedRecord, TransportError
 Headers = list[tuple[str, str | bytes | None]]
 
 
+BY_KEY: Final = -1
+"""Instead of a partition: the one that Java's producers choose by the key, or any without a key."""
+
+
 class Outgoing(NamedTuple):
-    """One record to send, and what makes the one to send if Kafka refuses it; None: nothing."""
+    """One record to send, and what makes the one to send if Kafka refuses it; None: nothing.
+
+    It goes to ``partition`` if the topic has that one, otherwise by its key.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
     instead: Callable[[Refusal], Outgoing | None] | None = None
+    partition: int = BY_KEY
 
 
 class Refusal(NamedTuple):

@@ -6,7 +6,8 @@ sends: a record carries its own substitute for the case that Kafka refuses it fo
 
 1. *send*: the records are queued, and the producer groups them into its own batches;
 2. *alone*: records that were refused together with others, or found the queue full, are sent once
-  more by a second producer, each in its own batch;
+   more by a second producer, each in its own batch; so are those that name a partition that the
+   topic does not have, then by their key;
 3. *instead*: a record refused for good is reported, and its substitute is sent;
 4. *resolve*: the batch is confirmed when each record, or its substitute, is.
 
@@ -32,7 +33,7 @@ from registry.kafka.topics import LARGE_RECORD_BYTES
 from registry.settings import Settings
 from streams.delivery.batch_confirmation import DeliveryBatch, Failure
 from streams.delivery.kafka_errors import QUEUE_FULL, read_local_error
-from streams.delivery.outgoing import Outgoing, Refusal, Unconfirmed
+from streams.delivery.outgoing import BY_KEY, Outgoing, Refusal, Unconfirmed
 from streams.watch.contact import Contact
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,10 @@ QUEUE_RECORDS: Final = 1_000_000
 FULL_SECONDS: Final = 0.05
 """Until a record is retried for which the client's queue had no room: answers of megabytes fill it
 by their size."""
+
+METADATA_MS: Final = 5_000
+"""Between two looks at which partitions there are: until then, answers to requests of a new one go
+to another number. The client's own default is 5 minutes."""
 
 CLOSE_SECONDS: Final = 3.0
 
@@ -86,6 +91,8 @@ class Delivery:
             "message.max.bytes": LARGE_RECORD_BYTES,
             "queue.buffering.max.messages": QUEUE_RECORDS,
             "queue.buffering.max.kbytes": 1_000_000,
+            "partitioner": "murmur2_random",  # Java's
+            "topic.metadata.refresh.interval.ms": METADATA_MS,
         }
         self._stopping = threading.Event()
         self._producers: dict[bool, Producer] = {}  # the one that sends records alone is True
@@ -132,11 +139,11 @@ class Delivery:
         producer = self._producers.get(alone) or self._connect(alone=alone)
         produce, records = producer.produce, batch.records
         for place in places:
-            topic, key, value, headers, _ = records[place]
+            topic, key, value, headers, _, partition = records[place]
             report = partial(batch.report, place, alone)
             self._contact.note_sent(time.monotonic())
             try:
-                produce(topic, value, key, on_delivery=report, headers=headers or [])
+                produce(topic, value, key, partition, on_delivery=report, headers=headers or [])
             except KafkaException as error:
                 why: KafkaError = error.args[0]
                 batch.note_failure(place, read_local_error(why.code()), why.str())
@@ -153,6 +160,10 @@ class Delivery:
             if kind in ("company", "full"):
                 again.append(failure.place)
                 pause = FULL_SECONDS if kind == "full" else pause
+            elif kind == "misplaced":
+                again.append(failure.place)
+                record = batch.records[failure.place]
+                batch.records[failure.place] = record._replace(partition=BY_KEY)
             elif kind == "unconfirmed":
                 batch.unconfirmed.append(failure)
             elif (substitute := self._substitute(batch, failure)) is not None:

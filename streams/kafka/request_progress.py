@@ -23,6 +23,13 @@ class RequestProgress:
             return None
         return len(consumer.progress(self._topic))
 
+    def served(self) -> frozenset[int]:
+        """Return the numbers of the request partitions that are assigned."""
+        consumer = self._app.consumer
+        if not isinstance(consumer, SliceConsumer) or not consumer.started:
+            return frozenset()
+        return consumer.assigned(self._topic)
+
     def lags(self) -> Mapping[int, int]:
         """Return the records that are not answered yet, by assigned partition."""
         consumer = self._app.consumer

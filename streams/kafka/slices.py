@@ -256,14 +256,17 @@ class SliceConsumer(Consumer):
         """Return how many records of sliced topics are delivered and not yet answered."""
         return sum(ledger.unacknowledged for ledger in self._ledgers.values())
 
+    def assigned(self, topic: str) -> frozenset[int]:
+        """Return the numbers of the assigned partitions of `topic`."""
+        try:
+            return frozenset(tp.partition for tp in self.assignment() if tp.topic == topic)
+        except ConsumerNotStarted:
+            return frozenset()
+
     def progress(self, topic: str) -> Mapping[int, Progress]:
         """Return, by assigned partition of `topic`, how far it is read."""
-        try:
-            assigned = {tp for tp in self.assignment() if tp.topic == topic}
-        except ConsumerNotStarted:
-            return {}
         thread = cast(PromptConsumerThread, self._thread)
-        found = {tp.partition: thread.progress(tp) for tp in assigned}
+        found = {number: thread.progress(TP(topic, number)) for number in self.assigned(topic)}
         return {partition: progress for partition, progress in found.items() if progress}
 
     def lags(self, topic: str) -> Mapping[int, int]:

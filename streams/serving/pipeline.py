@@ -209,6 +209,7 @@ class Pipeline:
                 answer.payload,
                 copy_headers(record.headers) if record.headers else None,
                 instead,
+                record.partition,
             )
             for answer, record in zip(batch.answers, batch.records, strict=True)
         ]

@@ -13,6 +13,7 @@ from registry.rollout.assignment import arms_of
 from registry.settings import Settings
 from registry.versions.store import store_of
 from registry.wire.rollout_state import RolloutState
+from streams.fresh.freshness import Freshness
 from streams.metrics import Metrics
 from streams.serving.answering import Answering
 from streams.serving.batch import Origin
@@ -33,9 +34,18 @@ class Node:
         Its name.
     metrics
         Shows what is served.
+    freshness
+        Sees what users did since; None: nobody looks.
     """
 
-    def __init__(self, settings: Settings, worker: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker: str,
+        metrics: Metrics,
+        freshness: Freshness | None = None,
+    ) -> None:
+        self._freshness = freshness
         self.settings = settings
         self.worker = worker
         self.metrics = metrics
@@ -52,6 +62,8 @@ class Node:
         """Load what the newest state names, and act on it once its primary is ready."""
         wanted = self.view.state
         self.residency.keep(versions_to_keep(wanted, self.acting), time.monotonic())
+        if self._freshness is not None:
+            self._freshness.refresh(self.residency.ready, time.monotonic())
         acting = next_acting(wanted, self.acting, self.residency.ready)
         if acting is not self.acting:
             self._act_on(acting)
@@ -67,7 +79,11 @@ class Node:
             self.recovered_once = True
 
     def answering(self) -> Answering | None:
-        """Return what the next batch is answered with; None while the worker starts."""
+        """Return what the next batch is answered with; None while it has to wait.
+
+        So it does while the worker starts, and for a moment after a rebalance, until it has read
+        what its new users did lately.
+        """
         wanted = self.view.state
         ready = self.residency.ready
         if not self.recovered_once:
@@ -77,6 +93,12 @@ class Node:
             rules = RoutingRules(self.acting, wanted, ready, self.view.lease_holds(time.time()))
         elif wanted is not None and wanted.primary_version not in self.residency.failures:
             return None
+        sight = None
+        if (freshness := self._freshness) is not None:
+            freshness.refresh(ready, time.monotonic())
+            if freshness.is_waited_for(time.monotonic()):
+                return None
+            sight = freshness.sight()
         return Answering(
             origin=self.origin,
             rules=rules,
@@ -85,6 +107,7 @@ class Node:
             threads=self.settings.scoring_threads,
             clock_ms=lambda: time.time() * 1000,
             timer=time.perf_counter,
+            sight=sight,
         )
 
     def _on_loaded(self, seconds: float) -> None:

@@ -59,6 +59,11 @@ class TopicWatch:
         """How many partitions the request topic has; None before the first look."""
         return self._changes.partitions.get(self._topics.requests.name)
 
+    @property
+    def interaction_partitions(self) -> int | None:
+        """How many partitions the interaction topic has; None before the first look."""
+        return self._changes.partitions.get(self._topics.interactions.name)
+
     async def look(self) -> None:
         """Ask the broker.
 

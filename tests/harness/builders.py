@@ -22,6 +22,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.control.ramp_agent import RampAgent
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
+from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.serving.answering import Answering
 from streams.serving.batch import Origin
@@ -156,11 +157,13 @@ def some_parts(
         node.view.offer_log(ControlLog(state.epoch, state))
     node.recovered_once = True
     topics, delivery = topics_of(configured), kafka(node.view)
+    app: Any = SimpleNamespace(rebalancing=False, crashed=False, consumer=None)
     return SimpleNamespace(
         settings=configured,
         worker="w1",
         topics=topics,
-        app=SimpleNamespace(rebalancing=False, crashed=False, consumer=None),
+        app=app,
+        progress=RequestProgress(app, topics.requests.name),
         node=node,
         table=SimpleNamespace(recovered=True, is_owner=True),
         entry=SimpleNamespace(outside=None),

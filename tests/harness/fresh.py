@@ -38,11 +38,13 @@ def publish_model(
     factors: int = 8,
     seed: int = 0,
     arrays: ModelArrays | None = None,
+    snapshot_ends: dict[str, tuple[int, int]] | None = None,
 ) -> str:
     """Publish a version of random factors; users are 1..users, items 1..items; return its name.
 
     User ``u`` has seen the items ``u % items + 1`` and ``(u + 1) % items + 1``. With `arrays` it is
-    made of those instead.
+    made of those instead. Its snapshot
+    is empty, so that all interactions are fresh, unless `snapshot_ends` says otherwise.
     """
     if arrays is None:
         arrays = random_arrays(users, items, factors, seed)
@@ -51,7 +53,7 @@ def publish_model(
     snapshot = DataSnapshot(
         id=f"test-{seed}",
         topic=f"{settings.topic_prefix}.interactions",
-        partitions={"0": (0, 2 * users)},
+        partitions=snapshot_ends or {str(n): (0, 0) for n in range(settings.partitions)},
         interactions=2 * users,
         users=users,
         items=items,

@@ -43,9 +43,14 @@ def test_what_the_client_does_not_take_is_refused(name: str) -> None:
     assert read_broker_error(CODES[name], alone=True).kind == "unconfirmed"
 
 
+def test_a_partition_that_is_not_there_is_no_reason_to_wait() -> None:
+    code = CODES["_UNKNOWN_PARTITION"]
+    assert read_broker_error(code, alone=False) == read_local_error(code) == ("misplaced", None)
+
+
 def test_every_other_code_is_an_outage() -> None:
     """Wrong credentials, unknown topics, too few replicas, timeouts: all may pass."""
-    final = {*TOO_LARGE, *INVALID, *UNAUTHORIZED}
+    final = {*TOO_LARGE, *INVALID, *UNAUTHORIZED, "_UNKNOWN_PARTITION"}
     others = {name for name in CODES if name not in final}
     assert len(others) > 100
     assert {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNKNOWN_TOPIC_OR_PART"} <= others

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from registry.errors import RefusedRecord, TransportError
 from registry.settings import Settings
 from streams.delivery.batch_confirmation import DeliveryBatch, Failure
-from streams.delivery.outgoing import Outgoing, Refusal, Unconfirmed
+from streams.delivery.outgoing import BY_KEY, Outgoing, Refusal, Unconfirmed
 from streams.delivery.producer import Delivery
 
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)
+NO_SUCH_PARTITION = KafkaError(KafkaError._UNKNOWN_PARTITION)
+PARTITIONS = 4
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 FORBIDDEN = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 REPORTED: Any = object()
@@ -141,21 +143,32 @@ class FakeProducer:
 
     `FORBIDDEN` topics are, a value of `b"huge"` is refused at once; one of `b"large"` is refused
     with all that was queued since the last flush, unless records are sent alone; one of `b"lost"`
-    times out. Of `b"full"` the first finds no room.
+    times out. Of `b"full"` the first finds no room. Each topic has `PARTITIONS`.
     """
 
     def __init__(self, config: dict[str, Any], logger: logging.Logger) -> None:
         self.alone = config.get("batch.num.messages") == 1
         self.produced: list[tuple[Any, ...]] = []
+        self.partitions: list[int] = []
         self._full = True
         self._reports: queue.Queue[tuple[Callable[..., None], KafkaError | None] | None]
         self._reports = queue.Queue()
 
     def produce(
-        self, topic: str, value: Any, key: Any, *, on_delivery: Callable[..., None], headers: Any
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int,
+        *,
+        on_delivery: Callable[..., None],
+        headers: Any,
     ) -> None:
         if value == b"huge":
             raise KafkaException(TOO_LARGE)
+        if partition >= PARTITIONS:
+            raise KafkaException(NO_SUCH_PARTITION)
+        self.partitions.append(partition)
         if value == b"full" and self._full and not self.alone:
             raise BufferError("Local: Queue full")
         self.produced.append((topic, key, value, headers))
@@ -291,6 +304,20 @@ def test_a_record_for_which_the_queue_has_no_room_is_sent_a_moment_later(
             await delivery.send([Outgoing("t", None, b"full"), Outgoing("t", None, b"{}")])
             assert [value for _, _, value, _ in produced(False)] == [b"{}"]
             assert [value for _, _, value, _ in produced(True)] == [b"full"]
+
+    run(story())
+
+
+def test_a_record_goes_to_its_partition_or_by_its_key_where_there_is_none_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with a_delivery(monkeypatch) as (delivery, produced):
+            numbers = (PARTITIONS - 1, PARTITIONS)
+            await delivery.send(Outgoing("t", b"1", b"{}", partition=one) for one in numbers)
+            assert delivery._producers[False].partitions == [PARTITIONS - 1]
+            assert delivery._producers[True].partitions == [BY_KEY]
+            assert len(produced(False)) == len(produced(True)) == 1
 
     run(story())
 

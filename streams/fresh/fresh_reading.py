@@ -1,0 +1,119 @@
+"""The reading of the interaction topic: how far it is, what is missing, and for which version.
+
+Pure: values and rules. The thread replaces the reading whole; the loop asks it. Must not know
+Kafka's client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from registry.fresh.event_log import EventLog, FrozenLog
+
+
+class Gap(NamedTuple):
+    """What a partition of the log does not have.
+
+    Parameters
+    ----------
+    begins_at
+        Records before are gone; 0: none was missed.
+    ended_at
+        The log ended here when it was begun, though a version has learned from further on: it is
+        another log under the same name. None: it did not.
+    """
+
+    begins_at: int = 0
+    ended_at: int | None = None
+
+
+class Reading(NamedTuple):
+    """What has been read.
+
+    Parameters
+    ----------
+    wanted
+        The starts that are being followed, as they were asked for.
+    log
+        The events.
+    targets
+        By partition: where it ended when it was begun.
+    gaps
+        By partition, where there is one.
+    high
+        By partition: where it ends, as was heard last.
+    """
+
+    wanted: Mapping[int, int]
+    log: FrozenLog
+    targets: Mapping[int, int] = {}
+    gaps: Mapping[int, Gap] = {}
+    high: Mapping[int, int] = {}
+
+    @property
+    def behind(self) -> int:
+        """How many offsets wait to be read."""
+        ends = self.log.ends
+        return sum(max(0, high - ends.get(number, high)) for number, high in self.high.items())
+
+
+NOTHING_READ = Reading({}, EventLog().frozen)
+
+
+def begin_at(start: int, low: int, high: int) -> tuple[int, Gap | None]:
+    """Return where reading begins, and what is missing if anything is.
+
+    Parameters
+    ----------
+    start
+        Where it should begin: the end of a snapshot.
+    low, high
+        Kafka has ``[low, high)``.
+
+    Examples
+    --------
+    >>> begin_at(5, 0, 9), begin_at(5, 7, 9), begin_at(5, 0, 3)
+    ((5, None), (7, Gap(begins_at=7, ended_at=None)), (3, Gap(begins_at=0, ended_at=3)))
+    """
+    if start < low:
+        return low, Gap(begins_at=low)
+    if start > high:
+        return high, Gap(ended_at=high)
+    return start, None
+
+
+def lagging_of(reading: Reading, ends: Mapping[int, int], followed: Mapping[int, int]) -> set[int]:
+    """Return the partitions of which not all has been read that a version needs.
+
+    Parameters
+    ----------
+    reading
+        What has been read.
+    ends
+        Where the version's snapshot ends, by partition.
+    followed
+        What is to be followed, by partition.
+    """
+    log = reading.log
+    return {
+        number
+        for number in followed
+        if number not in log.ends
+        or log.ends[number] < reading.targets.get(number, 0)
+        or _needed_from(reading.gaps.get(number), ends.get(number, 0)) < log.starts[number]
+    }
+
+
+def gaps_of(reading: Reading, ends: Mapping[int, int]) -> set[int]:
+    """Return the partitions of which a part is gone that a version needs."""
+    return {
+        number
+        for number, gap in reading.gaps.items()
+        if ends.get(number, 0) < gap.begins_at
+        or (gap.ended_at is not None and ends.get(number, 0) > gap.ended_at)
+    }
+
+
+def _needed_from(gap: Gap | None, end: int) -> int:
+    return end if gap is None else max(end, gap.begins_at)

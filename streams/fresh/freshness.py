@@ -1,0 +1,170 @@
+"""Freshness: what a worker follows for the versions and partitions that it has, and what it sees.
+
+On the event loop. `refresh` is called whenever partitions or versions may have changed, and before
+each batch. Must not know Kafka's client: `streams.fresh.interaction_follower` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple, Protocol
+
+from registry.fresh.following import Following, plan_following
+from registry.fresh.fresh_sight import FreshRange, FreshSight
+from registry.settings import Settings
+from registry.versions.model import Model
+from streams.fresh.fresh_reading import Reading, gaps_of, lagging_of
+
+NOT_FOLLOWED = Following({}, {})
+
+
+class Follows(Protocol):
+    """Reads the interactions, from what is wanted on."""
+
+    @property
+    def reading(self) -> Reading:
+        """What has been read."""
+
+    def follow(self, starts: Mapping[int, int]) -> None:
+        """Follow these partitions from these offsets on, and no others."""
+
+
+class Shares(NamedTuple):
+    """What a worker has of the topics.
+
+    Parameters
+    ----------
+    served
+        Partitions of the request topic that it has.
+    requests, interactions
+        How many partitions the topics have; 0 while that is not known.
+    """
+
+    served: Collection[int]
+    requests: int
+    interactions: int
+
+
+class Freshness:
+    """Decides what is followed, and gives each batch its sight.
+
+    Parameters
+    ----------
+    settings
+        Whether, and how long answers may wait.
+    topic
+        Name of the interaction topic.
+    follower
+        Reads it.
+    shares
+        Returns what this worker has of the topics.
+    """
+
+    def __init__(
+        self, settings: Settings, topic: str, follower: Follows, shares: Callable[[], Shares]
+    ) -> None:
+        self._shares = shares
+        self._mode = settings.fresh
+        self._most = settings.fresh_items
+        self._wait_seconds = settings.fresh_wait_seconds
+        self._topic = topic
+        self._follower = follower
+        self._ranges: dict[str, FreshRange] = {}
+        self._served: frozenset[int] = frozenset()
+        self._counts = (0, 0)
+        self._patient_until = 0.0
+        self.following = NOT_FOLLOWED
+        self.foreign: tuple[str, ...] = ()
+
+    def refresh(self, models: Mapping[str, Model], now: float) -> None:
+        """Follow what is needed now.
+
+        While this worker has no partition, as in the midst of a rebalance, it goes on with those
+        that it had.
+
+        Parameters
+        ----------
+        models
+            The versions in memory.
+        now
+            Seconds of a monotonic clock.
+        """
+        if self._mode == "off":
+            return
+        shares = self._shares()
+        served = frozenset(shares.served) or self._served
+        counts = shares.requests, shares.interactions
+        if (served, counts) == (self._served, self._counts) and models.keys() == self._known():
+            return
+        if served - self._served:
+            self._patient_until = now + self._wait_seconds
+        self._served, self._counts = served, counts
+        self._keep(models)
+        if all(counts):
+            self._plan()
+
+    def is_waited_for(self, now: float) -> bool:
+        """Tell whether answers wait for what is being read: for a moment, after a rebalance."""
+        if now >= self._patient_until:
+            return False
+        if self._ranges and self._served and not self.following.starts:
+            return True
+        reading, starts = self._follower.reading, self.following.starts
+        return any(lagging_of(reading, kept.ends, starts) for kept in self._ranges.values())
+
+    def sight(self) -> FreshSight | None:
+        """Return what the next batch sees; None where nobody looks."""
+        if self._mode == "off":
+            return None
+        reading, starts = self._follower.reading, self.following.starts
+        return FreshSight(
+            reading.log,
+            self._ranges,
+            self.following.meeting,
+            {name: lagging_of(reading, kept.ends, starts) for name, kept in self._ranges.items()},
+            {name: gaps_of(reading, kept.ends) for name, kept in self._ranges.items()}
+            if reading.gaps
+            else {},
+            self._most,
+        )
+
+    def ends(self, version: str) -> Mapping[int, int]:
+        """Return where a version's snapshot ends, by partition; nothing for one without a range."""
+        return self._ranges[version].ends if version in self._ranges else {}
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions whose fresh interactions are followed."""
+        return tuple(self._ranges)
+
+    def _known(self) -> set[str]:
+        return {*self._ranges, *self.foreign}
+
+    def _keep(self, models: Mapping[str, Model]) -> None:
+        """Know the range of each version in memory, and let go of the others."""
+        own = {
+            name: model
+            for name, model in models.items()
+            if model.manifest.data_snapshot.topic == self._topic
+        }
+        self._ranges = {
+            name: self._ranges.get(name)
+            or FreshRange.of(
+                model.manifest.data_snapshot.partitions,
+                model.manifest.parameters.weights,
+                model.row_of,
+            )
+            for name, model in own.items()
+        }
+        self.foreign = tuple(sorted(models.keys() - own.keys()))
+
+    def _plan(self) -> None:
+        planned = plan_following(
+            self._served,
+            *self._counts,
+            [kept.ends for kept in self._ranges.values()],
+            everything=self._mode == "all",
+        )
+        if planned.starts != self.following.starts:
+            self._follower.follow(planned.starts)
+        self.following = planned

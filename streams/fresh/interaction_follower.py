@@ -1,0 +1,254 @@
+"""Following the interactions: a consumer of its own, in a thread, without a group.
+
+An edge. It begins anew when other partitions, or earlier offsets, are wanted; it shows what it has
+read after every batch (`streams.fresh.fresh_reading`), and connects again whatever happens to
+Kafka. Must not know users' requests or versions.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from registry.errors import TransportError
+from registry.fresh.event_log import EventLog
+from registry.fresh.intake import take_in
+from registry.kafka.reader import BROKER_SECONDS, connected
+from registry.kafka.topics import Topic
+from registry.settings import Settings
+from streams.fresh.fresh_reading import NOTHING_READ, Gap, Reading, begin_at
+
+logger = logging.getLogger(__name__)
+
+BATCH_RECORDS: Final = 2_000
+"""Records taken at once. The client makes them without letting the interpreter go: 2,000 take 2 ms,
+for which no answer is made. Half as many cost a tenth more."""
+
+POLL_SECONDS: Final = 0.05
+"""The client waits this long to fill a batch: what a user did is known so much later at most, and
+so is that partitions have moved."""
+
+HIGH_SECONDS: Final = 0.25
+"""Between two looks at where the partitions end."""
+
+RETRY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 0.5
+
+FOLLOWING: Final[dict[str, str | int]] = {
+    "auto.offset.reset": "error",
+    "fetch.wait.max.ms": 50,
+    "fetch.queue.backoff.ms": 10,
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 16_384,
+}
+"""How the client reads: as a training does (`training.data.interaction_log`), but a fetch waits
+longer at a partition's end, where this one always is. Records that retention took away are an
+error, not a skip."""
+
+WARN_SECONDS: Final = 30.0
+"""Between two lines on records that are no interactions; the metric counts each."""
+
+
+class InteractionFollower:
+    """Follows the interaction topic; see the module.
+
+    Parameters
+    ----------
+    settings, topic
+        Where the interactions are.
+    note_records
+        Called in the thread with the records of each batch, for whoever looks at their keys.
+    note_unusable
+        Called in the thread with how many records were no interactions, by reason.
+
+    Attributes
+    ----------
+    reading
+        What has been read; replaced whole.
+    trouble
+        Why nothing is being read; None while all is well.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        note_records: Callable[[Sequence[Message]], None] = lambda _: None,
+        note_unusable: Callable[[Counter[str]], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._topic = topic.name
+        self._note_records = note_records
+        self._note_unusable = note_unusable
+        self._wanted: Mapping[int, int] = {}
+        self._changed = threading.Event()
+        self._stopping = threading.Event()
+        self._log = EventLog()
+        self._warned_at = float("-inf")
+        self.reading: Reading = NOTHING_READ
+        self.trouble: str | None = None
+        self.records = 0
+
+    def start(self) -> None:
+        """Begin to follow what is wanted."""
+        threading.Thread(target=self._run, name="interactions", daemon=True).start()
+
+    def stop(self) -> None:
+        """End without waiting: the thread holds nothing that could be lost."""
+        self._stopping.set()
+        self._changed.set()
+
+    def follow(self, starts: Mapping[int, int]) -> None:
+        """Follow these partitions from these offsets on, and no others."""
+        self._wanted = starts
+        self._changed.set()
+
+    @property
+    def size_bytes(self) -> int:
+        """What the events take."""
+        return self._log.size_bytes
+
+    @property
+    def users(self) -> int:
+        """Users of whom there are events."""
+        return self._log.users
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with connected(self._settings, FOLLOWING) as consumer:
+                    self._follow(consumer)
+            except (KafkaException, TransportError) as error:
+                self._note_trouble(str(error))
+            except Exception as error:  # the thread's edge: answers would go on without it
+                logger.exception("following %s", self._topic)
+                self._note_trouble(repr(error))
+            self._stopping.wait(RETRY_SECONDS)
+
+    def _note_trouble(self, why: str) -> None:
+        if self.trouble is None:
+            logger.warning("%s is not followed, trying again: %s", self._topic, why)
+        self.trouble = why
+
+    def _follow(self, consumer: Consumer) -> None:
+        begun: Mapping[int, int] | None = None
+        looked_at = 0.0
+        while not self._stopping.is_set():
+            wanted = self._wanted
+            if wanted is not begun:
+                self._changed.clear()
+                self._begin(consumer, wanted)
+                begun = wanted
+            if not wanted:
+                self._changed.wait(IDLE_SECONDS)
+                continue
+            batch = consumer.consume(BATCH_RECORDS, POLL_SECONDS)
+            if lost := self._take(batch):
+                self._log.begin(
+                    {n: at for n, at in self._log.frozen.starts.items() if n not in lost}
+                )
+                self._begin(consumer, wanted)
+            now = time.monotonic()
+            if now - looked_at > HIGH_SECONDS:
+                looked_at = now
+                self._show(high=self._ends_heard(consumer, wanted))
+
+    def _begin(self, consumer: Consumer, wanted: Mapping[int, int]) -> None:
+        """Read what is wanted, from where it is read already or else from its start."""
+        before, log = self.reading, self._log.frozen
+        starts: dict[int, int] = {}
+        targets: dict[int, int] = {}
+        gaps: dict[int, Gap] = {}
+        for number, start in wanted.items():
+            end = log.ends.get(number)
+            if end is not None and log.starts[number] <= start <= end:
+                starts[number], targets[number] = start, before.targets[number]
+                if number in before.gaps:
+                    gaps[number] = before.gaps[number]
+                continue
+            low, high = consumer.get_watermark_offsets(
+                TopicPartition(self._topic, number), timeout=BROKER_SECONDS
+            )
+            targets[number] = high
+            starts[number], gap = begin_at(start, low, high)
+            if gap is not None:
+                gaps[number] = gap
+        ends = self._log.begin(starts)
+        consumer.assign([TopicPartition(self._topic, number, end) for number, end in ends.items()])
+        self.reading = Reading(wanted, self._log.frozen, targets, gaps, targets)
+
+    def _take(self, batch: Sequence[Message]) -> set[int]:
+        """Take in a batch; return the partitions whose next offset is gone."""
+        by_partition: defaultdict[int, list[Message]] = defaultdict(list)
+        lost = set()
+        for message in batch:
+            error = message.error()
+            if error is None:
+                by_partition[_number(message)].append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._take_partition(_number(message), by_partition.pop(_number(message), []))
+                self._log.pass_over(_number(message), _offset(message))
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                lost.add(_number(message))
+            elif not error.retriable():
+                raise KafkaException(error)
+        for number, messages in by_partition.items():
+            self._take_partition(number, messages)
+        if batch:
+            self.trouble = None
+            self._show()
+        return lost
+
+    def _take_partition(self, number: int, messages: Sequence[Message]) -> None:
+        if not messages or number not in self._log.frozen.ends:
+            return
+        taken = take_in(
+            [_offset(message) for message in messages],
+            [message.timestamp()[1] / 1000 for message in messages],
+            [message.value() for message in messages],
+        )
+        self._log.take(number, *taken[:-1], end=_offset(messages[-1]) + 1)
+        self.records += len(messages)
+        self._note_records(messages)
+        if taken.unusable:
+            self._complain(taken.unusable)
+
+    def _complain(self, unusable: Counter[str]) -> None:
+        self._note_unusable(unusable)
+        if time.monotonic() - self._warned_at > WARN_SECONDS:
+            self._warned_at = time.monotonic()
+            logger.warning(
+                "%s: %d records are no interactions: %s",
+                self._topic, unusable.total(), ", ".join(sorted(unusable)),
+            )  # fmt: skip
+
+    def _ends_heard(self, consumer: Consumer, wanted: Iterable[int]) -> dict[int, int]:
+        heard = {
+            number: consumer.get_watermark_offsets(
+                TopicPartition(self._topic, number), cached=True
+            )[1]
+            for number in wanted
+        }
+        return {number: end for number, end in heard.items() if end >= 0}
+
+    def _show(self, high: Mapping[int, int] | None = None) -> None:
+        shown = self.reading if high is None else self.reading._replace(high=high)
+        self.reading = shown._replace(log=self._log.frozen)
+
+
+def _number(message: Message) -> int:
+    number = message.partition()
+    assert number is not None  # only a message that was never sent has none
+    return number
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None
+    return offset

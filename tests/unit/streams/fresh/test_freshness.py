@@ -1,0 +1,132 @@
+"""Freshness: what a worker follows, for how long answers wait for it, and what a batch sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from registry.fresh.event_log import EventLog
+from registry.settings import Settings
+from registry.versions.model import Model
+from streams.fresh.fresh_reading import NOTHING_READ, Reading
+from streams.fresh.freshness import Freshness, Shares
+
+TOPIC = "reco.interactions"  # of the versions' manifests, whose snapshots end at 100 in partition 0
+
+
+class Follower:
+    """Reads all at once, when it is asked to."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Mapping[int, int]] = []
+        self.reading: Reading = NOTHING_READ
+
+    def follow(self, starts: Mapping[int, int]) -> None:
+        self.wanted.append(starts)
+
+    def read(self) -> None:
+        log, starts = EventLog(), self.wanted[-1]
+        log.begin(starts)
+        self.reading = Reading(starts, log.frozen, starts)
+
+
+class Scene:
+    def __init__(self, models: Mapping[str, Model], topic: str = TOPIC, **settings: Any) -> None:
+        self.follower, self.models = Follower(), models
+        self.shares = Shares({0}, 1, 1)
+        self.freshness = Freshness(Settings(**settings), topic, self.follower, lambda: self.shares)
+
+    def refresh(self, now: float = 0.0) -> Scene:
+        self.freshness.refresh(self.models, now)
+        return self
+
+
+def test_it_follows_from_the_end_of_the_snapshots_on_once(models: Mapping[str, Model]) -> None:
+    scene = Scene(models).refresh().refresh().refresh()
+
+    assert scene.follower.wanted == [{0: 100}]
+
+
+def test_answers_wait_until_all_is_read_but_not_for_long(models: Mapping[str, Model]) -> None:
+    scene = Scene(models, fresh_wait_seconds=0.3).refresh(now=10.0)
+    assert scene.freshness.is_waited_for(10.2)
+    assert not scene.freshness.is_waited_for(10.3)
+
+    scene.follower.read()
+
+    assert not scene.freshness.is_waited_for(10.2)
+
+
+def test_they_wait_for_new_partitions_and_for_nothing_else(models: Mapping[str, Model]) -> None:
+    scene = Scene(models, fresh_wait_seconds=0.3)
+    scene.shares = Shares({0, 1}, 2, 2)
+    scene.refresh(now=0.0).follower.read()
+    scene.shares = Shares({0}, 2, 2)
+    assert not scene.refresh(now=10.0).freshness.is_waited_for(10.0)
+
+    scene.shares = Shares({0, 1}, 2, 2)
+    scene.refresh(now=20.0)
+
+    assert scene.freshness.is_waited_for(20.0) == (1 not in scene.follower.reading.log.ends)
+
+
+def test_in_the_midst_of_a_rebalance_it_goes_on_with_what_it_had(
+    models: Mapping[str, Model],
+) -> None:
+    scene = Scene(models).refresh()
+
+    scene.shares = Shares((), 1, 1)
+    scene.refresh()
+
+    assert scene.follower.wanted == [{0: 100}]
+
+
+def test_nothing_is_followed_before_it_is_known_how_many_partitions_there_are(
+    models: Mapping[str, Model],
+) -> None:
+    scene = Scene(models)
+    scene.shares = Shares({0}, 1, 0)
+    assert scene.refresh().follower.wanted == []
+
+    scene.shares = Shares({0}, 1, 1)
+
+    assert scene.refresh().follower.wanted == [{0: 100}]
+
+
+def test_a_version_of_another_topic_has_nothing_fresh(models: Mapping[str, Model]) -> None:
+    scene = Scene(models, topic="other.interactions").refresh()
+
+    sight = scene.freshness.sight()
+
+    assert sight is not None
+    assert scene.freshness.foreign == ("v0.1", "v0.2")
+    assert sight.state("v0.1", 0) == "unknown"
+    assert scene.follower.wanted == []
+
+
+def test_what_a_version_needed_goes_with_it(models: Mapping[str, Model]) -> None:
+    scene = Scene(models).refresh()
+    scene.models = {}
+
+    scene.refresh()
+
+    assert scene.follower.wanted == [{0: 100}, {}]
+
+
+def test_a_batch_sees_whether_all_was_read(models: Mapping[str, Model]) -> None:
+    scene = Scene(models).refresh()
+    before = scene.freshness.sight()
+    scene.follower.read()
+    after = scene.freshness.sight()
+
+    assert before is not None
+    assert after is not None
+    assert (before.state("v0.1", 0), after.state("v0.1", 0)) == ("catching_up", "followed")
+
+
+def test_switched_off_nobody_looks(models: Mapping[str, Model]) -> None:
+    scene = Scene(models, fresh="off").refresh()
+
+    assert scene.freshness.sight() is None
+    assert scene.follower.wanted == []
+    assert not scene.freshness.is_waited_for(0.0)
