@@ -54,7 +54,7 @@ def api() -> str:
         markdown.table(("parameter", "allowed", "what"), _rows(filters)),
         "## Writing",
         markdown.table(("endpoint", "command", "what", "arguments"), named),
-        f"Each takes these as well: {', '.join(f'`{name}`' for name in common)}.",
+        f"All of them also take: {', '.join(f'`{name}`' for name in common)}.",
         API_WORDS["fields"],
         markdown.table(("argument", "allowed", "what"), _rows(fields)),
         "## Answers to a write",
@@ -123,14 +123,16 @@ def _content(answer: Answered) -> str:
 
 API_WORDS: Final = {
     "intro": "Each worker serves it on `RECSTREAM_HTTP_HOST:RECSTREAM_HTTP_PORT` (loopback, 6066), "
-    "and its description for machines at `GET /openapi.json` (OpenAPI 3.1). All workers of a fleet "
-    "tell the same rollout state; traces, lag and resident versions are a worker's own. HEAD is "
-    "answered wherever GET is, but for `/switch`, which would write. Every refusal is "
+    "and its machine-readable description at `GET /openapi.json` (OpenAPI 3.1). All workers of a "
+    "fleet report the same rollout state; traces, lag and resident versions are those of one "
+    "worker. HEAD works wherever GET does, except for `/switch`, which would write. Every refusal "
+    "is "
     "`application/problem+json` (RFC 9457) with a stable `code`: [errors](reference/errors.md). "
-    "What is not HTTP at all is refused with 400 and text.",
-    "fields": "Arguments come as query parameters, as a form or as a JSON object; the body goes "
-    "before the query. Only the fields given change. A form's empty field counts as not given. "
-    "What is unknown, given twice, or no finite number is refused, and nothing has changed.\n\n"
+    "Anything that is not HTTP is refused with 400 and text.",
+    "fields": "Arguments come as query parameters, as a form or as a JSON object; the body takes "
+    "precedence over the query. Only the fields given change. An empty form field counts as not "
+    "given. Fields that are unknown, given twice or not finite numbers are refused, and nothing "
+    "changes.\n\n"
     "```sh\n"
     "curl -X POST 'http://127.0.0.1:6066/rollout/update"
     "?strategy=canary&canary_version=v0.4&canary_percentage=10'\n"
@@ -143,14 +145,15 @@ API_WORDS: Final = {
     "The worker produces the command to the control topic and waits for its result, whichever "
     "worker decides it.",
     "writers": "For `retrain`, 200 means that the run has started; follow it at `GET /training`. "
-    "After 202, and after 503 where Kafka had not confirmed, the command may still be applied: the "
-    "history has it, and sending it again with the same `command_id` applies it once.\n\n"
-    "**Who may write.** With `RECSTREAM_API_TOKEN` set: whoever sends `Authorization: Bearer` and "
-    "the token, from anywhere. Without: by POST, callers on loopback only, no proxy (`Forwarded`, "
+    "After 202, and after 503 without Kafka's confirmation, the command may still be applied: the "
+    "history shows it, and sending it again with the same `command_id` applies it once.\n\n"
+    "**Who may write.** With `RECSTREAM_API_TOKEN` set: callers that send `Authorization: Bearer "
+    "TOKEN`, from anywhere. Without it: POST only, from loopback only, no proxy (`Forwarded`, "
     "`Via`, `X-Real-IP`, `X-Forwarded-*`, HTTP/1.0), a `Host` of `127.0.0.0/8`, `[::1]` or "
-    "`localhost`, and no browser that acts for another site (`Sec-Fetch-Site`, `Origin`).\n\n"
-    "**Who may read.** Whoever reaches the port; with `RECSTREAM_READ_TOKEN` set, whoever sends it "
-    "or the other token. `/healthz` and `/readyz` stay open, and say less. Browsers log in on the "
+    "`localhost`, and no browser on another site's page (`Sec-Fetch-Site`, `Origin`).\n\n"
+    "**Who may read.** Whoever reaches the port; with `RECSTREAM_READ_TOKEN` set, callers that "
+    "send it or the other token. `/healthz` and `/readyz` stay open, with fewer details. Browsers "
+    "log in on the "
     "page. More: [security](explanation/security.md).",
 }
 """What no table can say."""

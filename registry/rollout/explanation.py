@@ -16,7 +16,7 @@ from registry.wire.rollout_state import RolloutState
 
 
 class Explanation(Struct, frozen=True):
-    """Who answers one user under one state, and why.
+    """Which version answers one user under one state, and why.
 
     ``bucket`` of ``buckets``; both are None if the strategy uses no bucket. ``sentence`` is for
     people.

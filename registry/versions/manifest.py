@@ -94,7 +94,7 @@ class WarmStart(Struct, frozen=True, tag="warm"):
     version, digest
         Which one, and :func:`content_digest` of its manifest.
     users, items
-        How many rows are its; the others began at random.
+        Number of rows taken from it; the others started at random.
     iterations
         Of this fit, instead of those of the parameters.
     """
@@ -124,13 +124,13 @@ class TrialStart(Struct, frozen=True, tag="trial"):
     Parameters
     ----------
     holdout
-        The share of each user's interactions from which the trial has not learned.
+        The share of each user's interactions that was held out from the trial.
     iterations
         Of this fit, instead of those of the parameters, which are the trial's.
     reason
-        Why it did not begin with another version's factors, if that was asked for.
+        Why it did not start from another version's factors, if that was requested.
     order
-        In which order of a user's interactions the last ones were held out.
+        The order of a user's interactions, of which the last ones were held out.
     """
 
     holdout: Annotated[float, Meta(gt=0, lt=1)]
@@ -145,7 +145,7 @@ class TrialStart(Struct, frozen=True, tag="trial"):
 
 
 class ColdStart(Struct, frozen=True, tag="cold"):
-    """The fit began at random though something else was asked for; ``reason`` says why."""
+    """The fit started at random although another start was configured; ``reason`` says why."""
 
     reason: str
 
@@ -159,7 +159,7 @@ Start: TypeAlias = WarmStart | TrialStart | ColdStart
 
 
 class TrainingProvenance(Struct, frozen=True):
-    """Where and how a version was made, for whoever has to make it again.
+    """Where and how a version was trained, so that it can be reproduced.
 
     Parameters
     ----------
@@ -176,9 +176,9 @@ class TrainingProvenance(Struct, frozen=True):
     durations
         Seconds by stage of the run.
     peak_memory_bytes
-        Most memory that the run had resident; None if nobody measured it.
+        Peak resident memory of the run; None if it was not measured.
     start
-        Where the fit began; None: at random, as nothing else was asked for.
+        Where the fit started; None: at random, as nothing else was requested.
     """
 
     host: str

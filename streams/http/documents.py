@@ -55,7 +55,7 @@ class RolloutStatus(Struct, frozen=True):
 
 
 class HistoryEntry(CommandResult, frozen=True, omit_defaults=True, kw_only=True):
-    """What became of one command, and what it changed, in words."""
+    """The outcome of one command, and what it changed, in words."""
 
     changes: tuple[Change, ...] = ()
 
@@ -76,7 +76,7 @@ class RampLook(Struct, frozen=True):
 
 
 class Fleet(Struct, frozen=True):
-    """All workers of the environment, and what they counted together under the present state.
+    """All workers of the environment, and their summed counts under the current state.
 
     ``split`` says whether users were split as a canary or an A/B test wants it.
     """
@@ -91,7 +91,7 @@ class Fleet(Struct, frozen=True):
 
 
 class Decided(Struct, frozen=True):
-    """A command that was applied, or had been before; ``state`` is the one after it."""
+    """A command that was applied, now or earlier; ``state`` is the state after it."""
 
     status: Literal["applied", "duplicate"]
     command_id: str

@@ -59,7 +59,7 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LoginForm(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the login of the page sends.
+    """The form that the login page sends.
 
     Parameters
     ----------

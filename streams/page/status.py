@@ -70,7 +70,7 @@ class FleetWorker(Struct, frozen=True):
 
 
 class ArmTraffic(Struct, frozen=True):
-    """What the users assigned to one variant got, fleet-wide, under the present state.
+    """What the users assigned to one variant got, fleet-wide, under the current state.
 
     Latencies are in milliseconds, from the request's
     timestamp to its answer; ``scoring_ms`` is the median of scoring one request. None without data.
@@ -89,7 +89,7 @@ class ArmTraffic(Struct, frozen=True):
 
 
 class ShadowSummary(Struct, frozen=True):
-    """The fleet's shadow comparisons under the present state; means and medians, None without any.
+    """The fleet's shadow comparisons under the current state; means and medians, None without any.
 
     ``overlap`` and ``rank_biased_overlap`` are 0..1, times the scoring of one request.
     """

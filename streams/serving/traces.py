@@ -29,24 +29,24 @@ BYTES_REMEMBERED: Final = 32 * 1024 * 1024
 
 
 class Trace(Struct, frozen=True):
-    """One answer of this worker, and what the rules say of it.
+    """One answer of this worker, compared with the rules.
 
     Parameters
     ----------
     request
-        As it was asked.
+        The request as received.
     response
-        As it was sent.
+        The response as sent.
     requested_at
-        The request record's timestamp, ISO 8601 in UTC; None where it has none that is a date.
+        The request record's timestamp, ISO 8601 in UTC; None if it has none or it is invalid.
     state
         The rollout state of the answer's epoch; None if it is no longer remembered.
     explanation
         Recomputed from the user id and `state` alone.
     matches
-        Whether the answer is what the rules say; None where there is nothing to compare.
+        Whether the answer matches the rules; None if there is nothing to compare.
     differences
-        In what it is not; or why nothing was compared.
+        Where they differ, or why nothing was compared.
     """
 
     request: Request | None

@@ -35,7 +35,7 @@ class Reason(Struct, frozen=True):
 
 
 class Notice(Struct, frozen=True):
-    """What an operator should act on, though the worker serves: as a :class:`Reason`."""
+    """Something an operator should act on although the worker serves; like a :class:`Reason`."""
 
     code: str
     message: str

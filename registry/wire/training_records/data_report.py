@@ -28,7 +28,7 @@ class Heavy(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """Records that teach nothing, for one reason, and where the first of them stands."""
+    """Records that cannot be used, for one reason, and the position of the first one."""
 
     records: Count
     partition: Count
@@ -48,35 +48,35 @@ class DataWarning(Struct, frozen=True):
 
 
 class DataReport(Struct, frozen=True, omit_defaults=True):
-    """What a training found in the interactions.
+    """The findings of a training about its interactions.
 
     Parameters
     ----------
     events
-        How many events there are of each kind, forgotten ones not among them.
+        Number of events of each kind, without forgotten ones.
     values
         By kind that has a weight.
     untimed
-        Events that count and have no time of their own: it is their record's.
+        Events that count and have no time, so their record's time is used.
     own_times
         Events that count and are older than their record by more than a minute. If there are
         none, and all are of the same hour, the times are those of the ingestion.
     oldest, newest
         Times of the events that count, seconds since the epoch; None without any.
     users, items
-        How many have 1, 2 to 4, 5 to 9, … events.
+        Number of those with 1, 2 to 4, 5 to 9, … events.
     heaviest_users, heaviest_items
-        Those with the most events, the first one the most.
+        Those with the most events, in descending order.
     pairs
         Pairs of user and item.
     repeated
-        Events that a later one of the same user, item and kind has replaced.
+        Events replaced by a later one of the same user, item and kind.
     duplicates
         How many of those have the same time as the one that counts.
     dropped
         By reason.
     times_tell
-        Whether the times say what came first.
+        Whether the times give an order.
     warnings
         What is unusual, and what to do.
     """

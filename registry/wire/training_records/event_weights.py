@@ -44,7 +44,7 @@ DEFAULT: Final = "watch=1:auto,click=0.5:auto,rate=1:auto:floor=2"
 
 
 class EventWeight(Struct, frozen=True):
-    """How much a kind of event teaches. A ``value`` is a count or a strength; without one it is 1.
+    """How much a kind of event counts. A ``value`` is a count or a strength; the default is 1.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class EventWeight(Struct, frozen=True):
         What is made of ``value - floor``. ``auto`` becomes ``linear`` or ``log`` before a fit, by
         the values that there are (:func:`settled`).
     floor
-        Is subtracted from the value first: a rating at or below it teaches nothing.
+        Subtracted from the value first: below it, a value counts against the others.
     k1, b, per
-        Of ``bm25``: saturation; share of the length normalisation; whose length is normalised.
+        For ``bm25``: saturation; share of the length normalization; whose length is normalized.
     """
 
     weight: Annotated[float, Meta(ge=0, le=LARGEST)]

@@ -54,7 +54,7 @@ class TrainingRun(Struct, frozen=True, omit_defaults=True):
     Parameters
     ----------
     run_id
-        The id of the command that asked for it; a second attempt has an id of its own.
+        The id of the command that requested it; a second attempt has a new id.
     origin
         Of that command.
     repeats
