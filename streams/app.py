@@ -27,6 +27,7 @@ from streams.control.command_agent import ControlAgent
 from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
+from streams.control.seed_agent import SeedAgent
 from streams.delivery.producer import Delivery
 from streams.delivery.refused_records import RefusedRecords
 from streams.fresh.freshness import Freshness, Shares
@@ -147,7 +148,16 @@ def build_app(
     )
     pipeline.agent(app, _raw(app, topics.requests.name))
     control = ControlAgent(
-        topics, node, table, delivery, training, on_failure, watch.control_topic_id
+        topics,
+        node.origin,
+        node.view,
+        node.residency,
+        table,
+        delivery,
+        training,
+        metrics,
+        on_failure,
+        watch.control_topic_id,
     )
     control.agent(app, _raw(app, topics.control.name))
     fleet = FleetAgent(topics, node, table, delivery, exposures, shadow)
@@ -169,6 +179,7 @@ def build_app(
         freshness=freshness,
         progress=progress,
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
+        seeds=SeedAgent(settings, topics.control, node.view, node.store, delivery),
         shadow=shadow,
         traces=traces,
         metrics=metrics,

@@ -11,9 +11,9 @@ from aiohttp import web
 from registry.errors import ConfigurationError
 from registry.kafka.audit_trail import Asked, Trail, trail_of
 from registry.settings import Settings
+from streams.http.admission.connections import BACKLOG, BoundedRunner
+from streams.http.admission.login import Login
 from streams.http.command_endpoints import Writes
-from streams.http.connections import BACKLOG, BoundedRunner
-from streams.http.login import Login
 from streams.http.probes import Probes
 from streams.http.reading_endpoints import Reads
 from streams.http.server import Pages
@@ -50,7 +50,14 @@ def build_pages(
             login.may_read,
         ),
         Reads(settings, node, table, parts.traces, listing, parts.ramp.seen, read_trail),
-        Writes(node, parts.watch, parts.delivery, settings.environment, parts.topics.control.name),
+        Writes(
+            node.view,
+            lambda: node.recovered_once,
+            parts.watch,
+            parts.delivery,
+            settings.environment,
+            parts.topics.control.name,
+        ),
         login,
     )
 

@@ -11,6 +11,7 @@ from registry.settings import Settings
 from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
+from streams.control.seed_agent import SeedAgent
 from streams.delivery.producer import Delivery
 from streams.fresh.freshness import Freshness
 from streams.fresh.interaction_follower import InteractionFollower
@@ -52,6 +53,7 @@ class Parts:
     freshness: Freshness
     progress: RequestProgress
     ramp: RampAgent
+    seeds: SeedAgent
     shadow: Shadow
     traces: Traces
     metrics: Metrics

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
@@ -18,19 +17,16 @@ from typing import Any, Final
 
 from registry.errors import ArtifactError, RefusedRecord, TransportError
 from registry.guardrails.fleet_checks import live
-from registry.rollout.expected_epoch import NO_EPOCH
 from registry.versions.heap_trim import trim_memory
-from registry.wire.codec import encode
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
-from streams.control.seeding import next_seed, seed_notice
-from streams.delivery.outgoing import Outgoing
+from streams.control.heartbeat_follower import hear_earlier
 from streams.kafka.slices import SliceConsumer
+from streams.logs.start_stages import Stages
 from streams.observers import Observers
 from streams.parts import Parts
 from streams.state.table import LEASE_RENEWALS
 from streams.topic_follower import follow_topics
 from streams.watch.notices import Notice, Notices
-from streams.watch.start_stages import Stages
 from streams.watch.topic_watch import WATCH_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -54,8 +50,6 @@ class Timers:
         self._observers = observers
         self._stages = stages
         self._renewed_at = -math.inf
-        self._seeded_epochs: set[int] = set()
-        self._seed_compared = False
         self._notices = Notices()
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -64,14 +58,15 @@ class Timers:
         follow = partial(
             follow_topics, parts.watch, parts.app, parts.table, parts.node.view, parts.metrics
         )
+        reach_back = partial(hear_earlier, parts.settings, parts.topics.fleet, parts.node.view)
         return [
             _repeat(TICK_SECONDS, "looking at leases and gauges", self._look_on),
             _repeat(TICK_SECONDS, "looking at notices", self._notice),
             _repeat(WATCH_SECONDS, "looking at topics", follow),
             _repeat(TICK_SECONDS, "looking at trainings", self._as_owner(self._start_training)),
             _repeat(TICK_SECONDS, "looking at the ramp", self._as_owner(self._move_ramp)),
-            _repeat(TICK_SECONDS, "seeding", self._as_owner(self._seed)),
-            _repeat(TICK_SECONDS, "reading earlier heartbeats", parts.fleet.reach_back),
+            _repeat(TICK_SECONDS, "seeding", self._as_owner(parts.seeds.seed)),
+            _repeat(TICK_SECONDS, "reading earlier heartbeats", reach_back),
             _repeat(HEARTBEAT_SECONDS, "sending a heartbeat", self.beat),
             _repeat(TRIM_SECONDS, "returning memory", partial(asyncio.to_thread, trim_memory)),
         ]
@@ -100,7 +95,7 @@ class Timers:
         node, table, now = self._parts.node, self._parts.table, time.time()
         if table.recovered:
             node.note_recovery()
-            self._compare_seed()
+            self._parts.seeds.compare(node.started_at)
             if table.is_owner:
                 self._keep_log(now)
         node.refresh()
@@ -130,32 +125,6 @@ class Timers:
         if due and self._parts.node.view.knows_fleet(now):
             self._renewed_at = elapsed
             self._parts.table.serve_predecessors(now)
-
-    def _compare_seed(self) -> None:
-        """Say once, at a restart, that the environment's variables no longer decide."""
-        node = self._parts.node
-        state = node.view.state
-        if self._seed_compared or state is None:
-            return
-        self._seed_compared = True
-        is_older = datetime.fromisoformat(state.updated_at) < node.started_at
-        if is_older and (notice := seed_notice(self._parts.settings, state)):
-            logger.warning("%s", notice)
-
-    async def _seed(self) -> None:
-        """Issue the next seed, at most one for each state; beside a primary only if it is ours."""
-        state = self._parts.node.view.state
-        epoch = NO_EPOCH if state is None else state.epoch
-        if epoch in self._seeded_epochs or (state is not None and not self._seeded_epochs):
-            return
-        latest = await asyncio.to_thread(self._parts.node.store.latest)
-        seed = next_seed(self._parts.settings, state, latest, f"seed-{uuid.uuid4()}")
-        if seed is not None:
-            topic = self._parts.topics.control.name
-            await self._parts.delivery.send(
-                [Outgoing(topic, seed.environment.encode(), encode(seed))]
-            )
-        self._seeded_epochs.add(epoch)
 
     async def _start_training(self) -> None:
         if self._parts.contact.reason(time.monotonic(), time.time()) is not None:

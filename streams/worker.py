@@ -22,13 +22,13 @@ from registry.kafka.topic_admin import create_changelog, require_topics
 from registry.settings import Settings
 from registry.versions.heap_trim import keep_one_arena
 from streams.app import build_app
+from streams.logs.start_stages import Stages, process_age_seconds
 from streams.observers import build_observers
 from streams.page_serving import build_pages, serve_pages
 from streams.parts import Parts
 from streams.shutdown import leave, restart, stop_parts
 from streams.timers import Timers
 from streams.watch.outages import LOOK_SECONDS, answers, is_outage, outlast
-from streams.watch.start_stages import Stages, process_age_seconds
 
 logger = logging.getLogger(__name__)
 

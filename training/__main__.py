@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.end_with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    given = {f"RETRAIN_{one.upper()}": getattr(options, one) for one in PARAMETERS}
-    told = {variable: value for variable, value in given.items() if value is not None}
+    given = {f"RETRAIN_{name.upper()}": getattr(options, name) for name in PARAMETERS}
+    overrides = {variable: value for variable, value in given.items() if value is not None}
     try:
-        settings = read_settings({**os.environ, **told})
+        settings = read_settings({**os.environ, **overrides})
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2

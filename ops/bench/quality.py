@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 
 from ops.bench.offline import rival_models as rivals
 from ops.ingest.interaction_files import read_interactions
@@ -25,17 +24,18 @@ from registry.ids import ItemId
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from training.data.cells_from_rows import gather
 from training.data.matrix import Cells, Csr, csr
-from training.data.rows import table_of
 from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread
+from training.fitting.neighbours import fit_neighbours
 from training.judging.bootstrap import bootstrap
 from training.judging.gate import Limits
 from training.judging.holdout import Split, inner_split, split
 from training.judging.quality_estimates import SEED, Estimate
 from training.judging.ranking_metrics import Judgement, Score, by_factors, by_popularity, judge
+from training.log.rows import table_of
 from training.runs.learning_case import Rules
 from training.runs.progress import Journal
 from training.runs.run_rules import parameters_of
@@ -169,8 +169,8 @@ def _scores(
 ) -> Iterator[tuple[str, Score]]:
     older, seed = by.older, parameters.seed
     yield POPULARITY, by_popularity(by.popular)
-    yield "cosine", rivals.by_neighbours(CosineRecommender(num_threads=1), older)
-    yield "BM25", rivals.by_neighbours(BM25Recommender(num_threads=1), older)
+    for name, label in (("cosine", "cosine"), ("bm25", "BM25")):
+        yield label, fit_neighbours(name, older, 1, with_values=True)
     if ease := rivals.ease_of(by, inner):
         yield "EASE", ease
     yield IMPLICIT, rivals.implicit_as_it_comes(values_as_they_came(cells, by), seed)

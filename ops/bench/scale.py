@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from ops.bench.rig import synthetic
-from ops.bench.rig.answer_reader import Answers, answered, read_answers, reading
+from ops.bench.rig.answer_reader import Answers, answered, read_answers
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import SATURATED, Window, at_least, sustained, where_cores_allow
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.rig.machine import CpuSamples, cores
 from ops.clients import kafka_client as client
+from registry.kafka.reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 
@@ -122,7 +123,7 @@ def _answer_all(
     topics = topics_of(settings)
     records = list(synthetic.requests(requests))  # made before, so that sending takes less time
     cpu = CpuSamples(pids)
-    with reading(settings, topics.responses, from_end=True) as consumer:
+    with reading(settings, topics.responses) as consumer:
         consumer.pause(consumer.assignment())
         cpu.take()
         client.produce_all(settings, topics.requests, records)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from ops.bench.rig import synthetic
-from ops.bench.rig.answer_reader import answered, read_answers, reading
+from ops.bench.rig.answer_reader import answered, read_answers
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import Window, at_least, sustained
@@ -25,6 +25,7 @@ from ops.bench.rig.ground import Ground, fresh_topics, process, wait_until, work
 from ops.bench.rig.machine import CpuSamples
 from ops.bench.sides.reference_noop import EACH
 from ops.clients import kafka_client as client
+from registry.kafka.reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 
@@ -132,7 +133,7 @@ def _all_answered(on: Ground, settings: Settings, requests: int, pid: int) -> Ou
 
 @contextmanager
 def _counting(settings: Settings) -> Iterator[Callable[[], int]]:
-    with reading(settings, topics_of(settings).responses, from_end=True) as consumer:
+    with reading(settings, topics_of(settings).responses) as consumer:
         consumer.pause(consumer.assignment())
         yield lambda: answered(consumer)
 

@@ -31,9 +31,9 @@ from ops.bench.sides.sizing_child import SHIPPED, Sized
 from ops.bench.train import FACTORS, ITERATIONS, MEGABYTE
 from registry.errors import TransportError
 from registry.storage.objects import Objects
-from training.data.offset_ranges import Span
-from training.data.rows import SCHEMA
-from training.data.segments import Segments
+from training.log.offset_ranges import Span
+from training.log.rows import SCHEMA
+from training.log.segments import Segments
 
 CHILD: Final = (sys.executable, "-m", "ops.bench.sides.sizing_child")
 

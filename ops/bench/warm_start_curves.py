@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from ops.bench.quality import default_parameters, shipped_cells
 from ops.views import terminal
+from registry.scoring.model_arrays import ModelArrays
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
-from registry.versions.model_arrays import ModelArrays
 from training.data.matrix import Cells, Factors, Mask, csr, only
 from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread

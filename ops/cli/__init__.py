@@ -1,4 +1,4 @@
-"""The command line: one module a group of commands, their shared options, and views.
+"""The command line: one module a group of commands, and their shared options.
 
 Commands parse, call and print; what they print is in `views`.
 """

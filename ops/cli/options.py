@@ -76,7 +76,7 @@ def moment_of(option: str, text: str | None, now: datetime) -> datetime | None:
     >>> moment_of("--since", "2h", datetime(2026, 1, 31, 12, tzinfo=UTC)).isoformat()
     '2026-01-31T10:00:00+00:00'
     """
-    from registry.kafka.audit_trail import moment
+    from registry.wire.instants import Instant
 
     if text is None:
         return None
@@ -84,7 +84,7 @@ def moment_of(option: str, text: str | None, now: datetime) -> datetime | None:
     if ago:
         return now - timedelta(seconds=int(ago[1]) * SECONDS_BY_UNIT[ago[2]])
     try:
-        return moment(text)
+        return Instant.read(text)
     except ValueError:
         raise typer.BadParameter(
             f"{option} {text!r}: must be ISO 8601, like 2026-01-31T12:00, "
@@ -116,6 +116,22 @@ def require_folder(option: str, path: Path | None) -> None:
     """
     if path is not None and not path.absolute().parent.is_dir():
         raise ConfigurationError(f"{option} {path}: the folder does not exist")
+
+
+def read_file(option: str, path: Path) -> str:
+    """Read the text file that an option names.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{option} {path}: not readable: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{option} {path}: not text in UTF-8: {error}") from error
 
 
 def write_file(path: Path, payload: bytes) -> None:

@@ -35,9 +35,10 @@ def list_versions(as_json: AsJson = False, registry: Registry = None) -> None:
     """List the versions, oldest first, with their origin and metrics."""
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
+    from registry.versions.version_listing import listing_of
 
     store, labels = _open_registry(registry)
-    listing = registry_view.listing_of(store, labels)
+    listing = listing_of(store, labels)
     if as_json:
         terminal.print_json(listing)
     elif not (listing.versions or listing.problems):
@@ -51,13 +52,14 @@ def show(version: Version, as_json: AsJson = False, registry: Registry = None) -
     """Show a version's provenance, parameters, metrics, gate and files."""
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
+    from registry.versions.version_listing import marks_in
 
     store, labels = _open_registry(registry)
     manifest = store.manifest(labels.resolve(version))
     if as_json:
         terminal.print_json(manifest)
         return
-    for table in registry_view.manifest_tables(manifest, registry_view.marks_in(store, labels)):
+    for table in registry_view.manifest_tables(manifest, marks_in(store, labels)):
         terminal.out.print(table)
 
 
@@ -253,6 +255,7 @@ def gc(
     from ops.views import terminal
     from registry.kafka.versions_in_use import versions_in_use_under
     from registry.versions.garbage import Rules, collect
+    from registry.versions.version_listing import marks_in
 
     rules = Rules(keep, timedelta(hours=grace_hours))
     store, labels = _open_registry(registry)
@@ -265,7 +268,7 @@ def gc(
     else:
         names = [name.strip() for name in versions_in_use.split(",") if name.strip()]
         named = {labels.resolve(name): ["--versions-in-use"] for name in names}
-    marked = registry_view.named_by(registry_view.marks_in(store, labels))
+    marked = registry_view.named_by(marks_in(store, labels))
     named = {
         version: [*named.get(version, ()), *marked.get(version, ())]
         for version in {**named, **marked}

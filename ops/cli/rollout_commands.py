@@ -227,9 +227,10 @@ def begin_era(
 def _show_plan(
     settings: Settings, fields: Mapping[str, Any], users: int | None, as_json: bool
 ) -> None:
-    from ops.cli.ramp_arithmetic import plan_of, plan_tables
     from ops.clients import kafka_client
     from ops.views import terminal
+    from ops.views.ramp_plan_tables import plan_tables
+    from registry.rollout.ramp_arithmetic import plan_of
 
     command = kafka_client.new_command(settings, "rollout", **fields)
     plan = plan_of(command, _known_users(settings) if users is None else users)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.cli.options import AsJson, Bootstrap, Registry, require_folder, settings_with, write_file
+from ops.cli.options import (
+    AsJson,
+    Bootstrap,
+    Registry,
+    read_file,
+    require_folder,
+    settings_with,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from registry.settings import Settings
@@ -54,10 +62,10 @@ def tune(
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap, MODEL_REGISTRY=registry)
     require_folder("--env", env)
+    before = read_file("--env", env) if env is not None and env.exists() else ""
     found = _search(settings, trials, minutes, study, hidden=as_json)
     lines = env_lines(found.best)
     if env is not None:
-        before = env.read_text("utf-8") if env.exists() else ""
         write_file(env, merged(before, lines).encode())
     if as_json:
         terminal.print_json(tuning_view.summary(found, lines))

@@ -70,7 +70,7 @@ def worker(
     settings = settings_with(
         RECSTREAM_WORKER=name, RECSTREAM_HTTP_PORT=http_port, KAFKA_BOOTSTRAP_SERVERS=bootstrap
     )
-    from streams.watch.worker_log import set_up_logging
+    from streams.logs.worker_log import set_up_logging
     from streams.worker import run_worker
 
     set_up_logging(EscapingFormatter)

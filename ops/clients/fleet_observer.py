@@ -8,7 +8,6 @@ needed, so that ``recstream rollout status`` starts fast.
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.clients import kafka_client as client
@@ -82,8 +81,8 @@ def heartbeats(
     """
     now = time.time()
     since = now - HEARD_SECONDS
-    if counted_under is not None and counted_under.updated_at:
-        began = datetime.fromisoformat(counted_under.updated_at).timestamp()
+    if counted_under is not None and counted_under.updated_at is not None:
+        began = counted_under.updated_at.timestamp()
         since = min(since, max(began, now - KEPT_SECONDS))
     found = heartbeats_since(settings, topics_of(settings).fleet, since)
     return tuple(sorted(found, key=lambda heartbeat: (heartbeat.worker, heartbeat.at)))

@@ -14,8 +14,8 @@ import msgspec
 from registry.ids import ItemId, UserId
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from training.data.interaction_log import opened
-from training.data.offset_ranges import Span
+from training.log.interaction_log import opened
+from training.log.offset_ranges import Span
 
 
 class _Named(msgspec.Struct):

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from registry.errors import TransportError
+from registry.wire.instants import read_instant
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
 from streams.http.documents import RampLook
@@ -47,7 +48,7 @@ class FleetPage(Struct, frozen=True):
     ramp: RampLook | None = None
 
 
-LATEST_RUN: Final[Decoder[TrainingRun | None]] = Decoder(TrainingRun | None)
+LATEST_RUN: Final[Decoder[TrainingRun | None]] = Decoder(TrainingRun | None, dec_hook=read_instant)
 """``GET /training``."""
 
 
@@ -58,12 +59,12 @@ def readiness(url: str) -> Readiness:
 
 def rollout(url: str) -> RolloutPage:
     """Return the rollout state that the worker at `url` acts on."""
-    return _read(url, "/rollout/status", Decoder(RolloutPage))
+    return _read(url, "/rollout/status", Decoder(RolloutPage, dec_hook=read_instant))
 
 
 def fleet(url: str) -> FleetPage:
     """Return what the worker at `url` knows about the fleet."""
-    return _read(url, "/fleet", Decoder(FleetPage))
+    return _read(url, "/fleet", Decoder(FleetPage, dec_hook=read_instant))
 
 
 def training(url: str) -> TrainingRun | None:

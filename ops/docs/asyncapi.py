@@ -11,6 +11,7 @@ import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from types import SimpleNamespace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -22,16 +23,17 @@ from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import read_settings
-from registry.wire.catalogue_items import CatalogueItem
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import ARGUMENTS, KINDS, AnyCommand, Command, Rollout
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.interactions import Interaction
+from registry.wire.instants import Instant, write_instant
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.shadow_comparisons import ShadowComparison
+from registry.wire.training_records.catalogue_items import CatalogueItem
+from registry.wire.training_records.interactions import Interaction
 from streams.delivery.dead_letters import dead_letter_record
 
 Json: TypeAlias = dict[str, Any]
@@ -60,7 +62,7 @@ _STATE: Final = RolloutState(
     primary_version="v0.3",
     canary_version="v0.4",
     canary_percentage=10.0,
-    updated_at="2026-11-23T12:00:00.000+00:00",
+    updated_at=Instant(2026, 11, 23, 12, tzinfo=UTC),
     updated_by="anna@laptop",
 )
 _COMMAND: Final = Rollout(
@@ -117,7 +119,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             status="applied",
             epoch=17,
             issued_by="anna@laptop",
-            at="2026-11-23T12:00:00.000+00:00",
+            at=Instant(2026, 11, 23, 12, tzinfo=UTC),
             after=_STATE,
         ),
         "environment",
@@ -138,7 +140,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             primary_ms=0.12,
             canary_ms=0.14,
             worker="worker-1",
-            at="2026-11-23T12:00:00.000+00:00",
+            at=Instant(2026, 11, 23, 12, tzinfo=UTC),
         ),
         "user id",
         "send",
@@ -214,7 +216,7 @@ def _cleaned(schema: Json) -> Json:
 
 def example_of(channel: Channel) -> Any:
     """Return the channel's example message as it goes over the wire."""
-    return msgspec.json.decode(msgspec.json.encode(channel.example))
+    return msgspec.json.decode(msgspec.json.encode(channel.example, enc_hook=write_instant))
 
 
 def document() -> Json:

@@ -18,12 +18,13 @@ from typing import Final, get_args
 
 from rich.console import Console
 
-from ops.cli.ramp_arithmetic import Plan, plan_of, plan_tables
 from ops.docs.markdown import ROOT, table
+from ops.views.ramp_plan_tables import plan_tables
 from registry.policy_file import read_rollout_file
+from registry.ramp_plans.ramp_plan import SENTENCES
 from registry.rollout.phases import Phase
+from registry.rollout.ramp_arithmetic import Plan, plan_of
 from registry.rollout.ramp_decision import ACTIONS, Moment
-from registry.rollout.ramp_plan import SENTENCES
 from registry.rollout.transitions import ROWS, TRANSITIONS, Refusal, Transition
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Verdict

@@ -103,10 +103,28 @@ def layout_of(path: Path, asked: Asked | None = None) -> Layout:
     asked = asked or Asked()
     suffix = Path(bare_name(path)).suffix
     if suffix == ".parquet" or first_bytes(path).startswith(b"PAR1"):
+        require_unused(path, "a Parquet file", asked, ("delimiter", "encoding", "header", "quotes"))
         return _chosen(path, "parquet", table_of_parquet(path), asked)
     if suffix in JSON_SUFFIXES:
+        require_unused(path, "a file of JSON lines", asked, ("delimiter", "header", "quotes"))
         return _of_json(path, asked)
     return _chosen(path, "delimited", table_of_delimited(path, asked), asked)
+
+
+def require_unused(path: Path, kind: str, asked: Asked, names: tuple[str, ...]) -> None:
+    """Refuse options that mean nothing for a file, and would otherwise silently do nothing.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the options.
+    """
+    unset = Asked()
+    if given := [name for name in names if getattr(asked, name) != getattr(unset, name)]:
+        spelled = ", ".join("--no-quotes" if name == "quotes" else f"--{name}" for name in given)
+        raise ConfigurationError(
+            f"{path}: {kind} takes no {spelled}; leave it out, or ingest the text files separately"
+        )
 
 
 def _chosen(path: Path, kind: Kind, table: Table, asked: Asked) -> Layout:

@@ -27,7 +27,7 @@ from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError, RecordError
 from registry.ids import ItemId
 from registry.wire.codec import decode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 ROWS_AT_ONCE: Final = 10_000
 

@@ -26,7 +26,7 @@ from ops.ingest.column_roles import (
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import BLANKS, MOST_INTEGER, is_whole_float, parse_id
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 WHOLE_FLOATS: Final = "ids such as 42.0 were read as integers"
 """What :class:`RowReader` counts."""

@@ -27,7 +27,7 @@ from registry.errors import ConfigurationError, RecordError
 from registry.ids import BLANKS, ItemId, parse_id
 
 TITLE_CHARACTERS: Final = 500
-"""Most of them in a record (:class:`registry.wire.interactions.Interaction`)."""
+"""Most of them in a record (:class:`registry.wire.training_records.interactions.Interaction`)."""
 
 
 def read_titles(

@@ -12,11 +12,9 @@ from rich.table import Table
 from ops.views import terminal
 from ops.views.terminal import Text
 from ops.views.training_tables import gate_table
-from registry.errors import ArtifactError
 from registry.versions.garbage import Judged, Named
-from registry.versions.labels import Labels, Mark
 from registry.versions.manifest import Manifest
-from registry.versions.store import Store
+from registry.versions.version_listing import Listing, Marks
 
 FATE_STYLE: Final[Mapping[str, str]] = {
     "kept": "green",
@@ -30,44 +28,12 @@ NOT_COMPARED: Final = frozenset({"version", "schema_version", "created_at"})
 """Fields that always differ, or never."""
 
 
-class Marks(Struct, frozen=True, omit_defaults=True):
-    """``latest``, the labels and the pins of a registry."""
-
-    latest: str | None
-    labels: dict[str, Mark] = {}
-    pins: dict[str, Mark] = {}
-
-
-class Listing(Marks, frozen=True, omit_defaults=True, kw_only=True):
-    """The versions of a registry; one whose manifest cannot be read is among the problems."""
-
-    versions: list[Manifest]
-    problems: dict[str, str] = {}
-
-
 class Difference(Struct, frozen=True):
     """One field that differs, by its path; None means that the version does not have it."""
 
     field: str
     left: str | None
     right: str | None
-
-
-def marks_in(store: Store, labels: Labels) -> Marks:
-    """Return what points to versions of `store`, without reading manifests."""
-    return Marks(store.latest(), labels.labels(), labels.pins())
-
-
-def listing_of(store: Store, labels: Labels) -> Listing:
-    """Return the versions of `store`."""
-    manifests, problems = [], {}
-    for version in store.versions():
-        try:
-            manifests.append(store.manifest(version))
-        except ArtifactError as error:
-            problems[version] = str(error)
-    marks = msgspec.structs.asdict(marks_in(store, labels))
-    return Listing(**marks, versions=manifests, problems=problems)
 
 
 LISTED: Final = ("ndcg_at_10", "hr_at_10", "coverage_at_10")

@@ -13,12 +13,13 @@ from ops.clients.fleet_observer import Seen
 from ops.views.escape_text import on_one_line
 from ops.views.terminal import VERDICT_STYLE, Text, err, grid, out, pairs
 from registry.guardrails.fleet_checks import LIVE_SECONDS, age_seconds
+from registry.ramp_plans.ramp_plan import stages_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.explanation import Explanation
-from registry.rollout.ramp_plan import stages_of
 from registry.rollout.wording import diff, ramp_words
 from registry.wire.command_results import CommandResult
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, Outcome, RampState
 from registry.wire.rollout_state import RolloutState
 from streams.watch.fleet_notices import fleet_notices
@@ -58,7 +59,7 @@ def state_table(state: RolloutState) -> Table:
             "shadow sample": sampled if shadows else None,
             "ramp": ramp_words(state.ramp) if state.ramp else None,
             "previous versions": ", ".join(state.previous_versions),
-            "updated": on_one_line(f"{state.updated_at} by {state.updated_by}".strip()),
+            "updated": on_one_line(f"{state.updated_at or ''} by {state.updated_by}".strip()),
             "reason": state.reason,
         }
     )
@@ -187,9 +188,9 @@ def _trail_entry(result: CommandResult) -> RenderableType:
     return Group(head, *(Padding(line, (0, 0, 0, 4), expand=False) for line in below))
 
 
-def _moment(at: str) -> str:
+def _moment(at: Instant | None) -> str:
     """Return a record's UTC time to the second, with a space so that the terminal can wrap it."""
-    return at.replace("T", " ")[:19]
+    return at.strftime("%Y-%m-%d %H:%M:%S") if at else ""
 
 
 def fleet_table(fleet: Sequence[Heartbeat], now: float, partitions: int) -> Group:

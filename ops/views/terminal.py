@@ -28,6 +28,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from ops.views.escape_text import ACTING, escaped, on_one_line
+from registry.wire.instants import write_instant
 
 
 class Text(rich.text.Text):
@@ -77,7 +78,9 @@ VERDICT_STYLE: Final[Mapping[str, str]] = {
 
 def print_json(value: Any) -> None:
     """Print `value` as indented JSON on standard output."""
-    payload = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    payload = msgspec.json.format(
+        msgspec.json.encode(value, enc_hook=write_instant), indent=2
+    ).decode()
     lines = (ACTING.sub(_in_json, line) for line in payload.split("\n"))  # inside strings only
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -8,8 +8,8 @@ from registry.catalogue.item_keys import id_of, key_of
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId
-from registry.wire.catalogue_items import CatalogueItem
 from registry.wire.codec import decode
+from registry.wire.training_records.catalogue_items import CatalogueItem
 
 MAX_ITEM_BYTES: Final = 500_000
 """The largest item that its bounds allow stays below it."""

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from registry.ids import ItemId
-from registry.wire.interactions import Interaction
 from registry.wire.training_records.event_weights import FORGET
+from registry.wire.training_records.interactions import Interaction
 
 
 class FreshEvent(NamedTuple):
@@ -77,7 +77,7 @@ def fresh_event(
     Parameters
     ----------
     interaction
-        One that :func:`registry.wire.interactions.require_usable` takes.
+        One that :func:`registry.wire.training_records.interactions.require_usable` takes.
     record_time
         The record's own, in seconds since the epoch.
     offset, partition

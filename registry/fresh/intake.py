@@ -18,13 +18,13 @@ from registry.errors import RecordError
 from registry.fresh.fresh_events import fresh_event
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId
 from registry.wire.codec import decode
-from registry.wire.interactions import (
+from registry.wire.training_records.event_weights import KIND_PATTERN, LONGEST_KIND
+from registry.wire.training_records.interactions import (
     FUTURE_SECONDS,
     LARGEST_VALUE,
     Interaction,
     require_usable,
 )
-from registry.wire.training_records.event_weights import KIND_PATTERN, LONGEST_KIND
 
 _KIND: Final = re.compile(KIND_PATTERN)
 

@@ -82,7 +82,11 @@ def require_permissions(settings: Settings, role: Role) -> None:
     if settings.kafka_security_protocol == "PLAINTEXT":
         return
     optional = topics_of(settings).optional
-    missing = [one for one in missing_permissions(settings, role) if one.name not in optional]
+    missing = [
+        permission
+        for permission in missing_permissions(settings, role)
+        if permission.name not in optional
+    ]
     if missing:
         raise AccessRefused("\n".join(denial(*_named(permission)) for permission in missing))
 

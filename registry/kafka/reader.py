@@ -29,6 +29,9 @@ BROKER_SECONDS: Final = 5.0
 
 READERS: Final = "PREFIX-reader-… (PREFIX is RECSTREAM_TOPIC_PREFIX)"
 
+ALL: Final = 2**62
+"""More records than a topic has."""
+
 QUIET: Final = {"log_level": 2}
 """librdkafka would log each refused connection; the errors below say it once, and better."""
 

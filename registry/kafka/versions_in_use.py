@@ -15,8 +15,7 @@ from typing import Final
 from confluent_kafka import Message
 
 from registry.errors import RecordError, TransportError
-from registry.kafka.audit_trail import moment
-from registry.kafka.reader import messages, reading
+from registry.kafka.reader import ALL, messages, reading
 from registry.kafka.topics import Topic, topics_of
 from registry.rollout.transitions import versions_named
 from registry.settings import Settings
@@ -28,9 +27,6 @@ from registry.wire.rollout_state import RolloutState
 
 READ_SECONDS: Final = 60.0
 """How long a whole topic may take; one that holds years of commands is read in a few seconds."""
-
-ALL: Final = 2**62
-"""More records than a topic has."""
 
 
 def versions_in_use(settings: Settings, since: datetime | None = None) -> Named:
@@ -92,7 +88,7 @@ def _named_by_results(
     for environment, state in newest.items():
         yield from ((version, f"state of {environment}") for version in _versions_of(state))
     for result, state in states:
-        if since is None or moment(result.at) >= since:
+        if since is None or result.at >= since:
             yield from (
                 (version, f"history of {result.environment}") for version in _versions_of(state)
             )
@@ -125,11 +121,9 @@ def _all(settings: Settings, topic: Topic) -> list[Message]:
 
 def _result(topic: Topic, message: Message) -> CommandResult:
     try:
-        result = decode(CommandResult, message.value())
-        moment(result.at)
-    except (RecordError, ValueError) as error:
+        return decode(CommandResult, message.value())
+    except RecordError as error:
         raise TransportError(
             f"{topic.name}: the record at offset {message.offset()} is not a result, but could "
             f"name a version: {error}"
         ) from error
-    return result

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from itertools import accumulate, islice
 from typing import Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,9 +20,11 @@ from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.expected_epoch import require_epoch
 from registry.rollout.transitions import apply_command
+from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult, CommandStatus
 from registry.wire.commands import BeginEra, Command, Retrain
 from registry.wire.field_types import AnswerError
+from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
 
 COMMANDS_REMEMBERED: Final = 256
@@ -57,7 +58,7 @@ class ControlLog(Struct, frozen=True):
     topic_id: str | None = None
 
 
-class Followed(NamedTuple):
+class Decision(NamedTuple):
     """The log after a command, and the result to report; ``is_new`` is False for a repetition."""
 
     log: ControlLog
@@ -80,12 +81,12 @@ def follow(
     command: Command,
     *,
     offset: int,
-    at: str,
+    at: Instant,
     problems: Mapping[str, str],
     refusal: RefusedCommand | None = None,
     topic_id: str | None = None,
     traffic: float | None = None,
-) -> Followed:
+) -> Decision:
     """Decide one command.
 
     On a control topic that is not the log's, only ``begin_era`` is: all others are refused and not
@@ -124,25 +125,25 @@ def _follow(
     log: ControlLog,
     command: Command,
     offset: int,
-    at: str,
+    at: Instant,
     problems: Mapping[str, str],
     refusal: RefusedCommand | None,
     traffic: float | None,
-) -> Followed:
+) -> Decision:
     epoch = log.state.epoch if log.state else None
     earlier = next(
         (decided for decided in log.remembered if decided.result.command_id == command.command_id),
         None,
     )
     if earlier is not None and earlier.offset == offset:
-        return Followed(log, earlier.result, is_new=False)
+        return Decision(log, earlier.result, is_new=False)
     if earlier is not None:
         return _remember(log, offset, _result(command, "duplicate", epoch, at), is_new=False)
     if offset <= log.last_offset:
         lost = AnswerError(
             CommandCode.REDELIVERED, f"decided before; offset {log.last_offset} is decided too"
         )
-        return Followed(log, _result(command, "duplicate", epoch, at, error=lost), is_new=False)
+        return Decision(log, _result(command, "duplicate", epoch, at, error=lost), is_new=False)
     try:
         if refusal is not None:
             raise refusal
@@ -170,27 +171,27 @@ def _follow(
     return _remember(replace(log, state=after), offset, result, is_new=True)
 
 
-def _refuse_foreign(log: ControlLog, command: Command, at: str) -> Followed:
+def _refuse_foreign(log: ControlLog, command: Command, at: Instant) -> Decision:
     epoch = log.state.epoch if log.state else None
     refused = AnswerError(CommandCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
-    return Followed(log, _result(command, "rejected", epoch, at, error=refused), is_new=False)
+    return Decision(log, _result(command, "rejected", epoch, at, error=refused), is_new=False)
 
 
 def _begin_era(
-    log: ControlLog, command: Command, offset: int, topic_id: str | None, at: str
-) -> Followed:
+    log: ControlLog, command: Command, offset: int, topic_id: str | None, at: Instant
+) -> Decision:
     """Follow the topic that is there now; the state stays, and is reported with the result."""
     epoch = log.state.epoch if log.state else None
     result = _result(command, "applied", epoch, at, before=log.state, after=log.state)
     return _remember(replace(log, topic_id=topic_id), offset, result, is_new=True)
 
 
-def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bool) -> Followed:
+def _remember(log: ControlLog, offset: int, result: CommandResult, *, is_new: bool) -> Decision:
     remembered = log.remembered
     if result.status != "duplicate":
         small = Remembered(offset, replace(result, before=None, after=None))
         remembered = _latest((*remembered, small))
-    return Followed(
+    return Decision(
         replace(log, last_offset=max(offset, log.last_offset), remembered=remembered),
         result,
         is_new,
@@ -201,7 +202,7 @@ def _result(
     command: Command,
     status: CommandStatus,
     epoch: int | None,
-    at: str,
+    at: Instant,
     *,
     error: AnswerError | None = None,
     before: RolloutState | None = None,
@@ -225,6 +226,6 @@ def _result(
 
 def _latest(commands: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
     """Return as many of the last commands as may be remembered, by number and by size."""
-    sizes = accumulate(len(msgspec.json.encode(command)) for command in reversed(commands))
+    sizes = accumulate(len(encode(command)) for command in reversed(commands))
     kept = sum(size <= REMEMBERED_BYTES for size in islice(sizes, COMMANDS_REMEMBERED))
     return commands[len(commands) - kept :]

@@ -11,7 +11,6 @@ A look combines the stage's findings to the worst verdict, and looks up the acti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -19,8 +18,15 @@ from msgspec.structs import replace
 from registry.guardrails.fleet_checks import arms_at, readiness, shadow_at, survival
 from registry.guardrails.min_overlap import judge_shadow
 from registry.guardrails.verdicts import judge
+from registry.ramp_plans.ramp_plan import (
+    Stage,
+    alpha_of,
+    patience_seconds,
+    stage_of,
+    stages_of,
+    worst,
+)
 from registry.rollout.command_log import ControlLog
-from registry.rollout.ramp_plan import Stage, alpha_of, patience_seconds, stage_of, stages_of, worst
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.wording import with_cause
 from registry.wire.command_results import CommandResult
@@ -80,7 +86,7 @@ def look(state: RolloutState | None, fleet: Sequence[Heartbeat], now: float) -> 
     if ramp is None or state is None:
         return None
     stage = stage_of(ramp)
-    elapsed = now - datetime.fromisoformat(ramp.since).timestamp()
+    elapsed = now - ramp.since.timestamp()
     findings = _findings(state, ramp, stage, fleet, now)
     moment = _moment(ramp, stage, elapsed)
     verdict = worst(findings)

@@ -6,14 +6,14 @@ command does to the versions of a state, nor when a ramp moves (`registry.rollou
 
 from __future__ import annotations
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.rollout.ramp_plan import require_plan, stages_of
+from registry.ramp_plans.ramp_plan import stages_of
+from registry.rollout.ramp_validation import ramp_id_of, require_environments, require_plan
 from registry.wire.commands import Abort, Judged, Pause, Promote, Resume, Rollout, Step
-from registry.wire.field_types import ID_CHARACTERS
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Outcome, Ramp, RampState
 from registry.wire.rollout_state import RolloutState
 
@@ -31,32 +31,13 @@ def end_ramp(state: RolloutState, outcome: Outcome) -> RolloutState:
     return replace(state, ramp=None if ramp is None else replace(ramp, outcome=outcome))
 
 
-def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> RampState:
+def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: Instant) -> RampState:
     """Return the ramp that `command` starts at `at`; `after` is the state that it is part of."""
     require_plan(plan, after.bucketing)
-    environments = (command.environment,) if command.environments is UNSET else command.environments
-    if not environments or environments[0] != command.environment:
-        raise RefusedCommand(
-            f"environments: must begin with {command.environment}, which this command is for; "
-            f"{environments[0] if environments else 'none'} given",
-            CommandCode.BAD_RAMP,
-        )
-    twice = [name for place, name in enumerate(environments) if name in environments[:place]]
-    if twice:
-        raise RefusedCommand(
-            f"environments: each may occur once; {twice[0]} occurs twice", CommandCode.BAD_RAMP
-        )
-    ramp_id = command.command_id if command.ramp_id is UNSET else command.ramp_id
-    longest = max(map(len, environments)) + len(ramp_id) + 1
-    if len(environments) > 1 and longest > ID_CHARACTERS:
-        raise RefusedCommand(
-            f"command_id: {len(ramp_id)} characters; with @ and the name of an "
-            f"environment they must be at most {ID_CHARACTERS}",
-            CommandCode.BAD_RAMP,
-        )
+    environments = require_environments(command)
     return RampState(
         plan=plan,
-        ramp_id=ramp_id,
+        ramp_id=ramp_id_of(command),
         stage=0,
         since=at,
         environments=environments[1:],
@@ -66,7 +47,7 @@ def new_ramp(plan: Ramp, command: Rollout, after: RolloutState, at: str) -> Ramp
     )
 
 
-def enter_stage(state: RolloutState, command: Step, at: str) -> RolloutState:
+def enter_stage(state: RolloutState, command: Step, at: Instant) -> RolloutState:
     """The ramp enters a later stage; only ``promote`` brings it to the soak."""
     ramp = _moving_ramp(state, command)
     stages = stages_of(ramp.plan, ramp.environments)
@@ -93,7 +74,7 @@ def enter_stage(state: RolloutState, command: Step, at: str) -> RolloutState:
     )
 
 
-def finish_soak(state: RolloutState, command: Step, at: str) -> RolloutState:
+def finish_soak(state: RolloutState, command: Step, at: Instant) -> RolloutState:
     """The soak is over: the ramp has ended well."""
     ramp = _moving_ramp(state, command)
     past = len(stages_of(ramp.plan, ramp.environments))
@@ -105,7 +86,7 @@ def finish_soak(state: RolloutState, command: Step, at: str) -> RolloutState:
     return replace(state, ramp=replace(ramp, outcome="promoted"))
 
 
-def pause_ramp(state: RolloutState, command: Pause, at: str) -> RolloutState:
+def pause_ramp(state: RolloutState, command: Pause, at: Instant) -> RolloutState:
     """The ramp stays where it is until it is resumed."""
     ramp = require_ramp(state)
     if ramp.paused:
@@ -113,7 +94,7 @@ def pause_ramp(state: RolloutState, command: Pause, at: str) -> RolloutState:
     return replace(state, ramp=replace(ramp, paused=True))
 
 
-def resume_ramp(state: RolloutState, command: Resume, at: str) -> RolloutState:
+def resume_ramp(state: RolloutState, command: Resume, at: Instant) -> RolloutState:
     """The ramp continues; its current stage restarts, and with it the evidence."""
     ramp = require_ramp(state)
     if not ramp.paused:
@@ -121,13 +102,13 @@ def resume_ramp(state: RolloutState, command: Resume, at: str) -> RolloutState:
     return replace(state, ramp=replace(ramp, paused=False, since=at))
 
 
-def abort_soak(state: RolloutState, command: Abort, at: str) -> RolloutState:
+def abort_soak(state: RolloutState, command: Abort, at: Instant) -> RolloutState:
     """The primary is kept, and no further environment begins."""
     ramp = require_ramp(state)
     return replace(state, ramp=replace(with_evidence(ramp, command), outcome="cancelled"))
 
 
-def soak_or_end(ramp: RampState, command: Promote, at: str) -> RampState:
+def soak_or_end(ramp: RampState, command: Promote, at: Instant) -> RampState:
     """Return the ramp of a version that has become primary: it soaks if the plan says so."""
     ramp = with_evidence(replace(ramp, paused=False), command)
     stages = stages_of(ramp.plan, ramp.environments)

@@ -20,6 +20,7 @@ from registry.errors import ConfigurationError, RefusedCommand
 from registry.rollout.transitions import apply_command
 from registry.wire.commands import Rollout
 from registry.wire.field_types import Bucketing, Id, Word
+from registry.wire.instants import BEGINNING
 from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
 from registry.wire.rollout_state import RolloutState
 
@@ -98,7 +99,7 @@ def require_policy(policy: RampPolicy, environment: str, name: str) -> None:
     before = RolloutState(environment, 0, "fixed", primary_version="v0.0")
     command = Rollout("policy", "policy", environment, canary_version="v0.1", **policy.given)
     try:
-        apply_command(before, command, epoch=1, at="", problems={})
+        apply_command(before, command, epoch=1, at=BEGINNING, problems={})
     except RefusedCommand as error:
         raise ConfigurationError(f"{name}: {error}") from error
 

@@ -18,6 +18,7 @@ from registry.rollout.phases import phase_of, words_for
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
 from registry.wire.commands import Rollout
 from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Ramp
 from registry.wire.rollout_state import RolloutState
 
@@ -32,7 +33,7 @@ ROLLOUT_FIELDS: Final = (
 """What ``rollout`` can change; only the fields given do."""
 
 
-def change_fields(state: RolloutState, command: Rollout, at: str) -> RolloutState:
+def change_fields(state: RolloutState, command: Rollout, at: Instant) -> RolloutState:
     """Change the fields given, and only those; the outcome is checked as a whole."""
     given = {
         name: value for name in ROLLOUT_FIELDS if (value := getattr(command, name)) is not UNSET

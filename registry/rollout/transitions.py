@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ids import is_version_name
+from registry.ramp_plans.ramp_traffic import suit_traffic
 from registry.rollout.expected_epoch import require_epoch
 from registry.rollout.phases import Phase, phase_of
-from registry.rollout.ramp_traffic import suit_traffic
 from registry.rollout.ramp_transitions import (
     abort_soak,
     end_ramp,
@@ -44,6 +44,7 @@ from registry.wire.commands import (
     Step,
     Swap,
 )
+from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
 
 PREVIOUS_VERSIONS_KEPT: Final = 10
@@ -67,7 +68,7 @@ def apply_command(
     command: Command,
     *,
     epoch: int,
-    at: str,
+    at: Instant,
     problems: Mapping[str, str],
     traffic: float | None = None,
 ) -> RolloutState:
@@ -127,7 +128,7 @@ class Transition(NamedTuple):
     names the phases that it can lead to.
     """
 
-    act: Callable[[Any, Any, str], RolloutState]
+    act: Callable[[Any, Any, Instant], RolloutState]
     to: tuple[Phase, ...]
 
 
@@ -138,12 +139,12 @@ class Refusal(NamedTuple):
     message: str
 
 
-def _swap_first(state: None, command: Swap, at: str) -> RolloutState:
+def _swap_first(state: None, command: Swap, at: Instant) -> RolloutState:
     """The version becomes primary."""
     return RolloutState(command.environment, 0, "fixed", _require_version(command))
 
 
-def _swap(state: RolloutState, command: Swap, at: str) -> RolloutState:
+def _swap(state: RolloutState, command: Swap, at: Instant) -> RolloutState:
     """The version becomes primary. A swap to the canary version ends its trial."""
     version = _require_version(command)
     state = end_ramp(state, "cancelled")
@@ -158,7 +159,7 @@ def _require_version(command: Swap) -> str:
     return command.model_version
 
 
-def _promote(state: RolloutState, command: Promote, at: str) -> RolloutState:
+def _promote(state: RolloutState, command: Promote, at: Instant) -> RolloutState:
     """The canary version becomes primary."""
     if state.canary_version is None:
         raise RefusedCommand("promote: there is no canary version", CommandCode.NO_CANARY)
@@ -167,7 +168,7 @@ def _promote(state: RolloutState, command: Promote, at: str) -> RolloutState:
     return replace(after, ramp=None if ramp is None else soak_or_end(ramp, command, at))
 
 
-def _rollback(state: RolloutState, command: Rollback, at: str) -> RolloutState:
+def _rollback(state: RolloutState, command: Rollback, at: Instant) -> RolloutState:
     """The previous primary answers everyone; a canary version on trial is dropped with it."""
     if not state.previous_versions:
         raise RefusedCommand(
@@ -180,7 +181,7 @@ def _rollback(state: RolloutState, command: Rollback, at: str) -> RolloutState:
     )
 
 
-def _abort(state: RolloutState, command: Abort, at: str) -> RolloutState:
+def _abort(state: RolloutState, command: Abort, at: Instant) -> RolloutState:
     """The canary version is dropped, the primary kept; also one that only waits under ``fixed``."""
     if state.canary_version is None:
         raise RefusedCommand("abort: there is no canary version", CommandCode.NO_CANARY)

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from registry.ramp_plans.ramp_plan import stage_of, stages_of
 from registry.rollout.phases import words_for
-from registry.rollout.ramp_plan import stage_of, stages_of
 from registry.wire.command_results import CommandResult
 from registry.wire.ramp_values import Ramp, RampCause, RampState
 from registry.wire.rollout_state import RolloutState
@@ -66,7 +66,8 @@ def diff(result: CommandResult) -> tuple[Change, ...]:
 def ramp_words(ramp: RampState | None) -> str:
     """Return how far `ramp` has come, in a few words.
 
-    >>> ramp_words(RampState(Ramp((5.0, 100.0), 60), "c1", stage=1, since="", paused=True))
+    >>> from registry.wire.instants import BEGINNING
+    >>> ramp_words(RampState(Ramp((5.0, 100.0), 60), "c1", stage=1, since=BEGINNING, paused=True))
     'at 5 % (stage 2 of 3), paused'
     """
     if ramp is None:

@@ -1,6 +1,6 @@
 """The artifact: how the arrays of one model version are stored in a folder.
 
-Knows the files' names and formats. What the arrays must be: `registry.versions.model_arrays`. Must
+Knows the files' names and formats. What the arrays must be: `registry.scoring.model_arrays`. Must
 not know versions, manifests or scoring. Arrays are ``.npy`` files without pickles, memory-mapped on
 reading, so the workers on one machine share one copy; ids and titles are JSON, which keeps the ids'
 types.
@@ -32,7 +32,7 @@ from registry.errors import DamagedVersion
 from registry.fresh.learned_cells import DTYPES as LEARNED_DTYPES
 from registry.fresh.learned_cells import LearnedCells, columns_of, from_columns
 from registry.ids import ItemId, UserId
-from registry.versions.model_arrays import DTYPES, ModelArrays, check_arrays, require
+from registry.scoring.model_arrays import DTYPES, ModelArrays, check_arrays, require
 
 FORMAT: Final = 1
 """Of ``shape.json``. Raised when a reader of this format would misread the next one; any other is

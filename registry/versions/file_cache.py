@@ -17,14 +17,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from registry.errors import ArtifactError, DamagedVersion
+from registry.errors import ArtifactError
+from registry.versions.checksums import entry_of, require_entry
 from registry.versions.manifest import FileEntry
 
 LOCK: Final = ".lock"
@@ -159,28 +159,3 @@ def full_disk(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__
     return None
-
-
-def entry_of(file: BufferedReader) -> FileEntry:
-    """Return what a manifest would say of an open file, and go back to its beginning."""
-    file.seek(0)
-    checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    file.seek(0)
-    return FileEntry(checksum, os.fstat(file.fileno()).st_size)
-
-
-def require_entry(file: BufferedReader, entry: FileEntry) -> None:
-    """Check that an open file is the one that `entry` describes; close it if not.
-
-    Raises
-    ------
-    DamagedVersion
-        With what was seen, and what was published.
-    """
-    seen = entry_of(file)
-    if seen != entry:
-        file.close()
-        raise DamagedVersion(
-            f"has changed: {seen.bytes} bytes with SHA-256 {seen.sha256[:12]}…, published were "
-            f"{entry.bytes} with {entry.sha256[:12]}…"
-        )

@@ -82,7 +82,7 @@ _WEIGHTS: Final = ("weight_watch", "weight_click", "rating_floor", "event_weight
 class FileEntry(Struct, frozen=True):
     """Checksum and size of one file of the version."""
 
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
     bytes: Count
 
 

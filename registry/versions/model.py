@@ -1,6 +1,6 @@
 """The model that serves: one version's arrays, scored for a batch of requests at once.
 
-Knows who requests what. Must not know how scores are computed (:mod:`registry.versions.ranking`),
+Knows who requests what. Must not know how scores are computed (:mod:`registry.scoring.ranking`),
 where a version comes from, who routes to it, or Kafka.
 """
 
@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
-from registry.versions.id_index import Rows
+from registry.scoring.id_index import Rows
+from registry.scoring.model_arrays import ModelArrays
+from registry.scoring.ranking import ItemRows, Ranking
 from registry.versions.manifest import Manifest
-from registry.versions.model_arrays import ModelArrays
-from registry.versions.ranking import ItemRows, Ranking
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Source
 

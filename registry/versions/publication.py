@@ -28,9 +28,11 @@ from msgspec.structs import asdict
 
 from registry.errors import ArtifactError, ConfigurationError
 from registry.ids import VersionName
+from registry.scoring.model_arrays import ModelArrays
 from registry.storage.objects import Objects
 from registry.versions.artifact import write_artifact
-from registry.versions.file_cache import entry_of, full_disk
+from registry.versions.checksums import entry_of
+from registry.versions.file_cache import full_disk
 from registry.versions.manifest import (
     Description,
     FileEntry,
@@ -38,7 +40,6 @@ from registry.versions.manifest import (
     decode_manifest,
     encode_manifest,
 )
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.published_files import about
 from registry.versions.published_versions import (
     LATEST,

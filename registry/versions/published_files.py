@@ -15,7 +15,8 @@ from pathlib import Path
 from registry.errors import ArtifactError, DamagedVersion
 from registry.storage.base import Found
 from registry.storage.objects import Objects
-from registry.versions.file_cache import Cache, require_entry
+from registry.versions.checksums import require_entry
+from registry.versions.file_cache import Cache
 from registry.versions.manifest import FileEntry, Manifest
 from registry.versions.published_versions import MANIFEST, SIGNATURE
 

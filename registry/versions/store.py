@@ -15,6 +15,7 @@ from pathlib import Path
 
 from registry.errors import ConfigurationError, UnknownVersion
 from registry.ids import is_version_name
+from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
 from registry.versions import publication, published_versions
@@ -23,7 +24,6 @@ from registry.versions.file_cache import Cache
 from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Description, Manifest, decode_manifest
 from registry.versions.model import Model
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.publication import ARTIFACT
 from registry.versions.published_files import about, check_listing, opener
 from registry.versions.published_versions import MANIFEST, REMOVED, SIGNATURE

@@ -15,13 +15,14 @@ from msgspec import Struct
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.wire.commands import AnyCommand, Command, require_own_arguments
-from registry.wire.interactions import Interaction
+from registry.wire.instants import read_instant, write_instant
 from registry.wire.older_records import state_origin
 from registry.wire.requests import Request
+from registry.wire.training_records.interactions import Interaction
 
 Record = TypeVar("Record", bound=Struct)
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=write_instant)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {
     record: msgspec.json.Decoder(record) for record in (Request, Interaction)
 }
@@ -55,7 +56,7 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
             return from_document(kind, msgspec.json.decode(payload))
         decoder = _decoders.get(kind)
         if decoder is None:
-            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=read_instant)
         record: Record = decoder.decode(payload)
     except msgspec.ValidationError as error:
         raise RecordError(f"{kind.__name__}: {error}", RecordCode.INVALID) from error
@@ -76,7 +77,7 @@ def from_document(kind: type[Record], document: Any) -> Record:
     """
     state_origin(document)
     if kind is not Command:
-        return msgspec.convert(document, kind, str_keys=True)
+        return msgspec.convert(document, kind, str_keys=True, dec_hook=read_instant)
     command: Any = msgspec.convert(document, AnyCommand, str_keys=True)
     require_own_arguments(command, document)
     return cast("Record", command)

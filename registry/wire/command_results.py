@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from registry.wire.commands import CommandType
 from registry.wire.field_types import AnswerError
+from registry.wire.instants import InstantField
 from registry.wire.origins import Origin, operator
 from registry.wire.rollout_state import RolloutState
 
@@ -28,7 +29,7 @@ class CommandResult(Struct, frozen=True, omit_defaults=True):
     status: CommandStatus
     epoch: int | None
     issued_by: str
-    at: str
+    at: InstantField
     error: AnswerError | None = None
     before: RolloutState | None = None
     after: RolloutState | None = None

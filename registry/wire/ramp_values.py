@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from registry.wire.counts import ArmCounts
+from registry.wire.instants import InstantField
 
 Verdict: TypeAlias = Literal["pass", "inconclusive", "error", "fail"]
 """From good to bad; findings are combined by the worst."""
@@ -122,7 +123,7 @@ class RampState(Struct, frozen=True, omit_defaults=True):
     stage
         Which of :func:`stages_of` it is in.
     since
-        When that stage began, ISO 8601 in UTC.
+        When that stage began.
     paused
         Whether an operator has stopped it; it then goes neither forward nor back by itself.
     environments
@@ -147,7 +148,7 @@ class RampState(Struct, frozen=True, omit_defaults=True):
     plan: Ramp
     ramp_id: str
     stage: int
-    since: str
+    since: InstantField
     paused: bool = False
     environments: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()

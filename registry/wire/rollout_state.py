@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.instants import InstantField
 from registry.wire.origins import Origin, operator
 from registry.wire.ramp_values import RampState
 
@@ -25,7 +26,7 @@ class RolloutState(Struct, frozen=True):
     bucketing: Bucketing = "modulo"
     salt: str = ""
     previous_versions: tuple[str, ...] = ()
-    updated_at: str = ""
+    updated_at: InstantField | None = None
     updated_by: str = ""
     reason: str | None = None
     shadow_sample_percentage: float = 100.0

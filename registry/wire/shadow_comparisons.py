@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from registry.ids import UserId
+from registry.wire.instants import InstantField
 
 
 class ShadowComparison(Struct, frozen=True, omit_defaults=True):
@@ -38,4 +39,4 @@ class ShadowComparison(Struct, frozen=True, omit_defaults=True):
     primary_ms: float
     canary_ms: float
     worker: str
-    at: str
+    at: InstantField

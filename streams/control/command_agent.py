@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import faust
@@ -25,17 +24,21 @@ from registry.errors import RecordError, RefusedCommand, RefusedRecord, Transpor
 from registry.guardrails.fleet_checks import traffic_of
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
-from registry.rollout.command_log import Followed, follow
+from registry.rollout.command_log import Decision, follow
 from registry.rollout.transitions import versions_named
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain, Rollback
 from registry.wire.field_types import AnswerError
+from registry.wire.instants import Instant
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery, send_until_confirmed
-from streams.state.node import Node
+from streams.metrics import Metrics
+from streams.serving.batch import Origin
+from streams.serving.residency import Residency
 from streams.state.table import RolloutTable
+from streams.state.view import RolloutView
 
 logger = logging.getLogger(__name__)
 
@@ -59,18 +62,24 @@ class ControlAgent:
     def __init__(
         self,
         topics: Topics,
-        node: Node,
+        origin: Origin,
+        view: RolloutView,
+        residency: Residency,
         table: RolloutTable,
         delivery: Delivery,
         training: Training,
+        metrics: Metrics,
         on_failure: Callable[[Exception], None],
         topic_id: Callable[[bool], Awaitable[str | None]],
     ) -> None:
         self._topics = topics
-        self._node = node
+        self._origin = origin
+        self._view = view
+        self._residency = residency
         self._table = table
         self._delivery = delivery
         self._training = training
+        self._metrics = metrics
         self._on_failure = on_failure
         self._topic_id = topic_id
 
@@ -88,7 +97,7 @@ class ControlAgent:
                     await asyncio.Event().wait()  # the next owner decides this one and the others
                 except Exception:  # an agent that dies decides no further command
                     logger.exception("control record at offset %s", event.message.offset)
-                    self._node.metrics.commands.labels("", "failed").inc()
+                    self._metrics.commands.labels("", "failed").inc()
                 event.ack()
 
     async def _decide(self, event: EventT[Any]) -> None:
@@ -98,44 +107,44 @@ class ControlAgent:
         except RecordError as error:
             await self._put_aside(message, error)
             return
-        if command.environment != self._node.settings.environment:
+        if command.environment != self._origin.environment:
             return
         try:
             topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
             refusal = self._training.refusal(command) if isinstance(command, Retrain) else None
-            followed = self._followed(command, message, problems, refusal, topic_id)
-            self._table.write_log(followed.log)
-            if isinstance(command, Retrain) and followed.is_new and followed.result.error is None:
+            decision = self._follow(command, message, problems, refusal, topic_id)
+            self._table.write_log(decision.log)
+            if isinstance(command, Retrain) and decision.is_new and decision.result.error is None:
                 self._training.start(command)
-            result = followed.result
+            result = decision.result
         except Exception as error:  # a bug must not leave the issuer waiting for ever
             logger.exception("command %s at offset %s", command.command_id, message.offset)
             result = self._after_a_bug(command, message, error)
         await self._report(result)
 
-    def _followed(
+    def _follow(
         self,
         command: Command,
         message: Any,
         problems: Mapping[str, str],
         refusal: RefusedCommand | None,
         topic_id: str | None = None,
-    ) -> Followed:
+    ) -> Decision:
         return follow(
-            self._node.view.log,
+            self._view.log,
             command,
             offset=message.offset,
             at=_time_of(message),
             problems=problems,
             refusal=refusal,
             topic_id=topic_id,
-            traffic=traffic_of(self._node.view.fleet, time.time()),
+            traffic=traffic_of(self._view.fleet, time.time()),
         )
 
     async def _id_of_topic(self, offset: int) -> str | None:
         """Return the control topic's id; asked anew where `offset` goes back, as in a new topic."""
-        last = self._node.view.log.last_offset
+        last = self._view.log.last_offset
         return await self._topic_id(epoch_of(era_of(last), offset) <= last)
 
     def _after_a_bug(self, command: Command, message: Any, bug: Exception) -> CommandResult:
@@ -144,18 +153,18 @@ class ControlAgent:
         The refusal is remembered, so that a ramp goes back instead of asking for the same for ever.
         """
         refusal = RefusedCommand(repr(bug), CommandCode.INTERNAL)
-        followed = self._followed(command, message, {}, refusal)
+        decision = self._follow(command, message, {}, refusal)
         try:
-            self._table.write_log(followed.log)
+            self._table.write_log(decision.log)
         except Exception:  # the answer matters more
             logger.exception("could not store the refusal of command %s", command.command_id)
-        return followed.result
+        return decision.result
 
     async def _problems(self, command: Command) -> dict[str, str]:
         problems = {}
-        for version in versions_named(self._node.view.state, command):
+        for version in versions_named(self._view.state, command):
             if is_version_name(version):
-                problem = await self._node.residency.problem_of(
+                problem = await self._residency.problem_of(
                     version, from_memory=isinstance(command, Rollback)
                 )
                 if problem is not None:
@@ -163,7 +172,7 @@ class ControlAgent:
         return problems
 
     async def _report(self, result: CommandResult, *more: Outgoing) -> None:
-        self._node.metrics.commands.labels(result.type, result.status).inc()
+        self._metrics.commands.labels(result.type, result.status).inc()
         topic, key = self._topics.control_results.name, result.environment.encode()
 
         def without_states(_: Refusal) -> Outgoing:
@@ -175,14 +184,16 @@ class ControlAgent:
 
     async def _put_aside(self, message: Any, error: RecordError) -> None:
         """Dead-letter a record that is not a command, and report it: its sender may be waiting."""
-        self._node.metrics.dead_letters.labels(message.topic, error.code).inc()
-        dead = dead_letter_record(self._topics.dead_letter.name, message, error, self._node.worker)
+        self._metrics.dead_letters.labels(message.topic, error.code).inc()
+        dead = dead_letter_record(
+            self._topics.dead_letter.name, message, error, self._origin.worker
+        )
         why = f"offset {message.offset}: {error}"
-        state = self._node.view.state
+        state = self._view.state
         rejection = CommandResult(
             command_id="",
             type="",
-            environment=self._node.settings.environment,
+            environment=self._origin.environment,
             status="rejected",
             epoch=state.epoch if state else None,
             issued_by="",
@@ -192,5 +203,5 @@ class ControlAgent:
         await self._report(rejection, dead)
 
 
-def _time_of(message: Any) -> str:
-    return datetime.fromtimestamp(message.timestamp, UTC).isoformat(timespec="milliseconds")
+def _time_of(message: Any) -> Instant:
+    return Instant.of(message.timestamp)

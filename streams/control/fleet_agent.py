@@ -6,9 +6,7 @@ what heartbeats are used for.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import time
 import uuid
 from collections import deque
@@ -22,7 +20,6 @@ from registry.kafka.topics import Topics
 from registry.rollout.phases import is_compared
 from registry.wire.codec import encode
 from registry.wire.heartbeats import Heartbeat
-from streams.control.heartbeat_follower import heartbeats_since
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery
 from streams.serving.exposures import Exposures
@@ -63,7 +60,7 @@ class FleetAgent:
         self._delivery = delivery
         self._exposures = exposures
         self._shadow = shadow
-        started = node.started_at.isoformat(timespec="milliseconds")
+        started = str(node.started_at)
         self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
         self._sent_at: dict[str, float] = {}
         self._answered: deque[tuple[float, int]] = deque()
@@ -96,7 +93,7 @@ class FleetAgent:
         heartbeat = Heartbeat(
             worker=node.worker,
             instance=self._instance,
-            environment=node.settings.environment,
+            environment=node.origin.environment,
             at=time.time(),
             epoch=acting.epoch if acting else None,
             ready=tuple(sorted(node.residency.ready)),
@@ -129,17 +126,6 @@ class FleetAgent:
             return Outgoing(topic, key, encode(less))
 
         return Outgoing(topic, key, encode(heartbeat), instead=bare)
-
-    async def reach_back(self) -> None:
-        """Hear what was sent before this worker listened, where that is evidence."""
-        view = self._node.view
-        since = view.unheard_since(time.time())
-        if since is None or math.isinf(view.heard_since):
-            return
-        settings, topic = self._node.settings, self._topics.fleet
-        heartbeats = await asyncio.to_thread(heartbeats_since, settings, topic, since)
-        view.hear(heartbeats, time.time())
-        view.heard_since = since
 
     def _carried(self, own: Heartbeat) -> list[Heartbeat]:
         """Return the counts of workers that are gone, which the owner repeats from time to time."""

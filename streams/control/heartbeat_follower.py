@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ from registry.kafka.topics import Topic
 from registry.settings import Settings
 from registry.wire.codec import decode
 from registry.wire.heartbeats import Heartbeat
+from streams.state.view import RolloutView
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +174,16 @@ def heartbeat_of(message: Message) -> Heartbeat:
     heartbeat = decode(Heartbeat, message.value(), MAX_HEARTBEAT_BYTES)
     stamped = message.timestamp()[1] / 1000
     return replace(heartbeat, at=stamped if heartbeat.heard_at is None else heartbeat.heard_at)
+
+
+async def hear_earlier(settings: Settings, topic: Topic, view: RolloutView) -> None:
+    """Have `view` hear what was sent before this worker listened, where that is evidence."""
+    since = view.unheard_since(time.time())
+    if since is None or math.isinf(view.heard_since):
+        return
+    heartbeats = await asyncio.to_thread(heartbeats_since, settings, topic, since)
+    view.hear(heartbeats, time.time())
+    view.heard_since = since
 
 
 def heartbeats_since(settings: Settings, topic: Topic, since: float) -> list[Heartbeat]:

@@ -6,7 +6,7 @@ Pure. Knows the headers; must not know who sends the record.
 from __future__ import annotations
 
 from registry.errors import RecordError
-from streams.delivery.carried_headers import copy_headers
+from streams.delivery.header_passthrough import copy_headers
 from streams.delivery.outgoing import Headers, Outgoing, Refusal
 from streams.raw_record import RawRecord
 

@@ -47,7 +47,7 @@ FOLLOWING: Final[dict[str, str | int]] = {
     "queued.min.messages": 20_000,
     "queued.max.messages.kbytes": 16_384,
 }
-"""How the client reads: as a training does (`training.data.interaction_log`), but a fetch waits
+"""How the client reads: as a training does (`training.log.interaction_log`), but a fetch waits
 longer at a partition's end, where this one always is. Records that retention took away are an
 error, not a skip."""
 

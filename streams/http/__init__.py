@@ -1,4 +1,4 @@
-"""The HTTP surface of a worker: endpoints, who may call them, documents, problems.
+"""The HTTP surface of a worker: endpoints, what answers them, documents, problems.
 
 Nothing here renders the page or decides a command.
 """

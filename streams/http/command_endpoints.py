@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,16 +22,17 @@ from registry.rollout.command_log import FOREIGN_TOPIC, ControlLog
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import KINDS, Command, CommandType
+from registry.wire.instants import write_instant
 from registry.wire.origins import implied_origin
 from streams.control.command_agent import MAX_COMMAND_BYTES
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
+from streams.http.admission.login import ISSUER
 from streams.http.command_arguments import arguments_of
 from streams.http.documents import Decided, Pending
 from streams.http.endpoints import FORM
-from streams.http.login import ISSUER
 from streams.http.problems import Handler, Refused
-from streams.state.node import Node
+from streams.state.view import RolloutView
 from streams.watch.topic_watch import TopicWatch
 
 RESULT_SECONDS: Final = 5.0
@@ -39,7 +41,7 @@ RESULT_SECONDS: Final = 5.0
 JSON: Final = "application/json"
 
 UNNAMED: Final = "http:"
-"""What ``issued_by`` begins with where a request gives none; see `streams.http.login`."""
+"""What ``issued_by`` begins with where a request gives none; see `streams.http.admission.login`."""
 
 CONFLICTS: Final = (
     CommandCode.NO_TRAFFIC,
@@ -55,8 +57,10 @@ class Writes:
 
     Parameters
     ----------
-    node, watch
+    view, watch
         What is known of the rollout, and of the control topic.
+    has_recovered
+        Tells whether the rollout table has been read.
     delivery
         Sends the commands.
     environment, control_topic
@@ -65,19 +69,21 @@ class Writes:
 
     def __init__(
         self,
-        node: Node,
+        view: RolloutView,
+        has_recovered: Callable[[], bool],
         watch: TopicWatch,
         delivery: Delivery,
         environment: str,
         control_topic: str,
     ) -> None:
-        self._node = node
+        self._view = view
+        self._has_recovered = has_recovered
         self._watch = watch
         self._delivery = delivery
         self._environment = environment
         self._control_topic = control_topic
         self._new_log = asyncio.Event()
-        node.view.call_on_new_log(self._note_new_log)
+        view.call_on_new_log(self._note_new_log)
 
     def _note_new_log(self) -> None:
         """Wake all that wait for a result: each looks whether the new log has its own."""
@@ -88,14 +94,14 @@ class Writes:
         """Return the endpoint of the command type `kind`."""
 
         async def write(request: web.Request) -> web.StreamResponse:
-            if not self._node.recovered_once:
+            if not self._has_recovered():
                 raise Refused(
                     503,
                     HttpCode.RECOVERING,
                     "reading the rollout table; try again shortly",
                     headers={"Retry-After": "1"},
                 )
-            if kind != "begin_era" and self._watch.is_foreign(self._node.view.log):
+            if kind != "begin_era" and self._watch.is_foreign(self._view.log):
                 raise Refused(409, HttpCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
             return await self._write(self._command(kind, await _fields(kind, request), request))
 
@@ -117,7 +123,7 @@ class Writes:
         return decode(Command, payload, MAX_COMMAND_BYTES)
 
     async def _write(self, command: Command) -> web.Response:
-        seen_before = _result_in(self._node.view.log, command.command_id) is not None
+        seen_before = _result_in(self._view.log, command.command_id) is not None
         deadline = asyncio.get_running_loop().time() + RESULT_SECONDS
         await self._send(command)
         result = await self._result_of(command.command_id, deadline)
@@ -144,7 +150,7 @@ class Writes:
         """Wait for the log that holds the command's result; None if none came by `deadline`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while (result := _result_in(self._node.view.log, command_id)) is None:
+                while (result := _result_in(self._view.log, command_id)) is None:
                     await self._new_log.wait()
                 return result
         return None
@@ -157,7 +163,7 @@ class Writes:
             raise Refused(
                 status, result.error.code, result.error.message, command_id=command.command_id
             )
-        view = self._node.view
+        view = self._view
         is_new, epoch, state = result.status == "applied", result.epoch, view.state
         if is_new and epoch is not None:  # another command may have been faster than this answer
             state = view.states.get(epoch, state)
@@ -216,4 +222,6 @@ def _note_failure(confirmed: asyncio.Future[None]) -> None:
 
 
 def _json(document: Any, status: int) -> web.Response:
-    return web.Response(body=msgspec.json.encode(document), status=status, content_type=JSON)
+    return web.Response(
+        body=msgspec.json.encode(document, enc_hook=write_instant), status=status, content_type=JSON
+    )

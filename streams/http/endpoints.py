@@ -32,7 +32,8 @@ EVENTS: Final = "text/event-stream"
 FORM: Final = "application/x-www-form-urlencoded"
 
 Access: TypeAlias = Literal["open", "read", "write"]
-"""Who may use an endpoint: everybody, readers, or senders of commands; see `streams.http.auth`."""
+"""Who may use an endpoint: everybody, readers, or senders of commands; see
+`streams.http.admission.auth`."""
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError
-from registry.kafka.audit_trail import Asked, moment
+from registry.kafka.audit_trail import Asked
+from registry.wire.instants import Instant
 from streams.http.command_arguments import from_text, pairs
 from streams.http.endpoints import HistoryQuery
 from streams.http.problems import Refused
@@ -41,7 +42,7 @@ def _moment(name: str, text: str | UnsetType) -> datetime | None:
     if text is UNSET:
         return None
     try:
-        return moment(text)
+        return Instant.read(text)
     except ValueError as error:
         raise ConfigurationError(
             f"{name} {text!r}: must be a time like 2026-01-05T12:00:00Z ({error})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final, TypeAlias, get_args
@@ -15,6 +16,7 @@ import msgspec
 
 from registry.wire.command_results import ResultType
 from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.instants import Instant, write_instant
 from registry.wire.rollout_state import RolloutState
 from streams.http.command_arguments import ARGUMENTS, NESTED
 from streams.http.documents import Decided, Pending
@@ -95,7 +97,7 @@ _STATE: Final = RolloutState(
     primary_version="v0.3",
     canary_version="v0.4",
     canary_percentage=10.0,
-    updated_at="2026-11-23T12:00:00.000+00:00",
+    updated_at=Instant(2026, 11, 23, 12, tzinfo=UTC),
     updated_by="http:127.0.0.1",
 )
 _STALE: Final = "expected_epoch 17: the epoch is now 18 (…); read the state and decide again"
@@ -183,7 +185,9 @@ def _clean(name: str, schema: Json) -> Json:
         text = inspect.cleandoc(schema["description"]).replace("``", "`")
         schema = schema | {"description": text}
     if name in EXAMPLES:
-        schema = schema | {"examples": [msgspec.to_builtins(EXAMPLES[name])]}
+        schema = schema | {
+            "examples": [msgspec.to_builtins(EXAMPLES[name], enc_hook=write_instant)]
+        }
     return schema
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import web
 
+from streams.http.admission.login import IDENTITY, Login
+from streams.http.admission.request_limits import BODY_BYTES, SERVER_LIMITS, within_limits
 from streams.http.command_endpoints import Writes
 from streams.http.endpoints import ENDPOINTS, Endpoint
-from streams.http.login import IDENTITY, Login
 from streams.http.openapi import encode_document
 from streams.http.probes import Probes
 from streams.http.problems import Handler, errors_as_problems
 from streams.http.reading_endpoints import Reads
-from streams.http.request_limits import BODY_BYTES, SERVER_LIMITS, within_limits
 from streams.http.sse import Events
 from streams.page.render import POLICY, render, render_main
 from streams.page.status import Status
@@ -60,9 +60,25 @@ class Pages:
     ) -> None:
         self._collect_status = collect_status
         self._probes = probes
-        self._reads = reads
         self._writes = writes
         self._login = login
+        self._answers: Mapping[str, Handler] = {
+            "page": self.page,
+            "events": self.events,
+            "openapi": self.openapi,
+            "healthz": probes.healthz,
+            "readyz": probes.readyz,
+            "metrics": probes.metrics,
+            "rollout_status": reads.rollout_status,
+            "history": reads.history,
+            "fleet": reads.fleet,
+            "trace": reads.trace,
+            "training": reads.training,
+            "models": reads.models,
+            "model_report": reads.model_report,
+            "login": login.login,
+            "logout": login.logout,
+        }
         self._rendering = threading.Lock()
         self._events = Events(lambda: self._render(render_main))
 
@@ -88,11 +104,7 @@ class Pages:
     def _answer_of(self, endpoint: Endpoint) -> Handler:
         if endpoint.kind is not None:
             return self._writes.endpoint(endpoint.kind)
-        for part in (self, self._probes, self._reads, self._login):
-            answer: Handler | None = getattr(part, endpoint.name, None)
-            if answer is not None:
-                return answer
-        raise LookupError(f"nothing answers endpoint {endpoint.name}")
+        return self._answers[endpoint.name]
 
     async def page(self, request: web.Request) -> web.Response:
         """Show the status page."""

@@ -17,6 +17,7 @@ from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.rollout_transitions import ROLLOUT_FIELDS
 from registry.rollout.transitions import apply_command
 from registry.wire.commands import KINDS
+from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState
 from streams.page.status import Status
 
@@ -89,7 +90,7 @@ def _refusal(command: OneClick, state: RolloutState | None) -> str | None:
     fields: dict[str, Any] = {"command_id": "offer", "issued_by": "page"}
     asked = KINDS[command](**fields)
     try:
-        apply_command(state, asked, epoch=0, at="", problems={})
+        apply_command(state, asked, epoch=0, at=BEGINNING, problems={})
     except RefusedCommand as error:
         return str(error)
     return None

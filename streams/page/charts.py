@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from registry.ramp_plans.ramp_plan import stages_of
 from registry.rollout.assignment import arms_of, canary_share
 from registry.rollout.phases import words_for
-from registry.rollout.ramp_plan import stages_of
 from registry.rollout.wording import ramp_words
 from registry.wire.field_types import Variant
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, RampState, StageKind, Verdict
 from registry.wire.training_records.training_messages import (
     TrainingResult,
     TrainingRun,
     TrainingStage,
 )
-from streams.page.formatting import moment
 from streams.page.status import Status
 
 
@@ -88,7 +88,7 @@ def arms(status: Status) -> tuple[Arm, ...]:
     )
 
 
-def rungs(ramp: RampState, now: str) -> tuple[Rung, ...]:
+def rungs(ramp: RampState, now: Instant) -> tuple[Rung, ...]:
     """Return all stages of `ramp`, in their order.
 
     Parameters
@@ -96,10 +96,9 @@ def rungs(ramp: RampState, now: str) -> tuple[Rung, ...]:
     ramp
         One in progress, or one that has ended.
     now
-        The moment to draw, ISO 8601.
+        The moment to draw.
     """
-    since, current = moment(ramp.since), moment(now)
-    spent = max((current - since).total_seconds(), 0.0) if since and current else None
+    spent = max((now - ramp.since).total_seconds(), 0.0)
     return tuple(
         Rung(stage.kind, stage.percentage, stage.hold_seconds, "done")
         if place < ramp.stage or ramp.outcome == "promoted"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from typing import Final, TypeAlias
 
@@ -17,6 +16,7 @@ from registry.rollout.command_log import COMMANDS_REMEMBERED, Remembered
 from registry.rollout.ramp_decision import Look
 from registry.settings import Settings
 from registry.wire.command_results import CommandResult
+from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
@@ -85,8 +85,8 @@ class StatusCollector:
             worker=node.worker,
             environment=self._settings.environment,
             program_version=distribution_version("recstream"),
-            started_at=node.started_at.isoformat(timespec="seconds"),
-            now=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+            started_at=Instant.of(node.started_at.timestamp()),
+            now=Instant.of(now),
             reasons=self._readiness.reasons(),
             notices=self._notices.notices(),
             rollout=state,

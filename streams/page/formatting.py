@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any, Final
 
 from markupsafe import Markup, escape
+
+from registry.wire.instants import Instant
 
 
 def percent(percentage: float) -> str:
@@ -90,48 +92,38 @@ def metric(name: str) -> str:
     return words.replace("ndcg", "NDCG").replace("hr@", "HR@")
 
 
-def moment(text: str) -> datetime | None:
-    """Read a time in ISO 8601, UTC unless it says otherwise; None if it is none.
-
-    Manifests of other programs hold any text here; the page then shows that text.
-    """
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
-
-
-def ago(text: str, now: str) -> str:
+def ago(then: Instant | str | None, now: Instant) -> str:
     """Word a time as a distance from `now`.
 
-    >>> ago("2026-01-05T11:58:00Z", "2026-01-05T12:00:00Z")
+    Manifests of other programs hold any text as their time: the page then shows that text.
+
+    >>> ago("2026-01-05T11:58:00Z", Instant.read("2026-01-05T12:00:00Z"))
     '2 min ago'
     """
-    then, current = moment(text), moment(now)
-    if then is None or current is None:
-        return text or "at an unknown time"
-    distance = current - then
+    if not then:
+        return "at an unknown time"
+    try:
+        distance = now - (Instant.read(then) if isinstance(then, str) else then)
+    except ValueError:
+        return str(then)
     if abs(distance) < timedelta(seconds=2):
         return "just now"
     worded = duration(round(abs(distance).total_seconds()))
     return f"{worded} ago" if distance > timedelta(0) else f"in {worded}"
 
 
-def clock(text: str) -> str:
+def clock(time: Instant) -> str:
     """Word a time of day, to the second.
 
-    >>> clock("2026-01-05T12:03:44.120+00:00")
+    >>> clock(Instant.read("2026-01-05T12:03:44.120+00:00"))
     '12:03:44 UTC'
     """
-    read = moment(text)
-    return read.astimezone(UTC).strftime("%H:%M:%S UTC") if read else text
+    return time.astimezone(UTC).strftime("%H:%M:%S UTC")
 
 
-def span(start: str, end: str) -> str | None:
-    """Word the time between two moments; None if one of them is not known."""
-    first, last = moment(start), moment(end)
-    return duration((last - first).total_seconds()) if first and last else None
+def span(start: Instant, end: Instant) -> str:
+    """Word the time between two moments."""
+    return duration((end - start).total_seconds())
 
 
 def prose(text: str) -> Markup:

@@ -16,8 +16,8 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from registry.ramp_plans.ramp_plan import SENTENCES
 from registry.rollout.expected_epoch import NO_EPOCH
-from registry.rollout.ramp_plan import SENTENCES
 from registry.rollout.wording import diff, ramp_words
 from registry.wire.ramp_values import Guardrails, Ramp
 from streams.page import formatting as wording

@@ -14,6 +14,7 @@ from registry.rollout.ramp_decision import Look
 from registry.versions.manifest import Manifest
 from registry.wire.command_results import CommandResult
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
@@ -105,7 +106,7 @@ class ShadowSummary(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """One worker at one moment. ``share`` and percentages are 0..100, times ISO 8601 in UTC.
+    """One worker at one moment. ``share`` and percentages are 0..100.
 
     ``fleet``, ``arms``, ``shadow``, ``look`` and ``split`` are of all workers together, the rest
     is this worker's own; ``split`` is the sample-ratio check of a canary or an A/B test.
@@ -114,8 +115,8 @@ class Status(Struct, frozen=True):
     worker: str
     environment: str
     program_version: str
-    started_at: str
-    now: str
+    started_at: Instant
+    now: Instant
     reasons: tuple[Reason, ...]
     rollout: RolloutState | None
     acting_epoch: int | None

@@ -39,7 +39,7 @@ from streams.retraining.announcement import announce, end_of
 from streams.retraining.child_process import run_child, time_now
 from streams.retraining.run_metrics import count_end
 from streams.retraining.schedule import new_records, next_run_at
-from streams.retraining.takeover import Interrupted, interrupted
+from streams.retraining.takeover import Leftover, find_leftover
 from streams.state.table import RolloutTable
 from streams.state.view import RolloutView
 
@@ -96,23 +96,25 @@ class RetrainAgent:
         """
         if self._is_stopping:
             return
-        self._task = asyncio.create_task(self._guarded(self._begun(command), command))
+        self._task = asyncio.create_task(self._run_to_end(self._begin_run(command), command))
 
     def start_if_due(self, now: datetime) -> None:
         """Start what a former owner left behind, or the timer's run if nobody has run since."""
         if self._is_stopping or self.refusal() is not None:
             return
         last, fleet = self._view.training, self._view.fleet
-        left = interrupted(self._view.log, last, fleet, now, self._known)
+        left = find_leftover(self._view.log, last, fleet, now, self._known)
         if left is not None:
             self._task = asyncio.create_task(self._take_over(left))
             return
-        after = self._since if last is None else datetime.fromisoformat(last.started_at)
+        after = self._since if last is None else last.started_at
         due_at = next_run_at(self._settings, after)
         if due_at is not None and due_at <= now and (last is None or last.result is not None):
             learned = last.result.snapshot if last and last.result else None
-            command = self._timed(str(uuid.uuid4()))
-            self._task = asyncio.create_task(self._guarded(self._begun(command), command, learned))
+            command = self._timer_command(str(uuid.uuid4()))
+            self._task = asyncio.create_task(
+                self._run_to_end(self._begin_run(command), command, learned)
+            )
 
     async def stop(self) -> None:
         """End a run in progress, with its child, and begin none."""
@@ -121,10 +123,10 @@ class RetrainAgent:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _timed(self, run_id: str) -> Retrain:
+    def _timer_command(self, run_id: str) -> Retrain:
         return Retrain(run_id, TIMER + self._worker, origin="timer")
 
-    def _begun(self, command: Retrain, repeats: str | None = None) -> TrainingRun:
+    def _begin_run(self, command: Retrain, repeats: str | None = None) -> TrainingRun:
         last = self._view.training
         at = time_now() if last is None else time_now(after=last.started_at)
         run = TrainingRun(
@@ -141,7 +143,7 @@ class RetrainAgent:
         self._show(run)
         return run
 
-    async def _take_over(self, left: Interrupted) -> None:
+    async def _take_over(self, left: Leftover) -> None:
         """End the run that a former owner left behind, and start it anew if that may help."""
         try:
             command = await self._command_of(left)
@@ -158,15 +160,15 @@ class RetrainAgent:
             )
             await self._finish(left.run, None, lost)
         if command is not None:
-            await self._guarded(self._begun(command, left.repeats), command)
+            await self._run_to_end(self._begin_run(command, left.repeats), command)
         elif left.next_id is not None:
             self._known.add(left.next_id)
 
-    async def _command_of(self, left: Interrupted) -> Retrain | None:
+    async def _command_of(self, left: Leftover) -> Retrain | None:
         if left.next_id is None:
             return None
         if left.offset is None:
-            return self._timed(left.next_id)
+            return self._timer_command(left.next_id)
         if era_of(left.offset) != era_of(self._view.log.last_offset):
             return None  # it was on a control topic that is not there any more
         try:
@@ -178,12 +180,12 @@ class RetrainAgent:
             return None
         return replace(found, command_id=left.next_id) if isinstance(found, Retrain) else None
 
-    async def _guarded(
+    async def _run_to_end(
         self, run: TrainingRun, command: Retrain, learned: DataSnapshot | None = None
     ) -> None:
         started, limit = time.monotonic(), self._settings.retrain_timeout
         try:
-            result = await self._skipped(run, learned)
+            result = await self._skip_if_too_few(run, learned)
             if result is None:
                 result = await asyncio.wait_for(self._train(run, command), limit)
         except TimeoutError:
@@ -204,7 +206,7 @@ class RetrainAgent:
             "training %s: %s in %.1f s", run.run_id, result.status, time.monotonic() - started
         )
 
-    async def _skipped(
+    async def _skip_if_too_few(
         self, run: TrainingRun, learned: DataSnapshot | None
     ) -> TrainingResult | None:
         """Return the end of a run that is not worth its time; None if it is, or nobody can tell.
@@ -236,7 +238,7 @@ class RetrainAgent:
         self, run: TrainingRun, command: Retrain | None, result: TrainingResult
     ) -> None:
         count_end(self._metrics, result)
-        announced, result = await self._announced(run, command, result)
+        announced, result = await self._announce_version(run, command, result)
         if result.version is None and result.code != TrainingCode.TOO_FEW_NEW:
             await self._report(run, result)
         last = self._shown if self._shown and self._shown.run_id == run.run_id else run
@@ -246,7 +248,7 @@ class RetrainAgent:
             replace(last, updated_at=updated_at, stage=stage, result=result, announced=announced)
         )
 
-    async def _announced(
+    async def _announce_version(
         self, run: TrainingRun, command: Retrain | None, result: TrainingResult
     ) -> tuple[str | None, TrainingResult]:
         """Offer the version to the fleet; return the type of the command, and why if there is none.
@@ -276,9 +278,9 @@ class RetrainAgent:
 
     async def _report(self, run: TrainingRun, result: TrainingResult) -> None:
         """Tell the trail; the rollout table, which everybody sees, tells it in any case."""
-        told = end_of(run, result, self._view.state, self._settings.environment, time_now())
+        end = end_of(run, result, self._view.state, self._settings.environment, time_now())
         try:
-            await self._send(self._topics.control_results.name, told.environment, encode(told))
+            await self._send(self._topics.control_results.name, end.environment, encode(end))
         except (TransportError, RefusedRecord) as error:
             logger.warning(
                 "could not record the end of training run %s in the audit trail: %s",

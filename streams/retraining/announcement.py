@@ -14,6 +14,7 @@ from registry.versions.manifest import digest
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Rollout, Swap
 from registry.wire.field_types import AnswerError
+from registry.wire.instants import Instant
 from registry.wire.origins import TRAINER
 from registry.wire.ramp_values import RampCause
 from registry.wire.rollout_state import RolloutState
@@ -53,7 +54,11 @@ def reason_of(cause: RampCause) -> str:
 
 
 def end_of(
-    run: TrainingRun, result: TrainingResult, state: RolloutState | None, environment: str, at: str
+    run: TrainingRun,
+    result: TrainingResult,
+    state: RolloutState | None,
+    environment: str,
+    at: Instant,
 ) -> CommandResult:
     """Return what the trail is told of a run whose version, if it has one, is not offered.
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import TrainingCode
 from registry.wire.commands import Retrain
+from registry.wire.instants import Instant
 from registry.wire.training_records.training_messages import (
     TrainingLine,
     TrainingProgress,
@@ -86,17 +87,14 @@ async def run_child(
             await child.wait()
 
 
-def time_now(after: str | None = None) -> str:
-    """Return the time as runs are told it, ISO 8601 in UTC.
+def time_now(after: Instant | None = None) -> Instant:
+    """Return the time, to the millisecond.
 
     Later than `after` in any case: it may be of a worker whose clock is ahead, and what is told of
     runs is put in order by their times.
     """
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    if after is None or now > after:
-        return now
-    later = datetime.fromisoformat(after) + timedelta(milliseconds=1)
-    return later.isoformat(timespec="milliseconds")
+    now = Instant.of(time.time())
+    return now if after is None or now > after else after + timedelta(milliseconds=1)
 
 
 def _arguments(command: Retrain, incumbent: str | None) -> list[str]:

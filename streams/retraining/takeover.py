@@ -31,7 +31,7 @@ SILENT_SECONDS: Final = 15.0
 made us the owner delays heartbeats, and a live run is given up. Longer: only later."""
 
 
-class Interrupted(Struct, frozen=True):
+class Leftover(Struct, frozen=True):
     """What the owner finds.
 
     Parameters
@@ -53,13 +53,13 @@ class Interrupted(Struct, frozen=True):
     repeats: str | None = None
 
 
-def interrupted(
+def find_leftover(
     log: ControlLog,
     run: TrainingRun | None,
     fleet: Iterable[Heartbeat],
     now: datetime,
     known: Collection[str],
-) -> Interrupted | None:
+) -> Leftover | None:
     """Return what was left behind; None if nothing was.
 
     Parameters
@@ -76,9 +76,9 @@ def interrupted(
         Ids of the runs that this worker has begun or given up itself.
     """
     retrains = [
-        one
-        for one in log.remembered
-        if one.result.type == "retrain" and one.result.status == "applied"
+        command
+        for command in log.remembered
+        if command.result.type == "retrain" and command.result.status == "applied"
     ]
     if run is not None and run.result is None:
         if run.run_id in known or _is_alive(run, fleet, now):
@@ -89,19 +89,19 @@ def interrupted(
         if second.next_id is not None and second.next_id not in known:
             return second
     if retrains and _never_began(retrains[-1], run, known):
-        return Interrupted(None, retrains[-1].offset, retrains[-1].result.command_id)
+        return Leftover(None, retrains[-1].offset, retrains[-1].result.command_id)
     return None
 
 
 def _second_attempt(
     unfinished: TrainingRun | None, run: TrainingRun, retrains: Iterable[Remembered]
-) -> Interrupted:
+) -> Leftover:
     """Return the second attempt of `run`, if there may be one: not after a second, nor by guess."""
-    asked = next((one for one in retrains if one.result.command_id == run.run_id), None)
+    asked = next((command for command in retrains if command.result.command_id == run.run_id), None)
     offset = asked.offset if asked else None
     if run.repeats is not None or (asked is None and run.origin != "timer"):
-        return Interrupted(unfinished, offset, None)
-    return Interrupted(unfinished, offset, run.run_id + AGAIN, repeats=run.run_id)
+        return Leftover(unfinished, offset, None)
+    return Leftover(unfinished, offset, run.run_id + AGAIN, repeats=run.run_id)
 
 
 def _is_alive(run: TrainingRun, fleet: Iterable[Heartbeat], now: datetime) -> bool:
@@ -111,9 +111,9 @@ def _is_alive(run: TrainingRun, fleet: Iterable[Heartbeat], now: datetime) -> bo
     """
     latest = f"{run.worker}@{run.started_at}"
     return any(
-        one.worker == run.worker and one.instance <= latest
-        for one in fleet
-        if not one.stopping and now.timestamp() - one.at <= SILENT_SECONDS
+        heartbeat.worker == run.worker and heartbeat.instance <= latest
+        for heartbeat in fleet
+        if not heartbeat.stopping and now.timestamp() - heartbeat.at <= SILENT_SECONDS
     )
 
 

@@ -35,8 +35,8 @@ from faust.types import EventT
 
 from registry.errors import RefusedRecord
 from registry.kafka.topics import Topics
-from streams.delivery.carried_headers import copy_headers
 from streams.delivery.dead_letters import dead_letter_record
+from streams.delivery.header_passthrough import copy_headers
 from streams.delivery.outgoing import Outgoing, Unconfirmed
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics

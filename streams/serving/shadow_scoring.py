@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
 from registry.versions.model import Model, Recommendation
 from registry.wire.counts import ShadowCounts, sum_shadows
+from registry.wire.instants import Instant
 from registry.wire.responses import Item
 from registry.wire.shadow_comparisons import ShadowComparison
 from streams.serving.batch import Origin, Shadowed
@@ -82,7 +82,7 @@ def _comparison(
         primary_ms=sample.primary_seconds * 1000,
         canary_ms=canary_seconds * 1000,
         worker=origin.worker,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        at=Instant.of(time.time()),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from registry.rollout.assignment import arms_of
 from registry.settings import Settings
 from registry.versions.store import store_of
+from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
 from streams.fresh.freshness import Freshness
 from streams.metrics import Metrics
@@ -53,7 +54,7 @@ class Node:
         self.view = RolloutView(settings.lease_seconds)
         self.residency = Residency(self.store, self._on_loaded)
         self.acting: RolloutState | None = None
-        self.started_at = datetime.now(UTC)
+        self.started_at = Instant.of(time.time())
         self.recovered_once = False
         self.origin = Origin(settings.environment, worker)
         self._series = VersionSeries(metrics)

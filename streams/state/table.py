@@ -25,6 +25,7 @@ from faust.types import TP, EventT
 from registry.guardrails.fleet_checks import behind, predecessors
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
 from registry.wire.codec import from_document
+from registry.wire.instants import write_instant
 from registry.wire.training_records.training_messages import TrainingRun
 from streams.kafka.faust_workarounds import ROLLOUT_TABLE_OPTIONS
 from streams.state.view import RolloutView
@@ -204,4 +205,4 @@ class RolloutTable:
 
 def _plain(value: msgspec.Struct) -> Any:
     """Return `value` as Faust's JSON serializer takes it; keys of objects are text there."""
-    return msgspec.to_builtins(value, str_keys=True)
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=write_instant)

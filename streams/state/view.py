@@ -110,8 +110,8 @@ class RolloutView:
         if self.state is None or not is_compared(self.state):
             return None
         updated_at, since = self.state.updated_at, now - KEPT_SECONDS
-        if updated_at:  # whatever is older is no longer in the topic
-            since = max(since, datetime.fromisoformat(updated_at).timestamp())
+        if updated_at is not None:  # whatever is older is no longer in the topic
+            since = max(since, updated_at.timestamp())
         return since if since < self.heard_since else None
 
     def note_end(self, now: float) -> None:
@@ -128,7 +128,7 @@ class RolloutView:
 
     def offer_training(self, run: TrainingRun) -> None:
         """Take the run unless it was started, or told, before the known one."""
-        if self.training is None or _told_at(run) >= _told_at(self.training):
+        if self.training is None or _order_of(run) >= _order_of(self.training):
             self.training = run
 
     def renew_lease(self, at: float, last_offset: int, now: float) -> None:
@@ -173,6 +173,6 @@ class RolloutView:
         return age is not None and abs(age) <= self.lease_seconds
 
 
-def _told_at(run: TrainingRun) -> tuple[str, str, bool]:
+def _order_of(run: TrainingRun) -> tuple[datetime, datetime, bool]:
     """Order what is told of runs; a result goes last within its millisecond."""
     return run.started_at, run.updated_at, run.result is not None

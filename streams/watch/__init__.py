@@ -1,4 +1,4 @@
-"""What a worker notices: outages, topics that change, transactions, odd fleets; and its log.
+"""What a worker notices: outages, topics that change, transactions, odd fleets.
 
 Nothing here changes what is served.
 """

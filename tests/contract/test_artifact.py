@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import DamagedVersion
+from registry.scoring.model_arrays import MAX_ITEMS, ModelArrays, check_arrays
 from registry.versions.artifact import files_in, read_artifact, write_artifact
-from registry.versions.model_arrays import MAX_ITEMS, ModelArrays, check_arrays
 from tests.unit.registry.builders import some_arrays
 
 FILES = [

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import pytest
 
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.model import Model, Recommendation
-from registry.versions.model_arrays import ModelArrays
 from registry.wire.requests import Request
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 

@@ -23,10 +23,11 @@ from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant, read_instant
 from registry.wire.responses import Provenance, Response
 from registry.wire.rollout_state import RolloutState
+from streams.http.admission.login import Login
 from streams.http.endpoints import ENDPOINTS
-from streams.http.login import Login
 from streams.http.problems import Refused
 from streams.http.server import Pages
 from streams.kafka.request_progress import RequestProgress
@@ -41,9 +42,11 @@ TOKEN = "sesame"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PEEK = {"Authorization": "Bearer peek"}
 FIXED = a_state(epoch=0, previous_versions=("v0.0",))
-SWAPPED = CommandResult("c1", "swap", "production", "rejected", 7, "bert", "2026-01-01T12:00:00Z")
+SWAPPED = CommandResult(
+    "c1", "swap", "production", "rejected", 7, "bert", Instant.read("2026-01-01T12:00:00Z")
+)
 RAISED = CommandResult(
-    "c2", "rollout", "production", "applied", 8, "anna", "2026-01-02T12:00:00Z",
+    "c2", "rollout", "production", "applied", 8, "anna", Instant.read("2026-01-02T12:00:00Z"),
     before=a_canary_state(), after=a_canary_state(epoch=8, canary_percentage=25.0),
 )  # fmt: skip
 
@@ -346,7 +349,10 @@ def test_an_applied_command_is_answered_with_the_new_state(parts: Any) -> None:
     (command,) = parts.delivery.commands
     assert (answer.status, answer.document["status"]) == (200, "applied")
     assert (answer.document["epoch"], answer.document["command_id"]) == (1, command.command_id)
-    assert msgspec.convert(answer.document["state"], RolloutState) == parts.node.view.state
+    assert (
+        msgspec.convert(answer.document["state"], RolloutState, dec_hook=read_instant)
+        == parts.node.view.state
+    )
     assert parts.node.view.state.canary_version == "v0.4"
 
 
@@ -719,7 +725,7 @@ def test_a_worker_that_has_not_read_the_table_takes_no_writes(parts: Any) -> Non
 
 def test_the_rollout_status_tells_the_state_and_what_is_acted_on(parts: Any) -> None:
     document = ask(parts, "GET", "/rollout/status").document
-    assert msgspec.convert(document["state"], RolloutState) == FIXED
+    assert msgspec.convert(document["state"], RolloutState, dec_hook=read_instant) == FIXED
     assert (document["acting_epoch"], document["active_version"]) == (None, None)
     assert (document["resident_versions"], document["owns_control"]) == ([], True)
 

@@ -25,8 +25,8 @@ from registry.fresh.learned_cells import (
     check_learned,
     columns_of,
 )
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.artifact import files_in, read_artifact, write_artifact
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 

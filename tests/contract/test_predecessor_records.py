@@ -13,6 +13,7 @@ import msgspec
 
 from registry.rollout.command_log import EMPTY_LOG, follow
 from registry.wire.commands import CommandType
+from registry.wire.instants import write_instant
 from registry.wire.training_records.training_messages import TrainingRun
 from tests.unit.registry.builders import BEGAN, a_command, a_plan
 from tests.unit.test_layout import ROOT
@@ -67,7 +68,7 @@ def test_the_release_before_reads_commands_logs_and_runs_of_this_one() -> None:
         ).log
     run = TrainingRun("x-again", "w1", "timer@w1", BEGAN, BEGAN, origin="timer", repeats="x")
     ours = [*(("command", command) for command in (*commands, ramp)), ("log", log), ("run", run)]
-    records = json.loads(msgspec.json.encode(ours))
+    records = json.loads(msgspec.json.encode(ours, enc_hook=write_instant))
 
     (wheel,) = (ROOT / "tests/predecessor").glob("*.whl")
     done = subprocess.run(

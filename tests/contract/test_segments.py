@@ -7,8 +7,8 @@ import pytest
 from registry.storage.objects import Objects
 from tests.unit.training.builders import forget, rows_of, watch
 from training.data.cells_from_rows import gather
-from training.data.offset_ranges import Span
-from training.data.segments import Segments
+from training.log.offset_ranges import Span
+from training.log.segments import Segments
 
 
 @pytest.fixture

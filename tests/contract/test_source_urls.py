@@ -10,7 +10,7 @@ import pytest
 from ops.ingest.interaction_files import read_interactions
 from ops.ingest.source_files import local_files
 from registry.errors import ConfigurationError
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,2,3,4\n"
 

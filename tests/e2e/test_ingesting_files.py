@@ -19,7 +19,7 @@ from registry.kafka.reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from tests.e2e.test_cli import ROOT, document, environment, recstream
 
 PAGE = (ROOT / "docs" / "how-to" / "bring-your-interactions.md").read_text("utf-8")

@@ -17,9 +17,11 @@ from registry.settings import Settings
 from registry.versions.model import Model
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command
+from registry.wire.instants import Instant
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
 from streams.control.ramp_agent import RampAgent
+from streams.control.seed_agent import SeedAgent
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.kafka.request_progress import RequestProgress
@@ -99,10 +101,10 @@ class DecidedAtOnce:
             command = decode(Command, record.value)
             self.commands.append(command)
             log = self._view.log
-            at = "2026-01-01T00:00:00.000+00:00"
+            at = Instant.read("2026-01-01T00:00:00.000+00:00")
             offset = log.last_offset + 1
-            followed = follow(log, command, offset=offset, at=at, problems={}, traffic=self.traffic)
-            self._view.offer_log(followed.log)
+            decision = follow(log, command, offset=offset, at=at, problems={}, traffic=self.traffic)
+            self._view.offer_log(decision.log)
         return confirmed()
 
 
@@ -171,6 +173,9 @@ def some_parts(
         contact=Contact(configured.outage_seconds),
         fleet=SimpleNamespace(requests_per_second=0.0),
         ramp=RampAgent(configured, topics, node.view, cast(Delivery, delivery), metrics),
+        seeds=SeedAgent(
+            configured, topics.control, node.view, node.store, cast(Delivery, delivery)
+        ),
         traces=Traces(),
         metrics=metrics,
         transactions=OpenTransactions(topics.requests.name),

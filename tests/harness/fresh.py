@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ops.bench.rig.synthetic import watched_once
+from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings, read_settings, to_environment
 from registry.versions.manifest import Description, Parameters
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
 from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
 

@@ -11,6 +11,7 @@ from harness.client import Answer, Client
 from harness.waiting import wait_until
 
 from registry.rollout.ramp_decision import Look, look
+from registry.wire.instants import read_instant
 from registry.wire.rollout_state import RolloutState
 
 WIDE: Final = {
@@ -61,7 +62,7 @@ def applied(client: Client, environment: str | None = None) -> list[Answer]:
 
 def state_after(result: Answer) -> RolloutState:
     """Return the rollout state that an applied command made."""
-    return msgspec.convert(result["after"], RolloutState, str_keys=True)
+    return msgspec.convert(result["after"], RolloutState, str_keys=True, dec_hook=read_instant)
 
 
 def end_of(client: Client, ramp_id: str, seconds: float, environment: str | None = None) -> Answer:

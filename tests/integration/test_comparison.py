@@ -17,7 +17,7 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.versions.store import Store
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingResult
 from tests.unit.training.builders import checkerboard_events, parameters
 from training.runs.run import train

@@ -26,6 +26,7 @@ from ops.cli.main import main
 from registry.rollout.phases import words_for
 from registry.rollout.wording import ramp_words
 from registry.settings import Settings
+from registry.wire.instants import read_instant
 from registry.wire.rollout_state import RolloutState
 
 GUIDE = (ROOT / "docs" / "ROLLOUT_GUIDE.md").read_text("utf-8")
@@ -107,7 +108,7 @@ def test_each_command_of_the_guide_does_what_the_guide_says(
             code = operator(line)
             printed = " ".join(" ".join(capsys.readouterr()).split())
             document = busy_worker.get("/rollout/status")["state"]
-            state = msgspec.convert(document, RolloutState, str_keys=True)
+            state = msgspec.convert(document, RolloutState, str_keys=True, dec_hook=read_instant)
             strategies.add(state.strategy)
             seen = f"{line}\nexit code {code}\n{printed}\n{state}"
             assert code == exit_code_of(claims), seen

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
+from registry.wire.instants import Instant
+from streams.http.admission.request_limits import BODY_SECONDS
 from streams.http.endpoints import ENDPOINTS
 from streams.http.openapi import document
-from streams.http.request_limits import BODY_SECONDS
 
 Start = Callable[..., Worker]
 REQUESTS = 10_000
@@ -239,7 +241,7 @@ def test_the_trail_is_read_backwards_as_far_as_needed(topics_created: Settings) 
     topic = topics_of(topics_created).control_results.name
     count = FIRST_CHUNK * (1 + CHUNK_GROWTH) + 50  # the third chunk is not a whole one
     for number in range(count):
-        at = f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z"
+        at = Instant(2026, 1, 1, 0, number // 60, number % 60, tzinfo=UTC)
         issuer = "anna" if number == 0 else "bert"
         result = CommandResult(f"c{number}", "swap", "production", "applied", number, issuer, at)
         producer.produce(topic, encode(result), b"production")

@@ -20,15 +20,15 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings, to_environment
 from registry.storage.objects import Objects
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
 from training.data.cells_from_rows import STANDARD_KINDS
 from training.data.matrix import csr
-from training.data.offset_ranges import Span
-from training.data.segments import Segments
 from training.data.snapshot import Snapshot, read_again, read_snapshot
 from training.data.weights import weights
 from training.fitting.als import fit_als
+from training.log.offset_ranges import Span
+from training.log.segments import Segments
 
 
 def produce(settings: Settings, events: Iterable[Interaction], partition: int = -1) -> None:

@@ -27,9 +27,9 @@ from registry.settings import Settings
 from registry.versions.manifest import Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
 from registry.wire.requests import Request
 from registry.wire.training_records.event_weights import parse_event_weights
+from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import (
     TrainingProgress,
     TrainingResult,

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ from registry.versions.store import Store
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Swap
+from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
 
 ROOT = Path(__file__).parents[2]
 
 
-def result(environment: str, epoch: int, at: str, **state: Any) -> bytes:
+LONG_AGO = Instant(2020, 1, 1, tzinfo=UTC)
+LATELY = Instant(2026, 1, 1, tzinfo=UTC)
+
+
+def result(environment: str, epoch: int, at: Instant, **state: Any) -> bytes:
     after = RolloutState(environment, epoch, "fixed", **state)
     return encode(
         CommandResult(f"c{epoch}", "swap", environment, "applied", epoch, "anna", at, after=after)
@@ -44,12 +49,12 @@ def test_states_history_and_waiting_commands_of_all_environments_name_versions(
     settings = topics_created
     say(
         settings,
-        result("eu", 1, "2020-01-01T00:00:00Z", primary_version="v0.1"),
-        result("us", 2, "2020-01-01T00:00:00Z", primary_version="v0.2"),
+        result("eu", 1, LONG_AGO, primary_version="v0.1"),
+        result("us", 2, LONG_AGO, primary_version="v0.2"),
         result(
             "eu",
             3,
-            "2026-01-01T00:00:00Z",
+            LATELY,
             primary_version="v0.4",
             canary_version="v0.5",
             previous_versions=("v0.3",),
@@ -77,7 +82,7 @@ def test_states_history_and_waiting_commands_of_all_environments_name_versions(
 def test_what_cannot_be_read_or_was_never_there_is_an_error(topics_created: Settings) -> None:
     with pytest.raises(TransportError, match="names no version"):
         versions_in_use(topics_created)
-    say(topics_created, result("eu", 1, "2026-01-01T00:00:00Z", primary_version="v0.1"), b"{}")
+    say(topics_created, result("eu", 1, LATELY, primary_version="v0.1"), b"{}")
     with pytest.raises(TransportError, match="the record at offset 1 is not a result"):
         versions_in_use(topics_created)
 
@@ -115,7 +120,7 @@ def test_gc_keeps_what_kafka_names_and_removes_nothing_without_kafka(
     settings = topics_created
     for seed in range(4):
         publish_model(settings, seed=seed)
-    say(settings, result("eu", 1, "2026-01-01T00:00:00Z", primary_version="v0.2"))
+    say(settings, result("eu", 1, LATELY, primary_version="v0.2"))
     store = Store(settings.model_registry)
 
     refused = collected(settings, "--grace-hours", "0", "--remove", "--bootstrap", "127.0.0.1:1")
@@ -130,7 +135,7 @@ def test_gc_keeps_what_kafka_names_and_removes_nothing_without_kafka(
         assert done["dry_run"] == ("--remove" not in arguments)
     assert store.versions() == ["v0.2", "v0.4"]
 
-    say(settings, result("eu", 2, "2026-01-02T00:00:00Z", primary_version="v0.1"))
+    say(settings, result("eu", 2, LATELY + timedelta(days=1), primary_version="v0.1"))
     collected(settings, "--grace-hours", "0", "--remove")
     assert store.versions() == ["v0.1", "v0.2", "v0.4"]
     assert store.folders() == store.versions()

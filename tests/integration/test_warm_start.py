@@ -20,7 +20,7 @@ from registry.settings import Settings
 from registry.versions.manifest import Manifest, Start, TrialStart, WarmStart, content_digest
 from registry.versions.store import Store
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import checkerboard_events, forget, parameters, watch
 from training.runs.progress import Journal

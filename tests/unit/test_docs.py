@@ -22,11 +22,11 @@ from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
 from registry.guardrails.fleet_checks import LIVE_SECONDS
 from registry.kafka.topics import topics_of
+from registry.ramp_plans.ramp_plan import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
 from registry.rollout.command_log import COMMANDS_REMEMBERED
-from registry.rollout.ramp_plan import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
 from registry.rollout.transitions import PREVIOUS_VERSIONS_KEPT, ROWS
+from registry.scoring.model_arrays import MAX_ITEMS
 from registry.settings import Settings, read_settings
-from registry.versions.model_arrays import MAX_ITEMS
 from registry.wire.ramp_values import StageKind
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.http import openapi

@@ -1,4 +1,4 @@
-"""From the interaction topic to a matrix: log, ranges, segments, snapshot, cells, weights.
+"""From rows of the interaction topic to a matrix: snapshot, cells, census, weights.
 
 Nothing here fits or judges.
 """

@@ -50,8 +50,8 @@ from training.data.matrix import (
     starts_of,
 )
 from training.data.mistyped_forgets import FORGET_OF_OTHER_TYPE
-from training.data.rows import FORGOTTEN
 from training.data.tally import Tally
+from training.log.rows import FORGOTTEN
 
 STANDARD_KINDS: Final = tuple(parse_event_weights(DEFAULT))
 """Kinds that have a weight unless the settings say otherwise."""
@@ -59,7 +59,7 @@ STANDARD_KINDS: Final = tuple(parse_event_weights(DEFAULT))
 Tables: TypeAlias = Iterable[tuple[int, pa.Table]]
 Read: TypeAlias = Callable[[Sequence[str]], Tables]
 """Returns (partition, rows) by partition, then by offset, with at least the columns asked for, of
-:data:`training.data.rows.SCHEMA`. It is called twice, and must give the same rows."""
+:data:`training.log.rows.SCHEMA`. It is called twice, and must give the same rows."""
 
 _IDS: Final = ("user_int", "user_text", "item_int", "item_text")
 _CENSUS: Final = ("offset", *_IDS, "event", "timestamp", "at")

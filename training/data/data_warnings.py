@@ -113,7 +113,7 @@ def _times(report: DataReport) -> Iterator[DataWarning]:
 
 def _heavy_users(report: DataReport) -> Iterator[DataWarning]:
     heaviest = report.heaviest_users[:HEAVY_USERS]
-    share = sum(one.events for one in heaviest) / max(report.kept, 1)
+    share = sum(heavy.events for heavy in heaviest) / max(report.kept, 1)
     if sum(report.users.values()) >= FEWEST_USERS and share > HEAVY_SHARE:
         yield DataWarning(
             "heavy_users",
@@ -153,11 +153,11 @@ def _repeats(report: DataReport) -> Iterator[DataWarning]:
 
 def _dropped(report: DataReport) -> Iterator[DataWarning]:
     broken = {
-        reason: one
-        for reason, one in report.dropped.items()
+        reason: unusable
+        for reason, unusable in report.dropped.items()
         if reason not in ("no_weight", "forgotten")
     }
-    records = sum(one.records for one in broken.values())
+    records = sum(unusable.records for unusable in broken.values())
     if records > DROPPED_SHARE * (report.kept + records):
         first = next(iter(broken.values()))
         yield DataWarning(

@@ -34,12 +34,12 @@ from registry.versions.manifest import digest
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.gate_results import DataSnapshot
 from training.data.cells_from_rows import gather
-from training.data.interaction_log import Log, Ranges, opened
 from training.data.matrix import Cells
-from training.data.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
-from training.data.range_rows import RangeRows, by_segment
-from training.data.rows import LOST, SCHEMA, lost_rows, table_of
-from training.data.segments import Segments
+from training.log.interaction_log import Log, Ranges, opened
+from training.log.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
+from training.log.range_rows import RangeRows, by_segment
+from training.log.rows import LOST, SCHEMA, lost_rows, table_of
+from training.log.segments import Segments
 
 Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
 """Ranges that are lost, by partition."""
@@ -103,10 +103,10 @@ def read_snapshot(
     topic = topics_of(settings).interactions.name
     segments = Segments(Objects(settings.model_registry), topic)
     with opened(settings, topic) as log:
-        held = {one: segments.held(one) for one in log.partitions()}
+        held = {partition: segments.held(partition) for partition in log.partitions()}
         limits = log.limits(list(held))
         _require_same_topic(log, segments, held, limits)
-        plans = {one: plan(held[one], *limits[one]) for one in held}
+        plans = {partition: plan(held[partition], *limits[partition]) for partition in held}
         _settle_lost(settings, topic, segments, plans)
         fresh = _read_new(log, segments, plans, advance)
     ranges = {partition: planned.range for partition, planned in plans.items()}
@@ -128,7 +128,7 @@ def read_again(settings: Settings, described: DataSnapshot, kinds: Sequence[str]
         If the registry cannot be read.
     """
     segments = Segments(Objects(settings.model_registry), described.topic)
-    ranges = {int(one): Span(*span) for one, span in described.partitions.items()}
+    ranges = {int(partition): Span(*span) for partition, span in described.partitions.items()}
     return _assembled(described.topic, segments, ranges, 0, kinds)
 
 
@@ -166,7 +166,9 @@ def _assembled(
     described = DataSnapshot(
         id=snapshot_id(topic, dict(ranges), lost),
         topic=topic,
-        partitions={str(one): (span.start, span.end) for one, span in sorted(ranges.items())},
+        partitions={
+            str(partition): (span.start, span.end) for partition, span in sorted(ranges.items())
+        },
         interactions=interactions,
         users=len(cells.user_ids),
         items=len(cells.item_ids),
@@ -180,10 +182,10 @@ def _settle_lost(
     settings: Settings, topic: str, segments: Segments, plans: Mapping[int, Plan]
 ) -> None:
     """Refuse lost ranges, or note that they are lost for ever."""
-    for partition, told in plans.items():
-        if told.lost and settings.retrain_lost_ranges == "refuse":
-            raise _lost_range(topic, partition, told.lost, segments.place)
-        for span in told.lost:
+    for partition, planned in plans.items():
+        if planned.lost and settings.retrain_lost_ranges == "refuse":
+            raise _lost_range(topic, partition, planned.lost, segments.place)
+        for span in planned.lost:
             segments.add(partition, span, lost_rows(span))
 
 
@@ -204,7 +206,7 @@ def _read_new(
     advance: Callable[[int, int], None],
 ) -> int:
     """Read what is not held, and write it; return how many records there were."""
-    spans = [(partition, span) for partition, told in plans.items() for span in told.unread]
+    spans = [(partition, span) for partition, planned in plans.items() for span in planned.unread]
     total = sum(span.length for _, span in spans)
     passed = records = 0
     for partition, span in spans:
@@ -262,7 +264,7 @@ def _last_record(
     """Return offset and time of the last record held; None if there is none, or if it is lost."""
     if not spans:
         return None
-    newest = max(spans, key=lambda one: one.end)
+    newest = max(spans, key=lambda span: span.end)
     read = segments.read(partition, newest, ["offset", "at"])
     for table in deque((table for _, table in read if len(table)), maxlen=1):
         (row,) = table.slice(len(table) - 1).to_pylist()

@@ -108,7 +108,7 @@ class Tally:
             pairs=len(cells.item),
             repeated=self.repeated,
             duplicates=self.duplicates,
-            dropped=dict(sorted(self._dropped.items(), key=lambda one: -one[1].records)),
+            dropped=dict(sorted(self._dropped.items(), key=lambda entry: -entry[1].records)),
             times_tell=bool(self._own_times or span > INGESTION_SECONDS),
         )
 

@@ -30,7 +30,7 @@ def settle_transforms(parameters: Parameters, cells: Cells) -> Parameters:
     cells
         The snapshot's, whose largest values decide.
     """
-    if all(one.transform != "auto" for one in parameters.weights.values()):
+    if all(weight.transform != "auto" for weight in parameters.weights.values()):
         return parameters
     largest = {
         kind: float(np.nanmax(np.abs(column), initial=0)) for kind, column in cells.values.items()

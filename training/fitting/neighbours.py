@@ -43,7 +43,7 @@ _WEIGHTED: Final[Mapping[str, Callable[[Any], Any]]] = {
 BASELINES: Final = tuple(_WEIGHTED)
 
 
-def fit_neighbours(name: str, older: Csr, threads: int) -> Baseline:
+def fit_neighbours(name: str, older: Csr, threads: int, *, with_values: bool = False) -> Baseline:
     """Return the scores of a baseline: of an item, the similarities to the items of the user.
 
     Parameters
@@ -51,12 +51,14 @@ def fit_neighbours(name: str, older: Csr, threads: int) -> Baseline:
     name
         One of `BASELINES`: similarity is the cosine, or the product of BM25's weights.
     older
-        (users, items) to learn from; its values do not count. The scores are of its users.
+        (users, items) to learn from. The scores are of its users.
     threads
         Of the products.
+    with_values
+        Whether the values of `older` count, as in a comparison of models at their best.
     """
-    ones = np.ones(len(older.indices), np.float32)
-    matrix = csr_matrix((ones, older.indices, older.indptr), shape=older.shape)
+    values = older.values if with_values else np.ones(len(older.indices), np.float32)
+    matrix = csr_matrix((values, older.indices, older.indptr), shape=older.shape)
     learned_from = matrix[sampled(np.diff(older.indptr))]
     model = ItemItemRecommender(NEIGHBOURS, threads)
     model.fit(_WEIGHTED[name](learned_from.T).T.tocsr(), show_progress=False)

@@ -217,7 +217,7 @@ def _followed(spark: Any, solver: Any, staging: Staging, advance: Callable[[int]
 def _note_ended(tracker: Any, ended: dict[int, bool]) -> None:
     """Note each job that has ended, and whether it is an aggregate: each computes Yᵀ Y, or Xᵀ X."""
     for job in tracker.getJobIdsForGroup(GROUP):
-        told = None if job in ended else tracker.getJobInfo(job)
-        if told is not None and told.status == "SUCCEEDED":
-            stage = tracker.getStageInfo(max(told.stageIds))
+        job_info = None if job in ended else tracker.getJobInfo(job)
+        if job_info is not None and job_info.status == "SUCCEEDED":
+            stage = tracker.getStageInfo(max(job_info.stageIds))
             ended[job] = stage is not None and stage.name.startswith("aggregate at ALS")

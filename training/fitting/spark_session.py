@@ -78,11 +78,11 @@ def spark_session(cluster: Cluster, threads: int) -> Iterator[Any]:
     builder = _imported().builder
     master = cluster.master_for(threads)
     _require_answer(master)
-    told = QUIET | {"spark.driver.memory": cluster.memory}
-    told |= LOOPBACK if master.startswith("local") else {}
+    config = QUIET | {"spark.driver.memory": cluster.memory}
+    config |= LOOPBACK if master.startswith("local") else {}
     absent = f"cannot reach Spark at TRAIN_SPARK_MASTER={master!r}: "
     with named_failures(absent, TrainingCode.SPARK_UNREACHABLE, OSError):
-        spark = builder.master(master).appName("recstream").config(map=told).getOrCreate()
+        spark = builder.master(master).appName("recstream").config(map=config).getOrCreate()
     try:
         yield spark
     finally:
@@ -150,5 +150,5 @@ def named_failures(prefix: str, code: TrainingCode, *more: type[Exception]) -> I
         yield
     except (Py4JError, PySparkException, *more) as error:
         cause = error.java_exception if isinstance(error, Py4JJavaError) else error
-        told = str(cause).strip().partition("\n")[0]
-        raise TrainingFailed(f"{prefix}{told or type(error).__name__}", code) from error
+        first_line = str(cause).strip().partition("\n")[0]
+        raise TrainingFailed(f"{prefix}{first_line or type(error).__name__}", code) from error

@@ -60,7 +60,9 @@ def passed(checks: Collection[Check]) -> bool:
 
 def decide(checks: tuple[Check, ...], accepted: Collection[str] = ()) -> Gate:
     """Combine the checks; those `accepted` may be inconclusive."""
-    closing = [one for one in checks if one.verdict != "inconclusive" or one.name not in accepted]
+    closing = [
+        check for check in checks if check.verdict != "inconclusive" or check.name not in accepted
+    ]
     return Gate(passed=passed(closing), checks=checks)
 
 

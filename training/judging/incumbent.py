@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.ids import ItemId, UserId
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Parameters
-from registry.versions.model_arrays import ModelArrays
 from training.data.matrix import Cells, Mask
 from training.judging.holdout import Rows
 from training.judging.ranking_metrics import Score, Scores
@@ -115,8 +115,8 @@ def align(arrays: ModelArrays, cells: Cells) -> Published:
 
 def _rows_of(theirs: Ids, ours: Ids) -> Rows:
     """Return (ours,): the row in `theirs` of each of our ids; 5 and "5" are different ids."""
-    row = {one: place for place, one in enumerate(theirs)}
-    return np.fromiter((row.get(one, ABSENT) for one in ours), np.int64, len(ours))
+    row = {id_: place for place, id_ in enumerate(theirs)}
+    return np.fromiter((row.get(id_, ABSENT) for id_ in ours), np.int64, len(ours))
 
 
 def _learned(rows: Rows, factors: NDArray[np.float32]) -> Mask:

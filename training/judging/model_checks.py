@@ -71,7 +71,7 @@ def check_factors(factors: Factors | None, counts: Counts, columns: int) -> tupl
             Check("finite_factors", "inconclusive", "not fitted", "all finite"),
         )
     shapes = f"users {_shape(factors.users)}, items {_shape(factors.items)}"
-    broken = sum(int((~np.isfinite(one)).sum()) for one in (factors.users, factors.items))
+    broken = sum(int((~np.isfinite(matrix)).sum()) for matrix in (factors.users, factors.items))
     return (
         Check("factor_shapes", verdict(shapes == wanted), shapes, wanted),
         Check("finite_factors", verdict(broken == 0), f"{broken} not finite", "all finite"),
@@ -89,13 +89,13 @@ def check_life(factors: Factors | None, weights: Csr) -> Check:
         Users × items, as fitted. A row without any weight is rightly all zeros.
     """
     allowed = "0 columns that are the same for all, 0 rows of zeros"
-    if factors is None or not all(np.isfinite(one).all() for one in factors):
+    if factors is None or not all(np.isfinite(matrix).all() for matrix in factors):
         return Check("dead_factors", "inconclusive", "no sound factors", allowed)
-    columns = int(sum(_dead_columns(one).sum() for one in factors))
+    columns = int(sum(_dead_columns(matrix).sum() for matrix in factors))
     entries = np.diff(weights.indptr), np.bincount(weights.indices, minlength=weights.shape[1])
     rows = [
-        int((~one.any(axis=1) & (some > 0)).sum())
-        for one, some in zip(factors, entries, strict=True)
+        int((~matrix.any(axis=1) & (some > 0)).sum())
+        for matrix, some in zip(factors, entries, strict=True)
     ]
     seen = f"{columns} columns, rows of {rows[0]} users and {rows[1]} items with interactions"
     return Check("dead_factors", verdict(columns + sum(rows) == 0), seen, allowed)

@@ -41,11 +41,11 @@ class Estimate:
 
     def __format__(self, spec: str) -> str:
         """Return the value and its interval, each number by `spec`."""
-        told = format(self.value, spec)
+        text = format(self.value, spec)
         if self.bounds is None:
-            return told
+            return text
         low, high = (format(bound, spec) for bound in self.bounds)
-        return f"{told} [{low}, {high}]"
+        return f"{text} [{low}, {high}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ def measure(
     rivals = {"popularity": popularity} | ({"incumbent": incumbent} if incumbent else {}) | others
     judged = {"": candidate} | rivals
     columns = {
-        (whose, name): one.of(name)
-        for whose, one in judged.items()
+        (whose, name): judgement.of(name)
+        for whose, judgement in judged.items()
         for name in (TOLD_OF_BASELINES[:-1] if whose in others else MEANS)
     }
     for whose, rival in rivals.items():
@@ -169,7 +169,7 @@ def measure(
             whose: {name: estimates[f"over_{whose}", name] for name in _COMPARED}
             for whose in rivals
         },
-        baselines={whose: one.metrics for whose, one in others.items()},
+        baselines={whose: judgement.metrics for whose, judgement in others.items()},
         strongest=strongest,
         over_plausible=estimates.get(("plausible", "ndcg")),
         order=order,

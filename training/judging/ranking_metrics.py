@@ -201,12 +201,12 @@ def best(scores: Scores, k: int) -> NDArray[np.int64]:
     return np.take_along_axis(chosen, order, axis=1)
 
 
-def changed(one: Rows, other: Rows) -> Mask:
-    """Return (users,): of whose list in `one` less than half is in the list of `other`.
+def changed(lists: Rows, other: Rows) -> Mask:
+    """Return (users,): of whose list in `lists` less than half is in the list of `other`.
 
     Parameters
     ----------
-    one, other
+    lists, other
         (users, places) item rows, `NOTHING` where no item is left. An empty list has not changed.
 
     Examples
@@ -214,8 +214,8 @@ def changed(one: Rows, other: Rows) -> Mask:
     >>> changed(np.array([[1, 2], [3, 4]]), np.array([[2, 9], [8, 9]])).tolist()
     [False, True]
     """
-    real = one != NOTHING
-    kept = (one[:, :, None] == other[:, None, :]).any(axis=2) & real
+    real = lists != NOTHING
+    kept = (lists[:, :, None] == other[:, None, :]).any(axis=2) & real
     mostly_new: Mask = 2 * kept.sum(axis=1) < real.sum(axis=1)
     return mostly_new
 

@@ -187,7 +187,7 @@ def _judgements(evaluation: Evaluation) -> dict[str, Judgement]:
         "incumbent": evaluation.incumbent,
         "popularity": evaluation.popularity,
     }
-    return {whose: one for whose, one in judged.items() if one is not None}
+    return {whose: judgement for whose, judgement in judged.items() if judgement is not None}
 
 
 def _metric_rows(quality: Quality) -> list[tuple[str, list[str]]]:
@@ -198,9 +198,9 @@ def _metric_rows(quality: Quality) -> list[tuple[str, list[str]]]:
     rows = []
     for name, label in METRICS.items():
         row = [
-            f"{Estimate(getattr(one, name), quality.intervals.get(f'{whose}{name}_at_10')):.4f}"
-            for whose, one in judged
-            if one is not None
+            f"{Estimate(getattr(metrics, name), quality.intervals.get(f'{whose}{name}_at_10')):.4f}"
+            for whose, metrics in judged
+            if metrics is not None
         ]
         for rival in sorted(quality.differences):
             found = quality.differences[rival].get(name)
@@ -218,9 +218,9 @@ def _bars(quality: Quality) -> str:
     return drawings.bars(
         {
             METRICS[name]: [
-                Bar(kind, getattr(one, name), quality.intervals.get(f"{prefix}{name}_at_10"))
-                for kind, (prefix, one) in judged.items()
-                if one is not None
+                Bar(kind, getattr(metrics, name), quality.intervals.get(f"{prefix}{name}_at_10"))
+                for kind, (prefix, metrics) in judged.items()
+                if metrics is not None
             ]
             for name in COMPARED
         }
@@ -230,7 +230,7 @@ def _bars(quality: Quality) -> str:
 def _differences(quality: Quality, rival: str) -> str:
     found = quality.differences[rival]
     return drawings.differences(
-        {METRICS[name]: Bar("candidate", one.value, one.bounds) for name, one in found.items()}
+        {METRICS[name]: Bar("candidate", gain.value, gain.bounds) for name, gain in found.items()}
     )
 
 
@@ -238,7 +238,7 @@ def _curves(evaluation: Evaluation) -> str:
     """Draw which part of all places the most popular items take, and of what users did."""
     by = evaluation.split
     order = np.argsort(-by.popular, kind="stable")
-    places = {whose: one.lists.ravel() for whose, one in _judgements(evaluation).items()}
+    places = {whose: each.lists.ravel() for whose, each in _judgements(evaluation).items()}
     places["held"] = np.concatenate(
         [
             by.relevant.indices[by.relevant.indptr[row] : by.relevant.indptr[row + 1]]
@@ -280,8 +280,8 @@ def _sample(evaluation: Evaluation, place: int, cells: Cells) -> dict[str, Any]:
         "older": len(older),
         "held": len(wanted),
         "lists": {
-            whose: [(title, item in wanted) for title, item in _listed(one.lists[place], cells)]
-            for whose, one in _judgements(evaluation).items()
+            whose: [(title, item in wanted) for title, item in _listed(each.lists[place], cells)]
+            for whose, each in _judgements(evaluation).items()
         },
     }
 

@@ -34,12 +34,12 @@ class Bar:
 
 def bars(groups: Mapping[str, Sequence[Bar]]) -> str:
     """Return horizontal bars with whiskers, in groups; all on one scale from 0."""
-    most = max((_top(one) for group in groups.values() for one in group), default=0.0) or 1.0
+    most = max((_top(bar) for group in groups.values() for bar in group), default=0.0) or 1.0
     parts, y = [], 4.0
     for name, group in groups.items():
         parts.append(_text(LEFT - 10, y + LINE * len(group) / 2 + 4, name, "name", "end"))
-        for one in group:
-            parts.extend(_bar(one, y, ROOM / most))
+        for bar in group:
+            parts.extend(_bar(bar, y, ROOM / most))
             y += LINE
         y += 10
     return _svg(y, parts)
@@ -47,20 +47,20 @@ def bars(groups: Mapping[str, Sequence[Bar]]) -> str:
 
 def differences(rows: Mapping[str, Bar]) -> str:
     """Return points with whiskers around a line at zero."""
-    reach = max((_reach(one) for one in rows.values()), default=0.0) or 1.0
+    reach = max((_reach(bar) for bar in rows.values()), default=0.0) or 1.0
     middle, scale = LEFT + ROOM / 2, ROOM / 2 / reach
     end = 4 + LINE * len(rows)
     parts = [f'<line class="zero" x1="{middle:.1f}" x2="{middle:.1f}" y1="0" y2="{end}"/>']
-    for place, (name, one) in enumerate(rows.items()):
+    for place, (name, bar) in enumerate(rows.items()):
         y = 4 + LINE * place + LINE / 2
         parts.append(_text(LEFT - 10, y + 4, name, "name", "end"))
-        if one.bounds is not None:
-            low, high = (middle + bound * scale for bound in one.bounds)
+        if bar.bounds is not None:
+            low, high = (middle + bound * scale for bound in bar.bounds)
             parts.append(_whisker(low, high, y))
         parts.append(
-            f'<circle class="{one.kind}" cx="{middle + one.value * scale:.1f}" cy="{y}" r="4"/>'
+            f'<circle class="{bar.kind}" cx="{middle + bar.value * scale:.1f}" cy="{y}" r="4"/>'
         )
-        parts.append(_text(LEFT + ROOM + 8, y + 4, f"{one.value:+.4f}", "number"))
+        parts.append(_text(LEFT + ROOM + 8, y + 4, f"{bar.value:+.4f}", "number"))
     return _svg(end, parts)
 
 
@@ -96,16 +96,16 @@ def curves(
     return _svg(HEIGHT, parts)
 
 
-def _bar(one: Bar, y: float, scale: float) -> list[str]:
+def _bar(bar: Bar, y: float, scale: float) -> list[str]:
     middle = y + LINE / 2
     parts = [
-        f'<rect class="{one.kind}" x="{LEFT}" y="{y + 3}" '
-        f'width="{one.value * scale:.1f}" height="{LINE - 6}"/>'
+        f'<rect class="{bar.kind}" x="{LEFT}" y="{y + 3}" '
+        f'width="{bar.value * scale:.1f}" height="{LINE - 6}"/>'
     ]
-    if one.bounds is not None:
-        low, high = (LEFT + bound * scale for bound in one.bounds)
+    if bar.bounds is not None:
+        low, high = (LEFT + bound * scale for bound in bar.bounds)
         parts.append(_whisker(low, high, middle))
-    parts.append(_text(LEFT + _top(one) * scale + 8, middle + 4, f"{one.value:.4f}", "number"))
+    parts.append(_text(LEFT + _top(bar) * scale + 8, middle + 4, f"{bar.value:.4f}", "number"))
     return parts
 
 
@@ -125,9 +125,9 @@ def _svg(height: float, parts: Sequence[str]) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-hidden="true">{inside}</svg>'
 
 
-def _top(one: Bar) -> float:
-    return one.value if one.bounds is None else max(one.value, one.bounds[1])
+def _top(bar: Bar) -> float:
+    return bar.value if bar.bounds is None else max(bar.value, bar.bounds[1])
 
 
-def _reach(one: Bar) -> float:
-    return max(abs(one.value), *(abs(bound) for bound in one.bounds or ()), 0.0)
+def _reach(bar: Bar) -> float:
+    return max(abs(bar.value), *(abs(bound) for bound in bar.bounds or ()), 0.0)

@@ -55,7 +55,7 @@ def _side_by_side(
     if candidate is None or popular is None:
         return None
     found = {name: judge(fit_neighbours(name, by.older, threads), by) for name in BASELINES}
-    baselines = {name: one for name, one in found.items() if one is not None}
+    baselines = {name: judgement for name, judgement in found.items() if judgement is not None}
     quality = measure(candidate, popular, rival, basis, tolerance, baselines, by.order)
     held_out = HeldOut(by.held, by.relevant, by.users, by.popular, by.order)
     return Evaluation(held_out, candidate, popular, rival, quality, baselines)

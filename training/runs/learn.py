@@ -137,8 +137,8 @@ def _fit_all(case: Case, start: Start | None, trial: Factors | None) -> tuple[Fa
             assert case.warming.fit is not None
             fit = partial(case.warming.fit, start=first)
         advance = partial(case.advance, start, case.parameters.iterations)
-        told = shortened(case.parameters, start)
-        return fit(matrix, told, case.rules.threads, advance), matrix
+        shorter = shortened(case.parameters, start)
+        return fit(matrix, shorter, case.rules.threads, advance), matrix
 
 
 def _may_go_on(case: Case, evaluation: Evaluation | None) -> bool:

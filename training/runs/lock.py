@@ -176,7 +176,9 @@ class TrainingLock:
             self._lost.set()
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        problem = error or next((one.error for one in partitions if one.error), None)
+        problem = error or next(
+            (partition.error for partition in partitions if partition.error), None
+        )
         # From outside of a group that is empty, a commit passes too. In tests the loss was always
         # told before such an answer, but nothing promises that order.
         if self._consumer.memberid() != self._member:

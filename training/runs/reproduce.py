@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed, UnknownVersion
 from registry.fresh.learned_cells import columns_of
+from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
 from training.data.matrix import Cells, Factors, csr
 from training.data.minimums import trim
@@ -108,7 +108,7 @@ def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> 
     return Reproduction(
         manifest,
         {name: _largest(*pairs[name]) for name in NUMBERS},
-        tuple(name for name, (one, other) in pairs.items() if not _same(one, other)),
+        tuple(name for name, (left, right) in pairs.items() if not _same(left, right)),
     )
 
 
@@ -119,11 +119,11 @@ def _fitted(
     parameters, threads = manifest.parameters, settings.retrain_threads
     start = manifest.provenance.start if manifest.provenance else None
     fit, weight = fit_of(settings, manifest.backend), weights(cells, parameters)
-    told = shortened(parameters, start)
+    trial_parameters = shortened(parameters, start)
     trial = parameters.iterations if isinstance(start, TrialStart) else 0
 
     def advance(before: int, done: int) -> None:
-        journal.advance(before + done, trial + told.iterations)
+        journal.advance(before + done, trial + trial_parameters.iterations)
 
     first: Factors | None = None
     if isinstance(start, TrialStart):
@@ -135,33 +135,33 @@ def _fitted(
         first = first_values(published, parameters)
     if first is not None:
         fit = partial(fit_from_of(manifest.backend), start=first)
-    return fit(csr(cells, weight > 0, weight), told, threads, partial(advance, trial))
+    return fit(csr(cells, weight > 0, weight), trial_parameters, threads, partial(advance, trial))
 
 
 def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
-    told = f"{version} started from the factors of {start.version}"
+    subject = f"{version} started from the factors of {start.version}"
     try:
         found = store.open(start.version)
     except UnknownVersion as error:
         raise TrainingFailed(
-            f"{told}, without which it cannot be reproduced: {error}", TrainingCode.LOST_START
+            f"{subject}, without which it cannot be reproduced: {error}", TrainingCode.LOST_START
         ) from error
     if content_digest(found.manifest) != start.digest:
         raise TrainingFailed(
-            f"{told} as {start.digest}, but a different version has this name now: "
+            f"{subject} as {start.digest}, but a different version has this name now: "
             f"{content_digest(found.manifest)}",
             TrainingCode.LOST_START,
         )
     return found.arrays
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, list):
-        return one == other and list(map(type, one)) == list(map(type, other))
-    return one.shape == other.shape and bool((one == other).all())
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, list):
+        return left == right and list(map(type, left)) == list(map(type, right))
+    return left.shape == right.shape and bool((left == right).all())
 
 
-def _largest(one: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
-    if one.shape != other.shape:
+def _largest(left: NDArray[np.floating], right: NDArray[np.floating]) -> float | None:
+    if left.shape != right.shape:
         return None
-    return float(np.abs(one.astype(np.float64) - other).max(initial=0))
+    return float(np.abs(left.astype(np.float64) - right).max(initial=0))

@@ -19,9 +19,9 @@ from msgspec import structs
 
 from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
+from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.manifest import Description, Parameters, content_digest
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store, store_of
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.training_messages import TrainingResult
@@ -238,13 +238,13 @@ def _about(run_id: str, incumbent: str | None, description: Description) -> Abou
 def _served(store: Store, version: str) -> Incumbent:
     """Return the incumbent; one whose files are damaged must not keep its cure from being made."""
     manifest = store.manifest(version)
-    told = Incumbent(
+    incumbent = Incumbent(
         version, manifest.parameters, backend=manifest.backend, digest=content_digest(manifest)
     )
     try:
-        return replace(told, arrays=store.open(version).arrays)
+        return replace(incumbent, arrays=store.open(version).arrays)
     except DamagedVersion as error:
-        return replace(told, complaint=str(error))
+        return replace(incumbent, complaint=str(error))
 
 
 def _summary(snapshot: Snapshot) -> str:

@@ -169,7 +169,7 @@ def tune(
         n_trials=max(0, bounds.trials - len(_ended(study, space))),
         timeout=bounds.seconds,
         catch=(TrainingFailed,),
-        callbacks=[lambda _, one: report(_trial(one, space), best_of(_ended(study, space)))],
+        callbacks=[lambda _, ended: report(_trial(ended, space), best_of(_ended(study, space)))],
     )
     trials = _ended(study, space)
     best = best_of(trials)
@@ -182,7 +182,9 @@ def tune(
 
 def space_of(cells: Cells, start: Parameters) -> SearchSpace:
     """Return what is varied: weights of kinds that occur, transforms where values differ."""
-    kinds = [kind for kind, one in start.weights.items() if one.weight and kind in cells.values]
+    kinds = [
+        kind for kind, weight in start.weights.items() if weight.weight and kind in cells.values
+    ]
     kinds.sort(key=lambda kind: -int((~np.isnan(cells.values[kind])).sum()))
     varied = [
         kind for kind in kinds if np.nanmin(cells.values[kind]) < np.nanmax(cells.values[kind])
@@ -192,8 +194,8 @@ def space_of(cells: Cells, start: Parameters) -> SearchSpace:
 
 def best_of(trials: tuple[Trial, ...]) -> Trial | None:
     """Return the trial with the highest NDCG@10, of equal ones the first; None if none has one."""
-    judged = [one for one in trials if one.ndcg is not None]
-    return max(judged, key=lambda one: (one.ndcg, -one.number), default=None)
+    judged = [trial for trial in trials if trial.ndcg is not None]
+    return max(judged, key=lambda trial: (trial.ndcg, -trial.number), default=None)
 
 
 def env_lines(parameters: Parameters) -> dict[str, str]:
@@ -271,12 +273,12 @@ def _compared(
 
 def _ended(study: Study, space: SearchSpace) -> tuple[Trial, ...]:
     return tuple(
-        _trial(one, space)
-        for one in study.get_trials(deepcopy=False)
-        if one.state.is_finished() and len(one.params) == len(space.present)
+        _trial(trial, space)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.is_finished() and len(trial.params) == len(space.present)
     )
 
 
-def _trial(one: FrozenTrial, space: SearchSpace) -> Trial:
-    seconds = one.duration.total_seconds() if one.duration else 0.0
-    return Trial(one.number, space.parameters(one.params), one.value, seconds)
+def _trial(trial: FrozenTrial, space: SearchSpace) -> Trial:
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    return Trial(trial.number, space.parameters(trial.params), trial.value, seconds)

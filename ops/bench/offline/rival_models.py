@@ -6,7 +6,7 @@ Knows `implicit` and NumPy; must not know which data they are given.
 row                      what it is
 ======================== ======================================================================
 popularity               the same items for everybody, those with the most users first
-cosine, BM25             item neighbours as `implicit` has them, 20 of each item
+cosine, BM25             item neighbours on our weights (`training.fitting.neighbours`), 20 of each
 EASE                     Steck: "Embarrassingly Shallow Autoencoders for Sparse Data", 2019:
                          :math:`B = I - P\,\mathrm{diag}(1/P_{ii})`,
                          :math:`P = (X^\top X + \lambda I)^{-1}`, on ones; :math:`\lambda` by
@@ -18,15 +18,12 @@ EASE                     Steck: "Embarrassingly Shallow Autoencoders for Sparse 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
-from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
-from implicit.utils import ParameterWarning
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -47,21 +44,6 @@ GRID_REGULARIZATION: Final = (1.0, 3.0, 10.0, 30.0)
 GRID_ALPHA: Final = (0.1, 0.3, 1.0, 3.0)
 
 Chosen = TypeVar("Chosen")
-
-
-def by_neighbours(model: CosineRecommender | BM25Recommender, weights: Csr) -> Score:
-    """Return the scores of item neighbours: the weights of a user's items, summed over them."""
-    matrix = _matrix(weights)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ParameterWarning)  # its own weights are no CSR matrix
-        model.fit(matrix, show_progress=False)
-    similarity = model.similarity
-
-    def score(rows: Rows) -> NDArray[np.floating[Any]]:
-        found: NDArray[np.floating[Any]] = (matrix[rows] @ similarity).toarray()
-        return found
-
-    return score
 
 
 def by_ease(weights: Csr, penalty: float) -> Score:

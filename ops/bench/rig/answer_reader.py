@@ -6,23 +6,19 @@ Knows the response topic. Must not know who answered, or why it is asked.
 from __future__ import annotations
 
 import math
-import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer
 from msgspec import Struct
 
 from ops.bench.rig.figures import Times
-from registry.connection.client_config import client_config
 from registry.errors import TransportError
-from registry.kafka.topics import Topic, topics_of
+from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
 
 READ_SECONDS: Final = 60.0
@@ -59,28 +55,8 @@ class Answers:
 decode_given: Final = msgspec.json.Decoder(Given).decode
 
 
-@contextmanager
-def reading(settings: Settings, topic: Topic, *, from_end: bool) -> Iterator[Consumer]:
-    """Yield a consumer of all partitions of `topic`, from their ends of now or from the start."""
-    consumer = Consumer(
-        client_config(settings)
-        | {"group.id": f"bench-{uuid.uuid4()}", "enable.auto.commit": False, "log_level": 2}
-    )
-    try:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        for partition in partitions:
-            low, high = consumer.get_watermark_offsets(partition, timeout=10)
-            partition.offset = high if from_end else low
-        consumer.assign(partitions)
-        yield consumer
-    except KafkaException as error:
-        raise TransportError(f"{topic.name}: not readable: {error}") from error
-    finally:
-        consumer.close()
-
-
 def answered(consumer: Consumer) -> int:
-    """Return how many records the topic of `consumer` (see `reading`) holds; reads none."""
+    """Return how many records the topic that `consumer` is assigned holds; reads none."""
     return sum(
         consumer.get_watermark_offsets(partition, timeout=10)[1]
         for partition in consumer.assignment()
@@ -95,11 +71,10 @@ def read_answers(settings: Settings, requests: int) -> Answers:
     TransportError
         If a request has no answer, or one that is not ``ok``: its speed would mean nothing.
     """
-    with reading(settings, topics_of(settings).responses, from_end=False) as consumer:
-        total = answered(consumer)
-        messages = list(_read(consumer, total))
+    with reading(settings, topics_of(settings).responses, last=ALL) as consumer:
+        records = list(messages(consumer, READ_SECONDS, to_end=True))
     first: dict[str, tuple[float, Given]] = {}
-    for message in messages:
+    for message in records:
         given = decode_given(message.value() or b"")
         first.setdefault(given.request_id, (float(message.timestamp()[1]), given))
     statuses = Counter(given.status for _, given in first.values())
@@ -107,18 +82,4 @@ def read_answers(settings: Settings, requests: int) -> Answers:
         raise TransportError(f"{requests} requests, but answers {dict(statuses)}")
     times = np.array([at for at, _ in first.values()])
     by_worker = Counter(given.provenance.worker for _, given in first.values())
-    return Answers(times, dict(by_worker), total - requests)
-
-
-def _read(consumer: Consumer, total: int) -> Iterator[Message]:
-    deadline = time.monotonic() + READ_SECONDS
-    count = 0
-    while count < total:
-        for message in consumer.consume(5000, timeout=0.5):
-            error = message.error()
-            if error is not None:
-                raise TransportError(f"answers are not readable: {error}")
-            count += 1
-            yield message
-        if time.monotonic() > deadline:
-            raise TransportError(f"only {count} of {total} answers came within {READ_SECONDS:g} s")
+    return Answers(times, dict(by_worker), len(records) - requests)

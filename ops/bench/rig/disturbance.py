@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 
-from ops.bench.rig.answer_reader import reading
 from ops.bench.rig.ground import Ground, wait_until
 from ops.clients import kafka_client as client
 from ops.clients import worker_pages as pages
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
+from registry.kafka.reader import ALL, messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.wire.codec import encode
+from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.training_records.training_messages import TrainingRun
@@ -103,13 +102,14 @@ class Disturbing:
     def _check_results(self) -> None:
         waiting = {command.command_id for _, command in self._planned.plan}
         topic = topics_of(self._settings).control_results
-        deadline = time.monotonic() + RESULTS_SECONDS
-        with reading(self._settings, topic, from_end=False) as consumer:
-            while waiting and time.monotonic() < deadline:
-                for result in _results(consumer):
-                    if result.command_id in waiting and result.status != "applied":
-                        raise TransportError(f"{result.type} was {result.status}: {result.error}")
-                    waiting.discard(result.command_id)
+        with reading(self._settings, topic, last=ALL) as consumer:
+            for message in messages(consumer, RESULTS_SECONDS):
+                result = decode(CommandResult, message.value())
+                if result.command_id in waiting and result.status != "applied":
+                    raise TransportError(f"{result.type} was {result.status}: {result.error}")
+                waiting.discard(result.command_id)
+                if not waiting:
+                    break
         if waiting:
             raise TransportError(f"{len(waiting)} commands without a result")
 
@@ -124,11 +124,3 @@ class Disturbing:
             return seen is not None and seen.run_id == run_id and seen.result is not None
 
         wait_until(self._on, ended, "the training to end", TRAINING_SECONDS)
-
-
-def _results(consumer: Consumer) -> list[CommandResult]:
-    return [
-        msgspec.json.decode(message.value() or b"", type=CommandResult)
-        for message in consumer.consume(100, timeout=0.2)
-        if message.error() is None
-    ]

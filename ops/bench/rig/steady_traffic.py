@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from ops.bench.rig.answer_reader import decode_given, reading
+from ops.bench.rig.answer_reader import decode_given
 from ops.bench.rig.figures import Times
 from ops.bench.rig.synthetic import requests
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
 from registry.ids import UserId
+from registry.kafka.reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 
@@ -66,7 +67,7 @@ def drive(settings: Settings, per_second: int, seconds: float) -> Traffic:
         If a request is not answered in time, or with anything but ``ok``.
     """
     records = list(requests(round(per_second * seconds)))
-    with reading(settings, topics_of(settings).responses, from_end=True) as consumer:
+    with reading(settings, topics_of(settings).responses) as consumer:
         sender = _Sender(settings, records, per_second)
         listener = _Listener(len(records))
         sender.start()
@@ -147,8 +148,10 @@ class _Listener:
 
     def _note(self, message: Message) -> None:
         now_ms = time.time() * 1000
-        if message.error() is not None:
-            raise KafkaException(message.error())
+        if (error := message.error()) is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                return
+            raise KafkaException(error)
         given = decode_given(message.value() or b"")
         if given.status != "ok":
             raise TransportError(f"request {given.request_id} was answered {given.status!r}")

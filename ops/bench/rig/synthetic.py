@@ -15,8 +15,8 @@ import numpy as np
 
 from registry.fresh.learned_cells import FurtherEvents, LearnedCells
 from registry.ids import UserId
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Description, Parameters
-from registry.versions.model_arrays import ModelArrays
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from registry.wire.requests import Request

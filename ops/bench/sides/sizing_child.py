@@ -27,11 +27,11 @@ from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from training.data.cells_from_rows import gather
 from training.data.matrix import Cells, csr
-from training.data.offset_ranges import Span
-from training.data.segments import Segments
 from training.data.weights import weights
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_of
+from training.log.offset_ranges import Span
+from training.log.segments import Segments
 from training.runs.run import arrays_of
 
 SHIPPED: Final = 0

@@ -28,10 +28,10 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.wire.codec import encode
 from registry.wire.training_records.training_messages import TrainingProgress
-from training.data.interaction_log import READING
 from training.data.matrix import Csr, starts_of
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.size_rules import settle_sizes
+from training.log.interaction_log import READING
 from training.runs.run import train
 from training.runs.run_rules import parameters_of
 

@@ -1,5 +1,4 @@
-"""What a training reports: its run and result, the gate's checks, weights of events, the data
-report.
+"""What a training reads and reports: interactions, items; run and result, checks, data report.
 
 They are used in messages and manifests. Must not know how anything is computed.
 """

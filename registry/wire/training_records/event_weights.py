@@ -33,7 +33,9 @@ LARGEST: Final = 1e6
 LINEAR_UP_TO: Final = 10.0
 """``auto`` is linear up to this value: scales of ratings end here or before; counts do not."""
 
-KIND_PATTERN: Final = "^[A-Za-z][A-Za-z0-9_.-]*$"
+KIND_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_.-]*(?!\n)$"
+"""Python's ``$`` alone would also end before a line break at the end."""
+
 LONGEST_KIND: Final = 64
 
 FORGET: Final = "forget"

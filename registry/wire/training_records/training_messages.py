@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from registry.wire.instants import InstantField
 from registry.wire.origins import Origin, operator
 from registry.wire.training_records.data_report import DataWarning
 from registry.wire.training_records.gate_results import DataSnapshot, Gate
@@ -66,8 +67,8 @@ class TrainingRun(Struct, frozen=True, omit_defaults=True):
     run_id: str
     worker: str
     requested_by: str
-    started_at: str
-    updated_at: str
+    started_at: InstantField
+    updated_at: InstantField
     stage: TrainingStage = "lock"
     done: int = 0
     total: int = 0

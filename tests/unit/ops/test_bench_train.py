@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ops.bench.rig.made_up_interactions import CHUNK, Sizes, pairs, records
 from registry.wire.codec import decode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 
 def test_the_same_size_gives_the_same_interactions_and_each_can_be_used() -> None:

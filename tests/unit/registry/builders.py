@@ -14,17 +14,18 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Description, FileEntry, Manifest, Parameters
-from registry.versions.model_arrays import ModelArrays
 from registry.wire.commands import KINDS
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Ramp, RampState
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.gate_results import DataSnapshot, Gate
 
-BEGAN = "2026-01-01T00:00:00.000+00:00"
+BEGAN = Instant.read("2026-01-01T00:00:00.000+00:00")
 BEGAN_AT = 1_767_225_600.0
 """When each ramp's stage here began, as records say it, and in seconds since the epoch."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from registry.guardrails.fleet_checks import arms_at, shadow_at
@@ -12,6 +11,7 @@ from registry.wire.command_results import CommandResult
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Ramp, RampState
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
@@ -20,8 +20,8 @@ from streams.page.fleet_overview import shadow_of, split_of, traffic_of, workers
 from streams.page.status import PartitionLag, Status, Traffic, VersionStatus
 from streams.watch.notices import Reason
 
-NOW = "2026-11-23T12:00:00+00:00"
-SECONDS = datetime.fromisoformat(NOW).timestamp()
+NOW = Instant.read("2026-11-23T12:00:00+00:00")
+SECONDS = NOW.timestamp()
 
 
 def a_status(**given: Any) -> Status:
@@ -30,7 +30,7 @@ def a_status(**given: Any) -> Status:
         "worker": "worker-1",
         "environment": "production",
         "program_version": "0.1.0",
-        "started_at": "2026-11-23T11:59:00+00:00",
+        "started_at": Instant.read("2026-11-23T11:59:00+00:00"),
         "now": NOW,
         "reasons": (),
         "rollout": None,
@@ -55,7 +55,7 @@ def a_state(**given: Any) -> RolloutState:
         "epoch": 41,
         "strategy": "fixed",
         "primary_version": "v0.3",
-        "updated_at": "2026-11-23T11:57:00+00:00",
+        "updated_at": Instant.read("2026-11-23T11:57:00+00:00"),
         "updated_by": "anna",
     }
     return RolloutState(**fields | given)
@@ -93,8 +93,8 @@ def a_run(**given: Any) -> TrainingRun:
         "run_id": "run-7",
         "worker": "worker-2",
         "requested_by": "anna",
-        "started_at": "2026-11-23T11:58:00+00:00",
-        "updated_at": "2026-11-23T11:58:09+00:00",
+        "started_at": Instant.read("2026-11-23T11:58:00+00:00"),
+        "updated_at": Instant.read("2026-11-23T11:58:09+00:00"),
     }
     return TrainingRun(**fields | given)
 
@@ -111,7 +111,7 @@ def a_command_result(**given: Any) -> CommandResult:
         "status": "applied",
         "epoch": 41,
         "issued_by": "anna",
-        "at": "2026-11-23T11:57:00+00:00",
+        "at": Instant.read("2026-11-23T11:57:00+00:00"),
     }
     return CommandResult(**fields | given)
 
@@ -123,7 +123,7 @@ def a_plan(**given: Any) -> Ramp:
 
 def a_ramp(stage: int = 1, **given: Any) -> RampState:
     """A ramp that has been in its stage for four minutes."""
-    fields: dict[str, Any] = {"plan": a_plan(), "since": "2026-11-23T11:56:00+00:00"}
+    fields: dict[str, Any] = {"plan": a_plan(), "since": Instant.read("2026-11-23T11:56:00+00:00")}
     return RampState(ramp_id="c9", stage=stage, **fields | given)
 
 

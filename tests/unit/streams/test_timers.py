@@ -18,10 +18,10 @@ from harness.builders import NeverDecided, OutOfReach, some_parts
 
 from registry.errors import ConfigurationError, DamagedVersion
 from registry.versions.store import Store
+from streams.logs.start_stages import Stages
 from streams.observers import build_observers
 from streams.page_serving import build_pages, serve_pages
 from streams.timers import Timers
-from streams.watch.start_stages import Stages
 from tests.unit.registry.builders import (
     BEGAN,
     a_canary_state,
@@ -42,7 +42,7 @@ class Owner:
         self.parts.node.view.knows_fleet = lambda now: True
         self.parts.training = SimpleNamespace(start_if_due=lambda now: None)
         self.parts.ramp = SimpleNamespace(move=self._rest, show=lambda now: None)
-        self.parts.fleet = SimpleNamespace(beat=self._rest, reach_back=self._rest)
+        self.parts.fleet = SimpleNamespace(beat=self._rest)
 
     async def _rest(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
@@ -58,7 +58,7 @@ class Owner:
         async def run() -> None:
             timers = Timers(self.parts, observers, Stages(0.0))
             tasks = [asyncio.create_task(timer) for timer in timers.tasks()]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not done():
                     await asyncio.sleep(0)
             for task in tasks:

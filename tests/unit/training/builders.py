@@ -9,10 +9,10 @@ import numpy as np
 
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from training.data.cells_from_rows import Gathered, gather
 from training.data.matrix import Cells
-from training.data.rows import table_of
+from training.log.rows import table_of
 
 
 def parameters(**changes: Any) -> Parameters:

@@ -96,6 +96,12 @@ def test_a_search_for_parameters_is_not_begun_if_their_file_has_no_folder(
 ) -> None:
     assert run(monkeypatch, "tune", "--env", f"{tmp_path}/none/.env") == 2
     assert "--env" in capsys.readouterr().err
+    unreadable = tmp_path / ".env"
+    unreadable.write_bytes(b"A=\xff")
+    assert run(monkeypatch, "tune", "--env", str(unreadable)) == 2
+    assert f"--env {unreadable}: not text in UTF-8" in capsys.readouterr().err
+    assert run(monkeypatch, "tune", "--env", str(tmp_path)) == 2
+    assert f"--env {tmp_path}: not readable: Is a directory" in capsys.readouterr().err
 
 
 RAMP = "canary_version: v0.2\nramp: {{steps: {steps}, hold_seconds: 60}}\n"

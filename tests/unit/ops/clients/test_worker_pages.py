@@ -10,11 +10,12 @@ from msgspec.structs import fields
 from ops.clients import worker_pages as pages
 from ops.clients.fleet_observer import observe_worker
 from registry.errors import TransportError
+from registry.wire.instants import Instant, write_instant
 from registry.wire.ramp_values import Finding, Ramp, RampState
 from registry.wire.rollout_state import RolloutState
 from streams.http import documents
 
-RAMP = RampState(Ramp((10.0, 100.0), 60), "r1", 1, "2026-01-01T00:00:00+00:00")
+RAMP = RampState(Ramp((10.0, 100.0), 60), "r1", 1, Instant.read("2026-01-01T00:00:00+00:00"))
 RAMPING = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0, ramp=RAMP)
 LOOK = documents.RampLook(
     "stepping", 10.0, "early", "pass", "hold", 5.0, (Finding("workers", "pass", "all"),)
@@ -41,7 +42,9 @@ class Answers(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(msgspec.json.encode(self.server.answers[self.path]))
+        self.wfile.write(
+            msgspec.json.encode(self.server.answers[self.path], enc_hook=write_instant)
+        )
 
     def log_message(self, *_: object) -> None:
         pass

@@ -15,8 +15,8 @@ from registry.kafka.topics import Topics, topics_of
 from registry.settings import read_settings
 from registry.wire.codec import decode
 from registry.wire.commands import Command
-from registry.wire.interactions import Interaction
 from registry.wire.requests import Request
+from registry.wire.training_records.interactions import Interaction
 
 
 def one_of_each(schema: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ops.demo.demo_fleet import MOVIES, RATINGS, RATINGS_COUNT
 from ops.ingest.interaction_files import BadLine, read_interactions
 from ops.ingest.title_files import read_titles
 from registry.errors import ConfigurationError
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 HEADER = "userId,movieId,rating,timestamp\n"
 

@@ -25,7 +25,7 @@ from ops.ingest.text_encoding import encoding_of
 from ops.ingest.title_files import read_titles
 from registry.errors import ConfigurationError
 from registry.settings import read_settings
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 HEADER = "userId,movieId,rating,timestamp\n"
 PLAYS = "userID\tartistID\tweight\n2\t51\t13883\n2\t52\t11690\n3\t51\t228\n"
@@ -433,3 +433,35 @@ def test_a_url_is_copied_and_read(tmp_path: Path) -> None:
     with local_files([f"file://{tmp_path}/*.csv"]) as (copy,):
         assert copy != path
         assert len(read(copy)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "spelled"),
+    [
+        (
+            "e.parquet",
+            {"delimiter": ";", "quotes": False},
+            "a Parquet file takes no --delimiter, --no-quotes;",
+        ),
+        (
+            "e.parquet",
+            {"encoding": "latin-1", "header": True},
+            "a Parquet file takes no --encoding, --header;",
+        ),
+        (
+            "e.jsonl",
+            {"delimiter": ";", "header": False},
+            "a file of JSON lines takes no --delimiter, --header;",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_for_a_file_is_refused(
+    tmp_path: Path, name: str, options: dict[str, Any], spelled: str
+) -> None:
+    path = tmp_path / name
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"user_id": [1], "event": ["watch"], "item_id": [2]}), path)
+    else:
+        path.write_text('{"user_id": 1, "item_id": 2, "event": "watch"}\n')
+    with pytest.raises(ConfigurationError, match=f"{name}: {spelled}"):
+        layout_of(path, Asked(**options))

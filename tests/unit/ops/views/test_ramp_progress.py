@@ -7,13 +7,16 @@ from ops.clients.fleet_observer import Seen
 from ops.views import ramp_progress as watching
 from ops.views.ramp_progress import follow_ramp
 from registry.errors import TransportError
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Outcome, Ramp, RampState
 from registry.wire.rollout_state import RolloutState
 
 STATE = RolloutState(
     "production", 7, "canary", "v0.1", "v0.2", 10.0, updated_by="anna", reason="a fix"
 )
-RAMP = RampState(Ramp(steps=(10.0, 100.0), hold_seconds=1), "r1", 1, "2026-01-01T00:00:00+00:00")
+RAMP = RampState(
+    Ramp(steps=(10.0, 100.0), hold_seconds=1), "r1", 1, Instant.read("2026-01-01T00:00:00+00:00")
+)
 ENDED = replace(STATE, ramp=replace(RAMP, outcome="promoted"))
 
 

@@ -12,10 +12,11 @@ from registry.rollout.ramp_decision import look
 from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, Ramp, RampState
 from registry.wire.rollout_state import RolloutState
 
-SINCE = "2026-01-01T00:00:00+00:00"
+SINCE = Instant.read("2026-01-01T00:00:00+00:00")
 AT = 1_767_225_600.0
 """The same, in seconds since the epoch."""
 

@@ -25,6 +25,7 @@ from registry.error_codes import FallbackCode
 from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import BEGINNING, Instant
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.gate_results import Check, Gate
@@ -93,7 +94,7 @@ def test_no_word_of_a_header_is_broken_however_long_the_cells() -> None:
 
 
 def test_a_command_without_an_epoch_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(CommandResult("c", "retrain", "production", "applied", None, "me", "now"))
+    print_result(CommandResult("c", "retrain", "production", "applied", None, "me", BEGINNING))
     assert capsys.readouterr().out == "retrain applied\n"
 
 
@@ -115,13 +116,15 @@ def test_a_refused_training_shows_the_check_that_failed_and_the_reason() -> None
 
 
 def test_json_keeps_absent_fields_absent(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.print_json(CommandResult("c", "swap", "production", "applied", 4, "me", "now"))
+    terminal.print_json(CommandResult("c", "swap", "production", "applied", 4, "me", BEGINNING))
     assert "error" not in json.loads(capsys.readouterr().out)
 
 
 def test_a_rejection_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     error = AnswerError("stale_epoch", "the epoch is now 5")
-    print_result(CommandResult("c", "swap", "production", "rejected", 5, "me", "now", error=error))
+    print_result(
+        CommandResult("c", "swap", "production", "rejected", 5, "me", BEGINNING, error=error)
+    )
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "stale_epoch" in captured.err
@@ -146,7 +149,15 @@ def hostile_results() -> list[Any]:
     )
     error = AnswerError("bad", ATTACK)
     refused = CommandResult(
-        ATTACK, "swap", ATTACK, "rejected", 7, ATTACK, "2026-01-01T00:00:00Z", error, reason=ATTACK
+        ATTACK,
+        "swap",
+        ATTACK,
+        "rejected",
+        7,
+        ATTACK,
+        Instant.read("2026-01-01T00:00:00Z"),
+        error,
+        reason=ATTACK,
     )
     item = Item(ATTACK, 0.5, ATTACK)
     beat = Heartbeat(
@@ -179,7 +190,9 @@ def test_what_would_act_is_shown_whole_and_keeps_a_table_in_line() -> None:
 
 def test_texts_of_others_cannot_look_like_lines_of_ours() -> None:
     forged = "anna\n2026-01-01 swap applied"
-    result = CommandResult("c", "swap", "production", "applied", 1, forged, "2026-01-01T00:00:00Z")
+    result = CommandResult(
+        "c", "swap", "production", "applied", 1, forged, Instant.read("2026-01-01T00:00:00Z")
+    )
     assert "\n2026-01-01 swap" not in on_a_terminal(trail_lines([result]))
     assert r"by anna\n2026-01-01 swap applied" in on_a_terminal(trail_lines([result]))
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from registry.catalogue.item_changes import MAX_ITEM_BYTES, change_of
 from registry.catalogue.item_keys import id_of, key_of
 from registry.errors import RecordError
-from registry.wire.catalogue_items import CatalogueItem
 from registry.wire.codec import encode
+from registry.wire.training_records.catalogue_items import CatalogueItem
 
 
 def bytes_of(**fields: Any) -> bytes:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent, fresh_event, history_of
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 
 
 def _watch(item: str, time: float, offset: int, partition: int = 0) -> FreshEvent:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.fresh.intake import take_in
-from training.data.rows import table_of
+from training.log.rows import table_of
 
 odd = st.sampled_from(
     [None, "", "a", "1", 1, -1, 2**63, 2**64, 1.5, True, "x" * 201, float(10**7), -3.0, [], {}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from itertools import product
 from typing import Any, get_args
 
@@ -11,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.ramp_plans.ramp_plan import LOADING_SECONDS, patience_seconds
 from registry.rollout.assignment import arms_of
-from registry.rollout.command_log import ControlLog, Followed, follow
+from registry.rollout.command_log import ControlLog, Decision, follow
 from registry.rollout.ramp_decision import (
     ACTIONS,
     Action,
@@ -20,7 +20,6 @@ from registry.rollout.ramp_decision import (
     look,
     next_commands,
 )
-from registry.rollout.ramp_plan import LOADING_SECONDS, patience_seconds
 from registry.rollout.wording import REASON_CHARACTERS
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
@@ -28,6 +27,7 @@ from registry.wire.commands import Command, CommandType
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import BEGINNING, Instant
 from registry.wire.ramp_values import Guardrails, Ramp, RampCause, ShadowStep, Verdict
 from registry.wire.rollout_state import RolloutState
 from tests.unit.registry.builders import (
@@ -391,7 +391,7 @@ def test_a_soak_that_fails_goes_back_to_the_previous_primary() -> None:
 
 
 def stamp(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    return Instant.of(now)
 
 
 def started(plan: Ramp, environments: tuple[str, ...] = ("production",)) -> ControlLog:
@@ -431,7 +431,7 @@ def played(
     return log, given
 
 
-def taken_over(command: Command, state: RolloutState) -> Followed:
+def taken_over(command: Command, state: RolloutState) -> Decision:
     """Return what the next environment, in `state`, makes of a hand-over."""
     log = a_log(replace(state, environment=command.environment))
     return follow(log, command, offset=20, at=stamp(BEGAN_AT), problems={})
@@ -658,7 +658,9 @@ def test_a_long_refusal_of_the_next_environment_leaves_the_end_a_command() -> No
     now = BEGAN_AT + 60
     fleet = a_good_fleet(HANDING_OVER, now)
     refusal = AnswerError("unusable_version", "x" * 3 * REASON_CHARACTERS)
-    answer = CommandResult("deploy@eu", "rollout", "eu", "rejected", 20, "ramp", "", error=refusal)
+    answer = CommandResult(
+        "deploy@eu", "rollout", "eu", "rejected", 20, "ramp", BEGINNING, error=refusal
+    )
     (end,) = next_commands(a_log(HANDING_OVER), fleet, now, answer)
     assert len(str(end.reason)) == REASON_CHARACTERS
     assert decode(Command, encode(end)) == end
@@ -666,7 +668,7 @@ def test_a_long_refusal_of_the_next_environment_leaves_the_end_a_command() -> No
 
 def test_a_soak_that_fails_while_the_next_environment_answers_goes_back() -> None:
     now = BEGAN_AT + 60
-    answer = CommandResult("deploy@eu", "rollout", "eu", "applied", 20, "ramp", "")
+    answer = CommandResult("deploy@eu", "rollout", "eu", "applied", 20, "ramp", BEGINNING)
     fleet = a_failing_fleet(HANDING_OVER, now)
     (command,) = next_commands(a_log(HANDING_OVER), fleet, now, answer)
     assert command.type == "rollback"

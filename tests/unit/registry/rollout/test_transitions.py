@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
+from registry.ramp_plans.ramp_plan import stage_of
 from registry.rollout.assignment import HASH_BUCKETS
 from registry.rollout.phases import is_compared, phase_of, words_for
-from registry.rollout.ramp_plan import stage_of
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.transitions import (
     PREVIOUS_VERSIONS_KEPT,
@@ -26,6 +26,7 @@ from registry.rollout.transitions import (
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import ID_CHARACTERS
+from registry.wire.instants import Instant, read_instant, write_instant
 from registry.wire.ramp_values import Finding, Guardrails, Outcome, ShadowStep
 from registry.wire.rollout_state import RolloutState
 from tests.unit.registry.builders import (
@@ -40,7 +41,7 @@ from tests.unit.registry.builders import (
     an_arm,
 )
 
-NOW = "2026-01-01T00:05:00.000+00:00"
+NOW = Instant.read("2026-01-01T00:05:00.000+00:00")
 
 
 def ended(stage: int, outcome: Outcome, **given: Any) -> Any:
@@ -640,8 +641,11 @@ def test_a_state_with_a_ramp_survives_the_table_and_the_wire() -> None:
     )
     ramp = a_ramp(plan=plan, environments=("eu",), findings=FOUND, baseline=an_arm("primary", "v"))
     state = a_ramping_state(ramp)
-    text = json.dumps(msgspec.to_builtins(state, str_keys=True))
-    assert msgspec.convert(json.loads(text), RolloutState, str_keys=True) == state
+    text = json.dumps(msgspec.to_builtins(state, str_keys=True, enc_hook=write_instant))
+    assert (
+        msgspec.convert(json.loads(text), RolloutState, str_keys=True, dec_hook=read_instant)
+        == state
+    )
     assert decode(RolloutState, encode(state)) == state
     assert ramp.since == BEGAN
 

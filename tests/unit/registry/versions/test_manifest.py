@@ -150,6 +150,7 @@ def test_a_file_outside_of_the_folder_is_refused_and_named(path: str) -> None:
     ("fields", "named"),
     [
         ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "sha256"),
+        ({"files": {"a": {"sha256": "0" * 64 + "\n", "bytes": 1}}}, "sha256"),
         ({"files": {"a": {"sha256": "G" * 64, "bytes": 1}}}, "sha256"),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "bytes"),
         ({"gate": {"passed": "yes", "checks": []}}, "passed"),

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.fresh.version_window import FreshUser
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.model import Model, Recommendation
-from registry.versions.model_arrays import ModelArrays
 from registry.wire.requests import Request
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 

@@ -16,12 +16,13 @@ from registry.wire.command_results import CommandResult
 from registry.wire.commands import KINDS, Command, CommandType, Rollout
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
-from registry.wire.interactions import Interaction
+from registry.wire.instants import BEGINNING
 from registry.wire.ramp_values import Finding, ShadowStep
 from registry.wire.requests import MAX_K, Request
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.shadow_comparisons import ShadowComparison
+from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingRun
 from tests.unit.registry.builders import (
     a_canary_state,
@@ -202,7 +203,13 @@ def test_a_known_argument_of_another_kind_is_refused_and_an_unknown_field_is_ign
 
 @pytest.mark.parametrize(
     "fields",
-    ['"event":"buy it"', '"event":"rate","value":"5"', '"event":"rate","timestamp":"today"', ""],
+    [
+        '"event":"buy it"',
+        '"event":"buy\\n"',
+        '"event":"rate","value":"5"',
+        '"event":"rate","timestamp":"today"',
+        "",
+    ],
 )
 def test_an_interaction_of_another_shape_is_refused(fields: str) -> None:
     payload = f'{{"user_id":1,"item_id":2{"," if fields else ""}{fields}}}'.encode()
@@ -227,12 +234,20 @@ EVERY_KIND: list[Struct] = [
     a_ramping_state(a_ramp(environments=("eu",), baseline=an_arm("primary", "v0.1"))),
     a_heartbeat(arms=(an_arm("canary", "v0.2", latency={-1: 2}),), failures={"v0.3": "why"}),
     ShadowComparison(
-        "r1", "anna", "production", 7, "v0.1", "v0.2", 10, 0.5, 0.6, -0.1, 1.5, 2.5, "w1", "now"
+        "r1", "anna", "production", 7, "v0.1", "v0.2", 10, 0.5, 0.6, -0.1, 1.5, 2.5, "w1", BEGINNING
     ),
     CommandResult(
-        "c", "swap", "production", "rejected", 7, "anna", "now", AnswerError("x", "y"), a_state()
+        "c",
+        "swap",
+        "production",
+        "rejected",
+        7,
+        "anna",
+        BEGINNING,
+        AnswerError("x", "y"),
+        a_state(),
     ),
-    TrainingRun("run", "w1", "timer", "now", "now"),
+    TrainingRun("run", "w1", "timer", BEGINNING, BEGINNING),
 ]
 
 

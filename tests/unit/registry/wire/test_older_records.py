@@ -11,6 +11,7 @@ from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode, encode, from_document
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
+from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
 from tests.unit.registry.builders import a_command, a_plan, a_state
@@ -63,7 +64,7 @@ def test_a_record_that_states_its_origin_is_believed_whatever_its_issuer_is_call
         a_command("rollback", issued_by=issued_by),
         a_command("rollback", issued_by=issued_by, origin="seed"),
         a_state(updated_by=issued_by),
-        TrainingRun("x-again", "w1", issued_by, "now", "now"),
+        TrainingRun("x-again", "w1", issued_by, BEGINNING, BEGINNING),
     ):
         assert decode(type(record), encode(record)) == record
 
@@ -77,7 +78,8 @@ def test_an_older_log_has_origins_in_its_state_and_in_what_it_remembers() -> Non
                 "offset": 4,
                 "result": {
                     "command_id": "c", "type": "swap", "environment": "production",
-                    "status": "applied", "epoch": 4, "issued_by": "environment", "at": "now",
+                    "status": "applied", "epoch": 4, "issued_by": "environment",
+                    "at": "2026-01-01T12:00:00.000+00:00",
                 },
             }
         ],
@@ -96,7 +98,7 @@ def test_a_ramp_that_an_older_owner_hands_over_is_known_by_its_id() -> None:
 
 
 def test_an_older_runs_second_attempt_is_known_by_its_id() -> None:
-    run = TrainingRun("run-1-again", "w1", "timer@w1", "now", "now")
+    run = TrainingRun("run-1-again", "w1", "timer@w1", BEGINNING, BEGINNING)
     read = from_document(TrainingRun, older(run))
     assert (read.origin, read.repeats) == ("timer", "run-1")
     first = from_document(TrainingRun, older(run, run_id="run-1", requested_by="anna"))

@@ -80,8 +80,13 @@ class Owner:
         self.table, self.kafka = Table(failure, self.view), kafka or Taken()
         self.topic_id: str | None = None
         self.asked_anew: list[bool] = []
-        surroundings: Any = (self.table, self.kafka, training, None, self._topic_id)
-        self.agent = ControlAgent(self.parts.topics, self.parts.node, *surroundings)
+        node = self.parts.node
+        surroundings: Any = (
+            self.table, self.kafka, training, self.parts.metrics, None, self._topic_id
+        )  # fmt: skip
+        self.agent = ControlAgent(
+            self.parts.topics, node.origin, self.view, node.residency, *surroundings
+        )
 
     async def _topic_id(self, anew: bool) -> str | None:
         self.asked_anew.append(anew)

@@ -9,6 +9,7 @@ from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
 from registry.settings import Settings
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, Swap
+from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState
 from streams.control.seeding import next_seed, seed_notice
 from tests.unit.registry.builders import a_canary_state, a_state
@@ -25,7 +26,7 @@ def a_seed(
 
 def after(log: ControlLog, command: Command | None) -> ControlLog:
     assert command is not None
-    return follow(log, command, offset=log.last_offset + 1, at="now", problems={}).log
+    return follow(log, command, offset=log.last_offset + 1, at=BEGINNING, problems={}).log
 
 
 def test_without_any_version_nothing_is_asked_for() -> None:
@@ -71,7 +72,7 @@ def test_of_two_owners_that_seed_at_once_only_the_first_one_swaps() -> None:
     first, second = a_seed(latest="v0.1"), a_seed(latest="v0.2", ENVIRONMENT="production")
     assert second is not None
     log = after(EMPTY_LOG, first)
-    log = follow(log, replace(second, command_id="seed-2"), offset=1, at="now", problems={}).log
+    log = follow(log, replace(second, command_id="seed-2"), offset=1, at=BEGINNING, problems={}).log
     assert log.state is not None
     assert (log.state.primary_version, log.state.epoch) == ("v0.1", 0)
     assert log.remembered[-1].result.status == "rejected"

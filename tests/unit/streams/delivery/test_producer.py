@@ -31,7 +31,7 @@ REPORTED: Any = object()
 
 def run(story: Coroutine[Any, Any, None]) -> None:
     async def in_time() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await story
 
     asyncio.run(in_time())

@@ -153,7 +153,7 @@ def test_a_worker_that_stops_ends_its_streams() -> None:
         await client.start_server()
         async with listening(client) as response:
             await next_event(response)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(60):
                 await asyncio.gather(client.server.close(), response.read())
         await client.close()
         assert made._listeners == set()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, Verdict
 from registry.wire.rollout_state import RolloutState
 from streams.page.charts import arms, headline, rungs, worst_first
@@ -64,7 +65,7 @@ def test_a_stage_past_its_hold_is_full_and_one_without_a_hold_empty() -> None:
 
 
 def test_a_stage_that_began_by_a_clock_ahead_of_this_one_has_just_begun() -> None:
-    (_, present, *_) = rungs(a_ramp(1, since="2026-11-23T12:00:05+00:00"), NOW)
+    (_, present, *_) = rungs(a_ramp(1, since=Instant.read("2026-11-23T12:00:05+00:00")), NOW)
     assert (present.spent_seconds, present.filled) == (0.0, 0.0)
 
 

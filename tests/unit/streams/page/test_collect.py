@@ -14,6 +14,7 @@ from registry.versions.store import Store
 from registry.wire.commands import Command, Promote, Retrain, Swap
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.observers import build_observers
@@ -215,7 +216,9 @@ def test_the_registry_is_listed_when_something_is_told_and_now_and_then_but_not_
     parts.node.view.offer_log(ControlLog(3))
     assert [shown(), shown()] == [["v0.2"], ["v0.2"]]
     ended = TrainingResult("run-1", "published")
-    parts.node.view.offer_training(TrainingRun("run-1", "w1", "anna", "1", "2", result=ended))
+    parts.node.view.offer_training(
+        TrainingRun("run-1", "w1", "anna", BEGINNING, BEGINNING, result=ended)
+    )
     assert [shown(), shown()] == [["v0.3"], ["v0.3"]]
     now[0] += LIST_SECONDS + 1
     assert [shown(), shown()] == [["v0.4"], ["v0.4"]]
@@ -234,7 +237,7 @@ def after(*commands: Command) -> tuple[Any, dict[int, RolloutState]]:
     """What is remembered after `commands`, and the state that each epoch stands for."""
     log, states = EMPTY_LOG, {}
     for offset, command in enumerate(commands):
-        log = follow(log, command, offset=offset, at="", problems={}).log
+        log = follow(log, command, offset=offset, at=BEGINNING, problems={}).log
         if log.state is not None:
             states[log.state.epoch] = log.state
     return log.remembered, states

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import AnswerError
+from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, ShadowStep
 from registry.wire.training_records.gate_results import Check, Gate
 from registry.wire.training_records.training_messages import TrainingRun
@@ -435,7 +436,7 @@ def test_a_restarted_worker_makes_the_page_load_anew() -> None:
         return str(json.loads(told)["mark"])
 
     status = a_status()
-    assert mark(status) == mark(replace(status, now="2026-11-23T12:00:02+00:00"))
+    assert mark(status) == mark(replace(status, now=Instant.read("2026-11-23T12:00:02+00:00")))
     assert mark(status) != mark(replace(status, started_at=NOW))
 
 
@@ -475,7 +476,7 @@ def test_a_ramp_that_is_paused_says_how_it_goes_on() -> None:
 
 
 def test_a_ramp_past_its_hold_says_that_it_waits() -> None:
-    state = a_canary(5.0, ramp=a_ramp(since="2026-11-23T11:45:00+00:00"))
+    state = a_canary(5.0, ramp=a_ramp(since=Instant.read("2026-11-23T11:45:00+00:00")))
     shown = section(a_fleet_status(state, a_heartbeat()), "rollout")
     assert "Its hold is over; it waits for its guardrails" in shown
 

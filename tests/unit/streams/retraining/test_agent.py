@@ -23,6 +23,7 @@ from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain, Rollout
 from registry.wire.field_types import AnswerError
+from registry.wire.instants import BEGINNING, Instant
 from registry.wire.ramp_values import RampCause
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import (
@@ -42,7 +43,9 @@ from tests.unit.registry.builders import (
     a_state,
 )
 
-RUN = TrainingRun("run-1", "w1", "anna", "2026-01-01T00:00:00", "2026-01-01T00:01:00")
+RUN = TrainingRun(
+    "run-1", "w1", "anna", Instant.read("2026-01-01T00:00:00"), Instant.read("2026-01-01T00:01:00")
+)
 
 
 def announced(
@@ -56,7 +59,7 @@ def announced(
 def decided(command: Command, state: RolloutState | None) -> RolloutState | None:
     log = EMPTY_LOG if state is None else ControlLog(state.epoch, state)
     offset, traffic = log.last_offset + 1, 10_000.0
-    return follow(log, command, offset=offset, at="now", problems={}, traffic=traffic).log.state
+    return follow(log, command, offset=offset, at=BEGINNING, problems={}, traffic=traffic).log.state
 
 
 def test_a_swap_makes_the_new_version_the_primary() -> None:
@@ -108,7 +111,9 @@ def test_announcing_a_run_again_is_the_same_command() -> None:
 
 
 def test_a_run_with_the_longest_id_can_be_announced() -> None:
-    longest = TrainingRun("x" * 200, "w1", "anna", "2026-01-01", "2026-01-01")
+    longest = TrainingRun(
+        "x" * 200, "w1", "anna", Instant.read("2026-01-01"), Instant.read("2026-01-01")
+    )
     announced("swap", a_state(), longest)
 
 
@@ -391,7 +396,7 @@ def test_a_run_after_that_of_a_worker_whose_clock_is_ahead_is_the_latest_all_the
 ) -> None:
     told = encode(TrainingProgress("run-1", "fit", 1, 2)).decode()
     monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path, told))
-    seen, ahead = Run(tmp_path, a_state()), "2100-01-01T00:00:00.000+00:00"
+    seen, ahead = Run(tmp_path, a_state()), Instant(2100, 1, 1, tzinfo=UTC)
     ended = TrainingResult("run-0", "published", version="v0.8")
     seen.view.offer_training(TrainingRun("run-0", "w1", "anna", ahead, ahead, result=ended))
     ran(seen)

@@ -11,17 +11,19 @@ from msgspec.structs import replace
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
 from registry.wire.commands import Retrain
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
-from streams.retraining.takeover import SILENT_SECONDS, Interrupted, interrupted
+from streams.retraining.takeover import SILENT_SECONDS, Leftover, find_leftover
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-BEGAN = "2026-01-01T11:50:00.000+00:00"
-ASKED = "2026-01-01T11:49:59.000+00:00"
+BEGAN = Instant(2026, 1, 1, 11, 50, tzinfo=UTC)
+ASKED = Instant(2026, 1, 1, 11, 49, 59, tzinfo=UTC)
+EARLIER = Instant(2026, 1, 1, 11, tzinfo=UTC)
 RUN = TrainingRun("run-1", "w1", "anna", BEGAN, BEGAN)
 ENDED = replace(RUN, result=TrainingResult("run-1", "failed"))
 
 
-def asked_for(*ids: str, at: str = ASKED) -> ControlLog:
+def asked_for(*ids: str, at: Instant = ASKED) -> ControlLog:
     """Return a log of `retrain` commands, from offset 0 on."""
     log = EMPTY_LOG
     for offset, one in enumerate(ids):
@@ -30,15 +32,13 @@ def asked_for(*ids: str, at: str = ASKED) -> ControlLog:
     return log
 
 
-def beat(
-    started_at: str = "2026-01-01T11:00:00.000+00:00", silent: float = 1.0, **given: Any
-) -> Heartbeat:
+def beat(started_at: Instant = EARLIER, silent: float = 1.0, **given: Any) -> Heartbeat:
     at = NOW.timestamp() - silent
     return Heartbeat("w1", f"w1@{started_at}", "production", at, **given)
 
 
-def found(run: TrainingRun | None, log: ControlLog = EMPTY_LOG, **given: Any) -> Interrupted | None:
-    return interrupted(log, run, given.get("fleet", ()), NOW, given.get("known", ()))
+def found(run: TrainingRun | None, log: ControlLog = EMPTY_LOG, **given: Any) -> Leftover | None:
+    return find_leftover(log, run, given.get("fleet", ()), NOW, given.get("known", ()))
 
 
 def test_without_any_run_there_is_nothing_to_take_over() -> None:
@@ -56,7 +56,9 @@ def test_a_run_whose_worker_lives_goes_on() -> None:
         [],
         [beat(silent=SILENT_SECONDS + 1)],
         [beat(stopping=True)],
-        [beat(started_at="2026-01-01T11:50:01.000+00:00")],  # started again, under the same name
+        [
+            beat(started_at=Instant(2026, 1, 1, 11, 50, 1, tzinfo=UTC))
+        ],  # started again, under the same name
         [Heartbeat("w2", f"w2@{ASKED}", "production", NOW.timestamp())],
     ],
 )
@@ -64,34 +66,34 @@ def test_a_run_whose_worker_has_ended_is_started_anew_by_its_command(
     fleet: list[Heartbeat],
 ) -> None:
     log = asked_for("earlier", "run-1")
-    assert found(RUN, log, fleet=fleet) == Interrupted(RUN, 1, "run-1-again", "run-1")
+    assert found(RUN, log, fleet=fleet) == Leftover(RUN, 1, "run-1-again", "run-1")
 
 
 def test_a_timers_run_needs_no_command() -> None:
     run = replace(RUN, requested_by="timer@w1", origin="timer")
-    assert found(run) == Interrupted(run, None, "run-1-again", "run-1")
+    assert found(run) == Leftover(run, None, "run-1-again", "run-1")
 
 
 def test_no_name_and_no_id_decides_whose_run_it_is_or_which_attempt() -> None:
     spelled = replace(RUN, run_id="x-again", requested_by="timer@w1")
-    assert found(spelled) == Interrupted(spelled, None, None)
-    asked = Interrupted(spelled, 0, "x-again-again", "x-again")
+    assert found(spelled) == Leftover(spelled, None, None)
+    asked = Leftover(spelled, 0, "x-again-again", "x-again")
     assert found(spelled, asked_for("x-again")) == asked
 
 
 def test_a_command_that_is_no_longer_remembered_is_not_guessed() -> None:
-    assert found(RUN) == Interrupted(RUN, None, None)
+    assert found(RUN) == Leftover(RUN, None, None)
 
 
 def test_a_run_that_ended_its_worker_twice_is_not_tried_a_third_time() -> None:
     again = replace(RUN, run_id="run-1-again", repeats="run-1", origin="timer")
-    assert found(again) == Interrupted(again, None, None)
+    assert found(again) == Leftover(again, None, None)
 
 
 def test_a_command_whose_owner_died_before_its_run_began_is_carried_out() -> None:
-    assert found(None, asked_for("run-1")) == Interrupted(None, 0, "run-1")
-    earlier = replace(ENDED, run_id="run-0", started_at="2026-01-01T10:00:00.000+00:00")
-    assert found(earlier, asked_for("run-0", "run-1")) == Interrupted(None, 1, "run-1")
+    assert found(None, asked_for("run-1")) == Leftover(None, 0, "run-1")
+    earlier = replace(ENDED, run_id="run-0", started_at=Instant(2026, 1, 1, 10, tzinfo=UTC))
+    assert found(earlier, asked_for("run-0", "run-1")) == Leftover(None, 1, "run-1")
 
 
 def test_a_command_after_whose_run_the_timer_ran_is_not_carried_out_again() -> None:
@@ -101,7 +103,7 @@ def test_a_command_after_whose_run_the_timer_ran_is_not_carried_out_again() -> N
 
 def test_a_command_whose_second_attempt_has_ended_is_not_carried_out_again() -> None:
     again = replace(ENDED, run_id="run-1-again", repeats="run-1")
-    assert found(again, asked_for("run-1", at="2026-01-01T11:59:00.000+00:00")) is None
+    assert found(again, asked_for("run-1", at=Instant(2026, 1, 1, 11, 59, tzinfo=UTC))) is None
 
 
 @pytest.mark.parametrize("run", [None, RUN])
@@ -113,7 +115,7 @@ def test_what_this_worker_has_begun_itself_is_nobody_elses(run: TrainingRun | No
 def test_a_run_that_an_outage_has_ended_is_tried_again_once(code: str) -> None:
     lost = replace(RUN, result=TrainingResult("run-1", "failed", code=code))
 
-    assert found(lost, asked_for("run-1")) == Interrupted(None, 0, "run-1-again", "run-1")
+    assert found(lost, asked_for("run-1")) == Leftover(None, 0, "run-1-again", "run-1")
     assert found(lost, asked_for("run-1"), known=["run-1-again"]) is None
     again = replace(lost, run_id="run-1-again", repeats="run-1")
     assert found(again, asked_for("run-1")) is None
@@ -122,7 +124,7 @@ def test_a_run_that_an_outage_has_ended_is_tried_again_once(code: str) -> None:
 def test_a_timers_run_that_an_outage_has_ended_is_tried_again_too() -> None:
     lost = replace(RUN, origin="timer", result=TrainingResult("run-1", "failed", code="transport"))
 
-    assert found(lost) == Interrupted(None, None, "run-1-again", "run-1")
+    assert found(lost) == Leftover(None, None, "run-1-again", "run-1")
 
 
 @pytest.mark.parametrize("code", ["timeout", "internal", "gate", None])

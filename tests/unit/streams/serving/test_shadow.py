@@ -124,7 +124,7 @@ class Bench:
         return found
 
     async def until(self, seen: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not seen():
                 await asyncio.sleep(0)
 

@@ -120,10 +120,10 @@ def test_a_canary_that_could_never_be_loaded_is_shown_while_it_is_named_and_then
     node.store.publish(some_arrays(), a_description())  # v0.1; there is no v0.2
 
     async def act_on_both_states() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while node.acting is None or "v0.2" not in node.residency.failures:
                 node.refresh()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
         node.update_gauges()
         assert naming(metrics, "v0.2") > 0
         node.view.offer_log(ControlLog(8, a_state(epoch=8)))

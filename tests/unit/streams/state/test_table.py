@@ -13,6 +13,7 @@ import pytest
 from registry.guardrails.fleet_checks import FORGET_SECONDS
 from registry.rollout.command_log import ControlLog
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import write_instant
 from streams.state.table import MEND_SECONDS, MOST_MEND_SECONDS, RENEWALS_A_LOG, RolloutTable
 from streams.state.view import RolloutView
 from tests.unit.registry.builders import BEGAN_AT, a_canary_state, a_heartbeat, a_state
@@ -42,7 +43,9 @@ class Owner:
 
     def echo(self, key: str, value: Any) -> None:
         """Bring a record of the changelog."""
-        event: Any = SimpleNamespace(key=key, value=msgspec.to_builtins(value, str_keys=True))
+        event: Any = SimpleNamespace(
+            key=key, value=msgspec.to_builtins(value, str_keys=True, enc_hook=write_instant)
+        )
         asyncio.run(self.table._on_changelog_event(event))
 
     def hear(self, *heartbeats: Heartbeat) -> None:
@@ -80,7 +83,9 @@ def test_a_log_that_a_worker_misses_is_written_again_after_a_while(owner: Owner)
     owner.hear(a_heartbeat(log_offset=6))
     assert owner.mended(MEND_SECONDS - 0.5) == 0
     assert owner.mended(0.5) == 1
-    assert owner.written["log"] == msgspec.to_builtins(NEWEST, str_keys=True)
+    assert owner.written["log"] == msgspec.to_builtins(
+        NEWEST, str_keys=True, enc_hook=write_instant
+    )
 
 
 def test_a_worker_that_misses_it_for_ever_does_not_fill_the_changelog(owner: Owner) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from registry.guardrails.fleet_checks import FORGET_SECONDS, KEPT_SECONDS
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.instants import Instant
 from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.state.view import STATES_REMEMBERED, RolloutView
 from tests.unit.registry.builders import (
@@ -23,7 +24,10 @@ from tests.unit.registry.builders import (
 
 
 def a_run(started: int, updated: int, run_id: str = "", **given: Any) -> TrainingRun:
-    at, later = f"2026-01-01T00:00:{started:02}", f"2026-01-01T00:00:{updated:02}"
+    at, later = (
+        Instant.read(f"2026-01-01T00:00:{started:02}"),
+        Instant.read(f"2026-01-01T00:00:{updated:02}"),
+    )
     return TrainingRun(run_id or f"run-{started}", "w1", "anna", at, later, **given)
 
 

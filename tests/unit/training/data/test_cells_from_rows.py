@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from registry.errors import ShapeError
 from registry.weighing import weigh
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import (
     cells_of,
     forget,

@@ -14,8 +14,8 @@ from registry.fresh.learned_cells import check_learned
 from registry.fresh.merged_cells import FreshUser, merge
 from registry.ids import ItemId, UserId
 from registry.versions.manifest import Parameters
-from registry.wire.interactions import Interaction
 from registry.wire.training_records.event_weights import parse_event_weights
+from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import forget, parameters, rows_of, watch
 from training.data.cells_from_rows import gather
 from training.data.cells_to_keep import cells_to_keep

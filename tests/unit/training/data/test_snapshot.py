@@ -11,9 +11,9 @@ from registry.storage.objects import Objects
 from registry.wire.training_records.gate_results import DataSnapshot
 from tests.unit.training.builders import forget, rows_of, watch
 from training.data.cells_from_rows import STANDARD_KINDS
-from training.data.offset_ranges import Span
-from training.data.segments import Segments
 from training.data.snapshot import read_again, snapshot_id
+from training.log.offset_ranges import Span
+from training.log.segments import Segments
 
 
 def test_the_id_tells_topic_ranges_and_losses_apart_and_nothing_else() -> None:
@@ -35,7 +35,7 @@ def test_the_id_tells_topic_ranges_and_losses_apart_and_nothing_else() -> None:
 def test_a_forgotten_user_is_wiped_out_of_all_tables_that_a_segment_is_read_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.data.segments.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("training.log.segments.ROWS_AT_ONCE", 2)
     url = f"memory://test-snapshot/{uuid.uuid4().hex}"
     events = [watch(1, 7), watch(2, 7), watch(1, 8), watch(2, 8), watch(1, 9), forget(1)]
     segments = Segments(Objects(url), "log")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from registry.wire.interactions import Interaction
 from registry.wire.training_records.data_report import DataReport, Dropped, Heavy, ValueQuantiles
 from registry.wire.training_records.event_weights import DEFAULT, parse_event_weights, settled
+from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import forget, gather_rows, gathered, rate, rows_of, watch
 from training.data import tally
 from training.data.data_warnings import warned
-from training.data.rows import table_of
+from training.log.rows import table_of
 
 NOW = 1e9
 

@@ -8,8 +8,8 @@ from implicit.nearest_neighbours import bm25_weight
 from scipy.sparse import csr_matrix
 
 from registry.weighing import DAY_SECONDS, Values, weigh
-from registry.wire.interactions import Interaction
 from registry.wire.training_records.event_weights import parse_event_weights, spell_event_weights
+from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import cells_of, gathered, parameters, rate, watch
 from training.data.matrix import Cells, csr
 from training.data.weights import settle_transforms, weights

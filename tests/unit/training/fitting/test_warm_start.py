@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
-from registry.versions.model_arrays import ModelArrays
-from registry.wire.interactions import Interaction
+from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, forget, parameters, watch
 from training.data.matrix import Cells, Csr, Factors, csr, popularity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from registry.versions.model_arrays import ModelArrays
+from registry.scoring.model_arrays import ModelArrays
 from tests.unit.training.builders import cells_of, watch
 from training.judging.incumbent import ABSENT, align
 

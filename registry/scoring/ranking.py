@@ -1,0 +1,214 @@
+"""Ranking: each user's exact best items, whoever else is in the batch and whatever the processor.
+
+A kernel proposes, this module decides. The last digits of a matrix product depend on the shape of
+the batch and on the kernel that BLAS picks for the processor; so they are not shown, and do not
+decide between two items. Every item within the rounding bound of the k-th is scored again by
+`recompute`, whose order of operations depends only on the number of factors. Items are sorted by
+that score, ties by row.
+
+Knows factors and rows. Must not know ids, requests or where factors come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from registry.scoring.model_arrays import Factors
+from registry.scoring.topk_kernel import topk
+
+HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
+"""What ``topk`` gives a hidden item; `registry.versions.artifact` keeps real scores above it."""
+
+ABOVE_HIDDEN: Final = float(np.nextafter(np.float32(HIDDEN_SCORE), np.float32(0)))
+"""The least that a score can be."""
+
+MARGIN: Final = 2
+"""Items asked for beyond k. As a rule they lie further below the k-th than rounding reaches, and so
+show that no other item can be among the best. Where they do not, more are asked for."""
+
+WIDER: Final = 4
+"""Times as many items are asked for then, of the users in doubt only."""
+
+PRODUCTS_AT_ONCE: Final = 1 << 18
+"""Of `recompute`: 1 MB of float32, which stays in the processor's cache. Four times as many take a
+quarter longer, a quarter as many twice as long."""
+
+UNIT_ROUNDOFF: Final = 2.0**-24
+"""Of float32: the largest relative error of one operation."""
+
+SMALLEST_NORMAL: Final = float(np.finfo(np.float32).tiny)
+
+ItemRows = npt.NDArray[np.int32]
+Scores = npt.NDArray[np.float32]
+Ranked = tuple[list[int], list[float]]  # rows and scores, best first; a NamedTuple costs 1 % more
+
+
+class Hiding(Protocol):
+    """The item rows to hide from one user, under the name by which ``topk`` looks for them."""
+
+    @property
+    def indices(self) -> ItemRows:
+        """Rows in any order; one that is named twice is hidden once."""
+
+
+class Ranking:
+    """Ranks the items of one version. Immutable; any number of threads may use it at once.
+
+    Parameters
+    ----------
+    item_factors
+        float32 (items, factors), finite. In Fortran order, as a version is published, it is used
+        as it is; otherwise copied: that halves the time of small batches.
+    """
+
+    def __init__(self, item_factors: Factors) -> None:
+        self.item_factors: Factors = np.asfortranarray(item_factors)
+        self._largest_norm = float(_norms(self.item_factors).max())
+
+    def best(
+        self,
+        users: Factors,
+        sizes: Sequence[int],
+        hiding: Sequence[Hiding],
+        threads: int = 1,
+    ) -> list[Ranked]:
+        """Return each user's best items, ``sizes[n]`` of them or all that are not hidden.
+
+        Parameters
+        ----------
+        users
+            float32 (n, factors), n > 0.
+        sizes
+            Items wanted by each, 1 or more. The largest sets the cost of all.
+        hiding
+            What to hide from each.
+        threads
+            Threads that share the batch, in slices of 100 users.
+        """
+        items = len(self.item_factors)
+        sizes = [min(size, items) for size in sizes]
+        return self._best(users, sizes, hiding, max(sizes) + MARGIN, threads)
+
+    def _best(
+        self,
+        users: Factors,
+        sizes: Sequence[int],
+        hiding: Sequence[Hiding],
+        asked: int,
+        threads: int,
+    ) -> list[Ranked]:
+        """Rank among the `asked` items that the kernel puts first, or more where it takes more.
+
+        With ``e`` the most by which the kernel's score and the recomputed one differ, and ``t`` the
+        kernel's k-th score: k items have a recomputed score of at least ``t - e``, so one of the
+        k best has, too, and a kernel's score of at least ``t - 2e``.
+        """
+        asked = min(asked, len(self.item_factors))
+        rows, proposed = topk(
+            self.item_factors, users, asked, filter_query_items=hiding, num_threads=threads
+        )
+        kth = proposed[range(len(users)), [size - 1 for size in sizes]]
+        floor = np.maximum(kth - 2 * self._error_bounds(users), ABOVE_HIDDEN)
+        counts = (proposed >= floor[:, np.newaxis]).sum(axis=1).tolist()
+        ranked = self._ranked(users, rows, counts, sizes)
+        if max(counts) == asked < len(self.item_factors):
+            doubtful = [number for number, count in enumerate(counts) if count == asked]
+            wider = self._best(
+                users[doubtful],
+                [sizes[number] for number in doubtful],
+                [hiding[number] for number in doubtful],
+                asked * WIDER,
+                threads,
+            )
+            for number, better in zip(doubtful, wider, strict=True):
+                ranked[number] = better
+        return ranked
+
+    def _ranked(
+        self, users: Factors, rows: ItemRows, counts: Sequence[int], sizes: Sequence[int]
+    ) -> list[Ranked]:
+        """Put each user's first `counts` of the rows in order, and cut them to its size."""
+        rows = rows[:, : max(counts)]
+        scores = recompute(self.item_factors, users, rows)
+        falls = scores[:, :-1] > scores[:, 1:]
+        if not falls.all():
+            for number in np.flatnonzero(~falls.all(axis=1)).tolist():
+                _sort(rows[number, : counts[number]], scores[number, : counts[number]])
+        shown = map(min, counts, sizes)
+        return [
+            (its_rows[:count], its_scores[:count])
+            for its_rows, its_scores, count in zip(
+                rows.tolist(), scores.tolist(), shown, strict=True
+            )
+        ]
+
+    def _error_bounds(self, users: Factors) -> npt.NDArray[np.float64]:
+        """Return the most by which two ways of computing a user's scores can differ, (n,).
+
+        A sum of f products, in whatever order, is off by at most ``γ_f · Σ|u_i v_i|`` with
+        ``γ_f = f u / (1 - f u)`` and ``u = 2^-24`` (Higham, "Accuracy and Stability of Numerical
+        Algorithms", 2nd edition, §3.1), and ``Σ|u_i v_i|`` is at most ``‖u‖ ‖v‖``. A product that
+        underflows is off by less than the smallest normal number.
+        """
+        factors = users.shape[1]
+        gamma = factors * UNIT_ROUNDOFF / (1 - factors * UNIT_ROUNDOFF)
+        largest_sums = self._largest_norm * _norms(users)
+        bounds: npt.NDArray[np.float64] = 2 * (gamma * largest_sums + factors * SMALLEST_NORMAL)
+        return bounds
+
+
+def recompute(item_factors: Factors, users: Factors, rows: ItemRows) -> Scores:
+    """Return ``users[n] · item_factors[rows[n, m]]``, the same bits whatever else is computed.
+
+    Made of element-wise products and sums only, each of which IEEE 754 defines to the bit, in a
+    tree that depends on the number of factors alone: the last half is added to the first, until
+    one is left. A matrix product, ``einsum`` or ``sum`` would choose its order by shape.
+
+    Parameters
+    ----------
+    item_factors
+        float32 (items, factors); quickest in Fortran order.
+    users
+        float32 (n, factors).
+    rows
+        Item rows (n, m).
+
+    Returns
+    -------
+    float32 (n, m).
+
+    Examples
+    --------
+    >>> items = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+    >>> recompute(items, np.array([[1, 10, 100]], np.float32), np.array([[1, 0]])).tolist()
+    [[654.0, 321.0]]
+    """
+    scores = np.empty(rows.shape, np.float32)
+    at_once = max(1, PRODUCTS_AT_ONCE // max(1, item_factors.shape[1] * rows.shape[1]))
+    for start in range(0, len(rows), at_once):
+        some = slice(start, start + at_once)
+        products = item_factors.T.take(rows[some].T, axis=1)  # (factors, m, some)
+        products *= np.ascontiguousarray(users[some].T)[:, np.newaxis, :]
+        left = len(products)
+        while left > 1:
+            half = left // 2
+            products[:half] += products[left - half : left]
+            left -= half
+        scores[some] = products[0].T
+    return scores
+
+
+def _sort(rows: ItemRows, scores: Scores) -> None:
+    """Sort one user's rows and scores in place, the highest score first, equal ones by row."""
+    order = np.lexsort((rows, -scores))
+    rows[:], scores[:] = rows[order], scores[order]
+
+
+def _norms(factors: Factors) -> npt.NDArray[np.float64]:
+    """Return the Euclidean norm of each row."""
+    squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
+    return np.asarray(np.sqrt(squares))

@@ -1,0 +1,72 @@
+"""The seed agent: issues the commands that give an environment its first rollout state.
+
+An edge; `streams.control.seeding` decides. For the owner of the control partition only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+from registry.kafka.topics import Topic
+from registry.rollout.expected_epoch import NO_EPOCH
+from registry.settings import Settings
+from registry.versions.store import Store
+from registry.wire.codec import encode
+from registry.wire.instants import Instant
+from streams.control.seeding import next_seed, seed_notice
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery
+from streams.state.view import RolloutView
+
+logger = logging.getLogger(__name__)
+
+
+class SeedAgent:
+    """Issues seeds; see the module."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        control: Topic,
+        view: RolloutView,
+        store: Store,
+        delivery: Delivery,
+    ) -> None:
+        self._settings = settings
+        self._control = control
+        self._view = view
+        self._store = store
+        self._delivery = delivery
+        self._seeded_epochs: set[int] = set()
+        self._compared = False
+
+    async def seed(self) -> None:
+        """Issue the next seed, at most one for each state; beside a primary only if it is ours."""
+        state = self._view.state
+        epoch = NO_EPOCH if state is None else state.epoch
+        if epoch in self._seeded_epochs or (state is not None and not self._seeded_epochs):
+            return
+        latest = await asyncio.to_thread(self._store.latest)
+        seed = next_seed(self._settings, state, latest, f"seed-{uuid.uuid4()}")
+        if seed is not None:
+            record = Outgoing(self._control.name, seed.environment.encode(), encode(seed))
+            await self._delivery.send([record])
+        self._seeded_epochs.add(epoch)
+
+    def compare(self, started_at: Instant) -> None:
+        """Say once, at a restart, that the environment's variables no longer decide.
+
+        Parameters
+        ----------
+        started_at
+            When this worker did.
+        """
+        state = self._view.state
+        if self._compared or state is None:
+            return
+        self._compared = True
+        is_older = state.updated_at is not None and state.updated_at < started_at
+        if is_older and (notice := seed_notice(self._settings, state)):
+            logger.warning("%s", notice)

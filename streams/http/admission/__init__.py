@@ -1,0 +1,4 @@
+"""Who may call a worker, and how much: tokens and sessions, logins, limits, connections.
+
+Everything here is decided before an endpoint is reached. Must not know any endpoint's work.
+"""

@@ -1,0 +1,44 @@
+"""Rows by id: the same as a dictionary of (type, id), for all ids that there are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.ids import UserId
+from registry.scoring import id_index as lookup
+from registry.scoring.id_index import Rows
+
+IDS = st.one_of(
+    st.integers(-5, 5),
+    st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**70]),
+    st.text("ab5é\ud800", max_size=3),
+)
+
+
+@given(st.lists(IDS, unique_by=lambda one: (type(one), one)), st.lists(IDS))
+def test_it_finds_what_a_dictionary_finds(ids: list[UserId], others: list[UserId]) -> None:
+    rows = Rows(ids)
+    expected = {(type(one), one): row for row, one in enumerate(ids)}
+    for one in [*ids, *others]:
+        assert rows.of(one) == expected.get((type(one), one))
+    assert [(type(one), one) for one in rows.ids()] == list(expected)
+
+
+def test_only_the_exact_type_is_found() -> None:
+    rows = Rows([1, 0, "2"])
+    assert [rows.of(one) for one in (True, 1.0, False, 2, None, b"2", [1])] == [None] * 7
+
+
+def test_no_ids_have_no_rows() -> None:
+    assert [Rows([]).of(one) for one in (0, "", 2**70)] == [None] * 3
+
+
+def test_texts_of_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "_hash", len)
+    rows = Rows(["ab", "b", "ba", "a"])
+    assert [rows.of(one) for one in ("a", "b", "ab", "ba", "bb", "c", "")] == [
+        *(3, 1, 0, 2),
+        *(None, None, None),
+    ]

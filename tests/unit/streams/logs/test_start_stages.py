@@ -1,0 +1,22 @@
+"""The stages of a worker's start add up to the whole."""
+
+from __future__ import annotations
+
+import doctest
+
+from streams.logs import start_stages as stages
+from streams.logs.start_stages import Stages, process_age_seconds
+
+
+def test_the_examples_run() -> None:
+    assert doctest.testmod(stages).failed == 0
+
+
+def test_the_process_is_older_than_nothing_and_its_age_counts() -> None:
+    age = process_age_seconds()
+    assert age >= 0.0
+    start = Stages(5.0)
+    start.end("imports")
+    start.end("topics")
+    assert str(start).startswith("5.0")
+    assert "imports 5.0" in str(start)
