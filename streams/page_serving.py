@@ -63,7 +63,7 @@ def build_pages(
 
 
 def collector_of(parts: Parts, observers: Observers, listing: RegistryListing) -> StatusCollector:
-    """Return what collects the status of the worker that `parts` make."""
+    """Return the collector of the status of the worker with these `parts`."""
     return StatusCollector(
         parts.settings,
         parts.node,

@@ -33,7 +33,7 @@ ROUNDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One fleet's backlog: its rate, what its workers and what all used, and who answered."""
+    """One fleet's backlog: its rate, the CPU use of its workers and in all, and who answered."""
 
     per_second: float
     worker_cores: float | None

@@ -75,7 +75,7 @@ def open_decompressed(path: Path) -> IO[bytes]:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the first eight bytes, as they lie there."""
+    """Return the first eight bytes, as stored."""
     try:
         with path.open("rb") as file:
             return file.read(8)

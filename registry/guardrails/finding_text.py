@@ -29,7 +29,7 @@ def no_data(guardrail: str, of_what: str) -> Finding:
 
 
 def contradiction(guardrail: str, message: str) -> Finding:
-    """Return the finding of a guardrail whose counts cannot be right."""
+    """Return the finding of a guardrail whose counts are contradictory."""
     return Finding(guardrail, "error", f"{message}: these counts are contradictory")
 
 

@@ -273,7 +273,7 @@ def _command(
 
 
 def _refusal(log: ControlLog, command: Command) -> str | None:
-    """Return why this very command was refused before; asking again would not help."""
+    """Return why this very command was refused before; retrying would not help."""
     for decided in log.remembered:
         if decided.result.command_id == command.command_id and decided.result.error is not None:
             return decided.result.error.message

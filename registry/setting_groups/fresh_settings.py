@@ -39,6 +39,6 @@ class FreshSettings(SettingGroup):
         256 * 1024 * 1024,
         alias="RECSTREAM_FRESH_MEMORY_BYTES",
         ge=1024 * 1024,
-        description="What fresh interactions may take. Beyond, the users who were active least "
-        "recently lose what their vectors would be made of; what they have seen stays hidden.",
+        description="Maximum memory for fresh interactions. Beyond it, the least recently active "
+        "users lose the data for their vectors; items that they have seen stay hidden.",
     )

@@ -77,7 +77,7 @@ def check_listing(manifest: Manifest, listed: list[Found]) -> None:
 
 @contextlib.contextmanager
 def about(what: str, damaged: str = ": ") -> Iterator[None]:
-    """Let the block's errors begin with what they are about; `damaged` joins it to a damage."""
+    """Prefix the block's errors with their subject; `damaged` joins it to a damage."""
     try:
         yield
     except DamagedVersion as error:

@@ -89,7 +89,7 @@ def read_broker_error(code: int, *, alone: bool) -> Meaning:
 
 
 def read_local_error(code: int) -> Meaning:
-    """Return what an error says that the client raised instead of queueing the record."""
+    """Return the meaning of an error that the client raised instead of queueing the record."""
     if code == KafkaError._UNKNOWN_PARTITION:
         return NO_PARTITION
     cause = LOCAL_ERRORS.get(code) or TOPIC_ERRORS.get(code)

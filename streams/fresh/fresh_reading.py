@@ -106,7 +106,7 @@ def lagging_of(reading: Reading, ends: Mapping[int, int], followed: Mapping[int,
 
 
 def gaps_of(reading: Reading, ends: Mapping[int, int]) -> set[int]:
-    """Return the partitions of which a part is gone that a version needs."""
+    """Return the partitions that have lost records which a version needs."""
     return {
         number
         for number, gap in reading.gaps.items()

@@ -141,7 +141,7 @@ class Freshness:
         return {*self._ranges, *self.foreign}
 
     def _keep(self, models: Mapping[str, Model]) -> None:
-        """Know the range of each version in memory, and let go of the others."""
+        """Keep the range of each version in memory, and drop the others."""
         own = {
             name: model
             for name, model in models.items()

@@ -77,7 +77,7 @@ def offers(state: RolloutState | None) -> tuple[Offer, ...]:
 
 
 def fields(status: Status) -> dict[str, str]:
-    """Return the present value of each field that ``rollout`` can change, as a form shows it."""
+    """Return the current value of each field that ``rollout`` can change, as a form shows it."""
     state = status.rollout or RolloutState(status.environment, NO_EPOCH, "fixed", "")
     shown = {name: getattr(state, name) for name in ROLLOUT_FIELDS}
     return {

@@ -166,8 +166,8 @@ class RolloutView:
     def lease_holds(self, now: float) -> bool:
         """Tell whether this worker is in touch with the rollout table at `now`.
 
-        A renewal from the future was heard before this worker's clock was set back: it counts for a
-        lease at most, or the lease would hold for as long as the clock was set back.
+        A renewal from the future arrived before this worker's clock was set back. It counts for one
+        lease at most; otherwise the lease would hold for as long as the clock was set back.
         """
         age = self.lease_age_seconds(now)
         return age is not None and abs(age) <= self.lease_seconds

@@ -29,8 +29,7 @@ class TopicChanges:
 
     Parameters
     ----------
-    needed
-        Names of the topics without which a worker cannot work.
+    needed Names of the topics that a worker needs.
     """
 
     def __init__(self, needed: frozenset[str]) -> None:

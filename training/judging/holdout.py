@@ -190,7 +190,7 @@ def judged_users(older: Csr, relevant: Csr, allowed: Mask | None = None) -> Rows
 
 
 def _of(users: Rows, cells: Cells) -> Mask:
-    """Return (cells,): which are of these users."""
+    """Return (cells,): which belong to these users."""
     among = np.zeros(cells.shape[0], np.bool_)
     among[users] = True
     return np.repeat(among, np.diff(cells.indptr))

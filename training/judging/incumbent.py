@@ -55,7 +55,7 @@ class Published:
 
     @property
     def knows_items(self) -> Mask:
-        """(items,): of which it has learned something."""
+        """(items,): those that it has learned."""
         return _learned(self.items, self.arrays.item_factors)
 
     @property

@@ -102,7 +102,7 @@ def check_life(factors: Factors | None, weights: Csr) -> Check:
 
 
 def _of_events(counts: Counts) -> str:
-    """Say what became of the events that are not learned from.
+    """Say why some events are not used.
 
     >>> _of_events(Counts(671, 9_066, 86_619, cells=99_000, pairs=99_000, events=100_004))
     ' pairs from 100,004 events; not used: 1,004 repeats of a pair; 12,381 pairs of weight 0'

@@ -99,8 +99,7 @@ class Segments:
 
         Raises
         ------
-        ArtifactError
-            If a file is unreadable or is none of ours.
+        ArtifactError If a file is unreadable or is not a segment.
         """
         attempts = 0
         while wanted.length:
