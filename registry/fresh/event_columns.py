@@ -1,7 +1,7 @@
 """The columns of the event log: one generation, in which events are only ever appended.
 
-Pure. Readers take single entries while the writer appends: it makes an event its user's latest last
-of all, and nobody meets half of one. Must not know what is read of it, or when it may go.
+Pure. Readers take single entries while the writer appends: the writer links an event as its user's
+latest last, so no reader sees half of one. Must not know what is read of it, or when it may go.
 """
 
 from __future__ import annotations

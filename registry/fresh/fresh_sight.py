@@ -42,7 +42,7 @@ class FreshRange(NamedTuple):
         kinds: Iterable[str],
         row_of: Callable[[ItemId], int | None],
     ) -> FreshRange:
-        """Return that of a version, by what its manifest says of its snapshot and weights."""
+        """Return that of a version, from the snapshot and weights in its manifest."""
         ends = {int(partition): end for partition, (_, end) in snapshot.items()}
         return cls(ends, frozenset(kinds), ItemTranslation(row_of))
 

@@ -26,7 +26,7 @@ def ramp_under_way(state: RolloutState | None) -> RampState | None:
 
 
 def end_ramp(state: RolloutState, outcome: Outcome) -> RolloutState:
-    """End the ramp that is under way; forget one that ended before."""
+    """End the ramp in progress; forget one that ended before."""
     ramp = ramp_under_way(state)
     return replace(state, ramp=None if ramp is None else replace(ramp, outcome=outcome))
 
@@ -127,7 +127,7 @@ def with_evidence(ramp: RampState, command: Judged) -> RampState:
 
 
 def require_ramp(state: RolloutState) -> RampState:
-    """Return the ramp under way; refuse where there is none."""
+    """Return the ramp in progress; refuse if there is none."""
     ramp = ramp_under_way(state)
     if ramp is None:
         raise RefusedCommand("no ramp is in progress", CommandCode.NO_RAMP)

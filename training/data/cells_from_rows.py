@@ -225,7 +225,7 @@ class _Events:
             self._tally.count_dropped(reason, partition, offsets)
 
     def settled(self) -> tuple[Cells, DataReport]:
-        """Return the cells and the report; what was added is gone from here."""
+        """Return the cells and the report; the added events are released."""
         by_kind: dict[int, NDArray[np.float32]] = {}
         for kind in sorted(self._kinds):  # the first one's values take the events' place
             by_kind[kind] = np.empty(len(self._value), np.float32) if by_kind else self._value

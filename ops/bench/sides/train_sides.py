@@ -49,7 +49,7 @@ class Stage(Struct, frozen=True):
 
 
 class Ours(Struct, frozen=True):
-    """A run, by its stages in their order; `fit` comes twice."""
+    """A run, by its stages in order; `fit` occurs twice."""
 
     status: str
     stages: list[Stage]
