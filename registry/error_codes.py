@@ -137,6 +137,7 @@ class ReadinessCode(StrEnum):
     KAFKA_UNREACHABLE = "kafka_unreachable"
     NO_VERSION = "no_version"
     NOT_IN_GROUP = "not_in_group"
+    READING_ITEMS = "reading_items"
     RECOVERING = "recovering"
     ROLLOUT_LEASE_EXPIRED = "rollout_lease_expired"
     TOPIC_MISSING = "topic_missing"
@@ -147,6 +148,8 @@ class NoticeCode(StrEnum):
     """A worker serves, but somebody should act."""
 
     IDLE_WORKERS = "idle_workers"
+    ITEMS_NOT_READ = "items_not_read"
+    ITEMS_TOPIC_MISSING = "items_topic_missing"
     OPEN_TRANSACTION = "open_transaction"
     REGISTRY_NOT_WRITABLE = "registry_not_writable"
     REQUESTS_CUT_OFF = "requests_cut_off"

@@ -23,6 +23,7 @@ from registry.kafka.permissions import serving_group
 from registry.kafka.topics import Topics, topics_of
 from registry.policy_file import read_training_ramp
 from registry.settings import Settings, to_environment
+from streams.catalogue.item_follower import ItemFollower
 from streams.control.command_agent import ControlAgent
 from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
@@ -161,6 +162,7 @@ def build_app(
     )
     control.agent(app, _raw(app, topics.control.name))
     fleet = FleetAgent(topics, node, table, delivery, exposures, shadow)
+    items = _items(settings, topics, node)
     return Parts(
         settings=settings,
         worker=worker,
@@ -168,7 +170,7 @@ def build_app(
         app=app,
         node=node,
         table=table,
-        entry=Entry(settings, node, table),
+        entry=Entry(settings, node, table, items.reason),
         pipeline=pipeline,
         delivery=delivery,
         contact=contact,
@@ -178,6 +180,7 @@ def build_app(
         interactions=interactions,
         freshness=freshness,
         progress=progress,
+        items=items,
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
         seeds=SeedAgent(settings, topics.control, node.view, node.store, delivery),
         shadow=shadow,
@@ -206,6 +209,15 @@ def _follower(settings: Settings, topics: Topics, node: Node) -> HeartbeatFollow
         note_start=note_start,
         note_end=lambda: view.note_end(time.time()),
         count_refused=lambda code: node.metrics.dead_letters.labels(fleet.name, code).inc(),
+    )
+
+
+def _items(settings: Settings, topics: Topics, node: Node) -> ItemFollower:
+    return ItemFollower(
+        settings,
+        topics.items,
+        hear=node.residency.withdraw,
+        count_refused=lambda code: node.metrics.dead_letters.labels(topics.items.name, code).inc(),
     )
 
 

@@ -147,6 +147,17 @@ class Metrics:
             "guardrail_verdict", "1 for the verdict of a guardrail on the ramp's current stage.",
             ["guardrail", "verdict"], registry=registry,
         )  # fmt: skip
+        self.catalogue_items = Gauge(
+            "catalogue_items", "Items of which the items topic has a record.", registry=registry
+        )
+        self.catalogue_withdrawn = Gauge(
+            "catalogue_withdrawn_items", "Items that no answer of this worker may show.",
+            registry=registry,
+        )  # fmt: skip
+        self.catalogue_lag = Gauge(
+            "catalogue_lag", "Records of the items topic that this worker has not read yet.",
+            registry=registry,
+        )  # fmt: skip
         self.fleet_workers = Gauge(
             "fleet_workers", "Workers that sent a heartbeat within the last seconds.",
             registry=registry,

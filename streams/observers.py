@@ -30,7 +30,13 @@ def build_observers(parts: Parts) -> Observers:
     return Observers(
         kafka=kafka,
         readiness=ReadinessCheck(
-            parts.app, parts.node, parts.table, parts.entry, parts.watch, kafka
+            parts.app,
+            parts.node,
+            parts.table,
+            parts.entry,
+            parts.watch,
+            kafka,
+            parts.items.reason,
         ),
         liveness=LivenessCheck(parts.app, kafka),
         notices=NoticeBoard(
@@ -40,6 +46,7 @@ def build_observers(parts: Parts) -> Observers:
             parts.watch,
             parts.settings.partitions,
             lambda: view.fleet,
+            parts.items.notice,
         ),
         progress=parts.progress,
     )

@@ -20,6 +20,7 @@ from streams.http.server import Pages
 from streams.observers import Observers
 from streams.page.collect import StatusCollector
 from streams.page.registry_listing import RegistryListing
+from streams.page.status import ItemsFollowed
 from streams.parts import Parts
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def build_pages(
 
 def collector_of(parts: Parts, observers: Observers, listing: RegistryListing) -> StatusCollector:
     """Return the collector of the status of the worker with these `parts`."""
+    items = parts.items
     return StatusCollector(
         parts.settings,
         parts.node,
@@ -75,6 +77,7 @@ def collector_of(parts: Parts, observers: Observers, listing: RegistryListing) -
         listing=listing,
         requests_per_second=lambda: parts.fleet.requests_per_second,
         look=parts.ramp.seen,
+        items=lambda: ItemsFollowed(items.known, items.withdrawn, items.offset, items.lag),
     )
 
 

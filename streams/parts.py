@@ -8,6 +8,7 @@ import faust
 
 from registry.kafka.topics import Topics
 from registry.settings import Settings
+from streams.catalogue.item_follower import ItemFollower
 from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
@@ -52,6 +53,7 @@ class Parts:
     interactions: InteractionFollower
     freshness: Freshness
     progress: RequestProgress
+    items: ItemFollower
     ramp: RampAgent
     seeds: SeedAgent
     shadow: Shadow

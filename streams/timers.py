@@ -56,7 +56,13 @@ class Timers:
         """Return the periodic work: what waits for Kafka must not delay the lease."""
         parts = self._parts
         follow = partial(
-            follow_topics, parts.watch, parts.app, parts.table, parts.node.view, parts.metrics
+            follow_topics,
+            parts.watch,
+            parts.app,
+            parts.table,
+            parts.node.view,
+            parts.metrics,
+            parts.items,
         )
         reach_back = partial(hear_earlier, parts.settings, parts.topics.fleet, parts.node.view)
         return [
@@ -102,6 +108,10 @@ class Timers:
         node.update_gauges()
         node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
         self._parts.ramp.show(now)
+        items = self._parts.items
+        node.metrics.catalogue_items.set(items.known)
+        node.metrics.catalogue_withdrawn.set(items.withdrawn)
+        node.metrics.catalogue_lag.set(items.lag)
 
     async def _notice(self) -> None:
         consumer = self._parts.app.consumer

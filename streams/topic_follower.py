@@ -8,6 +8,7 @@ import logging
 import faust
 
 from registry.errors import TransportError
+from streams.catalogue.item_follower import ItemFollower
 from streams.kafka.slices import SliceConsumer
 from streams.metrics import Metrics
 from streams.state.table import RolloutTable
@@ -23,6 +24,7 @@ async def follow_topics(
     table: RolloutTable,
     view: RolloutView,
     metrics: Metrics,
+    items: ItemFollower,
 ) -> None:
     """Look, and repair what the re-creation of a topic has broken."""
     with contextlib.suppress(TransportError):  # an outage of Kafka is reported by all others
@@ -33,6 +35,8 @@ async def follow_topics(
         logger.warning("topic %s was re-created: reading it from the beginning", topic)
         if isinstance(consumer, SliceConsumer):
             await consumer.read_anew(topic)
+        if topic == items.topic:
+            items.read_anew()
     if table.recovered and table.is_owner:
         _write_what_is_known(watch, table, view)
 

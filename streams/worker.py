@@ -92,6 +92,7 @@ class Worker:
         parts.follower.start()
         if self._settings.fresh != "off":
             parts.interactions.start()
+        parts.items.start()
         observers = build_observers(parts)
         timers = Timers(parts, observers, self._stages)
         sites = await serve_pages(parts, build_pages(parts, observers))

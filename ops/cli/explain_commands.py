@@ -66,6 +66,11 @@ def explain(
         )
     else:
         terminal.out.print(rollout_view.explanation_table(check.explanation))
+        if check.answer and (hidden := check.answer.provenance.withdrawn_items):
+            terminal.out.print(
+                f"withdrawn: {hidden:,} items of {check.answer.model_version} are in no answer, by "
+                f"the items topic up to offset {check.answer.provenance.items_offset}"
+            )
         for difference in check.differences:
             terminal.err.print(difference, style="red")
         if check.answer and matches:

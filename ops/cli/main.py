@@ -31,6 +31,7 @@ from ops.cli import (
     tune_commands,
     worker_commands,
 )
+from ops.cli.catalogue import item_commands
 from ops.cli.options import AsJson, NegativeIds
 from ops.views.escape_text import escaped
 from registry.errors import ConfigurationError, RecstreamError
@@ -69,6 +70,7 @@ app.command(rich_help_panel=RUN)(worker_commands.worker)
 app.command(rich_help_panel=RUN)(worker_commands.broker)
 app.add_typer(topic_commands.topics, name="topics", rich_help_panel=KAFKA)
 app.command(rich_help_panel=KAFKA)(ingest_commands.ingest)
+app.add_typer(item_commands.app, name="items", rich_help_panel=KAFKA)
 app.command(rich_help_panel=KAFKA, cls=NegativeIds)(request_commands.request)
 app.command(rich_help_panel=KAFKA)(request_commands.traffic)
 app.add_typer(dead_letter_commands.app, name="dead-letters", rich_help_panel=KAFKA)

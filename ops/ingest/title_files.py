@@ -1,4 +1,4 @@
-"""Reading titles of items from files.
+"""Reading titles and labels of items from files.
 
 Knows MovieLens' files by name, and others by their header. Must not know interactions. A bad line
 is an error: otherwise nobody would notice that half the titles are missing.
@@ -10,13 +10,15 @@ read by its name    a line
 ``u.item``          ``id|title|…``
 others              a header with a column of ids and one of titles
 ==================  =============================================
+
+A column ``genres`` is the label ``genre``, unless labels are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ops.ingest.column_roles import TITLE_ROLES, Role, places_by_name, places_named
 from ops.ingest.delimited_text import Parting, parting_of, rows_of, sampled
@@ -25,9 +27,18 @@ from ops.ingest.text_encoding import encoding_of, lines_of, sample_of
 from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError, RecordError
 from registry.ids import BLANKS, ItemId, parse_id
+from registry.wire.training_records.catalogue_items import TITLE_CHARACTERS
 
-TITLE_CHARACTERS: Final = 500
-"""Most of them in a record (:class:`registry.wire.training_records.interactions.Interaction`)."""
+GENRES: Final = {"genre": "genres"}
+"""Which label a column is where none is named: MovieLens calls it so."""
+
+
+class TitleRow(NamedTuple):
+    """An item, its title, and the cells of its labels by label."""
+
+    item: str
+    title: str
+    labels: Mapping[str, str]
 
 
 def read_titles(
@@ -58,10 +69,10 @@ def read_titles(
     """
     encoding = encoding_of(path, encoding).name
     titles: dict[ItemId, str] = {}
-    for number, row in _rows(path, columns, encoding, quotes):
+    for number, row in title_rows(path, columns, encoding, quotes=quotes):
         if isinstance(row, RecordError):
             raise ConfigurationError(f"{path}, line {number}: {row}")
-        item, title = parse_id(row[0]), row[1].strip(BLANKS)
+        item, title = parse_id(row.item), row.title.strip(BLANKS)
         if item == "" or len(title) > TITLE_CHARACTERS:
             why = f"{len(title)} characters of title, at most {TITLE_CHARACTERS} are allowed"
             raise ConfigurationError(f"{path}, line {number}: {why if item else 'no item id'}")
@@ -73,17 +84,35 @@ def read_titles(
     return {item: title for item, title in titles.items() if title}
 
 
-def _rows(
-    path: Path, columns: Mapping[Role, str] | None, encoding: str, quotes: bool
-) -> Iterator[tuple[int, tuple[str, str] | RecordError]]:
-    """Yield id and title of each row, or why they are not there."""
+def title_rows(
+    path: Path,
+    columns: Mapping[Role, str] | None,
+    encoding: str,
+    *,
+    quotes: bool,
+    labels: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, TitleRow | RecordError]]:
+    """Yield the number of each row and what it holds, or why it does not.
+
+    Parameters
+    ----------
+    path, columns, encoding, quotes
+        As :func:`read_titles` takes them; the encoding is known.
+    labels
+        Columns by label; None: `GENRES`, if there is such a column.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, or lacks a column.
+    """
     lines, whole = sample_of(path, encoding)
     name = bare_name(path)
     first = next((line for line in lines if line.strip()), "")
     if columns is None and name.endswith(".dat") and "::" in first:
         yield from _of_dat(path, encoding)
         return
-    if columns is None and name == "u.item":
+    if columns is None and name == "u.item" and not labels:
         columns, parting, header = {"item": "1", "title": "2"}, Parting("|", False), False
     else:
         commas = name.endswith(".csv") and "," in first
@@ -102,6 +131,11 @@ def _rows(
             f"{path}: which column is the {' and the '.join(missing)}? The header is "
             f"{', '.join(names)}; use --title-columns, for example item=id,title=name"
         )
+    wanted = {name: column for name, column in GENRES.items() if header and column in names}
+    label_places = {
+        label: _place_of(path, column, names, header=header)
+        for label, column in (wanted if labels is None else labels).items()
+    }
     rows = rows_of(lines_of(path, encoding), parting)
     for number, row in rows:
         if header:
@@ -112,7 +146,17 @@ def _rows(
             why = f"{len(row)} columns, the first row has {len(names)}"
             yield number, RecordError(why, RecordCode.MALFORMED)
         else:
-            yield number, (row[places["item"]], row[places["title"]])
+            cells = {label: row[place] for label, place in label_places.items()}
+            yield number, TitleRow(row[places["item"]], row[places["title"]], cells)
+
+
+def _place_of(path: Path, column: str, names: Sequence[str], *, header: bool) -> int:
+    if header and names.count(column) == 1:
+        return names.index(column)
+    if column.isascii() and column.isdigit() and 1 <= int(column) <= len(names):
+        return int(column) - 1
+    has = f"the columns are {', '.join(names)}" if header else "there is no header"
+    raise ConfigurationError(f"{path}: no such column for a label: {column}; {has}")
 
 
 def _balances(path: Path, encoding: str, parting: Parting) -> bool:
@@ -124,8 +168,8 @@ def _balances(path: Path, encoding: str, parting: Parting) -> bool:
     )
 
 
-def _of_dat(path: Path, encoding: str) -> Iterator[tuple[int, tuple[str, str] | RecordError]]:
-    """Yield id and title: the first cell, and all that stands before the last."""
+def _of_dat(path: Path, encoding: str) -> Iterator[tuple[int, TitleRow | RecordError]]:
+    """Yield id, title and genres: the first cell, all that stands before the last, and that."""
     for number, row in rows_of(lines_of(path, encoding), Parting("::", False)):
         if isinstance(row, RecordError):
             yield number, row
@@ -133,4 +177,4 @@ def _of_dat(path: Path, encoding: str) -> Iterator[tuple[int, tuple[str, str] | 
             seen = f"{len(row)} columns between `::`; expected id::title::genres"
             yield number, RecordError(seen, RecordCode.MALFORMED)
         else:
-            yield number, (row[0], "::".join(row[1:-1]))
+            yield number, TitleRow(row[0], "::".join(row[1:-1]), {"genre": row[-1]})

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from registry.catalogue.item_labels import ItemLabels
 from registry.errors import DamagedVersion
 from registry.fresh.learned_cells import LearnedCells, check_learned
 from registry.ids import ItemId, UserId, pieces
@@ -49,6 +50,8 @@ class ModelArrays:
         By item row; None where there is none.
     learned
         What later events are merged with; None: the version was published without (format 1).
+    labels
+        Of the items; None if none has any, or the release that made the version had none.
     """
 
     user_factors: Factors
@@ -60,6 +63,7 @@ class ModelArrays:
     popularity: npt.NDArray[np.float64]
     titles: list[str | None]
     learned: LearnedCells | None = None
+    labels: ItemLabels | None = None
 
 
 def check_arrays(arrays: ModelArrays) -> None:
@@ -87,6 +91,8 @@ def check_arrays(arrays: ModelArrays) -> None:
     )
     if arrays.learned is not None:
         check_learned(arrays.learned, len(arrays.seen_items), len(arrays.item_ids))
+    if arrays.labels is not None and (why := arrays.labels.complaint(len(arrays.item_ids))):
+        raise DamagedVersion(why)
 
 
 def _check_layout(name: str, array: Any, dtype: np.dtype[Any], dimensions: int) -> None:

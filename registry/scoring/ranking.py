@@ -75,6 +75,7 @@ class Ranking:
         sizes: Sequence[int],
         hiding: Sequence[Hiding],
         threads: int = 1,
+        withdrawn: ItemRows | None = None,
     ) -> list[Ranked]:
         """Return each user's best items, ``sizes[n]`` of them or all that are not hidden.
 
@@ -88,10 +89,12 @@ class Ranking:
             What to hide from each.
         threads
             Threads that share the batch, in slices of 100 users.
+        withdrawn
+            Rows to hide from all; None for none.
         """
         items = len(self.item_factors)
         sizes = [min(size, items) for size in sizes]
-        return self._best(users, sizes, hiding, max(sizes) + MARGIN, threads)
+        return self._best(users, sizes, hiding, max(sizes) + MARGIN, threads, withdrawn)
 
     def _best(
         self,
@@ -100,6 +103,7 @@ class Ranking:
         hiding: Sequence[Hiding],
         asked: int,
         threads: int,
+        withdrawn: ItemRows | None,
     ) -> list[Ranked]:
         """Rank among the `asked` items that the kernel puts first, or more where it takes more.
 
@@ -109,7 +113,12 @@ class Ranking:
         """
         asked = min(asked, len(self.item_factors))
         rows, proposed = topk(
-            self.item_factors, users, asked, filter_query_items=hiding, num_threads=threads
+            self.item_factors,
+            users,
+            asked,
+            filter_query_items=hiding,
+            filter_items=withdrawn,
+            num_threads=threads,
         )
         kth = proposed[range(len(users)), [size - 1 for size in sizes]]
         floor = np.maximum(kth - 2 * self._error_bounds(users), ABOVE_HIDDEN)
@@ -123,6 +132,7 @@ class Ranking:
                 [hiding[number] for number in doubtful],
                 asked * WIDER,
                 threads,
+                withdrawn,
             )
             for number, better in zip(doubtful, wider, strict=True):
                 ranked[number] = better

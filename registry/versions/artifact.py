@@ -9,6 +9,9 @@ Format 2 is format 1 plus further files: ``learned.json`` and the arrays of
 :mod:`registry.fresh.learned_cells`. So the previous release reads it as format 1. This release also
 reads format 1, whose fresh interactions only hide seen items. The further arrays are read for
 single users only: none of their pages stays in memory.
+
+Labels have files of their own, which a version without labels does not have: a release that does
+not know labels does not open them.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from registry.catalogue.item_labels import ItemLabels
 from registry.errors import DamagedVersion
 from registry.fresh.learned_cells import DTYPES as LEARNED_DTYPES
 from registry.fresh.learned_cells import LearnedCells, columns_of, from_columns
@@ -94,6 +98,10 @@ def write_artifact(arrays: ModelArrays, folder: Path) -> None:
             {kind: known.mean_length for kind, known in learned.bm25.items()},
             list(learned.forgotten.items()),
         )
+    if arrays.labels is not None:
+        _save(folder, "label_indptr", arrays.labels.indptr)
+        _save(folder, "label_ids", arrays.labels.ids)
+        documents["label_table"] = arrays.labels.table
     for name, document in documents.items():
         (folder / f"{name}.json").write_bytes(msgspec.json.encode(document))
 
@@ -111,7 +119,16 @@ def files_in(folder: Path) -> OpenFile:
     return lambda name: (folder / name).open("rb")
 
 
-def read_artifact(open_file: OpenFile, *, with_learned: bool = False) -> ModelArrays:
+LABELS: Final = "label_table.json"
+"""The file whose presence shows that an artifact has labels."""
+
+FURTHER: Final = {"with_learned": LEARNED, "with_labels": LABELS}
+"""Which file shows what :func:`read_artifact` is to read beyond format 1, by its arguments."""
+
+
+def read_artifact(
+    open_file: OpenFile, *, with_learned: bool = False, with_labels: bool = False
+) -> ModelArrays:
     """Read and check what :func:`write_artifact` wrote; the arrays are read-only memory maps.
 
     Every file is opened once, so what was verified when it was opened is what is mapped: nobody
@@ -125,6 +142,8 @@ def read_artifact(open_file: OpenFile, *, with_learned: bool = False) -> ModelAr
         Such as :func:`files_in` returns.
     with_learned
         There is a file `LEARNED`, so the artifact is of format 2.
+    with_labels
+        There is a file `LABELS`.
 
     Raises
     ------
@@ -141,6 +160,7 @@ def read_artifact(open_file: OpenFile, *, with_learned: bool = False) -> ModelAr
         item_ids=_read_json(open_file, "item_ids.json", list[ItemId]),
         titles=_read_json(open_file, "titles.json", list[str | None]),
         learned=_read_learned(open_file) if with_learned else None,
+        labels=_read_labels(open_file) if with_labels else None,
     )
     check_arrays(arrays)
     if arrays.learned is not None:
@@ -167,6 +187,14 @@ def _unload(array: npt.NDArray[Any]) -> None:
     """Let go of the pages of a mapped array, which come back when they are read."""
     if isinstance(array.base, np.memmap) and isinstance(array.base.base, mmap.mmap):
         array.base.base.madvise(mmap.MADV_DONTNEED)
+
+
+def _read_labels(open_file: OpenFile) -> ItemLabels:
+    return ItemLabels(
+        _read_json(open_file, LABELS, list[tuple[str, str]]),
+        _read_array(open_file, "label_indptr.npy"),
+        _read_array(open_file, "label_ids.npy"),
+    )
 
 
 def _shape_of(arrays: ModelArrays) -> _Shape:

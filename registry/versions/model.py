@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from copy import copy
 from itertools import repeat, starmap
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
 from registry.scoring.id_index import Rows
@@ -50,6 +52,8 @@ class _Query(NamedTuple):
 class Model:
     """One resident version. Immutable; any number of threads may score with it at once.
 
+    With other items withdrawn it is another model, of the same arrays: see :meth:`hiding`.
+
     Parameters
     ----------
     manifest
@@ -78,6 +82,37 @@ class Model:
         self._item_ids = arrays.item_ids
         self._titles = arrays.titles
         self.learned = arrays.learned
+        self.labels = arrays.labels
+        self.withdrawals = NOTHING_WITHDRAWN
+        self._is_withdrawn: npt.NDArray[np.bool_] = np.zeros(self.items, np.bool_)
+        self._withdrawn_rows: ItemRows = _NO_ROWS
+        self._shown_popular_rows = self._popular_rows
+
+    @property
+    def withdrawn_items(self) -> int:
+        """How many of its items are in no answer."""
+        return len(self._withdrawn_rows)
+
+    def hiding(self, withdrawals: Withdrawals) -> Model:
+        """Return this version with exactly these items in no answer; all arrays are shared.
+
+        Costs a microsecond for each item that is withdrawn or comes back, and some milliseconds
+        for each million items of the version.
+        """
+        made = copy(self)
+        made.withdrawals, before = withdrawals, self.withdrawals.item_ids
+        changed = {
+            row: item_id in withdrawals.item_ids
+            for item_id in before ^ withdrawals.item_ids
+            if (row := self._item_rows.of(item_id)) is not None
+        }
+        if changed:
+            hidden = self._is_withdrawn.copy()
+            hidden[list(changed)] = list(changed.values())
+            made._is_withdrawn = hidden
+            made._withdrawn_rows = np.flatnonzero(hidden).astype(np.int32)
+            made._shown_popular_rows = self._popular_rows[~hidden[self._popular_rows]]
+        return made
 
     @property
     def arrays(self) -> ModelArrays:
@@ -92,6 +127,7 @@ class Model:
             popularity=self._popularity,
             titles=self._titles,
             learned=self.learned,
+            labels=self.labels,
         )
 
     @property
@@ -115,8 +151,8 @@ class Model:
         A known user gets the exact top k of ``user_factors[user] · item_factors``; a user that
         the training set does not hold, or of whom it taught nothing (factors all zero), gets the
         items with the most interactions. Equal scores go by row. What a request gets, to the last
-        bit, does not depend on the others. Items to exclude never show; where fewer than k items
-        are left, fewer come back.
+        bit, does not depend on the others. Items to exclude, and those that are withdrawn, never
+        show; where fewer than k items are left, fewer come back.
 
         Parameters
         ----------
@@ -163,11 +199,13 @@ class Model:
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
         users = self._user_factors[[query.user_row for query in queries]]
         sizes = [query.k for query in queries]
-        return starmap(self._items, self._ranking.best(users, sizes, queries, threads))
+        withdrawn = self._withdrawn_rows if len(self._withdrawn_rows) else None
+        ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
+        return starmap(self._items, ranked)
 
     def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
         left_out = set(hidden.tolist())
-        candidates = self._popular_rows[: k + len(left_out)].tolist()
+        candidates = self._shown_popular_rows[: k + len(left_out)].tolist()
         rows = [row for row in candidates if row not in left_out][:k]
         return Recommendation(self._items(rows, self._popularity[rows].tolist()), "popular")
 

@@ -19,7 +19,7 @@ from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
 from registry.versions import publication, published_versions
-from registry.versions.artifact import LEARNED, OpenFile, read_artifact
+from registry.versions.artifact import FURTHER, OpenFile, read_artifact
 from registry.versions.file_cache import Cache
 from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Description, Manifest, decode_manifest
@@ -269,8 +269,8 @@ class Store:
 
 
 def _read_arrays(manifest: Manifest, open_file: OpenFile) -> ModelArrays:
-    with_learned = f"{ARTIFACT}/{LEARNED}" in manifest.files
-    return read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}"), with_learned=with_learned)
+    has = {part: f"{ARTIFACT}/{file}" in manifest.files for part, file in FURTHER.items()}
+    return read_artifact(lambda name: open_file(f"{ARTIFACT}/{name}"), **has)
 
 
 def store_of(settings: Settings) -> Store:

@@ -31,6 +31,8 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     is missing, or later than the worker's clock. ``fresh`` is how much of what its user did since
     the version's snapshot counted; absent where workers do not look (``RECSTREAM_FRESH=off``).
     Interactions before ``fresh_offsets`` did, by partition of the interaction topic.
+    ``withdrawn_items`` of the version's items could not be shown, by the records of the items topic
+    below ``items_offset``; both are absent if it is none.
     """
 
     environment: str
@@ -44,6 +46,8 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     image_digest: str | None = None
     fresh: FreshState | None = None
     fresh_offsets: dict[str, int] = {}
+    withdrawn_items: int | None = None
+    items_offset: int | None = None
 
 
 class Response(Struct, frozen=True, omit_defaults=True):

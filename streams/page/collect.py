@@ -22,7 +22,7 @@ from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
-from streams.page.status import PartitionLag, Status, Traffic, VersionStatus
+from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
 from streams.state.node import Node
 from streams.state.readiness import ReadinessCheck
 from streams.state.table import RolloutTable
@@ -45,6 +45,8 @@ class StatusCollector:
         Returns its present rate of answers.
     look
         Returns what the guardrails say of a ramp at a time, in seconds since the epoch.
+    items
+        Returns what is known of the items topic.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class StatusCollector:
         listing: RegistryListing,
         requests_per_second: Callable[[], float],
         look: Callable[[float], Look | None],
+        items: Callable[[], ItemsFollowed],
     ) -> None:
         self._settings = settings
         self._node = node
@@ -71,6 +74,7 @@ class StatusCollector:
         self._listing = listing
         self._requests_per_second = requests_per_second
         self._look = look
+        self._items = items
 
     def collect(self) -> Status:
         """Return the whole status. Reads files: not on the event loop."""
@@ -110,6 +114,7 @@ class StatusCollector:
             shadow=overview.shadow,
             look=self._look(now),
             split=overview.split,
+            items=self._items(),
             token_needed=bool(self._settings.api_token.get_secret_value()),
         )
 

@@ -105,6 +105,19 @@ class ShadowSummary(Struct, frozen=True):
     canary_ms: float | None = None
 
 
+class ItemsFollowed(Struct, frozen=True):
+    """What a worker knows of the items topic.
+
+    ``known`` items have a record, ``withdrawn`` ones are in no answer; ``lag`` records have not
+    been read, the next one is at ``offset``.
+    """
+
+    known: int
+    withdrawn: int
+    offset: int
+    lag: int
+
+
 class Status(Struct, frozen=True):
     """One worker at one moment. ``share`` and percentages are 0..100.
 
@@ -138,6 +151,7 @@ class Status(Struct, frozen=True):
     split: Finding | None = None
     token_needed: bool = False
     notices: tuple[Notice, ...] = ()
+    items: ItemsFollowed | None = None
 
     @property
     def ready(self) -> bool:

@@ -282,6 +282,7 @@ class _BatchAnswerer:
     ) -> Provenance:
         acting, origin, sight = self._acting, self._using.origin, self._using.sight
         manifest = model.manifest if model else None
+        withdrawn = (model.withdrawn_items or None) if model else None
         return Provenance(
             environment=origin.environment,
             worker=origin.worker,
@@ -294,4 +295,6 @@ class _BatchAnswerer:
             image_digest=manifest.image_digest if manifest else None,
             fresh=sight.state(model.version, record.partition) if sight and model else None,
             fresh_offsets=sight.offsets(record.partition) if sight and model else {},
+            withdrawn_items=withdrawn,
+            items_offset=model.withdrawals.offset if model and withdrawn else None,
         )

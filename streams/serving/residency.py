@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
 from registry.errors import DamagedVersion, RecstreamError, UnknownVersion
 from registry.versions.model import Model
 from registry.versions.store import Store
@@ -34,6 +35,9 @@ class Residency:
         self._failed: dict[str, tuple[float, str]] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._reading: set[Future[Any]] = set()
+        self._withdrawals = NOTHING_WITHDRAWN
+        self._hider = ThreadPoolExecutor(1, thread_name_prefix="withdrawals")
+        self._hiding: asyncio.Task[None] | None = None
 
     @property
     def is_reading(self) -> bool:
@@ -110,13 +114,46 @@ class Residency:
                 return f"is in memory only, so a new worker could not load it: {why}"
         return None
 
+    @property
+    def is_hiding(self) -> bool:
+        """Whether a version in memory still shows what was withdrawn."""
+        return any(self._is_outdated(model) for model in self._ready.values())
+
+    def withdraw(self, withdrawals: Withdrawals) -> None:
+        """Let no version in memory, nor one that is loaded later, show these items, and no others.
+
+        That is done beside the event loop, a version at a time: what is being answered meanwhile
+        is answered by what was withdrawn before.
+        """
+        self._withdrawals = withdrawals
+        if self._hiding is None or self._hiding.done():
+            self._hiding = asyncio.create_task(self._hide())
+
     def stop(self) -> None:
-        """Let go of the loader; a load that is on its way ends by itself."""
+        """Let go of the threads; a load that is on its way ends by itself."""
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self._hider.shutdown(wait=False, cancel_futures=True)
+
+    async def _hide(self) -> None:
+        while outdated := [model for model in self._ready.values() if self._is_outdated(model)]:
+            made = await self._made_current(outdated[0])
+            if self._ready.get(made.version) is outdated[0]:  # it was not let go of meanwhile
+                self._ready = {**self._ready, made.version: made}
+
+    async def _made_current(self, model: Model) -> Model:
+        """Return `model` without what is withdrawn by now."""
+        while self._is_outdated(model):
+            hiding = self._hider.submit(model.hiding, self._withdrawals)
+            model = await asyncio.wrap_future(hiding)
+        return model
+
+    def _is_outdated(self, model: Model) -> bool:
+        return model.withdrawals is not self._withdrawals
 
     async def _load(self, version: str) -> None:
         try:
             model, seconds = await self._read(self._open, version)
+            model = await self._made_current(model)
         except RecstreamError as error:
             self._note_failure(version, str(error))
         except Exception as error:  # the outermost edge of a background load: reported, retried

@@ -6,7 +6,8 @@ users of these partitions wait or get errors although healthy workers exist. So 
 worker
 
 1. reads the rollout table's changelog to its end, with a plain consumer, which is fast; meanwhile
-  its follower of the fleet topic learns which other workers there are;
+   its follower of the fleet topic learns which other workers there are, and that of the items topic
+   what is withdrawn;
 2. loads the primary version;
 3. joins once that is in memory. Until then, it joins only if no other worker can answer either: the
   first start, or a start after all have stopped, must not wait for anybody.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,6 +36,7 @@ from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
 from streams.state.node import Node
 from streams.state.table import RolloutTable
+from streams.watch.notices import Reason
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,8 @@ class Entry:
         Where to read.
     node, table
         Learn what was read.
+    reading_items
+        Returns why it is not known yet what is withdrawn; None once it is, or was waited for.
 
     Attributes
     ----------
@@ -109,8 +113,15 @@ class Entry:
         Whether a read blocks a thread.
     """
 
-    def __init__(self, settings: Settings, node: Node, table: RolloutTable) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        node: Node,
+        table: RolloutTable,
+        reading_items: Callable[[], Reason | None],
+    ) -> None:
         self._settings = settings
+        self._reading_items = reading_items
         self._node = node
         self._table = table
         self._changelog = Topic(table.changelog, 1, "the rollout table's changelog")
@@ -154,6 +165,9 @@ class Entry:
                 ]
                 ready, failures = node.residency.ready, node.residency.failures
                 self.outside = why_outside(node.view.state, ready, failures, others, now)
+            unread = self._reading_items()
+            if self.outside is None and (unread is not None or node.residency.is_hiding):
+                self.outside = unread.message if unread else "hiding what is withdrawn"
             if self.outside is None:
                 return
             await asyncio.sleep(LOOK_SECONDS)

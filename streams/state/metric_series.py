@@ -41,8 +41,12 @@ FAILED_TRAININGS: Final = ("refused", "failed", "out_of_memory", "timeout")
 
 def begin_at_zero(metrics: Metrics, topics: Topics) -> None:
     """Show every counter of errors before the first one."""
-    read = [topic.name for topic in (topics.requests, topics.control, topics.fleet)]
-    sent = [topic.name for topic in topics if topic not in (topics.requests, topics.interactions)]
+    read = [topic.name for topic in (topics.requests, topics.control, topics.fleet, topics.items)]
+    sent = [
+        topic.name
+        for topic in topics
+        if topic not in (topics.requests, topics.interactions, topics.items)
+    ]
     zero: tuple[tuple[Counter, Iterable[tuple[str, ...]]], ...] = (
         (metrics.dead_letters, product(read, UNUSABLE)),
         (metrics.dead_letters, product(read[:1], RefusedAnswerCode)),

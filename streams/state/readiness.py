@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import faust
 
@@ -27,6 +28,7 @@ class ReadinessCheck:
         entry: Entry,
         watch: TopicWatch,
         kafka: KafkaHealth,
+        reading_items: Callable[[], Reason | None],
     ) -> None:
         self._app = app
         self._node = node
@@ -34,6 +36,7 @@ class ReadinessCheck:
         self._entry = entry
         self._watch = watch
         self._kafka = kafka
+        self._reading_items = reading_items
 
     def reasons(self) -> tuple[Reason, ...]:
         """Return why this worker is not ready; nothing if it is."""
@@ -60,7 +63,8 @@ class ReadinessCheck:
                     f"primary version {wanted.primary_version}: {why}",
                 )
             )
-        return tuple(reasons)
+        unread = self._reading_items()
+        return (*reasons, unread) if unread is not None else tuple(reasons)
 
     def _apart_reason(self) -> Reason | None:
         """Return why this worker has no part in its fleet now; None if it has."""

@@ -25,6 +25,8 @@ class NoticeBoard:
         Of the request topic, as configured: used until the broker has been asked.
     fleet
         Returns the latest heartbeat of each worker.
+    items
+        Returns what is wrong with following the items topic.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class NoticeBoard:
         watch: TopicWatch,
         partitions: int,
         fleet: Callable[[], Iterable[Heartbeat]],
+        items: Callable[[], Notice | None],
     ) -> None:
         self._transactions = transactions
         self._losses = losses
@@ -42,6 +45,7 @@ class NoticeBoard:
         self._watch = watch
         self._partitions = partitions
         self._fleet = fleet
+        self._items = items
 
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should act on, whether or not the worker is ready."""
@@ -49,6 +53,7 @@ class NoticeBoard:
             self._transactions.notice(time.monotonic()),
             self._losses.notice(),
             self._publishing.notice(),
+            self._items(),
         ]
         partitions = self._watch.request_partitions or self._partitions
         return (

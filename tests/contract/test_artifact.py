@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from registry.catalogue.item_labels import labelled
 from registry.errors import DamagedVersion
 from registry.scoring.model_arrays import MAX_ITEMS, ModelArrays, check_arrays
 from registry.versions.artifact import files_in, read_artifact, write_artifact
@@ -59,7 +60,9 @@ def assert_same(left: ModelArrays, right: ModelArrays) -> None:
         if field.name == "learned":
             continue
         one, other = getattr(left, field.name), getattr(right, field.name)
-        if isinstance(one, np.ndarray):
+        if field.name == "labels":
+            assert (one is None) == (other is None)
+        elif isinstance(one, np.ndarray):
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)
         else:
@@ -69,6 +72,23 @@ def assert_same(left: ModelArrays, right: ModelArrays) -> None:
 def test_it_reads_back_as_it_was_written(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert_same(read_artifact(files_in(folder)), some_arrays())
+
+
+def test_labels_have_files_of_their_own_that_are_read_where_they_are(tmp_path: Path) -> None:
+    items = [{"genre": ["Drama", "Crime"]}, {}, {"région": ["eu"]}, *[{}] * 4]
+    write_artifact(changed(labels=labelled(items)), tmp_path)
+    extra = ["label_ids.npy", "label_indptr.npy", "label_table.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, *extra])
+    assert_same(read_artifact(files_in(tmp_path)), some_arrays())  # as the release before reads it
+    read = read_artifact(files_in(tmp_path), with_labels=True).labels
+    assert read is not None
+    assert [read.of(row) for row in range(3)] == [{"genre": ["Crime", "Drama"]}, {}, items[2]]
+
+
+def test_labels_of_another_number_of_items_are_refused(tmp_path: Path) -> None:
+    assert "label_indptr" in refusal_of(
+        lambda: write_artifact(changed(labels=labelled([{}])), tmp_path)
+    )
 
 
 def test_ids_keep_their_json_type(tmp_path: Path) -> None:

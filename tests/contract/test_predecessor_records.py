@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 
+from registry.catalogue.item_labels import labelled
 from registry.rollout.command_log import EMPTY_LOG, follow
+from registry.versions.store import Store
 from registry.wire.commands import CommandType
 from registry.wire.instants import write_instant
+from registry.wire.training_records.gate_results import ItemsRead
 from registry.wire.training_records.training_messages import TrainingRun
-from tests.unit.registry.builders import BEGAN, a_command, a_plan
+from tests.unit.registry.builders import BEGAN, a_command, a_description, a_plan, some_arrays
 from tests.unit.test_layout import ROOT
 
 READER = """
@@ -70,14 +75,40 @@ def test_the_release_before_reads_commands_logs_and_runs_of_this_one() -> None:
     ours = [*(("command", command) for command in (*commands, ramp)), ("log", log), ("run", run)]
     records = json.loads(msgspec.json.encode(ours, enc_hook=write_instant))
 
+    theirs = json.loads(_by_predecessor(READER, given=json.dumps(records)))
+    assert set(unread([record for _, record in records], theirs)) == NEW
+
+
+def _by_predecessor(program: str, *arguments: str, given: str = "") -> str:
+    """Run a program by the release before; return what it prints."""
     (wheel,) = (ROOT / "tests/predecessor").glob("*.whl")
     done = subprocess.run(
-        [sys.executable, "-P", "-c", READER],
-        input=json.dumps(records),
+        [sys.executable, "-P", "-c", program, *arguments],
+        input=given,
         env=os.environ | {"PYTHONPATH": str(wheel)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert set(unread([record for _, record in records], json.loads(done.stdout))) == NEW
+    return done.stdout
+
+
+OPEN_LABELLED = """
+import sys
+from pathlib import Path
+import registry.store
+assert ".whl" in registry.store.__file__
+store = registry.store.Store(Path(sys.argv[1]))
+store.verify("v0.1")
+print(store.open("v0.1").version)
+"""
+
+
+def test_the_release_before_serves_a_version_with_labels(tmp_path: Path) -> None:
+    arrays = dataclasses.replace(some_arrays(), labels=labelled([{"genre": ["Drama"]}, *[{}] * 6]))
+    read = ItemsRead("reco.items", end=3, records=1, titled=1, labelled=1)
+    snapshot = msgspec.structs.replace(a_description().data_snapshot, catalogue=read)
+    description = a_description(data_snapshot=snapshot)
+    Store(str(tmp_path)).publish(arrays, description, {"items.jsonl.gz": lambda _: b"records"})
+    assert _by_predecessor(OPEN_LABELLED, str(tmp_path)).strip() == "v0.1"

@@ -183,4 +183,10 @@ def some_parts(
         losses=Losses(topics.requests.name),
         access=AccessCheck(lambda: None),
         publishing=PublishingCheck(node.store, writes=False),
+        items=SimpleNamespace(
+            **dict.fromkeys(("known", "withdrawn", "offset", "lag"), 0),
+            topic=topics.items.name,
+            reason=lambda: None,
+            notice=lambda: None,
+        ),
     )

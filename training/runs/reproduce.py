@@ -19,6 +19,7 @@ from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
 from registry.versions.store import Store
+from training.catalogue.version_items import ITEMS_FILE, VersionItems, decode_items
 from training.data.matrix import Cells, Factors, csr
 from training.data.minimums import trim
 from training.data.snapshot import read_again
@@ -93,10 +94,12 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
     with one_blas_thread():
         with journal.stage("snapshot"):
             read = read_again(settings, manifest.data_snapshot, tuple(parameters.weights))
-            cells = trim(read.cells, parameters)
+            items = _items_of(store, manifest)
+            cells = items.entitle(trim(read.cells, parameters))
         with journal.stage("fit"):
             factors = _fitted(settings, store, manifest, cells, journal)
-    return compared(manifest, published.arrays, arrays_of(cells, factors, parameters))
+    again = arrays_of(cells, factors, parameters, items.labels(cells))
+    return compared(manifest, published.arrays, again)
 
 
 def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> Reproduction:
@@ -105,6 +108,10 @@ def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> 
     if published.learned is not None and again.learned is not None:
         columns, others = columns_of(published.learned), columns_of(again.learned)
         pairs |= {name: (column, others[name]) for name, column in columns.items()}
+    pairs |= {
+        f"label_{name}": (getattr(published.labels, name, None), getattr(again.labels, name, None))
+        for name in ("table", "indptr", "ids")
+    }
     return Reproduction(
         manifest,
         {name: _largest(*pairs[name]) for name in NUMBERS},
@@ -155,7 +162,16 @@ def _started_from(store: Store, version: str, start: WarmStart) -> ModelArrays:
     return found.arrays
 
 
+def _items_of(store: Store, manifest: Manifest) -> VersionItems:
+    """Return the records that a version took its titles from; those of its time are gone."""
+    if ITEMS_FILE not in manifest.files:
+        return VersionItems()
+    return decode_items(store.read(manifest.version, ITEMS_FILE))
+
+
 def _same(left: Any, right: Any) -> bool:
+    if left is None or right is None:
+        return left is right
     if isinstance(left, list):
         return left == right and list(map(type, left)) == list(map(type, right))
     return left.shape == right.shape and bool((left == right).all())

@@ -17,14 +17,18 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import structs
 
+from registry.catalogue.item_labels import ItemLabels
 from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
+from registry.kafka.item_records import ItemRecords, read_item_records
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.manifest import Description, Parameters, content_digest
 from registry.versions.store import Store, store_of
 from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.gate_results import DataSnapshot, ItemsRead
 from registry.wire.training_records.training_messages import TrainingResult
+from training.catalogue.version_items import ITEMS_FILE, VersionItems, encode_items, items_of
 from training.data.cells_to_keep import cells_to_keep
 from training.data.data_warnings import warned
 from training.data.matrix import Cells, Factors, csr, popularity
@@ -120,10 +124,20 @@ def _train(
         journal.check_each_step(lock.require)
         with journal.stage("snapshot"):
             asked = parameters.weights
+            records = read_item_records(settings)
             snapshot = read_snapshot(settings, journal.advance, tuple(asked))
             settled = settle(parameters, snapshot.cells)
+            items = items_of(settled.cells, records.get)
+            settled = settled._replace(cells=items.entitle(settled.cells))
+            snapshot = replace(snapshot, described=_with_items(snapshot.described, records, items))
             data = warned(snapshot.report, asked, settled.parameters.weights)
+            if items.mistyped:
+                data = structs.replace(data, warnings=(*data.warnings, _mistyped(items)))
             journal.advance(1, 1, _summary(snapshot))
+        if records.absent is not None:
+            logger.info(
+                "training run %s: titles of interactions only: %s", journal.run_id, records.absent
+            )
         for warning in data.warnings:
             logger.warning("training run %s: %s", journal.run_id, warning)
         rules = rules_of(settings, snapshot.report)
@@ -160,9 +174,10 @@ def _train(
         if learned.factors is None or not learned.gate.passed:
             return ended
         with journal.stage("publish"):
-            arrays = arrays_of(cells, learned.factors, parameters)
+            arrays = arrays_of(cells, learned.factors, parameters, items.labels(cells))
             lock.confirm()
-            version = store.publish(arrays, description, pages).version
+            read = {ITEMS_FILE: lambda _version: encode_items(items)} if items.records else {}
+            version = store.publish(arrays, description, {**pages, **read}).version
         keep({name: page(version) for name, page in pages.items()})
         return structs.replace(
             ended,
@@ -174,7 +189,9 @@ def _train(
         )
 
 
-def arrays_of(cells: Cells, factors: Factors, parameters: Parameters) -> ModelArrays:
+def arrays_of(
+    cells: Cells, factors: Factors, parameters: Parameters, labels: ItemLabels | None = None
+) -> ModelArrays:
     """Return what a version serves with."""
     seen = csr(cells, np.ones(len(cells.user), np.bool_))
     return ModelArrays(
@@ -186,8 +203,32 @@ def arrays_of(cells: Cells, factors: Factors, parameters: Parameters) -> ModelAr
         seen_items=seen.indices,
         popularity=popularity(cells, weights(cells, parameters) > 0),
         titles=list(cells.titles),
+        labels=labels,
         learned=cells_to_keep(cells, parameters),
     )
+
+
+def _mistyped(items: VersionItems) -> str:
+    return (
+        f"{items.mistyped:,} items are on the items topic under the other JSON type only (42 for "
+        '"42"): their titles and labels are not used'
+    )
+
+
+def _with_items(described: DataSnapshot, records: ItemRecords, items: VersionItems) -> DataSnapshot:
+    """Return the snapshot with what was read of the items topic, if there is one."""
+    if records.absent is not None:
+        return described
+    read = ItemsRead(
+        records.topic,
+        records.end,
+        len(items.records),
+        items.titled,
+        items.labelled,
+        items.mistyped,
+        dict(sorted(records.refused.items())),
+    )
+    return structs.replace(described, catalogue=read)
 
 
 def _description(
@@ -254,4 +295,6 @@ def _summary(snapshot: Snapshot) -> str:
         f"with {described.items} items; {snapshot.fresh} of {snapshot.records} records read from "
         f"Kafka, the others from the registry"
     )
-    return "; ".join(filter(None, (size, described.unusable_words)))
+    read = described.catalogue
+    known = f"{read.records} of these items are on {read.topic}" if read and read.records else ""
+    return "; ".join(filter(None, (size, described.unusable_words, known)))

@@ -10,11 +10,29 @@ Count = Annotated[int, Meta(ge=0)]
 Verdict = Literal["pass", "fail", "inconclusive", "error"]
 
 
+class ItemsRead(Struct, frozen=True, omit_defaults=True):
+    """What a version took from the items topic: its records below the offset ``end``.
+
+    ``records`` items of the version have a record, ``titled`` of them a title, ``labelled`` a
+    label; ``mistyped`` items have a record under the other JSON type only (42 for "42"), which
+    does not count; ``unusable`` counts the records of the topic that are no items, by reason.
+    """
+
+    topic: str
+    end: Count
+    records: Count
+    titled: Count
+    labelled: Count
+    mistyped: Count = 0
+    unusable: dict[str, Count] = {}
+
+
 class DataSnapshot(Struct, frozen=True, omit_defaults=True):
     """The interactions that a version learned from: ``[start, end)`` offsets by partition.
 
     ``lost`` are the spans within them that were gone from Kafka before any snapshot held them;
-    ``unusable`` counts the records within them that could not be used, by reason.
+    ``unusable`` counts the records within them that could not be used, by reason. ``catalogue`` is
+    what titles and labels came from; absent if there is no items topic.
     """
 
     id: str
@@ -25,6 +43,7 @@ class DataSnapshot(Struct, frozen=True, omit_defaults=True):
     items: Count
     lost: dict[str, tuple[tuple[Count, Count], ...]] = {}
     unusable: dict[str, Count] = {}
+    catalogue: ItemsRead | None = None
 
     @property
     def unusable_words(self) -> str:

@@ -74,6 +74,10 @@ def test_help_is_shown(
         ["rollout", "history", "--limit", "0"],
         ["fleet", "--watch", "--json"],
         ["explain"],
+        ["items", "load", "/no/such/file.csv"],
+        ["items", "load", __file__, "--label", "genre"],
+        ["items", "withdraw"],
+        ["items", "withdraw", "7", "--at", "tomorrow"],
     ],
 )
 def test_wrong_usage_ends_with_2(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:

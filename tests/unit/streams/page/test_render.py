@@ -21,7 +21,7 @@ from registry.wire.training_records.training_messages import TrainingRun
 from streams.page.charts import steps
 from streams.page.formatting import ago
 from streams.page.render import POLICY, render, render_login, render_main
-from streams.page.status import PartitionLag, Status, Traffic, VersionStatus
+from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
 from streams.watch.notices import Reason
 from tests.unit.streams.statuses import (
     NOW,
@@ -182,6 +182,14 @@ def test_lag_shows_the_worst_partitions_first() -> None:
 def test_many_lagging_partitions_are_cut_and_the_rest_counted() -> None:
     status = a_status(lag=tuple(PartitionLag(number, number + 1) for number in range(20)))
     assert "4 others lag less." in section(status, "traffic")
+
+
+@pytest.mark.parametrize(("lag", "words"), [(0, "up to date"), (1_234, "1,234 records behind")])
+def test_the_items_topic_is_shown_once_there_is_an_item(lag: int, words: str) -> None:
+    items = ItemsFollowed(known=9_742, withdrawn=3, offset=12_000, lag=lag)
+    shown = section(a_status(items=items), "traffic")
+    assert f"Items topic 9,742 items, 3 withdrawn; {words}." in shown
+    assert "Items topic" not in section(a_status(items=ItemsFollowed(0, 0, 0, 0)), "traffic")
 
 
 def test_no_lag_is_called_caught_up() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from registry.catalogue.availability import Withdrawals
 from registry.versions.model import Model
 from registry.versions.store import Store
 from streams.serving.residency import RETRY_SECONDS, Residency
@@ -289,3 +290,67 @@ def test_what_is_garbage_at_a_load_is_not_frozen_for_ever(tmp_path: Path, moment
     finally:
         gc.unfreeze()
         gc.enable()
+
+
+def withdrawn(*item_ids: str) -> Withdrawals:
+    return Withdrawals(frozenset(item_ids), len(item_ids))
+
+
+async def hidden(residency: Residency) -> list[int]:
+    async with asyncio.timeout(5):
+        while residency.is_hiding:
+            await asyncio.sleep(0)
+    return [residency.ready[version].withdrawn_items for version in sorted(residency.ready)]
+
+
+def test_what_is_withdrawn_is_hidden_in_every_version_in_memory_and_can_come_back(
+    store: Store,
+) -> None:
+    async def story() -> None:
+        with a_residency(store) as residency:
+            residency.keep(["v0.2", "v0.1"], time.monotonic())
+            for version in ("v0.1", "v0.2"):
+                await settled(residency, version)
+            assert not residency.is_hiding
+            residency.withdraw(withdrawn("film-1", "film-2"))
+            assert residency.is_hiding
+            assert await hidden(residency) == [2, 2]
+            residency.withdraw(withdrawn("film-1"))
+            residency.withdraw(withdrawn())
+            assert await hidden(residency) == [0, 0]
+
+    run(story())
+
+
+def test_a_version_that_is_loaded_later_never_shows_what_is_withdrawn(store: Store) -> None:
+    async def story() -> None:
+        gated = GatedStore(str(store.root))
+        with a_residency(gated) as residency:
+            residency.withdraw(withdrawn("film-1"))
+            residency.keep(["v0.1"], time.monotonic())
+            async with asyncio.timeout(5):
+                while not gated.threads:
+                    await asyncio.sleep(0)
+            residency.withdraw(withdrawn("film-1", "film-2"))
+            gated.gate.set()
+            await settled(residency, "v0.1")
+            assert residency.ready["v0.1"].withdrawn_items == 2
+            assert not residency.is_hiding
+
+    run(story())
+
+
+def test_a_version_that_is_let_go_of_while_items_are_hidden_does_not_come_back(
+    store: Store,
+) -> None:
+    async def story() -> None:
+        with a_residency(store) as residency:
+            residency.keep(["v0.1"], time.monotonic())
+            await settled(residency, "v0.1")
+            residency.withdraw(withdrawn("film-1"))
+            residency.keep([], time.monotonic())
+            assert residency._hiding is not None
+            await asyncio.wait_for(residency._hiding, 5)
+            assert residency.ready == {}
+
+    run(story())
