@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from ops.bench.rig.figures import Bar
 from registry.errors import ShapeError
@@ -53,6 +52,8 @@ def slope_of(readings: Sequence[Reading]) -> Slope:
     """
     if len(readings) < 3:
         raise ShapeError(f"{len(readings)} readings are too few for a slope; at least 3 are needed")
+    from scipy.stats import theilslopes  # late: it takes longer to import than all the rest
+
     at, values = np.array(readings).T
     slope, _, lower, upper = theilslopes(values, at, alpha=CONFIDENCE)
     return Slope(float(slope) * 3600, float(lower) * 3600, float(upper) * 3600)
