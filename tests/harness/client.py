@@ -25,6 +25,7 @@ from streams.control.heartbeat_follower import heartbeat_of
 Answer: TypeAlias = dict[str, Any]
 DELIVERY_SECONDS = 30.0
 RESULT_SECONDS = 15.0
+PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.OFFSET_NOT_AVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +221,8 @@ class Client:
         try:
             return self._consumer.get_watermark_offsets(partition, timeout=DELIVERY_SECONDS)
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION:
-                return None  # a topic that is a moment old
+            if error.args[0].code() in PASSING:
+                return None  # a topic, or a leader, that is a moment old
             raise
 
     def _partitions(self, topic: Topic, *, at_end: bool) -> list[TopicPartition]:
