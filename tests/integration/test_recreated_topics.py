@@ -272,7 +272,7 @@ def make_again(settings: Settings, topic: Topic) -> None:
     admin = AdminClient(client_config(settings))
     admin.delete_topics([topic.name])[topic.name].result(15)
     wait_until(lambda: topic.name not in admin.list_topics(timeout=5).topics, 15, "it to go")
-    wait_until(lambda: topic.name in create_topics(settings), 15, "it to be made again")
+    wait_until(lambda: topic.name in create_topics(settings), 15, "it to be recreated")
 
 
 def recstream(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:

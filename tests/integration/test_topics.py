@@ -105,7 +105,7 @@ def test_a_topic_that_is_made_again_has_another_id(fresh: Settings) -> None:
     before = seen_topics(admin, [name, "not-there"])
     admin.delete_topics([name])[name].result(10)
     wait_until(lambda: not seen_topics(admin, [name]), 10, "it to go")
-    wait_until(lambda: name in create_topics(fresh), 10, "it to be made again")
+    wait_until(lambda: name in create_topics(fresh), 10, "it to be recreated")
 
     after = wait_until(lambda: seen_topics(admin, [name]), 10, "it to be seen again")
     assert list(before) == [name]
