@@ -61,15 +61,9 @@ def _report_of_topic(settings: Settings, as_json: bool) -> DataReport:
     """Read the interaction topic, and return what is in it."""
     from ops.views import terminal
     from ops.views.training_progress import StageDisplay
-    from training.data.data_warnings import warned
-    from training.data.snapshot import read_snapshot
-    from training.data.weights import settle_transforms
-    from training.runs.run_rules import parameters_of
+    from training.runs.inspection import inspect_topic
 
     with StageDisplay(terminal.err, hidden=as_json) as display:
-        snapshot = read_snapshot(
+        return inspect_topic(
             settings, lambda done, total: display.show("snapshot", done, total, None)
         )
-    parameters = parameters_of(settings)
-    used = settle_transforms(parameters, snapshot.cells)
-    return warned(snapshot.report, parameters.weights, used.weights)

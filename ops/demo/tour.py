@@ -65,6 +65,7 @@ class Tour:
             screen.say(f"Kafka protocol on {bootstrap}, {len(created)} topics")
         with screen.step(f"{demo_fleet.RATINGS_COUNT:,} real ratings into the interaction topic"):
             steps.ingest(settings)
+            steps.inspect(settings)
         with screen.step("two workers"):
             fleet = demo_fleet.start_workers(group, variables)
             with screen.console.status("    waiting until they are ready"):

@@ -18,6 +18,7 @@ from ops.ingest.send_once import records_of
 from ops.ingest.title_files import read_titles
 from ops.views import terminal
 from ops.views.answer_tables import answer_tables
+from ops.views.data_report_tables import data_report_tables
 from ops.views.ramp_progress import RampDisplay, follow_ramp
 from ops.views.rollout_tables import trail_lines
 from ops.views.terminal import Text
@@ -35,6 +36,7 @@ from registry.wire.ramp_values import Outcome
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.training_records.training_messages import TrainingResult
+from training.runs.inspection import inspect_topic
 from training.runs.run import train
 from training.runs.run_rules import parameters_of
 
@@ -86,6 +88,13 @@ class Steps:
         self.screen.say(
             f"MovieLens ml-latest-small (licence: ops/demo/README.txt); {rate:,.0f} a second"
         )
+
+    def inspect(self, settings: Settings) -> None:
+        """Show what is in the interactions, before anything is learned from them."""
+        report = inspect_topic(settings, lambda _done, _total: None)
+        self.screen.say("recstream inspect")
+        self.screen.show(data_report_tables(report))
+        self.figures["data_warnings"] = len(report.warnings)
 
     def train(self, fleet: Fleet, **arguments: Any) -> str:
         """Have the fleet train a version, follow the run, and return the version."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness.client import Client
@@ -17,18 +18,21 @@ from registry.wire.codec import encode
 from tests.unit.training.builders import checkerboard_events
 
 
-def trained(settings: Settings) -> dict[str, Any]:
-    """Train, offering a canary; return the result of the command that offers it."""
+def trained(settings: Settings, deploy: str = "canary", code: int = 0) -> dict[str, Any]:
+    """Train, and deploy; return the result of the command that offers the version."""
     done = CliRunner().invoke(
-        app, ["train", "--deploy", "canary", "--json"], env=environment_of(settings)
+        app, ["train", "--deploy", deploy, "--json"], env=environment_of(settings)
     )
-    assert done.exit_code == 0, (done.output, done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
     announced: dict[str, Any] = json.loads(done.stdout)["announced"]
     return announced
 
 
-def test_the_first_version_is_swapped_in_and_the_next_one_takes_its_share(
-    client: Client, topics_created: Settings, start_worker: Callable[..., Worker]
+def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_needs_traffic(
+    client: Client,
+    topics_created: Settings,
+    start_worker: Callable[..., Worker],
+    tmp_path: Path,
 ) -> None:
     told = {"retrain_factors": 4, "retrain_iterations": 8, "retrain_canary_percentage": 0.5}
     settings = topics_created.model_copy(update=told)
@@ -46,3 +50,13 @@ def test_the_first_version_is_swapped_in_and_the_next_one_takes_its_share(
     after = second["after"]
     assert (after["primary_version"], after["canary_version"]) == ("v0.1", "v0.2")
     assert (after["canary_percentage"], after["bucketing"]) == (0.5, "hash")
+
+    policy = tmp_path / "ramp.yaml"
+    policy.write_text("ramp: {steps: [10, 100], hold_seconds: 1}\nbucketing: hash\n")
+    ramping = settings.model_copy(update={"retrain_ramp_file": str(policy)})
+    done = CliRunner().invoke(app, ["train", "--deploy", "ramp"], env=environment_of(ramping))
+    assert done.exit_code == 1
+    assert client.command(type="abort")["status"] == "applied"
+    refused = trained(ramping, "ramp", code=1)
+    assert (refused["type"], refused["error"]["code"]) == ("rollout", "no_traffic")
+    assert "the heartbeats of the last seconds report no requests" in refused["error"]["message"]

@@ -68,6 +68,8 @@ def test_help_is_shown(
         ["ingest", __file__, "--title-columns", "item=id,title=name"],
         ["request", "1", "-k", "0"],
         ["rollout", "apply", "/no/such/file.yaml"],
+        ["rollout", "apply", __file__, "--fit", "--ignore-traffic"],
+        ["train", "--deploy", "ramp"],
         ["rollout", "status", "--follow", "--all-environments"],
         ["rollout", "history", "--since", "yesterday"],
         ["rollout", "history", "--type", "party"],
