@@ -1,6 +1,6 @@
 """Ranking: each user's exact best items, whoever else is in the batch and whatever the processor.
 
-A kernel proposes, this module decides. The last digits of a matrix product depend on the shape of
+A kernel proposes (`registry.scoring.kernels`), this module decides. The last digits of a matrix product depend on the shape of
 the batch and on the kernel that BLAS picks for the processor; so they are not shown, and do not
 decide between two items. Every item within the rounding bound of the k-th is scored again by
 `recompute`, whose order of operations depends only on the number of factors. Items are sorted by
@@ -11,17 +11,25 @@ Knows factors and rows. Must not know ids, requests or where factors come from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from registry.scoring.kernel_choice import first_size, time_kernels
+from registry.scoring.kernels import (
+    HIDDEN_SCORE,
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+    Hiding,
+    ImplicitKernel,
+    ItemRows,
+    Kernel,
+    Scores,
+)
 from registry.scoring.model_arrays import Factors
-from registry.scoring.topk_kernel import topk
-
-HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
-"""What ``topk`` gives a hidden item; `registry.versions.artifact` keeps real scores above it."""
+from registry.scoring.tile_scan import TileScan
 
 ABOVE_HIDDEN: Final = float(np.nextafter(np.float32(HIDDEN_SCORE), np.float32(0)))
 """The least that a score can be."""
@@ -30,6 +38,15 @@ MARGIN: Final = 2
 """Items asked for beyond k. As a rule they lie further below the k-th than rounding reaches, and so
 show that no other item can be among the best. Where they do not, more are asked for."""
 
+TILES_FROM: Final = 16
+"""Users of a batch, until the kernels have been timed."""
+
+TYPICAL_ITEMS: Final = 12
+"""Asked for while kernels are timed: ten, and the margin."""
+
+MOST_IN_TILES: Final = 1_024
+"""Items asked for. The first tile is four times as large."""
+
 WIDER: Final = 4
 """Times as many items are asked for then, of the users in doubt only."""
 
@@ -37,22 +54,7 @@ PRODUCTS_AT_ONCE: Final = 1 << 18
 """Of `recompute`: 1 MB of float32, which stays in the processor's cache. Four times as many take a
 quarter longer, a quarter as many twice as long."""
 
-UNIT_ROUNDOFF: Final = 2.0**-24
-"""Of float32: the largest relative error of one operation."""
-
-SMALLEST_NORMAL: Final = float(np.finfo(np.float32).tiny)
-
-ItemRows = npt.NDArray[np.int32]
-Scores = npt.NDArray[np.float32]
 Ranked = tuple[list[int], list[float]]  # rows and scores, best first; a NamedTuple costs 1 % more
-
-
-class Hiding(Protocol):
-    """The item rows to hide from one user, under the name by which ``topk`` looks for them."""
-
-    @property
-    def indices(self) -> ItemRows:
-        """Rows in any order; one that is named twice is hidden once."""
 
 
 class Ranking:
@@ -68,6 +70,33 @@ class Ranking:
     def __init__(self, item_factors: Factors) -> None:
         self.item_factors: Factors = np.asfortranarray(item_factors)
         self._largest_norm = float(_norms(self.item_factors).max())
+        self._small = ImplicitKernel(self.item_factors)
+        self._large = TileScan(self.item_factors)
+        self.tiles_from: float = TILES_FROM
+        self.share_read = 1.0
+
+    def choose_kernel(
+        self, users: Factors, hiding: Sequence[Hiding], timer: Callable[[], float]
+    ) -> None:
+        """Time the kernels on real users, and use the quicker one for each size of a batch.
+
+        Sets ``tiles_from``, the smallest batch that `TileScan` serves, and ``share_read``, the
+        share of all scores that it computes for `users`. To be called before others use this.
+
+        Parameters
+        ----------
+        users
+            float32 (n, factors), n > 0.
+        hiding
+            What to hide from each.
+        timer
+            Processor time of this thread, in seconds.
+        """
+        items, asked = len(self.item_factors), min(TYPICAL_ITEMS, len(self.item_factors))
+        timed = time_kernels(self._small, self._large, items, users, asked, hiding, timer)
+        self.tiles_from = first_size(timed)
+        sample = timed[-1].size
+        self.share_read = self._large.share_read(users[:sample], asked, hiding[:sample])
 
     def best(
         self,
@@ -112,14 +141,8 @@ class Ranking:
         k best has, too, and a kernel's score of at least ``t - 2e``.
         """
         asked = min(asked, len(self.item_factors))
-        rows, proposed = topk(
-            self.item_factors,
-            users,
-            asked,
-            filter_query_items=hiding,
-            filter_items=withdrawn,
-            num_threads=threads,
-        )
+        kernel = self._kernel(len(users), asked)
+        rows, proposed = kernel.propose(users, asked, hiding, withdrawn, threads)
         kth = proposed[range(len(users)), [size - 1 for size in sizes]]
         floor = np.maximum(kth - 2 * self._error_bounds(users), ABOVE_HIDDEN)
         counts = (proposed >= floor[:, np.newaxis]).sum(axis=1).tolist()
@@ -137,6 +160,10 @@ class Ranking:
             for number, better in zip(doubtful, wider, strict=True):
                 ranked[number] = better
         return ranked
+
+    def _kernel(self, users: int, asked: int) -> Kernel:
+        in_tiles = users >= self.tiles_from and asked <= MOST_IN_TILES
+        return self._large if in_tiles else self._small
 
     def _ranked(
         self, users: Factors, rows: ItemRows, counts: Sequence[int], sizes: Sequence[int]

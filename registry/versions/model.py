@@ -6,6 +6,7 @@ where a version comes from, who routes to it, or Kafka.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import copy
@@ -19,14 +20,18 @@ from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
 from registry.scoring.id_index import Rows
+from registry.scoring.kernels import ItemRows
 from registry.scoring.model_arrays import ModelArrays
-from registry.scoring.ranking import ItemRows, Ranking
+from registry.scoring.ranking import Ranking
 from registry.versions.manifest import Manifest
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Source
 
 PAGE_BYTES: Final = 4096
 """Reading one byte of each page maps it. Pages are at least this large on every machine."""
+
+SAMPLED_USERS: Final = 64
+"""By whom the kernels are timed."""
 
 
 class Recommendation(NamedTuple):
@@ -194,7 +199,18 @@ class Model:
         """Touch every page and score once, so that the first request waits for neither."""
         for array in self._mapped():
             array.ravel(order="K").view(np.uint8)[::PAGE_BYTES].sum()
+        self._choose_kernel()
         self.recommend([Request("warm", self._a_user)])
+
+    def _choose_kernel(self) -> None:
+        """Time the kernels on users from all over the version."""
+        learned = np.flatnonzero(self._learned)
+        rows = learned[:: max(1, len(learned) // SAMPLED_USERS)][:SAMPLED_USERS]
+        queries = [
+            _Query(number, row, 1, self._seen_rows(row)) for number, row in enumerate(rows.tolist())
+        ]
+        if queries:
+            self._ranking.choose_kernel(self._user_factors[rows], queries, time.thread_time)
 
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
         users = self._user_factors[[query.user_row for query in queries]]
@@ -219,8 +235,7 @@ class Model:
     ) -> ItemRows:
         seen = _NO_ROWS
         if request.exclude_seen and user_row is not None:
-            start, end = self._seen_bounds[user_row : user_row + 2]
-            seen = self._seen_items[start:end]
+            seen = self._seen_rows(user_row)
         if request.exclude_seen and lately is not None:
             seen = np.concatenate((seen, lately.seen))
         if not request.exclude_items:
@@ -231,6 +246,10 @@ class Model:
             if (row := self._item_rows.of(item_id)) is not None
         ]
         return np.concatenate((seen, np.array(excluded, dtype=np.int32)))
+
+    def _seen_rows(self, user_row: int) -> ItemRows:
+        start, end = self._seen_bounds[user_row : user_row + 2]
+        return self._seen_items[start:end]
 
     def _mapped(self) -> tuple[npt.NDArray[Any], ...]:
         return (

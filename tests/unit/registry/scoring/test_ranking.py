@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from implicit.cpu.topk import topk
 
-from registry.scoring.ranking import HIDDEN_SCORE, MARGIN, Ranking, recompute
+from registry.scoring.kernels import HIDDEN_SCORE
+from registry.scoring.ranking import MARGIN, Ranking, recompute
 
 Array = npt.NDArray[Any]
 

@@ -1,0 +1,101 @@
+"""Which kernel serves a batch: the one that took less processor time for a sample of real users.
+
+No rule of thumb holds for all: it depends on the processor, on the size of the catalogue and of the
+batch, and on how much the norms of its items differ. Both kernels are exact, so the choice never
+changes an answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from registry.scoring.kernels import Hiding, Kernel
+from registry.scoring.model_arrays import Factors
+
+SIZES: Final = (1, 4, 16, 64)
+"""Batches that are timed."""
+
+MOST_SCORES: Final = 1 << 26
+"""Of the largest batch that is timed: half a second of processor time for each kernel, in the
+thread that loads the version."""
+
+QUICK_SCORES: Final = 1 << 22
+"""Up to here, a batch is timed several times."""
+
+TURNS: Final = 3
+"""The quickest one counts: what disturbs a turn only makes it longer."""
+
+NEVER: Final = math.inf
+"""Of `first_size`: batches of no size."""
+
+
+class Timed(NamedTuple):
+    """Seconds of processor time that each kernel took for a batch of `size` users."""
+
+    size: int
+    small: float
+    large: float
+
+
+def first_size(timed: Sequence[Timed]) -> float:
+    """Return the size from which on the kernel for large batches is quicker.
+
+    Parameters
+    ----------
+    timed
+        By rising size, at least one.
+
+    Examples
+    --------
+    >>> first_size([Timed(1, 1.0, 2.0), Timed(4, 3.0, 2.5), Timed(16, 9.0, 5.0)])
+    4
+    >>> first_size([Timed(1, 1.0, 2.0)])
+    inf
+    """
+    first: float = NEVER
+    for size, small, large in reversed(timed):
+        if large >= small:
+            break
+        first = size
+    return first
+
+
+def time_kernels(
+    small: Kernel,
+    large: Kernel,
+    items: int,
+    users: Factors,
+    asked: int,
+    hiding: Sequence[Hiding],
+    timer: Callable[[], float],
+) -> list[Timed]:
+    """Time both kernels on batches of the first of `users`.
+
+    Parameters
+    ----------
+    small, large
+        The kernels.
+    items
+        Of the catalogue.
+    users
+        float32 (n, factors), n > 0: users whom the version knows.
+    asked
+        Items for each.
+    hiding
+        What to hide from each.
+    timer
+        Processor time of this thread, in seconds.
+    """
+
+    def seconds(kernel: Kernel, size: int) -> float:
+        taken = []
+        for _ in range(TURNS if size * items <= QUICK_SCORES else 1):
+            started = timer()
+            kernel.propose(users[:size], asked, hiding[:size])
+            taken.append(timer() - started)
+        return min(taken)
+
+    sizes = [size for size in SIZES if size <= len(users) and size * items <= MOST_SCORES]
+    return [Timed(size, seconds(small, size), seconds(large, size)) for size in sizes or SIZES[:1]]
