@@ -90,10 +90,9 @@ class TileScan:
         threads: int = 1,
     ) -> Proposal:
         """Return each user's best items by this kernel's scores; see `Kernel.propose`."""
-        starts = range(0, len(users), SLICE)
         scans = [
-            _Scan(users[start : start + SLICE], asked, hiding[start : start + SLICE])
-            for start in starts
+            self._scan(users[start : start + SLICE], asked, hiding[start : start + SLICE])
+            for start in range(0, len(users), SLICE)
         ]
         if threads > 1 and len(scans) > 1:
             with ThreadPoolExecutor(threads) as pool:
@@ -108,9 +107,12 @@ class TileScan:
 
     def share_read(self, users: Factors, asked: int, hiding: Sequence[Hiding]) -> float:
         """Return the share of all scores of `users`, at most a slice of them, that is computed."""
-        scan = _Scan(users[:SLICE], asked, hiding[:SLICE])
+        scan = self._scan(users[:SLICE], asked, hiding[:SLICE])
         self._run(scan)
         return float(scan.computed / (len(scan.rows) * self._columns.shape[1]))
+
+    def _scan(self, users: Factors, asked: int, hiding: Sequence[Hiding]) -> _Scan:
+        return _Scan(users, asked, hiding, in_tiles=len(self._tiles) > 1)
 
     def _run(self, scan: _Scan) -> None:
         for tile in self._tiles:
@@ -122,13 +124,16 @@ class TileScan:
 class _Scan:
     """The scan of one slice of users: `rows` and `scores` are the best so far, best first."""
 
-    def __init__(self, users: Factors, asked: int, hiding: Sequence[Hiding]) -> None:
+    def __init__(
+        self, users: Factors, asked: int, hiding: Sequence[Hiding], *, in_tiles: bool
+    ) -> None:
         self._users = users
         self._norms = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
         self._active = np.arange(len(users))
         hidden = np.concatenate([hides.indices for hides in hiding]).astype(np.int64)
         of_user = np.repeat(self._active, [len(hides.indices) for hides in hiding])
-        order = np.argsort(hidden, kind="stable")
+        self._in_tiles = in_tiles
+        order = np.argsort(hidden) if in_tiles else slice(None)
         self._hidden, self._hidden_of = hidden[order], of_user[order]
         self.rows: ItemRows = np.zeros((len(users), asked), np.int32)
         self.scores: Scores = np.full((len(users), asked), HIDDEN_SCORE, np.float32)
@@ -176,12 +181,19 @@ class _Scan:
         whole = len(active) == len(self._users)
         np.matmul(self._users if whole else self._users[active], columns, out=scores[:, :width])
         scores[:, width:] = HIDDEN_SCORE
+        hidden, hidden_of = self._hidden_in(tile)
+        scores[hidden_of, hidden - tile.start] = HIDDEN_SCORE
+        return scores.reshape(len(active), BLOCK, blocks)
+
+    def _hidden_in(self, tile: _Tile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+        """Return the hidden rows of a tile, and the places of their users among the active ones."""
+        if not self._in_tiles:
+            return self._hidden, self._hidden_of
         first, last = np.searchsorted(self._hidden, (tile.start, tile.end))
         place = np.full(len(self._users), -1)
-        place[active] = np.arange(len(active))
-        rows = place[self._hidden_of[first:last]]
-        scores[rows[rows >= 0], self._hidden[first:last][rows >= 0] - tile.start] = HIDDEN_SCORE
-        return scores.reshape(len(active), BLOCK, blocks)
+        place[self._active] = np.arange(len(self._active))
+        places = place[self._hidden_of[first:last]]
+        return self._hidden[first:last][places >= 0], places[places >= 0]
 
     def _threshold(self, tile: _Tile, scores: Scores, maxima: Scores) -> Scores:
         """Return what a score must reach: at least `asked` items of the first tile do."""
