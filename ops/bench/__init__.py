@@ -1,4 +1,4 @@
-"""The benchmarks: ``recstream bench serve|latency|route|scale|shadow|train|load|membership|soak``.
+"""The benchmarks: ``recstream bench serve``, and what `recstream bench --help` lists beside it.
 
 They use real Kafka and real processes, bounded in count and time. Each prints a table, writes JSON
 and names the machine it ran on. A missed bar is reported but is not a failure, because ratios vary
@@ -78,6 +78,23 @@ def measure_routing(quick: Quick = False, json: Json = None) -> None:
     requests = QUICK_REQUESTS if quick else REQUESTS
     what = "assignment and routing, one call per request"
     publish_report("route", what, "not used", json, lambda: measure(requests))
+
+
+@app.command(name="catalogue")
+def measure_catalogues(
+    quick: Quick = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="Also 5 million items; takes 4 GB of memory.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Measure exact top 10 of large catalogues, with each kernel; needs no Kafka."""
+    from ops.bench.catalogue import LARGE, QUICK, SHAPES, measure
+    from ops.bench.rig.bench_run import publish_report, say
+
+    shapes = QUICK if quick else LARGE if large else SHAPES
+    what = "exact top 10, one thread, no Kafka"
+    publish_report("catalogue", what, "not used", json, lambda: measure(shapes, say))
 
 
 @app.command(name="scale")

@@ -69,9 +69,9 @@ class Ranking:
 
     def __init__(self, item_factors: Factors) -> None:
         self.item_factors: Factors = np.asfortranarray(item_factors)
-        self._largest_norm = float(_norms(self.item_factors).max())
+        self.tile_scanst_norm = float(_norms(self.item_factors).max())
         self._small = ImplicitKernel(self.item_factors)
-        self._large = TileScan(self.item_factors)
+        self.tile_scan = TileScan(self.item_factors)
         self.tiles_from: float = TILES_FROM
         self.share_read = 1.0
 
@@ -93,10 +93,10 @@ class Ranking:
             Processor time of this thread, in seconds.
         """
         items, asked = len(self.item_factors), min(TYPICAL_ITEMS, len(self.item_factors))
-        timed = time_kernels(self._small, self._large, items, users, asked, hiding, timer)
+        timed = time_kernels(self._small, self.tile_scan, items, users, asked, hiding, timer)
         self.tiles_from = first_size(timed)
         sample = timed[-1].size
-        self.share_read = self._large.share_read(users[:sample], asked, hiding[:sample])
+        self.share_read = self.tile_scan.share_read(users[:sample], asked, hiding[:sample])
 
     def best(
         self,
@@ -163,7 +163,7 @@ class Ranking:
 
     def _kernel(self, users: int, asked: int) -> Kernel:
         in_tiles = users >= self.tiles_from and asked <= MOST_IN_TILES
-        return self._large if in_tiles else self._small
+        return self.tile_scan if in_tiles else self._small
 
     def _ranked(
         self, users: Factors, rows: ItemRows, counts: Sequence[int], sizes: Sequence[int]
@@ -193,7 +193,7 @@ class Ranking:
         """
         factors = users.shape[1]
         gamma = factors * UNIT_ROUNDOFF / (1 - factors * UNIT_ROUNDOFF)
-        largest_sums = self._largest_norm * _norms(users)
+        largest_sums = self.tile_scanst_norm * _norms(users)
         bounds: npt.NDArray[np.float64] = 2 * (gamma * largest_sums + factors * SMALLEST_NORMAL)
         return bounds
 
