@@ -1,10 +1,10 @@
 """Ranking: each user's exact best items, whoever else is in the batch and whatever the processor.
 
-A kernel proposes (`registry.scoring.kernels`), this module decides. The last digits of a matrix product depend on the shape of
-the batch and on the kernel that BLAS picks for the processor; so they are not shown, and do not
-decide between two items. Every item within the rounding bound of the k-th is scored again by
-`recompute`, whose order of operations depends only on the number of factors. Items are sorted by
-that score, ties by row.
+A kernel proposes (`registry.scoring.kernels`), this module decides. The last digits of a matrix
+product depend on the shape of the batch and on the kernel that BLAS picks for the processor; so
+they are not shown, and do not decide between two items. Every item within the rounding bound of the
+k-th is scored again by `recompute`, whose order of operations depends only on the number of
+factors. Items are sorted by that score, ties by row.
 
 Knows factors and rows. Must not know ids, requests or where factors come from.
 """

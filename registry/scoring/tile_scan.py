@@ -91,7 +91,9 @@ class TileScan:
     ) -> Proposal:
         """Return each user's best items by this kernel's scores; see `Kernel.propose`."""
         scans = [
-            self._scan(users[start : start + SLICE], asked, hiding[start : start + SLICE])
+            self._scan(
+                users[start : start + SLICE], asked, hiding[start : start + SLICE], withdrawn
+            )
             for start in range(0, len(users), SLICE)
         ]
         if threads > 1 and len(scans) > 1:
@@ -111,8 +113,14 @@ class TileScan:
         self._run(scan)
         return float(scan.computed / (len(scan.rows) * self._columns.shape[1]))
 
-    def _scan(self, users: Factors, asked: int, hiding: Sequence[Hiding]) -> _Scan:
-        return _Scan(users, asked, hiding, in_tiles=len(self._tiles) > 1)
+    def _scan(
+        self,
+        users: Factors,
+        asked: int,
+        hiding: Sequence[Hiding],
+        withdrawn: ItemRows | None = None,
+    ) -> _Scan:
+        return _Scan(users, asked, hiding, withdrawn, in_tiles=len(self._tiles) > 1)
 
     def _run(self, scan: _Scan) -> None:
         for tile in self._tiles:
@@ -125,8 +133,15 @@ class _Scan:
     """The scan of one slice of users: `rows` and `scores` are the best so far, best first."""
 
     def __init__(
-        self, users: Factors, asked: int, hiding: Sequence[Hiding], *, in_tiles: bool
+        self,
+        users: Factors,
+        asked: int,
+        hiding: Sequence[Hiding],
+        withdrawn: ItemRows | None,
+        *,
+        in_tiles: bool,
     ) -> None:
+        self._withdrawn = np.empty(0, np.int32) if withdrawn is None else np.sort(withdrawn)
         self._users = users
         self._norms = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
         self._active = np.arange(len(users))
@@ -183,6 +198,8 @@ class _Scan:
         scores[:, width:] = HIDDEN_SCORE
         hidden, hidden_of = self._hidden_in(tile)
         scores[hidden_of, hidden - tile.start] = HIDDEN_SCORE
+        first, last = np.searchsorted(self._withdrawn, (tile.start, tile.end))
+        scores[:, self._withdrawn[first:last] - tile.start] = HIDDEN_SCORE
         return scores.reshape(len(active), BLOCK, blocks)
 
     def _hidden_in(self, tile: _Tile) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:

@@ -98,7 +98,7 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
             cells = items.entitle(trim(read.cells, parameters))
         with journal.stage("fit"):
             factors = _fitted(settings, store, manifest, cells, journal)
-    again = arrays_of(cells, factors, parameters, items.labels(cells))
+    again = arrays_of(cells, factors, parameters, items)
     return compared(manifest, published.arrays, again)
 
 

@@ -17,7 +17,6 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import structs
 
-from registry.catalogue.item_labels import ItemLabels
 from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
 from registry.kafka.item_records import ItemRecords, read_item_records
@@ -31,6 +30,7 @@ from registry.wire.training_records.training_messages import TrainingResult
 from training.catalogue.version_items import ITEMS_FILE, VersionItems, encode_items, items_of
 from training.data.cells_to_keep import cells_to_keep
 from training.data.data_warnings import warned
+from training.data.item_order import by_falling_norm
 from training.data.matrix import Cells, Factors, csr, popularity
 from training.data.snapshot import Snapshot, read_snapshot
 from training.data.weights import weights
@@ -174,7 +174,7 @@ def _train(
         if learned.factors is None or not learned.gate.passed:
             return ended
         with journal.stage("publish"):
-            arrays = arrays_of(cells, learned.factors, parameters, items.labels(cells))
+            arrays = arrays_of(cells, learned.factors, parameters, items)
             lock.confirm()
             read = {ITEMS_FILE: lambda _version: encode_items(items)} if items.records else {}
             version = store.publish(arrays, description, {**pages, **read}).version
@@ -190,9 +190,10 @@ def _train(
 
 
 def arrays_of(
-    cells: Cells, factors: Factors, parameters: Parameters, labels: ItemLabels | None = None
+    cells: Cells, factors: Factors, parameters: Parameters, items: VersionItems | None = None
 ) -> ModelArrays:
-    """Return what a version serves with."""
+    """Return what a version serves with; its items in the order of their factors' norms."""
+    cells, factors = by_falling_norm(cells, factors)
     seen = csr(cells, np.ones(len(cells.user), np.bool_))
     return ModelArrays(
         user_factors=np.ascontiguousarray(factors.users),
@@ -203,7 +204,7 @@ def arrays_of(
         seen_items=seen.indices,
         popularity=popularity(cells, weights(cells, parameters) > 0),
         titles=list(cells.titles),
-        labels=labels,
+        labels=items.labels(cells) if items else None,
         learned=cells_to_keep(cells, parameters),
     )
 
