@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from registry.scoring.kernel_choice import first_size, time_kernels
+from registry.scoring.kernel_choice import NEVER, first_size, time_kernels
 from registry.scoring.kernels import (
     HIDDEN_SCORE,
     SMALLEST_NORMAL,
@@ -74,6 +74,14 @@ class Ranking:
         self.tile_scan = TileScan(self.item_factors)
         self.tiles_from: float = TILES_FROM
         self.share_read = 1.0
+
+    @property
+    def kernel(self) -> str:
+        """Which kernel serves batches of which size, for people."""
+        if self.tiles_from == NEVER:
+            return "implicit"
+        share = f"tiles, {self.share_read:.0%} read"
+        return share if self.tiles_from == 1 else f"{share}; implicit below {self.tiles_from} users"
 
     def choose_kernel(
         self, users: Factors, hiding: Sequence[Hiding], timer: Callable[[], float]

@@ -140,6 +140,11 @@ class Model:
         """Bytes of the arrays that are in memory; the ids and titles come on top."""
         return sum(array.nbytes for array in self._mapped())
 
+    @property
+    def kernel(self) -> str:
+        """Which kernel serves batches of which size, and how much of the catalogue it reads."""
+        return self._ranking.kernel
+
     def row_of(self, item_id: ItemId) -> int | None:
         """Return an item's row; None if the version does not know it."""
         return self._item_rows.of(item_id)

@@ -39,7 +39,7 @@ class VersionStatus(Struct, frozen=True):
     """One model version as this worker sees it.
 
     ``role`` is ``primary``, ``canary``, ``previous`` or empty; ``residency`` is ``ready``,
-    ``loading``, ``failed`` or ``absent``.
+    ``loading``, ``failed`` or ``absent``. ``kernel`` says how one that is ready is scored.
     """
 
     version: str
@@ -48,6 +48,7 @@ class VersionStatus(Struct, frozen=True):
     share: float = 0.0
     error: str | None = None
     size_bytes: int | None = None
+    kernel: str | None = None
     manifest: Manifest | None = None
     traffic: Traffic = Traffic()
 
