@@ -36,7 +36,7 @@ from training.judging.holdout import Split, split
 from training.judging.incumbent import align
 from training.judging.quality_estimates import Estimate
 from training.judging.ranking_metrics import by_factors, judge
-from training.runs.run import arrays_of
+from training.runs.version_arrays import arrays_of
 
 SEEDS: Final = (42, 43, 44, 45, 46)
 """The mean over some: one seed's NDCG@10 goes up and down by 1 % from iteration to iteration."""

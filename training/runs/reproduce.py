@@ -30,7 +30,7 @@ from training.fitting.warm_start import first_values, shortened
 from training.judging.holdout import split
 from training.judging.incumbent import align
 from training.runs.progress import Journal
-from training.runs.run import arrays_of
+from training.runs.version_arrays import arrays_of
 
 NUMBERS: Final = ("user_factors", "item_factors", "popularity")
 EXACT: Final = ("user_ids", "item_ids", "seen_indptr", "seen_items", "titles")

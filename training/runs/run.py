@@ -14,13 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-import numpy as np
 from msgspec import structs
 
 from registry.error_codes import TrainingCode
 from registry.errors import DamagedVersion, RecstreamError
 from registry.kafka.item_records import ItemRecords, read_item_records
-from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.manifest import Description, Parameters, content_digest
 from registry.versions.store import Store, store_of
@@ -28,12 +26,8 @@ from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.gate_results import DataSnapshot, ItemsRead
 from registry.wire.training_records.training_messages import TrainingResult
 from training.catalogue.version_items import ITEMS_FILE, VersionItems, encode_items, items_of
-from training.data.cells_to_keep import cells_to_keep
 from training.data.data_warnings import warned
-from training.data.item_order import by_falling_norm
-from training.data.matrix import Cells, Factors, csr, popularity
 from training.data.snapshot import Snapshot, read_snapshot
-from training.data.weights import weights
 from training.fitting.als import Fit, one_blas_thread
 from training.fitting.backends import fit_of, warming_of
 from training.judging.findings import Learned
@@ -47,6 +41,7 @@ from training.runs.provenance import code_sha, provenance_of
 from training.runs.resources import peak_memory_bytes
 from training.runs.run_rules import rules_of
 from training.runs.settling import choose_regularization, settle
+from training.runs.version_arrays import arrays_of
 
 Keep: TypeAlias = Callable[[Mapping[str, bytes]], None]
 
@@ -187,26 +182,6 @@ def _train(
             reason=None,
             stage_seconds=dict(journal.stage_seconds),
         )
-
-
-def arrays_of(
-    cells: Cells, factors: Factors, parameters: Parameters, items: VersionItems | None = None
-) -> ModelArrays:
-    """Return what a version serves with; its items in the order of their factors' norms."""
-    cells, factors = by_falling_norm(cells, factors)
-    seen = csr(cells, np.ones(len(cells.user), np.bool_))
-    return ModelArrays(
-        user_factors=np.ascontiguousarray(factors.users),
-        item_factors=np.ascontiguousarray(factors.items),
-        user_ids=list(cells.user_ids),
-        item_ids=list(cells.item_ids),
-        seen_indptr=seen.indptr,
-        seen_items=seen.indices,
-        popularity=popularity(cells, weights(cells, parameters) > 0),
-        titles=list(cells.titles),
-        labels=items.labels(cells) if items else None,
-        learned=cells_to_keep(cells, parameters),
-    )
 
 
 def _mistyped(items: VersionItems) -> str:

@@ -32,7 +32,7 @@ from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_of
 from training.log.offset_ranges import Span
 from training.log.segments import Segments
-from training.runs.run import arrays_of
+from training.runs.version_arrays import arrays_of
 
 SHIPPED: Final = 0
 """Instead of a number of interactions: the ratings that ship with the demo."""
