@@ -48,7 +48,8 @@ ASK_SECONDS: Final = 5.0
 
 QUIET_SECONDS: Final = 10.0
 """Without a record for so long, the broker is asked for the topic's end: by itself, librdkafka
-finds no topic that was made anew, nor any broker when all that it knew are gone."""
+finds no broker when all that it knew are gone. That the topic was made anew is found by others
+(`read_anew`)."""
 
 WARN_SECONDS: Final = 30.0
 """Between two lines on records that are no items; the metric counts each."""
@@ -192,17 +193,15 @@ class ItemFollower:
         return False
 
     def _end_of(self, consumer: Consumer, partition: TopicPartition) -> int:
-        """Return the topic's end, as its broker says it now.
+        """Return the topic's end, as its broker says it now; an embedded one names one before.
 
         Raises
         ------
-        TransportError
-            If the end lies before what was read: it is another topic.
+        KafkaException
+            If it does not answer.
         """
         _, end = consumer.get_watermark_offsets(partition, timeout=ASK_SECONDS)
-        if end < self._availability.offset:
-            raise TransportError(f"ends at {end}, {self._availability.offset} records were read")
-        return int(end)
+        return max(int(end), self._availability.offset)
 
     def _take(self, batch: Sequence[Message]) -> bool:
         """Note what records say; tell whether the topic's end was among them."""

@@ -10,14 +10,16 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from harness.fresh import environment_of, without
+from harness.fresh import environment_of, fresh_settings, without
 from harness.waiting import wait_until
 
 from registry.catalogue.item_keys import key_of
 from registry.connection.client_config import client_config
 from registry.kafka.item_records import read_item_records
+from registry.kafka.topic_admin import check_topics, create_topics
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.versions.store import Store, store_of
@@ -65,10 +67,20 @@ def items_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.fixture(params=["best", "embedded"])
+def settings_on_each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings with topics, on the best broker and on the embedded one."""
+    fixture = "kafka" if request.param == "best" else "embedded"
+    settings = fresh_settings(request.getfixturevalue(fixture), tmp_path)
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    return settings
+
+
 def test_items_are_sent_once_withdrawn_and_brought_back_by_the_command_line(
-    topics_created: Settings, tmp_path: Path
+    settings_on_each_broker: Settings, tmp_path: Path
 ) -> None:
-    settings, file = topics_created, tmp_path / "movies.csv"
+    settings, file = settings_on_each_broker, tmp_path / "movies.csv"
     file.write_text(ITEMS)
     sent = recstream(settings, "items", "load", str(file), "--json")
     assert (sent.returncode, json.loads(sent.stdout)["sent"]) == (0, 4), sent.stderr

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
 from harness.client import Client
-from harness.fresh import publish_model
+from harness.fresh import environment_of, publish_model, without
 from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import ROOT, Worker
 
 from registry.catalogue.item_keys import key_of
 from registry.connection.client_config import client_config
@@ -100,6 +103,9 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     assert {len(one["items"]) for one in after} == {38}
     assert {one["provenance"]["withdrawn_items"] for one in after} == {1}
 
+    explained = recstream(topics_created, "explain", "1")
+    assert f"withdrawn: 1 items of {version} are in no answer" in explained.stdout, explained
+
     until = time.time() + 2
     shop.send(CatalogueItem(8, available_until=until))
     wait_until(lambda: time.time() >= until, 5, "the end of item 8")
@@ -133,6 +139,18 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     assert restarted.get("/readyz")["ready"]
 
 
+def recstream(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = without(os.environ) | environment_of(settings) | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def items_seen(worker: Worker) -> tuple[int, int]:
     """Return how many items a worker knows, and how many of them are withdrawn."""
     values = dict(
@@ -156,7 +174,10 @@ def test_a_worker_of_a_deployment_without_an_items_topic_starts_and_says_so(
     items = topics_of(topics_created).items.name
     admin = AdminClient(client_config(topics_created))
     admin.delete_topics([items])[items].result(10)
-    wait_until(lambda: any(items in one for one in check_topics(topics_created)), 15, "no topic")
+    wait_until(lambda: items not in admin.list_topics(timeout=5).topics, 15, "the topic to go")
+    assert check_topics(topics_created) == [
+        f"topic {items} is missing; `recstream topics create` makes it"
+    ]
     version = publish_model(topics_created)
     worker = start_worker(topics_created).wait_ready()
     assert client.command(type="swap", model_version=version)["status"] == "applied"
