@@ -8,6 +8,7 @@ branch                      what the catcher does
 :class:`ConfigurationError` stops the start, exit code 2
 :class:`RecordError`        dead-letters the record and goes on
 :class:`TransportError`     retries, then exits with code 1
+:class:`TooManyRequests`    waits for answers, or does without
 :class:`RefusedRecord`      reports it, sends a substitute where there is one, goes on
 :class:`ArtifactError`      keeps serving what is served
 :class:`RefusedCommand`     changes nothing and reports the reason
@@ -68,6 +69,24 @@ class AccessRefused(TransportError):
     """
 
     code = ErrorCode.ACCESS_REFUSED
+
+
+class AnswerTimeout(TransportError):
+    """A request was not answered in time. It may still be: ask again, or do without."""
+
+    code = ErrorCode.ANSWER_TIMEOUT
+
+
+class ClientClosed(TransportError):
+    """The client was closed before the answer came, or has been since."""
+
+    code = ErrorCode.CLIENT_CLOSED
+
+
+class TooManyRequests(RecstreamError):
+    """As many requests wait for answers as may; nothing was sent."""
+
+    code = ErrorCode.TOO_MANY_REQUESTS
 
 
 class RefusedRecord(RecstreamError):

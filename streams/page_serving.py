@@ -16,6 +16,7 @@ from streams.http.admission.login import Login
 from streams.http.command_endpoints import Writes
 from streams.http.probes import Probes
 from streams.http.reading_endpoints import Reads
+from streams.http.recommend_endpoints import Recommendations
 from streams.http.server import Pages
 from streams.observers import Observers
 from streams.page.collect import StatusCollector
@@ -51,6 +52,7 @@ def build_pages(
             login.may_read,
         ),
         Reads(settings, node, table, parts.traces, listing, parts.ramp.seen, read_trail),
+        Recommendations(settings),
         Writes(
             node.view,
             lambda: node.recovered_once,

@@ -22,7 +22,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Benchmarks of serving, latency, routing, scaling, shadow, training, loading, membership.",
+    help="Benchmarks of serving, latency, clients, routing, scaling, shadow, training, loading.",
 )
 
 Json = Annotated[
@@ -67,6 +67,17 @@ def measure_latency(
     length = seconds or (QUICK_SECONDS if quick else SECONDS)
     what = "from a request's time to its confirmed answer; one worker, open loop"
     publish_on_kafka("latency", what, json, lambda on: measure(on, length, say))
+
+
+@app.command(name="client")
+def measure_client(quick: Quick = False, json: Json = None) -> None:
+    """Measure what the Python client and HTTP add to a bare round trip through Kafka."""
+    from ops.bench.client_cost import QUICK_SECONDS, SECONDS, measure
+    from ops.bench.rig.bench_run import publish_on_kafka, say
+
+    seconds = QUICK_SECONDS if quick else SECONDS
+    what = "a request at a steady rate, until its answer is in the caller's hands; one worker"
+    publish_on_kafka("client", what, json, lambda on: measure(on, seconds, say))
 
 
 @app.command(name="route")

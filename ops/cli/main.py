@@ -85,6 +85,7 @@ app.add_typer(rollout_commands.app, name="rollout", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(rollout_commands.swap)
 app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(explain_commands.explain)
 app.command(rich_help_panel=ROLLOUT)(status_commands.fleet)
+app.command(rich_help_panel=RUN)(status_commands.doctor)
 
 
 def _print_version(is_requested: bool) -> None:

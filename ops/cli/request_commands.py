@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from ops.clients.traffic_generator import Traffic
     from registry.ids import UserId
     from registry.settings import Settings
+    from registry.wire.requests import Request
     from registry.wire.responses import Response
+
+HTTP_SECONDS = 15.0
+"""How long a worker may wait for the answer."""
 
 CHECK_SECONDS = 0.2
 """How often to check whether the traffic is still running, where nothing is drawn."""
@@ -48,21 +52,29 @@ def request(
     string_id: Annotated[
         bool, typer.Option(help="Treat USER as a string, even if it is all digits.")
     ] = False,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask the worker at URL, like http://127.0.0.1:6066, instead of Kafka.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Request recommendations through Kafka, and print the answer.
+    """Request recommendations through Kafka or a worker's HTTP, and print the answer.
 
     Examples
     --------
       recstream request 42
       recstream request 42 -k 3 --model-version v0.4
       recstream request anna --json
+      recstream request 42 --http http://127.0.0.1:6066
     """
-    from ops.clients import kafka_client as client
     from registry.wire.requests import Request
 
-    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    if http is not None and bootstrap is not None:
+        raise typer.BadParameter("give only one of --http and --bootstrap")
     requests = [
         Request(
             request_id=str(uuid.uuid4()),
@@ -73,11 +85,23 @@ def request(
         )
         for _ in range(count)
     ]
-    answers = client.ask(settings, requests)
-    responses = [answers.by_request_id[request.request_id] for request in requests]
+    responses = _asked(requests, http, bootstrap)
     _show_responses(responses, as_json)
     if any(response.status != "ok" for response in responses):
         raise typer.Exit(1)
+
+
+def _asked(
+    requests: Sequence[Request], http: str | None, bootstrap: str | None
+) -> Sequence[Response]:
+    if http is not None:
+        from ops.clients import worker_pages as pages
+
+        return [pages.recommend(http, request, HTTP_SECONDS) for request in requests]
+    from ops.clients import kafka_client as client
+
+    answers = client.ask(settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap), requests)
+    return [answers.by_request_id[request.request_id] for request in requests]
 
 
 def traffic(

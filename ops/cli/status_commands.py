@@ -1,10 +1,11 @@
-"""``recstream rollout status|history`` and ``fleet``: show the state, the history and the workers.
+"""``recstream rollout status|history``, ``fleet`` and ``doctor``: how things are, and were.
 
 Knows options and how often to refresh. Must not know the rules or wire formats.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -155,6 +156,35 @@ def fleet(
             f"{settings.topic_prefix} right?"
         )
     _print(workers, fleet_table(workers, time.time(), settings.partitions), as_json)
+
+
+def doctor(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
+    """Check the whole installation, and say what to do about each fault; exit code 1 if any failed.
+
+    Looks at settings, Kafka, ACLs, topics, partitioners, clocks, workers and lag, the rollout,
+    the registry, the deployed versions and disks. Changes nothing, but writes one object to the
+    registry and removes it. Run it as the user, and with the settings, of a worker.
+
+    Examples
+    --------
+      recstream doctor
+      recstream doctor --json
+    """
+    from ops.doctor.checkup import examine
+    from ops.doctor.diagnosis import has_failed
+    from ops.views import terminal
+    from ops.views.doctor_lines import lines_of
+
+    given = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap} if bootstrap is not None else {}
+    found = []
+    for diagnosis in examine({**os.environ, **given}):
+        found.append(diagnosis)
+        if not as_json:
+            terminal.out.print(lines_of(diagnosis), soft_wrap=True)
+    if as_json:
+        terminal.print_json(found)
+    if has_failed(found):
+        raise typer.Exit(1)
 
 
 def _fleet_now(settings: Settings) -> RenderableType:

@@ -16,9 +16,12 @@ from msgspec.json import Decoder
 
 from registry.errors import TransportError
 from registry.wire.instants import read_instant
+from registry.wire.requests import Request
+from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
 from streams.http.documents import RampLook
+from streams.http.problems import Problem
 from streams.watch.notices import Reason
 
 Page = TypeVar("Page")
@@ -72,12 +75,48 @@ def training(url: str) -> TrainingRun | None:
     return _read(url, "/training", LATEST_RUN)
 
 
+def recommend(url: str, request: Request, seconds: float) -> Response:
+    """Return the answer to `request` by the way of the worker at `url`; waits `seconds` at most.
+
+    Raises
+    ------
+    TransportError
+        If there is none; the message has the worker's reason.
+    """
+    address = url.rstrip("/") + "/recommend"
+    fields = msgspec.to_builtins(request) | {"deadline_ms": round(seconds * 1000)}
+    sent = urllib.request.Request(
+        address,
+        msgspec.json.encode({name: value for name, value in fields.items() if value is not None}),
+        _authorization() | {"Content-Type": "application/json"},
+    )
+    try:
+        with _opener.open(sent, timeout=seconds + TIMEOUT_SECONDS) as response:
+            return msgspec.json.decode(response.read(), type=Response)
+    except urllib.error.HTTPError as error:
+        raise TransportError(f"{address}: HTTP {error.code}: {_detail(error.read())}") from error
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        raise TransportError(f"{address}: no answer from a worker: {error}") from error
+
+
+def _detail(body: bytes) -> str:
+    """Return what a problem says; whatever else answered, its beginning."""
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace")
+    return f"{problem.code}: {problem.detail}"
+
+
+def _authorization() -> dict[str, str]:
+    token = os.environ.get("RECSTREAM_READ_TOKEN", "")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def _read(url: str, path: str, decoder: Decoder[Page]) -> Page:
     address = url.rstrip("/") + path
-    token = os.environ.get("RECSTREAM_READ_TOKEN", "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        request = urllib.request.Request(address, headers=headers)
+        request = urllib.request.Request(address, headers=_authorization())
         with _opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             payload = response.read()
     except urllib.error.HTTPError as error:

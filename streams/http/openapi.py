@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document of the HTTP API, generated from the endpoints and their types.
 
 Pure, and the same on every worker of a release: no setting and no state is part of it.
+Long because it holds what the types do not say: the meaning of each parameter, and examples.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeAlias, get_args
 import msgspec
 
 from registry.wire.command_results import ResultType
-from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.field_types import ID_CHARACTERS, Bucketing, Strategy
 from registry.wire.instants import Instant, write_instant
 from registry.wire.rollout_state import RolloutState
 from streams.http.command_arguments import ARGUMENTS, NESTED
@@ -84,6 +85,11 @@ MEANINGS: Final[Mapping[str, str]] = {
     "expected_epoch": "Rejects the command (409) unless the state has this epoch; -1: no state "
     "yet.",
     "reason": "The reason; kept in the audit trail.",
+    "k": "How many items.",
+    "exclude_seen": "Leave out what the user has seen.",
+    "deadline_ms": "How long to wait for the answer, in milliseconds.",
+    "string_id": "Take the user's id as a text, even if it is all digits.",
+    "RecommendQuery.model_version": "Get the answer from this version, for debugging.",
     "limit": "Maximum number of results, the newest.",
     "since": "From this time on: ISO 8601, like `2026-01-05T12:00:00Z`.",
     "until": "Before this time, in the same way.",
@@ -147,6 +153,11 @@ def document() -> Json:
                 "`RECSTREAM_READ_TOKEN` set, to callers that send it or `RECSTREAM_API_TOKEN`.",
             },
             {
+                "name": "asking",
+                "description": "For applications without Kafka; open as reading is, but not to "
+                "pages of other sites.",
+            },
+            {
                 "name": "writing",
                 "description": "Commands for the control topic. With `RECSTREAM_API_TOKEN` set: "
                 "for callers that send it, from anywhere. Without: by POST from loopback only.",
@@ -168,7 +179,7 @@ def _components() -> dict[str, Json]:
     """Return the schemas of all requests, responses and forms, by name."""
     types = [answer.content for endpoint in ENDPOINTS for answer in endpoint.answers]
     types = [content for content in types if content is not None and not isinstance(content, str)]
-    forms = [endpoint.form for endpoint in ENDPOINTS if endpoint.form is not None]
+    forms = [form for endpoint in ENDPOINTS for form in (endpoint.form, endpoint.body) if form]
     wanted = [*types, *forms, *ARGUMENTS.values()]
     made = msgspec.json.schema_components(wanted, ref_template=REF)[1]
     schemas = {name: _clean(name, schema) for name, schema in made.items()}
@@ -191,8 +202,9 @@ def _clean(name: str, schema: Json) -> Json:
     return schema
 
 
-def _describe(name: str, schema: Json) -> Json:
-    return schema | ALLOWED.get(name, {}) | {"description": MEANINGS[name]}
+def _describe(name: str, schema: Json, owner: str = "") -> Json:
+    meaning = MEANINGS.get(f"{owner}.{name}") or MEANINGS[name]
+    return schema | ALLOWED.get(name, {}) | {"description": meaning}
 
 
 def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
@@ -200,9 +212,7 @@ def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
     operation: Json = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "tags": [{"read": "reading", "write": "writing", "open": "reading"}[endpoint.access]]
-        if endpoint.method == "GET" or endpoint.access == "write"
-        else ["login"],
+        "tags": [tag_of(endpoint)],
         "parameters": [*_in_path(endpoint), *_in_query(endpoint, made)],
         "responses": {str(answer.status): _response(answer) for answer in answers},
     }
@@ -211,6 +221,10 @@ def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
     if endpoint.form is not None:
         schema = {"$ref": REF.format(name=endpoint.form.__name__)}
         operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schema}}}
+    if endpoint.body is not None:
+        schema = {"$ref": REF.format(name=endpoint.body.__name__)}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": True, "content": content}
     if endpoint.kind is not None and endpoint.method == "POST":
         arguments = ARGUMENTS[endpoint.kind].__name__
         operation["requestBody"] = {
@@ -222,6 +236,15 @@ def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
             },
         }
     return operation
+
+
+def tag_of(endpoint: Endpoint) -> str:
+    """Return the group of an endpoint in the documents."""
+    if endpoint.access == "open" and endpoint.method == "POST":
+        return "login"
+    return {"open": "reading", "read": "reading", "ask": "asking", "write": "writing"}[
+        endpoint.access
+    ]
 
 
 def answers_of(endpoint: Endpoint) -> Iterable[Answered]:
@@ -239,6 +262,15 @@ def _in_path(endpoint: Endpoint) -> Iterable[Json]:
             "required": True,
             "description": "Like v0.4.",
             "schema": {"type": "string", "minLength": 1},
+        }
+    if "{user_id}" in endpoint.path:
+        yield {
+            "name": "user_id",
+            "in": "path",
+            "required": True,
+            "description": "A user's id; a whole number, like 42 or -5, is an integer. May hold "
+            "slashes.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS},
         }
     if "{request_id}" in endpoint.path:
         yield {
@@ -263,7 +295,7 @@ def _in_query(endpoint: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": MEANINGS[name],
+            "description": schema.get("description") or MEANINGS[name],
             "schema": bare,
         }
 
@@ -272,7 +304,7 @@ def parameters_of(query: type[msgspec.Struct]) -> Json:
     """Return the schema of each parameter of a reading endpoint, by name."""
     made = msgspec.json.schema_components([query], ref_template=REF)[1]
     properties = made[query.__name__]["properties"]
-    return {name: _describe(name, schema) for name, schema in properties.items()}
+    return {name: _describe(name, schema, query.__name__) for name, schema in properties.items()}
 
 
 def _form(schema: Json) -> Json:

@@ -15,7 +15,13 @@ from aiohttp import web
 from msgspec import Struct
 
 from registry.error_codes import HttpCode
-from registry.errors import ArtifactError, RecordError, RefusedRecord, TransportError
+from registry.errors import (
+    AnswerTimeout,
+    ArtifactError,
+    RecordError,
+    RefusedRecord,
+    TransportError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +31,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 STATUS_BY_BRANCH: Final = (
     (RecordError, 422),
+    (AnswerTimeout, 504),
     (TransportError, 503),
     (RefusedRecord, 503),
     (ArtifactError, 503),
@@ -51,7 +58,7 @@ class Refused(Exception):
     Parameters
     ----------
     status
-        The HTTP status, 4xx or 503.
+        The HTTP status, 4xx, 503 or 504.
     code
         Stable reason.
     detail

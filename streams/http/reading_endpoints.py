@@ -20,6 +20,7 @@ from registry.kafka.audit_trail import Asked, Trail
 from registry.rollout.ramp_decision import Look
 from registry.rollout.wording import diff
 from registry.settings import Settings
+from streams import asyncapi
 from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus
 from streams.http.history_query import asked_of
 from streams.http.problems import Refused
@@ -149,6 +150,10 @@ class Reads:
         return web.Response(
             body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
         )
+
+    async def asyncapi(self, request: web.Request) -> web.Response:
+        """Return the topics and messages as this fleet has them."""
+        return json_response(asyncapi.document(self._settings))
 
     def _fleet(self, now: float) -> Fleet:
         """Return the fleet as this worker knows it at `now`, in seconds since the epoch."""

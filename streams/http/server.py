@@ -1,8 +1,8 @@
 """The HTTP surface of one worker: the status page, probes, metrics, documents, and the writes.
 
 An edge. The routes are generated from `streams.http.endpoints`; the handlers are in
-`streams.http.probes`, `streams.http.reading_endpoints` and `streams.http.command_endpoints`. Must
-not know the rules.
+`streams.http.probes`, `streams.http.reading_endpoints`, `streams.http.recommend_endpoints` and
+`streams.http.command_endpoints`. Must not know the rules.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from streams.http.openapi import encode_document
 from streams.http.probes import Probes
 from streams.http.problems import Handler, errors_as_problems
 from streams.http.reading_endpoints import Reads
+from streams.http.recommend_endpoints import Recommendations
 from streams.http.sse import Events
 from streams.page.render import POLICY, render, render_main
 from streams.page.status import Status
@@ -46,7 +47,7 @@ class Pages:
     ----------
     collect_status
         Collects what the status page shows; reads files.
-    probes, reads, writes, login
+    probes, reads, recommendations, writes, login
         What answers the other endpoints.
     """
 
@@ -55,11 +56,13 @@ class Pages:
         collect_status: Callable[[], Status],
         probes: Probes,
         reads: Reads,
+        recommendations: Recommendations,
         writes: Writes,
         login: Login,
     ) -> None:
         self._collect_status = collect_status
         self._probes = probes
+        self._recommendations = recommendations
         self._writes = writes
         self._login = login
         self._answers: Mapping[str, Handler] = {
@@ -76,6 +79,9 @@ class Pages:
             "training": reads.training,
             "models": reads.models,
             "model_report": reads.model_report,
+            "asyncapi": reads.asyncapi,
+            "recommend": recommendations.recommend,
+            "recommend_by_post": recommendations.recommend_by_post,
             "login": login.login,
             "logout": login.logout,
         }
@@ -87,12 +93,14 @@ class Pages:
         app = _application()
         for endpoint in ENDPOINTS:
             answer = self._login.guard(endpoint, self._answer_of(endpoint))
-            if endpoint.method == "POST" or endpoint.kind is not None:  # no HEAD: it would write
-                app.router.add_route(endpoint.method, endpoint.path, answer)
+            if endpoint.method == "POST" or endpoint.access in ("ask", "write"):
+                path = endpoint.path.replace("{user_id}", "{user_id:.+}")  # no HEAD: it would send
+                app.router.add_route(endpoint.method, path, answer)
             else:
                 path = endpoint.path.replace("{request_id}", "{request_id:.+}")
                 app.router.add_get(path, answer)
         app.on_shutdown.append(self._events.close)
+        app.on_cleanup.append(self._recommendations.close)
         return app
 
     def metrics_alone(self) -> web.Application:

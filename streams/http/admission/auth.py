@@ -100,6 +100,16 @@ def read_refusal(identity: Identity | None, tokens: Tokens) -> Refusal | None:
     )
 
 
+def ask_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> Refusal | None:
+    """Return why the sender may not ask for recommendations; None if it may.
+
+    Whoever may read may ask, but for a browser that acts for another site: what it asks is counted.
+    """
+    if caller.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return Refusal(403, "pages of other sites may not send requests")
+    return read_refusal(identity, tokens)
+
+
 def write_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> Refusal | None:
     """Return why the sender may not write; None if it may."""
     if not tokens.command:

@@ -19,6 +19,7 @@ from streams.http.admission.auth import (
     Caller,
     Identity,
     Tokens,
+    ask_refusal,
     identify,
     issuer_of,
     read_refusal,
@@ -66,6 +67,8 @@ class Login:
             if endpoint.access == "write":
                 refusal = write_refusal(caller, identity, self._tokens)
                 request[ISSUER] = issuer_of(caller, identity)
+            elif endpoint.access == "ask":
+                refusal = ask_refusal(caller, identity, self._tokens)
             elif endpoint.access == "read":
                 refusal = read_refusal(identity, self._tokens)
             if refusal is None:

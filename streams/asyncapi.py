@@ -1,28 +1,27 @@
 """The AsyncAPI 3 document: topics and messages, from the types that the program itself uses.
 
 Knows which message each topic carries. The schemas are JSON Schema, made by `msgspec` from
-`registry.wire.codec`; `docs/reference/asyncapi.json` is this document, written by
-`ops.docs.reference_pages`.
+`registry.wire.codec`. Workers serve it (``GET /asyncapi.json``), for their own topics;
+`docs/reference/asyncapi.json` is this document for the default settings.
 """
 
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from importlib.metadata import metadata
 from types import SimpleNamespace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from ops.docs.markdown import ROOT
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.kafka.topics import Topic, topics_of
-from registry.settings import read_settings
+from registry.settings import Settings
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import ARGUMENTS, KINDS, AnyCommand, Command, Rollout
 from registry.wire.counts import ArmCounts
@@ -201,7 +200,9 @@ def schemas() -> Json:
         schema = made[kind.__name__]
         foreign = ARGUMENTS.difference(kind.__struct_fields__)
         schema["properties"] |= dict.fromkeys(sorted(foreign), False)
-    made["Command"] = {"title": "Command", "description": Command.__doc__ or "", **schemas[-1]}
+    command = {"title": "Command", "description": Command.__doc__ or "", **schemas[-1]}
+    command.pop("discriminator")  # OpenAPI's form, which AsyncAPI does not have
+    made["Command"] = command
     return {name: _cleaned(schema) for name, schema in made.items()}
 
 
@@ -219,19 +220,17 @@ def example_of(channel: Channel) -> Any:
     return msgspec.json.decode(msgspec.json.encode(channel.example, enc_hook=write_instant))
 
 
-def document() -> Json:
-    """Return the AsyncAPI document."""
-    settings = read_settings({})
-    topics = topics_of(settings)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+def document(settings: Settings) -> Json:
+    """Return the AsyncAPI document of the topics that `settings` name."""
+    topics, project = topics_of(settings), metadata("recstream")
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "recstream",
-            "version": project["version"],
-            "description": f"{project['description']}. Actions are a worker's: it receives "
+            "version": project["Version"],
+            "description": f"{project['Summary']}. Actions are a worker's: it receives "
             "requests and sends responses.",
-            "license": {"name": project["license"]},
+            "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
         "servers": {"kafka": {"host": settings.kafka_bootstrap_servers, "protocol": "kafka"}},

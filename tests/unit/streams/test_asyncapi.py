@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from ops.docs.asyncapi import CHANNELS, document
 from registry.errors import RecordError
 from registry.kafka.topics import Topics, topics_of
 from registry.settings import read_settings
@@ -17,6 +16,7 @@ from registry.wire.codec import decode
 from registry.wire.commands import Command
 from registry.wire.requests import Request
 from registry.wire.training_records.interactions import Interaction
+from streams.asyncapi import CHANNELS, document
 
 
 def one_of_each(schema: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ ASYNCAPI = closed(
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Any]:
-    return document()
+    return document(read_settings({}))
 
 
 def references(node: Any) -> Iterator[str]:
@@ -136,6 +136,16 @@ def test_every_example_fits_its_schema(made: dict[str, Any]) -> None:
     assert len(shown) == len(CHANNELS) - 1  # a dead letter is any bytes
     for name, payload in shown:
         assert [one.message for one in validator(made, name).iter_errors(payload)] == []
+
+
+@pytest.mark.parametrize("name", [name for name, channel in CHANNELS.items() if channel.example])
+def test_every_example_decodes_to_the_record_that_it_shows(made: dict[str, Any], name: str) -> None:
+    example = CHANNELS[name].example
+    (message,) = made["channels"][name]["messages"]
+    (shown,) = made["components"]["messages"][message]["examples"]
+    kind = Command if isinstance(example, Command) else type(example)
+
+    assert decode(kind, json.dumps(shown["payload"]).encode()) == example
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""Sends a program's records, and says of each when Kafka has confirmed it.
+
+An edge: one producer, and a thread that hears its reports. Must not know what a record holds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from registry.asking.librdkafka_clients import ClientFactory
+from registry.errors import TooManyRequests, TransportError
+from registry.ids import UserId
+
+POLL_SECONDS: Final = 0.1
+"""How long the thread waits for a report, which wakes it; ending takes as long at most."""
+
+FLUSH_SECONDS: Final = 5.0
+"""How long closing waits for records that are not confirmed yet."""
+
+
+class RecordSender:
+    """Sends records keyed by user id; its thread runs until :meth:`close`."""
+
+    def __init__(self, clients: ClientFactory) -> None:
+        self._clients = clients
+        self._producer = clients.producer()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._report, name="recstream-sender", daemon=True)
+        self._thread.start()
+
+    def send(
+        self,
+        topic: str,
+        user_id: UserId,
+        payload: bytes,
+        confirm: Callable[[int], None],
+        fail: Callable[[TransportError], None],
+    ) -> None:
+        """Send one record, without waiting.
+
+        Parameters
+        ----------
+        topic, user_id, payload
+            The record; its key is the id's text.
+        confirm
+            Called with the partition once Kafka has confirmed the record; in another thread.
+        fail
+            Called instead if Kafka does not.
+
+        Raises
+        ------
+        TooManyRequests
+            If too many records are waiting to be sent.
+        TransportError
+            If the client refuses the record.
+        """
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                fail(self._clients.explained(error, f"a record for {topic} was not confirmed"))
+            else:
+                confirm(message.partition() or 0)
+
+        try:
+            self._producer.produce(topic, payload, str(user_id).encode(), on_delivery=report)
+        except BufferError:
+            raise TooManyRequests(
+                f"{len(self._producer)} records wait to be sent to {self._clients.servers}; send "
+                "more once Kafka has confirmed some"
+            ) from None
+        except KafkaException as error:
+            what = f"a record for {topic} was refused"
+            raise self._clients.explained(error.args[0], what) from error
+
+    def close(self) -> None:
+        """Wait for the confirmations that are due, and end."""
+        self._producer.flush(FLUSH_SECONDS)
+        self._closing.set()
+        self._thread.join()
+
+    def _report(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(POLL_SECONDS)

@@ -1,0 +1,139 @@
+"""Reads the answers to a program's requests: all partitions of the response topic, from now on.
+
+An edge: one consumer, which joins no group and commits nothing, and its thread. Reading starts
+where the partitions end at the first request; partitions that the topic gets later are read from
+their beginning. Must not know which answer belongs to which request.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from registry.asking.librdkafka_clients import LASTING, ClientFactory
+from registry.errors import AccessRefused, TransportError
+
+POLL_SECONDS: Final = 0.1
+"""How long the thread waits for an answer, which wakes it; ending takes as long at most."""
+
+CONTACT_SECONDS: Final = 1.0
+"""How long one question to Kafka may take. Then it is asked again, up to the deadline."""
+
+
+class ReplyReader:
+    """Hands over the answers, in a thread that runs until :meth:`close`.
+
+    Parameters
+    ----------
+    clients
+        Makes the consumer.
+    topic
+        The response topic.
+    seconds
+        How long the first contact may take.
+    answer
+        Called with the value of each record.
+    fail
+        Called when the topic cannot be read, and waiting does not help.
+
+    Raises
+    ------
+    TransportError
+        If Kafka does not answer in time, refuses, or has no such topic.
+    """
+
+    def __init__(
+        self,
+        clients: ClientFactory,
+        topic: str,
+        seconds: float,
+        answer: Callable[[bytes | None], None],
+        fail: Callable[[TransportError], None],
+    ) -> None:
+        self._clients = clients
+        self._topic = topic
+        self._answer = answer
+        self._fail = fail
+        self._read_partitions: frozenset[int] = frozenset()
+        self._outgrown = threading.Event()
+        self._closing = threading.Event()
+        self._consumer = clients.consumer()
+        try:
+            self._consumer.assign(self._ends(time.monotonic() + seconds))
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._thread = threading.Thread(target=self._read, name="recstream-reader", daemon=True)
+        self._thread.start()
+
+    def expect(self, partition: int) -> None:
+        """Read `partition` as well, if it is new: a request went to that number."""
+        if partition not in self._read_partitions:
+            self._outgrown.set()
+
+    def close(self) -> None:
+        """End the thread and the consumer."""
+        self._closing.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _read(self) -> None:
+        while not self._closing.is_set():
+            if self._outgrown.is_set():
+                self._adopt_partitions()
+            message = self._consumer.poll(POLL_SECONDS)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                self._answer(message.value())
+            elif error.code() in LASTING:  # others are outages, which pass
+                self._fail(self._clients.explained(error, f"{self._topic} cannot be read"))
+
+    def _adopt_partitions(self) -> None:
+        try:
+            numbers = self._partitions(CONTACT_SECONDS)
+        except (KafkaException, TransportError):
+            return  # asked again
+        new = sorted(numbers - self._read_partitions)
+        if new:
+            self._consumer.incremental_assign(
+                [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in new]
+            )
+            self._read_partitions |= numbers
+            self._outgrown.clear()
+
+    def _ends(self, deadline: float) -> list[TopicPartition]:
+        """Return where each partition ends now."""
+        while True:
+            try:
+                return self._ends_now(max(0.1, min(CONTACT_SECONDS, deadline - time.monotonic())))
+            except KafkaException as error:
+                self._consumer.poll(0)  # hears that authentication failed
+                what = "Kafka does not answer"
+                explained = self._clients.explained(error.args[0], what)
+                if isinstance(explained, AccessRefused) or time.monotonic() > deadline:
+                    raise explained from error
+
+    def _ends_now(self, seconds: float) -> list[TopicPartition]:
+        numbers = self._partitions(seconds)
+        places = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        for place in places:
+            place.offset = self._consumer.get_watermark_offsets(place, timeout=seconds)[1]
+        self._read_partitions = numbers
+        return places
+
+    def _partitions(self, seconds: float) -> frozenset[int]:
+        found = self._consumer.list_topics(self._topic, timeout=seconds).topics[self._topic]
+        if found.error is None:
+            return frozenset(found.partitions)
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TransportError(
+                f"topic {self._topic} not found on {self._clients.servers}: is topic_prefix right, "
+                "and has `recstream topics create` been run?"
+            )
+        raise KafkaException(found.error)

@@ -1,0 +1,443 @@
+"""The Python client: what applications rely on, and its examples, run as they run them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Message, Producer
+from harness.application import (
+    EXAMPLES,
+    environment_of_application,
+    installed_client,
+    installed_node_modules,
+)
+from harness.cluster import running_cluster
+from harness.fresh import fresh_settings, publish_model
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from ops.local.kafka_jars import fetched_jars, java_command
+from ops.local.ports import free_port
+from registry.asking.async_client import AsyncClient
+from registry.asking.blocking_client import Client
+from registry.errors import (
+    AnswerTimeout,
+    ClientClosed,
+    RecordError,
+    TooManyRequests,
+    TransportError,
+)
+from registry.kafka.partition_growth import grow_topics
+from registry.kafka.reader import messages, reading
+from registry.kafka.topic_admin import check_topics, create_topics
+from registry.kafka.topics import Topic, topics_of
+from registry.settings import Settings
+from registry.wire.codec import encode
+from registry.wire.requests import Request
+from registry.wire.responses import Provenance, Response
+from registry.wire.training_records.interactions import Interaction
+
+Start = Callable[..., Worker]
+
+
+def a_client(settings: Settings, **more: Any) -> Client:
+    return Client(settings.kafka_bootstrap_servers, topic_prefix=settings.topic_prefix, **more)
+
+
+def an_async_client(settings: Settings, **more: Any) -> AsyncClient:
+    return AsyncClient(settings.kafka_bootstrap_servers, topic_prefix=settings.topic_prefix, **more)
+
+
+@pytest.fixture(scope="module")
+def fleet(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A fleet of one worker, for all tests that do it no harm."""
+    folder = tmp_path_factory.mktemp("fleet")
+    settings = fresh_settings(kafka, folder)
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    publish_model(settings)
+    worker = Worker(settings, "w1", folder)
+    try:
+        worker.wait_ready()
+        yield settings
+    finally:
+        worker.end()
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an application."""
+    return installed_client(tmp_path_factory.mktemp("application"))
+
+
+class TestAsking:
+    def test_answers_come_to_who_asked(self, fleet: Settings) -> None:
+        async def ask_all() -> list[Response]:
+            async with an_async_client(fleet) as client:
+                asked = [client.ask(user, k=3) for user in (*range(1, 201), "anna", 2**60)]
+                return await asyncio.gather(*asked)
+
+        answers = asyncio.run(ask_all())
+
+        assert [answer.user_id for answer in answers] == [*range(1, 201), "anna", 2**60]
+        assert {len(answer.items) for answer in answers} == {3}
+        assert {answer.status for answer in answers} == {"ok"}
+
+    def test_threads_share_a_client(self, fleet: Settings) -> None:
+        found: dict[int, Response] = {}
+        with a_client(fleet) as client:
+
+            def ask(user: int) -> None:
+                found[user] = client.ask(user)
+
+            threads = [threading.Thread(target=ask, args=(user,)) for user in range(1, 21)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        assert {user: answer.user_id for user, answer in found.items()} == {
+            user: user for user in range(1, 21)
+        }
+
+    def test_an_error_is_an_answer(self, fleet: Settings) -> None:
+        with a_client(fleet) as client:
+            answer = client.ask(1, model_version="v9.9")
+
+        assert answer.status == "error"
+        assert answer.error is not None
+        assert answer.error.code == "unknown_version"
+
+    def test_who_gives_up_waits_no_longer_and_the_client_goes_on(self, fleet: Settings) -> None:
+        async def scenario() -> None:
+            async with an_async_client(fleet) as client:
+                with pytest.raises(AnswerTimeout, match=r"not answered within 0\.0005 s"):
+                    await client.ask(1, deadline_seconds=0.0005)
+                task = asyncio.create_task(client.ask(2))
+                await asyncio.sleep(0)  # it has sent its request
+                assert client.in_flight == 1
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert client.in_flight == 0
+                assert (await client.ask(3)).user_id == 3
+
+        asyncio.run(scenario())
+
+    def test_no_more_are_in_flight_than_may_be(self, fleet: Settings) -> None:
+        async def scenario() -> list[object]:
+            async with an_async_client(fleet, max_in_flight=2) as client:
+                asked = [client.ask(user) for user in (1, 2, 3)]
+                return list(await asyncio.gather(*asked, return_exceptions=True))
+
+        first, second, third = asyncio.run(scenario())
+
+        assert isinstance(first, Response)
+        assert isinstance(second, Response)
+        assert isinstance(third, TooManyRequests)
+
+    def test_a_request_that_no_worker_could_use_is_not_sent(self, fleet: Settings) -> None:
+        with a_client(fleet) as client, pytest.raises(RecordError, match=r"\$\.k"):
+            client.ask(1, k=1001)
+
+    def test_what_a_user_does_goes_to_the_partition_of_their_requests(
+        self, fleet: Settings
+    ) -> None:
+        topics, users = topics_of(fleet), [42, 2**63 - 1, "anna", "日本"]
+        with a_client(fleet) as client:
+            answered = {user: client.ask(user) for user in users}
+            for user in users:
+                client.send_interaction(Interaction(user_id=user, item_id=1, event="watch"))
+                client.forget(user)
+        sent, requests = all_of(fleet, topics.interactions), all_of(fleet, topics.requests)
+
+        assert len(answered) == len(users)
+        partitions = {message.key(): message.partition() for message in requests}
+        assert [partitions[message.key()] for message in sent] == [
+            message.partition() for message in sent
+        ]
+        events = [json.loads(message.value() or b"") for message in sent]
+        for user in users:
+            own = [event["event"] for event in events if event["user_id"] == user]
+            assert own == ["watch", "forget"]
+
+
+class TestWithoutAWorker:
+    """Topics that nobody reads: what the client does by itself."""
+
+    def test_duplicates_and_garbage_on_the_response_topic_change_nothing(
+        self, topics_created: Settings
+    ) -> None:
+        request = Request("r-1", 42)
+        answer = Response("r-1", 42, "ok", Provenance("production", "w1"), model_version="v0.1")
+
+        async def scenario() -> Response:
+            async with an_async_client(topics_created) as client:
+                task = asyncio.create_task(client.send_request(request))
+                await asyncio.sleep(0)
+                producer = Producer({"bootstrap.servers": topics_created.kafka_bootstrap_servers})
+                for payload in (b"garbage", b"{}", encode(answer), encode(answer)):
+                    producer.produce(topics_of(topics_created).responses.name, payload, b"42")
+                await asyncio.to_thread(producer.flush, 15)
+                found = await task
+                assert client.in_flight == 0
+                return found
+
+        assert asyncio.run(scenario()) == answer
+
+    def test_closing_fails_what_is_in_flight(self, topics_created: Settings) -> None:
+        async def scenario() -> None:
+            client = an_async_client(topics_created)
+            await client.connect()
+            task = asyncio.create_task(client.ask(42))
+            await asyncio.sleep(0)
+            await client.close()
+            with pytest.raises(ClientClosed, match="before the answer came"):
+                await task
+
+        asyncio.run(scenario())
+
+    def test_partitions_that_the_topics_get_later_are_read(self, topics_created: Settings) -> None:
+        """Requests wait for their producer's next look at the topic, at most 10 s here."""
+        topics, users = topics_of(topics_created), range(1, 60)
+        refreshed = {"topic.metadata.refresh.interval.ms": 1000}
+        with a_client(topics_created, config=refreshed, deadline_seconds=30) as client:
+            stop = threading.Event()
+            answering = threading.Thread(target=answer_all, args=(topics_created, stop))
+            answering.start()
+            try:
+                assert client.ask(1).user_id == 1
+                grow_topics(topics_created, 8, lambda _: None)
+
+                def reaches_new_partitions() -> bool:
+                    for user in users:
+                        assert client.ask(user).user_id == user
+                    seen = all_of(topics_created, topics.requests)
+                    return any((message.partition() or 0) >= 4 for message in seen)
+
+                wait_until(reaches_new_partitions, 30, "requests to go to new partitions")
+            finally:
+                stop.set()
+                answering.join()
+
+    def test_missing_topics_are_named(self, settings: Settings) -> None:
+        with pytest.raises(TransportError, match=rf"{settings.topic_prefix}\.responses not found"):
+            a_client(settings).connect()
+
+    def test_a_kafka_that_is_not_there_is_named(self) -> None:
+        with pytest.raises(TransportError, match=r"Kafka does not answer \(127\.0\.0\.1:1\)"):
+            Client("127.0.0.1:1", deadline_seconds=1).connect()
+
+
+def all_of(settings: Settings, topic: Topic) -> list[Message]:
+    with reading(settings, topic, last=10_000) as consumer:
+        return list(messages(consumer, 15, to_end=True))
+
+
+def answer_all(settings: Settings, stop: threading.Event) -> None:
+    """Answer each request, on whatever partition it comes, until `stop`."""
+    topics = topics_of(settings)
+    seen: set[tuple[int | None, int | None]] = set()
+    while not stop.is_set():
+        producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+        with reading(settings, topics.requests, last=100) as consumer:  # of all partitions by now
+            for message in messages(consumer, 0.5):
+                place = message.partition(), message.offset()
+                if place in seen:
+                    continue
+                seen.add(place)
+                request = json.loads(message.value() or b"")
+                provenance = Provenance("production", "w1")
+                answer = Response(request["request_id"], request["user_id"], "ok", provenance)
+                producer.produce(
+                    topics.responses.name, encode(answer), message.key(), message.partition() or 0
+                )
+                producer.flush(15)
+                if stop.is_set():
+                    return
+
+
+def test_a_client_outlives_a_workers_death_and_a_brokers_restart(
+    tmp_path: Path, start_worker: Start, figure: Callable[[str], None]
+) -> None:
+    with running_cluster(tmp_path, size=1) as cluster:
+        settings = fresh_settings(cluster.bootstrap, tmp_path)
+        create_topics(settings)
+        publish_model(settings)
+        doomed = start_worker(settings).wait_ready()
+        start_worker(settings).wait_ready()
+
+        async def scenario() -> tuple[int, float]:
+            loop = asyncio.get_running_loop()
+            asked, longest, happened = 0, 0.0, asyncio.Event()
+            async with an_async_client(settings, deadline_seconds=60) as client:
+
+                async def keep_asking(user: int) -> None:
+                    nonlocal asked, longest
+                    while not happened.is_set():
+                        began = loop.time()
+                        answer = await client.ask(user)
+                        assert (answer.user_id, answer.status) == (user, "ok")
+                        asked, longest = asked + 1, max(longest, loop.time() - began)
+                        await client.send_interaction(
+                            Interaction(user_id=user, item_id=1, event="watch")
+                        )
+
+                asking = [asyncio.create_task(keep_asking(user)) for user in range(1, 21)]
+                await asyncio.to_thread(doomed.kill)
+                await asyncio.to_thread(cluster.restart, 0)
+                await asyncio.gather(*(client.ask(user) for user in range(1, 41)))
+                happened.set()
+                await asyncio.gather(*asking)
+                return asked, longest
+
+        asked, longest = asyncio.run(scenario())
+
+    figure(f"none of {asked} requests lost; the longest waited {longest:.1f} s")
+
+
+class TestExamples:
+    """Each example of the documentation, run with the wheel and without this project."""
+
+    def test_the_wheel_brings_neither_this_project_nor_faust(self, python: Path) -> None:
+        script = "import recstream_client, sys; print(sorted(sys.modules))"
+        done = run(python, "-c", script)
+        foreign = (
+            "for name in ('ops', 'registry', 'streams', 'training', 'faust'): __import__(name)"
+        )
+
+        assert "'recstream_client.wire.requests'" in done.stdout
+        assert "'asyncio'" in done.stdout
+        assert (
+            "ModuleNotFoundError: No module named 'ops'"
+            in run(python, "-c", foreign, code=1).stderr
+        )
+
+    def test_the_script(self, python: Path, fleet: Settings) -> None:
+        done = run(python, EXAMPLES / "python" / "ask.py", settings=fleet)
+
+        require_three_cases(done.stdout)
+        assert "no answer in time" in done.stdout
+        assert done.stderr == ""
+
+    def test_java(self, fleet: Settings) -> None:
+        jars = str(fetched_jars() / "*")
+        source = EXAMPLES / "java" / "AskRecstream.java"
+        done = run(java_command(), "-cp", jars, source, settings=fleet)
+
+        require_three_cases(done.stdout)
+        require_one_partition_for_each_user(fleet)
+
+    def test_node(self, fleet: Settings, tmp_path: Path) -> None:
+        done = run("node", installed_node_modules(tmp_path), settings=fleet)
+
+        require_three_cases(done.stdout)
+        require_one_partition_for_each_user(fleet)
+
+    def test_the_tests_of_an_application_without_kafka(self, python: Path, tmp_path: Path) -> None:
+        shop = shutil.copy(EXAMPLES / "python" / "test_shop.py", tmp_path)
+        done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", shop, folder=tmp_path)
+
+        assert "2 passed" in done.stdout
+
+    def test_the_fastapi_application(self, python: Path, fleet: Settings) -> None:
+        folder = EXAMPLES / "python"
+        command = ["-m", "uvicorn", "--app-dir", folder, "fastapi_app:app", "--port", "{port}"]
+        with served(python, command, fleet) as ask:
+            assert ask("GET", "/films/42?k=3")["why"] == "model"
+            assert len(ask("GET", "/films/42?k=3")["films"]) == 3
+            assert ask("GET", "/films/anna")["why"] == "popular"
+            assert ask("GET", "/films/42?k=1001")["why"] == "invalid"
+            ask("POST", "/clicks/42/7", 201)
+
+    def test_the_django_view(self, python: Path, fleet: Settings) -> None:
+        script = EXAMPLES / "python" / "django_view.py"
+        with served(python, [script, "runserver", "--noreload", "{port}"], fleet) as ask:
+            assert ask("GET", "/films/42")["why"] == "model"
+            assert len(ask("GET", "/films/42")["films"]) == 3
+            ask("POST", "/clicks/42/7", 201)
+
+
+def require_three_cases(printed: str) -> None:
+    """Check that an example asked, sent an interaction, and met an error answer."""
+    lines = printed.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["item"] * 3 + ["sent", "error"], printed
+    assert lines[4].startswith("error unknown_version"), printed
+    assert {"answered 9007199254740993", "answered 日本"} <= set(lines), printed
+
+
+def require_one_partition_for_each_user(settings: Settings) -> None:
+    """Check that records of a user, whichever language sent them, are on one partition."""
+    topics = topics_of(settings)
+    with a_client(settings) as client:  # ours chooses as a worker expects
+        for user in (42, 2**53 + 1, "日本"):
+            client.ask(user)
+    sent = [*all_of(settings, topics.requests), *all_of(settings, topics.interactions)]
+    places = {(message.key(), message.partition()) for message in sent}
+    assert len(places) == len({key for key, _ in places})
+
+
+def run(
+    python: Path | str,
+    *arguments: object,
+    settings: Settings | None = None,
+    code: int = 0,
+    folder: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [python, *map(str, arguments)],
+        env=environment_of_application(settings or Settings()),
+        cwd=folder or EXAMPLES,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@contextmanager
+def served(python: Path, arguments: list[Any], settings: Settings) -> Iterator[Callable[..., Any]]:
+    """Run a web application; yield what asks it for JSON."""
+    port = free_port()
+    command = [str(python), *(str(word).format(port=port) for word in arguments)]
+    with subprocess.Popen(
+        command, env=environment_of_application(settings), stderr=subprocess.PIPE
+    ) as server:
+
+        def ask(method: str, path: str, status: int = 200) -> Any:
+            with closing(HTTPConnection("127.0.0.1", port, timeout=15)) as connection:
+                connection.request(method, path)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert answer.status == status, body
+                return json.loads(body or b"null")
+
+        def answers() -> bool:
+            assert server.poll() is None
+            try:
+                ask("GET", "/films/1")
+            except (OSError, HTTPException):
+                return False
+            return True
+
+        try:
+            wait_until(answers, 20, "the application to answer")
+            yield ask
+        finally:
+            server.terminate()
+            server.wait(15)
+            assert server.stderr is not None
+            sys.stderr.write(server.stderr.read().decode())

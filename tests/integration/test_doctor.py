@@ -1,0 +1,132 @@
+"""`recstream doctor` names the cause of each broken set-up, and finds a good one good."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from harness.fresh import environment_of, fresh_settings, publish_model, without
+from harness.secured import secured_broker
+from harness.workers import ROOT, Worker
+
+from ops.clients.kafka_client import produce_all
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.wire.codec import encode
+from registry.wire.requests import Request
+
+Start = Callable[..., Worker]
+Found = dict[str, list[dict[str, Any]]]
+
+
+def doctor(settings: Settings, code: int = 1, **more: str) -> Found:
+    """Run the command; return what it found, by check."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", "doctor", "--json"],
+        env=without(os.environ) | environment_of(settings) | {"PYTHONPATH": str(ROOT)} | more,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    found: Found = {}
+    for diagnosis in json.loads(done.stdout):
+        found.setdefault(diagnosis["check"], []).append(diagnosis)
+    return found
+
+
+def failures(found: Found) -> dict[str, str]:
+    return {
+        check: diagnosis["detail"]
+        for check, diagnoses in found.items()
+        for diagnosis in diagnoses
+        if diagnosis["verdict"] == "failed"
+    }
+
+
+def test_a_healthy_fleet_then_strays_then_a_damaged_version(
+    topics_created: Settings, start_worker: Start
+) -> None:
+    settings = topics_created
+    publish_model(settings)
+    start_worker(settings).wait_ready()
+    requests = [(user, encode(Request(f"r-{user}", user))) for user in range(1, 30)]
+    produce_all(settings, topics_of(settings).requests, requests)
+
+    healthy = doctor(settings, code=0)
+
+    assert {diagnosis["verdict"] for found in healthy.values() for diagnosis in found} <= {
+        "ok",
+        "skipped",  # ACLs, on a Kafka that has none
+    }, healthy
+    assert "w1 is ready" in healthy["workers"][0]["detail"]
+    assert "v0.1 loads: 50 users, 40 items" in healthy["models"][0]["detail"]
+
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for user in range(1, 30):  # librdkafka's default partitioner is another
+        producer.produce(topics_of(settings).interactions.name, b"{}", str(user).encode())
+    assert producer.flush(15) == 0
+    strayed = doctor(settings, code=0)
+    assert strayed["partitioners"][1]["verdict"] == "warning"
+    assert "murmur2_random" in strayed["partitioners"][1]["remedy"]
+
+    (factors,) = Path(settings.model_registry).glob("v0.1/als/*item*factors*")
+    factors.chmod(0o644)
+    factors.write_bytes(factors.read_bytes()[:-1] + b"\x7f")
+    assert factors.name in failures(doctor(settings))["models"]
+
+
+def test_missing_topics_and_an_unreadable_registry_are_both_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+
+    found = failures(doctor(settings, MODEL_REGISTRY=str(tmp_path / "file" / "registry")))
+
+    assert "is missing" in found["topics"]
+    assert "file" in (found.get("registry readable") or found["registry writable"])
+
+
+def test_a_fleet_without_workers_is_named(topics_created: Settings) -> None:
+    found = failures(doctor(topics_created))
+
+    assert "no worker of environment production" in found["workers"]
+    assert "no version is deployed" in found["rollout"]
+
+
+def test_a_kafka_that_is_not_there_is_named_and_asked_nothing_more(settings: Settings) -> None:
+    found = doctor(settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+
+    assert "nothing listens there" in failures(found)["kafka"]
+    assert {found[check][0]["verdict"] for check in ("topics", "workers")} == {"skipped"}
+
+
+def test_settings_that_contradict_each_other_are_named(settings: Settings) -> None:
+    found = doctor(settings, ROLLOUT_STRATEGY="canary")
+
+    assert "needs CANARY_VERSION" in failures(found)["settings"]
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with secured_broker(tmp_path_factory.mktemp("secured")) as broker:
+        yield broker
+
+
+def test_a_wrong_password_and_missing_acls_are_named(secured: Any, tmp_path: Path) -> None:
+    wrong = fresh_settings(
+        secured.scram, tmp_path, **secured.variables() | {"KAFKA_SASL_PASSWORD": "another"}
+    )
+    assert "does not accept KAFKA_SASL_USERNAME" in failures(doctor(wrong))["kafka"]
+
+    secured.set_password("nobody")
+    nobody = fresh_settings(secured.scram, tmp_path, **secured.variables(user="nobody"))
+    assert "does not allow this user" in failures(doctor(nobody))["acls"]

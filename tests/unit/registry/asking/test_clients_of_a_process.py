@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from registry.asking.async_client import AsyncClient
+from registry.asking.blocking_client import Client
+from registry.asking.kafka_link import KafkaLink
+from registry.errors import ClientClosed, ConfigurationError
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_the_client_needs_for_itself_cannot_be_set(kind: type) -> None:
+    with pytest.raises(ConfigurationError, match="partitioner cannot be set here: it is murmur2"):
+        kind("127.0.0.1:1", config={"partitioner": "consistent"})
+
+
+def test_a_setting_that_librdkafka_does_not_know_is_named_at_first_use() -> None:
+    client = Client("127.0.0.1:1", config={"no.such.setting": "1"})
+
+    with pytest.raises(ConfigurationError, match=r"no\.such\.setting"):
+        client.connect()
+
+
+def test_a_closed_client_says_so_and_may_be_closed_again() -> None:
+    client = Client("127.0.0.1:1")
+    client.close()
+    client.close()
+
+    with pytest.raises(ClientClosed, match="closed"):
+        client.ask(42)
+
+
+def test_a_client_that_another_process_has_used_says_so() -> None:
+    link = KafkaLink("127.0.0.1:1", "reco", {}, 10)
+    link._owner = os.getpid() + 1
+
+    with pytest.raises(ClientClosed, match="forked"):
+        link.connect(1.0)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from registry.asking.request_bytes import encode_interaction, encode_request, require_seconds
+from registry.errors import ConfigurationError, RecordError
+from registry.wire.requests import Request
+from registry.wire.training_records.interactions import Interaction
+
+NOW = 1_800_000_000.0
+
+
+def test_a_request_says_how_long_its_sender_waits() -> None:
+    assert json.loads(encode_request(Request("r1", 42), 0.2501))["deadline_ms"] == 251
+    assert json.loads(encode_request(Request("r1", 42, deadline_ms=9), 1.0))["deadline_ms"] == 9
+
+
+def test_ids_beyond_53_bits_stay_as_they_are() -> None:
+    assert b'"user_id":9223372036854775807' in encode_request(Request("r1", 2**63 - 1), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"k": 0}, r"\$\.k"),
+        ({"k": 1001}, r"\$\.k"),
+        ({"user_id": ""}, r"\$\.user_id"),
+        ({"user_id": True}, r"\$\.user_id"),
+        ({"user_id": 1.5}, r"\$\.user_id"),
+        ({"request_id": "x" * 201}, r"\$\.request_id"),
+        ({"exclude_items": [None]}, r"\$\.exclude_items"),
+        ({"user_id": object()}, "object"),
+        ({"user_id": "\ud800"}, "surrogates"),
+    ],
+)
+def test_a_request_that_no_worker_could_use_is_refused_and_its_field_named(
+    given: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(RecordError, match=named):
+        encode_request(Request(**{"request_id": "r1", "user_id": 42} | given), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"event": "rate"}, "a rate event needs a value"),
+        ({"value": 1e7}, r"value 1e\+07"),
+        ({"timestamp": NOW * 1000}, "seconds since the epoch are needed"),
+        ({"value": math.nan}, "value is nan"),
+        ({"timestamp": math.inf}, "timestamp is inf"),
+        ({"event": "no spaces"}, r"\$\.event"),
+        ({"title": "x" * 501}, r"\$\.title"),
+    ],
+)
+def test_an_interaction_that_no_training_could_use_is_refused_and_its_field_named(
+    given: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(RecordError, match=named):
+        encode_interaction(
+            Interaction(**{"user_id": 42, "item_id": 1, "event": "watch"} | given), NOW
+        )
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.inf, math.nan])
+def test_a_deadline_is_a_time_above_0(seconds: float) -> None:
+    with pytest.raises(ConfigurationError, match="deadline_seconds"):
+        require_seconds(seconds)
