@@ -49,7 +49,7 @@ def test_a_request_that_no_worker_could_use_is_refused_and_its_field_named(
     [
         ({"event": "rate"}, "a rate event needs a value"),
         ({"value": 1e7}, r"value 1e\+07"),
-        ({"timestamp": NOW * 1000}, "seconds since the epoch are needed"),
+        ({"timestamp": NOW * 1000}, "must be in seconds since 1970"),
         ({"value": math.nan}, "value is nan"),
         ({"timestamp": math.inf}, "timestamp is inf"),
         ({"event": "no spaces"}, r"\$\.event"),
