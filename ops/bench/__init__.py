@@ -72,8 +72,8 @@ def measure_latency(
 @app.command(name="client")
 def measure_client(quick: Quick = False, json: Json = None) -> None:
     """Measure what the Python client and HTTP add to a bare round trip through Kafka."""
-    from ops.bench.client_cost import QUICK_SECONDS, SECONDS, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
+    from ops.bench.sides.client_cost import QUICK_SECONDS, SECONDS, measure
 
     seconds = QUICK_SECONDS if quick else SECONDS
     what = "a request at a steady rate, until its answer is in the caller's hands; one worker"
