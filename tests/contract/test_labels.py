@@ -48,7 +48,7 @@ def test_a_version_a_label_and_latest_can_be_asked_for(labels: Labels) -> None:
         "v0.2",
         "v0.9",
     ]
-    with pytest.raises(ArtifactError, match="there is latest, stable"):
+    with pytest.raises(ArtifactError, match="known: latest, stable"):
         labels.resolve("unstable")
 
 
