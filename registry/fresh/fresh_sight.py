@@ -18,6 +18,10 @@ ITEMS: Final = 200
 """Events of a user that count for his vector, unless a setting says otherwise."""
 
 
+FOLD_IN_LEAST: Final = 3
+"""Weighted items of a new user, unless a setting says otherwise."""
+
+
 class FreshRange(NamedTuple):
     """What is fresh for one version.
 
@@ -65,6 +69,8 @@ class FreshSight:
         By version: partitions of which a part is gone from Kafka.
     most
         Events of a user that count for his vector.
+    fold_in_least
+        Weighted items that a user needs whom a version does not know.
     """
 
     def __init__(
@@ -75,7 +81,9 @@ class FreshSight:
         lagging: Mapping[str, Container[int]] | None = None,
         gaps: Mapping[str, Container[int]] | None = None,
         most: int = ITEMS,
+        fold_in_least: int = FOLD_IN_LEAST,
     ) -> None:
+        self.fold_in_least = fold_in_least
         self._log = log
         self._ranges = ranges
         self._meeting = meeting

@@ -6,6 +6,7 @@ files or Kafka.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from registry.fresh.answer_source import UserFacts, VectorSource, vector_source
 from registry.fresh.learned_cells import LearnedCells
 from registry.fresh.loss_function import LossFunction
-from registry.fresh.merged_cells import FreshUser, MergedCells, merge
+from registry.fresh.merged_cells import MergedCells, UserEvents, merge
 from registry.fresh.row_solver import Factors, ItemRows, RowSolver, teaching
-from registry.ids import ItemId
+from registry.ids import ItemId, UserId
 from registry.latest_rows import Offsets
 from registry.weighing import Weighing
 
@@ -77,17 +78,17 @@ class FreshVectors:
         self._items = len(item_factors)
         self._item_row = item_row
 
-    def merged(self, users: Sequence[FreshUser]) -> tuple[MergedCells, NDArray[np.float32]]:
+    def merged(self, users: Sequence[UserEvents]) -> tuple[MergedCells, NDArray[np.float32]]:
         """Return the cells of some users, and what each counts."""
         cells = merge(users, self._learned, *self._seen, self._items, self._item_row)
         return cells, cells.weigh(self._weighing)
 
     def of(
         self,
-        users: Sequence[FreshUser],
+        users: Sequence[UserEvents],
         learned: Sequence[bool],
         fold_in_least: int,
-        compared_fresh: bool = False,
+        compared_fresh: Sequence[bool] = (),
     ) -> list[FreshVector]:
         """Return what ranks the items of some users.
 
@@ -100,7 +101,8 @@ class FreshVectors:
         fold_in_least
             Weighted items that a new user needs.
         compared_fresh
-            Their fresh events count for another version that this one is compared with.
+            Of each, whether fresh events count for another version that this one is compared with;
+            empty: of none.
         """
         cells, weight = self.merged(users)
         entries = teaching(cells.indptr, cells.item, weight)
@@ -110,13 +112,17 @@ class FreshVectors:
                     learned=known,
                     forgotten=user.history.forgotten,
                     fresh=self._has_fresh(user),
-                    compared_fresh=compared_fresh,
+                    compared_fresh=compared,
                     weighted=weighted,
                 ),
                 fold_in_least,
             )
-            for user, known, weighted in zip(
-                users, learned, np.diff(entries.indptr).tolist(), strict=True
+            for user, known, weighted, compared in zip(
+                users,
+                learned,
+                np.diff(entries.indptr).tolist(),
+                compared_fresh or [False] * len(users),
+                strict=True,
             )
         ]
         vectors = self._solver.solve(entries)
@@ -130,6 +136,10 @@ class FreshVectors:
             )
             for place, source in enumerate(sources)
         ]
+
+    def forgotten_until(self, user_id: UserId) -> float:
+        """Return the time of the latest `forget` that the version knows of a user; -inf: none."""
+        return self._learned.forgotten.get(user_id, -math.inf)
 
     def because(self, user: FreshVector, targets: ItemRows) -> NDArray[np.float64]:
         """Return (seen, targets): how much each of the user's items contributes to some scores.
@@ -145,7 +155,7 @@ class FreshVectors:
             )
         return found
 
-    def _has_fresh(self, user: FreshUser) -> bool:
+    def _has_fresh(self, user: UserEvents) -> bool:
         return any(
             event.event in self._learned.kinds
             and event.item_id is not None

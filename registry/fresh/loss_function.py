@@ -16,12 +16,15 @@ spark    :math:`1 + \alpha w`    :math:`\lambda_s n \|x\|^2`, with :math:`\lambd
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.errors import ShapeError
+
+BACKENDS: Final = ("implicit", "spark")
+"""Whose loss is known."""
 
 
 class Filled(NamedTuple):

@@ -23,7 +23,7 @@ from registry.latest_rows import Floats, Offsets, begins, largest_of_each, lates
 from registry.weighing import Values, Weighing
 
 
-class FreshUser(NamedTuple):
+class UserEvents(NamedTuple):
     """One user to merge.
 
     Parameters
@@ -69,7 +69,7 @@ class MergedCells(NamedTuple):
 
 
 def merge(
-    users: Sequence[FreshUser],
+    users: Sequence[UserEvents],
     learned: LearnedCells,
     seen_indptr: Offsets,
     seen_items: NDArray[np.int32],

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.fresh.event_columns import place_of
+from registry.fresh.answer_source import VectorSource
+from registry.fresh.event_columns import OFFSET_BITS, place_of
 from registry.fresh.event_log import FrozenLog
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of
 from registry.ids import ItemId, UserId
@@ -32,10 +33,16 @@ class FreshUser(NamedTuple):
         Nothing that the version learned of him counts.
     seen
         Rows of the version's items that he has had to do with since, int32, in any order.
+    source
+        What ranks his items; None: what ranks them without anything fresh.
+    vector
+        (factors,) float32, if it was solved for.
     """
 
     forgotten: bool = False
     seen: ItemRows = NO_ROWS
+    source: VectorSource | None = None
+    vector: NDArray[np.float32] | None = None
 
 
 class ItemTranslation:
@@ -107,6 +114,16 @@ class VersionWindow:
             return self._of_forgetter(number)
         rows = self._seen_rows(number)
         return FreshUser(False, np.array(rows, np.int32)) if rows else None
+
+    def mark(self, user_id: UserId) -> tuple[int, int]:
+        """Return what differs as soon as another set of the user's events is visible."""
+        log, bounds = self._log, self._bounds
+        number = log.number_of(user_id)
+        if number is None:
+            return (0, 0)
+        places = [log.columns.place[index] for index in log.indices(number)]
+        visible = [place for place in places if place >= bounds[place >> OFFSET_BITS]]
+        return len(visible), sum(visible)
 
     def history(self, user_id: UserId, forgotten_until: float = -np.inf) -> FreshHistory:
         """Return the events of a user that count, those of other kinds left out.

@@ -27,6 +27,15 @@ class FreshSettings(SettingGroup):
         description="Fresh interactions of a user that count for his vector, the newest. All of "
         "them are hidden as seen.",
     )
+    fold_in_least: int = Field(
+        3,
+        alias="RECSTREAM_FOLD_IN_LEAST",
+        ge=1,
+        le=1000,
+        description="Items that a user must have had to do with, of those that a version knows and "
+        "that weigh something, before it ranks for a user whom it does not know. Below, popular "
+        "items.",
+    )
     fresh_wait_seconds: float = Field(
         0.3,
         alias="RECSTREAM_FRESH_WAIT_SECONDS",

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
+from registry.fresh.vector_cache import VectorCache
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
 from registry.scoring.id_index import Rows
@@ -24,6 +25,7 @@ from registry.scoring.kernels import ItemRows
 from registry.scoring.model_arrays import ModelArrays
 from registry.scoring.ranking import Ranking
 from registry.versions.manifest import Manifest
+from registry.versions.mergeable import fresh_vectors_of
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Source
 
@@ -49,7 +51,8 @@ class _Query(NamedTuple):
     """
 
     position: int
-    user_row: int
+    vector: npt.NDArray[np.float32]
+    source: Source
     k: int
     indices: ItemRows
 
@@ -87,6 +90,10 @@ class Model:
         self._item_ids = arrays.item_ids
         self._titles = arrays.titles
         self.learned = arrays.learned
+        self.fresh_vectors = fresh_vectors_of(
+            manifest, arrays, int(self._learned.sum()), self.row_of
+        )
+        self.vector_cache = VectorCache()
         self.labels = arrays.labels
         self.withdrawals = NOTHING_WITHDRAWN
         self._is_withdrawn: npt.NDArray[np.bool_] = np.zeros(self.items, np.bool_)
@@ -173,7 +180,8 @@ class Model:
         fresh
             What each request's user has done since the snapshot, None for nothing; empty: nothing
             is known of any. What he has seen is hidden where ``exclude_seen`` asks for it; who was
-            forgotten is unknown.
+            forgotten is unknown; a vector that was solved for him ranks in the place of the stored
+            one.
 
         Examples
         --------
@@ -185,15 +193,21 @@ class Model:
             is_nobody = lately is not None and lately.forgotten
             row = None if is_nobody else self._user_rows.of(request.user_id)
             hidden = self._hidden_rows(request, row, lately)
-            if row is None or not self._learned[row]:
+            vector, source = self._ranked_by(row, lately)
+            if vector is None:
                 answers[position] = self._popular(request.k, hidden)
             else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
-                query = _Query(position, row, request.k, hidden)
+                query = _Query(position, vector, source, request.k, hidden)
                 queries_by_size[(request.k - 1).bit_length()].append(query)
         for queries in queries_by_size.values():
             for query, items in zip(queries, self._best(queries, threads), strict=True):
-                answers[query.position] = Recommendation(items, "model")
+                answers[query.position] = Recommendation(items, query.source)
         return [answer for answer in answers if answer is not None]
+
+    def learned_row(self, user_id: UserId) -> tuple[int | None, bool]:
+        """Return a user's row, None if there is none, and whether its vector is not all zeros."""
+        row = self._user_rows.of(user_id)
+        return row, row is not None and bool(self._learned[row])
 
     def knows_other_type_of(self, user_id: UserId) -> bool:
         """Tell whether the training set holds this user's id with the other JSON type only."""
@@ -212,13 +226,24 @@ class Model:
         learned = np.flatnonzero(self._learned)
         rows = learned[:: max(1, len(learned) // SAMPLED_USERS)][:SAMPLED_USERS]
         queries = [
-            _Query(number, row, 1, self._seen_rows(row)) for number, row in enumerate(rows.tolist())
+            _Query(number, self._user_factors[row], "model", 1, self._seen_rows(row))
+            for number, row in enumerate(rows.tolist())
         ]
         if queries:
             self._ranking.choose_kernel(self._user_factors[rows], queries, time.thread_time)
 
+    def _ranked_by(
+        self, row: int | None, lately: FreshUser | None
+    ) -> tuple[npt.NDArray[np.float32] | None, Source]:
+        """Return what ranks for a user; None: popularity."""
+        if lately is not None and lately.source not in (None, "model"):
+            return lately.vector, lately.source or "popular"
+        if row is None or not self._learned[row]:
+            return None, "popular"
+        return self._user_factors[row], "model"
+
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
-        users = self._user_factors[[query.user_row for query in queries]]
+        users = np.stack([query.vector for query in queries])
         sizes = [query.k for query in queries]
         withdrawn = self._withdrawn_rows if len(self._withdrawn_rows) else None
         ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)

@@ -9,7 +9,10 @@ from msgspec import Struct
 from registry.ids import ItemId, UserId
 from registry.wire.field_types import AnswerError, Strategy, Variant
 
-Source: TypeAlias = Literal["model", "popular"]
+Source: TypeAlias = Literal["model", "recomputed", "fold_in", "popular"]
+"""What ranked the items: the user's stored vector; one solved anew from all that he did, because
+some of it is fresh; one for a user whom the version does not know; or the items' popularity."""
+
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
 FreshState: TypeAlias = Literal["followed", "catching_up", "incomplete", "unknown"]
 """How much of what users did since a version's snapshot an answer knows: all that there was; a

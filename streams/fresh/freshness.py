@@ -66,6 +66,7 @@ class Freshness:
         self._shares = shares
         self._mode = settings.fresh
         self._most = settings.fresh_items
+        self._fold_in_least = settings.fold_in_least
         self._wait_seconds = settings.fresh_wait_seconds
         self._topic = topic
         self._follower = follower
@@ -126,6 +127,7 @@ class Freshness:
             if reading.gaps
             else {},
             self._most,
+            self._fold_in_least,
         )
 
     def ends(self, version: str) -> Mapping[int, int]:

@@ -78,6 +78,8 @@ class _BatchAnswerer:
         self._acting = acting = using.rules.acting if using.rules else None
         self._arm_by_version = arms_of(acting) if acting else {}
         self._version_by_arm = {arm: version for version, arm in self._arm_by_version.items()}
+        named = (acting.primary_version, acting.canary_version) if acting else ()
+        self._compared = tuple(version for version in named if version is not None)
         self.batch = Batch(acting.epoch if acting else None)
 
     def answer(self, records: Iterable[RawRecord]) -> Batch:
@@ -161,7 +163,7 @@ class _BatchAnswerer:
         started = using.timer()
         try:
             requests = [routed.request for routed in group]
-            found = recommend_seeing(model, requests, using.sight, using.threads)
+            found = recommend_seeing(model, requests, using.sight, using.threads, self._compared)
         except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
             self._answer_singly(error, model, group)
             return

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from registry.fresh.fresh_sight import FreshSight
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
 from registry.versions.model import Model, Recommendation
@@ -60,8 +61,16 @@ def _recommend(model: Model, chunk: Sequence[Shadowed]) -> list[Recommendation]:
     return [
         recommendation
         for sight, samples in groupby(chunk, key=lambda sample: sample.sight)
-        for recommendation in recommend_seeing(model, [sample.request for sample in samples], sight)
+        for recommendation in _recommend_alike(model, sight, list(samples))
     ]
+
+
+def _recommend_alike(
+    model: Model, sight: FreshSight | None, samples: Sequence[Shadowed]
+) -> list[Recommendation]:
+    requests = [sample.request for sample in samples]
+    compared = tuple({sample.primary_version for sample in samples})
+    return recommend_seeing(model, requests, sight, compared=compared)
 
 
 def _comparison(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,19 @@ def publish_model(
     seed: int = 0,
     arrays: ModelArrays | None = None,
     snapshot_ends: dict[str, tuple[int, int]] | None = None,
+    mergeable: bool = False,
 ) -> str:
     """Publish a version of random factors; users are 1..users, items 1..items; return its name.
 
     User ``u`` has seen the items ``u % items + 1`` and ``(u + 1) % items + 1``. With `arrays` it is
     made of those instead. Its snapshot
-    is empty, so that all interactions are fresh, unless `snapshot_ends` says otherwise.
+    is empty, so that all interactions are fresh, unless `snapshot_ends` says otherwise. It keeps
+    what later events are merged with (format 2) if it is to be `mergeable`.
     """
     if arrays is None:
         arrays = random_arrays(users, items, factors, seed)
+        if mergeable:
+            arrays = replace(arrays, learned=watched_once(2 * users))
     users, factors = arrays.user_factors.shape
     items = len(arrays.item_ids)
     snapshot = DataSnapshot(
@@ -87,7 +92,6 @@ def random_arrays(users: int, items: int, factors: int, seed: int) -> ModelArray
         seen_items=np.sort(rows % items, axis=1).astype(np.int32).ravel(),
         popularity=random.permutation(items).astype(np.float64) + 1,
         titles=[f"Film {item}" for item in range(1, items + 1)],
-        learned=watched_once(2 * users),
     )
 
 

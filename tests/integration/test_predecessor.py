@@ -95,7 +95,7 @@ def test_a_fleet_is_rolled_over_to_this_release_and_back_and_loses_no_request(
     client: Client, topics_created: Settings, start_worker: Start, start_old: Start
 ) -> None:
     for _ in range(2):
-        publish_model(topics_created, users=len(USERS))
+        publish_model(topics_created, users=len(USERS), mergeable=True)
     settings = topics_created.model_copy(
         update={"model_version": "v0.1", "lease_seconds": LEASE_SECONDS}
     )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
 from registry.fresh.fresh_vectors import FreshVectors
 from registry.fresh.loss_function import LossFunction
-from registry.fresh.merged_cells import FreshUser
+from registry.fresh.merged_cells import UserEvents
 from registry.versions.manifest import Parameters
 from training.data.cells_to_keep import cells_to_keep
 from training.data.matrix import Cells, Factors, Mask, csr, only
@@ -155,7 +155,7 @@ def _folded(
 ) -> NDArray[np.float32]:
     """Return the vectors of users whose `seen` cells are their fresh events."""
     fresh = [
-        FreshUser(None, FreshHistory(tuple(events)))
+        UserEvents(None, FreshHistory(tuple(events)))
         for events in _events(only(cells, seen), parameters, users)
     ]
     found = version.of(fresh, [False] * len(fresh), fold_in_least=1)

@@ -11,7 +11,7 @@ from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent, FreshHistory
 from registry.fresh.fresh_vectors import FreshVector, FreshVectors
 from registry.fresh.learned_cells import FurtherEvents, LearnedCells
 from registry.fresh.loss_function import LossFunction
-from registry.fresh.merged_cells import FreshUser
+from registry.fresh.merged_cells import UserEvents
 from registry.fresh.row_solver import Entries, RowSolver
 from registry.weighing import Weighing
 from registry.wire.training_records.event_weights import parse_event_weights
@@ -49,7 +49,7 @@ def did(*events: tuple[str, str, float, float], forgotten: bool = False) -> Fres
 
 
 def vector_of(row: int | None, history: FreshHistory, learned: bool = True) -> FreshVector:
-    (found,) = VERSION.of([FreshUser(row, history)], [learned], fold_in_least=3)
+    (found,) = VERSION.of([UserEvents(row, history)], [learned], fold_in_least=3)
     return found
 
 
@@ -109,7 +109,7 @@ def test_of_a_forgotten_user_only_what_came_later_counts() -> None:
 
 
 def test_a_user_with_fresh_events_for_a_compared_version_is_recomputed_for_both() -> None:
-    (found,) = VERSION.of([FreshUser(0, NOTHING_FRESH)], [True], 3, compared_fresh=True)
+    (found,) = VERSION.of([UserEvents(0, NOTHING_FRESH)], [True], 3, compared_fresh=[True])
 
     assert found.source == "recomputed"
     assert found.vector is not None

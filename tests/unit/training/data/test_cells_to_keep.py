@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from registry.bm25_statistics import CellPlaces
 from registry.fresh.fresh_events import FreshHistory, fresh_event, history_of
 from registry.fresh.learned_cells import check_learned
-from registry.fresh.merged_cells import FreshUser, merge
+from registry.fresh.merged_cells import UserEvents, merge
 from registry.ids import ItemId, UserId
 from registry.versions.manifest import Parameters
 from registry.wire.training_records.event_weights import parse_event_weights
@@ -63,7 +63,7 @@ def by_merging(
     row_by_user = {user: row for row, user in enumerate(cells.user_ids)}
     row_by_item = {item: row for row, item in enumerate(cells.item_ids)}
     users = [
-        FreshUser(row_by_user.get(user), history_of(own, kept.forgotten.get(user, -np.inf)))
+        UserEvents(row_by_user.get(user), history_of(own, kept.forgotten.get(user, -np.inf)))
         for user, own in fresh.items()
     ]
     seen = csr(cells, np.ones(len(cells.item), np.bool_))
@@ -149,7 +149,7 @@ def test_a_user_without_anything_has_no_cells() -> None:
     seen = csr(cells, np.ones(1, np.bool_))
 
     merged = merge(
-        [FreshUser(None, FreshHistory()), FreshUser(0, FreshHistory((), forgotten=True))],
+        [UserEvents(None, FreshHistory()), UserEvents(0, FreshHistory((), forgotten=True))],
         kept,
         seen.indptr,
         seen.indices,

@@ -1,0 +1,103 @@
+"""New users get their own lists, known ones new vectors, from a version and the topic alone."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from harness.client import Answer, Client
+from harness.fresh import publish_model
+from harness.waiting import wait_until
+from harness.workers import Worker
+from registry.versions.model_arrays import ModelArrays
+
+from registry.connection.client_config import client_config
+from registry.settings import Settings
+from registry.versions.store import store_of
+
+Start = Callable[..., Worker]
+
+
+class Application:
+    """Asks, and says what users do, by Java's partitioner."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._producer = Producer(
+            client_config(client.settings) | {"partitioner": "murmur2_random", "linger.ms": 0}
+        )
+
+    def ask(self, user: int, **more: Any) -> Answer:
+        name = uuid.uuid4().hex
+        request = {"request_id": name, "user_id": user, "k": 10, "exclude_seen": False} | more
+        self._send(self.client.topics.requests.name, user, request)
+        (answer, *_) = self.client.wait_for([name], 30)[name]
+        return answer
+
+    def did(self, user: int, event: str, *items: int) -> None:
+        for item in items or (None,):
+            record = {"user_id": user, "event": event, "item_id": item}
+            self._send(self.client.topics.interactions.name, user, record)
+
+    def _send(self, topic: str, user: int, record: dict[str, Any]) -> None:
+        self._producer.produce(topic, json.dumps(record), str(user))
+        assert self._producer.flush(10) == 0
+
+    def wait_for(self, user: int, source: str, items: Sequence[int], arrays: ModelArrays) -> None:
+        """Wait until the answer is the slow twin's, of one watch of each of these items."""
+        scores = slow_twin(arrays, items)
+        best = [arrays.item_ids[row] for row in np.argsort(-scores)[:10]]
+
+        def agrees() -> bool:
+            answer = self.ask(user)
+            return (
+                answer["source"] == source and [item["item_id"] for item in answer["items"]] == best
+            )
+
+        wait_until(agrees, 10, f"{source} of user {user}: {best}")
+        found = [item["score"] for item in self.ask(user)["items"]]
+        assert found == pytest.approx(np.sort(scores)[::-1][:10].tolist(), abs=1e-4)
+
+
+def slow_twin(arrays: ModelArrays, items: Sequence[int]) -> np.ndarray:
+    """Return all scores by the equation as it stands: alpha 1, regularization 0.05, weights 1."""
+    y = arrays.item_factors.astype(np.float64)
+    rows = [arrays.item_ids.index(item) for item in items]
+    matrix, vector = y.T @ y + 0.05 * np.eye(y.shape[1]), y[rows].sum(axis=0)
+    return y @ np.linalg.solve(matrix, vector)
+
+
+def test_new_and_known_users_get_what_the_slow_twin_makes_of_version_and_topic(
+    client: Client, topics_created: Settings, start_worker: Start
+) -> None:
+    version = publish_model(topics_created, mergeable=True)
+    arrays = store_of(topics_created).open(version).arrays
+    workers = [start_worker(topics_created).wait_ready() for _ in range(2)]
+    application = Application(client)
+    watched = {user: [user % 30 + 1, user % 7 + 31, user % 4 + 20] for user in range(900, 906)}
+    for user, items in watched.items():
+        application.did(user, "watch", *items[:2])
+        assert application.ask(user)["source"] == "popular"
+        application.did(user, "watch", items[2])
+    for user, items in watched.items():
+        application.wait_for(user, "fold_in", items, arrays)
+    known = 7
+    assert application.ask(known)["source"] == "model"
+    bounds = slice(*arrays.seen_indptr[[known - 1, known]])
+    seen = [int(arrays.item_ids[row]) for row in arrays.seen_items[bounds]]
+    application.did(known, "watch", 30)
+    application.wait_for(known, "recomputed", [*seen, 30], arrays)
+
+    workers[0].kill()
+
+    for user, items in watched.items():
+        application.wait_for(user, "fold_in", items, arrays)
+    application.did(known, "forget")
+    wait_until(lambda: application.ask(known)["source"] == "popular", 5, "a forget")
+    application.did(known, "watch", 1, 2, 3)
+    application.wait_for(known, "fold_in", [1, 2, 3], arrays)

@@ -1,0 +1,155 @@
+"""Users with fresh events: which vector ranks, how long it is kept, and alike if compared."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ops.bench.rig.synthetic import watched_once
+from registry.fresh.event_log import EventLog
+from registry.fresh.fresh_sight import FreshRange, FreshSight
+from registry.fresh.loss_function import LossFunction
+from registry.fresh.row_solver import Entries, RowSolver
+from registry.versions.model import Model, Recommendation
+from streams.serving.seen_answers import recommend_seeing
+from tests.unit.registry.builders import a_manifest, a_request, some_arrays
+
+NEW, KNOWN = 99, 1
+ITEMS = tuple(f"film-{row}" for row in range(7))
+
+
+def a_model(version: str = "v0.1", learned: bool = True) -> Model:
+    arrays = some_arrays(popularity=np.arange(1.0, 8.0))
+    if learned:
+        arrays = dataclasses.replace(arrays, learned=watched_once(len(arrays.seen_items)))
+    return Model(a_manifest(version), arrays)
+
+
+class Log:
+    """What users did, and how a batch sees it."""
+
+    def __init__(self, *models: Model, learned_up_to: dict[str, int] | None = None) -> None:
+        self._models = models
+        self._ends = learned_up_to or {}
+        self._log = EventLog()
+        self._log.begin({0: 0})
+        self._offset = 0
+
+    def did(self, user: int, *items: str, event: str = "watch") -> None:
+        for item in items:
+            end = self._offset + 1
+            self._log.take(0, [self._offset], [user], [item], [event], [1.0], [2e9 + end], end)
+            self._offset = end
+
+    def sight(self) -> FreshSight:
+        ranges = {
+            model.version: FreshRange.of(
+                {"0": (0, self._ends.get(model.version, 0))}, {"watch"}, model.row_of
+            )
+            for model in self._models
+        }
+        return FreshSight(self._log.frozen, ranges, {0: (0,)})
+
+
+def answer(model: Model, log: Log, user: int, *compared: str) -> Recommendation:
+    requests = [a_request(user, k=7), a_request(2, k=7)]
+    (found, other) = recommend_seeing(model, requests, log.sight(), compared=compared)
+    assert other.source == "model"
+    return found
+
+
+def ids(found: Recommendation) -> list[object]:
+    return [item.item_id for item in found.items]
+
+
+def expected(model: Model, *items: str) -> dict[str, float]:
+    """Return the scores of what he has not seen, by a vector of one watch of each item."""
+    rows = np.array(sorted(ITEMS.index(item) for item in items), np.int32)
+    entries = Entries(np.array([0, len(rows)]), rows, np.ones(len(rows), np.float32))
+    vector = RowSolver(model.arrays.item_factors, LossFunction(1.0, 0.05)).solve(entries)[0]
+    scores = model.arrays.item_factors @ vector
+    return {item: float(scores[row]) for row, item in enumerate(ITEMS) if item not in items}
+
+
+def test_a_new_user_gets_popular_items_until_he_has_had_to_do_with_three() -> None:
+    model = a_model()
+    log = Log(model)
+    log.did(NEW, "film-6", "film-5", "unknown")
+
+    few = answer(model, log, NEW)
+    log.did(NEW, "film-4")
+    enough = answer(model, log, NEW)
+
+    assert (few.source, ids(few)) == ("popular", list(ITEMS[4::-1]))
+    assert enough.source == "fold_in"
+    scores = {item.item_id: item.score for item in enough.items}
+    assert scores == pytest.approx(expected(model, "film-6", "film-5", "film-4"), rel=1e-5)
+
+
+def test_a_known_users_vector_is_solved_anew_from_all_that_he_did() -> None:
+    model = a_model()
+    log = Log(model)
+    seen = [ITEMS[row] for row in model.arrays.seen_items[:2]]
+    fresh = next(item for item in ITEMS if item not in seen)
+    assert answer(model, log, KNOWN).source == "model"
+
+    log.did(KNOWN, fresh)
+
+    found = answer(model, log, KNOWN)
+    assert found.source == "recomputed"
+    scores = {item.item_id: item.score for item in found.items}
+    assert scores == pytest.approx(expected(model, *seen, fresh), rel=1e-5)
+
+
+def test_a_vector_is_kept_until_its_users_next_event() -> None:
+    model = a_model()
+    log = Log(model)
+    log.did(NEW, *ITEMS[:3])
+    first = answer(model, log, NEW)
+    kept = dict(model.vector_cache._kept)
+
+    log.did(2, "unknown")
+    assert answer(model, log, NEW) == first
+    assert model.vector_cache._kept[NEW] is kept[NEW]
+    log.did(NEW, ITEMS[3])
+
+    assert answer(model, log, NEW) != first
+    assert len(model.vector_cache) == 1
+
+
+def test_a_forget_makes_him_nobody_and_three_later_items_somebody() -> None:
+    model = a_model()
+    log = Log(model)
+    log.did(KNOWN, "film-0", event="forget")
+
+    gone = answer(model, log, KNOWN)
+    log.did(KNOWN, *ITEMS[:3])
+
+    assert (gone.source, ids(gone)) == ("popular", list(ITEMS[::-1]))
+    assert answer(model, log, KNOWN).source == "fold_in"
+
+
+def test_a_version_that_keeps_too_little_hides_what_was_seen_and_no_more() -> None:
+    model = a_model(learned=False)
+    log = Log(model)
+    before = ids(answer(model, log, KNOWN))
+    log.did(KNOWN, str(before[0]))
+    log.did(NEW, *ITEMS[:4])
+
+    known, new = answer(model, log, KNOWN), answer(model, log, NEW)
+
+    assert (known.source, ids(known)) == ("model", before[1:])
+    assert (new.source, ids(new)) == ("popular", list(ITEMS[:3:-1]))
+
+
+def test_what_is_fresh_for_one_of_two_compared_versions_is_recomputed_for_both() -> None:
+    older, newer = a_model("v0.1"), a_model("v0.2")
+    log = Log(older, newer, learned_up_to={"v0.2": 10})
+    log.did(KNOWN, "film-0")
+
+    alone, compared = answer(newer, log, KNOWN), answer(newer, log, KNOWN, "v0.1", "v0.2")
+
+    assert answer(older, log, KNOWN, "v0.1", "v0.2").source == "recomputed"
+    assert (alone.source, compared.source) == ("model", "recomputed")
