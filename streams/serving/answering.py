@@ -29,7 +29,7 @@ from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.durations import is_expired, latency_ms
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
-from streams.serving.seen_answers import recommend_seeing
+from streams.serving.seen_answers import named_in, recommend_seeing
 
 SAMPLES_AN_ARM: Final = 3
 """Most requests of one batch and arm that are timed. Times in a row resemble one another: more of
@@ -78,8 +78,6 @@ class _BatchAnswerer:
         self._acting = acting = using.rules.acting if using.rules else None
         self._arm_by_version = arms_of(acting) if acting else {}
         self._version_by_arm = {arm: version for version, arm in self._arm_by_version.items()}
-        named = (acting.primary_version, acting.canary_version) if acting else ()
-        self._compared = tuple(version for version in named if version is not None)
         self.batch = Batch(acting.epoch if acting else None)
 
     def answer(self, records: Iterable[RawRecord]) -> Batch:
@@ -162,8 +160,8 @@ class _BatchAnswerer:
         using, batch = self._using, self.batch
         started = using.timer()
         try:
-            requests = [routed.request for routed in group]
-            found = recommend_seeing(model, requests, using.sight, using.threads, self._compared)
+            asked, compared = [routed.request for routed in group], named_in(self._acting)
+            found = recommend_seeing(model, asked, using.sight, using.threads, compared)
         except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
             self._answer_singly(error, model, group)
             return

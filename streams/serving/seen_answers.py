@@ -6,7 +6,7 @@ vector is solved for once, and kept until he does something else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from registry.fresh.fresh_sight import FreshSight
 from registry.fresh.fresh_vectors import FreshVectors
@@ -15,6 +15,7 @@ from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
 from registry.versions.model import Model, Recommendation
 from registry.wire.requests import Request
+from registry.wire.rollout_state import RolloutState
 
 
 def recommend_seeing(
@@ -22,7 +23,7 @@ def recommend_seeing(
     requests: Sequence[Request],
     sight: FreshSight | None,
     threads: int = 1,
-    compared: Sequence[str] = (),
+    compared: Set[str] = frozenset(),
 ) -> list[Recommendation]:
     """Return one recommendation per request, in their order; without a sight nothing is fresh.
 
@@ -37,8 +38,8 @@ def recommend_seeing(
     threads
         As of :meth:`registry.versions.model.Model.recommend`.
     compared
-        Versions that this one is compared with: a user of whom something is fresh for one of them
-        is treated alike by all.
+        Versions that are compared: a user of whom something is fresh for one of them is treated
+        alike by all.
     """
     if sight is None:
         return model.recommend(requests, threads=threads)
@@ -48,14 +49,20 @@ def recommend_seeing(
     if window is not None and model.fresh_vectors is not None:
         others = [
             [user is not None for user in users]
-            for version in compared
-            if version != model.version and (users := sight.users(version, user_ids))
+            for version in compared - {model.version}
+            if (users := sight.users(version, user_ids))
         ]
         alike = [any(users[place] for users in others) for place in range(len(user_ids))]
         fresh = _ranked(
             model, model.fresh_vectors, window, sight.fold_in_least, user_ids, fresh, alike
         )
     return model.recommend(requests, threads=threads, fresh=fresh)
+
+
+def named_in(acting: RolloutState | None) -> set[str]:
+    """Return the versions that a state names, which are compared as soon as there are two."""
+    named = {acting.primary_version, acting.canary_version} if acting else set()
+    return {version for version in named if version is not None}
 
 
 def _ranked(

@@ -69,7 +69,7 @@ def _recommend_alike(
     model: Model, sight: FreshSight | None, samples: Sequence[Shadowed]
 ) -> list[Recommendation]:
     requests = [sample.request for sample in samples]
-    compared = tuple({sample.primary_version for sample in samples})
+    compared = {sample.primary_version for sample in samples}
     return recommend_seeing(model, requests, sight, compared=compared)
 
 

@@ -55,7 +55,7 @@ class Log:
 
 def answer(model: Model, log: Log, user: int, *compared: str) -> Recommendation:
     requests = [a_request(user, k=7), a_request(2, k=7)]
-    (found, other) = recommend_seeing(model, requests, log.sight(), compared=compared)
+    (found, other) = recommend_seeing(model, requests, log.sight(), compared=set(compared))
     assert other.source == "model"
     return found
 
