@@ -14,9 +14,9 @@ from harness.client import Answer, Client
 from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
-from registry.versions.model_arrays import ModelArrays
 
 from registry.connection.client_config import client_config
+from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.store import store_of
 
