@@ -150,10 +150,13 @@ class ReadinessCode(StrEnum):
 class NoticeCode(StrEnum):
     """A worker serves, but somebody should act."""
 
+    FRESH_INCOMPLETE = "fresh_incomplete"
+    FRESH_STALLED = "fresh_stalled"
     IDLE_WORKERS = "idle_workers"
     ITEMS_NOT_READ = "items_not_read"
     ITEMS_TOPIC_MISSING = "items_topic_missing"
     OPEN_TRANSACTION = "open_transaction"
+    PARTITIONERS_DIFFER = "partitioners_differ"
     REGISTRY_NOT_WRITABLE = "registry_not_writable"
     REQUESTS_CUT_OFF = "requests_cut_off"
     SAME_NAME = "same_name"

@@ -31,8 +31,7 @@ from streams.control.ramp_agent import RampAgent
 from streams.control.seed_agent import SeedAgent
 from streams.delivery.producer import Delivery
 from streams.delivery.refused_records import RefusedRecords
-from streams.fresh.freshness import Freshness, Shares
-from streams.fresh.interaction_follower import InteractionFollower
+from streams.fresh.fresh_parts import build_fresh
 from streams.kafka.assignor import BalancedAssignor
 from streams.kafka.faust_workarounds import FolderlessApp
 from streams.kafka.oauth_tokens import ClientCredentials
@@ -100,16 +99,14 @@ def build_app(
     begin_at_zero(metrics, topics)
     watch = TopicWatch(settings, topics)
     progress = RequestProgress(app, topics.requests.name)
-    interactions = InteractionFollower(settings, topics.interactions)
-    freshness = Freshness(
+    fresh = build_fresh(
         settings,
-        topics.interactions.name,
-        interactions,
-        lambda: Shares(
-            progress.served(), watch.request_partitions or 0, watch.interaction_partitions or 0
-        ),
+        topics,
+        metrics,
+        progress.served,
+        lambda: (watch.request_partitions or 0, watch.interaction_partitions or 0),
     )
-    node = Node(settings, worker, metrics, freshness)
+    node = Node(settings, worker, metrics, fresh.freshness)
     contact, access = Contact(settings.outage_seconds), AccessCheck(partial(find_cause, settings))
     delivery = Delivery(settings, RefusedRecords(metrics).note, contact, access.note)
     table = RolloutTable(app, topics.control.name, node.view, node.refresh, table_options)
@@ -136,6 +133,7 @@ def build_app(
             lambda batch: exposures.count(batch, time.time() * 1000),
             lambda batch: shadow.offer(batch.shadowed),
             traces.remember,
+            lambda batch: fresh.partitioners.note_requests(batch.records),
         ),
     )
     shadow = Shadow(
@@ -177,8 +175,8 @@ def build_app(
         training=training,
         fleet=fleet,
         follower=_follower(settings, topics, node),
-        interactions=interactions,
-        freshness=freshness,
+        interactions=fresh.interactions,
+        fresh=fresh.watch,
         progress=progress,
         items=items,
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),

@@ -209,6 +209,33 @@ class Metrics:
             "consumer_lag", "Records of an assigned partition that are not answered yet.",
             ["topic", "partition"], registry=registry,
         )  # fmt: skip
+        self.fresh_lag = Gauge(
+            "fresh_lag_records", "Fresh interactions that this worker has not read yet.",
+            registry=registry,
+        )  # fmt: skip
+        self.fresh_interactions = Gauge(
+            "fresh_interactions", "Fresh interactions in memory.", registry=registry
+        )
+        self.fresh_users = Gauge(
+            "fresh_users", "Users of whom there are fresh interactions.", registry=registry
+        )
+        self.fresh_bytes = Gauge(
+            "fresh_memory_bytes", "What fresh interactions take.", registry=registry
+        )
+        self.fresh_packed = Gauge(
+            "fresh_packed_users",
+            "Users of whom, for want of memory, no more is left than what they have seen.",
+            registry=registry,
+        )  # fmt: skip
+        self.fresh_unusable = Counter(
+            "fresh_unusable_interactions", "Followed records that are no usable interactions.",
+            ["reason"], registry=registry,
+        )  # fmt: skip
+        self.partitioner_share = Gauge(
+            "partitioner_share", "Share of a topic's records that lie where this partitioner puts "
+            "their keys, 0..1; only the one that was recognised, `other` if none was.",
+            ["topic", "partitioner"], registry=registry,
+        )  # fmt: skip
         versions = ["primary_version", "canary_version"]
         self.shadow_comparisons = Counter(
             "shadow_comparisons", "Answers compared with the canary version's.", versions,

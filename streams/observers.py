@@ -47,6 +47,7 @@ def build_observers(parts: Parts) -> Observers:
             parts.settings.partitions,
             lambda: view.fleet,
             parts.items.notice,
+            parts.fresh.notices,
         ),
         progress=parts.progress,
     )

@@ -80,6 +80,7 @@ def collector_of(parts: Parts, observers: Observers, listing: RegistryListing) -
         requests_per_second=lambda: parts.fleet.requests_per_second,
         look=parts.ramp.seen,
         items=lambda: ItemsFollowed(items.known, items.withdrawn, items.offset, items.lag),
+        fresh=parts.fresh.status,
     )
 
 

@@ -14,7 +14,7 @@ from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
 from streams.control.seed_agent import SeedAgent
 from streams.delivery.producer import Delivery
-from streams.fresh.freshness import Freshness
+from streams.fresh.fresh_watch import FreshWatch
 from streams.fresh.interaction_follower import InteractionFollower
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
@@ -51,7 +51,7 @@ class Parts:
     fleet: FleetAgent
     follower: HeartbeatFollower
     interactions: InteractionFollower
-    freshness: Freshness
+    fresh: FreshWatch
     progress: RequestProgress
     items: ItemFollower
     ramp: RampAgent

@@ -63,6 +63,7 @@ class Timers:
             parts.node.view,
             parts.metrics,
             parts.items,
+            parts.interactions.note_made_again,
         )
         reach_back = partial(hear_earlier, parts.settings, parts.topics.fleet, parts.node.view)
         return [
@@ -112,6 +113,7 @@ class Timers:
         node.metrics.catalogue_items.set(items.known)
         node.metrics.catalogue_withdrawn.set(items.withdrawn)
         node.metrics.catalogue_lag.set(items.lag)
+        self._parts.fresh.show(node.metrics)
 
     async def _notice(self) -> None:
         consumer = self._parts.app.consumer
@@ -154,7 +156,9 @@ class Timers:
         progress = self._observers.progress
         reasons = tuple(reason.code for reason in self._observers.readiness.reasons())
         lag = sum(progress.lags().values())
-        await self._parts.fleet.beat(reasons, lag, progress.partitions(), stopping=stopping)
+        await self._parts.fleet.beat(
+            reasons, lag, progress.partitions(), self._parts.fresh.behind, stopping=stopping
+        )
 
 
 async def _repeat(seconds: float, what: str, act: Callable[[], Awaitable[None]]) -> None:

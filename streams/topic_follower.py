@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 
 import faust
 
@@ -25,6 +26,7 @@ async def follow_topics(
     view: RolloutView,
     metrics: Metrics,
     items: ItemFollower,
+    note_made_again: Callable[[str], None],
 ) -> None:
     """Look, and repair what the re-creation of a topic has broken."""
     with contextlib.suppress(TransportError):  # an outage of Kafka is reported by all others
@@ -37,6 +39,7 @@ async def follow_topics(
             await consumer.read_anew(topic)
         if topic == items.topic:
             items.read_anew()
+        note_made_again(topic)
     if table.recovered and table.is_owner:
         _write_what_is_known(watch, table, view)
 

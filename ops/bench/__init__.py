@@ -212,3 +212,13 @@ def measure_membership(
     sizes = Sizes(QUICK_EVENT_SECONDS if quick else EVENT_SECONDS, old_records)
     what = "steady traffic on two workers while workers come and go"
     publish_on_kafka("membership", what, json, lambda on: measure(on, sizes, say))
+
+
+@app.command(name="fresh")
+def measure_fresh(quick: Quick = False, json: Json = None) -> None:
+    """Measure what following the interactions costs, and how soon they count."""
+    from ops.bench.fresh import MEASURED, QUICK, Sizes, measure
+    from ops.bench.rig.bench_run import publish_on_kafka, say
+
+    sizes = QUICK if quick else Sizes()
+    publish_on_kafka("fresh", MEASURED, json, lambda on: measure(on, sizes, say))

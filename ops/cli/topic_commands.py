@@ -15,7 +15,9 @@ from ops.cli.options import AsJson, Bootstrap, settings_with
 from registry.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from registry.kafka.partitioners import PartitionerSeen
     from registry.kafka.topics import Topic
+    from registry.settings import Settings
 
 PRINCIPAL = re.compile(r"\w+:[^\s'\"]+")
 
@@ -56,7 +58,11 @@ def create(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
 
 @topics.command()
 def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
-    """Compare the topics with the requirements; exit code 1 if one does not meet them."""
+    """Compare the topics with the requirements; exit code 1 if one does not meet them.
+
+    Reads the latest records of requests and interactions, too: a user's must come to one worker, so
+    both producers must choose partitions alike.
+    """
     from ops.clients import kafka_client as client
     from ops.views import terminal
     from registry.kafka.topic_admin import check_topics
@@ -66,16 +72,43 @@ def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     client.require_broker(settings)
     faults = faults_of(settings)
     problems = list(dict.fromkeys([*check_topics(settings), *map(str, faults)]))
+    seen = _look_at_partitioners(settings, problems)
     if as_json:
-        terminal.print_json({"wrong": problems})
+        partitioners = [
+            {"topic": one.topic, "partitioner": one.partitioner, "share": one.share,
+             "records": one.records}
+            for one in seen
+        ]  # fmt: skip
+        terminal.print_json({"wrong": problems, "partitioners": partitioners})
     elif not problems:
         terminal.out.print("all topics are correct")
+    for one in [] if as_json else seen:
+        terminal.out.print(str(one), soft_wrap=True)
     for sentence in [] if as_json else problems:
         terminal.err.print(sentence)
     if not as_json and any(fault.is_mendable for fault in faults):
         terminal.err.print("`recstream topics mend` corrects the topic configuration")
     if problems:
         raise typer.Exit(1)
+
+
+def _look_at_partitioners(settings: Settings, problems: list[str]) -> list[PartitionerSeen]:
+    """Return by which partitioners requests and interactions came; add what is wrong with it."""
+    from registry.errors import TransportError
+    from registry.kafka.partitioner_look import look_at_partitioner
+    from registry.kafka.partitioners import disagreement
+    from registry.kafka.topics import topics_of
+
+    names = topics_of(settings)
+    try:
+        seen = [
+            look_at_partitioner(settings, topic) for topic in (names.requests, names.interactions)
+        ]
+    except TransportError:  # missing, which is among the problems; or this role may not read them
+        return []
+    if settings.fresh == "partition" and (wrong := disagreement(*seen)):
+        problems.append(wrong)
+    return seen
 
 
 @topics.command()

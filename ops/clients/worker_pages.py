@@ -113,12 +113,30 @@ def _authorization() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+def metric(url: str, name: str) -> float | None:
+    """Return a gauge without labels of the worker at `url`; None if it shows none."""
+    for line in _fetch(url, "/metrics").decode().splitlines():
+        shown, _, value = line.partition(" ")
+        if shown == name:
+            return float(value)
+    return None
+
+
 def _read(url: str, path: str, decoder: Decoder[Page]) -> Page:
+    payload = _fetch(url, path)
+    try:
+        return decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        address = url.rstrip("/") + path
+        raise TransportError(f"{address}: not a worker's page: {error}") from error
+
+
+def _fetch(url: str, path: str) -> bytes:
     address = url.rstrip("/") + path
     try:
         request = urllib.request.Request(address, headers=_authorization())
         with _opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-            payload = response.read()
+            payload: bytes = response.read()
     except urllib.error.HTTPError as error:
         if error.code != 503:  # "not ready" is an answer too
             hint = "; set RECSTREAM_READ_TOKEN to the worker's token" if error.code == 401 else ""
@@ -126,7 +144,4 @@ def _read(url: str, path: str, decoder: Decoder[Page]) -> Page:
         payload = error.read()
     except (OSError, ValueError) as error:
         raise TransportError(f"{address}: no answer from a worker: {error}") from error
-    try:
-        return decoder.decode(payload)
-    except msgspec.DecodeError as error:
-        raise TransportError(f"{address}: not a worker's page: {error}") from error
+    return payload

@@ -7,7 +7,7 @@ latest last, so no reader sees half of one. Must not know what is read of it, or
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,14 @@ NOTHING: Final = -1
 """Instead of the number of an item, or of the event before."""
 
 Mask = NDArray[np.bool_]
+Places = NDArray[np.int64]
+Holds = Callable[[Places], Mask]
+"""Tells which places stay."""
+
+PACKED: Final = np.dtype([("item", "<i4"), ("kind", "<u2"), ("place", "<i8")])
+"""What is left of an event that only hides its item: 14 bytes."""
+
+_NOTHING_PACKED: Final = np.empty(0, PACKED)
 
 
 def place_of(partition: int, offset: int) -> int:
@@ -61,6 +69,8 @@ class Numbers(dict[Any, int]):
 class Columns:
     """One generation of the log. ``head`` has each user's latest event, the others one entry each.
 
+    ``packed`` has, by user, what is left of events whose other columns were given up for memory.
+
     ``array`` and no NumPy: a reader takes single entries, in half the time, while they grow.
     """
 
@@ -71,6 +81,8 @@ class Columns:
         self.value, self.time, self.place = array("d"), array("d"), array("q")
         self.previous = array("i")
         self.forgetters: set[int] = set()
+        self.packed: dict[int, bytes] = {}
+        self._packed_bytes = 0
 
     def append(
         self,
@@ -105,42 +117,84 @@ class Columns:
     def size_bytes(self) -> int:
         """What it takes, give or take a tenth."""
         columns = (self.head, *self._columns())
-        ids = len(self.users.names) + len(self.items.names)
-        return sum(len(column) * column.itemsize for column in columns) + ids * ID_BYTES
+        ids = len(self.users.names) + len(self.items.names) + len(self.packed)
+        entries = sum(len(column) * column.itemsize for column in columns)
+        return entries + ids * ID_BYTES + self._packed_bytes
 
-    def kept(self, keep: Mask) -> Columns:
-        """Return a generation of those events alone for which `keep` (events,) is true."""
+    def kept(self, holds: Holds, pack: bool = False) -> Columns:
+        """Return a generation of what `holds` is true for, by its places.
+
+        With `pack`, the users who were active least recently, with half of all events, keep no more
+        than what they have seen; who has taken something back keeps everything.
+        """
+        users, items, kinds, values, times, places = (
+            np.frombuffer(column, column.typecode) for column in self._columns()[:-1]
+        )
+        keep = holds(places)
+        packed = {number: np.frombuffer(seen, PACKED) for number, seen in self.packed.items()}
+        packed = {number: seen[holds(seen["place"])] for number, seen in packed.items()}
+        if pack:
+            idle = self._idle_users(users, keep)
+            for number in np.flatnonzero(idle).tolist():
+                packed.setdefault(number, _NOTHING_PACKED)
+            gone = keep & idle[users]
+            _pack(packed, users[gone], items[gone], kinds[gone], places[gone])
+            keep &= ~idle[users]
         fresh = Columns()
         fresh.items, fresh.kinds = self.items, self.kinds
-        user, item, kind, value, time, place = (
-            np.frombuffer(column, column.typecode)[keep] for column in self._columns()[:-1]
-        )
-        present, number = np.unique(user, return_inverse=True)
-        fresh.users = Numbers()
-        for old in present.tolist():
-            fresh.users[self.users.names[old]]  # it is numbered by being asked for
-        order = np.argsort(number, kind="stable")
-        same = number[order][1:] == number[order][:-1]
+        had = np.array(sorted(number for number, seen in packed.items() if len(seen)), np.int32)
+        present = np.union1d(users[keep], had)
+        for number in present.tolist():
+            fresh.users[self.users.names[number]]  # it is numbered by being asked for
+        fresh.packed = {
+            place: packed[number].tobytes()
+            for place, number in zip(
+                np.searchsorted(present, had).tolist(), had.tolist(), strict=True
+            )
+        }
+        fresh._packed_bytes = sum(map(len, fresh.packed.values()))
+        renumbered = np.searchsorted(present, users[keep])
+        fresh._fill(renumbered, items[keep], kinds[keep], values[keep], times[keep], places[keep])
+        return fresh
+
+    def _idle_users(self, users: Any, keep: Mask) -> Mask:
+        """Return by user's number who was active least recently: those with half of the events."""
+        head = np.array(self.head)
+        events = np.bincount(users[keep], minlength=len(head))
+        order = np.argsort(head, kind="stable")
+        idle = np.zeros(len(head), np.bool_)
+        idle[order[np.cumsum(events[order]) <= int(keep.sum()) // 2]] = True
+        idle[list(self.forgetters)] = False
+        return idle & (events > 0)
+
+    def _fill(self, user: Any, item: Any, kind: Any, value: Any, time: Any, place: Any) -> None:
+        """Take these events, in their order; nothing is here yet but the names."""
+        order = np.argsort(user, kind="stable")
+        same = user[order][1:] == user[order][:-1]
         previous = np.full(len(user), NOTHING, np.int32)
         previous[order[1:][same]] = order[:-1][same]
-        last = np.append(~same, True)[: len(order)]
-        head = order[last].astype(np.int32)
-        for column, entries in (
-            (fresh.head, head),
-            (fresh.user, number.astype(np.int32)),
-            (fresh.item, item),
-            (fresh.kind, kind),
-            (fresh.value, value),
-            (fresh.time, time),
-            (fresh.place, place),
-            (fresh.previous, previous),
-        ):
+        head = np.full(len(self.users), NOTHING, np.int32)
+        head[user] = np.arange(len(user))  # the last one of each stays
+        columns = (user.astype(np.int32), item, kind, value, time, place, previous)
+        for column, entries in zip((self.head, *self._columns()), (head, *columns), strict=True):
             column.frombytes(np.ascontiguousarray(entries).tobytes())
-        forget = self.kinds.get(FORGET)
-        fresh.forgetters = set(np.unique(number[kind == forget]).tolist())
-        return fresh
+        self.forgetters = set(np.unique(user[kind == self.kinds.get(FORGET, -1)]).tolist())
 
     def _columns(self) -> tuple[array[Any], ...]:
         return (
             self.user, self.item, self.kind, self.value, self.time, self.place, self.previous,
         )  # fmt: skip
+
+
+def _pack(packed: dict[int, Any], users: Any, items: Any, kinds: Any, places: Any) -> None:
+    """Add events to what is packed of their users: of each item and kind the latest alone."""
+    added = np.empty(len(users), PACKED)
+    added["item"], added["kind"], added["place"] = items, kinds, places
+    order = np.argsort(users, kind="stable")
+    bounds = np.flatnonzero(np.diff(users[order], prepend=-1, append=-1))
+    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        number = int(users[order[start]])
+        whole = np.concatenate((packed[number], added[order[start:end]]))
+        whole = whole[np.argsort(-whole["place"], kind="stable")]
+        _, first = np.unique(whole[["item", "kind"]], return_index=True)
+        packed[number] = whole[first]

@@ -17,7 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from registry.fresh.event_columns import MOST_KINDS, NOTHING, OFFSET_BITS, Columns, place_of
+from registry.fresh.event_columns import (
+    MOST_KINDS,
+    NOTHING,
+    OFFSET_BITS,
+    PACKED,
+    Columns,
+    Mask,
+    Places,
+    place_of,
+)
 from registry.fresh.fresh_events import FreshEvent
 from registry.ids import ItemId, UserId
 from registry.wire.training_records.event_weights import FORGET
@@ -60,6 +69,14 @@ class FrozenLog:
             yield index
             index = previous[index]
 
+    def packed(self, user: int) -> list[tuple[int, int, int]]:
+        """Return item, kind and place of a user's events of which no more is left."""
+        seen = self.columns.packed.get(user)
+        found: list[tuple[int, int, int]] = (
+            [] if seen is None else np.frombuffer(seen, PACKED).tolist()
+        )
+        return found
+
     def event_at(self, index: int) -> FreshEvent:
         """Return one event."""
         columns = self.columns
@@ -77,6 +94,12 @@ class FrozenLog:
 class EventLog:
     """The log, for the one thread that writes it.
 
+    Parameters
+    ----------
+    most_bytes
+        What it may take. Beyond, the users who were active least recently keep no more than what
+        they have seen; that, and what was taken back, is never given up.
+
     Examples
     --------
     >>> log = EventLog()
@@ -88,8 +111,9 @@ class EventLog:
     ['a']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = 1 << 62) -> None:
         self._columns = Columns()
+        self._most_bytes = self._limit = most_bytes
         self.frozen = FrozenLog(self._columns, 0, {}, {})
 
     @property
@@ -101,6 +125,11 @@ class EventLog:
     def users(self) -> int:
         """How many users there are."""
         return len(self._columns.users)
+
+    @property
+    def packed_users(self) -> int:
+        """Of how many users no more is left than what they have seen, of a part of it at least."""
+        return len(self._columns.packed)
 
     def take(
         self,
@@ -143,6 +172,7 @@ class EventLog:
                 times,
                 [base | offset for offset in offsets],
             )
+            self._pack_if_large()
         self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
 
     def pass_over(self, partition: int, end: int) -> None:
@@ -181,18 +211,29 @@ class EventLog:
     def _let_go(self, gone: set[int], starts: Mapping[int, int]) -> None:
         """Drop what is of `gone` partitions, and what is below the starts where that is much."""
         columns = self._columns
-        if not len(columns.place):
-            return
-        place = np.frombuffer(columns.place, np.int64)
-        keep = np.zeros(len(place), np.bool_)
-        for partition, start in starts.items():
-            if partition not in gone:
-                keep |= (place >= place_of(partition, start)) & (place < place_of(partition + 1, 0))
-        held = place >> OFFSET_BITS
-        must = bool(gone) and bool(np.isin(held, list(gone)).any())
-        del place  # a column that is looked at cannot grow
-        if must or 4 * int(keep.sum()) < 3 * len(keep):
-            self._columns = columns.kept(keep)
+
+        def holds(places: Places) -> Mask:
+            keep = np.zeros(len(places), np.bool_)
+            for number in starts.keys() - gone:
+                first, after = place_of(number, starts[number]), place_of(number + 1, 0)
+                keep |= (places >= first) & (places < after)
+            return keep
+
+        places = np.array(columns.place)  # a copy: a column that is looked at cannot grow
+        must = bool(gone) and (
+            bool(columns.packed) or bool(np.isin(places >> OFFSET_BITS, list(gone)).any())
+        )
+        if must or 4 * int(holds(places).sum()) < 3 * len(places):
+            self._columns = columns.kept(holds)
+
+    def _pack_if_large(self) -> None:
+        """Give up what idle users' vectors would be made of, once all of it takes too much."""
+        size = self.size_bytes
+        if size > self._limit:
+            self._columns = self._columns.kept(
+                lambda places: np.ones(len(places), np.bool_), pack=True
+            )
+            self._limit = max(self._most_bytes, int(self.size_bytes * 1.1))
 
     def _freeze(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Show what is here: whole, in one assignment."""

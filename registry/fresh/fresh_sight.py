@@ -92,6 +92,7 @@ class FreshSight:
         self._most = most
         self._windows: dict[str, VersionWindow] = {}
         self._offsets: dict[int, dict[str, int]] = {}
+        self._states: dict[tuple[str, int], FreshState] = {}
 
     def window(self, version: str) -> VersionWindow | None:
         """Return what is fresh for a version; None: it is not known where its snapshot ends."""
@@ -124,6 +125,12 @@ class FreshSight:
 
     def state(self, version: str, partition: int) -> FreshState:
         """Return how much of what is fresh for a version a request of this partition sees."""
+        found = self._states.get((version, partition))
+        if found is None:
+            found = self._states[version, partition] = self._state(version, partition)
+        return found
+
+    def _state(self, version: str, partition: int) -> FreshState:
         meeting = self._meeting.get(partition)
         if version not in self._ranges or meeting is None:
             return "unknown"

@@ -140,6 +140,10 @@ class VersionWindow:
             return NOTHING_FRESH._replace(forgotten_until=forgotten_until)
         return self._history(number, forgotten_until)
 
+    def is_whole(self, user_id: UserId) -> bool:
+        """Tell whether all events of a user are here, and not only which items he has seen."""
+        return self._log.number_of(user_id) not in self._log.columns.packed
+
     def _history(self, number: int, forgotten_until: float) -> FreshHistory:
         log, place, bounds = self._log, self._log.columns.place, self._bounds
         whole = history_of(
@@ -190,4 +194,10 @@ class VersionWindow:
                     if row >= 0:
                         found.append(row)
             index = previous[index]
+        if number in columns.packed:
+            found += (
+                translated[item]
+                for item, kind, place in self._log.packed(number)
+                if place >= bounds[place >> 52] and kind in kinds and translated[item] >= 0
+            )
         return found

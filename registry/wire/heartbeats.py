@@ -40,6 +40,8 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
         of a release before this field, whose lease is in the rollout table.
     partitions
         How many request partitions it has; None: a worker of a release before this field.
+    fresh_lag
+        Interactions of its users that it has not read yet; None: it follows none.
     heard_at
         When it was sent first, by the broker's clock, if the owner says it again; see `carried`.
     """
@@ -62,3 +64,4 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     log_offset: int | None = None
     heard_at: float | None = None
     partitions: int | None = None
+    fresh_lag: int | None = None

@@ -72,6 +72,7 @@ class FleetAgent:
         reasons: tuple[str, ...],
         lag: int,
         partitions: int | None = None,
+        fresh_lag: int | None = None,
         *,
         stopping: bool = False,
     ) -> None:
@@ -85,6 +86,8 @@ class FleetAgent:
             Request records that wait on its partitions.
         partitions
             How many of them it has; None if it does not know.
+        fresh_lag
+            Interactions that it has not read yet; None if it follows none.
         stopping
             Whether it is the last one.
         """
@@ -108,6 +111,7 @@ class FleetAgent:
             stopping=stopping,
             log_offset=node.view.log.last_offset,
             partitions=partitions,
+            fresh_lag=fresh_lag,
         )
         try:
             await self._delivery.send(

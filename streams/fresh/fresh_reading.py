@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from registry.fresh.event_log import EventLog, FrozenLog
 
 
@@ -56,6 +58,35 @@ class Reading(NamedTuple):
         """How many offsets wait to be read."""
         ends = self.log.ends
         return sum(max(0, high - ends.get(number, high)) for number, high in self.high.items())
+
+
+class FreshStatus(Struct, frozen=True):
+    """What a worker follows of the interactions.
+
+    Parameters
+    ----------
+    mode
+        ``partition``, ``all`` or ``off``.
+    partitions
+        Those of the interaction topic that it follows.
+    behind
+        Interactions that wait to be read.
+    interactions, users, size_bytes
+        What it holds.
+    packed_users
+        Of how many of them, for want of memory, no more than what they have seen.
+    partitioners
+        By which partitioner requests and interactions came, a sentence each.
+    """
+
+    mode: str
+    partitions: tuple[int, ...] = ()
+    behind: int = 0
+    interactions: int = 0
+    users: int = 0
+    size_bytes: int = 0
+    packed_users: int = 0
+    partitioners: tuple[str, ...] = ()
 
 
 NOTHING_READ = Reading({}, EventLog().frozen)

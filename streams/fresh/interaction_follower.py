@@ -89,7 +89,8 @@ class InteractionFollower:
         self._wanted: Mapping[int, int] = {}
         self._changed = threading.Event()
         self._stopping = threading.Event()
-        self._log = EventLog()
+        self._log = EventLog(settings.fresh_memory_bytes)
+        self._made_again = False
         self._warned_at = float("-inf")
         self.reading: Reading = NOTHING_READ
         self.trouble: str | None = None
@@ -109,6 +110,11 @@ class InteractionFollower:
         self._wanted = starts
         self._changed.set()
 
+    def note_made_again(self, topic: str) -> None:
+        """Read from the beginning what was made again, if it is this topic."""
+        self._made_again |= topic == self._topic
+        self._changed.set()
+
     @property
     def size_bytes(self) -> int:
         """What the events take."""
@@ -118,6 +124,11 @@ class InteractionFollower:
     def users(self) -> int:
         """Users of whom there are events."""
         return self._log.users
+
+    @property
+    def packed_users(self) -> int:
+        """Of how many users no more is left than what they have seen."""
+        return self._log.packed_users
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -141,6 +152,9 @@ class InteractionFollower:
         looked_at = 0.0
         while not self._stopping.is_set():
             wanted = self._wanted
+            if self._made_again:
+                self._made_again, begun = False, None
+                self._log.begin({})
             if wanted is not begun:
                 self._changed.clear()
                 self._begin(consumer, wanted)
@@ -168,7 +182,7 @@ class InteractionFollower:
         for number, start in wanted.items():
             end = log.ends.get(number)
             if end is not None and log.starts[number] <= start <= end:
-                starts[number], targets[number] = start, before.targets[number]
+                starts[number], targets[number] = start, before.targets.get(number, 0)
                 if number in before.gaps:
                     gaps[number] = before.gaps[number]
                 continue

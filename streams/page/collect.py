@@ -18,6 +18,7 @@ from registry.settings import Settings
 from registry.wire.command_results import CommandResult
 from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
+from streams.fresh.fresh_reading import FreshStatus
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.page.fleet_overview import overview_of
@@ -47,6 +48,8 @@ class StatusCollector:
         Returns what the guardrails say of a ramp at a time, in seconds since the epoch.
     items
         Returns what is known of the items topic.
+    fresh
+        Returns what is followed of the interactions.
     """
 
     def __init__(
@@ -63,7 +66,9 @@ class StatusCollector:
         requests_per_second: Callable[[], float],
         look: Callable[[float], Look | None],
         items: Callable[[], ItemsFollowed],
+        fresh: Callable[[], FreshStatus | None] = lambda: None,
     ) -> None:
+        self._fresh = fresh
         self._settings = settings
         self._node = node
         self._table = table
@@ -115,6 +120,7 @@ class StatusCollector:
             look=self._look(now),
             split=overview.split,
             items=self._items(),
+            fresh=self._fresh(),
             token_needed=bool(self._settings.api_token.get_secret_value()),
         )
 

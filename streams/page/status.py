@@ -18,6 +18,7 @@ from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
+from streams.fresh.fresh_reading import FreshStatus
 from streams.watch.notices import Notice, Reason
 
 Presence: TypeAlias = Literal["live", "silent", "stopped"]
@@ -153,6 +154,7 @@ class Status(Struct, frozen=True):
     token_needed: bool = False
     notices: tuple[Notice, ...] = ()
     items: ItemsFollowed | None = None
+    fresh: FreshStatus | None = None
 
     @property
     def ready(self) -> bool:

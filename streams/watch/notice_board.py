@@ -27,6 +27,8 @@ class NoticeBoard:
         Returns the latest heartbeat of each worker.
     items
         Returns what is wrong with following the items topic.
+    fresh
+        Returns the notices about fresh interactions.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class NoticeBoard:
         partitions: int,
         fleet: Callable[[], Iterable[Heartbeat]],
         items: Callable[[], Notice | None],
+        fresh: Callable[[], Iterable[Notice]] = tuple,
     ) -> None:
+        self._fresh = fresh
         self._transactions = transactions
         self._losses = losses
         self._publishing = publishing
@@ -59,5 +63,6 @@ class NoticeBoard:
         return (
             *(notice for notice in found if notice is not None),
             *self._watch.notices(),
+            *self._fresh(),
             *fleet_notices(self._fleet(), time.time(), partitions),
         )

@@ -165,6 +165,7 @@ def some_parts(
         worker="w1",
         topics=topics,
         app=app,
+        fresh=SimpleNamespace(notices=tuple, status=lambda: None, behind=None, show=lambda _: None),
         progress=RequestProgress(app, topics.requests.name),
         node=node,
         table=SimpleNamespace(recovered=True, is_owner=True),

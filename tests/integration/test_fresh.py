@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from harness.client import Answer, Client
 from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.connection.client_config import client_config
+from registry.kafka.partition_growth import grow_topics
+from registry.kafka.partitioner_look import look_at_partitioner
+from registry.kafka.partitioners import crc32_partition, murmur2_partition
+from registry.kafka.reader import ends_of
+from registry.kafka.topics import topics_of
 from registry.settings import Settings
+from tests.unit.training.builders import checkerboard_events
 
 Start = Callable[..., Worker]
 ITEMS = 40
@@ -32,10 +41,14 @@ class Application:
         self._topics = client.topics
         self._producer = Producer(client_config(client.settings) | JAVAS | {"linger.ms": 0})
 
-    def ask(self, user: int, k: int = ITEMS, **more: Any) -> Answer:
+    def request(self, user: int, k: int = ITEMS, **more: Any) -> str:
         name = uuid.uuid4().hex
         request = {"request_id": name, "user_id": user, "k": k} | more
         self._send(self._topics.requests.name, user, request)
+        return name
+
+    def ask(self, user: int, k: int = ITEMS, **more: Any) -> Answer:
+        name = self.request(user, k, **more)
         (answer, *_) = self.client.wait_for([name], 30)[name]
         return answer
 
@@ -163,3 +176,161 @@ def test_an_interaction_is_fresh_for_the_versions_that_have_not_learned_from_it(
 
     assert seen not in items_of(asked[older])
     assert seen in items_of(asked[newer])  # it has learned from it, and does not list it as seen
+
+
+def notices(worker: Worker) -> dict[str, str]:
+    return {one["code"]: one["message"] for one in worker.get("/readyz")["notices"]}
+
+
+def partition_of(user: int, count: int) -> int:
+    return murmur2_partition(str(user).encode(), count)
+
+
+def test_producers_that_choose_partitions_differently_are_named_and_all_of_them_can_be_followed(
+    application: Application, topics_created: Settings, start_worker: Start
+) -> None:
+    publish_model(topics_created)
+    worker = start_worker(topics_created).wait_ready()
+    default = Producer(client_config(topics_created))  # librdkafka's own partitioner: CRC32
+    topics, users = topics_of(topics_created), range(1, 51)
+    first = items_of(application.ask(1))[0]
+    for user in users:
+        record = {"user_id": user, "event": "watch", "item_id": first}
+        default.produce(topics.interactions.name, json.dumps(record), str(user))
+    assert default.flush(10) == 0
+    application.client.wait_for([application.request(user) for user in users])
+
+    wait_until(lambda: "partitioners_differ" in notices(worker), 20, "the disagreement")
+    assert f"{topics.interactions.name}: CRC32" in notices(worker)["partitioners_differ"]
+    seen = [
+        look_at_partitioner(topics_created, topic)
+        for topic in (topics.requests, topics.interactions)
+    ]
+    assert [one.partitioner for one in seen] == ["murmur2", "crc32"]
+    apart = [
+        user for user in users
+        if crc32_partition(str(user).encode(), 4) != partition_of(user, 4)
+    ]  # fmt: skip
+    assert apart
+
+    start_worker(topics_created.model_copy(update={"fresh": "all"})).wait_ready()
+    assert worker.stop() == 0
+
+    for user in apart[:5]:
+        wait_until_gone(application, user, first, time.monotonic())
+    assert len(application.ask(apart[0])["provenance"]["fresh_offsets"]) == 4
+
+
+def test_what_is_gone_from_the_log_is_named_and_the_rest_counts(
+    application: Application, topics_created: Settings, start_worker: Start
+) -> None:
+    user = 7
+    number = partition_of(user, topics_created.partitions)
+    for item in (1, 2, 3):
+        application.did(user, "watch", item)
+    topic = topics_of(topics_created).interactions.name
+    admin = AdminClient(client_config(topics_created))
+    place = TopicPartition(topic, number, 2)
+    admin.delete_records([place])[place].result(10)
+    publish_model(topics_created)
+    worker = start_worker(topics_created).wait_ready()
+
+    wait_until_gone(application, user, 3, time.monotonic())
+
+    answer = application.ask(user)
+    assert answer["provenance"]["fresh"] == "incomplete"
+    assert 1 in items_of(answer)
+    wait_until(lambda: "fresh_incomplete" in notices(worker), 10, "the gap")
+    assert f"partition {number} up to offset 0" in notices(worker)["fresh_incomplete"]
+    elsewhere = next(n for n in range(1, 50) if partition_of(n, 4) != number)
+    assert application.ask(elsewhere)["provenance"]["fresh"] == "followed"
+
+
+def test_after_a_growth_of_the_topics_what_users_did_before_still_counts(
+    application: Application, topics_created: Settings, start_worker: Start
+) -> None:
+    publish_model(topics_created)
+    workers = [start_worker(topics_created).wait_ready() for _ in range(2)]
+    moved = [user for user in range(1, 50) if partition_of(user, 4) != partition_of(user, 6)][:5]
+    watched = {user: items_of(application.ask(user))[0] for user in moved}
+    for user, item in watched.items():
+        application.did(user, "watch", item)
+        wait_until_gone(application, user, item, time.monotonic())
+
+    grow_topics(topics_created, 6)
+    application.client.follow_growth(6)
+
+    newer = Application(application.client)  # a producer that knows of the growth
+    assert {partition_of(user, 6) for user in moved} & {4, 5}
+
+    def all_gone() -> bool:
+        answers = {user: newer.ask(user) for user in moved}
+        return all(
+            watched[user] not in items_of(answer)
+            and answer["provenance"]["fresh"] == "followed"
+            and len(answer["provenance"]["fresh_offsets"]) > 1
+            for user, answer in answers.items()
+        )
+
+    wait_until(all_gone, 40, "what was watched before the growth to count")
+    for worker in workers:
+        assert "fresh_incomplete" not in notices(worker)
+
+
+def primary_of(worker: Worker) -> str | None:
+    state = worker.get("/rollout/status")["state"]
+    return state["primary_version"] if state else None
+
+
+def test_an_interaction_in_the_midst_of_a_training_counts_as_learned_or_as_fresh(
+    application: Application, topics_created: Settings, start_worker: Start
+) -> None:
+    watched: dict[int, set[int]] = defaultdict(set)
+
+    def watch(user: int, item: int) -> None:
+        watched[user].add(item)
+        application.did(user, "watch", item)
+
+    for event in checkerboard_events():
+        watched[int(event.user_id)].add(int(event.item_id or 0))
+        application.did(int(event.user_id), event.event, int(event.item_id or 0))
+    worker = start_worker(topics_created)
+    wait_until(lambda: is_without_a_version(worker), 60, "a worker")
+    client = application.client
+    assert client.command(type="retrain")["status"] == "applied"
+    first = wait_until(lambda: primary_of(worker), 90, "the first version")
+    items = sorted({item for several in watched.values() for item in several})
+    left = [(user, item) for user in watched for item in items if item not in watched[user]]
+
+    assert client.command(type="retrain")["status"] == "applied"
+    while primary_of(worker) == first and left:
+        watch(*left.pop(0))
+    second = wait_until(lambda: primary_of(worker) != first and primary_of(worker), 90, "a second")
+    for _ in range(min(5, len(left))):
+        watch(*left.pop(0))
+
+    wait_until_all_read(application, topics_created, watched)
+    for user, seen in watched.items():
+        for version in (first, second):
+            answer = application.ask(user, k=len(items), model_version=version)
+            assert answer["model_version"] == version
+            assert not seen & set(items_of(answer)), (user, version)
+
+
+def is_without_a_version(worker: Worker) -> bool:
+    try:
+        return [one["code"] for one in worker.get("/readyz")["reasons"]] == ["no_version"]
+    except (OSError, HTTPException):
+        return False
+
+
+def wait_until_all_read(application: Application, settings: Settings, users: Iterable[int]) -> None:
+    """Return when answers have seen the last interaction of each partition."""
+    ends = ends_of(settings, topics_of(settings).interactions)
+    asking = {partition_of(user, settings.partitions): user for user in users}
+
+    def seen() -> bool:
+        offsets = [application.ask(user)["provenance"]["fresh_offsets"] for user in asking.values()]
+        return all(int(end) >= ends[int(n)] for one in offsets for n, end in one.items())
+
+    wait_until(seen, 10, "all interactions to be read")

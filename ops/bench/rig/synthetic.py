@@ -1,7 +1,7 @@
 """Made-up models and requests, the same for everyone who is measured.
 
-Knows sizes and seeds. Must not know Kafka. Factors are random: what scoring costs depends on their
-shape, not on what they mean.
+Knows sizes and seeds. Must not know Kafka's clients. Factors are random: what scoring costs depends
+on their shape, not on what they mean.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 
 from registry.fresh.learned_cells import FurtherEvents, LearnedCells
 from registry.ids import UserId
+from registry.kafka.topics import topics_of
 from registry.scoring.model_arrays import ModelArrays
+from registry.settings import Settings
 from registry.versions.manifest import Description, Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
@@ -75,8 +77,12 @@ def watched_once(cells: int) -> LearnedCells:
     )
 
 
-def description_of(shape: Shape, seed: int) -> Description:
-    """Return what a manifest says of :func:`arrays_of`."""
+def description_of(shape: Shape, seed: int, topic: str = "", partitions: int = 0) -> Description:
+    """Return what a manifest says of :func:`arrays_of`.
+
+    Its snapshot is empty: all that is in `topic`, of so many partitions, is fresh for it.
+    """
+    ends = {str(number): (0, 0) for number in range(partitions)}
     interactions = shape.users * shape.seen
     return Description(
         model_name="als",
@@ -85,7 +91,7 @@ def description_of(shape: Shape, seed: int) -> Description:
         git_sha="",
         image_digest="",
         data_snapshot=DataSnapshot(
-            f"synthetic:{seed}", "", {}, interactions, shape.users, shape.items
+            f"synthetic:{seed}", topic, ends, interactions, shape.users, shape.items
         ),
         parameters=Parameters(shape.factors, 1, 0.05, 1.0, seed),
         metrics={},
@@ -96,6 +102,14 @@ def description_of(shape: Shape, seed: int) -> Description:
 def publish_model(registry: str, seed: int, shape: Shape = Shape()) -> str:
     """Publish a version, with 20,000 users and 10,000 items × 64 factors; return its name."""
     return Store(registry).publish(arrays_of(shape, seed), description_of(shape, seed)).version
+
+
+def publish_model_before(settings: Settings, seed: int, shape: Shape = Shape()) -> str:
+    """Publish a version for which all interactions of these topics are fresh; return its name."""
+    description = description_of(
+        shape, seed, topics_of(settings).interactions.name, settings.partitions
+    )
+    return Store(settings.model_registry).publish(arrays_of(shape, seed), description).version
 
 
 def requests(count: int) -> Iterator[tuple[UserId, bytes]]:

@@ -187,3 +187,42 @@ def test_what_every_version_has_learned_goes_once_it_is_much() -> None:
 
     assert log.size_bytes < before / 2
     assert log.frozen.ends == {0: 100}
+
+
+def a_small_log(most_bytes: int) -> tuple[EventLog, list[Took]]:
+    """Return a log of 40 users in turn, of whom the first 20 come no more; user 3 forgot."""
+    log, took = EventLog(most_bytes), []
+    log.begin({0: 0, 1: 0})
+    for number in range(400):
+        user = number % 20 if number < 200 else 20 + number % 20
+        kind = "forget" if number == 3 else ("watch", "click")[number % 2]
+        event = FreshEvent(("a", 7)[number // 20 % 2], kind, 1.0, 1.0, number // 2, number % 2)
+        took.append(Took(user, event))
+        take(log, number % 2, took[-1:], number // 2 + 1)
+    return log, took
+
+
+def test_idle_users_keep_what_they_have_seen_when_memory_is_short() -> None:
+    log, took = a_small_log(17_000)
+    window = a_window(log.frozen, {0: 20, 1: 20})
+
+    assert 0 < log.packed_users < 40
+    assert window.is_whole(39)
+    assert window.is_whole(3)  # what was taken back is never given up
+    assert not window.is_whole(1)
+    for user in range(40):
+        fresh = [one.event for one in took if one.user == user and one.event.offset >= 20]
+        counted = history_of(fresh).events
+        found = window.user(user)
+        rows = set() if found is None else set(found.seen.tolist())
+        assert rows == {ROWS[event.item_id] for event in counted}
+        if window.is_whole(user):
+            assert window.history(user).events == counted
+
+
+def test_what_is_packed_goes_with_its_partition_and_with_its_versions() -> None:
+    log, _ = a_small_log(17_000)
+
+    log.begin({0: 1_000})
+
+    assert (log.packed_users, log.frozen.count, log.users) == (0, 0, 0)

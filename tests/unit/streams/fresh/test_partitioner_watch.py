@@ -1,0 +1,57 @@
+"""The partitioner watch: it hears the keys of both topics, and names a disagreement once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from registry.kafka.partitioners import crc32_partition, murmur2_partition
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from streams.fresh.partitioner_watch import PartitionerWatch
+
+COUNT = 8
+
+
+def a_watch(*, everything: bool = False) -> PartitionerWatch:
+    return PartitionerWatch(topics_of(Settings()), lambda: (COUNT, COUNT), everything=everything)
+
+
+def records_of(choose: Callable[[bytes, int], int]) -> list[Any]:
+    keys = [str(user).encode() for user in range(100)]
+    return [SimpleNamespace(key=key, partition=choose(key, COUNT)) for key in keys]
+
+
+def messages_of(choose: Callable[[bytes, int], int]) -> list[Any]:
+    return [
+        SimpleNamespace(key=lambda one=one: one.key, partition=lambda one=one: one.partition)
+        for one in records_of(choose)
+    ]
+
+
+def hear(watch: PartitionerWatch, requests: Any, interactions: Any) -> PartitionerWatch:
+    for _ in range(5):
+        watch.note_requests(records_of(requests))
+        watch.note_interactions(messages_of(interactions))
+    return watch
+
+
+def test_crc32_beside_murmur2_is_named() -> None:
+    notice = hear(a_watch(), murmur2_partition, crc32_partition).notice()
+
+    assert notice is not None
+    assert notice.code == "partitioners_differ"
+    assert "reco.interactions: CRC32" in notice.message
+
+
+def test_where_both_agree_nothing_is_said() -> None:
+    assert hear(a_watch(), murmur2_partition, murmur2_partition).notice() is None
+    assert hear(a_watch(), crc32_partition, crc32_partition).notice() is None
+
+
+def test_nor_where_every_worker_follows_everything() -> None:
+    watch = hear(a_watch(everything=True), murmur2_partition, crc32_partition)
+
+    assert watch.notice() is None
+    assert [seen.partitioner for seen in watch.seen()] == ["murmur2", "crc32"]
