@@ -165,6 +165,7 @@ def some_parts(
         worker="w1",
         topics=topics,
         app=app,
+        interactions=SimpleNamespace(note_made_again=lambda _: None),
         fresh=SimpleNamespace(notices=tuple, status=lambda: None, behind=None, show=lambda _: None),
         progress=RequestProgress(app, topics.requests.name),
         node=node,
