@@ -217,7 +217,7 @@ def measure_membership(
 @app.command(name="fresh")
 def measure_fresh(quick: Quick = False, json: Json = None) -> None:
     """Measure what following the interactions costs, and how soon they count."""
-    from ops.bench.fresh import MEASURED, QUICK, Sizes, measure
+    from ops.bench.fresh.fresh_cost import MEASURED, QUICK, Sizes, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
 
     sizes = QUICK if quick else Sizes()

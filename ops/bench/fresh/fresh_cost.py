@@ -9,7 +9,6 @@ follows.
 from __future__ import annotations
 
 import statistics
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -24,7 +23,7 @@ from msgspec import Struct
 
 from ops.bench.rig import synthetic
 from ops.bench.rig.bench_report import Cell
-from ops.bench.rig.bench_run import Measured, publish_on_kafka, say
+from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.rig.steady_traffic import drive
@@ -100,7 +99,7 @@ def measure(on: Ground, sizes: Sizes, report: Callable[[str], None]) -> Measured
     ratio = note("processor of an answer, a tenth fresh against none", _compare(on, sizes), "x")
     return Measured(
         parameters={
-            "events": "watch, with a timestamp, of 100,000 users and 10,000 items",
+            "events": "watch, with a timestamp; ten of each user taken in; 10,000 items",
             "traffic": f"{PER_SECOND} interactions/s beside {PER_SECOND} requests/s",
             "rounds": sizes.rounds,
         },
@@ -136,7 +135,7 @@ def _take_in(on: Ground, count: int) -> tuple[float, int]:
     """Return the processor's microseconds an interaction, and the bytes of all of them."""
     with fresh_topics(on, "fresh", RECSTREAM_PARTITIONS=str(PARTITIONS)) as settings:
         topic = topics_of(settings).interactions
-        client.produce_all(settings, topic, interactions(count))
+        client.produce_all(settings, topic, interactions(count, count // 10))
         follower = InteractionFollower(settings, topic)
         started = time.process_time()
         follower.follow(dict.fromkeys(range(PARTITIONS), 0))
@@ -249,6 +248,8 @@ def _compare(on: Ground, sizes: Sizes) -> float:
                 version = synthetic.publish_model_before(settings, seed=1)
                 chosen = settings.model_copy(update={"model_version": version})
                 topics = topics_of(settings)
+                with worker(on, chosen, "first") as (_, url):  # so that there is a rollout state
+                    wait_until_ready(on, url)
                 if some:
                     client.produce_all(settings, topics.interactions, _of_a_tenth())
                 client.produce_all(settings, topics.requests, synthetic.requests(sizes.requests))
@@ -263,12 +264,3 @@ def _of_a_tenth() -> Iterator[tuple[UserId, bytes]]:
     for user in range(FRESH_SHARE, synthetic.USERS + 1, FRESH_SHARE):
         for item in random.integers(1, synthetic.ITEMS + 1, FRESH_EACH).tolist():
             yield user, _interaction(user, item)
-
-
-if __name__ == "__main__":
-    publish_on_kafka(
-        "fresh",
-        MEASURED,
-        None,
-        lambda on: measure(on, QUICK if "--quick" in sys.argv else Sizes(), say),
-    )

@@ -1,0 +1,4 @@
+"""What following the interactions costs, and how soon they count: ``bench fresh``.
+
+Only benchmarks of that live here.
+"""
