@@ -63,7 +63,7 @@ def test_an_answer_is_the_one_of_the_topic(worker: Worker) -> None:
     assert (answer["user_id"], answer["status"], answer["source"]) == (42, "ok", "model")
     assert len(answer["items"]) == 3
     trace = ask(worker, f"/trace/{answer['request_id']}")
-    assert trace["model_version"] == answer["model_version"] == "v0.1"
+    assert trace["response"]["model_version"] == answer["model_version"] == "v0.1"
 
 
 def test_the_type_of_an_id_is_read_as_everywhere_and_may_be_given(worker: Worker) -> None:
