@@ -126,7 +126,7 @@ class VersionWindow:
         return len(visible), sum(visible)
 
     def history(self, user_id: UserId, forgotten_until: float = -np.inf) -> FreshHistory:
-        """Return the events of a user that count, those of other kinds left out.
+        """Return all events of a user that count, those of other kinds left out.
 
         Parameters
         ----------
@@ -139,6 +139,21 @@ class VersionWindow:
         if number is None:
             return NOTHING_FRESH._replace(forgotten_until=forgotten_until)
         return self._history(number, forgotten_until)
+
+    def newest(self, history: FreshHistory) -> FreshHistory:
+        """Return a history with only those of its events that count for its user's vector."""
+        events = history.events
+        if len(events) <= self._most:
+            return history
+        by_time = sorted(events, key=lambda event: (event.time, event.partition, event.offset))
+        chosen = set(by_time[-self._most :])
+        return history._replace(events=tuple(event for event in events if event in chosen))
+
+    def seen_in(self, history: FreshHistory) -> ItemRows:
+        """Return the rows of the items of a history that the version knows, in any order."""
+        items = self._log.columns.items
+        rows = [self._rows[items[event.item_id]] for event in history.events]
+        return np.array([row for row in rows if row >= 0], np.int32)
 
     def is_whole(self, user_id: UserId) -> bool:
         """Tell whether all events of a user are here, and not only which items he has seen."""
@@ -155,10 +170,7 @@ class VersionWindow:
             forgotten_until,
         )
         known = [event for event in whole.events if log.columns.kinds[event.event] in self._kinds]
-        newest = sorted(known, key=lambda event: (event.time, event.partition, event.offset))
-        chosen = set(newest[-self._most :]) if len(known) > self._most else None
-        events = tuple(event for event in known if chosen is None or event in chosen)
-        return whole._replace(events=events)
+        return whole._replace(events=tuple(known))
 
     def _of_forgetter(self, number: int) -> FreshUser | None:
         log, place, bounds = self._log, self._log.columns.place, self._bounds

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+import numpy as np
+
 from registry.fresh.fresh_sight import FreshSight
 from registry.fresh.fresh_vectors import FreshVectors
 from registry.fresh.merged_cells import UserEvents
@@ -78,7 +80,8 @@ def _ranked(
     found = list(fresh)
     unsolved: dict[UserId, tuple[int, ...]] = {}
     for place, user_id in enumerate(user_ids):
-        if fresh[place] is not None or alike[place]:
+        # of whom no more is left than what he has seen, no vector could be made of all that he did
+        if (fresh[place] is not None or alike[place]) and window.is_whole(user_id):
             mark = (*window.mark(user_id), alike[place])
             found[place] = model.vector_cache.of(user_id, mark)
             if found[place] is None:
@@ -97,15 +100,23 @@ def _solved(
     marks: dict[UserId, tuple[int, ...]],
 ) -> dict[UserId, FreshUser]:
     rows = [model.learned_row(user_id) for user_id in marks]
+    histories = [window.history(user_id, vectors.forgotten_until(user_id)) for user_id in marks]
     users = [
-        UserEvents(row, window.history(user_id, vectors.forgotten_until(user_id)))
-        for user_id, (row, _) in zip(marks, rows, strict=True)
+        UserEvents(row, window.newest(history))
+        for history, (row, _) in zip(histories, rows, strict=True)
     ]
     alike = [bool(mark[-1]) for mark in marks.values()]
     made = vectors.of(users, [known for _, known in rows], fold_in_least, alike)
     found = {
-        user_id: FreshUser(user.history.forgotten, vector.seen, vector.source, vector.vector)
-        for user_id, user, vector in zip(marks, users, made, strict=True)
+        user_id: FreshUser(
+            history.forgotten,
+            vector.seen
+            if user.history is history
+            else np.union1d(vector.seen, window.seen_in(history)),
+            vector.source,
+            vector.vector,
+        )
+        for user_id, history, user, vector in zip(marks, histories, users, made, strict=True)
     }
     for user_id, user in found.items():
         model.vector_cache.keep(user_id, marks[user_id], user)

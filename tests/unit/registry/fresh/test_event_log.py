@@ -155,7 +155,8 @@ def a_watch(item: str | int, offset: int, time: float = 1.0) -> Took:
 def test_of_a_users_events_the_newest_count() -> None:
     log = a_log(*(a_watch("a", offset, time=10 - offset) for offset in range(5)))
 
-    history = a_window(log.frozen, {}, most=2).history(1)
+    window = a_window(log.frozen, {}, most=2)
+    history = window.newest(window.history(1))
 
     assert [event.offset for event in history.events] == [0, 1]  # the latest by time
 

@@ -30,10 +30,15 @@ def a_model(version: str = "v0.1", learned: bool = True) -> Model:
 class Log:
     """What users did, and how a batch sees it."""
 
-    def __init__(self, *models: Model, learned_up_to: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        *models: Model,
+        learned_up_to: dict[str, int] | None = None,
+        most_bytes: int = 1 << 62,
+    ) -> None:
         self._models = models
         self._ends = learned_up_to or {}
-        self._log = EventLog()
+        self._log = EventLog(most_bytes)
         self._log.begin({0: 0})
         self._offset = 0
 
@@ -43,14 +48,14 @@ class Log:
             self._log.take(0, [self._offset], [user], [item], [event], [1.0], [2e9 + end], end)
             self._offset = end
 
-    def sight(self) -> FreshSight:
+    def sight(self, most: int = 200) -> FreshSight:
         ranges = {
             model.version: FreshRange.of(
                 {"0": (0, self._ends.get(model.version, 0))}, {"watch"}, model.row_of
             )
             for model in self._models
         }
-        return FreshSight(self._log.frozen, ranges, {0: (0,)})
+        return FreshSight(self._log.frozen, ranges, {0: (0,)}, most=most)
 
 
 def answer(model: Model, log: Log, user: int, *compared: str) -> Recommendation:
@@ -101,6 +106,33 @@ def test_a_known_users_vector_is_solved_anew_from_all_that_he_did() -> None:
     assert found.source == "recomputed"
     scores = {item.item_id: item.score for item in found.items}
     assert scores == pytest.approx(expected(model, *seen, fresh), rel=1e-5)
+
+
+def test_all_that_a_user_did_is_hidden_though_only_the_newest_counts_for_his_vector() -> None:
+    model = a_model()
+    log = Log(model)
+    log.did(NEW, *ITEMS[:5])
+
+    (found,) = recommend_seeing(model, [a_request(NEW, k=7)], log.sight(most=3))
+
+    assert found.source == "fold_in"
+    scores = {item.item_id: item.score for item in found.items}
+    by_newest = expected(model, *ITEMS[2:5])
+    assert scores == pytest.approx({item: by_newest[item] for item in ITEMS[5:]}, rel=1e-5)
+
+
+def test_of_whom_no_more_is_left_than_what_he_has_seen_no_vector_is_made() -> None:
+    model = a_model()
+    log = Log(model, most_bytes=12_000)
+    log.did(NEW, *ITEMS[:4])
+    for user in range(1_000, 1_060):
+        log.did(user, *ITEMS[:2])
+    assert not log.sight().window(model.version).is_whole(NEW)  # type: ignore[union-attr]
+    log.did(NEW, ITEMS[4])
+
+    found = answer(model, log, NEW)
+
+    assert (found.source, ids(found)) == ("popular", list(ITEMS[:4:-1]))
 
 
 def test_a_vector_is_kept_until_its_users_next_event() -> None:
