@@ -1,0 +1,203 @@
+"""The join: which answer gets the credit for what a user did, and when a user's window closes.
+
+Pure: answers and interactions of one partition and one epoch in, in the order of
+`registry.outcomes.merged_streams`; outcomes and closed users out. The rules:
+
+1. An *exposure* is an answer with status ``ok`` to a user in an arm. Sent again under the same
+   request id, it is the same one: the first counts.
+2. An *outcome* is an interaction, of a kind that counts, with an item of an answer to the same user
+   from the answer's time on, for less than the attribution window. With a ``request_id``, that
+   answer gets the credit or none does; without, the latest one that showed the item.
+3. Of one answer, an item and a kind of interaction make one outcome: a record that came twice, and
+   a second click, add nothing.
+4. A user's window begins with his first exposure and is as long as the attribution window. What
+   happens at its end or later is not in it. When both logs have been read up to its end, the user
+   *closes*, once, with his outcomes (by their values) and exposures.
+5. What cannot be credited, because its answer is older, of another epoch or unknown, is no outcome.
+
+Must not know Kafka, or what becomes of the sums.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from registry.ids import ItemId, UserId
+
+MOST_USERS: Final = 200_000
+"""Users of one partition that are remembered under one epoch, some 100 bytes each once closed.
+Those who come later are left out, of both arms alike, and counted."""
+
+
+class Exposure(NamedTuple):
+    """An answer that a user got."""
+
+    user_id: UserId
+    request_id: str
+    items: tuple[ItemId, ...]
+    version: str
+    variant: str
+
+
+class Action(NamedTuple):
+    """An interaction of a kind that counts, and its value as an outcome."""
+
+    user_id: UserId
+    item_id: ItemId
+    event: str
+    value: float
+    request_id: str | None = None
+
+
+class Credit(NamedTuple):
+    """An outcome: an action and the answer that gets the credit; times in milliseconds."""
+
+    action: Action
+    exposure: Exposure
+    exposed_at: int
+    at: int
+
+    @property
+    def position(self) -> int:
+        """Where the item was in the answer, from 0 on."""
+        return self.exposure.items.index(self.action.item_id)
+
+
+class Closing(NamedTuple):
+    """A user whose window has closed: it began at ``since``, in milliseconds."""
+
+    user_id: UserId
+    variant: str
+    version: str
+    outcomes: float
+    exposures: int
+    since: int
+
+
+class Joined(NamedTuple):
+    """What the join has found out."""
+
+    credits: list[Credit]
+    closings: list[Closing]
+
+
+class _Answer:
+    __slots__ = ("at", "credited", "exposure")
+
+    def __init__(self, at: int, exposure: Exposure) -> None:
+        self.at = at
+        self.exposure = exposure
+        self.credited: set[tuple[ItemId, str]] = set()
+
+
+class _Window:
+    __slots__ = ("exposures", "first", "outcomes", "since")
+
+    def __init__(self, since: int, first: Exposure) -> None:
+        self.since = since
+        self.first = first
+        self.outcomes = 0.0
+        self.exposures = 0
+
+
+class Attribution:
+    """The join of one partition under one epoch; see the module.
+
+    Parameters
+    ----------
+    window_ms
+        The attribution window.
+    most_users
+        See `MOST_USERS`.
+
+    Attributes
+    ----------
+    left_out
+        Exposures of users beyond `most_users`.
+    """
+
+    def __init__(self, window_ms: int, most_users: int = MOST_USERS) -> None:
+        self._window_ms = window_ms
+        self._most_users = most_users
+        self._answers: dict[UserId, deque[_Answer]] = {}
+        self._expiring: deque[tuple[int, UserId]] = deque()
+        self._windows: dict[UserId, _Window] = {}  # in the order in which they close
+        self._closed: set[UserId] = set()
+        self._found = Joined([], [])
+        self.left_out = 0
+
+    @property
+    def open_windows(self) -> int:
+        """Users whose window has not closed yet."""
+        return len(self._windows)
+
+    def enter(self, user_id: UserId) -> None:
+        """Note that a user has closed already: he is in the evidence."""
+        self._windows.pop(user_id, None)
+        self._closed.add(user_id)
+
+    def expose(self, at: int, exposure: Exposure) -> None:
+        """Take in the next answer."""
+        self.pass_time(at)
+        user = exposure.user_id
+        if user not in self._windows and user not in self._closed:
+            if len(self._windows) + len(self._closed) >= self._most_users:
+                self.left_out += 1
+                return
+            self._windows[user] = _Window(at, exposure)
+        answers = self._answers.setdefault(user, deque())
+        if any(known.exposure.request_id == exposure.request_id for known in answers):
+            return
+        answers.append(_Answer(at, exposure))
+        self._expiring.append((at + self._window_ms, user))
+        if user in self._windows:
+            self._windows[user].exposures += 1
+
+    def act(self, at: int, action: Action) -> None:
+        """Take in the next interaction."""
+        self.pass_time(at)
+        answer = self._credited(action)
+        if answer is None or (action.item_id, action.event) in answer.credited:
+            return
+        answer.credited.add((action.item_id, action.event))
+        self._found.credits.append(Credit(action, answer.exposure, answer.at, at))
+        if action.user_id in self._windows:
+            self._windows[action.user_id].outcomes += action.value
+
+    def pass_time(self, now: int) -> None:
+        """Close the windows that end by `now`, and forget answers that get no credit any more."""
+        while self._windows:
+            user, window = next(iter(self._windows.items()))
+            if window.since + self._window_ms > now:
+                break
+            self.enter(user)
+            first = window.first
+            self._found.closings.append(
+                Closing(
+                    user,
+                    first.variant,
+                    first.version,
+                    window.outcomes,
+                    window.exposures,
+                    window.since,
+                )
+            )
+        while self._expiring and self._expiring[0][0] <= now:
+            _, user = self._expiring.popleft()
+            answers = self._answers[user]
+            answers.popleft()
+            if not answers:
+                del self._answers[user]
+
+    def collect(self) -> Joined:
+        """Return what was found since the last call."""
+        found, self._found = self._found, Joined([], [])
+        return found
+
+    def _credited(self, action: Action) -> _Answer | None:
+        for answer in reversed(self._answers.get(action.user_id, ())):
+            named = action.request_id in (None, answer.exposure.request_id)
+            if named and action.item_id in answer.exposure.items:
+                return answer
+        return None

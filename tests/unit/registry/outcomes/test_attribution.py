@@ -1,0 +1,220 @@
+from itertools import accumulate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry.outcomes.attribution import Action, Attribution, Exposure
+from registry.outcomes.merged_streams import MergedStreams
+
+WINDOW = 10
+
+answer_records = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.builds(
+            Exposure,
+            user_id=st.sampled_from([1, 2, "1"]),
+            request_id=st.sampled_from("abcdefgh"),
+            items=st.lists(st.integers(0, 3), max_size=3, unique=True).map(tuple),
+            version=st.just("v0.1"),
+            variant=st.just("A"),
+        ),
+    ),
+    max_size=14,
+)
+event_records = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.builds(
+            Action,
+            user_id=st.sampled_from([1, 2, "1"]),
+            item_id=st.integers(0, 3),
+            event=st.sampled_from(["watch", "click"]),
+            value=st.sampled_from([1.0, 0.5]),
+            request_id=st.sampled_from([None, None, *"abcdefgh"]),
+        ),
+    ),
+    max_size=14,
+)
+
+
+def in_log_time(records):
+    times = accumulate((at for at, _ in records), max)
+    return [(at, record) for at, (_, record) in zip(times, records, strict=True)]
+
+
+def slow_twin(answers, events, until):
+    """Return what the rules say of two whole logs, read up to `until`, by looking at everything."""
+    sequence = sorted(
+        [(at, 0, answer) for at, answer in in_log_time(answers)]
+        + [(at, 1, event) for at, event in in_log_time(events)],
+        key=lambda record: record[:2],
+    )
+    seen, outcomes = [], {}
+    for at, is_event, record in sequence:
+        live = [old for old in seen if old[0] + WINDOW > at and old[1].user_id == record.user_id]
+        if not is_event:
+            if record.request_id not in {answer.request_id for _, answer in live}:
+                seen.append((at, record))
+            continue
+        fitting = [
+            (exposed_at, answer)
+            for exposed_at, answer in live
+            if record.item_id in answer.items and record.request_id in (None, answer.request_id)
+        ]
+        if fitting:
+            exposed_at, answer = fitting[-1]
+            name = (answer.user_id, answer.request_id, exposed_at, record.item_id, record.event)
+            outcomes.setdefault(name, (record.value, at))
+    closed = {}
+    for user in {answer.user_id for _, answer in seen}:
+        own = [at for at, answer in seen if answer.user_id == user]
+        end = own[0] + WINDOW
+        if end <= until:
+            x = sum(
+                value for (who, *_), (value, at) in outcomes.items() if who == user and at < end
+            )
+            closed[user] = (x, sum(at < end for at in own), own[0])
+    return outcomes, closed
+
+
+@settings(max_examples=120, deadline=None)
+@given(answer_records, event_records, st.randoms(use_true_random=False))
+def test_in_whatever_turns_the_logs_are_read_the_join_is_what_the_rules_say(answers, events, rng):
+    merged, join = MergedStreams(), Attribution(WINDOW)
+    left, right = list(answers), list(events)
+    while left or right:
+        if left and (not right or rng.random() < 0.5):
+            merged.take_answer(*left.pop(0))
+        else:
+            merged.take_event(*right.pop(0))
+        if rng.random() < 0.5:
+            feed(merged, join)
+    merged.pass_answers(100)
+    merged.pass_events(100)
+    feed(merged, join)
+    found = join.collect()
+    outcomes, closed = slow_twin(answers, events, 100)
+    assert {
+        (*credit.exposure[:2], credit.exposed_at, credit.action.item_id, credit.action.event): (
+            credit.action.value,
+            credit.at,
+        )
+        for credit in found.credits
+    } == outcomes
+    assert len(found.credits) == len(outcomes)
+    assert {
+        closing.user_id: (closing.outcomes, closing.exposures, closing.since)
+        for closing in found.closings
+    } == closed
+    assert len(found.closings) == len(closed)
+    assert merged.waiting == 0
+
+
+def feed(merged, join):
+    for at, answer, event in merged:
+        if answer is not None:
+            join.expose(at, answer)
+        else:
+            join.act(at, event)
+    join.pass_time(merged.clock)
+
+
+def exposure(request_id="r", items=(7, 8), user=1):
+    return Exposure(user, request_id, items, "v0.2", "B")
+
+
+def action(item=7, event="click", request_id=None, user=1):
+    return Action(user, item, event, 1.0, request_id)
+
+
+def credited(join):
+    return [credit.exposure.request_id for credit in join.collect().credits]
+
+
+def test_the_latest_answer_that_showed_the_item_gets_the_credit():
+    join = Attribution(WINDOW)
+    join.expose(0, exposure("first"))
+    join.expose(1, exposure("second"))
+    join.expose(2, exposure("other", items=(9,)))
+    join.act(3, action())
+    assert credited(join) == ["second"]
+
+
+def test_an_interaction_that_names_a_request_credits_that_one_or_none():
+    join = Attribution(WINDOW)
+    join.expose(0, exposure("first"))
+    join.expose(1, exposure("second"))
+    join.act(2, action(request_id="first"))
+    join.act(3, action(item=8, request_id="unknown"))
+    join.act(4, action(item=9, request_id="second"))
+    assert credited(join) == ["first"]
+
+
+@pytest.mark.parametrize(("at", "counts"), [(0, True), (WINDOW - 1, True), (WINDOW, False)])
+def test_the_window_has_its_first_moment_and_not_its_last(at, counts):
+    join = Attribution(WINDOW)
+    join.expose(0, exposure())
+    join.act(at, action())
+    join.pass_time(WINDOW)
+    (closing,) = join.collect().closings
+    assert closing.outcomes == float(counts)
+
+
+def test_a_user_closes_once_however_many_answers_follow():
+    join = Attribution(WINDOW)
+    for at in range(0, 5 * WINDOW, 3):
+        join.expose(at, exposure(f"r{at}"))
+    (closing,) = join.collect().closings
+    assert (closing.exposures, closing.since) == (4, 0)
+
+
+def test_a_user_who_is_in_the_evidence_already_does_not_close_again():
+    join = Attribution(WINDOW)
+    join.expose(0, exposure())
+    join.enter(1)
+    join.expose(1, exposure("again"))
+    join.pass_time(5 * WINDOW)
+    assert join.collect().closings == []
+
+
+def test_duplicates_of_answers_and_interactions_count_once():
+    join = Attribution(WINDOW)
+    for at in range(3):
+        join.expose(at, exposure())
+        join.act(at, action())
+    join.pass_time(WINDOW)
+    (closing,) = join.collect().closings
+    assert (closing.outcomes, closing.exposures) == (1.0, 1)
+
+
+def test_a_window_stays_open_until_the_interactions_are_read_past_its_end():
+    merged, join = MergedStreams(), Attribution(WINDOW)
+    merged.take_answer(0, exposure())
+    merged.pass_answers(500)
+    feed(merged, join)
+    assert join.collect().closings == []
+    merged.take_event(9, action())
+    feed(merged, join)
+    assert join.collect().closings == []
+    merged.pass_events(WINDOW)
+    feed(merged, join)
+    (closing,) = join.collect().closings
+    assert closing.outcomes == 1.0
+
+
+def test_users_beyond_the_bound_are_left_out_and_counted():
+    join = Attribution(WINDOW, most_users=1)
+    join.expose(0, exposure(user=1))
+    join.expose(0, exposure(user=2))
+    join.pass_time(WINDOW)
+    assert [closing.user_id for closing in join.collect().closings] == [1]
+    assert join.left_out == 1
+
+
+def test_memory_of_answers_ends_with_their_window():
+    join = Attribution(WINDOW)
+    for at in range(1000):
+        join.expose(at, exposure(f"r{at}"))
+    assert sum(map(len, join._answers.values())) == WINDOW
