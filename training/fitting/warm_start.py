@@ -4,7 +4,7 @@ Pure NumPy: knows parameters, ids and factors; must not know the store, nor how 
 
 **From the trial's.** The published model is fitted on all interactions, after the trial was fitted
 on the older part of them with the same parameters. So it starts where the trial ended, and does a
-few more iterations; :mod:`ops.bench.warm_start_curves` measures how many are enough.
+few more iterations; :mod:`ops.bench.offline.warm_start_curves` measures how many are enough.
 
 **From the incumbent's**, if requested. Removed interactions must leave no trace: the incumbent must
 have seen nothing that is missing from the training set. So what a user did before a `forget` is in

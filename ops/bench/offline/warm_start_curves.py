@@ -1,7 +1,7 @@
 """What a warm start saves: NDCG@10 by iteration, starting at random, from older and from trial
 factors.
 
-``python -m ops.bench.warm_start_curves`` prints three tables, on the shipped ratings, and needs no
+``python -m ops.bench.offline.warm_start_curves`` prints three tables, on the shipped ratings, and needs no
 Kafka. The gate's split is made first: no version has learned the held-out interactions. The older
 version has learned from a first part of the rest, by time (what follows is mostly of new users), or
 of each user (what follows is of users who came back). Then each fit learns from all of the rest.
