@@ -1,11 +1,11 @@
 """What a warm start saves: NDCG@10 by iteration, starting at random, from older and from trial
 factors.
 
-``python -m ops.bench.offline.warm_start_curves`` prints three tables, on the shipped ratings, and needs no
-Kafka. The gate's split is made first: no version has learned the held-out interactions. The older
-version has learned from a first part of the rest, by time (what follows is mostly of new users), or
-of each user (what follows is of users who came back). Then each fit learns from all of the rest.
-Its numbers are for MovieLens only, and it is not part of the gate.
+``python -m ops.bench.offline.warm_start_curves`` prints three tables, on the shipped ratings, and
+needs no Kafka. The gate's split is made first: no version has learned the held-out interactions.
+The older version has learned from a first part of the rest, by time (what follows is mostly of new
+users), or of each user (what follows is of users who came back). Then each fit learns from all of
+the rest. Its numbers are for MovieLens only, and it is not part of the gate.
 
 The trial is that of a run on the rest: it has learned from the older part of that, by the gate's
 split once more. The third table is why `RETRAIN_FINAL_ITERATIONS` is what it is.
