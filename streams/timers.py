@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from registry.errors import ArtifactError, RefusedRecord, TransportError
-from registry.guardrails.fleet_checks import live
+from registry.guardrails.live_workers import live
 from registry.versions.heap_trim import trim_memory
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.control.heartbeat_follower import hear_earlier
@@ -26,7 +26,8 @@ from streams.observers import Observers
 from streams.parts import Parts
 from streams.state.table import LEASE_RENEWALS
 from streams.topic_follower import follow_topics
-from streams.watch.notices import Notice, Notices
+from streams.watch.notice_log import Notices
+from streams.watch.notices import Notice
 from streams.watch.topic_watch import WATCH_SECONDS
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from rich.table import Table
 from ops.clients.fleet_observer import Seen
 from ops.views.escape_text import on_one_line
 from ops.views.terminal import VERDICT_STYLE, Text, err, grid, out, pairs
-from registry.guardrails.fleet_checks import LIVE_SECONDS, age_seconds
+from registry.guardrails.live_workers import LIVE_SECONDS, age_seconds
 from registry.ramp_plans.ramp_plan import stages_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.explanation import Explanation

@@ -11,13 +11,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from registry.error_codes import ReadinessCode
+from registry.guardrails.live_workers import LIVE_SECONDS, live
 from registry.wire.counts import ArmCounts, ShadowCounts, sum_by_arm, sum_shadows
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.ramp_values import Finding
-
-LIVE_SECONDS: Final = 5.0
-"""Since its last heartbeat, a worker counts as live for so long. Shorter: one slow rebalance, and a
-step begins without it. Longer: a dead worker blocks a step for longer."""
 
 FORGET_SECONDS: Final = 60.0
 """A silent worker is shown for so long, unless its counts still belong to the present state."""
@@ -34,21 +31,6 @@ WORKERS_NAMED: Final = 20
 WHY_CHARACTERS: Final = 300
 """How many workers a finding names, and how much of why each. A ramp's command holds its findings,
 and one that is too large would be no command."""
-
-
-def age_seconds(heartbeat: Heartbeat, now: float) -> float | None:
-    """Return the seconds since a heartbeat; None where the broker's clock is ahead of `now`'s."""
-    return now - heartbeat.at if now >= heartbeat.at else None
-
-
-def live(fleet: Iterable[Heartbeat], now: float) -> tuple[Heartbeat, ...]:
-    """Return the workers that a step has to wait for, by name."""
-    found = (
-        heartbeat
-        for heartbeat in fleet
-        if not heartbeat.stopping and now - heartbeat.at <= LIVE_SECONDS
-    )
-    return tuple(sorted(found, key=lambda heartbeat: (heartbeat.worker, heartbeat.instance)))
 
 
 def traffic_of(fleet: Iterable[Heartbeat], now: float) -> float | None:

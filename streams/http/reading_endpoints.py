@@ -15,7 +15,7 @@ from aiohttp import web
 
 from registry.error_codes import HttpCode
 from registry.errors import UnknownVersion
-from registry.guardrails.fleet_checks import live
+from registry.guardrails.live_workers import live
 from registry.kafka.audit_trail import Asked, Trail
 from registry.rollout.ramp_decision import Look
 from registry.rollout.wording import diff

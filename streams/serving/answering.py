@@ -27,7 +27,8 @@ from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
-from streams.serving.durations import is_expired, latency_ms
+from streams.serving.deadlines import is_expired
+from streams.serving.durations import latency_ms
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing
 

@@ -28,7 +28,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from registry.connection.reachability import unreachable
 from registry.errors import TransportError
-from registry.guardrails.fleet_checks import live
+from registry.guardrails.live_workers import live
 from registry.kafka.reader import bounds, connected
 from registry.kafka.topics import Topic
 from registry.settings import Settings

@@ -16,7 +16,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from registry.guardrails.fleet_checks import KEPT_SECONDS, LIVE_SECONDS, remembered
+from registry.guardrails.fleet_checks import KEPT_SECONDS, remembered
+from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
 from registry.rollout.phases import is_compared
 from registry.wire.heartbeats import Heartbeat

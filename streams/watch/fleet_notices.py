@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from registry.error_codes import NoticeCode
-from registry.guardrails.fleet_checks import WORKERS_NAMED, live
+from registry.guardrails.fleet_checks import WORKERS_NAMED
+from registry.guardrails.live_workers import live
 from registry.wire.heartbeats import Heartbeat
 from streams.watch.notices import Notice
 

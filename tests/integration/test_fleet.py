@@ -19,7 +19,7 @@ from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
-from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
 

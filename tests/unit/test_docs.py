@@ -20,7 +20,7 @@ from ops.docs import reference_pages as reference
 from ops.docs import rule_drawings as drawings
 from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
-from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.kafka.topics import topics_of
 from registry.ramp_plans.ramp_plan import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
 from registry.rollout.command_log import COMMANDS_REMEMBERED

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.versions.manifest import Order
+from registry.wire.training_records.data_report import DataReport
 from training.data.matrix import ENTRIES_AT_ONCE, Cells, Csr, Mask, blocks, csr, only
 
 MOST_USERS: Final = 5_000
@@ -205,3 +206,16 @@ def evenly(rows: Rows, most: int) -> Rows:
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
+def order_of(asked: Order | Literal["auto"], report: DataReport) -> Order:
+    """Return in which order of a user's interactions the last ones are held out.
+
+    At random if the times are those of one ingestion. To the minute if some events have no time of
+    their own: within a minute, the times of their records are the order of a file.
+    """
+    if asked != "auto":
+        return asked
+    if not report.times_tell:
+        return "random"
+    return "minute" if report.untimed else "time"

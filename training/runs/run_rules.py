@@ -6,12 +6,13 @@ Pure: knows settings and the data report; must not know how a run works.
 from __future__ import annotations
 
 from registry.settings import Settings
-from registry.versions.manifest import Order, Parameters
+from registry.versions.manifest import Parameters
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.event_weights import EventWeight, EventWeights
 from training.data.cells_from_rows import STANDARD_KINDS
 from training.fitting.size_rules import BY_SIZE, SPARK
 from training.judging.gate import Limits
+from training.judging.holdout import order_of
 from training.runs.learning_case import Rules
 
 
@@ -51,19 +52,6 @@ def older_weights(by_kind: EventWeights) -> dict[str, float]:
     }
 
 
-def order_of(settings: Settings, report: DataReport) -> Order:
-    """Return in which order of a user's interactions the last ones are held out.
-
-    At random if the times are those of one ingestion. To the minute if some events have no time of
-    their own: within a minute, the times of their records are the order of a file.
-    """
-    if settings.retrain_split != "auto":
-        return settings.retrain_split
-    if not report.times_tell:
-        return "random"
-    return "minute" if report.untimed else "time"
-
-
 def rules_of(settings: Settings, report: DataReport) -> Rules:
     """Return how `settings` have a run learn and judge from what there is."""
     limits = Limits(
@@ -75,5 +63,5 @@ def rules_of(settings: Settings, report: DataReport) -> Rules:
         max_missing_items=settings.retrain_max_missing_items,
         inconclusive=settings.retrain_inconclusive,
     )
-    order = order_of(settings, report)
+    order = order_of(settings.retrain_split, report)
     return Rules(limits, settings.retrain_holdout, settings.retrain_threads, order)

@@ -1,7 +1,6 @@
 """What a search for better parameters varies: hyperparameters, weights and transforms of events.
 
-Pure, except that it asks Optuna's trial for values. Must not know data, fits or how a trial is
-judged.
+Pure, except that it asks Optuna's trial for values. Must not know fits, nor how a trial is judged.
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from msgspec import structs
 
 from registry.versions.manifest import Parameters
 from registry.wire.training_records.event_weights import LARGEST
+from training.data.matrix import Cells
 
 if TYPE_CHECKING:
     from optuna.trial import Trial as Asked
@@ -116,3 +117,15 @@ class SearchSpace:
 
 def _weighing(parameters: Parameters, weights: dict[str, Any]) -> Parameters:
     return structs.replace(parameters, event_weights=weights)
+
+
+def space_of(cells: Cells, start: Parameters) -> SearchSpace:
+    """Return what is varied: weights of kinds that occur, transforms where values differ."""
+    kinds = [
+        kind for kind, weight in start.weights.items() if weight.weight and kind in cells.values
+    ]
+    kinds.sort(key=lambda kind: -int((~np.isnan(cells.values[kind])).sum()))
+    varied = [
+        kind for kind in kinds if np.nanmin(cells.values[kind]) < np.nanmax(cells.values[kind])
+    ]
+    return SearchSpace(start, tuple(kinds[1:]), tuple(varied))

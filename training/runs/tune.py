@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
 from msgspec import structs
 
 from registry.error_codes import TrainingCode
@@ -36,7 +35,7 @@ from training.fitting.als import Fit
 from training.judging.holdout import Split, split
 from training.judging.quality_estimates import Estimate, Quality, measure
 from training.judging.ranking_metrics import Judgement, by_factors, by_popularity, judge
-from training.runs.search_space import SPACE, SearchSpace
+from training.runs.search_space import SPACE, SearchSpace, space_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -178,18 +177,6 @@ def tune(
             "no trial finished with a result; allow more time", TrainingCode.NO_DATA
         )
     return _compared(best.parameters, trials, space, outer, partial(fitted, cells, outer))
-
-
-def space_of(cells: Cells, start: Parameters) -> SearchSpace:
-    """Return what is varied: weights of kinds that occur, transforms where values differ."""
-    kinds = [
-        kind for kind, weight in start.weights.items() if weight.weight and kind in cells.values
-    ]
-    kinds.sort(key=lambda kind: -int((~np.isnan(cells.values[kind])).sum()))
-    varied = [
-        kind for kind in kinds if np.nanmin(cells.values[kind]) < np.nanmax(cells.values[kind])
-    ]
-    return SearchSpace(start, tuple(kinds[1:]), tuple(varied))
 
 
 def best_of(trials: tuple[Trial, ...]) -> Trial | None:

@@ -10,12 +10,10 @@ import pytest
 
 from registry.guardrails.fleet_checks import (
     FORGET_SECONDS,
-    LIVE_SECONDS,
     WORKERS_NAMED,
     arms_at,
     behind,
     carried,
-    live,
     predecessors,
     readiness,
     remembered,
@@ -23,6 +21,7 @@ from registry.guardrails.fleet_checks import (
     survival,
 )
 from registry.guardrails.histogram import MAPPING
+from registry.guardrails.live_workers import LIVE_SECONDS, live
 from registry.wire.codec import decode, encode
 from registry.wire.counts import ShadowCounts
 from registry.wire.heartbeats import Heartbeat

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from msgspec.structs import replace
 
-from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.ramp_plans.ramp_plan import LOADING_SECONDS, patience_seconds
 from registry.rollout.assignment import arms_of
 from registry.rollout.command_log import ControlLog, Decision, follow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.rollout_state import RolloutState
 from streams.page.fleet_overview import shadow_of, split_of, traffic_of, workers_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.builders import some_parts
 
-from registry.guardrails.fleet_checks import LIVE_SECONDS
+from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
 from streams.observers import build_observers

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from streams.watch.notices import Notice, Notices
+from streams.watch.notice_log import Notices
+from streams.watch.notices import Notice
 
 
 def test_a_notice_is_logged_once_while_it_stays_and_again_when_it_comes_again(

@@ -13,9 +13,10 @@ from training.data.data_warnings import warned
 from training.data.weights import settle_transforms
 from training.fitting.als import fit_als
 from training.judging.findings import Learned
+from training.judging.holdout import order_of
 from training.runs.learn import learn
 from training.runs.progress import Journal
-from training.runs.run_rules import order_of, parameters_of, rules_of
+from training.runs.run_rules import parameters_of, rules_of
 from training.runs.settling import choose_regularization, settle
 
 TASTES = 8

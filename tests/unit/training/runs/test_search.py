@@ -10,8 +10,8 @@ from registry.versions.manifest import Parameters
 from registry.wire.training_records.event_weights import parse_event_weights
 from tests.unit.training.builders import cells_of, gathered, parameters, play_counts, rate, watch
 from training.fitting.als import fit_als
-from training.runs.search_space import SearchSpace
-from training.runs.tune import Bounds, merged, space_of, tune
+from training.runs.search_space import SearchSpace, space_of
+from training.runs.tune import Bounds, merged, tune
 
 RAW = parameters(event_weights=parse_event_weights("watch=1,rate=2:log:floor=1"), factors=8)
 
