@@ -33,8 +33,7 @@ from streams.serving.routing import Route, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing
 
 SAMPLES_AN_ARM: Final = 3
-"""Most requests of one batch and arm that are timed. Times in a row resemble one another: more of
-them would look like more evidence than they are."""
+"""Most requests of one batch and arm that are timed: times in a row resemble one another."""
 
 
 @dataclass(frozen=True, slots=True)
