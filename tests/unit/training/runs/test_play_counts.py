@@ -72,7 +72,7 @@ def test_raw_counts_are_implausible_beside_item_neighbours(found: Gathered) -> N
 def test_the_split_is_random_and_the_gate_says_so(found: Gathered) -> None:
     result = learned(found)
 
-    assert order_of(read_settings({}), found.report) == "random"
+    assert order_of(read_settings({}).retrain_split, found.report) == "random"
     (check,) = (one for one in result.gate.checks if one.name == "better_than_popularity")
     assert "by a random split, because the times give no order" in check.seen
 
