@@ -52,13 +52,13 @@ def fails(user_id: UserId, fault: Fault) -> bool:
 def faulty(recommend: Callable[..., Any], faults: Mapping[str, Fault]) -> Callable[..., Any]:
     """Return `recommend` with `faults`; a model's warm-up is spared, or it would never be ready."""
 
-    def wrapped(model: Model, requests: Sequence[Request], *, threads: int = 1) -> Any:
+    def wrapped(model: Model, requests: Sequence[Request], **options: Any) -> Any:
         fault = faults.get(model.version, Fault())
         for request in requests:
             if request.request_id != "warm" and fails(request.user_id, fault):
                 raise RuntimeError(f"injected for user {request.user_id}")
         started = time.perf_counter()
-        found = recommend(model, requests, threads=threads)
+        found = recommend(model, requests, **options)
         ends = started + fault.times * (time.perf_counter() - started)
         while time.perf_counter() < ends:
             pass  # as a slower model would: with the processor, not with a timer's accuracy
