@@ -168,6 +168,7 @@ class AnswerCode(StrEnum):
 
     INTERNAL = "internal"
     NO_VERSION = "no_version"
+    UNKNOWN_LABEL = "unknown_label"
     UNKNOWN_VERSION = "unknown_version"
 
 

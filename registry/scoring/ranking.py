@@ -152,7 +152,7 @@ class Ranking:
         kernel = self._kernel(len(users), asked)
         rows, proposed = kernel.propose(users, asked, hiding, withdrawn, threads)
         kth = proposed[range(len(users)), [size - 1 for size in sizes]]
-        floor = np.maximum(kth - 2 * self._error_bounds(users), ABOVE_HIDDEN)
+        floor = np.maximum(kth - 2 * self.error_bounds(users), ABOVE_HIDDEN)
         counts = (proposed >= floor[:, np.newaxis]).sum(axis=1).tolist()
         ranked = self._ranked(users, rows, counts, sizes)
         if max(counts) == asked < len(self.item_factors):
@@ -191,7 +191,7 @@ class Ranking:
             )
         ]
 
-    def _error_bounds(self, users: Factors) -> npt.NDArray[np.float64]:
+    def error_bounds(self, users: Factors) -> npt.NDArray[np.float64]:
         """Return the most by which two ways of computing a user's scores can differ, (n,).
 
         A sum of f products, in whatever order, is off by at most ``γ_f · Σ|u_i v_i|`` with

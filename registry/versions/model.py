@@ -17,15 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
+from registry.catalogue.label_masks import LabelMasks
 from registry.fresh.vector_cache import VectorCache
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
+from registry.scoring.among import best_among, first_of
 from registry.scoring.id_index import Rows
 from registry.scoring.kernels import ItemRows
 from registry.scoring.model_arrays import ModelArrays
 from registry.scoring.ranking import Ranking
 from registry.versions.manifest import Manifest
 from registry.versions.mergeable import fresh_vectors_of
+from registry.versions.narrowing import narrowed
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Source
 
@@ -37,10 +40,13 @@ SAMPLED_USERS: Final = 64
 
 
 class Recommendation(NamedTuple):
-    """The items for one request, best first, and what ranked them."""
+    """The items for one request, best first, what ranked them, and how many of the items that the
+    request names the version does not know.
+    """
 
     items: list[Item]
     source: Source
+    unknown_items: int = 0
 
 
 class _Query(NamedTuple):
@@ -95,6 +101,7 @@ class Model:
         )
         self.vector_cache = VectorCache()
         self.labels = arrays.labels
+        self.label_masks = LabelMasks(arrays.labels, self.items)
         self.withdrawals = NOTHING_WITHDRAWN
         self._is_withdrawn: npt.NDArray[np.bool_] = np.zeros(self.items, np.bool_)
         self._withdrawn_rows: ItemRows = _NO_ROWS
@@ -169,7 +176,8 @@ class Model:
         the training set does not hold, or of whom it taught nothing (factors all zero), gets the
         items with the most interactions. Equal scores go by row. What a request gets, to the last
         bit, does not depend on the others. Items to exclude, and those that are withdrawn, never
-        show; where fewer than k items are left, fewer come back.
+        show, nor do others than those that a request narrows its answer to; where fewer than k
+        items are left, fewer come back.
 
         Parameters
         ----------
@@ -194,7 +202,12 @@ class Model:
             row = None if is_nobody else self._user_rows.of(request.user_id)
             hidden = self._hidden_rows(request, row, lately)
             vector, source = self._ranked_by(row, lately)
-            if vector is None:
+            some = narrowed(request, self.label_masks, self.row_of)
+            if some is not None:
+                rows = some.less(hidden, self._is_withdrawn)
+                items = self._among(rows, request.k, vector)
+                answers[position] = Recommendation(items, source, some.unknown_items)
+            elif vector is None:
                 answers[position] = self._popular(request.k, hidden)
             else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
                 query = _Query(position, vector, source, request.k, hidden)
@@ -248,6 +261,13 @@ class Model:
         withdrawn = self._withdrawn_rows if len(self._withdrawn_rows) else None
         ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
         return starmap(self._items, ranked)
+
+    def _among(
+        self, rows: ItemRows, k: int, vector: npt.NDArray[np.float32] | None
+    ) -> list[Item]:
+        if vector is None:
+            return self._items(*first_of(rows, self._popularity[rows], k))
+        return self._items(*best_among(self._ranking, vector, rows, k))
 
     def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
         left_out = set(hidden.tolist())

@@ -35,7 +35,8 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     the version's snapshot counted; absent where workers do not look (``RECSTREAM_FRESH=off``).
     Interactions before ``fresh_offsets`` did, by partition of the interaction topic.
     ``withdrawn_items`` of the version's items could not be shown, by the records of the items topic
-    below ``items_offset``; both are absent if it is none.
+    below ``items_offset``; both are absent if it is none. ``unknown_items`` of the items that the
+    request names, among ``candidates``, are not in the version, and were left out.
     """
 
     environment: str
@@ -51,6 +52,7 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     fresh_offsets: dict[str, int] = {}
     withdrawn_items: int | None = None
     items_offset: int | None = None
+    unknown_items: int = 0
 
 
 class Response(Struct, frozen=True, omit_defaults=True):
