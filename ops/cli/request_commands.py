@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
+from ops.cli.request_options import Allow, Candidates, Exclude, filter_of, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,9 @@ def request(
             help="Ask the worker at URL, like http://127.0.0.1:6066, instead of Kafka.",
         ),
     ] = None,
+    candidate: Candidates = None,
+    allow: Allow = None,
+    exclude: Exclude = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
@@ -70,6 +74,8 @@ def request(
       recstream request 42 -k 3 --model-version v0.4
       recstream request anna --json
       recstream request 42 --http http://127.0.0.1:6066
+      recstream request 42 --allow genre=Comedy --allow genre=Drama --exclude genre=War
+      recstream request 42 --candidate 356 --candidate 527
     """
     from registry.wire.requests import Request
 
@@ -82,6 +88,9 @@ def request(
             k=k,
             exclude_seen=not include_seen,
             model_version=model_version,
+            candidates=ids_of(candidate),
+            allow=filter_of("--allow", allow),
+            exclude=filter_of("--exclude", exclude),
         )
         for _ in range(count)
     ]

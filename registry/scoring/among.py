@@ -19,9 +19,7 @@ FEW: Final = 2_000
 among the best: it takes a tenth of the time, but its last digits are not the same everywhere."""
 
 
-def best_among(
-    ranking: Ranking, vector: npt.NDArray[np.float32], rows: ItemRows, k: int
-) -> Ranked:
+def best_among(ranking: Ranking, vector: npt.NDArray[np.float32], rows: ItemRows, k: int) -> Ranked:
     """Return the `k` best of `rows` and their scores; ties by row.
 
     Parameters

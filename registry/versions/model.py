@@ -2,6 +2,8 @@
 
 Knows who requests what. Must not know how scores are computed (:mod:`registry.scoring.ranking`),
 where a version comes from, who routes to it, or Kafka.
+
+Long because all that reads the arrays of a version is in one class.
 """
 
 from __future__ import annotations
@@ -262,9 +264,7 @@ class Model:
         ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
         return starmap(self._items, ranked)
 
-    def _among(
-        self, rows: ItemRows, k: int, vector: npt.NDArray[np.float32] | None
-    ) -> list[Item]:
+    def _among(self, rows: ItemRows, k: int, vector: npt.NDArray[np.float32] | None) -> list[Item]:
         if vector is None:
             return self._items(*first_of(rows, self._popularity[rows], k))
         return self._items(*best_among(self._ranking, vector, rows, k))

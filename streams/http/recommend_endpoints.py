@@ -6,6 +6,7 @@ the same as for an application with Kafka. Must not know how an answer is made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,12 @@ from streams.http.responses_as_json import json_response
 
 MOST_WAITING: Final = 100
 """Requests of one worker that wait for answers, each with a connection: more are refused."""
+
+STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    AnswerCode.UNKNOWN_VERSION: 404,
+    AnswerCode.UNKNOWN_LABEL: 422,
+}
+"""Of answers with an error; others are 503."""
 
 JSON: Final = "application/json"
 
@@ -107,5 +114,6 @@ def _shown(answer: Response) -> web.Response:
     if answer.status == "expired" or answer.error is None:
         detail = f"request {answer.request_id} was read after its deadline"
         raise Refused(504, ErrorCode.ANSWER_TIMEOUT, detail)
-    status = 404 if answer.error.code == AnswerCode.UNKNOWN_VERSION else 503
-    raise Refused(status, answer.error.code, answer.error.message)
+    raise Refused(
+        STATUS_BY_CODE.get(answer.error.code, 503), answer.error.code, answer.error.message
+    )

@@ -2,6 +2,8 @@
 
 No Kafka client, no Faust, no clock: records, rules, models and the time come in as arguments. Runs
 in the scoring thread. One scoring call per model version; an unusable record affects only itself.
+
+Long because what is counted of an answer must stand beside where it is made.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from registry.wire.field_types import AnswerError, Variant
 from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
+from streams.serving.answer_provenance import provenance_of
 from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.deadlines import is_expired
-from streams.serving.durations import latency_ms
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing
+from streams.serving.unanswerable import unknown_label
 
 SAMPLES_AN_ARM: Final = 3
 """Most requests of one batch and arm that are timed: times in a row resemble one another."""
@@ -92,7 +95,7 @@ class _BatchAnswerer:
                 batch.dead_letters.append(DeadLetter(record, error))
                 continue
             routed = self._route(record, request, now_ms)
-            if routed is not None:
+            if routed is not None and self._is_answerable(routed):
                 by_version[routed.route.version].append(routed)
         for version, group in by_version.items():
             self._answer_group(using.models[version], group)
@@ -123,6 +126,14 @@ class _BatchAnswerer:
             return None
         return _Routed(record, request, pinned)
 
+    def _is_answerable(self, routed: _Routed) -> bool:
+        """Refuse what the version of its route cannot answer."""
+        record, request, way = routed
+        error = unknown_label(request, self._using.models[way.version])
+        if error is not None:
+            self._refuse(record, request, "error", error, way)
+        return error is None
+
     def _refuse(
         self,
         record: RawRecord,
@@ -135,7 +146,7 @@ class _BatchAnswerer:
             request_id=request.request_id,
             user_id=request.user_id,
             status=status,
-            provenance=self._provenance(record, self._using.clock_ms(), None, None),
+            provenance=self._provenance(record, self._using.clock_ms()),
             error=error,
         )
         batch = self.batch
@@ -210,7 +221,7 @@ class _BatchAnswerer:
             request_id=request.request_id,
             user_id=request.user_id,
             status="ok",
-            provenance=self._provenance(record, now_ms, model, way.bucket),
+            provenance=self._provenance(record, now_ms, model, way.bucket, found.unknown_items),
             items=found.items,
             model_version=model.version,
             variant=way.variant,
@@ -278,23 +289,14 @@ class _BatchAnswerer:
         )
 
     def _provenance(
-        self, record: RawRecord, now_ms: float, model: Model | None, bucket: int | None
+        self,
+        record: RawRecord,
+        now_ms: float,
+        model: Model | None = None,
+        bucket: int | None = None,
+        unknown_items: int = 0,
     ) -> Provenance:
-        acting, origin, sight = self._acting, self._using.origin, self._using.sight
-        manifest = model.manifest if model else None
-        withdrawn = (model.withdrawn_items or None) if model else None
-        return Provenance(
-            environment=origin.environment,
-            worker=origin.worker,
-            latency_ms=latency_ms(record.timestamp, now_ms),
-            strategy=acting.strategy if acting else None,
-            rollout_epoch=acting.epoch if acting else None,
-            bucket=bucket,
-            git_sha=manifest.git_sha if manifest else None,
-            data_snapshot=manifest.data_snapshot.id if manifest else None,
-            image_digest=manifest.image_digest if manifest else None,
-            fresh=sight.state(model.version, record.partition) if sight and model else None,
-            fresh_offsets=sight.offsets(record.partition) if sight and model else {},
-            withdrawn_items=withdrawn,
-            items_offset=model.withdrawals.offset if model and withdrawn else None,
+        using = self._using
+        return provenance_of(
+            record, now_ms, using.origin, self._acting, using.sight, model, bucket, unknown_items
         )
