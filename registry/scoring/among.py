@@ -55,4 +55,5 @@ def first_of(rows: ItemRows, scores: npt.NDArray[np.floating], k: int) -> Ranked
 def _likely(proposed: Scores, rows: ItemRows, k: int, bound: float) -> ItemRows:
     """Return the rows that may be among the best, by the argument of `Ranking.best`."""
     kth = np.partition(proposed, len(rows) - k)[len(rows) - k]
-    return rows[proposed >= kth - 2 * bound]
+    likely: ItemRows = rows[proposed >= kth - 2 * bound]
+    return likely

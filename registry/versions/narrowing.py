@@ -43,12 +43,11 @@ def narrowed(
     row_of
         Returns an item's row; None: the version does not know it.
     """
-    by_label = request.allow is not None or request.exclude is not None
-    if request.candidates is None and not by_label:
-        return None
-    shown = masks.shown(request.allow, request.exclude) if by_label else None
+    shown = None
+    if request.allow is not None or request.exclude is not None:
+        shown = masks.shown(request.allow, request.exclude)
     if request.candidates is None:
-        return Narrowed(np.flatnonzero(shown).astype(np.int32))
+        return None if shown is None else Narrowed(np.flatnonzero(shown).astype(np.int32))
     known = [row_of(item_id) for item_id in dict.fromkeys(request.candidates)]
     rows = np.array(sorted(row for row in known if row is not None), np.int32)
     return Narrowed(rows if shown is None else rows[shown[rows]], known.count(None))
