@@ -33,7 +33,7 @@ def encode_request(request: Request, seconds: float) -> bytes:
     """Return `request` as JSON; its ``deadline_ms`` is `seconds` unless it has one.
 
     >>> encode_request(Request("r-1", 42, k=3), 2.0)[:42]
-    b'{"request_id":"r-1","user_id":42,"k":3,"ex'
+    b'{"request_id":"r-1","user_id":42,"k":3,"de'
 
     Raises
     ------
