@@ -159,7 +159,8 @@ def build_app(
         watch.control_topic_id,
     )
     control.agent(app, _raw(app, topics.control.name))
-    fleet = FleetAgent(topics, node, table, delivery, exposures, shadow)
+    seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery)
+    fleet = FleetAgent(topics, node, table, delivery, exposures, shadow, lambda: seeds.is_settled)
     items = _items(settings, topics, node)
     return Parts(
         settings=settings,
@@ -180,7 +181,7 @@ def build_app(
         progress=progress,
         items=items,
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
-        seeds=SeedAgent(settings, topics.control, node.view, node.store, delivery),
+        seeds=seeds,
         shadow=shadow,
         traces=traces,
         metrics=metrics,

@@ -51,6 +51,7 @@ class Timers:
         self._observers = observers
         self._stages = stages
         self._renewed_at = -math.inf
+        self._claimed = False
         self._notices = Notices()
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -94,10 +95,19 @@ class Timers:
         await self._look()
         while not self._parts.node.recovered_once:
             await asyncio.sleep(START_TICK_SECONDS)
+            await self._claim()
             await self._look()
         if starts:
             self._stages.end("joining")
             logger.info("answering after %s", self._stages)
+
+    async def _claim(self) -> None:
+        """Renew the lease as soon as this worker may: nobody answers before somebody does."""
+        table = self._parts.table
+        may = table.recovered and table.is_owner and self._parts.seeds.is_settled
+        if may and not self._claimed:
+            self._claimed = True
+            await self.beat()
 
     async def _look(self) -> None:
         node, table, now = self._parts.node, self._parts.table, time.time()

@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -42,7 +43,8 @@ traffic enough. Longer: traffic that has just begun or ended shows late."""
 class FleetAgent:
     """Sends heartbeats; see the module. Set `url` once the pages listen.
 
-    ``requests_per_second`` is what this worker answered over the last `RATE_SECONDS`.
+    ``is_settled`` says whether the rollout state is known to an owner, or is yet to be seeded: until
+    then its heartbeats renew no lease. ``requests_per_second`` is what this worker answered over the last `RATE_SECONDS`.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class FleetAgent:
         delivery: Delivery,
         exposures: Exposures,
         shadow: Shadow,
+        is_settled: Callable[[], bool],
     ) -> None:
+        self._is_settled = is_settled
         self._topics = topics
         self._node = node
         self._table = table
@@ -103,7 +107,7 @@ class FleetAgent:
             failures=dict(node.residency.failures),
             lag=lag,
             requests_per_second=self.requests_per_second,
-            owns_control=self._table.is_owner and self._table.recovered,
+            owns_control=self._table.is_owner and self._table.recovered and self._is_settled(),
             reasons=reasons,
             url=self.url,
             arms=self._exposures.arms(acting),

@@ -40,6 +40,7 @@ class SeedAgent:
         self._store = store
         self._delivery = delivery
         self._seeded_epochs: set[int] = set()
+        self._first_after: int | None = None  # the log's last offset when the first seed was sent
         self._compared = False
 
     async def seed(self) -> None:
@@ -52,8 +53,22 @@ class SeedAgent:
         seed = next_seed(self._settings, state, latest, f"seed-{uuid.uuid4()}")
         if seed is not None:
             record = Outgoing(self._control.name, seed.environment.encode(), encode(seed))
+            if state is None:
+                self._first_after = self._view.log.last_offset
             await self._delivery.send([record])
         self._seeded_epochs.add(epoch)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no first state is about to come: there is one, or none to seed, or it was refused.
+
+        Until then nobody may take "no state" for an answer, however long a busy worker takes.
+        """
+        log = self._view.log
+        if log.state is not None:
+            return True
+        is_decided = self._first_after is None or log.last_offset > self._first_after
+        return NO_EPOCH in self._seeded_epochs and is_decided
 
     def compare(self, started_at: Instant) -> None:
         """Say once, at a restart, that the environment's variables no longer decide.

@@ -73,10 +73,12 @@ class Node:
         """The table has been read: answer from now on, once the lease was heard of or is due.
 
         A worker that starts alone hears its own first renewal a moment after its table recovered;
-        answering before would call a state stale that is not.
+        answering before would call a state stale that is not. Without a state there is no such
+        limit: only the owner knows that there is none, and that none is about to be seeded.
         """
         waited = (datetime.now(UTC) - self.started_at).total_seconds()
-        if self.view.lease_holds(time.time()) or waited > self.settings.lease_seconds:
+        is_overdue = self.view.state is not None and waited > self.settings.lease_seconds
+        if self.view.lease_holds(time.time()) or is_overdue:
             self.recovered_once = True
 
     def answering(self) -> Answering | None:

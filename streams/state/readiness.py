@@ -78,8 +78,13 @@ class ReadinessCheck:
             return Reason(ReadinessCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
         if (why := self._entry.outside) is not None:
             return Reason(ReadinessCode.NOT_IN_GROUP, why)
-        if not node.recovered_once or not table.recovered:
+        if not table.recovered:
             return Reason(ReadinessCode.RECOVERING, "reading the rollout table; try again shortly")
+        if not node.recovered_once:
+            return Reason(
+                ReadinessCode.RECOVERING,
+                "waiting for the control owner to say what is deployed; try again shortly",
+            )
         return None
 
     def _lease_reason(self) -> Reason:

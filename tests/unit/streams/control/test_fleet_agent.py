@@ -55,7 +55,10 @@ class Fleet:
     def __init__(self, folder: Path, kafka: Any = None) -> None:
         self.parts = some_parts(folder)
         self.table, self.kafka, self.exposures = Owned(), kafka or Taken(), Exposures()
-        surroundings: Any = (self.table, self.kafka, self.exposures, Compared())
+        self.is_settled = True
+        surroundings: Any = (
+            self.table, self.kafka, self.exposures, Compared(), lambda: self.is_settled
+        )  # fmt: skip
         self.agent = FleetAgent(self.parts.topics, self.parts.node, *surroundings)
 
     def beaten(self, *, stopping: bool = False) -> Heartbeat:
@@ -90,6 +93,14 @@ def test_a_worker_says_what_it_acts_on_and_what_it_counted(fleet: Fleet) -> None
 def test_a_worker_that_acts_on_nothing_yet_says_so(tmp_path: Path) -> None:
     told = Fleet(tmp_path).beaten()
     assert (told.epoch, told.arms, told.shadow, told.ready) == (None, (), None, ())
+
+
+def test_an_owner_that_has_yet_to_seed_renews_no_lease(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.is_settled = False
+    assert not fleet.beaten().owns_control
+    fleet.is_settled = True
+    assert fleet.beaten().owns_control
 
 
 def test_counts_are_not_lost_with_a_heartbeat_for_the_next_one_has_them_too(fleet: Fleet) -> None:
