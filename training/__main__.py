@@ -1,8 +1,8 @@
 """One training run as a process: progress and result as JSON lines on standard output.
 
 Exit code 0: published; 1: refused or failed; 2: wrong configuration; 3: the parent has died; 4: out
-of memory. A run that a worker has started (``--end-with-parent``) keeps the limits of
-`training.runs.resources`.
+of memory. A run that a worker has started (``--end-with-parent``) keeps the limit of
+`training.runs.resources`; the worker has lowered its priority.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from registry.settings import Settings, read_settings
 from registry.wire.codec import encode
 from registry.wire.training_records.training_messages import TrainingResult
 from training.runs.progress import line_writer
-from training.runs.resources import lower_priority, watch_memory
+from training.runs.resources import watch_memory
 from training.runs.run import train
 from training.runs.run_rules import parameters_of
 
@@ -74,7 +74,6 @@ def _keep_limits(settings: Settings, run_id: str) -> None:
         os.write(sys.stdout.fileno(), b"\n" + encode(_out_of_memory(run_id, reason)) + b"\n")
         os._exit(OUT_OF_MEMORY)
 
-    lower_priority(settings.retrain_niceness)
     watch_memory(settings.retrain_memory_bytes, ended)
 
 

@@ -82,6 +82,6 @@ class RetrainingSettings(SettingGroup):
         alias="RETRAIN_NICENESS",
         ge=0,
         le=19,
-        description="Niceness of the fleet's runs, added to the worker's; a lower value delays "
-        "answers.",
+        description="Niceness of the fleet's runs, added to the worker's; 19 also means the idle "
+        "class of Linux's scheduler. A lower value delays answers.",
     )

@@ -232,7 +232,9 @@ class RetrainAgent:
     async def _train(self, run: TrainingRun, command: Retrain) -> TrainingResult:
         state = self._view.state
         incumbent = state.primary_version if state is not None else None
-        return await run_child(run, command, incumbent, self._environment, self._show)
+        return await run_child(
+            run, command, incumbent, self._environment, self._show, self._settings.retrain_niceness
+        )
 
     async def _finish(
         self, run: TrainingRun, command: Retrain | None, result: TrainingResult

@@ -30,6 +30,7 @@ from registry.wire.training_records.training_messages import (
     TrainingResult,
     TrainingRun,
 )
+from streams.retraining.child_priority import lower_priority
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ async def run_child(
     incumbent: str | None,
     environment: Mapping[str, str],
     show: Callable[[TrainingRun], None],
+    niceness: int,
 ) -> TrainingResult:
     """Let a child train, and return what came of it; it ends with the task that waits.
 
@@ -67,12 +69,15 @@ async def run_child(
         The child's variables, over this process's own.
     show
         Called with the run, each time that it has come further.
+    niceness
+        ``RETRAIN_NICENESS``.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "training", *_arguments(command, incumbent),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES, env={**os.environ, **environment},
     )  # fmt: skip
+    lower_priority(child.pid, niceness)
     try:
         result = await _follow(run, child, show)
         if result is None:

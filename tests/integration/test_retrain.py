@@ -193,6 +193,7 @@ def test_a_killed_training_leaves_the_fleet_serving_and_says_so(
     child = training_child(owner)
     assert child is not None
     assert os.getpriority(os.PRIO_PROCESS, child) == 19
+    assert os.sched_getscheduler(child) == os.SCHED_IDLE
     os.kill(child, signal.SIGKILL)
     run = finished_run(workers[1], run_id)
     assert (run["result"]["status"], run["result"]["code"]) == ("failed", "died")

@@ -1,4 +1,4 @@
-"""The limits of a run that a worker has started: niceness, and memory.
+"""The limit of a run that a worker has started: memory.
 
 An edge: knows the operating system. Must not know what a run does. The fit limits its threads
 (``RETRAIN_THREADS``), the retrain agent its time (``RETRAIN_TIMEOUT``).
@@ -13,7 +13,6 @@ outside, with a result. The price is what a run can allocate between two looks.
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import threading
@@ -47,11 +46,6 @@ def peak_memory_bytes() -> int:
     On Linux ``VmHWM``: ``getrusage`` of a child begins at the peak of the parent that started it.
     """
     return _linux("VmHWM") if STATUS.exists() else _peak()
-
-
-def lower_priority(niceness: int) -> None:
-    """Raise the niceness of this process, and of what it starts, by `niceness` (0..19)."""
-    os.nice(niceness)
 
 
 def watch_memory(limit_bytes: int, ended: Callable[[str], None]) -> None:
