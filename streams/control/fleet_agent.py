@@ -43,8 +43,9 @@ traffic enough. Longer: traffic that has just begun or ended shows late."""
 class FleetAgent:
     """Sends heartbeats; see the module. Set `url` once the pages listen.
 
-    ``is_settled`` says whether the rollout state is known to an owner, or is yet to be seeded: until
-    then its heartbeats renew no lease. ``requests_per_second`` is what this worker answered over the last `RATE_SECONDS`.
+    ``is_settled`` says whether an owner knows the state, or has yet to seed it: until then its
+    heartbeats renew no lease. ``requests_per_second`` is what this worker answered over the last
+    `RATE_SECONDS`.
     """
 
     def __init__(

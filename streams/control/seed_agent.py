@@ -60,7 +60,7 @@ class SeedAgent:
 
     @property
     def is_settled(self) -> bool:
-        """Whether no first state is about to come: there is one, or none to seed, or it was refused.
+        """Whether no first state is about to come: there is one, or no seed, or it was refused.
 
         Until then nobody may take "no state" for an answer, however long a busy worker takes.
         """

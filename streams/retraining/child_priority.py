@@ -1,8 +1,8 @@
 """The priority of a training child: what it computes with is what serving leaves.
 
-An edge: knows the operating system. The worker lowers the child from outside, before it has imported
-anything: its imports alone take two seconds of processor, and threads that a library starts while
-it is imported (BLAS) would keep the priority that they began with.
+An edge: knows the operating system. The worker lowers the child from outside, before it has
+imported anything: its imports alone take two seconds of processor, and threads that a library
+starts while it is imported (BLAS) would keep the priority that they began with.
 """
 
 from __future__ import annotations
