@@ -109,7 +109,7 @@ class Columns:
             users, items, kinds, values, times, places, previous,
         )  # fmt: skip
         for column, added in zip(self._columns(), entries, strict=True):
-            column.fromlist(list(added))
+            column.fromlist(added if isinstance(added, list) else list(added))
         for user, latest in moved.items():
             head[user] = latest
 

@@ -167,7 +167,7 @@ class EventLog:
             columns.append(
                 numbers,
                 [NOTHING if item is None else number_of(item) for item in items],
-                [min(number, MOST_KINDS - 1) for number in kind_numbers],
+                _told_apart(kind_numbers),
                 values,
                 times,
                 [base | offset for offset in offsets],
@@ -238,3 +238,9 @@ class EventLog:
     def _freeze(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Show what is here: whole, in one assignment."""
         self.frozen = FrozenLog(self._columns, len(self._columns.user), starts, ends)
+
+
+def _told_apart(kinds: list[int]) -> list[int]:
+    if max(kinds) < MOST_KINDS:
+        return kinds
+    return [min(number, MOST_KINDS - 1) for number in kinds]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import sub
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from registry.errors import RecordError
 from registry.fresh.fresh_events import fresh_event
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId
 from registry.wire.codec import decode
-from registry.wire.training_records.event_weights import KIND_PATTERN, LONGEST_KIND
+from registry.wire.training_records.event_weights import FORGET, KIND_PATTERN, LONGEST_KIND
 from registry.wire.training_records.interactions import (
     FUTURE_SECONDS,
     LARGEST_VALUE,
@@ -94,26 +95,36 @@ def take_in(
 
 
 def _is_sound(taken: Intake, record_times: Sequence[float], records: Sequence[Interaction]) -> bool:
-    """Tell whether training could use all of them."""
+    """Tell whether training could use all of them. In doubt it is false: then each is looked at."""
     if not records:
         return True
+    kinds = set(taken.kinds)
     return (
-        None not in taken.items
-        and all(len(kind) <= LONGEST_KIND and _KIND.match(kind) for kind in set(taken.kinds))
+        _have_items(taken)
+        and all(len(kind) <= LONGEST_KIND and _KIND.match(kind) for kind in kinds)
         and max(taken.values) <= LARGEST_VALUE
         and min(taken.values) >= -LARGEST_VALUE
-        and all(map(_is_small, taken.users, taken.items))
-        and not any(
-            time > at + FUTURE_SECONDS for time, at in zip(taken.times, record_times, strict=True)
+        and _are_small(taken.users)
+        and _are_small(taken.items)
+        and max(map(sub, taken.times, record_times)) < FUTURE_SECONDS - 1
+        and not (
+            "rate" in kinds
+            and any(record.value is None for record in records if record.event == "rate")
         )
-        and not any(record.value is None for record in records if record.event == "rate")
     )
 
 
-def _is_small(user: UserId, item: ItemId | None) -> bool:
-    return (type(user) is str or LEAST_INTEGER <= user <= MOST_INTEGER) and (  # type: ignore[operator]
-        type(item) is str or LEAST_INTEGER <= item <= MOST_INTEGER  # type: ignore[operator]
+def _have_items(taken: Intake) -> bool:
+    """Tell whether only a `forget` is without an item."""
+    return None not in taken.items or all(
+        kind == FORGET for item, kind in zip(taken.items, taken.kinds, strict=True) if item is None
     )
+
+
+def _are_small(ids: Sequence[UserId | ItemId | None]) -> bool:
+    """Tell whether all integers among them have 64 bits."""
+    numbers = [known for known in ids if type(known) is int]
+    return not numbers or (max(numbers) <= MOST_INTEGER and min(numbers) >= LEAST_INTEGER)
 
 
 def _one_by_one(

@@ -300,7 +300,8 @@ def test_an_interaction_in_the_midst_of_a_training_counts_as_learned_or_as_fresh
     assert client.command(type="retrain")["status"] == "applied"
     first = wait_until(lambda: primary_of(worker), 90, "the first version")
     items = sorted({item for several in watched.values() for item in several})
-    left = [(user, item) for user in watched for item in items if item not in watched[user]]
+    newcomers = checkerboard_events(users=200)[len(checkerboard_events()) :]  # of the same tastes
+    left = [(int(event.user_id), int(event.item_id or 0)) for event in newcomers]
 
     assert client.command(type="retrain")["status"] == "applied"
     while primary_of(worker) == first and left:
