@@ -1,7 +1,7 @@
 """``recstream explain``: which rule gives a user which version, checked against a real answer.
 
 Knows options, and that it asks again when the state has changed. The rules are in
-`registry.rollout.explanation`.
+`registry.rollout.explanation`, what the list is made of in `ops.clients.fresh_arithmetic`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import typer
 from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
 
 if TYPE_CHECKING:
+    from ops.clients.fresh_arithmetic import FreshArithmetic
     from registry.ids import UserId
     from registry.rollout.explanation import Explanation
     from registry.settings import Settings
+    from registry.wire.requests import Request
     from registry.wire.responses import Response
+    from registry.wire.rollout_state import RolloutState
 
 ATTEMPTS: Final = 3
 """How often it asks again when the state changes between explanation and answer."""
@@ -41,8 +44,9 @@ def explain(
 ) -> None:
     """Explain which rule gives USER which version, and check it against a real answer.
 
-    Bucket and version are computed locally from the state in Kafka; then a request is sent. Exit
-    code 1 if the answer differs.
+    Bucket and version are computed locally from the state in Kafka; then a request is sent, and its
+    list is recomputed from the version and the interactions that the answer names. Exit code 1 if
+    the answer differs.
 
     Examples
     --------
@@ -62,6 +66,8 @@ def explain(
                 "answer": check.answer,
                 "matches": matches,
                 "differences": check.differences,
+                "arithmetic": check.arithmetic,
+                "not_recomputed": check.not_recomputed,
             }
         )
     else:
@@ -71,6 +77,10 @@ def explain(
                 f"withdrawn: {hidden:,} items of {check.answer.model_version} are in no answer, by "
                 f"the items topic up to offset {check.answer.provenance.items_offset}"
             )
+        if check.arithmetic:
+            terminal.out.print(rollout_view.arithmetic_line(check.arithmetic))
+        if check.not_recomputed:
+            terminal.out.print(f"list not recomputed: {check.not_recomputed}")
         for difference in check.differences:
             terminal.err.print(difference, style="red")
         if check.answer and matches:
@@ -84,6 +94,8 @@ class _Check(NamedTuple):
     explanation: Explanation
     answer: Response | None = None
     differences: tuple[str, ...] = ()
+    arithmetic: FreshArithmetic | None = None
+    not_recomputed: str | None = None
 
 
 def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> _Check:
@@ -103,4 +115,35 @@ def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> _Check:
             break
     if answer.error is not None:
         return _Check(expected, answer, (f"answered with an error: {answer.error.message}",))
-    return _Check(expected, answer, explanation.differences(expected, state, answer))
+    differences = explanation.differences(expected, state, answer)
+    return _recomputed(settings, request, state, _Check(expected, answer, differences))
+
+
+def _recomputed(settings: Settings, request: Request, state: RolloutState, check: _Check) -> _Check:
+    """Add what the answer's list is made of, and whether it is the same when it is recomputed."""
+    from ops.clients.fresh_arithmetic import recompute
+    from registry.errors import ArtifactError, TransportError
+
+    answer = check.answer
+    assert answer is not None
+    if answer.provenance.rollout_epoch != state.epoch:
+        return check._replace(not_recomputed="the rollout state changes too quickly")
+    if answer.provenance.fresh not in (None, "followed"):
+        why = f"the worker does not know all that the user did ({answer.provenance.fresh})"
+        return check._replace(not_recomputed=why)
+    try:
+        arithmetic = recompute(settings, request, answer, state)
+    except (ArtifactError, TransportError) as error:
+        return check._replace(not_recomputed=str(error))
+    check = check._replace(arithmetic=arithmetic)
+    found = tuple(item.item_id for item in answer.items)
+    if answer.provenance.withdrawn_items or (arithmetic.source, arithmetic.item_ids) == (
+        answer.source,
+        found,
+    ):
+        return check
+    wrong = (
+        f"list: recomputed it is {arithmetic.source} {list(arithmetic.item_ids)}, the answer says "
+        f"{answer.source} {list(found)}"
+    )
+    return check._replace(differences=(*check.differences, wrong))

@@ -25,6 +25,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.watch.fleet_notices import fleet_notices
 
 if TYPE_CHECKING:
+    from ops.clients.fresh_arithmetic import FreshArithmetic
     from registry.rollout.ramp_decision import Look
     from streams.http.documents import RampLook
 
@@ -238,6 +239,23 @@ def _life(heartbeat: Heartbeat, now: float) -> Text:
     if heartbeat.partitions == 0:
         return Text("ready, no partition", "yellow")
     return Text("ready", "green")
+
+
+def arithmetic_line(made_of: FreshArithmetic) -> str:
+    """Return what a list was made of, in a sentence."""
+    sources = {
+        "model": "the stored vector",
+        "recomputed": "a vector solved anew from learned and fresh items",
+        "fold_in": "a vector solved from his items: the version does not know him",
+        "popular": "popularity",
+    }
+    read = ", ".join(f"{end} of partition {number}" for number, end in made_of.offsets.items())
+    before = f" (interactions before offset {read})" if read else ""
+    weigh = "" if made_of.weighted_items is None else f"; {made_of.weighted_items} weigh something"
+    return (
+        f"ranked by {made_of.source}: {sources[made_of.source]}; {made_of.learned_items} items "
+        f"learned by {made_of.version}, {made_of.fresh_items} fresh{before}{weigh}"
+    )
 
 
 def explanation_table(explanation: Explanation) -> Table:

@@ -219,6 +219,10 @@ class Model:
                 answers[query.position] = Recommendation(items, query.source)
         return [answer for answer in answers if answer is not None]
 
+    def seen_items(self, user_row: int | None) -> int:
+        """Return how many items a user had had to do with when the version was made."""
+        return 0 if user_row is None else len(self._seen_rows(user_row))
+
     def learned_row(self, user_id: UserId) -> tuple[int | None, bool]:
         """Return a user's row, None if there is none, and whether its vector is not all zeros."""
         row = self._user_rows.of(user_id)

@@ -232,7 +232,7 @@ def test_an_assignment_is_explained_and_the_answer_matches(
     topics_created: Settings, start_worker: Callable[..., Worker]
 ) -> None:
     settings = topics_created
-    first, second = publish_model(settings), publish_model(settings, seed=1)
+    first, second = (publish_model(settings, seed=seed, mergeable=True) for seed in (0, 1))
     start_worker(settings).wait_ready()
     wait_until(
         lambda: recstream(settings, "rollout", "status").returncode == 0, 15, "the seeded state"
@@ -249,7 +249,21 @@ def test_an_assignment_is_explained_and_the_answer_matches(
     assert shown.returncode == 0
     assert "murmur3(':7') % 10000" in shown.stdout
     assert "matches" in shown.stdout
+    assert "ranked by model: the stored vector; 2 items learned by" in shown.stdout
     assert document(settings, "explain", "7", "--no-ask")["answer"] is None
+
+    watched = b'{"user_id":7,"item_id":30,"event":"watch"}'
+    produce_all(settings, topics_of(settings).interactions, [(7, watched)])
+
+    def with_fresh() -> dict[str, Any] | None:
+        explained: dict[str, Any] = document(settings, "explain", "7")
+        assert explained["matches"], explained
+        return explained if explained["answer"]["source"] == "recomputed" else None
+
+    arithmetic = wait_until(with_fresh, 15, "the interaction to count")["arithmetic"]
+    assert (arithmetic["learned_items"], arithmetic["fresh_items"]) == (2, 1)
+    assert arithmetic["weighted_items"] == 3
+    assert 1 in arithmetic["offsets"].values()
 
 
 def test_a_fleet_that_nobody_heard_of_ends_with_1(topics_created: Settings) -> None:

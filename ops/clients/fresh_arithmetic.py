@@ -1,0 +1,170 @@
+"""An answer's arithmetic: its list, recomputed from the interaction topic and the registry alone.
+
+An edge: reads what the answer's provenance names, and has a worker's own functions rank it. Must
+not know how results look.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import TopicPartition
+from msgspec import Struct
+
+from registry.fresh.event_log import EventLog
+from registry.fresh.fresh_events import FreshHistory
+from registry.fresh.fresh_sight import FreshRange, FreshSight
+from registry.fresh.intake import take_in
+from registry.fresh.merged_cells import UserEvents
+from registry.ids import UserId
+from registry.kafka.reader import connected, slice_of
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.versions.store import store_of
+from streams.serving.seen_answers import named_in, recommend_seeing
+
+if TYPE_CHECKING:
+    from registry.versions.model import Model
+    from registry.wire.requests import Request
+    from registry.wire.responses import Response
+    from registry.wire.rollout_state import RolloutState
+
+READ_SECONDS: Final = 60.0
+"""A million fresh interactions in one partition are read in that time."""
+
+PARTITION: Final = 0
+"""A sight wants the request's partition; with one request, any number does."""
+
+
+class FreshArithmetic(Struct, frozen=True):
+    """What a list was made of.
+
+    Parameters
+    ----------
+    version, source
+        Whose list it is, and what ranked it.
+    offsets
+        Interactions before these were seen, by partition of the interaction topic.
+    learned_items, fresh_items
+        How many of the user's items the version had learned, and how many came since; an item may
+        be both.
+    weighted_items
+        How many of them, together, weigh something. None: the version keeps nothing to merge with
+        (format 1).
+    item_ids
+        The list, as it is recomputed.
+    """
+
+    version: str
+    source: str
+    offsets: dict[str, int]
+    learned_items: int
+    fresh_items: int
+    weighted_items: int | None
+    item_ids: tuple[int | str, ...]
+
+
+def recompute(
+    settings: Settings, request: Request, answer: Response, state: RolloutState
+) -> FreshArithmetic:
+    """Return what the list of `answer` is made of.
+
+    Parameters
+    ----------
+    settings
+        Where topics and registry are; of fresh interactions, what the workers have.
+    request, answer
+        The answer has items.
+    state
+        The one of the answer's ``rollout_epoch``.
+
+    Raises
+    ------
+    TransportError
+        If the interactions cannot be read.
+    ArtifactError
+        If a version cannot.
+    """
+    assert answer.model_version is not None  # it has items
+    store, version = store_of(settings), answer.model_version
+    compared = named_in(state)
+    models = {name: store.open(name) for name in sorted({version, *compared})}
+    ranges = {name: _range_of(model) for name, model in models.items()}
+    offsets = {int(number): end for number, end in answer.provenance.fresh_offsets.items()}
+    starts = {
+        number: min(known.ends.get(number, 0) for known in ranges.values()) for number in offsets
+    }
+    log = _log_of(settings, request.user_id, starts, offsets)
+    sight = FreshSight(
+        log.frozen,
+        ranges,
+        {PARTITION: tuple(offsets)},
+        most=settings.fresh_items,
+        fold_in_least=settings.fold_in_least,
+    )
+    (found,) = recommend_seeing(models[version], [request], sight, compared=compared)
+    learned, fresh, weighted = _counts(models[version], sight, request.user_id)
+    return FreshArithmetic(
+        version,
+        found.source,
+        answer.provenance.fresh_offsets,
+        learned,
+        fresh,
+        weighted,
+        tuple(item.item_id for item in found.items),
+    )
+
+
+def _range_of(model: Model) -> FreshRange:
+    manifest = model.manifest
+    partitions = manifest.data_snapshot.partitions
+    return FreshRange.of(partitions, manifest.parameters.weights, model.row_of)
+
+
+def _log_of(
+    settings: Settings, user_id: UserId, starts: Mapping[int, int], ends: Mapping[int, int]
+) -> EventLog:
+    """Return what one user did in ``[start, end)`` of some partitions."""
+    log, topic = EventLog(), topics_of(settings).interactions.name
+    log.begin(starts)
+    deadline = time.monotonic() + READ_SECONDS
+    with connected(settings) as consumer:
+        for number, start in starts.items():
+            records = []
+            if start < ends[number]:
+                place = TopicPartition(topic, number)
+                records = slice_of(consumer, place, start, ends[number], deadline)
+            taken = take_in(
+                [record.offset() or 0 for record in records],
+                [record.timestamp()[1] / 1000 for record in records],
+                [record.value() for record in records],
+            )
+            own = [place for place, user in enumerate(taken.users) if user == user_id]
+            log.take(
+                number,
+                [taken.offsets[place] for place in own],
+                [user_id] * len(own),
+                [taken.items[place] for place in own],
+                [taken.kinds[place] for place in own],
+                [taken.values[place] for place in own],
+                [taken.times[place] for place in own],
+                end=max(start, ends[number]),
+            )
+    return log
+
+
+def _counts(model: Model, sight: FreshSight, user_id: UserId) -> tuple[int, int, int | None]:
+    """Return the user's learned items, his fresh ones, and how many weigh something."""
+    window, vectors = sight.window(model.version), model.fresh_vectors
+    assert window is not None  # the version's range is given
+    row, _ = model.learned_row(user_id)
+    if vectors is None:
+        history = window.history(user_id)
+        return model.seen_items(row), len(set(window.seen_in(history).tolist())), None
+    history = window.newest(window.history(user_id, vectors.forgotten_until(user_id)))
+    before, _ = vectors.merged([UserEvents(row, FreshHistory(forgotten=history.forgotten))])
+    _, weight = vectors.merged([UserEvents(row, history)])
+    fresh = len(set(window.seen_in(history).tolist()))
+    return len(before.item), fresh, int((weight > 0).sum())
