@@ -151,6 +151,7 @@ def _found(
             "asked": traffic.asked, "not taken by Kafka": traffic.refused,
             "answered": ", ".join(f"{n:,} {status}" for status, n in traffic.statuses.items()),
             "answered again": traffic.duplicates, "lost": lost,
+            "own consumer stalled": traffic.stalls,
             "longest waits": worst, "events": counted,
         },
         rows=rows,

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.asking.librdkafka_clients import LASTING, ClientFactory
 from registry.errors import AccessRefused, TransportError
+from registry.read_stall import ReadStall
 
 POLL_SECONDS: Final = 0.1
 """How long the thread waits for an answer, which wakes it; ending takes as long at most."""
@@ -58,7 +59,7 @@ class ReplyReader:
         self._topic = topic
         self._answer = answer
         self._fail = fail
-        self._read_partitions: frozenset[int] = frozenset()
+        self._positions: dict[int, int] = {}
         self._outgrown = threading.Event()
         self._closing = threading.Event()
         self._consumer = clients.consumer()
@@ -72,7 +73,7 @@ class ReplyReader:
 
     def expect(self, partition: int) -> None:
         """Read `partition` as well, if it is new: a request went to that number."""
-        if partition not in self._read_partitions:
+        if partition not in self._positions:
             self._outgrown.set()
 
     def close(self) -> None:
@@ -82,29 +83,59 @@ class ReplyReader:
         self._consumer.close()
 
     def _read(self) -> None:
+        stall = ReadStall(time.monotonic())
         while not self._closing.is_set():
             if self._outgrown.is_set():
                 self._adopt_partitions()
+            if stall.is_due(now := time.monotonic()) and self._has_stalled(stall, now):
+                self._connect_again()
             message = self._consumer.poll(POLL_SECONDS)
             if message is None:
                 continue
             error = message.error()
             if error is None:
+                self._note_position(message)
                 self._answer(message.value())
             elif error.code() in LASTING:  # others are outages, which pass
                 self._fail(self._clients.explained(error, f"{self._topic} cannot be read"))
+
+    def _note_position(self, message: Message) -> None:
+        number, offset = message.partition(), message.offset()
+        assert number is not None  # only a message that was never sent has none
+        assert offset is not None
+        self._positions[number] = offset + 1
+
+    def _has_stalled(self, stall: ReadStall, now: float) -> bool:
+        try:
+            ends = {place.partition: self._end(place) for place in self._places()}
+        except KafkaException:  # an outage, which passes
+            ends = {}
+        return stall.look(now, self._positions, ends)
+
+    def _connect_again(self) -> None:
+        """Read on from where reading had come, by a consumer that does."""
+        self._consumer.close()
+        self._consumer = self._clients.consumer()
+        self._consumer.assign(self._places())
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, *place) for place in sorted(self._positions.items())]
+
+    def _end(self, place: TopicPartition, seconds: float = CONTACT_SECONDS) -> int:
+        end: int = self._consumer.get_watermark_offsets(place, timeout=seconds)[1]
+        return end
 
     def _adopt_partitions(self) -> None:
         try:
             numbers = self._partitions(CONTACT_SECONDS)
         except (KafkaException, TransportError):
             return  # asked again
-        new = sorted(numbers - self._read_partitions)
+        new = sorted(numbers - self._positions.keys())
         if new:
             self._consumer.incremental_assign(
                 [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in new]
             )
-            self._read_partitions |= numbers
+            self._positions |= dict.fromkeys(new, 0)
             self._outgrown.clear()
 
     def _ends(self, deadline: float) -> list[TopicPartition]:
@@ -122,10 +153,8 @@ class ReplyReader:
     def _ends_now(self, seconds: float) -> list[TopicPartition]:
         numbers = self._partitions(seconds)
         places = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        for place in places:
-            place.offset = self._consumer.get_watermark_offsets(place, timeout=seconds)[1]
-        self._read_partitions = numbers
-        return places
+        self._positions = {place.partition: self._end(place, seconds) for place in places}
+        return self._places()
 
     def _partitions(self, seconds: float) -> frozenset[int]:
         found = self._consumer.list_topics(self._topic, timeout=seconds).topics[self._topic]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -104,6 +104,19 @@ def bounds(
     return [
         (partition, low, high) for partition, (low, high) in zip(partitions, offsets, strict=True)
     ]
+
+
+def current_ends(consumer: Consumer, topic: str, numbers: Iterable[int]) -> dict[int, int]:
+    """Return where partitions end, as the broker says it now; empty if it does not answer."""
+    try:
+        return {
+            number: consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=BROKER_SECONDS
+            )[1]
+            for number in numbers
+        }
+    except KafkaException:  # an outage: whoever reads waits for its end
+        return {}
 
 
 def messages(

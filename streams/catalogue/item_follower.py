@@ -26,6 +26,7 @@ from registry.error_codes import NoticeCode, ReadinessCode
 from registry.errors import AccessRefused, RecordError, TransportError
 from registry.kafka.reader import bounds, connected
 from registry.kafka.topics import Topic
+from registry.read_stall import ReadStall
 from registry.settings import Settings
 from streams.watch.notices import Notice, Reason
 
@@ -163,6 +164,8 @@ class ItemFollower:
         position = max(low, self._availability.offset)
         consumer.assign([TopicPartition(partition.topic, partition.partition, position)])
         self._trouble, is_at_end, heard_at = None, False, time.monotonic()
+        self._end_seen = 0
+        stall = ReadStall(heard_at)
         while not self._stopping.is_set() and not self._read_anew.is_set():
             batch = consumer.consume(BATCH_RECORDS, BATCH_SECONDS)
             is_at_end |= self._take(batch)
@@ -176,6 +179,7 @@ class ItemFollower:
                 high = max(high, consumer.get_watermark_offsets(partition, cached=True)[1])
             elif time.monotonic() - heard_at > QUIET_SECONDS:
                 heard_at, high = time.monotonic(), self._end_of(consumer, partition)
+                self._require_progress(stall, heard_at, high)
             self.lag = 0 if is_at_end and not batch else max(0, high - self._availability.offset)
 
     def _exists(self, consumer: Consumer) -> bool:
@@ -191,6 +195,11 @@ class ItemFollower:
             "secured Kafka allow this worker to read it (`recstream topics acls`)",
         )
         return False
+
+    def _require_progress(self, stall: ReadStall, now: float, high: int) -> None:
+        position = max(self._availability.offset, self._end_seen)  # or a marker
+        if stall.look(now, {0: position}, {0: high}):
+            raise TransportError("the client fetches no more, though there are records")
 
     def _end_of(self, consumer: Consumer, partition: TopicPartition) -> int:
         """Return the topic's end, as its broker says it now; an embedded one names one before.
@@ -212,7 +221,8 @@ class ItemFollower:
             if error is not None:
                 if error.code() != KafkaError._PARTITION_EOF and not error.retriable():
                     raise KafkaException(error)
-                at_end |= error.code() == KafkaError._PARTITION_EOF
+                if error.code() == KafkaError._PARTITION_EOF:
+                    at_end, self._end_seen = True, message.offset() or 0
                 continue
             offset = message.offset() or 0
             try:

@@ -19,8 +19,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from registry.errors import TransportError
 from registry.fresh.event_log import EventLog
 from registry.fresh.intake import take_in
-from registry.kafka.reader import BROKER_SECONDS, connected
+from registry.kafka.reader import BROKER_SECONDS, connected, current_ends
 from registry.kafka.topics import Topic
+from registry.read_stall import ReadStall
 from registry.settings import Settings
 from streams.fresh.fresh_reading import NOTHING_READ, Gap, Reading, begin_at
 
@@ -149,7 +150,7 @@ class InteractionFollower:
 
     def _follow(self, consumer: Consumer) -> None:
         begun: Mapping[int, int] | None = None
-        looked_at = 0.0
+        looked_at, stall = 0.0, ReadStall(time.monotonic())
         while not self._stopping.is_set():
             wanted = self._wanted
             if self._made_again:
@@ -172,6 +173,10 @@ class InteractionFollower:
             if now - looked_at > HIGH_SECONDS:
                 looked_at = now
                 self._show(high=self._ends_heard(consumer, wanted))
+            if stall.is_due(now) and stall.look(
+                now, self._log.frozen.ends, current_ends(consumer, self._topic, wanted)
+            ):
+                raise TransportError("the client fetches no more, though there are records")
 
     def _begin(self, consumer: Consumer, wanted: Mapping[int, int]) -> None:
         """Read what is wanted, from where it is read already or else from its start."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
 from typing import Final, NamedTuple, Self
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from msgspec import Struct
 
 from ops.clients import kafka_client as client
 from ops.clients.background_traffic import BackgroundTraffic
-from registry.kafka.reader import QUIET
+from registry.kafka.reader import QUIET, connected, current_ends
+from registry.read_stall import ReadStall
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.requests import Request
@@ -50,7 +52,7 @@ class SoakTraffic(BackgroundTraffic):
     """Asks `per_second` times a second as long as the context lasts.
 
     `statuses` counts first answers by status, `duplicates` all further ones; `worst` are the
-    longest waits, times counted from the start.
+    longest waits, times counted from the start; `stalls` is how often its consumer was replaced.
     """
 
     def __init__(self, settings: Settings, per_second: int) -> None:
@@ -60,6 +62,9 @@ class SoakTraffic(BackgroundTraffic):
         self._per_second = per_second
         self._prefix = f"soak-{uuid.uuid4().hex[:8]}-"
         self._sent_at: dict[int, float] = {}
+        self._read_from: dict[int, int] = {}
+        self._stall = ReadStall(time.monotonic())
+        self.stalls = 0
         self.refused = 0
         self.duplicates = 0
         self.statuses: Counter[str] = Counter()
@@ -76,16 +81,32 @@ class SoakTraffic(BackgroundTraffic):
         return len(self._sent_at)
 
     def _ask_and_listen(self, producer: Producer, consumer: Consumer) -> None:
-        while not self._stopping.is_set():
-            due = int((time.monotonic() - self.started) * self._per_second) - self.asked
-            for _ in range(min(due, self._per_second)):
-                self._ask(producer)
-            producer.poll(0)
-            self._listen(consumer, TICK_SECONDS)
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while self._sent_at and time.monotonic() < deadline:
-            producer.poll(0)
-            self._listen(consumer, TICK_SECONDS)
+        self._read_from = {
+            place.partition: place.offset for place in consumer.assignment() if place.offset >= 0
+        }
+        with ExitStack() as replaced:
+            while not self._stopping.is_set():
+                due = int((time.monotonic() - self.started) * self._per_second) - self.asked
+                for _ in range(min(due, self._per_second)):
+                    self._ask(producer)
+                producer.poll(0)
+                self._listen(consumer, TICK_SECONDS)
+                if self._stall.is_due(now := time.monotonic()) and self._has_stalled(consumer, now):
+                    consumer = replaced.enter_context(connected(self._settings))
+                    consumer.assign(self._places())
+                    self.stalls += 1
+            deadline = time.monotonic() + ANSWER_SECONDS
+            while self._sent_at and time.monotonic() < deadline:
+                producer.poll(0)
+                self._listen(consumer, TICK_SECONDS)
+
+    def _has_stalled(self, consumer: Consumer, now: float) -> bool:
+        ends = current_ends(consumer, self._topics.responses.name, self._read_from)
+        return self._stall.look(now, self._read_from, ends)
+
+    def _places(self) -> list[TopicPartition]:
+        topic = self._topics.responses.name
+        return [TopicPartition(topic, *place) for place in sorted(self._read_from.items())]
 
     def _ask(self, producer: Producer) -> None:
         number, user = self.asked, self.asked % USERS + 1
@@ -104,7 +125,13 @@ class SoakTraffic(BackgroundTraffic):
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             for message in consumer.consume(500, min(left, 0.02)):
-                heard = None if message.error() else client.readable(Heard, message)
+                if message.error():
+                    continue
+                number, offset = message.partition(), message.offset()
+                assert number is not None
+                assert offset is not None
+                self._read_from[number] = offset + 1
+                heard = client.readable(Heard, message)
                 if heard is not None and heard.request_id.startswith(self._prefix):
                     self._note(heard)
 
