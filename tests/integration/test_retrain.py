@@ -263,7 +263,9 @@ def test_a_training_beyond_its_memory_or_its_time_says_so_wherever_one_looks(
     (worker,) = fleet(quick.model_copy(update={"retrain_memory_bytes": 10**7}), start_worker, 1)
     ingest(client)
     run_id = retrain(client)
-    assert ended(client, worker, run_id, "out_of_memory").endswith("more than RETRAIN_MEMORY_BYTES=10000000")
+    assert ended(client, worker, run_id, "out_of_memory").endswith(
+        "more than RETRAIN_MEMORY_BYTES=10000000"
+    )
     worker.stop()
     (worker,) = fleet(quick.model_copy(update={"retrain_timeout": 0.2}), start_worker, 1)
     run_id = retrain(client)
