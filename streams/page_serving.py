@@ -18,6 +18,7 @@ from streams.http.probes import Probes
 from streams.http.reading_endpoints import Reads
 from streams.http.recommend_endpoints import Recommendations
 from streams.http.server import Pages
+from streams.http.try_endpoints import Trying
 from streams.observers import Observers
 from streams.page.collect import StatusCollector
 from streams.page.registry_listing import RegistryListing
@@ -52,6 +53,7 @@ def build_pages(
             login.may_read,
         ),
         Reads(settings, node, table, parts.traces, listing, parts.ramp.seen, read_trail),
+        Trying(node.answering, lambda: parts.watch.request_partitions or 0),
         Recommendations(settings),
         Writes(
             node.view,

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import Fleet
+from ops.demo.fresh_step import show_fresh
 from ops.demo.tour_screen import Screen
 from ops.demo.tour_steps import CANARY_PERCENTAGE, Steps
 from ops.local.child_group import ChildGroup, stopped_by_signals
@@ -79,6 +80,8 @@ class Tour:
             screen.say(f"both act on epoch {epoch}; nothing was restarted")
         with screen.step("recommendations for real users, through Kafka"):
             steps.answer_users(fleet)
+        with screen.step("what users did a moment ago counts at once"):
+            steps.figures["fresh"] = show_fresh(fleet, screen)
         with screen.step("a second version, with other parameters"):
             second = steps.train(fleet, deploy="none", factors=32, regularization=1.0)
         with screen.step(f"{second} goes out as a {CANARY_PERCENTAGE:g} % canary"):

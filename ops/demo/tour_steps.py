@@ -113,8 +113,8 @@ class Steps:
         if run.result is not None and run.result.snapshot is not None:
             learned = run.result.snapshot
             self.screen.say(
-                f"learned from {learned.interactions:,} of {demo_fleet.RATINGS_COUNT:,} ratings, "
-                f"{learned.users:,} users, {learned.items:,} films"
+                f"learned from {learned.interactions:,} interactions, {learned.users:,} users, "
+                f"{learned.items:,} films"
             )
             self.figures["interactions_learned_from"] = learned.interactions
         self.screen.say(f"report: {fleet.url}/models/{version}/report")

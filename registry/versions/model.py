@@ -228,6 +228,15 @@ class Model:
         row = self._user_rows.of(user_id)
         return row, row is not None and bool(self._learned[row])
 
+    def seen_rows(self, user_id: UserId) -> ItemRows:
+        """Return the rows of the items that a user had seen when the version learned."""
+        row = self._user_rows.of(user_id)
+        return _NO_ROWS if row is None else self._seen_rows(row)
+
+    def names_of(self, rows: ItemRows) -> list[tuple[ItemId, str | None]]:
+        """Return the id and the title of some items."""
+        return [(self._item_ids[row], self._titles[row]) for row in rows.tolist()]
+
     def knows_other_type_of(self, user_id: UserId) -> bool:
         """Tell whether the training set holds this user's id with the other JSON type only."""
         rows = self._user_rows  # the twin first: of most users without a row, there is none either

@@ -1,7 +1,7 @@
 """The endpoints: one table, from which the routes, the OpenAPI document and the docs are generated.
 
 Values only. The handlers are in `streams.http.server`, `probes`, `reading_endpoints`,
-`recommend_endpoints`, `command_endpoints` and `login`.
+`recommend_endpoints`, `try_endpoints`, `command_endpoints` and `login`.
 Long because it is one table.
 """
 
@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from registry.kafka.audit_trail import MAX_LIMIT
 from registry.versions.manifest import Manifest
 from registry.wire.commands import CommandType
-from registry.wire.field_types import Id
+from registry.wire.field_types import ID_CHARACTERS, Id
 from registry.wire.requests import MAX_K, Request
 from registry.wire.responses import Response
 from registry.wire.training_records.training_messages import TrainingRun
@@ -29,6 +29,7 @@ from streams.http.documents import (
     RolloutStatus,
 )
 from streams.http.problems import Problem
+from streams.serving.side_by_side import SideBySide
 from streams.serving.traces import Trace
 
 HTML: Final = "text/html"
@@ -45,6 +46,10 @@ LONGEST_MS: Final = 30_000
 
 WAIT_MS: Final = 5_000
 """How long it waits unless it says otherwise."""
+
+
+MOST_TRIED: Final = 100
+"""Items of an answer that somebody tries: for people to look at."""
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +101,20 @@ class RecommendQuery(Struct, frozen=True, forbid_unknown_fields=True):
     model_version: Id | None = None
     deadline_ms: Annotated[int, Meta(ge=1, le=LONGEST_MS)] = WAIT_MS
     string_id: bool = False
+
+
+class TryQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which user to try; his id is read as in ``GET /recommend/{user_id}``."""
+
+    user_id: Id
+    k: Annotated[int, Meta(ge=1, le=MOST_TRIED)] = 10
+    string_id: bool = False
+
+
+class TryPageQuery(TryQuery, frozen=True, forbid_unknown_fields=True):
+    """The same for the page, which is a form as long as no user is given."""
+
+    user_id: Annotated[str, Meta(max_length=ID_CHARACTERS)] = ""
 
 
 def _request_body() -> type[Struct]:
@@ -314,6 +333,32 @@ ENDPOINTS: Final = (
         ASK_ANSWERS,
         access="ask",
         body=RecommendBody,
+    ),
+    Endpoint(
+        "GET",
+        "/try",
+        "try_page",
+        "Tries a user, for people: the answers of all versions in memory on this worker side by "
+        "side, and the user's own items. Sends and counts nothing.",
+        (
+            Answered(200, "the page; without `user_id`, its form", HTML),
+            Answered(401, "a form that asks for a token", HTML),
+            Answered(422, "a parameter that is unknown, or wrong", Problem),
+            Answered(503, "the page: the worker cannot answer yet", HTML),
+        ),
+        query=TryPageQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/try.json",
+        "try_user",
+        "The same as JSON.",
+        (
+            Answered(200, "what each version would answer", SideBySide),
+            Answered(422, "a parameter that is unknown, or wrong", Problem),
+            Answered(503, "the worker cannot answer yet", Problem),
+        ),
+        query=TryQuery,
     ),
     Endpoint(
         "GET",

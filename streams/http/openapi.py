@@ -89,6 +89,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "exclude_seen": "Leave out what the user has seen.",
     "deadline_ms": "How long to wait for the answer, in milliseconds.",
     "string_id": "Take the user's id as a text, even if it is all digits.",
+    "user_id": "A user's id; a whole number, like 42 or -5, is an integer.",
     "RecommendQuery.model_version": "Get the answer from this version, for debugging.",
     "limit": "Maximum number of results, the newest.",
     "since": "From this time on: ISO 8601, like `2026-01-05T12:00:00Z`.",
@@ -283,8 +284,11 @@ def _in_path(endpoint: Endpoint) -> Iterable[Json]:
 
 
 def _in_query(endpoint: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:
+    needed: frozenset[str] = frozenset()
     if endpoint.query is not None:
         properties = parameters_of(endpoint.query)
+        fields = msgspec.structs.fields(endpoint.query)
+        needed = frozenset(field.name for field in fields if field.required)
     elif endpoint.kind is not None:
         properties = _form(made[ARGUMENTS[endpoint.kind].__name__])["properties"]
     else:
@@ -294,7 +298,7 @@ def _in_query(endpoint: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:
         yield {
             "name": name,
             "in": "query",
-            "required": False,
+            "required": name in needed,
             "description": schema.get("description") or MEANINGS[name],
             "schema": bare,
         }

@@ -1,8 +1,8 @@
 """The HTTP surface of one worker: the status page, probes, metrics, documents, and the writes.
 
 An edge. The routes are generated from `streams.http.endpoints`; the handlers are in
-`streams.http.probes`, `streams.http.reading_endpoints`, `streams.http.recommend_endpoints` and
-`streams.http.command_endpoints`. Must not know the rules.
+`streams.http.probes`, `streams.http.reading_endpoints`, `streams.http.try_endpoints`,
+`streams.http.recommend_endpoints` and `streams.http.command_endpoints`. Must not know the rules.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from streams.http.problems import Handler, errors_as_problems
 from streams.http.reading_endpoints import Reads
 from streams.http.recommend_endpoints import Recommendations
 from streams.http.sse import Events
+from streams.http.try_endpoints import Trying
 from streams.page.render import POLICY, render, render_main
 from streams.page.status import Status
 
@@ -47,7 +48,7 @@ class Pages:
     ----------
     collect_status
         Collects what the status page shows; reads files.
-    probes, reads, recommendations, writes, login
+    probes, reads, trying, recommendations, writes, login
         What answers the other endpoints.
     """
 
@@ -56,6 +57,7 @@ class Pages:
         collect_status: Callable[[], Status],
         probes: Probes,
         reads: Reads,
+        trying: Trying,
         recommendations: Recommendations,
         writes: Writes,
         login: Login,
@@ -76,6 +78,8 @@ class Pages:
             "history": reads.history,
             "fleet": reads.fleet,
             "trace": reads.trace,
+            "try_page": trying.try_page,
+            "try_user": trying.try_user,
             "training": reads.training,
             "models": reads.models,
             "model_report": reads.model_report,

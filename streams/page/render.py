@@ -25,6 +25,7 @@ from streams.page.buttons import Now, fields, offers
 from streams.page.charts import arms, headline, rungs, steps, worst_first
 from streams.page.status import Status
 from streams.roles import Role
+from streams.serving.side_by_side import SideBySide
 
 POLL_SECONDS: Final = 2
 """How often a page asks that gets no events: as long as a command may take to reach a worker."""
@@ -64,6 +65,21 @@ def render_main(status: Status) -> str:
 def render_login(complaint: str) -> str:
     """Return the page that asks for a token; `complaint` says what was wrong with the last one."""
     return _login.render(complaint=complaint)
+
+
+def render_try(written: str, found: SideBySide | None, complaint: str = "") -> str:
+    """Return the page on which a user is tried.
+
+    Parameters
+    ----------
+    written
+        What was written into the form.
+    found
+        What the versions answer; None without a user.
+    complaint
+        Why there is no answer.
+    """
+    return _try.render(written=written, found=found, complaint=complaint)
 
 
 def share_class(percentage: float) -> str:
@@ -154,3 +170,4 @@ POLICY: Final = {
 _page: Final = _templates.get_template("status.html")
 _login: Final = _templates.get_template("login.html")
 _main: Final = _templates.get_template("main.html")
+_try: Final = _templates.get_template("try.html")

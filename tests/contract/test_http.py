@@ -13,12 +13,20 @@ import msgspec
 import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
-from harness.builders import DecidedLater, NeverDecided, OutOfReach, some_parts
+from harness.builders import (
+    DecidedLater,
+    NeverDecided,
+    OutOfReach,
+    an_answering,
+    some_parts,
+    some_rules,
+)
 from pydantic import SecretStr
 
 from registry.errors import TransportError
 from registry.kafka.audit_trail import Asked, Trail
 from registry.settings import Settings
+from registry.versions.model import Model
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.counts import ArmCounts
@@ -36,7 +44,13 @@ from streams.page.render import POLICY
 from streams.page_serving import build_pages
 from streams.serving.batch import Answer as SentAnswer
 from streams.serving.batch import Batch
-from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
+from tests.unit.registry.builders import (
+    a_canary_state,
+    a_description,
+    a_manifest,
+    a_state,
+    some_arrays,
+)
 
 TOKEN = "sesame"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -830,3 +844,82 @@ def test_a_versions_report_is_shown_and_nothing_in_it_may_run(tmp_path: Path) ->
     assert "default-src 'none'" in report.headers["Content-Security-Policy"]
     assert problem(ask(parts, "GET", "/models/v0.2/report")) == (404, "no_report")
     assert problem(ask(parts, "GET", "/models/v9.9/report")) == (404, "unknown_version")
+
+
+# Trying a user
+
+
+def trying(parts: Any, path: str, **options: Any) -> Answer:
+    """Ask the pages of a worker with two versions in memory."""
+    models = {name: Model(a_manifest(name), some_arrays()) for name in ("v0.1", "v0.2")}
+    acting = a_canary_state(primary_version="v0.1", canary_version="v0.2")
+    using = an_answering(models, some_rules(acting, models))
+    parts.node.answering = lambda: using
+    return ask(parts, "GET", path, **options)
+
+
+def test_each_version_in_memory_answers_a_user_who_is_tried(parts: Any) -> None:
+    answer = trying(parts, "/try.json?user_id=1&k=2")
+    assert answer.status == 200
+    versions = answer.document["versions"]
+    shown = [(version["version"], version["role"]) for version in versions]
+    assert shown == [("v0.1", "primary"), ("v0.2", "canary")]
+    assert all(len(version["items"]) == 2 and version["own"] for version in versions)
+    assert answer.document["user_id"] == 1
+    assert parts.delivery.commands == []
+
+
+def test_an_id_is_read_by_the_rule_for_untyped_ids_or_taken_as_a_text(parts: Any) -> None:
+    assert trying(parts, "/try.json?user_id=%201.0").document["user_id"] == 1
+    assert trying(parts, "/try.json?user_id=01").document["user_id"] == "01"
+    text = trying(parts, "/try.json?user_id=1&string_id=true").document
+    assert text["user_id"] == "1"
+    assert all(version["other_type"] for version in text["versions"])
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", "user_id"),
+        ("?user_id=", "user_id"),
+        ("?user_id=%20", "blank"),
+        ("?user_id=1&k=0", "k"),
+        ("?user_id=1&k=101", "k"),
+        ("?user=1", "user"),
+    ],
+)
+def test_a_user_who_cannot_be_tried_is_refused(query: str, told: str, parts: Any) -> None:
+    answer = trying(parts, f"/try.json{query}")
+    assert problem(answer)[0] == 422
+    assert told in answer.document["detail"]
+
+
+def test_the_page_shows_the_answers_and_runs_nothing(parts: Any) -> None:
+    answer = trying(parts, "/try?user_id=1")
+    assert answer.status == 200
+    assert answer.headers["Content-Security-Policy"] == POLICY["Content-Security-Policy"]
+    assert "<script" not in answer.document
+    assert "v0.2" in answer.document
+    assert "try.json?user_id=1&amp;string_id=false" in answer.document
+
+
+def test_the_page_is_a_form_until_a_user_is_named_and_escapes_his_name(parts: Any) -> None:
+    assert 'name="user_id"' in trying(parts, "/try").document
+    assert trying(parts, "/try?user_id=").status == 200
+    hostile = trying(parts, "/try?user_id=%22%3E%3Cscript%3E").document
+    assert "<script" not in hostile
+    assert "&#34;&gt;&lt;script&gt;" in hostile
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/try", "html"), ("/try.json", "problem+json")])
+def test_a_worker_that_cannot_answer_yet_says_so(path: str, kind: str, parts: Any) -> None:
+    answer = ask(parts, "GET", f"{path}?user_id=1")
+    assert answer.status == 503
+    assert kind in answer.headers["Content-Type"]
+    assert "cannot answer yet" in str(answer.document)
+
+
+def test_who_may_not_read_gets_the_form_that_asks_for_a_token_instead(closed: Any) -> None:
+    answer = trying(closed, "/try?user_id=1")
+    assert (answer.status, 'name="token"' in answer.document) == (401, True)
+    assert trying(closed, "/try?user_id=1", headers=PEEK).status == 200

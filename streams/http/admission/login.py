@@ -73,7 +73,7 @@ class Login:
                 refusal = read_refusal(identity, self._tokens)
             if refusal is None:
                 return await answer(request)
-            if refusal.status == 401 and endpoint.name == "page":
+            if refusal.status == 401 and endpoint.name in ("page", "try_page"):
                 return login_page("")
             headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
             raise Refused(refusal.status, HttpCode.HTTP, refusal.detail, headers=headers)

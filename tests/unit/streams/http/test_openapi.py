@@ -86,7 +86,7 @@ def test_every_refusal_is_a_problem() -> None:
         for status, response in operation["responses"].items():
             if status[0] == "4":
                 media = "application/problem+json"
-                if status == "401" and name in ("GET /", "POST /login"):
+                if status == "401" and name in ("GET /", "GET /try", "POST /login"):
                     media = "text/html"  # the form that asks for a token
                 assert list(response["content"]) == [media], (name, status)
 
