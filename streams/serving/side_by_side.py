@@ -199,8 +199,12 @@ def _own(model: Model, sight: FreshSight | None, user_id: UserId, lately: FreshU
     cells, weight = vectors.merged([UserEvents(row, history)])
     merged = _Own(cells.item, cells.time, weight, np.isin(cells.item, lately.seen))
     packed = _unweighed(np.setdiff1d(lately.seen, cells.item).astype(np.int32), lately.seen)
-    pairs = zip(merged, packed, strict=True)
-    return _Own(*(np.concatenate(pair) for pair in pairs))
+    return _Own(
+        np.concatenate((merged.rows, packed.rows)),
+        np.concatenate((merged.at, packed.at)),
+        np.concatenate((merged.weight, packed.weight)),
+        np.concatenate((merged.fresh, packed.fresh)),
+    )
 
 
 def _history(
