@@ -29,7 +29,7 @@ from streams.http.documents import (
     RolloutStatus,
 )
 from streams.http.problems import Problem
-from streams.serving.side_by_side import SideBySide
+from streams.page.side_by_side import SideBySide
 from streams.serving.traces import Trace
 
 HTML: Final = "text/html"

@@ -20,8 +20,8 @@ from streams.http.endpoints import TryPageQuery, TryQuery
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 from streams.page.render import POLICY, render_try
+from streams.page.side_by_side import SideBySide, answer_side_by_side
 from streams.serving.answering import Answering
-from streams.serving.side_by_side import SideBySide, answer_side_by_side
 
 
 class Trying:

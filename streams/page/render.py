@@ -23,9 +23,9 @@ from registry.wire.ramp_values import Guardrails, Ramp
 from streams.page import formatting as wording
 from streams.page.buttons import Now, fields, offers
 from streams.page.charts import arms, headline, rungs, steps, worst_first
+from streams.page.side_by_side import SideBySide
 from streams.page.status import Status
 from streams.roles import Role
-from streams.serving.side_by_side import SideBySide
 
 POLL_SECONDS: Final = 2
 """How often a page asks that gets no events: as long as a command may take to reach a worker."""
