@@ -166,6 +166,7 @@ class NoticeCode(StrEnum):
 class AnswerCode(StrEnum):
     """A request is answered with an error."""
 
+    BAD_COMBINATION = "bad_combination"
     INTERNAL = "internal"
     NO_VERSION = "no_version"
     UNKNOWN_LABEL = "unknown_label"
@@ -177,5 +178,7 @@ class FallbackCode(StrEnum):
 
     VERSION_NOT_READY = "version_not_ready"
     ROLLOUT_LEASE_EXPIRED = "rollout_lease_expired"
+    NO_FOLD_IN = "no_fold_in"
+    UNKNOWN_ITEMS = "unknown_items"
     UNKNOWN_USER = "unknown_user"
     USER_ID_OF_OTHER_TYPE = "user_id_of_other_type"

@@ -166,7 +166,7 @@ def ask(
     found: dict[str, Response] = {}
     duplicates = 0
     with reading(settings, topics.responses) as consumer:
-        records = ((request.user_id, encode(request)) for request in requests)
+        records = ((request.key, encode(request)) for request in requests)
         produce_all(settings, topics.requests, records)
         for message in messages(consumer, deadline_seconds):
             response = readable(Response, message)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from ops.clients.answer_tally import Tally
 from ops.views.terminal import Text, grid, pairs
 from registry.error_codes import FallbackCode
 from registry.ids import twin_of
-from registry.wire.responses import Response
+from registry.wire.responses import Item, Response
 
 
 def answer_tables(response: Response) -> list[Table | Text]:
@@ -23,6 +25,8 @@ def answer_tables(response: Response) -> list[Table | Text]:
             for rank, item in enumerate(response.items, 1)
         ]
         shown.append(grid(("#", "item", "title", "score #"), rows))
+    if any(item.because for item in response.items):
+        shown.append(grid(("#", "because of", "adds #"), _because(response.items)))
     strategy = " ".join(
         str(part)
         for part in (
@@ -55,9 +59,18 @@ def answer_tables(response: Response) -> list[Table | Text]:
     return shown
 
 
+def _because(items: Sequence[Item]) -> list[tuple[int, str, str]]:
+    return [
+        (rank, own.title or str(own.item_id), f"{own.contribution:.3f}")
+        for rank, item in enumerate(items, 1)
+        for own in item.because
+    ]
+
+
 def _fallback(response: Response) -> str | None:
     """Return the fallback reason, with details if there are any."""
-    if response.fallback_reason != FallbackCode.USER_ID_OF_OTHER_TYPE:
+    mistyped = response.fallback_reason == FallbackCode.USER_ID_OF_OTHER_TYPE
+    if not mistyped or response.user_id is None:
         return response.fallback_reason
     asked = "an integer" if isinstance(response.user_id, int) else "a string"
     return (

@@ -83,7 +83,7 @@ class AsyncClient:
             async with asyncio.timeout(seconds):
                 if not self._link.is_connected:
                     await asyncio.to_thread(self._link.connect, seconds)
-                answer = self._link.ask(request.request_id, request.user_id, payload, seconds)
+                answer = self._link.ask(request.request_id, request.key, payload, seconds)
                 try:
                     return await asyncio.wrap_future(answer)
                 finally:

@@ -118,7 +118,7 @@ class Client:
         seconds = self._seconds if deadline_seconds is None else require_seconds(deadline_seconds)
         deadline = time.monotonic() + seconds
         payload = encode_request(request, seconds)
-        answer = self._link.ask(request.request_id, request.user_id, payload, seconds)
+        answer = self._link.ask(request.request_id, request.key, payload, seconds)
         try:
             return answer.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError, RecordError
-from registry.wire.requests import Request
+from registry.wire.requests import Request, conflict_in
 from registry.wire.training_records.interactions import Interaction, require_usable
 
 Record = TypeVar("Record", bound=Struct)
@@ -40,6 +40,9 @@ def encode_request(request: Request, seconds: float) -> bytes:
     RecordError
         If a worker would refuse it; the message names the field.
     """
+    conflict = conflict_in(request)
+    if conflict is not None:
+        raise RecordError(f"Request: {conflict}", RecordCode.INVALID)
     if request.deadline_ms is None:
         request = replace(request, deadline_ms=max(1, math.ceil(seconds * 1000)))
     return _checked(request, _request)

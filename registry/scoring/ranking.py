@@ -69,7 +69,8 @@ class Ranking:
 
     def __init__(self, item_factors: Factors) -> None:
         self.item_factors: Factors = np.asfortranarray(item_factors)
-        self.tile_scanst_norm = float(_norms(self.item_factors).max())
+        self.norms = _norms(self.item_factors)
+        self.largest_norm = float(self.norms.max())
         self._small = ImplicitKernel(self.item_factors)
         self.tile_scan = TileScan(self.item_factors)
         self.tiles_from: float = TILES_FROM
@@ -201,7 +202,7 @@ class Ranking:
         """
         factors = users.shape[1]
         gamma = factors * UNIT_ROUNDOFF / (1 - factors * UNIT_ROUNDOFF)
-        largest_sums = self.tile_scanst_norm * _norms(users)
+        largest_sums = self.largest_norm * _norms(users)
         bounds: npt.NDArray[np.float64] = 2 * (gamma * largest_sums + factors * SMALLEST_NORMAL)
         return bounds
 

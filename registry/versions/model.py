@@ -17,38 +17,39 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
 from registry.catalogue.label_masks import LabelMasks
 from registry.fresh.vector_cache import VectorCache
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
-from registry.scoring.among import best_among, first_of
+from registry.scoring.among import best_among, first_of, nearest_among
 from registry.scoring.id_index import Rows
 from registry.scoring.kernels import ItemRows
 from registry.scoring.model_arrays import ModelArrays
 from registry.scoring.ranking import Ranking
 from registry.versions.manifest import Manifest
 from registry.versions.mergeable import fresh_vectors_of
-from registry.versions.narrowing import narrowed
+from registry.versions.narrowing import narrowed, rows_of
 from registry.wire.requests import Request
-from registry.wire.responses import Item, Source
+from registry.wire.responses import Because, Item, Source
 
 PAGE_BYTES: Final = 4096
 """Reading one byte of each page maps it. Pages are at least this large on every machine."""
+
+SHOWN_BECAUSE: Final = 3
+"""Most of a user's own items that an explanation names."""
 
 SAMPLED_USERS: Final = 64
 """By whom the kernels are timed."""
 
 
 class Recommendation(NamedTuple):
-    """The items for one request, best first, what ranked them, and how many of the items that the
-    request names the version does not know.
-    """
+    """The items for one request, best first, and what ranked them."""
 
     items: list[Item]
     source: Source
-    unknown_items: int = 0
 
 
 class _Query(NamedTuple):
@@ -201,14 +202,13 @@ class Model:
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
         for position, (request, lately) in enumerate(zip(requests, fresh or repeat(None))):  # noqa: B905
             is_nobody = lately is not None and lately.forgotten
-            row = None if is_nobody else self._user_rows.of(request.user_id)
+            row = None if is_nobody else self._user_row(request)
             hidden = self._hidden_rows(request, row, lately)
             vector, source = self._ranked_by(row, lately)
             some = narrowed(request, self.label_masks, self.row_of)
             if some is not None:
                 rows = some.less(hidden, self._is_withdrawn)
-                items = self._among(rows, request.k, vector)
-                answers[position] = Recommendation(items, source, some.unknown_items)
+                answers[position] = self._among(rows, request, vector, source)
             elif vector is None:
                 answers[position] = self._popular(request.k, hidden)
             else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
@@ -223,9 +223,36 @@ class Model:
         """Return how many items a user had had to do with when the version was made."""
         return 0 if user_row is None else len(self._seen_rows(user_row))
 
-    def learned_row(self, user_id: UserId) -> tuple[int | None, bool]:
+    def because(
+        self, items: Sequence[Item], own: ItemRows, contributions: npt.NDArray[np.float64]
+    ) -> list[Item]:
+        """Return `items` with what each comes from: those of a user's own that add most to it.
+
+        Parameters
+        ----------
+        items
+            Of this version.
+        own
+            Rows of the user's items.
+        contributions
+            (own, items): how much each adds to each score.
+        """
+        most = [first_of(own, column, SHOWN_BECAUSE) for column in contributions.T]
+        return [
+            replace(
+                item,
+                because=[
+                    Because(self._item_ids[row], share, self._titles[row])
+                    for row, share in zip(*ranked, strict=True)
+                    if share > 0
+                ],
+            )
+            for item, ranked in zip(items, most, strict=True)
+        ]
+
+    def learned_row(self, user_id: UserId | None) -> tuple[int | None, bool]:
         """Return a user's row, None if there is none, and whether its vector is not all zeros."""
-        row = self._user_rows.of(user_id)
+        row = None if user_id is None else self._user_rows.of(user_id)
         return row, row is not None and bool(self._learned[row])
 
     def seen_rows(self, user_id: UserId) -> ItemRows:
@@ -277,10 +304,29 @@ class Model:
         ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
         return starmap(self._items, ranked)
 
-    def _among(self, rows: ItemRows, k: int, vector: npt.NDArray[np.float32] | None) -> list[Item]:
+    def _user_row(self, request: Request) -> int | None:
+        return None if request.user_id is None else self._user_rows.of(request.user_id)
+
+    def _among(
+        self,
+        rows: ItemRows,
+        request: Request,
+        vector: npt.NDArray[np.float32] | None,
+        source: Source,
+    ) -> Recommendation:
+        """Rank these rows only: by what is liked, by a vector, or by popularity."""
+        if request.like is not None:
+            liked = rows_of(request.like, self.row_of)
+            rows = rows[~np.isin(rows, liked)]
+            if self._ranking.norms[liked].any():
+                near = nearest_among(self._ranking, liked, rows, request.k)
+                return Recommendation(self._items(*near), "similar")
+            vector, source = None, "popular"
         if vector is None:
-            return self._items(*first_of(rows, self._popularity[rows], k))
-        return self._items(*best_among(self._ranking, vector, rows, k))
+            ranked = first_of(rows, self._popularity[rows], request.k)
+        else:
+            ranked = best_among(self._ranking, vector, rows, request.k)
+        return Recommendation(self._items(*ranked), source)
 
     def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
         left_out = set(hidden.tolist())

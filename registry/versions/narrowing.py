@@ -5,7 +5,7 @@ Pure. Must not know who asks, or how the rows are ranked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +18,9 @@ from registry.wire.requests import Request
 
 
 class Narrowed(NamedTuple):
-    """Rows to rank, ascending, each once, and how many candidates the version does not know."""
+    """Rows to rank, ascending, each once."""
 
     rows: ItemRows
-    unknown_items: int = 0
 
     def less(self, hidden: ItemRows, is_withdrawn: npt.NDArray[np.bool_]) -> ItemRows:
         """Return the rows that may show."""
@@ -32,7 +31,7 @@ class Narrowed(NamedTuple):
 def narrowed(
     request: Request, masks: LabelMasks, row_of: Callable[[ItemId], int | None]
 ) -> Narrowed | None:
-    """Return what a request leaves; None: the whole catalogue.
+    """Return what a request leaves; None: the whole catalogue, best by the user's vector.
 
     Parameters
     ----------
@@ -44,10 +43,24 @@ def narrowed(
         Returns an item's row; None: the version does not know it.
     """
     shown = None
-    if request.allow is not None or request.exclude is not None:
+    if request.allow is not None or request.exclude is not None or request.like is not None:
         shown = masks.shown(request.allow, request.exclude)
     if request.candidates is None:
         return None if shown is None else Narrowed(np.flatnonzero(shown).astype(np.int32))
-    known = [row_of(item_id) for item_id in dict.fromkeys(request.candidates)]
-    rows = np.array(sorted(row for row in known if row is not None), np.int32)
-    return Narrowed(rows if shown is None else rows[shown[rows]], known.count(None))
+    rows = rows_of(request.candidates, row_of)
+    return Narrowed(rows if shown is None else rows[shown[rows]])
+
+
+def rows_of(item_ids: Iterable[ItemId], row_of: Callable[[ItemId], int | None]) -> ItemRows:
+    """Return the rows of the items that the version knows, ascending, each once."""
+    known = {row for item_id in item_ids if (row := row_of(item_id)) is not None}
+    return np.array(sorted(known), np.int32)
+
+
+def unknown_items(request: Request, row_of: Callable[[ItemId], int | None]) -> int:
+    """Return how many of the items that a request is about the version does not know."""
+    if request.is_plain and request.candidates is None:
+        return 0
+    session = [item.item_id for item in request.items or ()]
+    named = {*(request.candidates or ()), *(request.like or ()), *session}
+    return sum(row_of(item_id) is None for item_id in named)

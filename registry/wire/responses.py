@@ -9,7 +9,7 @@ from msgspec import Struct
 from registry.ids import ItemId, UserId
 from registry.wire.field_types import AnswerError, Strategy, Variant
 
-Source: TypeAlias = Literal["model", "recomputed", "fold_in", "popular"]
+Source: TypeAlias = Literal["model", "recomputed", "fold_in", "similar", "popular"]
 """What ranked the items: the user's stored vector; one solved anew from all that he did, because
 some of it is fresh; one for a user whom the version does not know; or the items' popularity."""
 
@@ -19,12 +19,24 @@ FreshState: TypeAlias = Literal["followed", "catching_up", "incomplete", "unknow
 part, for now; a part, for the rest is gone from Kafka; nothing."""
 
 
+class Because(Struct, frozen=True, omit_defaults=True):
+    """One of the user's own items, and how much it adds to the score of a recommended one."""
+
+    item_id: ItemId
+    contribution: float
+    title: str | None = None
+
+
 class Item(Struct, frozen=True, omit_defaults=True):
-    """One recommended item; ``score`` is the dot product of the factors, or a popularity count."""
+    """One recommended item; ``score`` is the dot product of the factors, a popularity count, or,
+    where ``like`` was asked for, the mean cosine. ``because``, where ``explain`` was: the three of
+    the user's own items that add most to the score.
+    """
 
     item_id: ItemId
     score: float
     title: str | None = None
+    because: list[Because] = []
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True):
@@ -35,8 +47,8 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     the version's snapshot counted; absent where workers do not look (``RECSTREAM_FRESH=off``).
     Interactions before ``fresh_offsets`` did, by partition of the interaction topic.
     ``withdrawn_items`` of the version's items could not be shown, by the records of the items topic
-    below ``items_offset``; both are absent if it is none. ``unknown_items`` of the items that the
-    request names, among ``candidates``, are not in the version, and were left out.
+    below ``items_offset``; both are absent if it is none. Of the items that the request names in
+    ``candidates``, ``like`` or ``items``, the version does not know ``unknown_items``.
     """
 
     environment: str
@@ -56,10 +68,12 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
 
 
 class Response(Struct, frozen=True, omit_defaults=True):
-    """One answer (topic ``responses``, keyed by user id)."""
+    """One answer (topic ``responses``, keyed as its request). ``user_id`` is null, and
+    ``session_id`` the request's, if the request is anonymous.
+    """
 
     request_id: str
-    user_id: UserId
+    user_id: UserId | None
     status: AnswerStatus
     provenance: Provenance
     items: list[Item] = []
@@ -69,3 +83,4 @@ class Response(Struct, frozen=True, omit_defaults=True):
     assigned_version: str | None = None
     fallback_reason: str | None = None
     error: AnswerError | None = None
+    session_id: str | None = None

@@ -34,6 +34,7 @@ MOST_WAITING: Final = 100
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
     AnswerCode.UNKNOWN_VERSION: 404,
     AnswerCode.UNKNOWN_LABEL: 422,
+    AnswerCode.BAD_COMBINATION: 422,
 }
 """Of answers with an error; others are 503."""
 

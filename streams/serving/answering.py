@@ -16,12 +16,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from registry.error_codes import AnswerCode, FallbackCode
+from registry.error_codes import AnswerCode
 from registry.errors import RecordError
 from registry.fresh.fresh_sight import FreshSight
 from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.phases import is_compared
 from registry.versions.model import Model, Recommendation
+from registry.versions.narrowing import unknown_items
 from registry.wire.codec import decode, encode
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError, Variant
@@ -33,7 +34,7 @@ from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shado
 from streams.serving.deadlines import is_expired
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing
-from streams.serving.unanswerable import unknown_label
+from streams.serving.unanswerable import bad_combination, fallback_of, unknown_label
 
 SAMPLES_AN_ARM: Final = 3
 """Most requests of one batch and arm that are timed: times in a row resemble one another."""
@@ -109,12 +110,16 @@ class _BatchAnswerer:
         ):
             self._refuse(record, request, "expired", None)
             return None
+        conflict = bad_combination(request)
+        if conflict is not None:
+            self._refuse(record, request, "error", conflict)
+            return None
         if rules is None:
             why = "no version is deployed, or none could be loaded here; GET /readyz says why"
             self._refuse(record, request, "error", AnswerError(AnswerCode.NO_VERSION, why))
             return None
         if request.model_version is None:
-            return _Routed(record, request, route(request.user_id, rules))
+            return _Routed(record, request, route(request.key, rules))
         pinned = pinned_route(request, rules)
         if pinned is None:
             error = AnswerError(
@@ -145,6 +150,7 @@ class _BatchAnswerer:
         response = Response(
             request_id=request.request_id,
             user_id=request.user_id,
+            session_id=request.session_id,
             status=status,
             provenance=self._provenance(record, self._using.clock_ms()),
             error=error,
@@ -165,7 +171,7 @@ class _BatchAnswerer:
         batch.counts[version, variant, status] += 1
         if way is not None and way.arm is not None:
             batch.count(ArmCounts(way.arm, self._version_by_arm[way.arm], requests=1, errors=1))
-            batch.users[way.arm].add(request.user_id)
+            batch.users[way.arm] |= request.users
 
     def _answer_group(self, model: Model, group: Sequence[_Routed]) -> None:
         using, batch = self._using, self.batch
@@ -214,14 +220,16 @@ class _BatchAnswerer:
         """Return the answer, and why it is a fallback; None if it is not."""
         record, request, way = routed
         reason = way.fallback_reason
-        if reason is None and found.source == "popular":
-            mistyped = model.knows_other_type_of(request.user_id)
-            reason = FallbackCode.USER_ID_OF_OTHER_TYPE if mistyped else FallbackCode.UNKNOWN_USER
+        if reason is None:
+            reason = fallback_of(request, model, found.source)
         response = Response(
             request_id=request.request_id,
             user_id=request.user_id,
+            session_id=request.session_id,
             status="ok",
-            provenance=self._provenance(record, now_ms, model, way.bucket, found.unknown_items),
+            provenance=self._provenance(
+                record, now_ms, model, way.bucket, unknown_items(request, model.row_of)
+            ),
             items=found.items,
             model_version=model.version,
             variant=way.variant,
@@ -267,8 +275,8 @@ class _BatchAnswerer:
             return
         for _, request, way in group:
             if way.arm is not None:
-                batch.users[way.arm].add(request.user_id)
-                is_own = way.arm == self._arm_by_version.get(way.version)
+                batch.users[way.arm] |= request.users
+                is_own = request.is_plain and way.arm == self._arm_by_version.get(way.version)
                 if is_own and len(batch.samples[way.arm]) < SAMPLES_AN_ARM:
                     batch.samples[way.arm].append(request)
 
@@ -285,7 +293,7 @@ class _BatchAnswerer:
                 record.key, request, answer.items, acting.epoch, primary, canary, seconds, sight
             )
             for (record, request, way), answer in zip(group, found, strict=True)
-            if way.arm is not None and is_shadowed(request.user_id, acting)
+            if way.arm is not None and is_shadowed(request.key, acting)
         )
 
     def _provenance(

@@ -7,17 +7,26 @@ vector is solved for once, and kept until he does something else.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from registry.fresh.fresh_sight import FreshSight
+from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent
+from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
 from registry.fresh.fresh_vectors import FreshVectors
 from registry.fresh.merged_cells import UserEvents
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
 from registry.versions.model import Model, Recommendation
+from registry.versions.narrowing import rows_of
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
+
+NOW: Final = 1e11
+"""The time of what is done in a session, in seconds since the epoch: later than any event, so that
+it replaces what the user did with the same item before. Later than a version's newest, an event
+weighs the same whatever its time."""
 
 
 def recommend_seeing(
@@ -43,9 +52,11 @@ def recommend_seeing(
         Versions that are compared: a user of whom something is fresh for one of them is treated
         alike by all.
     """
+    if not all(request.is_plain for request in requests):
+        return _recommend_mixed(model, requests, sight, threads, compared)
     if sight is None:
         return model.recommend(requests, threads=threads)
-    user_ids = [request.user_id for request in requests]
+    user_ids = [request.key for request in requests]
     fresh = sight.users(model.version, user_ids)
     window = sight.window(model.version)
     if window is not None and model.fresh_vectors is not None:
@@ -59,6 +70,80 @@ def recommend_seeing(
             model, model.fresh_vectors, window, sight.fold_in_least, user_ids, fresh, alike
         )
     return model.recommend(requests, threads=threads, fresh=fresh)
+
+
+def _recommend_mixed(
+    model: Model,
+    requests: Sequence[Request],
+    sight: FreshSight | None,
+    threads: int,
+    compared: Set[str],
+) -> list[Recommendation]:
+    """Answer plain requests together, and the others one by one."""
+    plain = [request for request in requests if request.is_plain]
+    found = iter(recommend_seeing(model, plain, sight, threads, compared) if plain else ())
+    return [
+        next(found) if request.is_plain else _recommend_session(model, request, sight, compared)
+        for request in requests
+    ]
+
+
+def _recommend_session(
+    model: Model, request: Request, sight: FreshSight | None, compared: Set[str]
+) -> Recommendation:
+    """Answer from what a user did, what he does in this session, or both; and say from what."""
+    window = sight.window(model.version) if sight is not None else None
+    user_id, vectors = request.user_id, model.fresh_vectors
+    lately = None if window is None or user_id is None else window.user(user_id)
+    session = _session_rows(model, request)
+    is_whole = window is None or user_id is None or window.is_whole(user_id)
+    if vectors is None or not is_whole or request.like is not None:
+        seen = FreshUser() if lately is None else lately
+        seen = seen._replace(seen=np.concatenate((seen.seen, session)))
+        return model.recommend([request], fresh=[seen])[0]
+    history = NOTHING_FRESH
+    if window is not None and user_id is not None:
+        history = window.history(user_id, vectors.forgotten_until(user_id))
+    newest = history if window is None else window.newest(history)
+    row, is_learned = model.learned_row(user_id)
+    user = UserEvents(row, newest._replace(events=newest.events + _session_events(request)))
+    least = sight.fold_in_least if sight is not None else FOLD_IN_LEAST
+    alike = _is_fresh_for_any(sight, user_id, compared - {model.version})
+    (made,) = vectors.of([user], [is_learned], 1 if request.items else least, [alike])
+    seen_rows = made.seen if lately is None else np.union1d(made.seen, lately.seen)
+    fresh = FreshUser(history.forgotten, np.union1d(seen_rows, session), made.source, made.vector)
+    (found,) = model.recommend([request], fresh=[fresh])
+    if not request.explain or found.source == "popular" or not found.items:
+        return found
+    rows = np.array([model.row_of(item.item_id) for item in found.items], np.int32)
+    items = model.because(found.items, made.seen, vectors.because(made, rows))
+    return found._replace(items=items)
+
+
+def _session_rows(model: Model, request: Request) -> NDArray[np.int32]:
+    return rows_of([item.item_id for item in request.items or ()], model.row_of)
+
+
+def _session_events(request: Request) -> tuple[FreshEvent, ...]:
+    """Return what is done in this session as events, later than all others."""
+    return tuple(
+        FreshEvent(
+            item.item_id,
+            item.event,
+            1.0 if item.value is None else item.value,
+            NOW,
+            offset,
+        )
+        for offset, item in enumerate(request.items or ())
+    )
+
+
+def _is_fresh_for_any(sight: FreshSight | None, user_id: UserId | None, versions: Set[str]) -> bool:
+    if sight is None or user_id is None:
+        return False
+    return any(
+        users != [None] for version in versions if (users := sight.users(version, [user_id]))
+    )
 
 
 def named_in(acting: RolloutState | None) -> set[str]:

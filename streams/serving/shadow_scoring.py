@@ -79,7 +79,7 @@ def _comparison(
     compared = compare(sample.items, canary)
     return ShadowComparison(
         request_id=sample.request.request_id,
-        user_id=sample.request.user_id,
+        user_id=sample.request.key,
         environment=origin.environment,
         rollout_epoch=sample.epoch,
         primary_version=sample.primary_version,

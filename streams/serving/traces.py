@@ -113,7 +113,8 @@ def trace_of(answer: Answer, states: Mapping[int, RolloutState]) -> Trace:
     request = answer.request
     epoch = response.provenance.rollout_epoch
     state = None if epoch is None else states.get(epoch)
-    explained = explain(response.user_id, state) if state is not None else None
+    key = response.user_id if request is None else request.key
+    explained = explain(key, state) if state is not None and key is not None else None
     why_not = _not_comparable(request, response, state)
     different: tuple[str, ...] = ()
     if why_not is None and explained is not None and state is not None:

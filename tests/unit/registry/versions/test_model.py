@@ -142,14 +142,14 @@ def test_a_user_who_has_seen_everything_gets_nothing_and_no_padding() -> None:
         users=1, seen_indptr=np.array([0, 7]), seen_items=np.arange(7, dtype=np.int32)
     )
     model = a_model(arrays)
-    assert model.recommend([a_request(1)]) == [([], "model", 0)]
+    assert model.recommend([a_request(1)]) == [([], "model")]
     assert len(model.recommend([a_request(1, exclude_seen=False)])[0].items) == 7
 
 
 def test_everything_excluded_gives_nothing() -> None:
     everything = some_arrays().item_ids
     made = a_model().recommend([a_request(user, exclude_items=everything) for user in (1, 99)])
-    assert made == [([], "model", 0), ([], "popular", 0)]
+    assert made == [([], "model"), ([], "popular")]
 
 
 def test_items_to_exclude_that_do_not_exist_are_ignored() -> None:
