@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
-from ops.cli.request_options import Allow, Candidates, Exclude, filter_of, ids_of
+from ops.cli.request_options import (
+    Allow,
+    Candidates,
+    Exclude,
+    Explain,
+    Like,
+    Session,
+    SessionItems,
+    filter_of,
+    ids_of,
+    session_items_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +42,13 @@ CHECK_SECONDS = 0.2
 
 def request(
     user: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="USER", help="A user id; a whole number, like 42 or -5, is an integer id."
+            metavar="[USER]",
+            help="A user id; a whole number, like 42 or -5, is an integer id. Without it, give "
+            "--item or --like.",
         ),
-    ],
+    ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Number of items.")] = 10,
     model_version: Annotated[
         str | None,
@@ -63,6 +76,10 @@ def request(
     candidate: Candidates = None,
     allow: Allow = None,
     exclude: Exclude = None,
+    like: Like = None,
+    item: SessionItems = None,
+    session: Session = None,
+    explain: Explain = False,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
@@ -76,21 +93,29 @@ def request(
       recstream request 42 --http http://127.0.0.1:6066
       recstream request 42 --allow genre=Comedy --allow genre=Drama --exclude genre=War
       recstream request 42 --candidate 356 --candidate 527
+      recstream request --item 356 --item 527:rate=4.5
+      recstream request --like 356
     """
     from registry.wire.requests import Request
 
     if http is not None and bootstrap is not None:
         raise typer.BadParameter("give only one of --http and --bootstrap")
+    if user is None and not (item or like):
+        raise typer.BadParameter("give USER, --item or --like")
     requests = [
         Request(
             request_id=str(uuid.uuid4()),
-            user_id=user_id_of(user, string_id),
+            user_id=None if user is None else user_id_of(user, string_id),
             k=k,
             exclude_seen=not include_seen,
             model_version=model_version,
             candidates=ids_of(candidate),
             allow=filter_of("--allow", allow),
             exclude=filter_of("--exclude", exclude),
+            like=ids_of(like),
+            session_id=session,
+            items=session_items_of(item),
+            explain=explain,
         )
         for _ in range(count)
     ]
@@ -206,7 +231,8 @@ def _show_responses(responses: Sequence[Response], as_json: bool) -> None:
     if as_json:
         terminal.print_json(responses[0] if len(responses) == 1 else responses)
         return
-    terminal.out.print(f"user {responses[0].user_id!r}", style="bold")
+    user = responses[0].user_id
+    terminal.out.print("nobody by name" if user is None else f"user {user!r}", style="bold")
     for table in answer_tables(responses[0]):
         terminal.out.print(table)
     if len(responses) > 1:

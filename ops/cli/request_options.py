@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 import typer
+from msgspec import ValidationError, convert
 
 from registry.ids import ItemId, parse_id
+from registry.wire.requests import SessionItem
 
 Candidates: TypeAlias = Annotated[
     list[str] | None,
@@ -29,6 +31,33 @@ Allow: TypeAlias = Annotated[
 Exclude: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="LABEL=VALUE", help="No items with this label; repeatable."),
+]
+
+Like: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--like", metavar="ITEM", help="The items that are nearest to this one; repeatable."
+    ),
+]
+Session: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="ID",
+        help="Without USER: the session that the version is assigned by; default: the request.",
+    ),
+]
+SessionItems: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--item",
+        metavar="ITEM[:EVENT[=VALUE]]",
+        help="Something done in this session, on top of all that USER did; repeatable. "
+        "EVENT is watch unless you say so.",
+    ),
+]
+Explain: TypeAlias = Annotated[
+    bool, typer.Option("--explain", help="Show which of the user's own items each comes from.")
 ]
 
 
@@ -59,3 +88,30 @@ def filter_of(option: str, given: Sequence[str] | None) -> dict[str, list[str]] 
             raise typer.BadParameter(f"{option} {part!r}: must be LABEL=VALUE")
         found.setdefault(label, []).append(value)
     return found or None
+
+
+def session_items_of(given: Sequence[str] | None) -> list[SessionItem] | None:
+    """Return what is done in a session.
+
+    >>> [(item.item_id, item.event, item.value) for item in session_items_of(["7", "8:rate=4.5"])]
+    [(7, 'watch', None), (8, 'rate', 4.5)]
+
+    Raises
+    ------
+    typer.BadParameter
+        If a part is not ``ITEM[:EVENT[=VALUE]]``.
+    """
+    return [_session_item_of(part) for part in given] if given else None
+
+
+def _session_item_of(part: str) -> SessionItem:
+    item, colon, rest = part.partition(":")
+    event, equals, number = rest.partition("=")
+    try:
+        value = float(number) if equals else None
+        wanted = {"item_id": parse_id(item), "event": event if colon else "watch", "value": value}
+        return convert(wanted, SessionItem)
+    except (ValueError, ValidationError) as error:
+        raise typer.BadParameter(
+            f"--item {part!r}: must be ITEM[:EVENT[=VALUE]]: {error}"
+        ) from error

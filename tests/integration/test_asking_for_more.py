@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from confluent_kafka import Producer
 from harness.client import Answer, Client
@@ -100,3 +101,61 @@ def test_a_label_that_no_item_has_is_refused_with_the_labels_that_there_are(ask:
     answer = ask(user_id=7, allow={"mood": ["dark"]})
     assert (answer["status"], answer["error"]["code"]) == ("error", "unknown_label")
     assert "the label 'mood'; its labels: 'genre'" in answer["error"]["message"]
+
+
+def slow_twin(arrays: ModelArrays, items: Sequence[int]) -> np.ndarray:
+    """Return all scores by the equation as it stands: alpha 1, regularization 0.05, weights 1."""
+    y = arrays.item_factors.astype(np.float64)
+    rows = [arrays.item_ids.index(item) for item in items]
+    matrix, vector = y.T @ y + 0.05 * np.eye(y.shape[1]), y[rows].sum(axis=0)
+    return y @ np.linalg.solve(matrix, vector)
+
+
+def assert_ranked_by(scores: np.ndarray, answer: Answer, but: Sequence[int]) -> None:
+    best = [int(row) + 1 for row in np.argsort(-scores) if row + 1 not in but]
+    assert items_of(answer) == best
+    found = [item["score"] for item in answer["items"]]
+    assert found == pytest.approx([scores[item - 1] for item in best], abs=1e-4)
+
+
+def test_nobody_by_name_gets_what_the_slow_twin_makes_of_his_session(
+    ask: Ask, arrays: ModelArrays
+) -> None:
+    session = [{"item_id": 3}, {"item_id": 9, "event": "watch"}, {"item_id": 777}]
+    for more in ({}, {"session_id": "s-1"}):
+        answer = ask(items=session, **more)
+        assert (answer["source"], answer.get("session_id")) == ("fold_in", more.get("session_id"))
+        assert answer["user_id"] is None
+        assert answer["provenance"]["unknown_items"] == 1
+        assert_ranked_by(slow_twin(arrays, [3, 9]), answer, [3, 9])
+    nothing = ask(items=[{"item_id": 777}])
+    assert (nothing["source"], nothing["fallback_reason"]) == ("popular", "unknown_items")
+
+
+def test_a_known_users_session_comes_on_top_and_each_item_says_what_it_comes_from(
+    ask: Ask, arrays: ModelArrays
+) -> None:
+    own = [8, 9, 30]  # user 7 has seen 8 and 9
+    answer = ask(user_id=7, items=[{"item_id": 30}], explain=True)
+    assert answer["source"] == "recomputed"
+    scores = slow_twin(arrays, own)
+    assert_ranked_by(scores, answer, own)
+    first = answer["items"][0]
+    assert {because["item_id"] for because in first["because"]} <= set(own)
+    shares = [because["contribution"] for because in first["because"]]
+    assert sum(shares) >= first["score"] - 1e-4  # what counts against it is not shown
+    assert ask(user_id=7)["source"] == "model"
+
+
+def test_nearest_items_are_those_with_the_largest_mean_cosine(
+    ask: Ask, arrays: ModelArrays
+) -> None:
+    units = arrays.item_factors / np.linalg.norm(arrays.item_factors, axis=1)[:, None]
+    answer = ask(like=[5, 6])
+    assert answer["source"] == "similar"
+    assert_ranked_by((units @ units[[4, 5]].T).mean(axis=1), answer, [5, 6])
+
+
+def test_fields_that_do_not_go_together_are_refused_with_a_reason(ask: Ask) -> None:
+    answer = ask(user_id=7, like=[5], explain=True)
+    assert answer["error"]["code"] == "bad_combination"
