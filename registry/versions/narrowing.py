@@ -24,8 +24,9 @@ class Narrowed(NamedTuple):
 
     def less(self, hidden: ItemRows, is_withdrawn: npt.NDArray[np.bool_]) -> ItemRows:
         """Return the rows that may show."""
-        rows = self.rows[~is_withdrawn[self.rows]]
-        return rows[~np.isin(rows, hidden)] if len(hidden) else rows
+        is_hidden = is_withdrawn.copy()
+        is_hidden[hidden] = True
+        return self.rows[~is_hidden[self.rows]]
 
 
 def narrowed(

@@ -7,14 +7,15 @@ vector is solved for once, and kept until he does something else.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import Final
+from itertools import repeat
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent
 from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
-from registry.fresh.fresh_vectors import FreshVectors
+from registry.fresh.fresh_vectors import FreshVector, FreshVectors
 from registry.fresh.merged_cells import UserEvents
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
@@ -52,68 +53,80 @@ def recommend_seeing(
         Versions that are compared: a user of whom something is fresh for one of them is treated
         alike by all.
     """
-    if not all(request.is_plain for request in requests):
-        return _recommend_mixed(model, requests, sight, threads, compared)
-    if sight is None:
-        return model.recommend(requests, threads=threads)
-    user_ids = [request.key for request in requests]
-    fresh = sight.users(model.version, user_ids)
-    window = sight.window(model.version)
-    if window is not None and model.fresh_vectors is not None:
-        others = [
-            [user is not None for user in users]
-            for version in compared - {model.version}
-            if (users := sight.users(version, user_ids))
-        ]
-        alike = [any(users[place] for users in others) for place in range(len(user_ids))]
-        fresh = _ranked(
-            model, model.fresh_vectors, window, sight.fold_in_least, user_ids, fresh, alike
-        )
-    return model.recommend(requests, threads=threads, fresh=fresh)
-
-
-def _recommend_mixed(
-    model: Model,
-    requests: Sequence[Request],
-    sight: FreshSight | None,
-    threads: int,
-    compared: Set[str],
-) -> list[Recommendation]:
-    """Answer plain requests together, and the others one by one."""
+    if all(request.is_plain for request in requests):
+        fresh = _fresh_of(model, requests, sight, compared)
+        return model.recommend(requests, threads=threads, fresh=fresh)
     plain = [request for request in requests if request.is_plain]
-    found = iter(recommend_seeing(model, plain, sight, threads, compared) if plain else ())
-    return [
-        next(found) if request.is_plain else _recommend_session(model, request, sight, compared)
+    of_plain = iter(_fresh_of(model, plain, sight, compared) or repeat(None))
+    sessions = [
+        _Session(next(of_plain), None)
+        if request.is_plain
+        else _session_of(model, request, sight, compared)
         for request in requests
+    ]
+    found = model.recommend(requests, threads=threads, fresh=[session.user for session in sessions])
+    return [
+        _explained(model, session.made, answer) if request.explain else answer
+        for request, session, answer in zip(requests, sessions, found, strict=True)
     ]
 
 
-def _recommend_session(
+def _fresh_of(
+    model: Model, requests: Sequence[Request], sight: FreshSight | None, compared: Set[str]
+) -> Sequence[FreshUser | None]:
+    """Return what is fresh of the user of each plain request; empty: nothing of any."""
+    if sight is None:
+        return ()
+    user_ids = [request.key for request in requests]
+    fresh = sight.users(model.version, user_ids)
+    window = sight.window(model.version)
+    if window is None or model.fresh_vectors is None:
+        return fresh
+    others = [
+        [user is not None for user in users]
+        for version in compared - {model.version}
+        if (users := sight.users(version, user_ids))
+    ]
+    alike = [any(users[place] for users in others) for place in range(len(user_ids))]
+    return _ranked(model, model.fresh_vectors, window, sight.fold_in_least, user_ids, fresh, alike)
+
+
+class _Session(NamedTuple):
+    """What is fresh of who asks, and all that he did with its weights; None: not known."""
+
+    user: FreshUser | None
+    made: FreshVector | None
+
+
+def _session_of(
     model: Model, request: Request, sight: FreshSight | None, compared: Set[str]
-) -> Recommendation:
-    """Answer from what a user did, what he does in this session, or both; and say from what."""
+) -> _Session:
+    """Return what is made of all that a user did, of what he does in this session, or of both."""
     window = sight.window(model.version) if sight is not None else None
     user_id, vectors = request.user_id, model.fresh_vectors
     lately = None if window is None or user_id is None else window.user(user_id)
-    session = _session_rows(model, request)
+    seen = _session_rows(model, request)
+    if lately is not None:
+        seen = np.concatenate((seen, lately.seen))
     is_whole = window is None or user_id is None or window.is_whole(user_id)
     if vectors is None or not is_whole or request.like is not None:
-        seen = FreshUser() if lately is None else lately
-        seen = seen._replace(seen=np.concatenate((seen.seen, session)))
-        return model.recommend([request], fresh=[seen])[0]
+        return _Session(FreshUser(lately is not None and lately.forgotten, seen), None)
     history = NOTHING_FRESH
     if window is not None and user_id is not None:
-        history = window.history(user_id, vectors.forgotten_until(user_id))
-    newest = history if window is None else window.newest(history)
+        history = window.newest(window.history(user_id, vectors.forgotten_until(user_id)))
     row, is_learned = model.learned_row(user_id)
-    user = UserEvents(row, newest._replace(events=newest.events + _session_events(request)))
+    user = UserEvents(row, history._replace(events=history.events + _session_events(request)))
     least = sight.fold_in_least if sight is not None else FOLD_IN_LEAST
     alike = _is_fresh_for_any(sight, user_id, compared - {model.version})
     (made,) = vectors.of([user], [is_learned], 1 if request.items else least, [alike])
-    seen_rows = made.seen if lately is None else np.union1d(made.seen, lately.seen)
-    fresh = FreshUser(history.forgotten, np.union1d(seen_rows, session), made.source, made.vector)
-    (found,) = model.recommend([request], fresh=[fresh])
-    if not request.explain or found.source == "popular" or not found.items:
+    seen = np.concatenate((seen, made.seen))
+    return _Session(FreshUser(history.forgotten, seen, made.source, made.vector), made)
+
+
+def _explained(model: Model, made: FreshVector | None, found: Recommendation) -> Recommendation:
+    """Return an answer with what each item comes from, if a vector ranks it."""
+    vectors = model.fresh_vectors
+    if made is None or vectors is None or found.source == "popular" or not found.items:
         return found
     rows = np.array([model.row_of(item.item_id) for item in found.items], np.int32)
     items = model.because(found.items, made.seen, vectors.because(made, rows))
