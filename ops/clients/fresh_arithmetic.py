@@ -96,7 +96,7 @@ def recompute(
     starts = {
         number: min(known.ends.get(number, 0) for known in ranges.values()) for number in offsets
     }
-    log = _log_of(settings, request.user_id, starts, offsets)
+    log = _log_of(settings, request.key, starts, offsets)
     sight = FreshSight(
         log.frozen,
         ranges,
@@ -105,7 +105,7 @@ def recompute(
         fold_in_least=settings.fold_in_least,
     )
     (found,) = recommend_seeing(models[version], [request], sight, compared=compared)
-    learned, fresh, weighted = _counts(models[version], sight, request.user_id)
+    learned, fresh, weighted = _counts(models[version], sight, request.key)
     return FreshArithmetic(
         version,
         found.source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.fresh import fresh_settings, publish_model, random_arrays
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from ops.bench.rig.synthetic import watched_once
 from registry.catalogue.item_labels import labelled
 from registry.connection.client_config import client_config
 from registry.kafka.topic_admin import check_topics, create_topics
@@ -30,9 +32,7 @@ GENRES = ("Comedy", "Drama", "War")
 def arrays() -> ModelArrays:
     made = random_arrays(50, ITEMS, 8, 0)
     labels = labelled([{"genre": [GENRES[row % 3]]} for row in range(ITEMS)])
-    return ModelArrays(
-        **{name: getattr(made, name) for name in made.__slots__} | {"labels": labels}
-    )
+    return replace(made, labels=labels, learned=watched_once(len(made.seen_items)))
 
 
 @pytest.fixture(scope="module")
