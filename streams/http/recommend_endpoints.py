@@ -92,7 +92,10 @@ class Recommendations:
     async def _answer(self, fields: dict[str, Any]) -> web.Response:
         if fields.setdefault("request_id", UNSET) is UNSET:
             fields["request_id"] = new_request_id()
-        request = Request(**fields)
+        try:
+            request = Request(**fields)
+        except ValueError as error:
+            raise RecordError(f"body: {error}", RecordCode.INVALID) from error
         try:
             answer = await self._client.send_request(request, fields["deadline_ms"] / 1000)
         except TooManyRequests as error:

@@ -94,6 +94,18 @@ def test_a_body_may_hold_all_that_a_request_may(worker: Worker) -> None:
         ("/recommend/42?model_version=v9.9", {}, 404, "unknown_version"),
         ("/recommend", {"method": "POST", "body": {"k": 3}}, 422, "invalid"),
         ("/recommend", {"method": "POST", "body": {"user_id": 1, "kk": 3}}, 422, "invalid"),
+        (
+            "/recommend",
+            {"method": "POST", "body": {"user_id": 1, "like": [2], "explain": True}},
+            422,
+            "invalid",
+        ),
+        (
+            "/recommend",
+            {"method": "POST", "body": {"user_id": 1, "allow": {"mood": ["dark"]}}},
+            422,
+            "unknown_label",
+        ),
         ("/recommend", {"method": "POST"}, 415, "http"),
         ("/recommend/42", {"headers": {}}, 401, "http"),
         ("/recommend/42", {"headers": PEEK | {"Sec-Fetch-Site": "cross-site"}}, 403, "http"),
@@ -106,6 +118,13 @@ def test_what_cannot_be_asked_is_refused_with_a_reason(
     problem = ask(worker, path, status, **more)
 
     assert code is None or problem["code"] == code
+
+
+def test_nobody_by_name_may_ask_too(worker: Worker) -> None:
+    near = ask(worker, "/recommend", method="POST", body={"like": [7], "session_id": "s-1", "k": 3})
+
+    assert (near["source"], near["user_id"], near["session_id"]) == ("similar", None, "s-1")
+    assert len(near["items"]) == 3
 
 
 def test_a_hundred_callers_get_their_own_answers(worker: Worker) -> None:
