@@ -98,6 +98,8 @@ def conflict_in(request: Request) -> str | None:
     >>> conflict_in(Request("r-1", 42)), conflict_in(Request("r-1", 42, session_id="s-1"))
     (None, 'session_id is for requests without a user_id')
     """
+    if request.is_plain and request.session_id is None:
+        return None
     if request.user_id is not None and request.session_id is not None:
         return "session_id is for requests without a user_id"
     if request.like and request.items:
