@@ -165,8 +165,8 @@ def _answer(
 ) -> VersionAnswer:
     acting, sight = using.rules.acting if using.rules else None, using.sight
     (found,) = recommend_seeing(model, [request], sight, compared=named_in(acting))
-    (lately,) = (sight.users(model.version, [request.user_id]) if sight else ()) or (None,)
-    own = _own(model, sight, request.user_id, lately or FreshUser())
+    (lately,) = (sight.users(model.version, [request.key]) if sight else ()) or (None,)
+    own = _own(model, sight, request.key, lately or FreshUser())
     state: FreshState | None = None
     if sight is not None:
         state = "unknown" if partition is None else sight.state(model.version, partition)
@@ -175,9 +175,9 @@ def _answer(
         role=role,
         source=found.source,
         items=tuple(found.items),
-        known=model.learned_row(request.user_id)[1],
+        known=model.learned_row(request.key)[1],
         forgotten=lately is not None and lately.forgotten,
-        other_type=model.knows_other_type_of(request.user_id),
+        other_type=model.knows_other_type_of(request.key),
         own=_shown(model, own),
         own_total=len(own.rows),
         own_fresh=int(own.fresh.sum()),
@@ -249,7 +249,7 @@ def _because(model: Model, own: _Own, found: Recommendation) -> tuple[Contributi
     rows, weight = _taught(own)
     if target is None or not len(rows):
         return ()
-    user = FreshVector(found.source, None, rows, weight)
+    user = FreshVector("model", None, rows, weight)  # whatever ranked: the shares are the same
     scores = vectors.because(user, np.array([target], np.int32))[:, 0]
     most = np.argsort(-scores)[:BECAUSE_SHOWN]
     names: Sequence[tuple[ItemId, str | None]] = model.names_of(rows[most])
