@@ -224,6 +224,13 @@ def test_the_page_can_be_read_and_commanded_without_javascript_and_on_a_phone(
     expect(phone.locator("section.rollout")).to_contain_text("v0.2")
     expect(phone.locator("noscript .still").first).to_be_visible()
     assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.get_by_label("User id").fill("7")
+    phone.get_by_role("button", name="Try", exact=True).click()
+    expect(phone.locator("section.trial.primary")).to_contain_text("v0.2")
+    expect(phone.locator("section.trial.primary .owned")).to_contain_text("Film 8")
+    expect(phone.locator("section.trial .ranked li")).to_have_count(10)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.get_by_role("link", name="status page").click()
     phone.get_by_text("Swap", exact=True).first.click()
     phone.locator("form[action='switch'] input:not([type=hidden])").fill("v0.1")
     phone.locator("form[action='switch'] button.go").click()
@@ -269,6 +276,9 @@ def test_the_page_works_under_a_path_of_nginx_for_those_who_have_logged_in(
         for link in links.evaluate_all("links => links.map(one => one.href)"):
             assert link.startswith(address)
             assert page.request.get(link).status == 200, link
+        form = page.locator("section.tried form").evaluate("form => form.action")
+        assert form == f"{address}try"
+        assert page.request.get(f"{form}.json?user_id=7").json()["assigned_version"] == "v0.1"
         page.get_by_role("button", name="Log out").click()
         expect(page.locator("body.gate")).to_be_visible()
         page.screenshot(path=tmp_path / "login.png", full_page=True)
