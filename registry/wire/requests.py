@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
@@ -114,4 +115,6 @@ def _fault_of(item: SessionItem) -> str | None:
         return "items holds a forget, which is for the interaction topic"
     if item.event == "rate" and item.value is None:
         return f"items: a rate of {item.item_id!r} needs a value, the rating"
+    if item.value is not None and not math.isfinite(item.value):  # JSON would have null
+        return f"items: the value of {item.item_id!r} is {item.value}"
     return None

@@ -8,7 +8,7 @@ import pytest
 
 from registry.asking.request_bytes import encode_interaction, encode_request, require_seconds
 from registry.errors import ConfigurationError, RecordError
-from registry.wire.requests import Request
+from registry.wire.requests import Request, SessionItem
 from registry.wire.training_records.interactions import Interaction
 
 NOW = 1_800_000_000.0
@@ -33,6 +33,14 @@ def test_ids_beyond_53_bits_stay_as_they_are() -> None:
         ({"user_id": 1.5}, r"\$\.user_id"),
         ({"request_id": "x" * 201}, r"\$\.request_id"),
         ({"exclude_items": [None]}, r"\$\.exclude_items"),
+        ({"candidates": []}, r"\$\.candidates"),
+        ({"candidates": list(range(1001))}, r"\$\.candidates"),
+        ({"like": list(range(101))}, r"\$\.like"),
+        ({"allow": {"": ["Drama"]}}, r"\$\.allow"),
+        ({"items": [SessionItem(7)] * 201}, r"\$\.items"),
+        ({"items": [SessionItem(7, "rate", 2e6)]}, r"\$\.items"),
+        ({"items": [SessionItem(7, "rate", math.inf)]}, "the value of 7 is inf"),
+        ({"session_id": "s-1"}, "session_id"),
         ({"user_id": object()}, "object"),
         ({"user_id": "\ud800"}, "surrogates"),
     ],
