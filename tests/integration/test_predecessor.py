@@ -124,3 +124,23 @@ def test_a_fleet_is_rolled_over_to_this_release_and_back_and_loses_no_request(
     assert {answer["status"] for answer in answers} == {"ok"}
     reasons = {answer.get("fallback_reason") for answer in answers}
     assert "rollout_lease_expired" not in reasons, reasons
+
+
+def test_the_release_before_sets_aside_requests_without_a_user_and_goes_on(
+    client: Client, topics_created: Settings, start_old: Start
+) -> None:
+    publish_model(topics_created, users=len(USERS))
+    start_old(topics_created, "old").wait_ready()
+
+    client.send(
+        [
+            b'{"request_id":"nobody","items":[{"item_id":3}]}',
+            {"request_id": "asks-for-more", "user_id": 7, "like": [3], "explain": True},
+        ]
+    )
+
+    (answer,) = client.wait_for(["asks-for-more"])["asks-for-more"]
+    assert answer["source"] == "model"
+    (letter,) = client.dead_letters(1)
+    assert letter.value == b'{"request_id":"nobody","items":[{"item_id":3}]}'
+    assert client.answers.keys() == {"asks-for-more"}
