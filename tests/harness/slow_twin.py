@@ -1,0 +1,203 @@
+"""The slow twin: one user's answer, recomputed from the interaction topic and a version alone.
+
+Written from the documents, not from the code: plain lists, dictionaries and one dense equation. It
+uses nothing of `registry.fresh` and `registry.scoring`, and learns nothing of a version's users but
+their stored vectors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from confluent_kafka import Message
+
+from registry.kafka.reader import ALL, ends_of, reading
+from registry.kafka.topics import topics_of
+from registry.settings import Settings
+from registry.versions.model import Model
+
+User = int
+DAY_SECONDS = 86_400
+MORE = 20
+"""Items beyond the last of a list whose scores are told, for what lies close."""
+
+
+class Done(NamedTuple):
+    """One interaction, and where it stands."""
+
+    partition: int
+    offset: int
+    item: int | None
+    kind: str
+    value: float
+    time: float
+
+
+class Expected(NamedTuple):
+    """What an answer should be; ``score_of`` has the items that it may hold, and some more."""
+
+    source: str
+    ranked: list[int]
+    score_of: Mapping[int, float]
+
+
+def read_interactions(settings: Settings) -> dict[User, list[Done]]:
+    """Return what the topic holds of each user, in its order."""
+    topic, found = topics_of(settings).interactions, defaultdict(list)
+    left = {number: end for number, end in ends_of(settings, topic).items() if end}
+    with reading(settings, topic, ALL) as consumer:
+        while left:
+            for message in consumer.consume(10_000, 1.0):
+                number, offset = message.partition(), message.offset()
+                if not message.error():
+                    user, done = _read(message)
+                    found[user].append(done)
+                    if offset + 1 >= left.get(number, math.inf):
+                        del left[number]
+    return found
+
+
+def _read(message: Message) -> tuple[User, Done]:
+    said: dict[str, Any] = json.loads(message.value() or b"")
+    value, time = said.get("value"), said.get("timestamp")
+    return said["user_id"], Done(
+        message.partition() or 0,
+        message.offset() or 0,
+        said.get("item_id"),
+        said["event"],
+        1.0 if value is None else value,
+        message.timestamp()[1] / 1000 if time is None else time,
+    )
+
+
+class SlowTwin:
+    """One version, as the documents describe what it answers."""
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        arrays, manifest = model.arrays, model.manifest
+        assert arrays.learned is not None, "format 1: the version keeps nothing to merge with"
+        self.ends = {int(n): end for n, (_, end) in manifest.data_snapshot.partitions.items()}
+        self.parameters = manifest.parameters
+        self.most, self.least = settings.fresh_items, settings.fold_in_least
+        self.newest = arrays.learned.newest
+        self.items = [int(item) for item in arrays.item_ids]
+        self.row_of = {item: row for row, item in enumerate(self.items)}
+        self.y = arrays.item_factors.astype(np.float64)
+        self.product = self.y.T @ self.y
+        self.vectors = dict(zip(arrays.user_ids, arrays.user_factors, strict=True))
+        self.popularity = arrays.popularity
+
+    def answer(
+        self,
+        done: Collection[Done],
+        offsets: Mapping[str, int],
+        k: int,
+        others: Collection[SlowTwin] = (),
+        user: User = 0,
+    ) -> Expected:
+        """Return the answer for a user who did this, of whom what is before `offsets` was seen."""
+        learned, fresh, forgotten = self._counting(done, offsets)
+        newest = sorted(fresh, key=lambda one: (one.time, one.partition, one.offset))[-self.most :]
+        weights = self._weights(learned, newest)
+        seen = {one.item for one in (*learned, *fresh) if one.item in self.row_of}
+        stored = self.vectors.get(user)
+        is_known = stored is not None and bool(np.any(stored)) and not forgotten
+        is_fresh = any(one.item in self.row_of for one in newest)
+        taught = {item: weight for item, weight in weights.items() if weight > 0}
+        if is_known and not (is_fresh or any(one.touched(done, offsets) for one in others)):
+            return self._ranked("model", self.y @ stored.astype(np.float64), seen, k)
+        if is_known and taught:
+            return self._ranked("recomputed", self._solved(taught), seen, k)
+        if not is_known and len(taught) >= self.least:
+            return self._ranked("fold_in", self._solved(taught), seen, k)
+        return self._ranked("popular", self.popularity.astype(np.float64), seen, k)
+
+    def touched(self, done: Collection[Done], offsets: Mapping[str, int]) -> bool:
+        """Tell whether anything of this is fresh for the version."""
+        _, fresh, forgotten = self._counting(done, offsets)
+        return forgotten or any(one.item in self.row_of for one in fresh)
+
+    def _counting(
+        self, done: Collection[Done], offsets: Mapping[str, int]
+    ) -> tuple[list[Done], list[Done], bool]:
+        """Return what counts of what was learned and of what came since, and if all is forgotten.
+
+        An interaction is in one of them, or not seen: never in both.
+        """
+        before = [one for one in done if one.offset < self.ends.get(one.partition, 0)]
+        since = [
+            one
+            for one in done
+            if self.ends.get(one.partition, 0) <= one.offset < offsets.get(str(one.partition), 0)
+        ]
+        forgets = [one for one in since if one.kind == "forget"]
+        old_forgets = [one for one in before if one.kind == "forget"]
+        learned = [] if forgets else _left(before, old_forgets)
+        until = max((one.time for one in old_forgets), default=-math.inf)
+        fresh = [one for one in _left(since, forgets) if one.time >= until]
+        kinds = self.parameters.weights
+        return (
+            [one for one in learned if one.kind in kinds],
+            [one for one in fresh if one.kind in kinds],
+            bool(forgets),
+        )
+
+    def _weights(self, learned: list[Done], fresh: list[Done]) -> dict[int, float]:
+        """Return the weight of each item: of each kind the latest event counts."""
+        ordered = [
+            *sorted(learned, key=lambda one: (one.partition, one.offset)),
+            *sorted(fresh, key=lambda one: (one.partition, one.offset)),
+        ]
+        cells: defaultdict[int, dict[str, Done]] = defaultdict(dict)
+        for one in sorted(ordered, key=lambda one: one.time):  # stable: of equal times the last
+            if one.item in self.row_of:
+                cells[one.item][one.kind] = one
+        return {item: self._weight(kinds) for item, kinds in cells.items()}
+
+    def _weight(self, latest: Mapping[str, Done]) -> float:
+        total = 0.0
+        for kind, one in latest.items():
+            weight = self.parameters.weights[kind]
+            x = one.value - weight.floor
+            f = {"linear": abs(x), "log": math.log1p(abs(x))}[weight.transform]
+            total += weight.weight * math.copysign(f, x)
+        age = max(0.0, self.newest - max(one.time for one in latest.values())) / DAY_SECONDS
+        half_life = self.parameters.half_life_days
+        return max(0.0, total) * (2 ** (-age / half_life) if half_life else 1.0)
+
+    def _solved(self, taught: Mapping[int, float]) -> np.ndarray:
+        """Return all scores: (Y'Y + λI + Σ(c - 1) y y') x = Σ c y."""
+        y = self.y[[self.row_of[item] for item in taught]]
+        c = self.parameters.alpha * np.array(list(taught.values()))
+        penalty = self.parameters.regularization * np.eye(y.shape[1])
+        matrix = self.product + penalty + sum(
+            (one - 1) * np.outer(row, row) for one, row in zip(c, y, strict=True)
+        )  # fmt: skip
+        return self.y @ np.linalg.solve(matrix, c @ y)
+
+    def _ranked(
+        self, source: str, scores: np.ndarray, seen: Collection[int | None], k: int
+    ) -> Expected:
+        best = np.argsort(-scores, kind="stable")[: k + MORE + len(seen)].tolist()
+        rows = [row for row in best if self.items[row] not in seen][: k + MORE]
+        score_of = {self.items[row]: float(scores[row]) for row in rows}
+        return Expected(source, [self.items[row] for row in rows[:k]], score_of)
+
+
+def _left(events: Collection[Done], forgets: Collection[Done]) -> list[Done]:
+    """Return what no `forget` takes back: what is earlier by time, or stands before it."""
+    return [
+        one
+        for one in events
+        if one.kind != "forget"
+        and not any(
+            one.time < forget.time
+            or (one.partition == forget.partition and one.offset < forget.offset)
+            for forget in forgets
+        )
+    ]
