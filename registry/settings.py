@@ -18,6 +18,7 @@ from registry.setting_groups.fresh_settings import FreshSettings
 from registry.setting_groups.gate_settings import GateSettings
 from registry.setting_groups.kafka_settings import KafkaSettings
 from registry.setting_groups.model_settings import ModelSettings
+from registry.setting_groups.outcome_settings import OutcomeSettings
 from registry.setting_groups.retraining_settings import RetrainingSettings
 from registry.setting_groups.rollout_settings import RolloutSettings
 from registry.setting_groups.worker_settings import WorkerSettings
@@ -29,6 +30,7 @@ class Settings(
     FitSettings,
     RetrainingSettings,
     FreshSettings,
+    OutcomeSettings,
     WorkerSettings,
     ModelSettings,
     RolloutSettings,

@@ -3,6 +3,7 @@
 Knows which message each topic carries. The schemas are JSON Schema, made by `msgspec` from
 `registry.wire.codec`. Workers serve it (``GET /asyncapi.json``), for their own topics;
 `docs/reference/asyncapi.json` is this document for the default settings.
+Long because it has an example of each message.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from registry.wire.commands import ARGUMENTS, KINDS, AnyCommand, Command, Rollou
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.instants import Instant, write_instant
+from registry.wire.outcome_records import CreditedAction, OutcomeRecord
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
@@ -140,6 +142,19 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             canary_ms=0.14,
             worker="worker-1",
             at=Instant(2026, 11, 23, 12, tzinfo=UTC),
+        ),
+        "user id",
+        "send",
+    ),
+    "outcomes": Channel(
+        OutcomeRecord(
+            "production",
+            17,
+            42,
+            "primary",
+            "v0.3",
+            1_795_435_260.0,
+            CreditedAction("r-1", 356, position=0, event="watch", value=1.0, delay_seconds=41.5),
         ),
         "user id",
         "send",

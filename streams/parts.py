@@ -18,6 +18,7 @@ from streams.fresh.fresh_watch import FreshWatch
 from streams.fresh.interaction_follower import InteractionFollower
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
+from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.retraining.agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
 from streams.serving.shadow import Shadow
@@ -54,6 +55,7 @@ class Parts:
     fresh: FreshWatch
     progress: RequestProgress
     items: ItemFollower
+    outcomes: OutcomeFollower
     ramp: RampAgent
     seeds: SeedAgent
     shadow: Shadow

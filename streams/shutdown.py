@@ -50,6 +50,7 @@ async def stop_parts(
         await asyncio.wait_for(beat_last(), LAST_BEAT_SECONDS)
     parts.follower.stop()
     parts.interactions.stop()
+    parts.outcomes.stop()
     parts.items.stop()
     await parts.delivery.stop()
     await asyncio.gather(*(site.cleanup() for site in sites))

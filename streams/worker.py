@@ -93,6 +93,8 @@ class Worker:
         if self._settings.fresh != "off":
             parts.interactions.start()
         parts.items.start()
+        if self._settings.outcomes == "on":
+            parts.outcomes.start()
         observers = build_observers(parts)
         timers = Timers(parts, observers, self._stages)
         sites = await serve_pages(parts, build_pages(parts, observers))

@@ -18,6 +18,7 @@ import typer
 
 from ops.cli import (
     dead_letter_commands,
+    experiment_commands,
     explain_commands,
     id_commands,
     ingest_commands,
@@ -82,6 +83,7 @@ app.command(rich_help_panel=MODELS)(training_commands.reproduce)
 registry_commands.app.command()(id_commands.ids)
 app.add_typer(registry_commands.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(rollout_commands.app, name="rollout", rich_help_panel=ROLLOUT)
+app.add_typer(experiment_commands.app, name="experiment", rich_help_panel=ROLLOUT)
 app.command(rich_help_panel=ROLLOUT)(rollout_commands.swap)
 app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(explain_commands.explain)
 app.command(rich_help_panel=ROLLOUT)(status_commands.fleet)

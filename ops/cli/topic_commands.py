@@ -147,7 +147,7 @@ def grow(
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
 ) -> None:
-    """Grow all topics keyed by user to N partitions: responses, shadow, interactions, requests.
+    """Grow all topics keyed by user to N partitions, those of requests last.
 
     Safe under traffic and safe to repeat. Workers pick up the new partitions by themselves within
     30 seconds. Kafka cannot reduce the number of partitions, so a smaller N is refused. Some users'

@@ -23,12 +23,19 @@ from registry.settings import Settings
 def topics_to_grow(topics: Topics, partitions: Mapping[str, int], wanted: int) -> list[Topic]:
     """Return the topics that have fewer than `wanted` partitions, in the order to grow them.
 
+    One that is optional and missing is left out.
+
     Raises
     ------
     RefusedCommand
         ``topic_missing``, or ``would_shrink`` if one has more already.
     """
-    for topic in topics.by_user:
+    present = [
+        topic
+        for topic in topics.by_user
+        if topic.name in partitions or topic.name not in topics.optional
+    ]
+    for topic in present:
         if topic.name not in partitions:
             raise RefusedCommand(
                 f"topic {topic.name} was not found; run `recstream topics create`, then grow the "
@@ -41,7 +48,7 @@ def topics_to_grow(topics: Topics, partitions: Mapping[str, int], wanted: int) -
                 f"Kafka cannot shrink a topic; nothing was changed",
                 CommandCode.WOULD_SHRINK,
             )
-    return [topic for topic in topics.by_user if partitions[topic.name] < wanted]
+    return [topic for topic in present if partitions[topic.name] < wanted]
 
 
 def grow_topics(

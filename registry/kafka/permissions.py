@@ -40,6 +40,7 @@ BY_ROLE: Final[dict[Role, dict[str, tuple[Operation, ...]]]] = {
         "dead_letter": (CONFIGS, "WRITE"),
         "fleet": (CONFIGS, "READ", "WRITE"),
         "items": (CONFIGS, "READ"),
+        "outcomes": (CONFIGS,),
     },
     "application": {"requests": ("WRITE",), "responses": ("READ",), "interactions": ("WRITE",)},
     "catalogue": {"items": ("READ", "WRITE")},
@@ -101,6 +102,9 @@ def _topics(settings: Settings, role: Role) -> Iterator[tuple[str, tuple[Operati
         yield from ((topic.name, OPERATOR) for topic in (*topics, changelog_of(settings)))
     for part, operations in BY_ROLE[role].items():
         yield getattr(topics, part).name, operations
+    if role == "worker" and settings.outcomes == "on":
+        yield topics.responses.name, ("READ",)
+        yield topics.outcomes.name, ("READ", "WRITE")
     if role == "worker":
         yield changelog_name(settings), (CONFIGS, "CREATE", "READ", "WRITE")
 

@@ -56,6 +56,7 @@ class Topics:
     dead_letter: Topic
     fleet: Topic
     items: Topic
+    outcomes: Topic
 
     def __iter__(self) -> Any:
         return iter(getattr(self, name) for name in self.__slots__)
@@ -63,7 +64,7 @@ class Topics:
     @property
     def optional(self) -> frozenset[str]:
         """Names of topics that a worker can do without: deployments of before have none."""
-        return frozenset({self.items.name})
+        return frozenset({self.items.name, self.outcomes.name})
 
     @property
     def by_user(self) -> tuple[Topic, ...]:
@@ -72,7 +73,7 @@ class Topics:
         An answer goes to the number of its request, and a user's records of all of them meet on one
         worker. Requests come last: once one can come by a new partition, its answer has one too.
         """
-        return self.responses, self.shadow, self.interactions, self.requests
+        return self.responses, self.shadow, self.outcomes, self.interactions, self.requests
 
 
 def topics_of(settings: Settings) -> Topics:
@@ -114,6 +115,7 @@ def topics_of(settings: Settings) -> Topics:
             "titles, labels and availability of items: the newest record of each",
             COMPACTED | {"delete.retention.ms": str(24 * HOUR_MS)},
         ),
+        outcomes=topic("outcomes", by_user, "what users did with answers, joined", 7 * 24),
     )
 
 

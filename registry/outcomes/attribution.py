@@ -24,6 +24,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from registry.ids import ItemId, UserId
+from registry.wire.field_types import Variant
 
 MOST_USERS: Final = 200_000
 """Users of one partition that are remembered under one epoch, some 100 bytes each once closed.
@@ -37,7 +38,7 @@ class Exposure(NamedTuple):
     request_id: str
     items: tuple[ItemId, ...]
     version: str
-    variant: str
+    variant: Variant
 
 
 class Action(NamedTuple):
@@ -68,7 +69,7 @@ class Closing(NamedTuple):
     """A user whose window has closed: it began at ``since``, in milliseconds."""
 
     user_id: UserId
-    variant: str
+    variant: Variant
     version: str
     outcomes: float
     exposures: int

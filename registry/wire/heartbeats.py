@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from registry.wire.counts import ArmCounts, ShadowCounts
+from registry.wire.outcome_records import PartitionSums
 
 
 class Heartbeat(Struct, frozen=True, omit_defaults=True):
@@ -42,6 +43,8 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
         How many request partitions it has; None: a worker of a release before this field.
     fresh_lag
         Interactions of its users that it has not read yet; None: it follows none.
+    outcomes
+        The closed users of its partitions under `epoch`.
     heard_at
         When it was sent first, by the broker's clock, if the owner says it again; see `carried`.
     """
@@ -64,4 +67,5 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     log_offset: int | None = None
     heard_at: float | None = None
     partitions: int | None = None
+    outcomes: tuple[PartitionSums, ...] = ()
     fresh_lag: int | None = None

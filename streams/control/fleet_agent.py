@@ -21,6 +21,7 @@ from registry.kafka.topics import Topics
 from registry.rollout.phases import is_compared
 from registry.wire.codec import encode
 from registry.wire.heartbeats import Heartbeat
+from registry.wire.outcome_records import PartitionSums
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery
 from streams.serving.exposures import Exposures
@@ -57,6 +58,7 @@ class FleetAgent:
         exposures: Exposures,
         shadow: Shadow,
         is_settled: Callable[[], bool],
+        outcomes: Callable[[], tuple[PartitionSums, ...]] = tuple,
     ) -> None:
         self._is_settled = is_settled
         self._topics = topics
@@ -65,6 +67,7 @@ class FleetAgent:
         self._delivery = delivery
         self._exposures = exposures
         self._shadow = shadow
+        self._outcomes = outcomes
         started = str(node.started_at)
         self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
         self._sent_at: dict[str, float] = {}
@@ -116,6 +119,7 @@ class FleetAgent:
             stopping=stopping,
             log_offset=node.view.log.last_offset,
             partitions=partitions,
+            outcomes=self._outcomes(),
             fresh_lag=fresh_lag,
         )
         try:
@@ -131,7 +135,7 @@ class FleetAgent:
         topic, key = self._topics.fleet.name, heartbeat.worker.encode()
 
         def bare(_: Refusal) -> Outgoing:
-            less = replace(heartbeat, arms=(), shadow=None, failures={})
+            less = replace(heartbeat, arms=(), outcomes=(), shadow=None, failures={})
             return Outgoing(topic, key, encode(less))
 
         return Outgoing(topic, key, encode(heartbeat), instead=bare)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Action, Moment
 from registry.rollout.wording import Change
 from registry.wire.command_results import CommandResult
@@ -78,7 +79,9 @@ class RampLook(Struct, frozen=True):
 class Fleet(Struct, frozen=True):
     """All workers of the environment, and their summed counts under the current state.
 
-    ``split`` says whether users were split as a canary or an A/B test wants it.
+    ``split`` says whether users were split as a canary or an A/B test wants it. ``experiment`` is
+    what may be concluded from their outcomes; null where workers do not join them
+    (``RECSTREAM_OUTCOMES``), or all users are in one arm.
     """
 
     environment: str
@@ -88,6 +91,7 @@ class Fleet(Struct, frozen=True):
     shadow: ShadowSummary | None
     split: Finding | None
     ramp: RampLook | None
+    experiment: Conclusion | None = None
 
 
 class Decided(Struct, frozen=True):

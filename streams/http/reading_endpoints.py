@@ -25,6 +25,7 @@ from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus
 from streams.http.history_query import asked_of
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
+from streams.outcomes.compared_arms import conclusion_of
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.serving.traces import Traces, trace_of
@@ -178,4 +179,7 @@ class Reads:
                 due_in_seconds=seen.due_in_seconds,
                 findings=seen.findings,
             ),
+            experiment=conclusion_of(state, view.fleet)
+            if self._settings.outcomes == "on"
+            else None,
         )

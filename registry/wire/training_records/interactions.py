@@ -31,7 +31,8 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``RETRAIN_EVENT_WEIGHTS`` gives a weight. ``value`` is a count or a strength, 1 if it is
     missing; that of a ``rate`` is the rating. ``timestamp`` is in seconds since the epoch, and
     falls back to the record's own. A ``forget`` removes everything that the user did before it, and
-    needs no item.
+    needs no item. ``request_id`` names the answer that showed the item: then that one gets the
+    credit for the outcome.
     """
 
     user_id: int | Id
@@ -40,6 +41,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     value: float | None = None
     timestamp: float | None = None
     title: Annotated[str, Meta(max_length=TITLE_CHARACTERS)] | None = None
+    request_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.item_id is None and self.event != FORGET:

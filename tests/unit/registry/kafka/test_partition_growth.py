@@ -23,6 +23,15 @@ def test_requests_grow_last_so_that_each_answer_has_a_partition_to_go_to() -> No
     ]
 
 
+def test_the_outcomes_grow_with_the_others_where_there_are_any() -> None:
+    grown = topics_to_grow(TOPICS, EIGHT | {"reco.outcomes": 8}, 12)
+    assert [topic.name for topic in grown][2:] == [
+        "reco.outcomes",
+        "reco.interactions",
+        "reco.requests",
+    ]
+
+
 def test_what_has_grown_before_is_left_alone() -> None:
     half = EIGHT | {"reco.responses": 12, "reco.shadow": 12}
     assert [one.name for one in topics_to_grow(TOPICS, half, 12)] == [

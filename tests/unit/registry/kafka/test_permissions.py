@@ -44,6 +44,21 @@ def test_a_worker_writes_no_request_no_interaction_and_creates_its_changelog_onl
     assert allowed("worker", "CREATE") == {"shop-eu-rollout-changelog"}
 
 
+def test_a_worker_reads_answers_and_writes_outcomes_only_where_it_joins_them() -> None:
+    joining = {
+        (permission.name, permission.operation)
+        for permission in permissions_of(SETTINGS.model_copy(update={"outcomes": "on"}), "worker")
+    }
+    plain = {
+        (permission.name, permission.operation) for permission in permissions_of(SETTINGS, "worker")
+    }
+    assert joining - plain == {
+        ("shop.responses", "READ"),
+        ("shop.outcomes", "READ"),
+        ("shop.outcomes", "WRITE"),
+    }
+
+
 def test_a_trainer_reads_interactions_and_tells_what_it_made() -> None:
     assert allowed("trainer", "READ") == {
         "shop.interactions",

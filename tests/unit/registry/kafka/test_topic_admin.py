@@ -20,6 +20,7 @@ def test_topics_keyed_by_user_have_the_partitions_of_the_settings_and_the_others
         "reco.dead-letter": 1,
         "reco.fleet": 1,
         "reco.items": 1,
+        "reco.outcomes": 3,
     }
 
 
@@ -35,11 +36,13 @@ def test_environments_may_share_the_control_topics_and_nothing_else() -> None:
     ]
     names = [{topic.name for topic in some} for some in topics]
     assert names[0] & names[1] == {"all.control", "all.control-results"}
-    assert all(len(some) == 9 for some in names)
+    assert all(len(some) == 10 for some in names)
 
 
 def test_each_topic_keeps_its_records_as_long_as_the_contract_says() -> None:
-    *topics, items = topics_of(read_settings({}))
+    settings = read_settings({})
+    items = topics_of(settings).items
+    topics = [topic for topic in topics_of(settings) if topic != items]
     assert items.configs["cleanup.policy"] == "compact"
     assert {topic.name: topic.configs["retention.ms"] for topic in topics} == {
         "reco.requests": DAY_MS,
@@ -50,6 +53,7 @@ def test_each_topic_keeps_its_records_as_long_as_the_contract_says() -> None:
         "reco.shadow": DAY_MS,
         "reco.dead-letter": str(7 * int(DAY_MS)),
         "reco.fleet": "3600000",
+        "reco.outcomes": str(7 * int(DAY_MS)),
     }
     assert all(topic.configs["cleanup.policy"] == "delete" for topic in topics)
 

@@ -1,0 +1,52 @@
+"""An experiment's arms and conclusion on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+
+from ops.views.terminal import Text, grid
+from registry.outcomes.arm_comparison import Comparison
+from registry.outcomes.conclusion import Arm, Conclusion
+
+STYLES = {"better": "green", "worse": "red", "broken": "red"}
+
+
+def conclusion_lines(found: Conclusion) -> RenderableType:
+    """Return the arms, the differences with their intervals, and what may be concluded."""
+    arms = grid(
+        ("arm", "version", "users #", "converted #", "conversion #", "outcomes #", "exposures #"),
+        [_arm_row(arm) for arm in (found.primary, found.canary)],
+    )
+    names = found.primary.variant, found.canary.variant
+    differences = grid(
+        ("metric", f"{names[0]} #", f"{names[1]} #", "difference #", "from #", "to #"),
+        [_metric_row(found.conversion), _metric_row(found.outcomes_per_exposure)],
+    )
+    return Group(
+        arms,
+        differences,
+        Text(f"split: {found.sample_ratio.message}"),
+        Text(found.words, STYLES.get(found.verdict, "")),
+    )
+
+
+def _arm_row(arm: Arm) -> tuple[str, ...]:
+    sums = arm.sums
+    share = f"{sums.converted / sums.users:.2%}" if sums.users else "?"
+    return (
+        arm.variant,
+        arm.version,
+        f"{sums.users:,}",
+        f"{sums.converted:,}",
+        share,
+        f"{sums.x:,g}",
+        f"{sums.y:,g}",
+    )
+
+
+def _metric_row(shown: Comparison) -> tuple[str, ...]:
+    figures = shown.primary, shown.canary, shown.difference, shown.lower, shown.upper
+    return (
+        shown.metric.replace("_", " "),
+        *("?" if figure is None else f"{figure:.4f}" for figure in figures),
+    )

@@ -1,0 +1,241 @@
+"""One partition of an experiment: records of its three topics in, records of outcomes out.
+
+Pure. What counts are the closed users on the outcome topic, never those that were only sent: so a
+worker that takes the partition over, reads that topic and goes on, loses and repeats nobody. Must
+not know Kafka's client, nor where reading begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from registry.errors import RecordError
+from registry.ids import ItemId, UserId
+from registry.outcomes.attribution import Action, Attribution, Closing, Credit, Exposure
+from registry.outcomes.merged_streams import MergedStreams
+from registry.wire.codec import decode
+from registry.wire.field_types import Variant
+from registry.wire.outcome_records import (
+    ArmSums,
+    ClosedWindow,
+    CreditedAction,
+    OutcomeRecord,
+    PartitionSums,
+    sums_of_user,
+)
+from registry.wire.responses import Response
+from registry.wire.training_records.interactions import Interaction
+
+MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Two arms that are compared, from the command of `epoch` on.
+
+    Parameters
+    ----------
+    environment, epoch
+        Of the rollout state.
+    since
+        When that command was applied, in seconds since 1970.
+    arm_of
+        Returns the variant and the version that a user is assigned to.
+    window_ms
+        The attribution window.
+    value_of
+        Returns what an event of a kind and a value counts as an outcome; 0: it is none.
+    """
+
+    environment: str
+    epoch: int
+    since: float
+    arm_of: Callable[[UserId], tuple[Variant, str]]
+    window_ms: int
+    value_of: Callable[[str, float | None], float]
+
+
+class PartitionJoin:
+    """The join of one partition; see the module.
+
+    Attributes
+    ----------
+    latest_since
+        When the first exposure was of the user who closed last, in milliseconds; None: nobody has.
+    unusable
+        Records that could not be read.
+    """
+
+    def __init__(self, partition: int, experiment: Experiment) -> None:
+        self._partition = partition
+        self._experiment = experiment
+        self._merged: MergedStreams[Exposure, Action] = MergedStreams()
+        self._join = Attribution(experiment.window_ms)
+        self._sums: dict[Variant, ArmSums] = {}
+        self._counted: set[UserId] = set()
+        self._sent: set[tuple[UserId, str, ItemId, str]] = set()
+        self.latest_since: int | None = None
+        self.unusable = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for time to pass."""
+        return not self._merged.waiting and not self._join.open_windows
+
+    @property
+    def clock(self) -> int:
+        """Up to which time, in milliseconds, both logs have been read."""
+        return self._merged.clock
+
+    @property
+    def open_windows(self) -> int:
+        """Users whose window has not closed yet."""
+        return self._join.open_windows
+
+    @property
+    def left_out(self) -> int:
+        """Exposures of users beyond what is remembered."""
+        return self._join.left_out
+
+    @property
+    def sums(self) -> tuple[PartitionSums, ...]:
+        """Return the sums over the closed users on the outcome topic, by arm."""
+        epoch = self._experiment.epoch
+        return tuple(
+            PartitionSums(epoch, self._partition, variant, sums)
+            for variant, sums in sorted(self._sums.items())
+        )
+
+    def take_outcome(self, payload: bytes | None, *, earlier: bool = False) -> None:
+        """Take in the next record of the outcome topic: what this or another worker has sent.
+
+        `earlier` records were there before this join began; the outcomes among them are not sent
+        again.
+        """
+        try:
+            record = decode(OutcomeRecord, payload)
+        except RecordError:
+            self.unusable += 1
+            return
+        mine = self._experiment.environment, self._experiment.epoch
+        if (record.environment, record.epoch) != mine:
+            return
+        user, closed, credit = record.user_id, record.closed, record.credit
+        if credit is not None and earlier:
+            self._sent.add((user, credit.request_id, credit.item_id, credit.event))
+        elif closed is not None and user not in self._counted:
+            self._counted.add(user)
+            self._join.enter(user)
+            own = sums_of_user(closed.outcomes, closed.exposures)
+            self._sums[record.variant] = self._sums.get(record.variant, ArmSums()).add(own)
+            self.latest_since = max(self.latest_since or 0, round(closed.since * MS))
+
+    def take_response(self, at: int, payload: bytes | None) -> None:
+        """Take in the next answer; `at` is its time in milliseconds."""
+        try:
+            answer = decode(Response, payload)
+        except RecordError:
+            self.unusable += 1
+            return
+        rule = answer.provenance
+        mine = self._experiment.environment, self._experiment.epoch
+        if answer.status != "ok" or answer.variant is None:
+            return  # an error, or pinned to a version
+        if (rule.environment, rule.rollout_epoch) != mine:
+            return
+        variant, version = self._experiment.arm_of(answer.user_id)
+        items = tuple(item.item_id for item in answer.items)
+        self._merged.take_answer(
+            at, Exposure(answer.user_id, answer.request_id, items, version, variant)
+        )
+
+    def take_interaction(self, at: int, payload: bytes | None) -> None:
+        """Take in the next interaction; `at` is its record's time in milliseconds."""
+        try:
+            event = decode(Interaction, payload)
+        except RecordError:
+            self.unusable += 1
+            return
+        value = self._experiment.value_of(event.event, event.value)
+        if value > 0 and event.item_id is not None:
+            self._merged.take_event(
+                at, Action(event.user_id, event.item_id, event.event, value, event.request_id)
+            )
+
+    def pass_responses(self, until: int) -> None:
+        """Note that no answer of before `until` is unread, in milliseconds."""
+        self._merged.pass_answers(until)
+
+    def pass_interactions(self, until: int) -> None:
+        """Note that no interaction of before `until` is unread, in milliseconds."""
+        self._merged.pass_events(until)
+
+    def collect(self) -> list[OutcomeRecord]:
+        """Return what is to be sent: outcomes and closed users that were found since last time."""
+        for at, answer, action in self._merged:
+            if answer is not None:
+                self._join.expose(at, answer)
+            elif action is not None:
+                self._join.act(at, action)
+        self._join.pass_time(self._merged.clock)
+        found = self._join.collect()
+        credits = [credit for credit in found.credits if self._is_new(credit)]
+        return [*map(self._credited, credits), *map(self._closed, found.closings)]
+
+    def _is_new(self, credit: Credit) -> bool:
+        """Tell whether an outcome is not on its topic yet; each is asked about once."""
+        action, request_id = credit.action, credit.exposure.request_id
+        name = (action.user_id, request_id, action.item_id, action.event)
+        if name in self._sent:
+            self._sent.discard(name)
+            return False
+        return True
+
+    def _credited(self, credit: Credit) -> OutcomeRecord:
+        action, exposure = credit.action, credit.exposure
+        return OutcomeRecord(
+            self._experiment.environment,
+            self._experiment.epoch,
+            action.user_id,
+            exposure.variant,
+            exposure.version,
+            credit.at / MS,
+            credit=CreditedAction(
+                exposure.request_id,
+                action.item_id,
+                credit.position,
+                action.event,
+                action.value,
+                (credit.at - credit.exposed_at) / MS,
+            ),
+        )
+
+    def _closed(self, closing: Closing) -> OutcomeRecord:
+        return OutcomeRecord(
+            self._experiment.environment,
+            self._experiment.epoch,
+            closing.user_id,
+            closing.variant,
+            closing.version,
+            (closing.since + self._experiment.window_ms) / MS,
+            closed=ClosedWindow(closing.since / MS, closing.outcomes, closing.exposures),
+        )
+
+
+def sums_by_arm(reported: Iterable[PartitionSums], epoch: int) -> dict[Variant, ArmSums]:
+    """Return the sums of each arm over all partitions, whoever reports them.
+
+    Workers read a partition of the outcome topic from the same record on. So of two that report it,
+    in a hand-over, the one with more users knows all that the other does.
+    """
+    latest: dict[tuple[int, Variant], ArmSums] = {}
+    for part in reported:
+        place = part.partition, part.variant
+        if part.epoch == epoch and part.sums.users > latest.get(place, ArmSums()).users:
+            latest[place] = part.sums
+    found: dict[Variant, ArmSums] = {}
+    for (_, variant), sums in sorted(latest.items()):
+        found[variant] = found.get(variant, ArmSums()).add(sums)
+    return found

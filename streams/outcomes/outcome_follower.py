@@ -1,0 +1,287 @@
+"""Following answers, interactions and outcomes of this worker's partitions: a thread of its own.
+
+An edge, without Faust: a consumer without a group, and the worker's producer. For each partition
+of an experiment:
+
+1. *catch up*: read the outcome topic from the experiment's beginning to its end: who is counted;
+2. *begin*: read answers and interactions from the beginning, or from a while before the first
+   exposure of the user who closed last: everybody who closed before is counted;
+3. *join* (`registry.outcomes.partition_join`), send what is found, and go on when Kafka has
+   confirmed it;
+4. *count* what comes back on the outcome topic.
+
+After any failure all joins are dropped and begin again at 1. So a worker may send a record again,
+and readers take the first. Must not know statistics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from registry.errors import RefusedRecord, TransportError
+from registry.kafka.reader import BROKER_SECONDS, connected, messages
+from registry.kafka.topics import Topics
+from registry.outcomes.partition_join import Experiment, PartitionJoin
+from registry.settings import Settings
+from registry.wire.codec import encode
+from registry.wire.outcome_records import OutcomeRecord, PartitionSums
+from registry.wire.rollout_state import RolloutState
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery, send_until_confirmed
+from streams.outcomes.compared_arms import experiment_of
+
+logger = logging.getLogger(__name__)
+
+BATCH_RECORDS: Final = 1_000
+POLL_SECONDS: Final = 0.1
+IDLE_SECONDS: Final = 0.25
+RETRY_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.5
+"""Between two looks at whether a partition has been read to its end: only then does time pass in
+one without records."""
+
+CATCH_UP_SECONDS: Final = 60.0
+"""Most time for reading the outcome topic of new partitions; then it is tried again."""
+
+SLACK_MS: Final = 2_000
+"""A record may reach Kafka so much after its own time. Less: a window closes before the last
+interactions of its users are read, and they count at the time of their reading."""
+
+BEFORE_MS: Final = 60_000
+"""Reading begins so long, or one attribution window if that is longer, before the first exposure of
+the user who closed last: clocks differ, and Kafka may have taken records in another order."""
+
+FOLLOWING: Final[dict[str, str | int]] = {"auto.offset.reset": "error", "fetch.wait.max.ms": 50}
+
+
+class OutcomeFollower:
+    """Joins what users did with answers; see the module.
+
+    Parameters
+    ----------
+    settings, topics
+        Where the records are.
+    wanted
+        Returns the rollout state whose arms are compared, None if there is none, and the
+        partitions that this worker serves. Called in the thread.
+    delivery
+        Sends the outcomes.
+
+    Attributes
+    ----------
+    sums
+        Of the closed users in the partitions that are followed; replaced whole.
+    trouble
+        Why nothing is being joined; None while all is well.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Topics,
+        wanted: Callable[[], tuple[RolloutState | None, Collection[int]]],
+        delivery: Delivery,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._wanted = wanted
+        self._delivery = delivery
+        self._stopping = threading.Event()
+        self._epoch: int | None = None
+        self._served: frozenset[int] = frozenset()
+        self._joins: dict[int, PartitionJoin] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        self.sums: tuple[PartitionSums, ...] = ()
+        self.trouble: str | None = None
+
+    def start(self) -> None:
+        """Begin; records are sent from the event loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, name="outcomes", daemon=True).start()
+
+    def stop(self) -> None:
+        """End without waiting: what was not sent is joined again by whoever takes over."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with connected(self._settings, FOLLOWING) as consumer:
+                    self._follow(consumer)
+            except (KafkaException, TransportError, RefusedRecord) as error:
+                self._note_trouble(str(error))
+            except Exception as error:  # the thread's edge: answers go on without it
+                if not self._stopping.is_set():
+                    logger.exception("joining outcomes")
+                self._note_trouble(repr(error))
+            self._joins, self._ends = {}, {}
+            self._stopping.wait(RETRY_SECONDS)
+
+    def _note_trouble(self, why: str) -> None:
+        if self.trouble is None and not self._stopping.is_set():
+            logger.warning("outcomes are not joined, trying again: %s", why)
+        self.trouble = why
+
+    def _follow(self, consumer: Consumer) -> None:
+        looked_at = 0.0
+        while not self._stopping.is_set():
+            state, served = self._wanted()
+            self._served = frozenset(served) or self._served
+            self._follow_wanted(consumer, state)
+            if not self._joins:
+                self._stopping.wait(IDLE_SECONDS)
+                continue
+            for message in consumer.consume(BATCH_RECORDS, POLL_SECONDS):
+                self._take(message)
+            if time.monotonic() - looked_at > LOOK_SECONDS:
+                looked_at = time.monotonic()
+                self._pass_time(consumer)
+            self._send()
+            self.sums = tuple(part for join in self._joins.values() for part in join.sums)
+            self.trouble = None
+
+    def _follow_wanted(self, consumer: Consumer, state: RolloutState | None) -> None:
+        """Begin and end joins, if other partitions or another state are wanted than before."""
+        epoch = None if state is None else state.epoch
+        numbers = frozenset() if state is None else self._served
+        if epoch == self._epoch and numbers == self._joins.keys():
+            return
+        if epoch != self._epoch:
+            self._joins, self._ends, self._epoch, self.sums = {}, {}, epoch, ()
+        self._joins = {number: join for number, join in self._joins.items() if number in numbers}
+        self._ends = {place: end for place, end in self._ends.items() if place[1] in numbers}
+        new = numbers - self._joins.keys()
+        if state is not None and new:
+            experiment = experiment_of(
+                state, self._settings.attribution_seconds, self._settings.outcome_kinds
+            )
+            joins, ends = self._begin(consumer, experiment, new)
+            self._joins, self._ends = self._joins | joins, self._ends | ends
+        consumer.assign(
+            [TopicPartition(topic, number, end) for (topic, number), end in self._ends.items()]
+        )
+
+    def _begin(
+        self, consumer: Consumer, experiment: Experiment, numbers: Collection[int]
+    ) -> tuple[dict[int, PartitionJoin], dict[tuple[str, int], int]]:
+        """Return new joins that know who is counted, and from where each partition is read."""
+        since = max(0, round(experiment.since * 1000) - BEFORE_MS)
+        joins = {number: PartitionJoin(number, experiment) for number in numbers}
+        outcomes = self._topics.outcomes.name
+        ends = _offsets_at(consumer, outcomes, dict.fromkeys(numbers, since))
+        consumer.assign([TopicPartition(*place, end) for place, end in ends.items()])
+        for message in messages(consumer, CATCH_UP_SECONDS, to_end=True):
+            topic, number, offset = _place(message)
+            joins[number].take_outcome(message.value(), earlier=True)
+            ends[topic, number] = offset + 1
+        before = max(experiment.window_ms, BEFORE_MS)
+        begin_at = {
+            number: since if join.latest_since is None else max(since, join.latest_since - before)
+            for number, join in joins.items()
+        }
+        for name in (self._topics.responses.name, self._topics.interactions.name):
+            ends |= _offsets_at(consumer, name, begin_at)
+        return joins, ends
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            if not error.retriable():
+                raise KafkaException(error)
+            return
+        topic, number, offset = _place(message)
+        if (topic, number) not in self._ends:
+            return  # of before the last assignment
+        if error is not None:
+            self._ends[topic, number] = offset
+            return
+        self._ends[topic, number] = offset + 1
+        join, value = self._joins[number], message.value()
+        if topic == self._topics.outcomes.name:
+            join.take_outcome(value)
+        elif topic == self._topics.responses.name:
+            join.take_response(_time_of(message), value)
+        else:
+            join.take_interaction(_time_of(message), value)
+
+    def _pass_time(self, consumer: Consumer) -> None:
+        """Let time pass in partitions that have been read to their end."""
+        for number, join in self._joins.items():
+            asked_at = round(time.time() * 1000)
+            if join.is_idle or join.clock >= asked_at - SLACK_MS:
+                continue
+            for topic, pass_until in (
+                (self._topics.responses.name, join.pass_responses),
+                (self._topics.interactions.name, join.pass_interactions),
+            ):
+                _, high = consumer.get_watermark_offsets(
+                    TopicPartition(topic, number), timeout=BROKER_SECONDS
+                )
+                if self._ends[topic, number] >= high:
+                    pass_until(asked_at - SLACK_MS)
+
+    def _send(self) -> None:
+        """Send what was found, and wait until Kafka has confirmed it."""
+        records = [
+            self._outgoing(number, record)
+            for number, join in self._joins.items()
+            for record in join.collect()
+        ]
+        if records:
+            asyncio.run_coroutine_threadsafe(
+                send_until_confirmed(self._delivery, records), self._loop
+            ).result()
+
+    def _outgoing(self, number: int, record: OutcomeRecord) -> Outgoing:
+        return Outgoing(
+            self._topics.outcomes.name,
+            str(record.user_id).encode(),
+            encode(record),
+            partition=number,
+        )
+
+
+def _offsets_at(
+    consumer: Consumer, topic: str, times: Mapping[int, int]
+) -> dict[tuple[str, int], int]:
+    """Return the first offset at or after a time in milliseconds, by partition; else its end."""
+    highs = {
+        number: consumer.get_watermark_offsets(
+            TopicPartition(topic, number), timeout=BROKER_SECONDS
+        )[1]
+        for number in times
+    }
+    found = consumer.offsets_for_times(
+        [TopicPartition(topic, number, at) for number, at in times.items()], timeout=BROKER_SECONDS
+    )
+    for partition in found:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+    return {
+        (topic, partition.partition): (
+            partition.offset if partition.offset >= 0 else highs[partition.partition]
+        )
+        for partition in found
+    }
+
+
+def _place(message: Message) -> tuple[str, int, int]:
+    topic, number, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None  # only a message that was never sent has none
+    assert number is not None
+    assert offset is not None
+    return topic, number, offset
+
+
+def _time_of(message: Message) -> int:
+    """Return the record's time in milliseconds; one that lies in the future counts as of now."""
+    now = round(time.time() * 1000)
+    _, at = message.timestamp()
+    return min(at, now) if at > 0 else now

@@ -1,0 +1,183 @@
+"""Outcomes joined to answers by real workers on real Kafka, and what they let one conclude."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+from confluent_kafka import Producer
+from harness.client import Client
+from harness.fresh import publish_model
+from harness.waiting import wait_until
+from harness.workers import Worker
+
+from registry.connection.client_config import client_config
+from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topics import Topic
+from registry.settings import Settings
+
+WINDOW_SECONDS = 5.0
+USERS = 400
+CONVERSION = {"A": 0.2, "B": 0.6}
+JAVAS = {"partitioner": "murmur2_random"}
+
+
+def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_the_better_version(
+    client: Client,
+    topics_created: Settings,
+    start_worker: Callable[..., Worker],
+    figure: Callable[[str], None],
+) -> None:
+    settings = topics_created.model_copy(
+        update={"outcomes": "on", "attribution_seconds": WINDOW_SECONDS}
+    )
+    publish_model(settings)
+    better = publish_model(settings, seed=1)
+    workers = [start_worker(settings).wait_ready() for _ in range(2)]
+    result = client.command(type="rollout", strategy="ab_test", canary_version=better)
+    epoch = result["epoch"]
+    wait_until(
+        lambda: all(worker.get("/rollout/status")["acting_epoch"] == epoch for worker in workers),
+        20,
+        "both workers to act on the experiment",
+    )
+    application = Application(client, random.Random(15))
+
+    application.show_and_act(range(1, USERS // 2 + 1))
+    workers[0].kill()
+    application.show_and_act(range(USERS // 2 + 1, USERS + 1))
+
+    found = wait_until(
+        lambda: full(closed_users(settings, client.topics.outcomes, epoch)), 40, "all to close"
+    )
+    twin = slow_twin(settings, client, epoch)
+    joined = {
+        user: (record["closed"]["outcomes"], record["closed"]["exposures"])
+        for user, record in found.items()
+    }
+    assert joined == twin
+    assert {user: record["variant"] for user, record in found.items()} == {
+        user: "B" if user % 2 else "A" for user in range(1, USERS + 1)
+    }
+
+    def concluded() -> Any:
+        experiment = workers[1].get("/fleet")["experiment"]
+        users = sum(experiment[arm]["sums"].get("users", 0) for arm in ("primary", "canary"))
+        return experiment if users == USERS else None
+
+    experiment = wait_until(concluded, 10, "heartbeats to have all users")
+    for name, variant in (("primary", "A"), ("canary", "B")):
+        sums = experiment[name]["sums"]
+        own = [x for user, (x, _) in twin.items() if ("B" if user % 2 else "A") == variant]
+        assert (sums["users"], sums["converted"], sums["x"]) == (
+            len(own), sum(x > 0 for x in own), sum(own),
+        )  # fmt: skip
+    assert experiment["verdict"] == "better"
+    assert experiment["words"].startswith(f"B ({better}) is better than A (v0.1): conversion ")
+    figure(experiment["words"])
+
+
+def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
+    return found if len(found) == USERS else None
+
+
+class Application:
+    """Asks for users, some of whom then click; sends some records twice."""
+
+    def __init__(self, client: Client, rng: random.Random) -> None:
+        self._client = client
+        self._rng = rng
+        self._producer = Producer(client_config(client.settings) | JAVAS | {"linger.ms": 5})
+
+    def show_and_act(self, users: range) -> None:
+        """Ask once or twice for each user, await the answers, and have some users click."""
+        asked = [
+            (f"{user}-{turn}", user)
+            for user in users
+            for turn in range(self._rng.choice([1, 1, 2]))
+        ]
+        for name, user in asked:
+            request = {"request_id": name, "user_id": user, "k": 5}
+            for _ in range(self._rng.choice([1, 1, 1, 2])):
+                self._send(self._client.topics.requests.name, user, request)
+        self._producer.flush(10)
+        answers = self._client.wait_for([name for name, _ in asked], 40)
+        for user in users:
+            variant = "B" if user % 2 else "A"
+            if self._rng.random() < CONVERSION[variant]:
+                (answer, *_) = answers[f"{user}-0"]
+                click = {
+                    "user_id": user,
+                    "item_id": self._rng.choice(answer["items"])["item_id"],
+                    "event": self._rng.choice(["click", "watch"]),
+                }
+                if self._rng.random() < 0.3:
+                    click["request_id"] = answer["request_id"]
+                for _ in range(self._rng.choice([1, 1, 2])):
+                    self._send(self._client.topics.interactions.name, user, click)
+        self._producer.flush(10)
+
+    def _send(self, topic: str, user: int, record: dict[str, Any]) -> None:
+        self._producer.produce(topic, json.dumps(record), str(user))
+
+
+def records_of(settings: Settings, topic: Topic) -> dict[int, list[tuple[float, dict[str, Any]]]]:
+    """Return all records of a topic with their times, by partition."""
+    found = defaultdict(list)
+    with reading(settings, topic, ALL) as consumer:
+        for message in messages(consumer, 20, to_end=True):
+            at = message.timestamp()[1]
+            found[message.partition()].append((at, json.loads(message.value())))
+    return found
+
+
+def closed_users(settings: Settings, topic: Topic, epoch: int) -> dict[Any, dict[str, Any]]:
+    """Return the first record of each closed user."""
+    found: dict[Any, dict[str, Any]] = {}
+    for records in records_of(settings, topic).values():
+        for _, record in records:
+            if record["epoch"] == epoch and "closed" in record:
+                found.setdefault(record["user_id"], record)
+    return found
+
+
+def slow_twin(settings: Settings, client: Client, epoch: int) -> dict[int, tuple[float, int]]:
+    """Return outcomes and exposures of each user, from the whole logs, by looking at everything."""
+    answers, events = (
+        records_of(settings, topic)
+        for topic in (client.topics.responses, client.topics.interactions)
+    )
+    found = {}
+    for number, log in answers.items():
+        shown: dict[int, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+        for at, answer in timed(log):
+            own = shown[answer["user_id"]]
+            is_again = any(answer["request_id"] == old["request_id"] for _, old in own)
+            if answer["provenance"]["rollout_epoch"] == epoch and not is_again:
+                own.append((at, answer))
+        for user, own in shown.items():
+            end = own[0][0] + WINDOW_SECONDS * 1000
+            outcomes = set()
+            for at, event in timed(events.get(number, [])):
+                if event["user_id"] != user or at >= end:
+                    continue
+                fitting = [
+                    answer["request_id"]
+                    for shown_at, answer in own
+                    if shown_at <= at
+                    and event["item_id"] in [item["item_id"] for item in answer["items"]]
+                    and event.get("request_id") in (None, answer["request_id"])
+                ]
+                if fitting:
+                    outcomes.add((fitting[-1], event["item_id"], event["event"]))
+            found[user] = (float(len(outcomes)), sum(at < end for at, _ in own))
+    return found
+
+
+def timed(log: list[tuple[float, dict[str, Any]]]) -> list[tuple[float, dict[str, Any]]]:
+    times = accumulate((at for at, _ in log), max)
+    return [(at, record) for at, (_, record) in zip(times, log, strict=True)]

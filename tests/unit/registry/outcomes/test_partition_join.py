@@ -1,0 +1,171 @@
+import json
+import math
+
+import pytest
+
+from registry.outcomes.partition_join import Experiment, PartitionJoin, sums_by_arm
+from registry.wire.codec import encode
+from registry.wire.outcome_kinds import OutcomeKind, parse_outcome_kinds, value_of
+from registry.wire.outcome_records import ArmSums, PartitionSums
+
+KINDS = parse_outcome_kinds("click=1,rate=2:floor=4")
+EXPERIMENT = Experiment(
+    "production",
+    7,
+    0.0,
+    lambda user: ("B", "v0.2") if user % 2 else ("A", "v0.1"),
+    10_000,
+    lambda event, value: value_of(KINDS, event, value),
+)
+
+
+def answer(user=1, request_id="r", epoch=7, status="ok", variant="B", environment="production"):
+    return json.dumps(
+        {
+            "request_id": request_id,
+            "user_id": user,
+            "status": status,
+            "variant": variant,
+            "items": [{"item_id": 5, "score": 1.0}, {"item_id": 6, "score": 0.5}],
+            "model_version": "v0.2",
+            "provenance": {"environment": environment, "worker": "w", "rollout_epoch": epoch},
+        }
+    ).encode()
+
+
+def event(user=1, item=6, kind="click", **more):
+    return json.dumps({"user_id": user, "item_id": item, "event": kind} | more).encode()
+
+
+def join_of(*answers, events=(), until=60_000):
+    join = PartitionJoin(3, EXPERIMENT)
+    for payload in answers:
+        join.take_response(1_000, payload)
+    for payload in events:
+        join.take_interaction(2_000, payload)
+    join.pass_responses(until)
+    join.pass_interactions(until)
+    return join
+
+
+def test_an_outcome_and_a_closed_user_are_found():
+    outcome, closed = join_of(answer(), events=[event()]).collect()
+    assert (outcome.user_id, outcome.variant, outcome.model_version, outcome.at) == (
+        1, "B", "v0.2", 2.0,
+    )  # fmt: skip
+    credit = outcome.credit
+    assert (credit.request_id, credit.item_id, credit.position, credit.event) == (
+        "r",
+        6,
+        1,
+        "click",
+    )
+    assert (credit.value, credit.delay_seconds) == (1.0, 1.0)
+    assert (closed.at, closed.closed.since) == (11.0, 1.0)
+    assert (closed.closed.outcomes, closed.closed.exposures) == (1.0, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        answer(epoch=6),
+        answer(environment="staging"),
+        answer(status="error"),
+        answer(variant=None),
+        b"{",
+        None,
+    ],
+)
+def test_what_is_no_exposure_of_this_experiment_counts_for_nobody(other):
+    assert join_of(other, events=[event()]).collect() == []
+
+
+@pytest.mark.parametrize(
+    ("did", "outcomes"),
+    [
+        (event(kind="watch"), 0.0),
+        (event(kind="rate", value=3.5), 0.0),
+        (event(kind="rate", value=4), 2.0),
+        (event(item=99), 0.0),
+        (event(user=2), 0.0),
+        (event(request_id="other"), 0.0),
+        (event(request_id="r"), 1.0),
+        (b"nonsense", 0.0),
+    ],
+)
+def test_only_what_the_setting_names_is_an_outcome(did, outcomes):
+    *_, closed = join_of(answer(), events=[did]).collect()
+    assert closed.closed.outcomes == outcomes
+
+
+def test_only_what_is_on_the_outcome_topic_is_counted_and_once():
+    join = join_of(answer(1), answer(2), events=[event(1)])
+    sent = [encode(record) for record in join.collect()]
+    assert join.sums == ()
+    for payload in [*sent, *sent]:
+        join.take_outcome(payload)
+    sums = {part.variant: part.sums for part in join.sums}
+    assert sums == {
+        "A": ArmSums(1, 0, y=1.0, yy=1.0),
+        "B": ArmSums(1, 1, 1.0, 1.0, 1.0, 1.0, 1.0),
+    }
+    assert join.latest_since == 1_000
+
+
+def test_who_takes_over_sends_nothing_again_that_is_on_the_topic():
+    sent = [encode(record) for record in join_of(answer(), events=[event()]).collect()]
+    successor = PartitionJoin(3, EXPERIMENT)
+    for payload in sent:
+        successor.take_outcome(payload, earlier=True)
+    successor.take_response(1_000, answer())
+    successor.take_response(1_500, answer(3, "s"))
+    successor.take_interaction(2_000, event())
+    successor.pass_responses(60_000)
+    successor.pass_interactions(60_000)
+    assert [record.user_id for record in successor.collect()] == [3]
+
+
+def test_who_takes_over_sends_what_the_predecessor_did_not():
+    outcome, _ = join_of(answer(), events=[event()]).collect()
+    successor = PartitionJoin(3, EXPERIMENT)
+    successor.take_outcome(encode(outcome), earlier=True)
+    successor.take_response(1_000, answer())
+    successor.take_interaction(2_000, event())
+    successor.pass_responses(60_000)
+    successor.pass_interactions(60_000)
+    (closed,) = successor.collect()
+    assert closed.closed.outcomes == 1.0
+
+
+def test_of_two_workers_that_report_a_partition_the_one_that_knows_more_counts():
+    reported = [
+        PartitionSums(7, 0, "A", ArmSums(10, 4)),
+        PartitionSums(7, 0, "A", ArmSums(12, 5)),
+        PartitionSums(7, 1, "A", ArmSums(3, 1)),
+        PartitionSums(7, 1, "B", ArmSums(2, 2)),
+        PartitionSums(6, 0, "A", ArmSums(99, 9)),
+    ]
+    assert sums_by_arm(reported, 7) == {"A": ArmSums(15, 6), "B": ArmSums(2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "must be KIND=VALUE"),
+        ("click=0", "value 0, must be above 0"),
+        ("click=many", "value 'many' must be a number"),
+        ("click=1,click=2", "'click' is given twice"),
+        ("rate=1:floor=x", "floor 'x' must be a number"),
+        ("forget=1", "'forget' is no kind"),
+        ("1=1", "'1' is no kind"),
+        (",".join(f"k{n}=1" for n in range(65)), "65 kinds of events"),
+    ],
+)
+def test_a_wrong_list_of_outcome_kinds_is_refused(text, named):
+    with pytest.raises(ValueError, match=named):
+        parse_outcome_kinds(text)
+
+
+def test_a_kind_without_a_floor_counts_whatever_its_value():
+    assert parse_outcome_kinds("watch=0.5") == {"watch": OutcomeKind(0.5, -math.inf)}
+    assert value_of({"watch": OutcomeKind(0.5)}, "watch", -3.0) == 0.5
