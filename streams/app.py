@@ -23,7 +23,6 @@ from registry.kafka.permissions import serving_group
 from registry.kafka.topics import Topics, topics_of
 from registry.policy_file import read_training_ramp
 from registry.settings import Settings, to_environment
-from registry.wire.rollout_state import RolloutState
 from streams.catalogue.item_follower import ItemFollower
 from streams.control.command_agent import ControlAgent
 from streams.control.fleet_agent import FleetAgent
@@ -40,7 +39,7 @@ from streams.kafka.recovery import PromptTableManager
 from streams.kafka.request_progress import RequestProgress
 from streams.kafka.slice_transport import SliceTransport
 from streams.metrics import Metrics
-from streams.outcomes.compared_arms import is_experiment
+from streams.outcomes.compared_arms import compared
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.parts import Parts
 from streams.retraining.agent import RetrainAgent
@@ -163,17 +162,11 @@ def build_app(
     )
     control.agent(app, _raw(app, topics.control.name))
     seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery)
-    outcomes = OutcomeFollower(settings, topics, partial(_compared, node, progress), delivery)
-    fleet = FleetAgent(
-        topics,
-        node,
-        table,
-        delivery,
-        exposures,
-        shadow,
-        lambda: seeds.is_settled,
-        lambda: outcomes.sums,
+    outcomes = OutcomeFollower(
+        settings, topics, lambda: (compared(node.acting), progress.served()), delivery
     )
+    reported = lambda: seeds.is_settled, lambda: outcomes.sums
+    fleet = FleetAgent(topics, node, table, delivery, exposures, shadow, *reported)
     items = _items(settings, topics, node)
     return Parts(
         settings=settings,
@@ -223,11 +216,6 @@ def _follower(settings: Settings, topics: Topics, node: Node) -> HeartbeatFollow
         note_end=lambda: view.note_end(time.time()),
         count_refused=lambda code: node.metrics.dead_letters.labels(fleet.name, code).inc(),
     )
-
-
-def _compared(node: Node, progress: RequestProgress) -> tuple[RolloutState | None, frozenset[int]]:
-    acting = node.acting
-    return acting if is_experiment(acting) else None, progress.served()
 
 
 def _items(settings: Settings, topics: Topics, node: Node) -> ItemFollower:

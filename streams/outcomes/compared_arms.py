@@ -16,9 +16,9 @@ from registry.wire.outcome_records import ArmSums
 from registry.wire.rollout_state import RolloutState
 
 
-def is_experiment(state: RolloutState | None) -> bool:
-    """Tell whether users are in two arms: a canary of 0 % or 100 % has only one."""
-    return state is not None and 0 < canary_share(state) < 100
+def compared(state: RolloutState | None) -> RolloutState | None:
+    """Return `state` if users are in two arms; a canary of 0 % or 100 % has only one."""
+    return state if state is not None and 0 < canary_share(state) < 100 else None
 
 
 def experiment_of(
@@ -42,7 +42,7 @@ def experiment_of(
 
 def conclusion_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Conclusion | None:
     """Return what may be concluded under `state`; None if it compares nothing."""
-    if state is None or not is_experiment(state):
+    if state is None or compared(state) is None:
         return None
     reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
     sums = sums_by_arm(reported, state.epoch)

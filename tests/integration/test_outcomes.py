@@ -36,9 +36,10 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
         update={"outcomes": "on", "attribution_seconds": WINDOW_SECONDS}
     )
     publish_model(settings)
-    better = publish_model(settings, seed=1)
     workers = [start_worker(settings).wait_ready() for _ in range(2)]
+    better = publish_model(settings, seed=1)
     result = client.command(type="rollout", strategy="ab_test", canary_version=better)
+    assert result["status"] == "applied"
     epoch = result["epoch"]
     wait_until(
         lambda: all(worker.get("/rollout/status")["acting_epoch"] == epoch for worker in workers),
