@@ -141,8 +141,8 @@ class PartitionJoin:
             return
         rule = answer.provenance
         mine = self._experiment.environment, self._experiment.epoch
-        if answer.status != "ok" or answer.variant is None:
-            return  # an error, or pinned to a version
+        if answer.status != "ok" or answer.variant is None or answer.user_id is None:
+            return  # an error, pinned to a version, or for nobody known
         if (rule.environment, rule.rollout_epoch) != mine:
             return
         variant, version = self._experiment.arm_of(answer.user_id)
