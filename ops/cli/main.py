@@ -18,7 +18,6 @@ import typer
 
 from ops.cli import (
     dead_letter_commands,
-    experiment_commands,
     explain_commands,
     id_commands,
     ingest_commands,
@@ -33,6 +32,7 @@ from ops.cli import (
     worker_commands,
 )
 from ops.cli.catalogue import item_commands
+from ops.cli.experiments import experiment_commands
 from ops.cli.options import AsJson, NegativeIds
 from ops.views.escape_text import escaped
 from registry.errors import ConfigurationError, RecstreamError

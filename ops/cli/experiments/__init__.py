@@ -1,0 +1,1 @@
+"""``recstream experiment``: options only; what may be concluded is in `registry.outcomes`."""
