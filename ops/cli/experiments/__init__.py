@@ -1,1 +1,4 @@
-"""``recstream experiment``: options only; what may be concluded is in `registry.outcomes`."""
+"""The commands of experiments: ``recstream experiment``.
+
+As all commands, they parse, call and print; what may be concluded is in `registry.outcomes`.
+"""
