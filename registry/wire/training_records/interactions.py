@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -32,7 +32,8 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     missing; that of a ``rate`` is the rating. ``timestamp`` is in seconds since the epoch, and
     falls back to the record's own. A ``forget`` removes everything that the user did before it, and
     needs no item. ``request_id`` names the answer that showed the item: then that one gets the
-    credit for the outcome.
+    credit for the outcome. One that is no text names no answer; what the user did counts all the
+    same, as it did before there was this field.
     """
 
     user_id: int | Id
@@ -41,7 +42,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     value: float | None = None
     timestamp: float | None = None
     title: Annotated[str, Meta(max_length=TITLE_CHARACTERS)] | None = None
-    request_id: str | None = None
+    request_id: Any = None
 
     def __post_init__(self) -> None:
         if self.item_id is None and self.event != FORGET:

@@ -4,9 +4,10 @@ import math
 import pytest
 
 from registry.outcomes.partition_join import Experiment, PartitionJoin, sums_by_arm
-from registry.wire.codec import encode
+from registry.wire.codec import decode, encode
 from registry.wire.outcome_kinds import OutcomeKind, parse_outcome_kinds, value_of
 from registry.wire.outcome_records import ArmSums, PartitionSums
+from registry.wire.training_records.interactions import Interaction
 
 KINDS = parse_outcome_kinds("click=1,rate=2:floor=4")
 EXPERIMENT = Experiment(
@@ -90,6 +91,7 @@ def test_what_is_no_exposure_of_this_experiment_counts_for_nobody(other):
         (event(user=2), 0.0),
         (event(request_id="other"), 0.0),
         (event(request_id="r"), 1.0),
+        (event(request_id=5), 0.0),
         (b"nonsense", 0.0),
     ],
 )
@@ -169,3 +171,7 @@ def test_a_wrong_list_of_outcome_kinds_is_refused(text, named):
 def test_a_kind_without_a_floor_counts_whatever_its_value():
     assert parse_outcome_kinds("watch=0.5") == {"watch": OutcomeKind(0.5, -math.inf)}
     assert value_of({"watch": OutcomeKind(0.5)}, "watch", -3.0) == 0.5
+
+
+def test_a_request_id_of_another_type_makes_no_interaction_unusable():
+    assert decode(Interaction, event(request_id=5)).item_id == 6
