@@ -48,7 +48,7 @@ class Action(NamedTuple):
     item_id: ItemId
     event: str
     value: float
-    request_id: str | None = None
+    request_id: object = None
 
 
 class Credit(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -42,7 +42,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     value: float | None = None
     timestamp: float | None = None
     title: Annotated[str, Meta(max_length=TITLE_CHARACTERS)] | None = None
-    request_id: Any = None
+    request_id: str | int | float | bool | None = None
 
     def __post_init__(self) -> None:
         if self.item_id is None and self.event != FORGET:
