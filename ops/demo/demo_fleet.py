@@ -55,6 +55,7 @@ def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
         "TMPDIR": str(folder),  # Faust leaves its folder there
         "RECSTREAM_SESSION_TIMEOUT": "6",  # the embedded broker delays joins by half of it
         "RETRAIN_FACTORS": "16",
+        "RETRAIN_NICENESS": "0",
         "RETRAIN_ITERATIONS": "10",
     }
 

@@ -28,6 +28,7 @@ def fresh_settings(bootstrap: str, folder: Path, **variables: str) -> Settings:
         "RECSTREAM_HTTP_PORT": "0",
         "RECSTREAM_PARTITIONS": "4",
         "RECSTREAM_SESSION_TIMEOUT": "6",
+        "RETRAIN_NICENESS": "0",  # tests run side by side: what is left may be nothing for long
     }
     return read_settings(given | variables)
 

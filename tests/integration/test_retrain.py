@@ -183,7 +183,7 @@ def test_a_damaged_version_is_refused_by_name_and_what_is_served_stays(
 def test_a_killed_training_leaves_the_fleet_serving_and_says_so(
     client: Client, quick: Settings, start_worker: Start
 ) -> None:
-    workers = fleet(quick, start_worker)
+    workers = fleet(quick.model_copy(update={"retrain_niceness": 19}), start_worker)
     ingest(client)
     run_id = retrain(client, iterations=1000, factors=2048)
     busy = client.command(type="retrain")

@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from harness.client import Answer, Client
 from harness.faulty_worker import Fault, faulty_arguments
+from harness.fresh import fresh_settings
 from harness.ramps import a_plan, applied, end_of
 from harness.traffic import Traffic
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
 from registry.wire.codec import encode
 from tests.unit.training.builders import checkerboard_events
@@ -89,3 +91,56 @@ def test_what_is_trained_ramps_up_by_itself_and_back_where_users_fail(
             assert [one["reason"][-len(why) :] for one in moves] == [why] * len(moves)
             assert moves[-1]["type"] == ("promote" if outcome == "promoted" else "abort")
     assert "error_rate" in end["reason"]
+
+
+@pytest.fixture
+def staging(kafka: str, tmp_path: Path) -> Settings:
+    """Settings of staging, whose trainings ramp there first and then in production."""
+    policy = tmp_path / "ramp.json"
+    ramp = PLAN | {"soak_seconds": 1}
+    policy.write_bytes(msgspec.json.encode({"ramp": ramp, "environments": ["staging", "live"]}))
+    shared = fresh_settings(kafka, tmp_path)
+    found = of_environment(shared, "staging").model_copy(
+        update={"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
+    )
+    create_topics(found)
+    return found
+
+
+def of_environment(shared: Settings, name: str) -> Settings:
+    own = {
+        "environment": name,
+        "control_prefix": shared.topic_prefix,
+        "topic_prefix": f"{shared.topic_prefix}-{name}",
+    }
+    return shared.model_copy(update=own)
+
+
+def test_what_is_trained_in_one_environment_goes_on_to_the_next_by_itself(
+    staging: Settings, kafka: str, tmp_path: Path, start_worker: Start
+) -> None:
+    shared = staging.model_copy(update={"topic_prefix": staging.control_prefix})
+    live = of_environment(shared, "live").model_copy(
+        update={"retrain_deploy": "none", "retrain_ramp_file": None}
+    )
+    create_topics(live)
+    workers = [start_worker(staging, "staging"), start_worker(live, "live")]
+    events = checkerboard_events()
+    users = sorted({int(event.user_id) for event in events})
+    with Client(staging) as client, Client(live) as live_client:
+        for event in events:
+            client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
+        client.flush()
+        offered(client, retrained(client, "the first", 4))
+        live_client.command(type="swap", model_version="v0.1")
+        for worker in workers:
+            worker.wait_ready()
+        with Traffic(client, users, 100) as traffic, Traffic(live_client, users, 100):
+            traffic.wait_for_more(1)
+            run_id = retrained(client, "new films", 5)
+            ramp = offered(client, run_id)["after"]["ramp"]
+            for name in ("staging", "live"):
+                end = end_of(client, ramp["ramp_id"], 60, name)
+                assert end["after"]["ramp"]["outcome"] == "promoted", end
+                assert end["after"]["ramp"]["cause"]["run_id"] == run_id
+                assert end["after"]["primary_version"] == GOOD
