@@ -40,7 +40,7 @@ BY_ROLE: Final[dict[Role, dict[str, tuple[Operation, ...]]]] = {
         "dead_letter": (CONFIGS, "WRITE"),
         "fleet": (CONFIGS, "READ", "WRITE"),
         "items": (CONFIGS, "READ"),
-        "outcomes": (CONFIGS,),
+        "outcomes": (CONFIGS, "DESCRIBE"),
     },
     "application": {"requests": ("WRITE",), "responses": ("READ",), "interactions": ("WRITE",)},
     "catalogue": {"items": ("READ", "WRITE")},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
@@ -30,8 +30,19 @@ class SeenTopic(NamedTuple):
     partitions: int
 
 
-def seen_topics(admin: AdminClient, names: Iterable[str]) -> Mapping[str, SeenTopic]:
+def seen_topics(
+    admin: AdminClient, names: Iterable[str], optional: Container[str] = ()
+) -> Mapping[str, SeenTopic]:
     """Return those topics of `names` that exist.
+
+    Parameters
+    ----------
+    admin
+        Asks.
+    names
+        The topics.
+    optional
+        Topics that count as absent where this user may not see them.
 
     Raises
     ------
@@ -48,7 +59,10 @@ def seen_topics(admin: AdminClient, names: Iterable[str]) -> Mapping[str, SeenTo
         try:
             described = future.result()
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            code = error.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                continue
+            if code == KafkaError.TOPIC_AUTHORIZATION_FAILED and name in optional:
                 continue
             raise TransportError(f"topic {name} cannot be described: {error}") from error
         found[name] = SeenTopic(_text_of(described.topic_id), len(described.partitions))

@@ -75,7 +75,8 @@ class TopicWatch:
         if self._admin is None:
             self._admin = AdminClient(self._config)
         names = [self._changelog, *(topic.name for topic in self._topics)]
-        made_again = self._changes.look(await asyncio.to_thread(seen_topics, self._admin, names))
+        seen = await asyncio.to_thread(seen_topics, self._admin, names, self._topics.optional)
+        made_again = self._changes.look(seen)
         self._has_looked = True
         self.changelog_is_new |= self._changelog in made_again
         self._made_again |= made_again - {self._changelog}

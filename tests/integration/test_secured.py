@@ -456,3 +456,21 @@ def _reason(worker: Worker, code: str) -> str:
     assert worker.process.poll() is None, worker.tail()
     reasons = worker.get("/readyz")["reasons"]
     return next((one["message"] for one in reasons if one["code"] == code), "")
+
+
+def test_a_worker_that_may_not_see_the_optional_topics_decides_commands_all_the_same(
+    secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
+) -> None:
+    user = f"before-{uuid.uuid4().hex[:6]}"  # its ACLs are of a release that had none of them
+    secured.set_password(user)
+    settings = fresh_settings(secured.scram, tmp_path, **secured.variables(user=user))
+    optional = topics_of(settings).optional
+    needed = [one for one in permissions_of(settings, "worker") if one.name not in optional]
+    secured.allow(f"User:{user}", needed)
+    operator = allow_as_printed(secured, settings, "operator")
+    create_topics(operator)
+    publish_model(settings)
+    version = publish_model(settings)
+    start_worker(settings).wait_ready()
+    with Client(operator) as client:
+        assert client.command(30, type="swap", model_version=version)["status"] == "applied"
