@@ -263,7 +263,7 @@ def test_a_master_that_is_not_there_is_named() -> None:
     done = child("fit(Cluster(master='spark://127.0.0.1:1'))")
 
     assert done.stdout.startswith(
-        "spark_unreachable TRAIN_SPARK_MASTER='spark://127.0.0.1:1': 127.0.0.1:1 takes no connec"
+        "spark_unreachable TRAIN_SPARK_MASTER='spark://127.0.0.1:1': 127.0.0.1:1 refuses connec"
     ), done.stderr
 
 
