@@ -91,7 +91,7 @@ def test_missing_topics_and_an_unreadable_registry_are_both_named(
 
     found = failures(doctor(settings, MODEL_REGISTRY=str(tmp_path / "file" / "registry")))
 
-    assert "is missing" in found["topics"]
+    assert "was not found" in found["topics"]
     assert "file" in (found.get("registry readable") or found["registry writable"])
 
 
