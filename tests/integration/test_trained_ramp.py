@@ -98,7 +98,11 @@ def staging(kafka: str, tmp_path: Path) -> Settings:
     """Settings of staging, whose trainings ramp there first and then in production."""
     policy = tmp_path / "ramp.json"
     ramp = PLAN | {"soak_seconds": 1}
-    policy.write_bytes(msgspec.json.encode({"ramp": ramp, "environments": ["staging", "live"]}))
+    policy.write_bytes(
+        msgspec.json.encode(
+            {"ramp": ramp, "bucketing": "hash", "environments": ["staging", "live"]}
+        )
+    )
     shared = fresh_settings(kafka, tmp_path)
     found = of_environment(shared, "staging").model_copy(
         update={"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
