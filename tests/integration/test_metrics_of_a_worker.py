@@ -19,6 +19,8 @@ Start = Callable[..., Worker]
 
 COMMAND_TOKEN, READ_TOKEN = "command-token-of-this-test", "read-token-of-this-test"
 CANARIES, SHADOWS = 50, 30
+FEW = 5
+"""Series that come late, whatever the versions."""
 VERSION = re.compile(r'"(v\d+\.\d+)"')
 
 
@@ -78,9 +80,9 @@ def test_versions_that_came_and_went_leave_the_metrics(
     assert not left & set(versions[: -MOST_LINGERING - 1])
     figure(f"{len(versions)} versions: {max(lines)} series at most, {len(left)} versions left")
     # each strategy has reached its bound when as many have gone as may linger
-    assert max(lines[2 * MOST_LINGERING : CANARIES]) <= max(lines[: 2 * MOST_LINGERING])
+    assert max(lines[2 * MOST_LINGERING : CANARIES]) <= max(lines[: 2 * MOST_LINGERING]) + FEW
     settled = CANARIES + 2 * MOST_LINGERING
-    assert max(lines[settled:]) <= max(lines[CANARIES:settled])
+    assert max(lines[settled:]) <= max(lines[CANARIES:settled]) + FEW
 
 
 def try_out(client: Client, worker: Worker, version: str, *, by_http: bool, strategy: str) -> int:

@@ -74,13 +74,13 @@ def test_a_follower_whose_client_stands_still_reads_on_with_another(
     follower.start()
     try:
         watched(settings, 1)
-        wait_until(lambda: follower.records == 1, 20, "the first interaction")
+        wait_until(lambda: follower.records == 1, 30, "the first interaction")
 
         halting[-1].halted = True
         watched(settings, 2)
         wait_until(lambda: follower.records == 2, WITHIN_SECONDS, "the second interaction")
         watched(settings, 3)
-        wait_until(lambda: follower.records == 3, 10, "the third interaction")
+        wait_until(lambda: follower.records == 3, WITHIN_SECONDS, "the third interaction")
     finally:
         follower.stop()
 
