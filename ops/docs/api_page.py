@@ -11,13 +11,13 @@ from registry.wire.commands import CommandType
 from streams import asyncapi
 from streams.http import openapi
 from streams.http.command_arguments import ARGUMENTS
+from streams.http.endpoint_arguments import RecommendQuery
 from streams.http.endpoints import (
     ENDPOINTS,
     EVERYWHERE,
     WRITE_ANSWERS,
     Answered,
     Endpoint,
-    RecommendQuery,
 )
 
 

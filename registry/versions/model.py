@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import copy
-from itertools import repeat, starmap
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -200,7 +200,8 @@ class Model:
         """
         answers: list[Recommendation | None] = [None] * len(requests)
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
-        for position, (request, lately) in enumerate(zip(requests, fresh or repeat(None))):  # noqa: B905
+        known = fresh or [None] * len(requests)
+        for position, (request, lately) in enumerate(zip(requests, known, strict=True)):
             is_nobody = lately is not None and lately.forgotten
             row = None if is_nobody else self._user_row(request)
             hidden = self._hidden_rows(request, row, lately)

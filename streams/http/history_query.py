@@ -11,7 +11,7 @@ from registry.errors import ConfigurationError
 from registry.kafka.audit_trail import Asked
 from registry.wire.instants import Instant
 from streams.http.command_arguments import from_text, pairs
-from streams.http.endpoints import HistoryQuery
+from streams.http.endpoint_arguments import HistoryQuery
 from streams.http.problems import Refused
 
 

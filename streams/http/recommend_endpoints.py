@@ -24,7 +24,7 @@ from registry.settings import Settings
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from streams.http.command_arguments import from_text, pairs
-from streams.http.endpoints import RecommendBody, RecommendQuery
+from streams.http.endpoint_arguments import RecommendBody, RecommendQuery
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 

@@ -16,7 +16,7 @@ from registry.errors import RecordError
 from registry.ids import UserId, parse_id
 from registry.kafka.partitioners import murmur2_partition
 from streams.http.command_arguments import from_text, pairs
-from streams.http.endpoints import TryPageQuery, TryQuery
+from streams.http.endpoint_arguments import TryPageQuery, TryQuery
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 from streams.page.render import POLICY, render_try

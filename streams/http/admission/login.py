@@ -28,7 +28,8 @@ from streams.http.admission.auth import (
     write_refusal,
 )
 from streams.http.command_arguments import from_text, pairs
-from streams.http.endpoints import Endpoint, LoginForm
+from streams.http.endpoint_arguments import LoginForm
+from streams.http.endpoints import Endpoint
 from streams.http.problems import Handler, Refused
 from streams.page.render import POLICY, render_login
 

@@ -21,9 +21,10 @@ def an_availability(*items: CatalogueItem | ItemId) -> Availability:
     """Read records one after the other; an id alone removes its item."""
     made = Availability()
     for offset, item in enumerate(items):
-        known = isinstance(item, CatalogueItem)
-        change = ItemChange(item.item_id, item) if known else ItemChange(item, None)  # type: ignore
-        made.note(offset, change, NOW)
+        if isinstance(item, CatalogueItem):
+            made.note(offset, ItemChange(item.item_id, item), NOW)
+        else:
+            made.note(offset, ItemChange(item, None), NOW)
     return made
 
 

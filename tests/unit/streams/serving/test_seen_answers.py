@@ -127,7 +127,9 @@ def test_of_whom_no_more_is_left_than_what_he_has_seen_no_vector_is_made() -> No
     log.did(NEW, *ITEMS[:4])
     for user in range(1_000, 1_060):
         log.did(user, *ITEMS[:2])
-    assert not log.sight().window(model.version).is_whole(NEW)  # type: ignore[union-attr]
+    window = log.sight().window(model.version)
+    assert window is not None
+    assert not window.is_whole(NEW)
     log.did(NEW, ITEMS[4])
 
     found = answer(model, log, NEW)

@@ -14,6 +14,7 @@ from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.fresh.loss_function import LossFunction
 from registry.fresh.row_solver import Entries, RowSolver
+from registry.ids import UserId
 from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode
 from registry.wire.requests import Request, SessionItem
@@ -47,7 +48,7 @@ def answer(model: Model, request: Request, sight: FreshSight | None = None) -> R
     return found
 
 
-def sight_of(model: Model, user: int, *items: str, event: str = "watch") -> FreshSight:
+def sight_of(model: Model, user: UserId, *items: str, event: str = "watch") -> FreshSight:
     log = EventLog(1 << 62)
     log.begin({0: 0})
     for offset, item in enumerate(items):
@@ -85,7 +86,7 @@ def test_an_anonymous_request_is_folded_in_from_one_item_on_with_or_without_a_si
 def test_an_anonymous_request_never_gets_what_a_user_of_its_session_id_has() -> None:
     model = a_model()
     request = Request("r1", k=7, items=[SessionItem("film-6")], session_id="anna")
-    found = answer(model, request, sight_of(model, "anna", "film-1", "film-2"))  # type: ignore[arg-type]
+    found = answer(model, request, sight_of(model, "anna", "film-1", "film-2"))
     assert scores_of(found) == pytest.approx(expected(model, "film-6"), rel=1e-5)
 
 
