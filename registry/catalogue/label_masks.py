@@ -6,6 +6,7 @@ Pure NumPy. Must not know requests, scores or versions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -44,6 +45,7 @@ class LabelMasks:
         self._items = items
         self.names: Final = sorted({label for label, _ in labels.table} if labels else ())
         self._kept: dict[tuple[str, tuple[str, ...]], npt.NDArray[np.bool_]] = {}
+        self._keeping = Lock()
 
     def unknown(self, filters: Iterable[Filter | None]) -> list[str]:
         """Return the labels, sorted, that no item has. A value that none has is not unknown."""
@@ -66,7 +68,8 @@ class LabelMasks:
         found = self._kept.get(key)
         if found is None:
             found = self._labels.rows_with(label, values)
-            while len(self._kept) >= MOST_KEPT:
-                self._kept.pop(next(iter(self._kept), key), None)
-            self._kept[key] = found
+            with self._keeping:
+                if len(self._kept) >= MOST_KEPT:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[key] = found
         return found

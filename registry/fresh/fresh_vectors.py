@@ -127,12 +127,13 @@ class FreshVectors:
         ]
         vectors = self._solver.solve(entries)
         bounds = cells.indptr.tolist()
+        # copies: who keeps one user's vector must not keep the arrays of the whole batch
         return [
             FreshVector(
                 source,
-                vectors[place] if source in ("recomputed", "fold_in") else None,
-                cells.item[bounds[place] : bounds[place + 1]],
-                weight[bounds[place] : bounds[place + 1]],
+                vectors[place].copy() if source in ("recomputed", "fold_in") else None,
+                cells.item[bounds[place] : bounds[place + 1]].copy(),
+                weight[bounds[place] : bounds[place + 1]].copy(),
             )
             for place, source in enumerate(sources)
         ]

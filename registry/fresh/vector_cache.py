@@ -6,6 +6,7 @@ solve for the same user at once come to the same.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Final
 
 from registry.fresh.version_window import FreshUser
@@ -29,6 +30,7 @@ class VectorCache:
 
     def __init__(self) -> None:
         self._kept: dict[UserId, tuple[tuple[int, ...], FreshUser]] = {}
+        self._keeping = Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -41,7 +43,8 @@ class VectorCache:
     def keep(self, user_id: UserId, mark: tuple[int, ...], user: FreshUser) -> None:
         """Keep what was solved for, in the place of what was before."""
         kept = self._kept
-        kept.pop(user_id, None)
-        while len(kept) >= MOST:
-            kept.pop(next(iter(kept), user_id), None)
-        kept[user_id] = (mark, user)
+        with self._keeping:
+            kept.pop(user_id, None)
+            if len(kept) >= MOST:
+                del kept[next(iter(kept))]
+            kept[user_id] = (mark, user)

@@ -125,3 +125,12 @@ def test_each_item_contributes_its_part_of_a_score() -> None:
     assert because[[ITEMS[row] for row in found.seen].index("e")].tolist() == [0, 0]
     nobody = vector_of(None, NOTHING_FRESH, learned=False)
     assert VERSION.because(nobody, np.array([6], np.int32)).shape == (0, 1)
+
+
+def test_a_users_vector_holds_no_memory_of_the_rest_of_its_batch() -> None:
+    fresh = did(("d", "watch", 1, 20), ("e", "watch", 1, 21))
+    batch = [UserEvents(row, fresh) for row in (0, 1, 0)]
+
+    for found in VERSION.of(batch, [True] * len(batch), fold_in_least=3):
+        assert found.vector is not None
+        assert found.vector.base is found.seen.base is found.weight.base is None
