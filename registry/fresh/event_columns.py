@@ -76,6 +76,7 @@ class Columns:
 
     def __init__(self) -> None:
         self.users, self.items, self.kinds = Numbers(), Numbers(), Numbers()
+        self.kinds[FORGET]  # the first number: it is never one that kinds share
         self.head = array("i")
         self.user, self.item, self.kind = array("i"), array("i"), array("H")
         self.value, self.time, self.place = array("d"), array("d"), array("q")

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from registry.errors import ShapeError
 from registry.fresh.event_columns import (
     MOST_KINDS,
     NOTHING,
@@ -152,7 +153,13 @@ class EventLog:
             Of each event.
         end
             The offset up to which everything of the partition was read.
+
+        Raises
+        ------
+        ShapeError
+            If the partition is none of those that were begun.
         """
+        self._require_begun(partition)
         columns = self._columns
         if users:
             base = partition << OFFSET_BITS
@@ -176,7 +183,14 @@ class EventLog:
         self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
 
     def pass_over(self, partition: int, end: int) -> None:
-        """Note that a partition was read up to `end`, and held nothing more."""
+        """Note that a partition was read up to `end`, and held nothing more.
+
+        Raises
+        ------
+        ShapeError
+            If the partition is none of those that were begun.
+        """
+        self._require_begun(partition)
         self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
 
     def begin(self, starts: Mapping[int, int]) -> Mapping[int, int]:
@@ -234,6 +248,11 @@ class EventLog:
                 lambda places: np.ones(len(places), np.bool_), pack=True
             )
             self._limit = max(self._most_bytes, int(self.size_bytes * 1.1))
+
+    def _require_begun(self, partition: int) -> None:
+        if partition not in self.frozen.starts:
+            begun = sorted(self.frozen.starts)
+            raise ShapeError(f"partition {partition} is none of those that were begun: {begun}")
 
     def _freeze(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Show what is here: whole, in one assignment."""

@@ -93,22 +93,10 @@ def fresh_event(
     )
 
 
-def takes_back(forget: FreshEvent, event: FreshEvent) -> bool:
-    """Tell whether a `forget` removes another event of its user.
-
-    >>> watch = FreshEvent("a", "watch", 1.0, time=5.0, offset=7)
-    >>> takes_back(FreshEvent(None, "forget", 1.0, time=6.0, offset=3), watch)
-    True
-    >>> takes_back(FreshEvent(None, "forget", 1.0, time=4.0, offset=3), watch)
-    False
-    """
-    return event.time < forget.time or (
-        event.partition == forget.partition and event.offset < forget.offset
-    )
-
-
 def history_of(events: Iterable[FreshEvent], forgotten_until: float = -math.inf) -> FreshHistory:
     """Return what counts of a user's fresh events.
+
+    A `forget` removes what has an earlier time, and what stands before it in its partition.
 
     Parameters
     ----------
@@ -128,11 +116,13 @@ def history_of(events: Iterable[FreshEvent], forgotten_until: float = -math.inf)
     ordered = sorted(events, key=lambda event: (event.partition, event.offset))
     forgets = [event for event in ordered if event.is_forget]
     until = max((forget.time for forget in forgets), default=-math.inf)
+    until = max(until, forgotten_until)
+    latest = {forget.partition: forget.offset for forget in forgets}  # the last one of each
     kept = tuple(
         event
         for event in ordered
         if not event.is_forget
-        and event.time >= forgotten_until
-        and not any(takes_back(forget, event) for forget in forgets)
+        and event.time >= until
+        and event.offset >= latest.get(event.partition, -1)
     )
-    return FreshHistory(kept, bool(forgets), max(until, forgotten_until))
+    return FreshHistory(kept, bool(forgets), until)

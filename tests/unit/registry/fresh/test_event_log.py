@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.errors import ShapeError
 from registry.fresh.event_log import EventLog, FrozenLog
 from registry.fresh.fresh_events import FreshEvent, history_of
 from registry.fresh.version_window import ItemTranslation, VersionWindow
@@ -227,3 +229,24 @@ def test_what_is_packed_goes_with_its_partition_and_with_its_versions() -> None:
     log.begin({0: 1_000})
 
     assert (log.packed_users, log.frozen.count, log.users) == (0, 0, 0)
+
+
+def test_a_forget_is_told_from_any_number_of_kinds_that_are_made_up() -> None:
+    log = EventLog(1 << 62)
+    log.begin({0: 0})
+    made_up = [f"kind-{number}" for number in range(70_000)]
+    many = len(made_up)
+    log.take(0, range(many), [1] * many, ["a"] * many, made_up, [1.0] * many, [1.0] * many, many)
+    log.take(0, [many], [2], [None], ["forget"], [1.0], [2.0], many + 1)
+
+    found = a_window(log.frozen, {0: 0}).user(2)
+    assert found is not None
+    assert found.forgotten
+
+
+def test_only_partitions_that_were_begun_are_read() -> None:
+    log = EventLog(1 << 62)
+    log.begin({0: 0})
+    with pytest.raises(ShapeError, match=r"partition 3 is none of those that were begun: \[0\]"):
+        log.pass_over(3, 50)
+    assert log.begin({0: 0, 3: 0}) == {0: 0, 3: 0}

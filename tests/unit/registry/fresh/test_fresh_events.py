@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent, fresh_event, history_of
 from registry.wire.training_records.interactions import Interaction
@@ -57,3 +61,34 @@ def test_an_interaction_becomes_an_event_as_training_takes_it() -> None:
 
     assert fresh_event(watch, 9.5, 3, 1) == FreshEvent("a", "watch", 1.0, 9.5, 3, 1)
     assert fresh_event(rate, 9.5, 4) == FreshEvent(2, "rate", 4.5, 7.25, 4, 0)
+
+
+def _left_by_the_rule(events: Sequence[FreshEvent]) -> list[FreshEvent]:
+    """Compare each event with each `forget`."""
+    return [
+        event
+        for event in sorted(events, key=lambda event: (event.partition, event.offset))
+        if not event.is_forget
+        and not any(
+            event.time < forget.time
+            or (event.partition == forget.partition and event.offset < forget.offset)
+            for forget in events
+            if forget.is_forget
+        )
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 20), st.integers(0, 2)),
+        unique_by=lambda drawn: drawn[2:],
+    )
+)
+def test_what_is_left_is_what_no_forget_takes_back(
+    drawn: list[tuple[bool, int, int, int]],
+) -> None:
+    events = [
+        _forget(time, offset, partition) if forgets else _watch("a", time, offset, partition)
+        for forgets, time, offset, partition in drawn
+    ]
+    assert list(history_of(events).events) == _left_by_the_rule(events)
