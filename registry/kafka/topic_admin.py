@@ -146,13 +146,15 @@ def require_topics(settings: Settings) -> None:
     Raises
     ------
     ConfigurationError
-        With every complaint of :func:`check_topics` but the :func:`mismatches`, and those about
-        topics that are optional.
+        With every complaint of :func:`check_topics` but the :func:`mismatches`, and that a topic
+        is missing which is optional.
     """
     admin = AdminClient(client_config(settings))
     topics = topics_of(settings)
-    needed = [topic for topic in topics if topic.name not in topics.optional]
-    if wrong := _faults(settings, admin, partitions_by_topic(admin), needed):
+    present = partitions_by_topic(admin)
+    absent = topics.optional - present.keys()
+    needed = [topic for topic in topics if topic.name not in absent]
+    if wrong := _faults(settings, admin, present, needed):
         raise ConfigurationError("\n".join(wrong))
 
 

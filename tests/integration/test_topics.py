@@ -133,3 +133,19 @@ def test_looking_at_topics_again_and_again_keeps_no_memory(settings: Settings) -
         assert seen_topics(admin, names).keys() == set(names)
 
     assert ids_in_memory() - before < len(names) + 1
+
+
+def test_an_optional_topic_may_be_missing_but_not_be_wrong(settings: Settings) -> None:
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 15, "nothing to be wrong")
+    admin = AdminClient(client_config(settings))
+    items = topics_of(settings).items.name
+    admin.delete_topics([items])[items].result()
+    wait_until(lambda: not seen_topics(admin, [items]), 10, "it to go")
+    require_topics(settings)
+
+    admin.create_topics([NewTopic(items, 3, 1)])[items].result()
+    wait_until(lambda: bool(seen_topics(admin, [items])), 10, "another one of its name")
+
+    with pytest.raises(ConfigurationError, match=rf"{items}.* 3 partitions"):
+        require_topics(settings)
