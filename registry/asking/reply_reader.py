@@ -84,10 +84,13 @@ class ReplyReader:
 
     def _read(self) -> None:
         stall = ReadStall(time.monotonic())
+        asked_at = float("-inf")
         while not self._closing.is_set():
-            if self._outgrown.is_set():
+            now = time.monotonic()
+            if self._outgrown.is_set() and now - asked_at >= CONTACT_SECONDS:
+                asked_at = now  # an answer topic with fewer partitions never gets them
                 self._adopt_partitions()
-            if stall.is_due(now := time.monotonic()) and self._has_stalled(stall, now):
+            if stall.is_due(now) and self._has_stalled(stall, now):
                 self._connect_again()
             message = self._consumer.poll(POLL_SECONDS)
             if message is None:
