@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
+from registry.catalogue.availability import Withdrawals
 from registry.catalogue.label_masks import LabelMasks
+from registry.catalogue.shown_rows import ShownRows
 from registry.fresh.vector_cache import VectorCache
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
@@ -105,35 +106,22 @@ class Model:
         self.vector_cache = VectorCache()
         self.labels = arrays.labels
         self.label_masks = LabelMasks(arrays.labels, self.items)
-        self.withdrawals = NOTHING_WITHDRAWN
-        self._is_withdrawn: npt.NDArray[np.bool_] = np.zeros(self.items, np.bool_)
-        self._withdrawn_rows: ItemRows = _NO_ROWS
-        self._shown_popular_rows = self._popular_rows
+        self._shown = ShownRows.all_of(self._popular_rows)
 
     @property
     def withdrawn_items(self) -> int:
         """How many of its items are in no answer."""
-        return len(self._withdrawn_rows)
+        return len(self._shown.withdrawn)
+
+    @property
+    def withdrawals(self) -> Withdrawals:
+        """The items that are in no answer, whether the version knows them or not."""
+        return self._shown.withdrawals
 
     def hiding(self, withdrawals: Withdrawals) -> Model:
-        """Return this version with exactly these items in no answer; all arrays are shared.
-
-        Costs a microsecond for each item that is withdrawn or comes back, and some milliseconds
-        for each million items of the version.
-        """
+        """Return this version with exactly these items in no answer; all arrays are shared."""
         made = copy(self)
-        made.withdrawals, before = withdrawals, self.withdrawals.item_ids
-        changed = {
-            row: item_id in withdrawals.item_ids
-            for item_id in before ^ withdrawals.item_ids
-            if (row := self._item_rows.of(item_id)) is not None
-        }
-        if changed:
-            hidden = self._is_withdrawn.copy()
-            hidden[list(changed)] = list(changed.values())
-            made._is_withdrawn = hidden
-            made._withdrawn_rows = np.flatnonzero(hidden).astype(np.int32)
-            made._shown_popular_rows = self._popular_rows[~hidden[self._popular_rows]]
+        made._shown = self._shown.hiding(withdrawals, self.row_of, self._popular_rows)
         return made
 
     @property
@@ -208,7 +196,7 @@ class Model:
             vector, source = self._ranked_by(row, lately)
             some = narrowed(request, self.label_masks, self.row_of)
             if some is not None:
-                rows = some.less(hidden, self._is_withdrawn)
+                rows = some.less(hidden, self._shown.is_withdrawn)
                 answers[position] = self._among(rows, request, vector, source)
             elif vector is None:
                 answers[position] = self._popular(request.k, hidden)
@@ -301,7 +289,7 @@ class Model:
     def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
         users = np.stack([query.vector for query in queries])
         sizes = [query.k for query in queries]
-        withdrawn = self._withdrawn_rows if len(self._withdrawn_rows) else None
+        withdrawn = self._shown.withdrawn if self.withdrawn_items else None
         ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
         return starmap(self._items, ranked)
 
@@ -331,7 +319,7 @@ class Model:
 
     def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
         left_out = set(hidden.tolist())
-        candidates = self._shown_popular_rows[: k + len(left_out)].tolist()
+        candidates = self._shown.popular[: k + len(left_out)].tolist()
         rows = [row for row in candidates if row not in left_out][:k]
         return Recommendation(self._items(rows, self._popularity[rows].tolist()), "popular")
 
