@@ -10,8 +10,8 @@ of an experiment:
    confirmed it;
 4. *count* what comes back on the outcome topic.
 
-After any failure all joins are dropped and begin again at 1. So a worker may send a record again,
-and readers take the first. Must not know statistics.
+After any failure, and when reading stalls, all joins are dropped and begin again at 1. So a worker
+may send a record again, and readers take the first. Must not know statistics.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import RefusedRecord, TransportError
-from registry.kafka.reader import BROKER_SECONDS, connected, messages
+from registry.kafka.reader import BROKER_SECONDS, connected, current_ends, messages
 from registry.kafka.topics import Topics
 from registry.outcomes.partition_join import Experiment, PartitionJoin
+from registry.read_stall import ReadStall
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.outcome_records import OutcomeRecord, PartitionSums
@@ -98,6 +99,7 @@ class OutcomeFollower:
         self._served: frozenset[int] = frozenset()
         self._joins: dict[int, PartitionJoin] = {}
         self._ends: dict[tuple[str, int], int] = {}
+        self._stalls: dict[str, ReadStall] = {}
         self.sums: tuple[PartitionSums, ...] = ()
         self.trouble: str | None = None
 
@@ -138,8 +140,11 @@ class OutcomeFollower:
             if not self._joins:
                 self._stopping.wait(IDLE_SECONDS)
                 continue
-            for message in consumer.consume(BATCH_RECORDS, POLL_SECONDS):
+            batch = consumer.consume(BATCH_RECORDS, POLL_SECONDS)
+            for message in batch:
                 self._take(message)
+            if len(batch) < BATCH_RECORDS:  # all that was fetched has been taken
+                self._require_progress(consumer)
             if time.monotonic() - looked_at > LOOK_SECONDS:
                 looked_at = time.monotonic()
                 self._pass_time(consumer)
@@ -167,6 +172,14 @@ class OutcomeFollower:
         consumer.assign(
             [TopicPartition(topic, number, end) for (topic, number), end in self._ends.items()]
         )
+        self._stalls = {topic: ReadStall(time.monotonic()) for topic, _ in self._ends}
+
+    def _require_progress(self, consumer: Consumer) -> None:
+        now = time.monotonic()
+        for name, stall in self._stalls.items():
+            at = {number: end for (topic, number), end in self._ends.items() if topic == name}
+            if stall.is_due(now) and stall.look(now, at, current_ends(consumer, name, at)):
+                raise TransportError("the client fetches no more, though there are records")
 
     def _begin(
         self, consumer: Consumer, experiment: Experiment, numbers: Collection[int]

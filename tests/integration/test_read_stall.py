@@ -6,7 +6,9 @@ are withheld, which looks the same from outside: records are there, and none com
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,10 +24,19 @@ from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
+from registry.wire.instants import Instant
+from registry.wire.responses import Provenance, Response
+from registry.wire.rollout_state import RolloutState
+from registry.wire.training_records.catalogue_items import CatalogueItem
 from registry.wire.training_records.interactions import Interaction
+from streams.catalogue.item_follower import ItemFollower
+from streams.delivery.producer import Delivery
 from streams.fresh.interaction_follower import InteractionFollower
+from streams.outcomes.outcome_follower import OutcomeFollower
 
 WITHIN_SECONDS = 25
+ITEMS_WITHIN_SECONDS = 35
+"""A follower of items looks every 10 s, and only while nothing comes."""
 
 
 class Halting(Consumer):
@@ -83,6 +94,81 @@ def test_a_follower_whose_client_stands_still_reads_on_with_another(
         wait_until(lambda: follower.records == 3, WITHIN_SECONDS, "the third interaction")
     finally:
         follower.stop()
+
+
+def test_a_follower_of_items_whose_client_stands_still_reads_on_with_another(
+    settings: Settings, halting: list[Halting]
+) -> None:
+    create_topics(settings)
+    topic = topics_of(settings).items
+
+    def withdraw(item: int) -> None:
+        record = encode(CatalogueItem(item, withdrawn=True))
+        client.produce_all(settings, topic, [(item, record)])
+
+    async def scenario() -> None:
+        follower = ItemFollower(settings, topic, lambda _: None, lambda _: None)
+        follower.start()
+        try:
+            await _until(lambda: follower.reason() is None, 30, "the topic to be read")
+            for item in (1, 2, 3):
+                halting[-1].halted = item == 2
+                withdraw(item)
+                await _until(
+                    lambda count=item: follower.withdrawn == count,
+                    ITEMS_WITHIN_SECONDS,
+                    f"item {item} to be withdrawn",
+                )
+        finally:
+            follower.stop()
+
+    asyncio.run(scenario())
+
+
+def test_outcomes_are_joined_on_after_the_client_stood_still_and_nobody_is_lost_or_counted_twice(
+    settings: Settings, halting: list[Halting]
+) -> None:
+    settings = settings.model_copy(update={"attribution_seconds": 1.0})
+    create_topics(settings)
+    topics = topics_of(settings)
+    began = Instant.of(time.time())
+    state = RolloutState("production", 7, "ab_test", "v0.1", "v0.2", updated_at=began)
+
+    def answer(user: int) -> None:
+        variant, version = ("B", "v0.2") if user % 2 else ("A", "v0.1")
+        record = Response(
+            f"r{user}", user, "ok", variant=variant, model_version=version,
+            provenance=Provenance("production", "w1", rollout_epoch=7),
+        )  # fmt: skip
+        client.produce_all(settings, topics.responses, [(str(user), encode(record))])
+
+    async def scenario() -> None:
+        delivery = Delivery(settings)
+        delivery.start()
+        partitions = range(topics.responses.partitions)
+        follower = OutcomeFollower(settings, topics, lambda: (state, partitions), delivery)
+        follower.start()
+
+        def closed() -> int:
+            return sum(part.sums.users for part in follower.sums)
+
+        try:
+            for user in (1, 2, 3):
+                if user == 2:
+                    halting[-1].halted = True
+                answer(user)
+                await _until(
+                    lambda count=user: closed() == count, WITHIN_SECONDS, f"user {user} to close"
+                )
+        finally:
+            follower.stop()
+            await delivery.stop()
+
+    asyncio.run(scenario())
+
+
+async def _until(is_so: Callable[[], bool], seconds: float, what: str) -> None:
+    await asyncio.to_thread(wait_until, is_so, seconds, what)
 
 
 def test_a_reader_of_answers_whose_client_stands_still_misses_none(
