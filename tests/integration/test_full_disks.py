@@ -65,6 +65,11 @@ def test_a_registry_that_is_read_only_fails_a_training_at_once_and_a_full_one_at
     def notices() -> dict[str, str]:
         return {one["code"]: one["message"] for one in worker.get("/readyz")["notices"]}
 
+    def answered(name: str) -> tuple[str, str]:
+        client.send([Request(name, 1)])
+        (answer,) = client.wait_for([name])[name]
+        return answer["status"], answer["model_version"]
+
     wait_until(lambda: "registry_not_writable" in notices(), 10, "the notice")
     assert "Read-only file system" in notices()["registry_not_writable"]
     read_only = result_of(worker, client)
@@ -72,18 +77,19 @@ def test_a_registry_that_is_read_only_fails_a_training_at_once_and_a_full_one_at
     assert "Read-only file system" in read_only["reason"]
     assert set(read_only["stage_seconds"]) <= {"lock"}
 
+    assert answered("read-only") == ("ok", "v0.1")
+
     disk.remount("rw")
     filler = disk.fill(ROOM_BYTES)
     full = result_of(worker, client)
     assert (full["status"], full["code"]) == ("failed", "artifact"), full
     assert "No space left on device" in full["reason"]
     assert "fit" in full["stage_seconds"]
+    assert answered("full") == ("ok", "v0.1")
     filler.unlink()
     assert store.versions() == ["v0.1"]
     assert files_of(disk) == files
-    client.send([Request("meanwhile", 1)])
-    (answer,) = client.wait_for(["meanwhile"])["meanwhile"]
-    assert (answer["status"], answer["model_version"]) == ("ok", "v0.1")
+    assert answered("with room again") == ("ok", "v0.1")
 
     mended = result_of(worker, client)
     assert mended["status"] == "published", mended

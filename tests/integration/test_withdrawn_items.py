@@ -27,6 +27,7 @@ Start = Callable[..., Worker]
 USERS = range(1, 41)
 NEW_USERS = range(1001, 1021)
 DEADLINE_SECONDS = 5.0
+BAR_SECONDS = 1.0
 
 
 class Shop:
@@ -98,6 +99,7 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     shop.send(CatalogueItem(7, "Seven", withdrawn=True))
     seconds = shop.seconds_until_gone([7], since)
     figure(f"gone from two workers' answers {seconds:.2f} s after the withdrawal was sent")
+    assert seconds <= BAR_SECONDS
     after = shop.answers()
     assert {one["source"] for one in after} == {"model", "popular"}
     assert {len(one["items"]) for one in after} == {38}
@@ -111,6 +113,7 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     wait_until(lambda: time.time() >= until, 5, "the end of item 8")
     seconds = shop.seconds_until_gone([7, 8], until)
     figure(f"gone {seconds:.2f} s after available_until")
+    assert seconds <= BAR_SECONDS
 
     client.produce(client.topics.items, b"garbage", b"9")
     client.produce(client.topics.items, encode(CatalogueItem(9, withdrawn=True)), b"wrong key")
@@ -125,8 +128,9 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
             assert f'dead_letters_total{{reason="{reason}",topic="{topic}"}} 1.0' in text
         wait_until(lambda at=worker: items_seen(at) == (1, 0), 5, "one item to be known")
 
+    since = time.time()
     shop.send(CatalogueItem(7, "Seven", withdrawn=True))
-    shop.seconds_until_gone([7], time.time())
+    assert shop.seconds_until_gone([7], since) <= BAR_SECONDS
     assert workers[0].stop() == 0
     restarted = start_worker(topics_created, "again").wait_ready()
     found = wait_until(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from registry.fresh.event_log import EventLog
 from registry.settings import Settings
 from registry.versions.model import Model
+from registry.versions.store import Store
+from registry.wire.training_records.gate_results import DataSnapshot
 from streams.fresh.fresh_reading import NOTHING_READ, Reading
 from streams.fresh.freshness import Freshness, Shares
+from tests.unit.registry.builders import a_description, some_arrays
 
 TOPIC = "reco.interactions"  # of the versions' manifests, whose snapshots end at 100 in partition 0
 
@@ -57,17 +61,26 @@ def test_answers_wait_until_all_is_read_but_not_for_long(models: Mapping[str, Mo
     assert not scene.freshness.is_waited_for(10.2)
 
 
-def test_they_wait_for_new_partitions_and_for_nothing_else(models: Mapping[str, Model]) -> None:
-    scene = Scene(models, fresh_wait_seconds=0.3)
-    scene.shares = Shares({0, 1}, 2, 2)
-    scene.refresh(now=0.0).follower.read()
+def test_they_wait_for_new_partitions_and_for_nothing_else(tmp_path: Path) -> None:
+    ends = {"0": (0, 100), "1": (0, 200)}
+    store = Store(str(tmp_path))
+    snapshot = DataSnapshot("s1", TOPIC, ends, 300, 5, 7)
+    version = store.publish(some_arrays(), a_description(data_snapshot=snapshot)).version
+    scene = Scene({version: store.open(version)}, fresh_wait_seconds=0.3)
     scene.shares = Shares({0}, 2, 2)
+    scene.refresh(now=0.0).follower.read()
     assert not scene.refresh(now=10.0).freshness.is_waited_for(10.0)
 
     scene.shares = Shares({0, 1}, 2, 2)
     scene.refresh(now=20.0)
 
-    assert scene.freshness.is_waited_for(20.0) == (1 not in scene.follower.reading.log.ends)
+    assert scene.follower.wanted == [{0: 100}, {0: 100, 1: 200}]
+    assert scene.freshness.is_waited_for(20.2)
+    scene.follower.read()
+    assert not scene.freshness.is_waited_for(20.2)
+
+    scene.shares = Shares({0}, 2, 2)
+    assert not scene.refresh(now=30.0).freshness.is_waited_for(30.0)
 
 
 def test_in_the_midst_of_a_rebalance_it_goes_on_with_what_it_had(
