@@ -317,15 +317,13 @@ class TestExamples:
         script = "import recstream_client, sys; print(sorted(sys.modules))"
         done = run(python, "-c", script)
         foreign = (
-            "for name in ('ops', 'registry', 'streams', 'training', 'faust'): __import__(name)"
+            "import importlib.util as u; print([name for name in "
+            "('ops', 'registry', 'streams', 'training', 'faust') if u.find_spec(name)])"
         )
 
         assert "'recstream_client.wire.requests'" in done.stdout
         assert "'asyncio'" in done.stdout
-        assert (
-            "ModuleNotFoundError: No module named 'ops'"
-            in run(python, "-c", foreign, code=1).stderr
-        )
+        assert run(python, "-c", foreign).stdout.strip() == "[]"
 
     def test_the_script(self, python: Path, fleet: Settings) -> None:
         done = run(python, EXAMPLES / "python" / "ask.py", settings=fleet)

@@ -12,7 +12,7 @@ import pytest
 
 from streams.retraining.child_priority import lower_priority
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux")
 
 TWO_THREADS = """
 import sys, threading
@@ -45,6 +45,7 @@ def priorities(pid: int) -> set[tuple[int, int]]:
     }
 
 
+@on_linux
 def test_by_default_all_threads_of_a_training_are_in_the_idle_class(
     child: subprocess.Popen[str],
 ) -> None:
@@ -53,6 +54,7 @@ def test_by_default_all_threads_of_a_training_are_in_the_idle_class(
     assert priorities(child.pid) == {(min(own + 19, 19), os.SCHED_IDLE)}
 
 
+@on_linux
 def test_a_lower_niceness_is_added_to_the_workers_and_leaves_the_class(
     child: subprocess.Popen[str],
 ) -> None:
