@@ -159,7 +159,7 @@ def fleet(
 
 
 def doctor(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
-    """Check the whole installation, and say what to do about each fault; exit code 1 if any failed.
+    """Check Kafka, topics, registry and workers, and name each fault; exit code 1 if any failed.
 
     Looks at settings, Kafka, ACLs, topics, partitioners, clocks, workers and lag, the rollout,
     the registry, the deployed versions and disks. Changes nothing, but writes one object to the

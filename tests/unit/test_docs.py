@@ -20,6 +20,7 @@ from ops.docs import reference_pages as reference
 from ops.docs import rule_drawings as drawings
 from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
+from registry.error_codes import FallbackCode
 from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.kafka.topics import topics_of
 from registry.ramp_plans.ramp_plan import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
@@ -28,6 +29,7 @@ from registry.rollout.transitions import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.scoring.model_arrays import MAX_ITEMS
 from registry.settings import Settings, read_settings
 from registry.wire.ramp_values import StageKind
+from registry.wire.responses import Source
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.http import openapi
 from streams.http.command_endpoints import RESULT_SECONDS
@@ -54,6 +56,7 @@ SETTING = re.compile(
 )
 METRIC = re.compile(r"[a-z]+_[a-z_]*(?:_total|_seconds|_info|_lag|_epoch|_resident|_in_flight)")
 ENDPOINT = re.compile(r"\b(GET|POST) (/[\w/{}-]*(?:\.json)?)")
+BARE_PATH = re.compile(r"/[a-z][\w/{}-]*(?:\.json)?")
 
 
 def name_of(page: Path) -> str:
@@ -259,6 +262,27 @@ def test_every_endpoint_that_a_page_names_exists() -> None:
     assert unknown(named, routes()) == []
 
 
+def test_every_path_of_a_page_that_a_page_names_exists() -> None:
+    known = {route.partition(" ")[2] for route in routes()} | {"/recommend"}
+
+    def named(page: Path) -> list[str]:
+        return [one for one in INLINE.findall(prose_of(page)) if BARE_PATH.fullmatch(one)]
+
+    assert unknown(named, known) == []
+
+
+def test_the_page_for_applications_lists_every_source_and_every_reason_for_a_fallback() -> None:
+    page = "docs/how-to/call-it-from-your-application.md"
+    tables = section(page, "What an answer means").split("\n\n")
+
+    def listed(head: str) -> set[str]:
+        (table,) = [one for one in tables if one.lstrip().startswith(f"| `{head}`")]
+        return {code for cell, *_ in rows_of(f"{table}\n") for code in INLINE.findall(cell)}
+
+    assert listed("source") == set(get_args(Source))
+    assert listed("fallback_reason") == set(FallbackCode)
+
+
 def test_every_setting_that_a_page_names_exists() -> None:
     settings = {str(field.alias) for field in Settings.model_fields.values()}
     known = settings | {f"{one[:end]}*" for one in settings for end in range(len(one))}
@@ -360,3 +384,13 @@ def test_the_changelog_begins_with_the_version_to_come() -> None:
     version = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["version"]
 
     assert version in section("CHANGELOG.md", "[Unreleased]")
+
+
+def test_the_changelog_tells_nothing_twice() -> None:
+    """Merges by union bring lines back that were edited on one side."""
+    text = text_of(ROOT / "CHANGELOG.md")
+    labels = re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)
+    lines = [line for line in text.splitlines() if len(line) > 40]
+
+    assert sorted(labels) == sorted(set(labels))
+    assert sorted(lines) == sorted(set(lines))
