@@ -18,6 +18,9 @@ from registry.settings import Settings
 Start = Callable[..., Worker]
 REQUESTS = 12_000
 PER_SECOND = 1_000
+UNCOMMITTED_SECONDS = 3
+"""Of traffic: more than a kill, a pause and a stop together may leave uncommitted, so that it is
+answered again."""
 ANY_TIME = str(2**63 - 1)
 
 MALFORMED = b'{"request_id": '
@@ -62,7 +65,7 @@ def test_kills_joins_and_stops_lose_no_request(
     twice = sum(len(several) - 1 for several in answers.values())
     figure(f"{REQUESTS} requests: none lost, {twice} answered more than once")
     assert {answer["status"] for several in answers.values() for answer in several} == {"ok"}
-    assert twice < REQUESTS  # what is answered again is bounded by what was not committed
+    assert twice < UNCOMMITTED_SECONDS * PER_SECOND
 
 
 def test_each_record_that_cannot_be_used_is_put_aside_and_the_stream_goes_on(
