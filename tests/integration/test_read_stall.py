@@ -19,6 +19,7 @@ from ops.clients import kafka_client as client
 from registry.asking import librdkafka_clients
 from registry.asking.librdkafka_clients import ClientFactory
 from registry.asking.reply_reader import ReplyReader
+from registry.error_codes import NoticeCode
 from registry.kafka import reader
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
@@ -108,6 +109,13 @@ def test_a_follower_of_items_whose_client_stands_still_reads_on_with_another(
 
     async def scenario() -> None:
         follower = ItemFollower(settings, topic, lambda _: None, lambda _: None)
+        noticed = set()
+
+        def look() -> int:
+            if (notice := follower.notice()) is not None:
+                noticed.add(notice.code)
+            return follower.withdrawn
+
         follower.start()
         try:
             await _until(lambda: follower.reason() is None, 30, "the topic to be read")
@@ -115,12 +123,13 @@ def test_a_follower_of_items_whose_client_stands_still_reads_on_with_another(
                 halting[-1].halted = item == 2
                 withdraw(item)
                 await _until(
-                    lambda count=item: follower.withdrawn == count,
+                    lambda count=item: look() == count,
                     ITEMS_WITHIN_SECONDS,
                     f"item {item} to be withdrawn",
                 )
         finally:
             follower.stop()
+        assert noticed == {NoticeCode.ITEMS_NOT_READ}  # while it connected anew
 
     asyncio.run(scenario())
 
