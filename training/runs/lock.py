@@ -89,7 +89,7 @@ class TrainingLock:
         """
         if self._lost.is_set() or not self._assigned.is_set():
             raise TrainingFailed(
-                "lost the training lock (no contact with Kafka for {SESSION_SECONDS:.0f} s, or "
+                f"lost the training lock (no contact with Kafka for {SESSION_SECONDS:.0f} s, or "
                 "the process was stopped); another run may have started, so this one ends",
                 TrainingCode.LOST_LOCK,
             )
