@@ -6,19 +6,29 @@ reads the less, the earlier the large ones come. Equal norms go by id, as the ro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.ids import ItemId
 from training.data.matrix import Cells, Factors, OlderTimes
 
 
 def by_falling_norm(cells: Cells, factors: Factors) -> tuple[Cells, Factors]:
     """Return cells and factors with the rows of the items in order of their norms."""
     norms = np.linalg.norm(factors.items.astype(np.float64), axis=1)
-    order = np.argsort(-norms, kind="stable")
-    return reordered(cells, order), factors._replace(items=factors.items[order])
+    return _ordered(cells, factors, np.argsort(-norms, kind="stable"))
+
+
+def by_ids(cells: Cells, factors: Factors, item_ids: Sequence[ItemId]) -> tuple[Cells, Factors]:
+    """Return cells and factors with the rows of the items as `item_ids` has them: the same items.
+
+    Where factors differ in their last digits, near-equal norms are in another order.
+    """
+    row_of = {item_id: row for row, item_id in enumerate(cells.item_ids)}
+    return _ordered(cells, factors, np.array([row_of[item_id] for item_id in item_ids], np.intp))
 
 
 def reordered(cells: Cells, order: NDArray[np.intp]) -> Cells:
@@ -52,3 +62,7 @@ def reordered(cells: Cells, order: NDArray[np.intp]) -> Cells:
         values={kind: column[moved] for kind, column in cells.values.items()},
         older={kind: moved_times(times) for kind, times in cells.older.items()},
     )
+
+
+def _ordered(cells: Cells, factors: Factors, order: NDArray[np.intp]) -> tuple[Cells, Factors]:
+    return reordered(cells, order), factors._replace(items=factors.items[order])

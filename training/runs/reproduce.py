@@ -17,9 +17,10 @@ from registry.errors import TrainingFailed, UnknownVersion
 from registry.fresh.learned_cells import columns_of
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
-from registry.versions.manifest import Manifest, TrialStart, WarmStart, content_digest
+from registry.versions.manifest import Manifest, Parameters, TrialStart, WarmStart, content_digest
 from registry.versions.store import Store
 from training.catalogue.version_items import ITEMS_FILE, VersionItems, decode_items
+from training.data.item_order import by_falling_norm, by_ids
 from training.data.matrix import Cells, Factors, csr
 from training.data.minimums import trim
 from training.data.snapshot import read_again
@@ -98,8 +99,26 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
             cells = items.entitle(trim(read.cells, parameters))
         with journal.stage("fit"):
             factors = _fitted(settings, store, manifest, cells, journal)
-    again = arrays_of(cells, factors, parameters, items)
+    again = arrays_again(published.arrays, cells, factors, parameters, items)
     return compared(manifest, published.arrays, again)
+
+
+def arrays_again(
+    published: ModelArrays,
+    cells: Cells,
+    factors: Factors,
+    parameters: Parameters,
+    items: VersionItems | None = None,
+) -> ModelArrays:
+    """Return what a version serves with, its items in the published order if they are the same.
+
+    So each item is compared with itself, whatever order its factors' last digits would give it.
+    """
+    if set(cells.item_ids) == set(published.item_ids):
+        ordered = by_ids(cells, factors, published.item_ids)
+    else:
+        ordered = by_falling_norm(cells, factors)
+    return arrays_of(*ordered, parameters, items)
 
 
 def compared(manifest: Manifest, published: ModelArrays, again: ModelArrays) -> Reproduction:

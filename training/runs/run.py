@@ -27,6 +27,7 @@ from registry.wire.training_records.gate_results import DataSnapshot, ItemsRead
 from registry.wire.training_records.training_messages import TrainingResult
 from training.catalogue.version_items import ITEMS_FILE, VersionItems, encode_items, items_of
 from training.data.data_warnings import warned
+from training.data.item_order import by_falling_norm
 from training.data.snapshot import Snapshot, read_snapshot
 from training.fitting.als import Fit, one_blas_thread
 from training.fitting.backends import fit_of, warming_of
@@ -169,7 +170,8 @@ def _train(
         if learned.factors is None or not learned.gate.passed:
             return ended
         with journal.stage("publish"):
-            arrays = arrays_of(cells, learned.factors, parameters, items)
+            ordered = by_falling_norm(cells, learned.factors)
+            arrays = arrays_of(*ordered, parameters, items)
             lock.confirm()
             read = {ITEMS_FILE: lambda _version: encode_items(items)} if items.records else {}
             version = store.publish(arrays, description, {**pages, **read}).version

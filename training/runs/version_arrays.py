@@ -8,7 +8,6 @@ from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Parameters
 from training.catalogue.version_items import VersionItems
 from training.data.cells_to_keep import cells_to_keep
-from training.data.item_order import by_falling_norm
 from training.data.matrix import Cells, Factors, csr, popularity
 from training.data.weights import weights
 
@@ -16,8 +15,7 @@ from training.data.weights import weights
 def arrays_of(
     cells: Cells, factors: Factors, parameters: Parameters, items: VersionItems | None = None
 ) -> ModelArrays:
-    """Return what a version serves with; its items in the order of their factors' norms."""
-    cells, factors = by_falling_norm(cells, factors)
+    """Return what a version serves with; its items in the order of the cells' rows."""
     seen = csr(cells, np.ones(len(cells.user), np.bool_))
     return ModelArrays(
         user_factors=np.ascontiguousarray(factors.users),

@@ -27,6 +27,7 @@ from ops.views import terminal
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
+from training.data.item_order import by_falling_norm
 from training.data.matrix import Cells, Factors, Mask, csr, only
 from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread
@@ -109,7 +110,7 @@ def older_version(
         start = first_values(align(before, cells), parameters)
         parameters = replace(parameters, iterations=SHORT)
     learned = fit_als(csr(cells, weight > 0, weight), parameters, 1, _silently, start)
-    return arrays_of(cells, learned, parameters)
+    return arrays_of(*by_falling_norm(cells, learned), parameters)
 
 
 def by_time(share: float, on: Ground, parameters: Parameters) -> ModelArrays:

@@ -26,6 +26,7 @@ from registry.versions.artifact import write_artifact
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from training.data.cells_from_rows import gather
+from training.data.item_order import by_falling_norm
 from training.data.matrix import Cells, csr
 from training.data.weights import weights
 from training.fitting.als import one_blas_thread
@@ -74,7 +75,7 @@ def measure_training(
         fitted, used = time.monotonic() - started, time.process_time() - used
     peak = peak_bytes() + sum(map(_peak_of, _children()))
     artifact = folder / "artifact"
-    write_artifact(arrays_of(cells, fitted_factors, parameters), artifact)
+    write_artifact(arrays_of(*by_falling_norm(cells, fitted_factors), parameters), artifact)
     return Sized(
         backend=backend,
         interactions=count,

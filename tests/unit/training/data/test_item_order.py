@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.unit.training.builders import cells_of, rate, watch
-from training.data.item_order import by_falling_norm, reordered
+from training.data.item_order import by_falling_norm, by_ids, reordered
 from training.data.matrix import Cells, Factors
 
 CELLS = cells_of(
@@ -56,3 +56,12 @@ def test_items_come_by_falling_norm_and_equal_ones_by_id() -> None:
 
     assert cells.item_ids == ("b", "a", "c")
     assert factors.items.tolist() == [[0, 3], [1, 0], [1, 0]]
+
+
+def test_items_come_in_the_order_of_given_ids() -> None:
+    items = np.array([[1, 0], [0, 3], [1, 0]], np.float32)
+    cells, factors = by_ids(CELLS, Factors(np.ones((3, 2), np.float32), items), ["c", "b", "a"])
+
+    assert cells.item_ids == ("c", "b", "a")
+    assert factors.items.tolist() == [[1, 0], [0, 3], [1, 0]]
+    assert contents(cells) == contents(CELLS)

@@ -11,8 +11,11 @@ from harness.fresh import random_arrays
 
 from registry.versions.manifest import Manifest
 from registry.wire.training_records.gate_results import DataSnapshot, Gate
-from tests.unit.training.builders import parameters
-from training.runs.reproduce import Reproduction, compared
+from tests.unit.training.builders import cells_of, parameters, watch
+from training.data.item_order import by_falling_norm
+from training.data.matrix import Factors
+from training.runs.reproduce import Reproduction, arrays_again, compared
+from training.runs.version_arrays import arrays_of
 
 MANIFEST = Manifest(
     "v0.1",
@@ -63,3 +66,28 @@ def test_an_id_of_another_type_is_another_id() -> None:
     again = against(item_ids=[str(one) for one in ARRAYS.item_ids])
 
     assert again.different == ("item_ids",)
+
+
+def test_last_digits_that_swap_two_norms_are_a_small_difference_and_nothing_else() -> None:
+    cells = cells_of(watch(1, "a", title="Ay"), watch(1, "b"), watch(2, "b"), watch(2, "c"))
+    users = np.ones((2, 1), np.float32)
+    fitted = Factors(users, np.array([[3], [2], [2.00001]], np.float32))
+    again = Factors(users, np.array([[3], [2.00001], [2]], np.float32))
+    published = arrays_of(*by_falling_norm(cells, fitted), parameters())
+    assert published.item_ids == ["a", "c", "b"]
+
+    found = compared(MANIFEST, published, arrays_again(published, cells, again, parameters()))
+
+    assert found.different == ("item_factors",)
+    assert found.largest["item_factors"] == pytest.approx(1e-5, rel=0.1)
+
+
+def test_other_items_than_the_published_ones_are_a_difference_of_ids() -> None:
+    both = cells_of(watch(1, "a"), watch(2, "b"))
+    first = cells_of(watch(1, "a"), watch(2, "a"))
+    factors = Factors(np.ones((2, 1), np.float32), np.ones((2, 1), np.float32))
+    published = arrays_of(both, factors, parameters())
+
+    again = arrays_again(published, first, factors._replace(items=factors.items[:1]), parameters())
+
+    assert "item_ids" in compared(MANIFEST, published, again).different
