@@ -90,7 +90,12 @@ def explain(
         raise typer.Exit(1)
 
 
-class _Check(NamedTuple):
+class Check(NamedTuple):
+    """What an answer was compared with, and how they differ.
+
+    `not_recomputed` says why its list was not compared.
+    """
+
     explanation: Explanation
     answer: Response | None = None
     differences: tuple[str, ...] = ()
@@ -98,7 +103,7 @@ class _Check(NamedTuple):
     not_recomputed: str | None = None
 
 
-def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> _Check:
+def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> Check:
     """Explain, ask and compare; try again if the state has changed in between."""
     from ops.clients import kafka_client
     from registry.rollout import explanation
@@ -108,18 +113,18 @@ def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> _Check:
         state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
         expected = explanation.explain(user, state)
         if not ask:
-            return _Check(expected)
+            return Check(expected)
         request = Request(request_id=str(uuid.uuid4()), user_id=user)
         answer = kafka_client.ask(settings, [request]).by_request_id[request.request_id]
         if answer.provenance.rollout_epoch == expected.epoch:
             break
     if answer.error is not None:
-        return _Check(expected, answer, (f"answered with an error: {answer.error.message}",))
+        return Check(expected, answer, (f"answered with an error: {answer.error.message}",))
     differences = explanation.differences(expected, state, answer)
-    return _recomputed(settings, request, state, _Check(expected, answer, differences))
+    return _recomputed(settings, request, state, Check(expected, answer, differences))
 
 
-def _recomputed(settings: Settings, request: Request, state: RolloutState, check: _Check) -> _Check:
+def _recomputed(settings: Settings, request: Request, state: RolloutState, check: Check) -> Check:
     """Add what the answer's list is made of, and whether it is the same when it is recomputed."""
     from ops.clients.fresh_arithmetic import recompute
     from registry.errors import ArtifactError, TransportError
@@ -135,13 +140,19 @@ def _recomputed(settings: Settings, request: Request, state: RolloutState, check
         arithmetic = recompute(settings, request, answer, state)
     except (ArtifactError, TransportError) as error:
         return check._replace(not_recomputed=str(error))
-    check = check._replace(arithmetic=arithmetic)
+    return compared(check._replace(arithmetic=arithmetic), answer, arithmetic)
+
+
+def compared(check: Check, answer: Response, arithmetic: FreshArithmetic) -> Check:
+    """Add whether the answer's list is the recomputed one, which knows nothing of withdrawals."""
     found = tuple(item.item_id for item in answer.items)
-    if answer.provenance.withdrawn_items or (arithmetic.source, arithmetic.item_ids) == (
-        answer.source,
-        found,
-    ):
+    if (arithmetic.source, arithmetic.item_ids) == (answer.source, found):
         return check
+    if hidden := answer.provenance.withdrawn_items:
+        why = (
+            f"{hidden:,} items are withdrawn, which the recomputed list does not consider"
+        )
+        return check._replace(not_recomputed=why)
     wrong = (
         f"list: recomputed it is {arithmetic.source} {list(arithmetic.item_ids)}, the answer says "
         f"{answer.source} {list(found)}"
