@@ -149,9 +149,7 @@ def compared(check: Check, answer: Response, arithmetic: FreshArithmetic) -> Che
     if (arithmetic.source, arithmetic.item_ids) == (answer.source, found):
         return check
     if hidden := answer.provenance.withdrawn_items:
-        why = (
-            f"{hidden:,} items are withdrawn, which the recomputed list does not consider"
-        )
+        why = f"{hidden:,} items are withdrawn, which the recomputed list does not consider"
         return check._replace(not_recomputed=why)
     wrong = (
         f"list: recomputed it is {arithmetic.source} {list(arithmetic.item_ids)}, the answer says "

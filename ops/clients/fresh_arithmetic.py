@@ -126,11 +126,11 @@ def _range_of(model: Model) -> FreshRange:
 def _log_of(
     settings: Settings, user_id: UserId, starts: Mapping[int, int], ends: Mapping[int, int]
 ) -> EventLog:
-    """Return what one user did in ``[start, end)`` of some partitions."""
+    """Return what one user did in ``[start, end)`` of some partitions; an error if it is gone."""
     log, topic = EventLog(), topics_of(settings).interactions.name
     log.begin(starts)
     deadline = time.monotonic() + READ_SECONDS
-    with connected(settings) as consumer:
+    with connected(settings, {"auto.offset.reset": "error"}) as consumer:
         for number, start in starts.items():
             records = []
             if start < ends[number]:

@@ -18,13 +18,18 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from ops.clients.fresh_arithmetic import recompute
 from registry.connection.client_config import client_config
+from registry.errors import TransportError
 from registry.kafka.partition_growth import grow_topics
 from registry.kafka.partitioner_look import look_at_partitioner
 from registry.kafka.partitioners import crc32_partition, murmur2_partition
 from registry.kafka.reader import ends_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
+from registry.wire.requests import Request
+from registry.wire.responses import Item, Provenance, Response
+from registry.wire.rollout_state import RolloutState
 from tests.unit.training.builders import checkerboard_events
 
 Start = Callable[..., Worker]
@@ -336,3 +341,23 @@ def wait_until_all_read(application: Application, settings: Settings, users: Ite
         return all(int(end) >= ends[int(n)] for one in offsets for n, end in one.items())
 
     wait_until(seen, 10, "all interactions to be read")
+
+
+def test_a_list_is_not_recomputed_from_a_log_whose_beginning_is_gone(
+    application: Application, topics_created: Settings
+) -> None:
+    user = 7
+    number = partition_of(user, topics_created.partitions)
+    for item in (1, 2, 3):
+        application.did(user, "watch", item)
+    topic = topics_of(topics_created).interactions.name
+    admin = AdminClient(client_config(topics_created))
+    place = TopicPartition(topic, number, 2)
+    admin.delete_records([place])[place].result(10)
+    version = publish_model(topics_created)
+    sight = Provenance("production", "w1", fresh="followed", fresh_offsets={str(number): 3})
+    answer = Response("r1", user, "ok", sight, [Item(4, 1.0)], version, source="model")
+    state = RolloutState("production", 1, "fixed", version)
+
+    with pytest.raises(TransportError, match="not readable"):
+        recompute(topics_created, Request("r1", user), answer, state)
