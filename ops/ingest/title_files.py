@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ops.ingest.column_roles import TITLE_ROLES, Role, places_by_name, places_named
+from ops.ingest.column_roles import TITLE_ROLES, Places, Role, places_by_name, places_named
 from ops.ingest.delimited_text import Parting, parting_of, rows_of, sampled
 from ops.ingest.source_files import bare_name
 from ops.ingest.text_encoding import encoding_of, lines_of, sample_of
@@ -104,15 +104,22 @@ def title_rows(
     Raises
     ------
     ConfigurationError
-        If the file cannot be read, or lacks a column.
+        If the file cannot be read, or lacks a column; if labels are named of a file that is read
+        by its name.
     """
     lines, whole = sample_of(path, encoding)
     name = bare_name(path)
     first = next((line for line in lines if line.strip()), "")
-    if columns is None and name.endswith(".dat") and "::" in first:
+    is_dat = name.endswith(".dat") and "::" in first
+    if columns is None and labels and (is_dat or name == "u.item"):
+        raise ConfigurationError(
+            f"{path}: the columns of labels are not used: a file of this name has columns of its "
+            "own; name those of item and title as well, such as item=1,title=2"
+        )
+    if columns is None and is_dat:
         yield from _of_dat(path, encoding)
         return
-    if columns is None and name == "u.item" and not labels:
+    if columns is None and name == "u.item":
         columns, parting, header = {"item": "1", "title": "2"}, Parting("|", False), False
     else:
         commas = name.endswith(".csv") and "," in first
@@ -121,16 +128,7 @@ def title_rows(
     parting = Parting(parting.delimiter, quotes and _balances(path, encoding, parting))
     heads = [row for row in sampled(lines, parting, whole=True)[:1] if isinstance(row, list)]
     names = [name.strip(BLANKS) for name in heads[0]] if heads else []
-    places = (
-        places_named(columns, names, header=header)
-        if columns
-        else places_by_name(names, titles=True)
-    )
-    if missing := [role for role in TITLE_ROLES if role not in places]:
-        raise ConfigurationError(
-            f"{path}: which column is the {' and the '.join(missing)}? The header is "
-            f"{', '.join(names)}; use --title-columns, for example item=id,title=name"
-        )
+    places = _places_of(path, columns, names, header=header)
     wanted = {name: column for name, column in GENRES.items() if header and column in names}
     label_places = {
         label: _place_of(path, column, names, header=header)
@@ -148,6 +146,22 @@ def title_rows(
         else:
             cells = {label: row[place] for label, place in label_places.items()}
             yield number, TitleRow(row[places["item"]], row[places["title"]], cells)
+
+
+def _places_of(
+    path: Path, columns: Mapping[Role, str] | None, names: Sequence[str], *, header: bool
+) -> Places:
+    places = (
+        places_named(columns, names, header=header)
+        if columns
+        else places_by_name(names, titles=True)
+    )
+    if missing := [role for role in TITLE_ROLES if role not in places]:
+        raise ConfigurationError(
+            f"{path}: which column is the {' and the '.join(missing)}? The header is "
+            f"{', '.join(names)}; use --title-columns, for example item=id,title=name"
+        )
+    return places
 
 
 def _place_of(path: Path, column: str, names: Sequence[str], *, header: bool) -> int:

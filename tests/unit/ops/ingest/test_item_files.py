@@ -41,6 +41,21 @@ def test_movielens_older_files_are_read_by_name(tmp_path: Path) -> None:
     assert read_items(u_item) == {1: CatalogueItem(1, "Toy Story (1995)")}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("movies.dat", "4::Léon::Crime\n"), ("u.item", "4|Léon|Crime\n")],
+)
+def test_labels_of_a_file_that_is_read_by_its_name_need_all_its_columns(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    file = written(tmp_path, text, name)
+    with pytest.raises(ConfigurationError, match="the columns of labels are not used"):
+        read_items(file, labels={"kind": "3"})
+
+    named = read_items(file, {"item": "1", "title": "2"}, {"kind": "3"})
+    assert named == {4: CatalogueItem(4, "Léon", {"kind": ["Crime"]})}
+
+
 def test_a_table_of_any_kind_has_the_columns_that_are_named(tmp_path: Path) -> None:
     table = written(tmp_path, "sku\tname\tbrand\nb-1\tBoots\tAlpha\n", "products.tsv")
     found = read_items(table, {"item": "sku", "title": "name"}, {"brand": "brand"})
