@@ -159,7 +159,7 @@ def _places_of(
     if missing := [role for role in TITLE_ROLES if role not in places]:
         raise ConfigurationError(
             f"{path}: which column is the {' and the '.join(missing)}? The header is "
-            f"{', '.join(names)}; use --title-columns, for example item=id,title=name"
+            f"{', '.join(names)}; name the columns, for example item=id,title=name"
         )
     return places
 

@@ -66,6 +66,7 @@ def test_a_table_of_any_kind_has_the_columns_that_are_named(tmp_path: Path) -> N
     ("text", "labels", "names"),
     [
         (MOVIES, {"kind": "no"}, "no such column for a label: no; the columns are movieId"),
+        ("sku,label\n1,One\n", None, "name the columns, for example item=id,title=name"),
         (MOVIES + '1,"Another",Drama\n', None, "line 5: item 1 is there twice"),
         (MOVIES + "9,Nine\n", None, "line 5: 2 columns"),
         (MOVIES + ",Nine,\n", None, "line 5"),
