@@ -32,7 +32,7 @@ def read_items(
     separator: str = "|",
     quotes: bool = True,
 ) -> dict[ItemId, CatalogueItem]:
-    """Return the items of a file.
+    """Return the items of a file; a label without values is there as well, for :func:`changes`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def changes(
     """Yield the items that the topic has not, or has otherwise, as they are to be.
 
     Title and labels are the file's; a title that the file lacks, labels that it does not name, and
-    what is withdrawn stay as `find` has them.
+    what is withdrawn stay as `find` has them. A label without values is removed.
 
     >>> known = CatalogueItem(1, "Uno", {"region": ["eu"]}, withdrawn=True)
     >>> list(changes([CatalogueItem(1, "One", {"genre": ["Drama"]})], {1: known}.get))[0].labels
@@ -79,26 +79,26 @@ def changes(
     """
     for item in items:
         known = find(item.item_id)
-        wanted = item
-        if known is not None:
-            labels = {**known.labels, **item.labels}
-            wanted = replace(known, title=item.title or known.title, labels=labels)
+        base = known or CatalogueItem(item.item_id)
+        merged = {**base.labels, **item.labels}
+        labels = {label: values for label, values in merged.items() if values}
+        wanted = replace(base, title=item.title or base.title, labels=labels)
         if wanted != known:
             yield wanted
 
 
 def _item_of(row: TitleRow, separator: str) -> CatalogueItem:
-    """Return the item of a row; the bounds of its record are checked."""
+    """Return the item of a row, with all its labels; the bounds of its record are checked.
+
+    An empty cell is a label without values: the record will lack it, so it counts for no bound.
+    """
+    labels = {label: _values(cell, separator) for label, cell in row.labels.items()}
     fields = {
         "item_id": parse_id(row.item),
         "title": row.title.strip(BLANKS) or None,
-        "labels": {
-            label: values
-            for label, cell in row.labels.items()
-            if (values := _values(cell, separator))
-        },
+        "labels": {label: values for label, values in labels.items() if values},
     }
-    return msgspec.convert(fields, CatalogueItem)
+    return replace(msgspec.convert(fields, CatalogueItem), labels=labels)
 
 
 def _values(cell: str, separator: str) -> list[str]:

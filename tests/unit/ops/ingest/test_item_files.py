@@ -25,7 +25,7 @@ def written(folder: Path, text: str, name: str = "movies.csv") -> Path:
 def test_genres_are_a_label_unless_labels_are_named(tmp_path: Path) -> None:
     assert list(read_items(written(tmp_path, MOVIES)).values()) == [
         CatalogueItem(1, "Two, and a comma", {"genre": ["Adventure", "Crime"]}),
-        CatalogueItem(2, "Nothing"),
+        CatalogueItem(2, "Nothing", {"genre": []}),
         CatalogueItem("x-3", labels={"genre": ["Drama"]}),
     ]
     named = read_items(tmp_path / "movies.csv", labels={"kind": "3"}, separator=" ")
@@ -103,3 +103,18 @@ def test_only_what_is_new_or_different_is_sent_and_withdrawals_stay() -> None:
     ]
     known |= {item.item_id: item for item in sent}
     assert list(changes(of_file, known.get)) == []
+
+
+def test_a_label_whose_cell_was_emptied_is_removed_and_others_stay(tmp_path: Path) -> None:
+    known = {"b-1": CatalogueItem("b-1", "Boots", {"region": ["eu"], "brand": ["Alpha"]})}
+    table = written(tmp_path, "sku\tname\tmarket\nb-1\tBoots\t\nb-2\tBelt\t\n", "products.tsv")
+    items = read_items(table, {"item": "sku", "title": "name"}, {"region": "market"}).values()
+
+    sent = list(changes(items, known.get))
+
+    assert sent == [
+        CatalogueItem("b-1", "Boots", {"brand": ["Alpha"]}),
+        CatalogueItem("b-2", "Belt"),
+    ]
+    known |= {str(item.item_id): item for item in sent}
+    assert list(changes(items, known.get)) == []
