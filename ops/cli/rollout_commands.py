@@ -143,6 +143,11 @@ def apply(
 
     if fit and ignore_traffic:
         raise typer.BadParameter("--fit and --ignore-traffic cannot be combined")
+    if fit and dry_run:
+        raise typer.BadParameter(
+            "--fit and --dry-run cannot be combined: the holds are stretched by the requests that "
+            "the workers answer when the ramp starts, and --dry-run contacts none"
+        )
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     fields = read_rollout_file(file).command_fields(settings.environment)
     if dry_run:

@@ -128,6 +128,16 @@ def test_a_plan_is_shown_without_a_broker_and_without_a_registry(
     assert capsys.readouterr().err == ""
 
 
+def test_a_dry_run_is_not_asked_for_a_fitted_plan_which_needs_the_workers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "ramp.yaml"
+    file.write_text(RAMP.format(steps="[10, 100]"))
+
+    assert run(monkeypatch, "rollout", "apply", str(file), "--dry-run", "--fit") == 2
+    assert "--fit and --dry-run" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("steps", "code"), [("[50, 5]", 1), ("[500]", 2)])
 def test_a_plan_that_cannot_be_ends_as_its_file_or_the_rules_say(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: str, code: int
