@@ -64,7 +64,7 @@ def request(
         ),
     ] = 1,
     string_id: Annotated[
-        bool, typer.Option(help="Treat USER as a string, even if it is all digits.")
+        bool, typer.Option(help="Treat USER and all items as strings, even if they are all digits.")
     ] = False,
     http: Annotated[
         str | None,
@@ -109,12 +109,12 @@ def request(
             k=k,
             exclude_seen=not include_seen,
             model_version=model_version,
-            candidates=ids_of(candidate),
+            candidates=ids_of(candidate, string_id),
             allow=filter_of("--allow", allow),
             exclude=filter_of("--exclude", exclude),
-            like=ids_of(like),
+            like=ids_of(like, string_id),
             session_id=session,
-            items=session_items_of(item),
+            items=session_items_of(item, string_id),
             explain=explain,
         )
         for _ in range(count)

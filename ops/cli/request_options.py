@@ -53,7 +53,7 @@ SessionItems: TypeAlias = Annotated[
         "--item",
         metavar="ITEM[:EVENT[=VALUE]]",
         help="Something done in this session, on top of all that USER did; repeatable. "
-        "EVENT is watch unless you say so.",
+        "EVENT is watch unless you say so; name it if ITEM has a colon.",
     ),
 ]
 Explain: TypeAlias = Annotated[
@@ -61,13 +61,13 @@ Explain: TypeAlias = Annotated[
 ]
 
 
-def ids_of(given: Sequence[str] | None) -> list[ItemId] | None:
-    """Return ids; a whole number is an integer id.
+def ids_of(given: Sequence[str] | None, string_id: bool = False) -> list[ItemId] | None:
+    """Return ids; a whole number is an integer id, unless all are strings.
 
-    >>> ids_of(["7", "anna"])
-    [7, 'anna']
+    >>> ids_of(["7", "anna"]), ids_of(["7"], string_id=True)
+    ([7, 'anna'], ['7'])
     """
-    return [parse_id(text) for text in given] if given else None
+    return [_id_of(text, string_id) for text in given] if given else None
 
 
 def filter_of(option: str, given: Sequence[str] | None) -> dict[str, list[str]] | None:
@@ -90,26 +90,35 @@ def filter_of(option: str, given: Sequence[str] | None) -> dict[str, list[str]] 
     return found or None
 
 
-def session_items_of(given: Sequence[str] | None) -> list[SessionItem] | None:
-    """Return what is done in a session.
+def session_items_of(
+    given: Sequence[str] | None, string_id: bool = False
+) -> list[SessionItem] | None:
+    """Return what is done in a session; an id is read as :func:`ids_of` reads it.
 
-    >>> [(item.item_id, item.event, item.value) for item in session_items_of(["7", "8:rate=4.5"])]
-    [(7, 'watch', None), (8, 'rate', 4.5)]
+    >>> given = ["7", "8:rate=4.5", "film:9:watch"]
+    >>> [(item.item_id, item.event, item.value) for item in session_items_of(given)]
+    [(7, 'watch', None), (8, 'rate', 4.5), ('film:9', 'watch', None)]
 
     Raises
     ------
     typer.BadParameter
         If a part is not ``ITEM[:EVENT[=VALUE]]``.
     """
-    return [_session_item_of(part) for part in given] if given else None
+    return [_session_item_of(part, string_id) for part in given] if given else None
 
 
-def _session_item_of(part: str) -> SessionItem:
-    item, colon, rest = part.partition(":")
+def _id_of(text: str, string_id: bool) -> ItemId:
+    return text if string_id else parse_id(text)
+
+
+def _session_item_of(part: str, string_id: bool) -> SessionItem:
+    item, colon, rest = part.rpartition(":")
+    if not colon:
+        item, rest = part, "watch"
     event, equals, number = rest.partition("=")
     try:
         value = float(number) if equals else None
-        wanted = {"item_id": parse_id(item), "event": event if colon else "watch", "value": value}
+        wanted = {"item_id": _id_of(item, string_id), "event": event, "value": value}
         return convert(wanted, SessionItem)
     except (ValueError, ValidationError) as error:
         raise typer.BadParameter(
