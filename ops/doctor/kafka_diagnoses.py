@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
@@ -11,18 +10,14 @@ from ops.doctor.diagnosis import Diagnosis
 from registry.connection.client_config import client_config
 from registry.connection.denials import denial
 from registry.connection.reachability import metadata_of
-from registry.kafka.partitioner import partition_of
+from registry.kafka.partitioner_look import look_at_partitioner
+from registry.kafka.partitioners import disagreement
 from registry.kafka.permission_check import missing_permissions
-from registry.kafka.reader import BROKER_SECONDS, QUIET, messages, reading
+from registry.kafka.reader import BROKER_SECONDS, QUIET
 from registry.kafka.topic_admin import check_topics
 from registry.kafka.topic_upkeep import faults_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-
-SAMPLE: Final = 50
-"""Records of each partition whose partition is compared with their key."""
-
-READ_SECONDS: Final = 10.0
 
 
 def contact(settings: Settings) -> Iterator[Diagnosis]:
@@ -70,26 +65,17 @@ def topics(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def partitioners(settings: Settings) -> Iterator[Diagnosis]:
-    """Say whether the latest records are where Java's partitioner puts their keys."""
+    """Say whether a user's requests and interactions meet on one worker."""
     known = topics_of(settings)
-    for topic in (known.requests, known.interactions):
-        with reading(settings, topic, last=SAMPLE) as consumer:
-            count = len(consumer.assignment())
-            keyed = [
-                (message.key() or b"", message.partition())
-                for message in messages(consumer, READ_SECONDS, to_end=True)
-                if message.key()
-            ]
-        strays = [key for key, partition in keyed if partition_of(key, count) != partition]
-        name = f"{len(keyed)} latest records of {topic.name}"
-        if strays:
-            yield Diagnosis(
-                "partitioners",
-                "warning",
-                f"{len(strays)} of the {name} are on another partition than murmur2 gives their "
-                f"key, such as {strays[0][:50]!r}: a user's requests and interactions may not meet",
-                "set partitioner=murmur2_random in the producer; records from before "
-                "`recstream topics grow` are no fault",
-            )
-        else:
-            yield Diagnosis("partitioners", "ok", f"the {name} are where murmur2 puts them")
+    requests = look_at_partitioner(settings, known.requests)
+    interactions = look_at_partitioner(settings, known.interactions)
+    wrong = disagreement(requests, interactions) if settings.fresh == "partition" else None
+    if wrong is not None:
+        yield Diagnosis(
+            "partitioners",
+            "warning",
+            wrong,
+            "set partitioner=murmur2_random in both producers; the latest records are looked at",
+        )
+    else:
+        yield Diagnosis("partitioners", "ok", f"{requests}; {interactions}")

@@ -17,6 +17,7 @@ from harness.secured import secured_broker
 from harness.workers import ROOT, Worker
 
 from ops.clients.kafka_client import produce_all
+from registry.kafka.partitioners import crc32_partition, murmur2_partition
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
@@ -43,6 +44,14 @@ def doctor(settings: Settings, code: int = 1, **more: str) -> Found:
     return found
 
 
+def crc32_of(user: int) -> int:
+    return crc32_partition(str(user).encode(), 4)
+
+
+def murmur2_of(user: int) -> int:
+    return murmur2_partition(str(user).encode(), 4)
+
+
 def failures(found: Found) -> dict[str, str]:
     return {
         check: diagnosis["detail"]
@@ -60,6 +69,12 @@ def test_a_healthy_fleet_then_strays_then_a_damaged_version(
     start_worker(settings).wait_ready()
     requests = [(user, encode(Request(f"r-{user}", user))) for user in range(1, 30)]
     produce_all(settings, topics_of(settings).requests, requests)
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    stray = next(user for user in range(30, 99) if crc32_of(user) != murmur2_of(user))
+    producer.produce(
+        topics_of(settings).requests.name, encode(Request("stray", stray)), str(stray).encode()
+    )
+    assert producer.flush(15) == 0
 
     healthy = doctor(settings, code=0)
 
@@ -69,13 +84,15 @@ def test_a_healthy_fleet_then_strays_then_a_damaged_version(
     assert "w1 is ready" in healthy["workers"][0]["detail"]
     assert "v0.1 loads: 50 users, 40 items" in healthy["models"][0]["detail"]
 
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for user in range(1, 30):  # librdkafka's default partitioner is another
         producer.produce(topics_of(settings).interactions.name, b"{}", str(user).encode())
     assert producer.flush(15) == 0
     strayed = doctor(settings, code=0)
-    assert strayed["partitioners"][1]["verdict"] == "warning"
-    assert "murmur2_random" in strayed["partitioners"][1]["remedy"]
+    (partitioners,) = strayed["partitioners"]
+    assert partitioners["verdict"] == "warning"
+    assert "murmur2_random" in partitioners["remedy"]
+    (partitioners,) = doctor(settings, code=0, RECSTREAM_FRESH="all")["partitioners"]
+    assert partitioners["verdict"] == "ok"
 
     (factors,) = Path(settings.model_registry).glob("v0.1/als/*item*factors*")
     factors.chmod(0o644)
