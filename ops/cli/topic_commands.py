@@ -15,6 +15,8 @@ from ops.cli.options import AsJson, Bootstrap, settings_with
 from registry.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.kafka.partitioners import PartitionerSeen
     from registry.kafka.topics import Topic
     from registry.settings import Settings
@@ -65,6 +67,7 @@ def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     """
     from ops.clients import kafka_client as client
     from ops.views import terminal
+    from registry.kafka.partitioners import disagreement
     from registry.kafka.topic_admin import check_topics
     from registry.kafka.topic_upkeep import faults_of
 
@@ -73,6 +76,8 @@ def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     faults = faults_of(settings)
     problems = list(dict.fromkeys([*check_topics(settings), *map(str, faults)]))
     seen = _look_at_partitioners(settings, problems)
+    if seen and settings.fresh == "partition" and (wrong := disagreement(*seen)):
+        problems.append(wrong)
     if as_json:
         partitioners = [
             {"topic": one.topic, "partitioner": one.partitioner, "share": one.share,
@@ -92,23 +97,23 @@ def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
         raise typer.Exit(1)
 
 
-def _look_at_partitioners(settings: Settings, problems: list[str]) -> list[PartitionerSeen]:
-    """Return by which partitioners requests and interactions came; add what is wrong with it."""
-    from registry.errors import TransportError
+def _look_at_partitioners(settings: Settings, problems: Sequence[str]) -> list[PartitionerSeen]:
+    """Return by which partitioners requests and interactions came; empty if that cannot be seen."""
+    from registry.errors import AccessRefused, TransportError
     from registry.kafka.partitioner_look import look_at_partitioner
-    from registry.kafka.partitioners import disagreement
     from registry.kafka.topics import topics_of
 
     names = topics_of(settings)
     try:
-        seen = [
-            look_at_partitioner(settings, topic) for topic in (names.requests, names.interactions)
+        return [
+            look_at_partitioner(settings, each) for each in (names.requests, names.interactions)
         ]
-    except TransportError:  # missing, which is among the problems; or this role may not read them
+    except AccessRefused:  # this role may not read them
         return []
-    if settings.fresh == "partition" and (wrong := disagreement(*seen)):
-        problems.append(wrong)
-    return seen
+    except TransportError:
+        if problems:  # such as that one of them is missing
+            return []
+        raise
 
 
 @topics.command()

@@ -15,11 +15,14 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from confluent_kafka.cimpl import NewTopic
-from harness.fresh import fresh_settings
+from harness.fresh import environment_of, fresh_settings
 from harness.waiting import wait_until
+from typer.testing import CliRunner
 
+from ops.cli.main import app
 from registry.connection.client_config import client_config
 from registry.errors import ConfigurationError, TransportError
+from registry.kafka import partitioner_look
 from registry.kafka.partition_growth import grow_topics
 from registry.kafka.topic_admin import check_topics, create_topics, require_topics
 from registry.kafka.topic_ids import seen_topics
@@ -47,6 +50,22 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(fresh: Settin
     assert all("was not found; run `recstream topics create`" in one for one in complaints)
     with pytest.raises(ConfigurationError, match=r"\.requests was not found"):
         require_topics(fresh)
+
+
+def test_a_look_at_records_that_fails_is_no_sign_that_all_topics_are_correct(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_topics(settings)
+    wait_until(lambda: not check_topics(settings), 10, "nothing to be wrong")
+    environment = environment_of(settings)
+    assert CliRunner().invoke(app, ["topics", "check"], env=environment).exit_code == 0
+
+    monkeypatch.setattr(partitioner_look, "LOOK_SECONDS", 0.0)
+    done = CliRunner().invoke(app, ["topics", "check"], env=environment)
+
+    assert isinstance(done.exception, TransportError), done.output
+    assert "timed out" in str(done.exception)
+    assert "all topics are correct" not in done.output
 
 
 def test_the_topics_own_number_of_partitions_counts_not_the_setting(fresh: Settings) -> None:
