@@ -21,8 +21,8 @@ from ops.cli.options import (
     settings_with,
     write_file,
 )
-from registry.error_codes import CommandCode
-from registry.errors import ConfigurationError, RefusedCommand
+from registry.error_codes import TrainingCode
+from registry.errors import ConfigurationError
 from registry.wire.commands import Deploy
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def train(
     """Train one version here, in the foreground: snapshot, fit, evaluate, gate, publish.
 
     The version is compared with the environment's primary version. It is deployed only with
-    --deploy. The report is stored with the version; --report also writes that of a rejected run.
+    --deploy, and not during a ramp (with --deploy ramp: any trial); exit code 1 then. The report is
+    stored with the version; --report also writes that of a rejected run.
 
     RETRAIN_TIMEOUT, RETRAIN_MEMORY_BYTES and RETRAIN_NICENESS apply to the fleet's runs only, which
     share a machine with a worker. Limit this run with the usual tools (timeout, nice, a container).
@@ -97,7 +98,7 @@ def train(
     with StageDisplay(terminal.err, hidden=as_json) as display:
         result = _train_here(settings, display, report)
         display.finish(result)
-    announced = _announce(settings, deploy, ramp, result)
+    announced, result = _announce(settings, deploy, ramp, result)
     if as_json:
         terminal.print_json({"training": result, "announced": announced})
     else:
@@ -105,7 +106,8 @@ def train(
             terminal.out.print(table)
         if announced is not None:
             print_result(announced)
-    if result.status != "published" or (announced and announced.status == "rejected"):
+    is_done = result.status == "published" and result.code is None
+    if not is_done or (announced and announced.status == "rejected"):
         raise typer.Exit(1)
 
 
@@ -252,24 +254,27 @@ def _train_here(settings: Settings, display: StageDisplay, report: Path | None) 
 
 def _announce(
     settings: Settings, deploy: Deploy, ramp: RampPolicy | None, result: TrainingResult
-) -> CommandResult | None:
+) -> tuple[CommandResult | None, TrainingResult]:
+    """Offer the version to the fleet; say in the training's result if it must wait."""
+    from msgspec.structs import replace
+
     from ops.clients import kafka_client
     from registry.rollout.deploy import offer_version, why_to_wait
     from registry.wire.commands import Swap
     from registry.wire.ramp_values import RampCause
 
     if deploy == "none" or result.version is None:
-        return None
+        return None, result
     swap = Swap(
         **kafka_client.new_command(settings, "swap", reason=f"training {result.run_id}").common,
         model_version=result.version,
     )
     state, percentage = kafka_client.rollout_state(settings), settings.retrain_canary_percentage
-    if deploy == "ramp" and (why := why_to_wait(result.version, deploy, state)) is not None:
-        raise RefusedCommand(f"{result.version} is published: {why}", CommandCode.TRIAL_UNDER_WAY)
+    if (why := why_to_wait(result.version, deploy, state)) is not None:
+        return None, replace(result, code=TrainingCode.NOT_ANNOUNCED, reason=why)
     cause = RampCause(result.run_id, swap.issued_by)
     offer = offer_version(swap, deploy, state, percentage, ramp, cause)
-    return kafka_client.send_command(settings, offer)
+    return kafka_client.send_command(settings, offer), result
 
 
 def _ramp_for(settings: Settings, deploy: Deploy) -> RampPolicy | None:

@@ -19,6 +19,8 @@ def training_tables(result: TrainingResult) -> list[Table | Text]:
     shown += [Text(f"warning: {warning}", "yellow") for warning in result.warnings]
     if result.status == "published":
         shown.append(Text(f"published {result.version}", "bold green"))
+        if result.code is not None:
+            shown.append(Text(f"not deployed ({result.code}): {result.reason}", "yellow"))
     else:
         shown.append(Text(f"{result.status} ({result.code}): {result.reason}", "red"))
     return shown

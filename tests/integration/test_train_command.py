@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.client import Client
 from harness.fresh import environment_of
+from harness.ramps import a_plan, start_ramp
 from harness.workers import Worker
 from typer.testing import CliRunner
 
@@ -20,12 +21,25 @@ from tests.unit.training.builders import checkerboard_events
 
 def trained(settings: Settings, deploy: str = "canary", code: int = 0) -> dict[str, Any]:
     """Train, and deploy; return the result of the command that offers the version."""
+    announced: dict[str, Any] = printed(settings, deploy, code)["announced"]
+    return announced
+
+
+def printed(settings: Settings, deploy: str, code: int) -> dict[str, Any]:
     done = CliRunner().invoke(
         app, ["train", "--deploy", deploy, "--json"], env=environment_of(settings)
     )
     assert done.exit_code == code, (done.output, done.exception)
-    announced: dict[str, Any] = json.loads(done.stdout)["announced"]
-    return announced
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def require_not_announced(found: dict[str, Any], version: str, why: str) -> None:
+    training = found["training"]
+    assert found["announced"] is None
+    assert (training["status"], training["version"]) == ("published", version)
+    assert training["code"] == "not_announced"
+    assert why in training["reason"]
 
 
 def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_needs_traffic(
@@ -54,9 +68,14 @@ def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_nee
     policy = tmp_path / "ramp.yaml"
     policy.write_text("ramp: {steps: [10, 100], hold_seconds: 1}\nbucketing: hash\n")
     ramping = settings.model_copy(update={"retrain_ramp_file": str(policy)})
-    done = CliRunner().invoke(app, ["train", "--deploy", "ramp"], env=environment_of(ramping))
-    assert done.exit_code == 1
+    waiting = printed(ramping, "ramp", code=1)
+    require_not_announced(waiting, "v0.3", "production has a trial of its own")
     assert client.command(type="abort")["status"] == "applied"
     refused = trained(ramping, "ramp", code=1)
     assert (refused["type"], refused["error"]["code"]) == ("rollout", "no_traffic")
     assert "the heartbeats of the last seconds report no requests" in refused["error"]["message"]
+
+    start_ramp(client, "v0.2", a_plan([50], hold_seconds=600.0, patience_seconds=900.0))
+    for number, deploy in enumerate(("swap", "canary"), 5):
+        waiting = printed(settings, deploy, code=1)
+        require_not_announced(waiting, f"v0.{number}", "a ramp is in progress")

@@ -115,6 +115,13 @@ def test_a_refused_training_shows_the_check_that_failed_and_the_reason() -> None
     assert "refused (gate): users" in text
 
 
+def test_a_published_version_that_is_not_deployed_says_so() -> None:
+    result = TrainingResult("r", "published", "v0.2", code="not_announced", reason="a ramp")
+    text = shown(*training_tables(result))
+    assert "published v0.2" in text
+    assert "not deployed (not_announced): a ramp" in text
+
+
 def test_json_keeps_absent_fields_absent(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.print_json(CommandResult("c", "swap", "production", "applied", 4, "me", BEGINNING))
     assert "error" not in json.loads(capsys.readouterr().out)
