@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import Consumer, Message
 from harness.waiting import wait_until
 
+from ops.bench.rig.soak_traffic import SoakTraffic
 from ops.clients import kafka_client as client
 from registry.asking import librdkafka_clients
 from registry.asking.librdkafka_clients import ClientFactory
@@ -199,3 +200,20 @@ def test_a_reader_of_answers_whose_client_stands_still_misses_none(
         assert sorted(answers, key=str) == [b"first", b"second", b"third"]
     finally:
         reading.close()
+
+
+def test_a_soak_whose_client_stands_still_near_its_end_hears_all_answers(
+    settings: Settings, halting: list[Halting]
+) -> None:
+    create_topics(settings)
+    topic = topics_of(settings).responses
+    made_by = Provenance(settings.environment, "w1")
+    with SoakTraffic(settings, 2) as traffic:
+        wait_until(lambda: traffic.waiting >= 1, 20, "the first request")
+        halting[-1].halted = True
+        names = [f"{traffic._prefix}{number}" for number in range(40)]
+        answers = [("1", encode(Response(name, 1, "ok", made_by))) for name in names]
+        client.produce_all(settings, topic, answers)
+
+    assert (traffic.waiting, traffic.stalls) == (0, 1)
+    assert traffic.statuses == {"ok": traffic.asked}

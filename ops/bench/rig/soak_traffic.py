@@ -90,15 +90,21 @@ class SoakTraffic(BackgroundTraffic):
                 for _ in range(min(due, self._per_second)):
                     self._ask(producer)
                 producer.poll(0)
-                self._listen(consumer, TICK_SECONDS)
-                if self._stall.is_due(now := time.monotonic()) and self._has_stalled(consumer, now):
-                    consumer = replaced.enter_context(connected(self._settings))
-                    consumer.assign(self._places())
-                    self.stalls += 1
+                consumer = self._listen(consumer, replaced)
             deadline = time.monotonic() + ANSWER_SECONDS
             while self._sent_at and time.monotonic() < deadline:
                 producer.poll(0)
-                self._listen(consumer, TICK_SECONDS)
+                consumer = self._listen(consumer, replaced)
+
+    def _listen(self, consumer: Consumer, replaced: ExitStack) -> Consumer:
+        """Read for a tick; return the consumer to go on with, another one if this has stalled."""
+        self._read(consumer, TICK_SECONDS)
+        if self._stall.is_due(now := time.monotonic()) and self._has_stalled(consumer, now):
+            replaced.close()  # the former replacement; the first consumer is its maker's
+            consumer = replaced.enter_context(connected(self._settings))
+            consumer.assign(self._places())
+            self.stalls += 1
+        return consumer
 
     def _has_stalled(self, consumer: Consumer, now: float) -> bool:
         ends = current_ends(consumer, self._topics.responses.name, self._read_from)
@@ -121,7 +127,7 @@ class SoakTraffic(BackgroundTraffic):
         producer.produce(topic, encode(request), str(user).encode(), on_delivery=reported)
         self.asked += 1
 
-    def _listen(self, consumer: Consumer, seconds: float) -> None:
+    def _read(self, consumer: Consumer, seconds: float) -> None:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             for message in consumer.consume(500, min(left, 0.02)):
