@@ -70,9 +70,8 @@ def load(
 ) -> None:
     """Send the titles and labels of FILE to the items topic: what it does not have yet.
 
-    A second run sends nothing. What is withdrawn stays so, and labels that FILE does not name stay;
-    a label whose cell is empty is removed. Trainings that begin afterwards take titles and labels
-    from the topic.
+    A second run sends nothing. What is withdrawn stays so. A label whose cell is empty is removed;
+    one that FILE does not name stays. Trainings begun afterwards take both from the topic.
 
     Examples
     --------
