@@ -42,16 +42,3 @@ def offset_of(epoch: int) -> int:
     12
     """
     return epoch & ((1 << ERA_BITS) - 1)
-
-
-def is_foreign(known: str | None, present: str | None) -> bool:
-    """Tell whether the control topic is not the one whose offsets a log counts.
-
-    Parameters
-    ----------
-    known
-        The topic's id in the log; None in a log of an earlier release, which takes any.
-    present
-        Its id at the broker; None at a broker that gives none, where nobody can tell.
-    """
-    return known is not None and present is not None and known != present

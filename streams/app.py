@@ -24,6 +24,7 @@ from registry.kafka.topics import Topics, topics_of
 from registry.policy_file import read_training_ramp
 from registry.settings import Settings, to_environment
 from streams.catalogue.item_follower import ItemFollower
+from streams.comparing.shadow import Shadow
 from streams.control.command_agent import ControlAgent
 from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
@@ -45,7 +46,6 @@ from streams.parts import Parts
 from streams.retraining.agent import RetrainAgent
 from streams.serving.exposures import Exposures
 from streams.serving.pipeline import Pipeline
-from streams.serving.shadow import Shadow
 from streams.serving.traces import Traces
 from streams.state.group_entry import Entry
 from streams.state.metric_series import begin_at_zero

@@ -9,6 +9,7 @@ import faust
 from registry.kafka.topics import Topics
 from registry.settings import Settings
 from streams.catalogue.item_follower import ItemFollower
+from streams.comparing.shadow import Shadow
 from streams.control.fleet_agent import FleetAgent
 from streams.control.heartbeat_follower import HeartbeatFollower
 from streams.control.ramp_agent import RampAgent
@@ -21,7 +22,6 @@ from streams.metrics import Metrics
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.retraining.agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
-from streams.serving.shadow import Shadow
 from streams.serving.traces import Traces
 from streams.state.group_entry import Entry
 from streams.state.node import Node

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from registry.errors import ArtifactError, RefusedRecord, TransportError
 from registry.guardrails.live_workers import live
-from registry.versions.heap_trim import trim_memory
+from registry.heap_trim import trim_memory
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.control.heartbeat_follower import hear_earlier
 from streams.kafka.slices import SliceConsumer

@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 from registry.connection.client_config import client_config
 from registry.connection.reachability import metadata_of
 from registry.errors import TransportError
+from registry.heap_trim import keep_one_arena
 from registry.kafka.permission_check import require_permissions
 from registry.kafka.topic_admin import create_changelog, require_topics
 from registry.settings import Settings
-from registry.versions.heap_trim import keep_one_arena
 from streams.app import build_app
 from streams.logs.start_stages import Stages, process_age_seconds
 from streams.observers import build_observers

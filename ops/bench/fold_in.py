@@ -23,8 +23,8 @@ from ops.bench.offline.left_out_users import NEXT, Judged, Lists, compare
 from ops.bench.quality import cells_of_file, default_parameters, shipped_cells
 from ops.views import terminal
 from registry.errors import ConfigurationError
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.row_solver import Entries, RowSolver
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.row_solver import Entries, RowSolver
 from training.fitting.als import one_blas_thread
 from training.judging.bootstrap import bootstrap
 from training.judging.quality_estimates import Estimate

@@ -22,7 +22,9 @@ from ops.bench.offline.ramp_counts import Arm, Traffic, Version, bucket_shares
 from registry.errors import ShapeError
 from registry.guardrails import verdicts
 from registry.guardrails.request_rates import RATES
-from registry.ramp_plans.ramp_plan import alpha_of, patience_seconds, worst
+from registry.guardrails.verdicts import worst
+from registry.ramp_plans.false_alarm import alpha_of
+from registry.ramp_plans.ramp_durations import patience_seconds
 from registry.wire.ramp_values import Finding, Ramp
 
 PLAN: Final = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=600, patience_seconds=600)

@@ -235,7 +235,7 @@ def _show_plan(
     from ops.clients import kafka_client
     from ops.views import terminal
     from ops.views.ramp_plan_tables import plan_tables
-    from registry.rollout.ramp_arithmetic import plan_of
+    from registry.rollout.ramp_dry_run import plan_of
 
     command = kafka_client.new_command(settings, "rollout", **fields)
     plan = plan_of(command, _known_users(settings) if users is None else users)

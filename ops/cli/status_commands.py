@@ -54,7 +54,7 @@ def status(
     from ops.clients import fleet_observer, kafka_client
     from ops.views import rollout_tables as rollout_view
     from ops.views import terminal
-    from registry.rollout.command_log import FOREIGN_TOPIC
+    from registry.rollout.recreated_control_topic import FOREIGN_TOPIC
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     if sum((url is not None, follow, all_environments)) > 1:

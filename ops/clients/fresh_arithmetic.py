@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import TopicPartition
 from msgspec import Struct
 
+from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.fresh.intake import take_in
-from registry.fresh.merged_cells import UserEvents
 from registry.ids import UserId
 from registry.kafka.reader import connected, slice_of
 from registry.kafka.topics import topics_of

@@ -1,8 +1,8 @@
 """The rules as tables and diagrams on the pages about rollouts, generated from the code: ``make
 docs``.
 
-Knows how the tables of `registry.rollout.transitions` and `registry.rollout.ramp_decision`, the
-phases' diagram and the guide's plan are shown as Markdown. A test compares.
+Knows how the tables of `registry.rollout.phase_transitions` and `registry.rollout.ramp_decision`,
+the phases' diagram and the guide's plan are shown as Markdown. A test compares.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rich.console import Console
 from ops.docs.markdown import ROOT, table
 from ops.views.ramp_plan_tables import plan_tables
 from registry.policy_file import read_rollout_file
-from registry.ramp_plans.ramp_plan import SENTENCES
-from registry.rollout.phases import Phase
-from registry.rollout.ramp_arithmetic import Plan, plan_of
+from registry.ramp_plans.ramp_stages import SENTENCES
+from registry.rollout.current_phase import Phase
+from registry.rollout.phase_transitions import ROWS, TRANSITIONS, Refusal, Transition
 from registry.rollout.ramp_decision import ACTIONS, Moment
-from registry.rollout.transitions import ROWS, TRANSITIONS, Refusal, Transition
+from registry.rollout.ramp_dry_run import Plan, plan_of
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Verdict
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from ops.views import terminal
 from ops.views.terminal import Text
 from registry.ramp_plans.evidence_needs import TIMES_THE_LIMIT
-from registry.rollout.ramp_arithmetic import Plan
+from registry.rollout.ramp_dry_run import Plan
 
 
 def plan_tables(plan: Plan) -> list[Table | Text]:

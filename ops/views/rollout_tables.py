@@ -13,7 +13,7 @@ from ops.clients.fleet_observer import Seen
 from ops.views.escape_text import on_one_line
 from ops.views.terminal import VERDICT_STYLE, Text, err, grid, out, pairs
 from registry.guardrails.live_workers import LIVE_SECONDS, age_seconds
-from registry.ramp_plans.ramp_plan import stages_of
+from registry.ramp_plans.ramp_stages import stages_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.explanation import Explanation
 from registry.rollout.wording import diff, ramp_words

@@ -1,4 +1,4 @@
-"""Fresh interactions: those at or after the end of a version's snapshot, and their effects.
+"""Fresh interactions: those at or after the end of a version's snapshot, kept in memory by user.
 
-Pure: frozen values and arrays. No Kafka, no files, no clock, no settings.
+Pure: frozen values and arrays. No Kafka, no files, no clock; their effects: `registry.fold_in`.
 """

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.fresh.answer_source import VectorSource
 from registry.fresh.event_columns import OFFSET_BITS, place_of
 from registry.fresh.event_log import FrozenLog
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of
 from registry.ids import ItemId, UserId
+from registry.wire.responses import VectorSource
 
 ItemRows = NDArray[np.int32]
 

@@ -17,7 +17,7 @@ from registry.guardrails.latency_ratio import judge_latency
 from registry.guardrails.request_rates import RATES, judge_rate
 from registry.guardrails.sample_ratio import sample_ratio
 from registry.wire.counts import ArmCounts
-from registry.wire.ramp_values import Finding, Guardrails
+from registry.wire.ramp_values import Finding, Guardrails, Verdict
 
 
 def judge(
@@ -64,3 +64,13 @@ def judge(
     if guardrails.sample_ratio and compare_users:
         findings.append(sample_ratio(canary.users, primary.users, percentage / 100, alpha))
     return tuple(findings)
+
+
+def worst(findings: tuple[Finding, ...]) -> Verdict:
+    """Return the worst verdict of `findings`; no finding at all is an ``error``, never a pass.
+
+    >>> worst(())
+    'error'
+    """
+    order: tuple[Verdict, ...] = ("pass", "inconclusive", "error", "fail")
+    return max((finding.verdict for finding in findings), key=order.index, default="error")

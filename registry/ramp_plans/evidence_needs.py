@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from registry.guardrails.histogram import MAPPING
 from registry.guardrails.min_overlap import judge_shadow
 from registry.guardrails.verdicts import judge
-from registry.ramp_plans.ramp_plan import alpha_of
+from registry.ramp_plans.false_alarm import alpha_of
 from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.ramp_values import Ramp, Verdict
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.ramp_plans.ramp_plan import Stage, stages_of
+from registry.ramp_plans.ramp_stages import Stage, stages_of
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Ramp
 from registry.wire.rollout_state import RolloutState

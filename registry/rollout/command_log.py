@@ -3,7 +3,7 @@ included.
 
 Pure. Kafka delivers a command at least once; the same record may come again after a crash, and the
 same ``command_id`` may be produced twice. :func:`follow` turns both into one application. The rules
-for a single command are in :mod:`registry.rollout.transitions`.
+for a single command are in :mod:`registry.rollout.phase_transitions`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from registry.epochs import epoch_of, era_of, is_foreign
+from registry.epochs import epoch_of, era_of
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.expected_epoch import require_epoch
-from registry.rollout.transitions import apply_command
+from registry.rollout.phase_transitions import apply_command
+from registry.rollout.recreated_control_topic import (
+    is_foreign,
+    refuse_same_topic,
+    require_known_topic,
+)
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult, CommandStatus
 from registry.wire.commands import BeginEra, Command, Retrain
@@ -66,13 +71,6 @@ class Decision(NamedTuple):
     is_new: bool
 
 
-FOREIGN_TOPIC: Final = (
-    "the control topic is not the one whose offsets the epochs count: it was recreated, or this "
-    "is another cluster. Serving continues, but no command is decided until an operator confirms "
-    "the current topic with `recstream rollout begin-era`"
-)
-"""Code and words of a refusal, and of readiness."""
-
 EMPTY_LOG: Final = ControlLog(last_offset=-1)
 
 
@@ -103,19 +101,21 @@ def follow(
     at
         The record's time, ISO 8601 in UTC.
     problems
-        As for :func:`registry.rollout.transitions.apply_command`.
+        As for :func:`registry.rollout.phase_transitions.apply_command`.
     refusal
         Why the caller cannot carry the command out, whatever the rules say.
     topic_id
         Of the control topic as it is now; None if this broker gives topics no ids.
     traffic
-        As for :func:`registry.rollout.transitions.apply_command`.
+        As for :func:`registry.rollout.phase_transitions.apply_command`.
     """
     era = era_of(log.last_offset)
-    if is_foreign(log.topic_id, topic_id):
-        if not isinstance(command, BeginEra):
-            return _refuse_foreign(log, command, at)
+    if isinstance(command, BeginEra) and is_foreign(log.topic_id, topic_id):
         return _begin_era(log, command, epoch_of(era + 1, offset), topic_id, at)
+    try:
+        require_known_topic(log.topic_id, topic_id)
+    except RefusedCommand as error:
+        return _refuse_unremembered(log, command, error, at)
     if log.topic_id is None:
         log = replace(log, topic_id=topic_id)
     return _follow(log, command, epoch_of(era, offset), at, problems, refusal, traffic)
@@ -148,10 +148,7 @@ def _follow(
         if refusal is not None:
             raise refusal
         if isinstance(command, BeginEra):
-            raise RefusedCommand(
-                "begin_era: the control topic is still the one whose offsets the epochs count",
-                CommandCode.SAME_CONTROL_TOPIC,
-            )
+            refuse_same_topic()
         require_epoch(log.state, command)
         after = (
             log.state
@@ -171,9 +168,11 @@ def _follow(
     return _remember(replace(log, state=after), offset, result, is_new=True)
 
 
-def _refuse_foreign(log: ControlLog, command: Command, at: Instant) -> Decision:
+def _refuse_unremembered(
+    log: ControlLog, command: Command, error: RefusedCommand, at: Instant
+) -> Decision:
     epoch = log.state.epoch if log.state else None
-    refused = AnswerError(CommandCode.FOREIGN_CONTROL_TOPIC, FOREIGN_TOPIC)
+    refused = AnswerError(error.code, str(error))
     return Decision(log, _result(command, "rejected", epoch, at, error=refused), is_new=False)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET
 
-from registry.rollout.phases import phase_of, words_for
+from registry.rollout.current_phase import phase_of, words_for
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.rollout_policy import RampPolicy
 from registry.wire.commands import Rollout, Swap

@@ -6,7 +6,7 @@ from typing import Final
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.rollout.phases import words_for
+from registry.rollout.current_phase import words_for
 from registry.wire.commands import Command
 from registry.wire.rollout_state import RolloutState
 

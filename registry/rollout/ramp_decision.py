@@ -17,20 +17,16 @@ from msgspec.structs import replace
 
 from registry.guardrails.fleet_checks import arms_at, readiness, shadow_at, survival
 from registry.guardrails.min_overlap import judge_shadow
-from registry.guardrails.verdicts import judge
-from registry.ramp_plans.ramp_plan import (
-    Stage,
-    alpha_of,
-    patience_seconds,
-    stage_of,
-    stages_of,
-    worst,
-)
+from registry.guardrails.verdicts import judge, worst
+from registry.ramp_plans.false_alarm import alpha_of
+from registry.ramp_plans.ramp_durations import patience_seconds
+from registry.ramp_plans.ramp_stages import Stage, stage_of, stages_of
 from registry.rollout.command_log import ControlLog
+from registry.rollout.ramp_handover import hand_over, with_hand_over
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.wording import with_cause
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Rollout, Step
+from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Step
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.origins import RAMP
@@ -121,29 +117,15 @@ def next_commands(
     if seen.action == "hold":
         return ()
     if seen.stage.kind == "soaking" and ramp.environments and handed_over is None:
-        return (_hand_over(state, ramp),)
+        return (hand_over(state, ramp),)
     forward = _forward(state, ramp, seen, fleet)
     refusal = _refusal(log, forward)
     if refusal is not None:
         finding = Finding("command", "fail", f"{forward.type} was refused: {refusal}")
         return (_back(log, state, (*seen.findings, finding), finding.message),)
     if handed_over is not None and seen.stage.kind == "soaking" and ramp.environments:
-        forward = _with_hand_over(forward, ramp, handed_over)
+        forward = with_hand_over(forward, ramp, handed_over)
     return (forward,)
-
-
-def _with_hand_over(
-    end: Step | Promote, ramp: RampState, handed_over: CommandResult
-) -> Step | Promote:
-    """Return the end of this environment's ramp, with what the next one made of it."""
-    following, error = handed_over.environment, handed_over.error
-    words = f"{following} has begun" if error is None else f"{following} refused: {error.message}"
-    finding = Finding("hand_over", "pass" if error is None else "fail", words)
-    return replace(
-        end,
-        reason=with_cause(f"soaked; {words}", ramp),
-        findings=(*end.findings, finding),
-    )
 
 
 def _moment(ramp: RampState, stage: Stage, elapsed: float) -> Moment:
@@ -231,26 +213,6 @@ def _back(
     if refusal is None:
         return rollback
     return _command(state, Abort, findings, f"rollback was refused: {refusal}; {reason}")
-
-
-def _hand_over(state: RolloutState, ramp: RampState) -> Rollout:
-    """Return the same ramp for the next environment."""
-    following = ramp.environments[0]
-    return Rollout(
-        command_id=f"{ramp.ramp_id}@{following}",
-        issued_by=RAMP,
-        origin="ramp",
-        environment=following,
-        reason=with_cause(f"promoted and soaked in {state.environment}", ramp),
-        canary_version=state.primary_version,
-        bucketing=state.bucketing,
-        salt=state.salt,
-        ramp=ramp.asked or ramp.plan,
-        ramp_id=ramp.ramp_id,
-        environments=ramp.environments,
-        cause=ramp.cause,
-        fit=ramp.fit,
-    )
 
 
 def _command(

@@ -1,7 +1,8 @@
 """The rules of a ramp: which plans are valid, and how the ramp of a rollout state begins and moves.
 
-Pure, like the table of `registry.rollout.transitions` whose cells these are. Must not know what a
-command does to the versions of a state, nor when a ramp moves (`registry.rollout.ramp_decision`).
+Pure, like the table of `registry.rollout.phase_transitions` whose cells these are. Must not know
+what a command does to the versions of a state, nor when a ramp moves
+(`registry.rollout.ramp_decision`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.ramp_plans.ramp_plan import stages_of
-from registry.rollout.ramp_validation import ramp_id_of, require_environments, require_plan
+from registry.ramp_plans.ramp_stages import stages_of
+from registry.ramp_plans.ramp_validation import ramp_id_of, require_environments, require_plan
 from registry.wire.commands import Abort, Judged, Pause, Promote, Resume, Rollout, Step
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Outcome, Ramp, RampState

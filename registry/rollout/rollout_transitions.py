@@ -1,6 +1,6 @@
 """What the command ``rollout`` does to a state: the fields given change, and a ramp may start.
 
-Pure, like the table of `registry.rollout.transitions`, of which this is a cell.
+Pure, like the table of `registry.rollout.phase_transitions`, of which this is a cell.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.rollout.percentages import require_percentage
-from registry.rollout.phases import phase_of, words_for
+from registry.ramp_plans.percentages import require_percentage
+from registry.rollout.ramp_handover import require_no_trial
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
 from registry.wire.commands import Rollout
 from registry.wire.field_types import Bucketing, Strategy
@@ -44,7 +44,7 @@ def change_fields(state: RolloutState, command: Rollout, at: Instant) -> Rollout
             CommandCode.NOTHING_GIVEN,
         )
     if isinstance(command.ramp, Ramp):
-        _require_no_trial(state, command)
+        require_no_trial(state, command)
         given = _ramp_fields(given)
     elif command.environments is not UNSET:
         raise RefusedCommand(
@@ -67,16 +67,6 @@ def change_fields(state: RolloutState, command: Rollout, at: Instant) -> Rollout
     if isinstance(command.ramp, Ramp):
         after = replace(after, ramp=new_ramp(command.ramp, command, after, at))
     return after
-
-
-def _require_no_trial(state: RolloutState, command: Rollout) -> None:
-    """A ramp of another environment, or of a training, must not end what somebody does here."""
-    if command.origin in ("ramp", "training") and phase_of(state) != "fixed":
-        raise RefusedCommand(
-            f"rollout: {state.environment} has a trial of its own ({words_for(state)}); end it, "
-            "and start the ramp here by hand",
-            CommandCode.TRIAL_UNDER_WAY,
-        )
 
 
 def _ramp_fields(given: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from registry.ramp_plans.ramp_plan import stage_of, stages_of
-from registry.rollout.phases import words_for
+from registry.ramp_plans.ramp_stages import stage_of, stages_of
+from registry.rollout.current_phase import words_for
 from registry.wire.command_results import CommandResult
 from registry.wire.ramp_values import Ramp, RampCause, RampState
 from registry.wire.rollout_state import RolloutState

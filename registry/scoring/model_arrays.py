@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from registry.catalogue.item_labels import ItemLabels
 from registry.errors import DamagedVersion
-from registry.fresh.learned_cells import LearnedCells, check_learned
+from registry.fold_in.learned_cells import LearnedCells, check_learned
 from registry.ids import ItemId, UserId, pieces
 
 MAX_ITEMS: Final = (2**31 - 1) // 100

@@ -6,8 +6,8 @@ reading, so the workers on one machine share one copy; ids and titles are JSON, 
 types.
 
 Format 2 is format 1 plus further files: ``learned.json`` and the arrays of
-:mod:`registry.fresh.learned_cells`. So the previous release reads it as format 1. This release also
-reads format 1, whose fresh interactions only hide seen items. The further arrays are read for
+:mod:`registry.fold_in.learned_cells`. So the previous release reads it as format 1. This release
+also reads format 1, whose fresh interactions only hide seen items. The further arrays are read for
 single users only: none of their pages stays in memory.
 
 Labels have files of their own, which a version without labels does not have: a release that does
@@ -33,8 +33,8 @@ from msgspec import Struct
 
 from registry.catalogue.item_labels import ItemLabels
 from registry.errors import DamagedVersion
-from registry.fresh.learned_cells import DTYPES as LEARNED_DTYPES
-from registry.fresh.learned_cells import LearnedCells, columns_of, from_columns
+from registry.fold_in.learned_cells import DTYPES as LEARNED_DTYPES
+from registry.fold_in.learned_cells import LearnedCells, columns_of, from_columns
 from registry.ids import ItemId, UserId
 from registry.scoring.model_arrays import DTYPES, ModelArrays, check_arrays, require
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from registry.fresh.fresh_vectors import FreshVectors
-from registry.fresh.loss_function import BACKENDS, Filled, loss_function
+from registry.fold_in.fresh_vectors import FreshVectors
+from registry.fold_in.loss_function import BACKENDS, Filled, loss_function
 from registry.ids import ItemId
 from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Manifest

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from registry.catalogue.availability import Withdrawals
 from registry.catalogue.label_masks import LabelMasks
 from registry.catalogue.shown_rows import ShownRows
-from registry.fresh.vector_cache import VectorCache
+from registry.fold_in.vector_cache import VectorCache
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
 from registry.scoring.among import best_among, first_of, nearest_among

@@ -33,6 +33,7 @@ from registry.storage.objects import Objects
 from registry.versions.artifact import write_artifact
 from registry.versions.checksums import entry_of
 from registry.versions.file_cache import full_disk
+from registry.versions.latest_version import LATEST, NONE_YET, named_latest, point_latest_to_newest
 from registry.versions.manifest import (
     Description,
     FileEntry,
@@ -41,16 +42,7 @@ from registry.versions.manifest import (
     encode_manifest,
 )
 from registry.versions.published_files import about
-from registry.versions.published_versions import (
-    LATEST,
-    MANIFEST,
-    NONE_YET,
-    SIGNATURE,
-    named_latest,
-    names_in,
-    newest_version,
-    point_latest_to_newest,
-)
+from registry.versions.published_versions import MANIFEST, SIGNATURE, names_in, newest_version
 from registry.versions.signing import Keys, require_signing_key, sign
 
 ARTIFACT: Final = "als"

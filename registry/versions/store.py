@@ -14,14 +14,14 @@ from io import BufferedReader
 from pathlib import Path
 
 from registry.errors import ConfigurationError, UnknownVersion
+from registry.heap_trim import trim_memory
 from registry.ids import is_version_name
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
-from registry.versions import publication, published_versions
+from registry.versions import latest_version, publication, published_versions
 from registry.versions.artifact import FURTHER, OpenFile, read_artifact
 from registry.versions.file_cache import Cache
-from registry.versions.heap_trim import trim_memory
 from registry.versions.manifest import Description, Manifest, decode_manifest
 from registry.versions.model import Model
 from registry.versions.publication import ARTIFACT
@@ -81,7 +81,7 @@ class Store:
         DamagedVersion
             If ``latest.txt`` names no published version.
         """
-        return published_versions.latest_in(self.objects)
+        return latest_version.latest_in(self.objects)
 
     def manifest(self, version: str) -> Manifest:
         """Return the manifest of `version`; its files are not checked.

@@ -13,6 +13,9 @@ Source: TypeAlias = Literal["model", "recomputed", "fold_in", "similar", "popula
 """What ranked the items: the user's stored vector; one solved anew from all that he did, because
 some of it is fresh; one for a user whom the version does not know; or the items' popularity."""
 
+VectorSource: TypeAlias = Literal["model", "recomputed", "fold_in", "popular"]
+"""What ranks the items of a user: a :data:`Source` without a reference item."""
+
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
 FreshState: TypeAlias = Literal["followed", "catching_up", "incomplete", "unknown"]
 """How much of what users did since a version's snapshot an answer knows: all that there was; a

@@ -25,7 +25,7 @@ from registry.guardrails.fleet_checks import traffic_of
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
 from registry.rollout.command_log import Decision, follow
-from registry.rollout.transitions import versions_named
+from registry.rollout.phase_transitions import versions_named
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain, Rollback
@@ -35,7 +35,7 @@ from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics
-from streams.serving.batch import Origin
+from streams.serving.batch_results import Origin
 from streams.serving.residency import Residency
 from streams.state.table import RolloutTable
 from streams.state.view import RolloutView

@@ -18,14 +18,14 @@ from msgspec.structs import replace
 from registry.errors import RefusedRecord, TransportError
 from registry.guardrails.fleet_checks import CARRY_SECONDS, carried
 from registry.kafka.topics import Topics
-from registry.rollout.phases import is_compared
+from registry.rollout.current_phase import is_compared
 from registry.wire.codec import encode
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.outcome_records import PartitionSums
+from streams.comparing.shadow import Shadow
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery
 from streams.serving.exposures import Exposures
-from streams.serving.shadow import Shadow
 from streams.state.node import Node
 from streams.state.table import RolloutTable
 

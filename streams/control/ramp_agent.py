@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topics import Topics
-from registry.ramp_plans.ramp_plan import stages_of
+from registry.ramp_plans.ramp_stages import stages_of
 from registry.rollout.ramp_decision import Look, look, next_commands
 from registry.settings import Settings
 from registry.wire.codec import encode

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode, HttpCode, RecordCode
 from registry.errors import TransportError
-from registry.rollout.command_log import FOREIGN_TOPIC, ControlLog
+from registry.rollout.command_log import ControlLog
+from registry.rollout.recreated_control_topic import FOREIGN_TOPIC
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import KINDS, Command, CommandType

@@ -15,6 +15,7 @@ from registry.versions.manifest import Manifest
 from registry.wire.commands import CommandType
 from registry.wire.responses import Response
 from registry.wire.training_records.training_messages import TrainingRun
+from streams.comparing.side_by_side import SideBySide
 from streams.http.documents import (
     Decided,
     Fleet,
@@ -33,7 +34,6 @@ from streams.http.endpoint_arguments import (
     TryQuery,
 )
 from streams.http.problems import Problem
-from streams.page.side_by_side import SideBySide
 from streams.serving.traces import Trace
 
 HTML: Final = "text/html"

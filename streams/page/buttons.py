@@ -1,8 +1,9 @@
 """What the page's forms offer: the commands that the rules would accept now, and the current
 values.
 
-Pure. Asks the rules themselves (`registry.rollout.transitions`), so that the page and the control
-log agree; whether a version can be loaded, only the control owner finds out. Must not know HTML.
+Pure. Asks the rules themselves (`registry.rollout.phase_transitions`), so that the page and the
+control log agree; whether a version can be loaded, only the control owner finds out. Must not know
+HTML.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from msgspec import Struct
 
 from registry.errors import RefusedCommand
 from registry.rollout.expected_epoch import NO_EPOCH
+from registry.rollout.phase_transitions import apply_command
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.rollout.rollout_transitions import ROLLOUT_FIELDS
-from registry.rollout.transitions import apply_command
 from registry.wire.commands import KINDS
 from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState

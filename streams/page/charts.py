@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from registry.ramp_plans.ramp_plan import stages_of
+from registry.ramp_plans.ramp_stages import stages_of
 from registry.rollout.assignment import arms_of, canary_share
-from registry.rollout.phases import words_for
+from registry.rollout.current_phase import words_for
 from registry.rollout.wording import ramp_words
 from registry.wire.field_types import Variant
 from registry.wire.instants import Instant

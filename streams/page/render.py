@@ -16,14 +16,14 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from registry.ramp_plans.ramp_plan import SENTENCES
+from registry.ramp_plans.ramp_stages import SENTENCES
 from registry.rollout.expected_epoch import NO_EPOCH
 from registry.rollout.wording import diff, ramp_words
 from registry.wire.ramp_values import Guardrails, Ramp
+from streams.comparing.side_by_side import SideBySide
 from streams.page import formatting as wording
 from streams.page.buttons import Now, fields, offers
 from streams.page.charts import arms, headline, rungs, steps, worst_first
-from streams.page.side_by_side import SideBySide
 from streams.page.status import Status
 from streams.roles import Role
 

@@ -10,7 +10,7 @@ from registry.versions.model import Model
 from registry.wire.responses import Provenance
 from registry.wire.rollout_state import RolloutState
 from streams.raw_record import RawRecord
-from streams.serving.batch import Origin
+from streams.serving.batch_results import Origin
 from streams.serving.durations import latency_ms
 
 

@@ -20,7 +20,7 @@ from registry.error_codes import AnswerCode
 from registry.errors import RecordError
 from registry.fresh.fresh_sight import FreshSight
 from registry.rollout.assignment import arms_of, is_shadowed
-from registry.rollout.phases import is_compared
+from registry.rollout.current_phase import is_compared
 from registry.versions.model import Model, Recommendation
 from registry.versions.narrowing import unknown_items
 from registry.wire.codec import decode, encode
@@ -30,7 +30,7 @@ from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
 from streams.serving.answer_provenance import provenance_of
-from streams.serving.batch import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
+from streams.serving.batch_results import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.deadlines import is_expired
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing

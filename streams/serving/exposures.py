@@ -17,7 +17,7 @@ from registry.ids import UserId
 from registry.rollout.assignment import arms_of
 from registry.wire.counts import ArmCounts, Histogram, sum_histograms
 from registry.wire.rollout_state import RolloutState
-from streams.serving.batch import Batch
+from streams.serving.batch_results import Batch
 from streams.serving.durations import known_latencies
 
 USERS_COUNTED: Final = 100_000

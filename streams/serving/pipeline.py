@@ -41,7 +41,7 @@ from streams.delivery.outgoing import Outgoing, Unconfirmed
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.answering import Answering, answer_batch
-from streams.serving.batch import Batch
+from streams.serving.batch_results import Batch
 from streams.serving.durations import known_latencies
 from streams.serving.probing import Prober
 from streams.serving.refused_answers import RefusedAnswers

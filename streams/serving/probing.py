@@ -18,7 +18,7 @@ from registry.guardrails.histogram import bucket_counts
 from registry.versions.model import Model
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
-from streams.serving.batch import Batch
+from streams.serving.batch_results import Batch
 
 LEAST_PAUSE_SECONDS: Final = 0.02
 """Between two probes of an arm: enough, with a few requests each, for a quantile in seconds."""

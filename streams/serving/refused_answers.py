@@ -17,7 +17,7 @@ from registry.wire.field_types import AnswerError
 from registry.wire.responses import Response
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
-from streams.serving.batch import Answer, Batch, DeadLetter
+from streams.serving.batch_results import Answer, Batch, DeadLetter
 
 
 class RefusedAnswers:

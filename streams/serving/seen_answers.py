@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
+from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent
 from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
-from registry.fresh.fresh_vectors import FreshVector, FreshVectors
-from registry.fresh.merged_cells import UserEvents
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
 from registry.versions.model import Model, Recommendation

@@ -19,7 +19,7 @@ from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
-from streams.serving.batch import Answer, Batch
+from streams.serving.batch_results import Answer, Batch
 
 ANSWERS_REMEMBERED: Final = 5_000
 """At a thousand requests a second, those of the last five seconds."""

@@ -18,8 +18,8 @@ from registry.error_codes import FallbackCode, RecordCode, RefusalCause, Refused
 from registry.kafka.topics import Topics
 from registry.rollout.assignment import arms_of
 from registry.wire.rollout_state import RolloutState
+from streams.comparing.shadow import OLD_EPOCH, QUEUE_FULL
 from streams.metrics import Metrics
-from streams.serving.shadow import OLD_EPOCH, QUEUE_FULL
 
 LINGER_SECONDS: Final = 300.0
 """How long the series of a version stay after it has left the memory: the scrapes that see its last

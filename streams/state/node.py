@@ -17,7 +17,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.fresh.freshness import Freshness
 from streams.metrics import Metrics
 from streams.serving.answering import Answering
-from streams.serving.batch import Origin
+from streams.serving.batch_results import Origin
 from streams.serving.residency import Residency
 from streams.serving.routing import RoutingRules, next_acting, versions_to_keep
 from streams.state.metric_series import VersionSeries, show_arms

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import faust
 
 from registry.error_codes import ReadinessCode
-from registry.rollout.command_log import FOREIGN_TOPIC
+from registry.rollout.recreated_control_topic import FOREIGN_TOPIC
 from streams.state.group_entry import Entry
 from streams.state.node import Node
 from streams.state.table import RolloutTable

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from registry.guardrails.fleet_checks import KEPT_SECONDS, remembered
 from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.rollout.command_log import EMPTY_LOG, ControlLog
-from registry.rollout.phases import is_compared
+from registry.rollout.current_phase import is_compared
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun

@@ -15,12 +15,12 @@ from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 
 from registry.connection.client_config import client_config
-from registry.epochs import is_foreign
 from registry.error_codes import NoticeCode
 from registry.errors import TransportError
 from registry.kafka.topic_ids import seen_topics
 from registry.kafka.topics import Topics, changelog_of, mismatches
 from registry.rollout.command_log import ControlLog
+from registry.rollout.recreated_control_topic import is_foreign
 from registry.settings import Settings
 from streams.watch.notices import Notice, Reason
 from streams.watch.topic_changes import TopicChanges

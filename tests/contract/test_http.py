@@ -42,8 +42,8 @@ from streams.kafka.request_progress import RequestProgress
 from streams.observers import build_observers
 from streams.page.render import POLICY
 from streams.page_serving import build_pages
-from streams.serving.batch import Answer as SentAnswer
-from streams.serving.batch import Batch
+from streams.serving.batch_results import Answer as SentAnswer
+from streams.serving.batch_results import Batch
 from tests.unit.registry.builders import (
     a_canary_state,
     a_description,

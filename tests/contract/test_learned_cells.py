@@ -19,7 +19,7 @@ from harness.workers import ROOT
 
 from registry.bm25_statistics import SnapshotBm25
 from registry.errors import DamagedVersion
-from registry.fresh.learned_cells import (
+from registry.fold_in.learned_cells import (
     FurtherEvents,
     LearnedCells,
     check_learned,

@@ -27,7 +27,7 @@ from streams.delivery.producer import Delivery
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.serving.answering import Answering
-from streams.serving.batch import Origin
+from streams.serving.batch_results import Origin
 from streams.serving.routing import RoutingRules
 from streams.serving.traces import Traces
 from streams.state.node import Node

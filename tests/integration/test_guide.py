@@ -23,7 +23,7 @@ from harness.fresh import environment_of, publish_model
 from harness.workers import ROOT, Worker
 
 from ops.cli.main import main
-from registry.rollout.phases import words_for
+from registry.rollout.current_phase import words_for
 from registry.rollout.wording import ramp_words
 from registry.settings import Settings
 from registry.wire.instants import read_instant

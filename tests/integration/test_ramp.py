@@ -23,7 +23,7 @@ from harness.workers import Worker
 from registry.guardrails.verdicts import judge
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
-from registry.ramp_plans.ramp_plan import alpha_of
+from registry.ramp_plans.false_alarm import alpha_of
 from registry.rollout.assignment import assign
 from registry.settings import Settings
 from registry.wire.counts import ArmCounts

@@ -1,7 +1,7 @@
 """What a version keeps of its cells, so that later events merge as if training had seen them all.
 
 Pure NumPy: knows cells and parameters; must not know files, nor how events are merged
-(:mod:`registry.fresh.merged_cells`).
+(:mod:`registry.fold_in.merged_cells`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.fresh.learned_cells import FurtherEvents, LearnedCells, narrowed
+from registry.fold_in.learned_cells import FurtherEvents, LearnedCells, narrowed
 from registry.versions.manifest import Parameters
 from training.data.matrix import Cells, Floats
 from training.data.weights import weighing_of

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed, UnknownVersion
-from registry.fresh.learned_cells import columns_of
+from registry.fold_in.learned_cells import columns_of
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.versions.manifest import Manifest, Parameters, TrialStart, WarmStart, content_digest

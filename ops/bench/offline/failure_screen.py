@@ -17,7 +17,7 @@ from ops.bench.offline.ramp_counts import Arm, Counts, Floats
 from registry.guardrails.evidence import rank_bounds
 from registry.guardrails.histogram import MAPPING
 from registry.guardrails.request_rates import RATES
-from registry.ramp_plans.ramp_plan import alpha_of
+from registry.ramp_plans.false_alarm import alpha_of
 from registry.wire.ramp_values import Ramp
 
 Mask = NDArray[np.bool_]

@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.fold_in.fresh_vectors import FreshVectors
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
-from registry.fresh.fresh_vectors import FreshVectors
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.merged_cells import UserEvents
 from registry.versions.manifest import Parameters
 from training.data.cells_to_keep import cells_to_keep
 from training.data.matrix import Cells, Factors, Mask, csr, only

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from registry.fresh.learned_cells import FurtherEvents, LearnedCells
+from registry.fold_in.learned_cells import FurtherEvents, LearnedCells
 from registry.ids import UserId
 from registry.kafka.topics import topics_of
 from registry.scoring.model_arrays import ModelArrays

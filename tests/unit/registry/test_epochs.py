@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.epochs import ERA_BITS, MAX_EPOCH, epoch_of, era_of, is_foreign, offset_of
+from registry.epochs import ERA_BITS, MAX_EPOCH, epoch_of, era_of, offset_of
 
 OFFSETS = st.integers(0, 2**ERA_BITS - 1)
 ERAS = st.integers(0, 8191)
@@ -31,19 +30,3 @@ def test_in_the_first_era_an_epoch_is_the_offset(offset: int) -> None:
 
 def test_before_all_commands_is_the_first_era() -> None:
     assert era_of(-1) == 0
-
-
-@pytest.mark.parametrize(
-    ("known", "present", "foreign"),
-    [
-        ("a", "a", False),
-        ("a", "b", True),
-        (None, "b", False),  # a log of an earlier release takes any
-        ("a", None, False),  # a broker without ids: nobody can tell
-        (None, None, False),
-    ],
-)
-def test_a_topic_of_another_id_is_foreign(
-    known: str | None, present: str | None, foreign: bool
-) -> None:
-    assert is_foreign(known, present) is foreign

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from ops.views.ramp_plan_tables import plan_tables
-from registry.rollout.ramp_arithmetic import plan_of
+from registry.rollout.ramp_dry_run import plan_of
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Ramp
 

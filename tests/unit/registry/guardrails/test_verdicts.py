@@ -22,8 +22,7 @@ from registry.guardrails.evidence import Sample, log_evidence_of_excess
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.min_overlap import judge_shadow
 from registry.guardrails.sample_ratio import sample_ratio
-from registry.guardrails.verdicts import judge
-from registry.ramp_plans.ramp_plan import worst
+from registry.guardrails.verdicts import judge, worst
 from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.ramp_values import Finding, Guardrails, Ramp
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from registry.guardrails.live_workers import LIVE_SECONDS
-from registry.ramp_plans.ramp_plan import LOADING_SECONDS, patience_seconds
+from registry.ramp_plans.ramp_durations import LOADING_SECONDS, patience_seconds
 from registry.rollout.assignment import arms_of
 from registry.rollout.command_log import ControlLog, Decision, follow
 from registry.rollout.ramp_decision import (

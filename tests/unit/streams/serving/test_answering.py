@@ -20,10 +20,10 @@ from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Provenance, Response
+from streams.comparing.shadow_scoring import score_chunk
 from streams.serving.answering import SAMPLES_AN_ARM, Answering, answer_batch, is_compared
-from streams.serving.batch import Batch
+from streams.serving.batch_results import Batch
 from streams.serving.routing import RoutingRules
-from streams.serving.shadow_scoring import score_chunk
 from tests.unit.registry.builders import (
     a_canary_state,
     a_ramp,

@@ -13,7 +13,7 @@ from registry.guardrails.histogram import MAPPING, bucket_counts
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
 from streams.serving import exposures as module
-from streams.serving.batch import Answer, Batch, Sent
+from streams.serving.batch_results import Answer, Batch, Sent
 from streams.serving.exposures import Exposures
 from tests.unit.registry.builders import a_canary_state, a_state
 

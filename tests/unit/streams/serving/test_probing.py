@@ -14,7 +14,7 @@ from registry.versions.model import Model
 from registry.versions.store import Store
 from registry.wire.counts import ArmCounts
 from registry.wire.requests import Request
-from streams.serving.batch import Batch
+from streams.serving.batch_results import Batch
 from streams.serving.probing import LEAST_PAUSE_SECONDS, PAUSE_FACTOR, Prober
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ops.bench.rig.synthetic import watched_once
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.row_solver import Entries, RowSolver
 from registry.versions.model import Model, Recommendation
 from streams.serving.seen_answers import recommend_seeing
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays

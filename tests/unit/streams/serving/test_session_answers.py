@@ -10,10 +10,10 @@ import pytest
 from harness.builders import a_record, an_answering, some_rules
 
 from ops.bench.rig.synthetic import watched_once
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.row_solver import Entries, RowSolver
 from registry.ids import UserId
 from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode

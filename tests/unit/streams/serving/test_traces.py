@@ -11,7 +11,7 @@ from registry.wire.field_types import AnswerError
 from registry.wire.requests import Request
 from registry.wire.responses import Provenance, Response
 from registry.wire.rollout_state import RolloutState
-from streams.serving.batch import Answer, Batch
+from streams.serving.batch_results import Answer, Batch
 from streams.serving.traces import Trace, Traces, trace_of
 from tests.unit.registry.builders import a_canary_state, a_state
 

@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
+from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory
 from registry.fresh.fresh_sight import FreshSight
-from registry.fresh.fresh_vectors import FreshVector, FreshVectors
-from registry.fresh.merged_cells import UserEvents
 from registry.fresh.version_window import NO_ROWS, FreshUser, ItemRows
 from registry.ids import ItemId, UserId, VersionName
 from registry.versions.model import Model, Recommendation

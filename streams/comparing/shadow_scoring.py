@@ -1,6 +1,6 @@
 """Scores a chunk of answered requests by the canary version, and compares the two answers.
 
-Runs in the shadow thread. Must not know when there is time for it (`streams.serving.shadow`).
+Runs in the shadow thread. Must not know when there is time for it (`streams.comparing.shadow`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from registry.wire.counts import ShadowCounts, sum_shadows
 from registry.wire.instants import Instant
 from registry.wire.responses import Item
 from registry.wire.shadow_comparisons import ShadowComparison
-from streams.serving.batch import Origin, Shadowed
+from streams.serving.batch_results import Origin, Shadowed
 from streams.serving.seen_answers import recommend_seeing
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.fresh.answer_source import UserFacts, vector_source
+from registry.fold_in.answer_source import UserFacts, vector_source
 
 LEAST = 3
 

@@ -1,8 +1,8 @@
 r"""Row solver: the vector of a user, or of an item, from the other side's factors.
 
 Pure NumPy. Must not know ids, versions, or whose vector it is. With the factors Y, confidences c
-and the penalty λ of :mod:`registry.fresh.loss_function`, it is the half step of the fit for one row
-(Hu, Koren, Volinsky 2008):
+and the penalty λ of :mod:`registry.fold_in.loss_function`, it is the half step of the fit for one
+row (Hu, Koren, Volinsky 2008):
 
 .. math::
     x = A^{-1} \sum_i c_i y_i, \quad
@@ -27,7 +27,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.fresh.loss_function import LossFunction
+from registry.fold_in.loss_function import LossFunction
 from registry.latest_rows import ranges
 
 Matrix: TypeAlias = NDArray[np.float64]

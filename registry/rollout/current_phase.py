@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from registry.ramp_plans.ramp_plan import stage_of
+from registry.ramp_plans.ramp_stages import stage_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.wire.rollout_state import RolloutState

@@ -13,14 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.fresh.answer_source import UserFacts, VectorSource, vector_source
-from registry.fresh.learned_cells import LearnedCells
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.merged_cells import MergedCells, UserEvents, merge
-from registry.fresh.row_solver import Factors, ItemRows, RowSolver, teaching
+from registry.fold_in.answer_source import UserFacts, vector_source
+from registry.fold_in.learned_cells import LearnedCells
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.merged_cells import MergedCells, UserEvents, merge
+from registry.fold_in.row_solver import Factors, ItemRows, RowSolver, teaching
 from registry.ids import ItemId, UserId
 from registry.latest_rows import Offsets
 from registry.weighing import Weighing
+from registry.wire.responses import VectorSource
 
 
 class FreshVector(NamedTuple):

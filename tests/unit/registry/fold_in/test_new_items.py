@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from registry.errors import ShapeError
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.new_items import ItemShare, ShareKey, newest_shares, share_of, solve_new_items
-from registry.fresh.row_solver import Entries, RowSolver
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.new_items import ItemShare, ShareKey, newest_shares, share_of, solve_new_items
+from registry.fold_in.row_solver import Entries, RowSolver
 
 USERS, FACTORS = 40, 6
 FACTORS_OF_USERS = np.random.default_rng(3).normal(size=(USERS, FACTORS)).astype(np.float32)

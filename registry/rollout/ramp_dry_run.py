@@ -11,14 +11,10 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from registry.ramp_plans.evidence_needs import Need, needs_of
-from registry.ramp_plans.ramp_plan import (
-    SENTENCES,
-    alpha_of,
-    arithmetic_of,
-    patience_seconds,
-    stages_of,
-)
-from registry.rollout.transitions import apply_command
+from registry.ramp_plans.false_alarm import alpha_of
+from registry.ramp_plans.ramp_durations import arithmetic_of, patience_seconds
+from registry.ramp_plans.ramp_stages import SENTENCES, stages_of
+from registry.rollout.phase_transitions import apply_command
 from registry.wire.commands import Command
 from registry.wire.instants import BEGINNING
 from registry.wire.ramp_values import Ramp, StageKind

@@ -4,8 +4,8 @@ import pytest
 
 from registry.errors import RefusedCommand
 from registry.guardrails.verdicts import judge
-from registry.ramp_plans.ramp_plan import alpha_of
-from registry.rollout.ramp_arithmetic import Need, plan_of
+from registry.ramp_plans.false_alarm import alpha_of
+from registry.rollout.ramp_dry_run import Need, plan_of
 from registry.wire.commands import Command, Rollout
 from registry.wire.counts import ArmCounts
 from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
+from registry.fold_in.learned_cells import FurtherEvents, LearnedCells
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.merged_cells import UserEvents
+from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent, FreshHistory
-from registry.fresh.fresh_vectors import FreshVector, FreshVectors
-from registry.fresh.learned_cells import FurtherEvents, LearnedCells
-from registry.fresh.loss_function import LossFunction
-from registry.fresh.merged_cells import UserEvents
-from registry.fresh.row_solver import Entries, RowSolver
 from registry.weighing import Weighing
 from registry.wire.training_records.event_weights import parse_event_weights
 

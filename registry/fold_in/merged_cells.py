@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.bm25_statistics import CellPlaces
+from registry.fold_in.learned_cells import Events, LearnedCells, joined_events
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
-from registry.fresh.learned_cells import Events, LearnedCells, joined_events
 from registry.ids import ItemId
 from registry.latest_rows import Floats, Offsets, begins, largest_of_each, latest_of_each
 from registry.weighing import Values, Weighing

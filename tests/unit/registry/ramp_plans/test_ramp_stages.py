@@ -8,19 +8,15 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from registry.ramp_plans.ramp_plan import (
+from registry.guardrails.verdicts import worst
+from registry.ramp_plans.false_alarm import alpha_of, guardrails_on
+from registry.ramp_plans.ramp_durations import (
     LOADING_SECONDS,
     PATIENCE_HOLDS,
-    SENTENCES,
-    Stage,
-    alpha_of,
     arithmetic_of,
-    guardrails_on,
     patience_seconds,
-    stage_of,
-    stages_of,
-    worst,
 )
+from registry.ramp_plans.ramp_stages import SENTENCES, Stage, stage_of, stages_of
 from registry.wire.ramp_values import Finding, Guardrails, Ramp, ShadowStep, StageKind, Verdict
 from tests.unit.registry.builders import a_plan, a_ramp
 

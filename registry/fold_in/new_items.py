@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.errors import ShapeError
-from registry.fresh.row_solver import Factors, Matrix, RowSolver
+from registry.fold_in.row_solver import Factors, Matrix, RowSolver
 from registry.ids import ItemId
 
 

@@ -27,11 +27,11 @@ from registry.wire.codec import decode
 from registry.wire.counts import ShadowCounts
 from registry.wire.requests import Request
 from registry.wire.shadow_comparisons import ShadowComparison
+from streams.comparing.shadow import CHUNK_ITEMS, CHUNK_REQUESTS, NICENESS, REST_RATIO, Shadow
 from streams.delivery.outgoing import Outgoing
 from streams.metrics import Metrics
 from streams.serving.answering import answer_batch
-from streams.serving.batch import Origin, Shadowed
-from streams.serving.shadow import CHUNK_ITEMS, CHUNK_REQUESTS, NICENESS, REST_RATIO, Shadow
+from streams.serving.batch_results import Origin, Shadowed
 from tests.unit.registry.builders import a_request, a_state
 
 EPOCH = 7

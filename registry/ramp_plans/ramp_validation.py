@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.ramp_plans.ramp_plan import patience_seconds
-from registry.rollout.percentages import require_percentage
+from registry.ramp_plans.percentages import require_percentage
+from registry.ramp_plans.ramp_durations import patience_seconds
 from registry.wire.commands import Rollout
 from registry.wire.field_types import ID_CHARACTERS, Bucketing
 from registry.wire.ramp_values import Ramp

@@ -20,8 +20,8 @@ from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ids import is_version_name
 from registry.ramp_plans.ramp_traffic import suit_traffic
+from registry.rollout.current_phase import Phase, phase_of
 from registry.rollout.expected_epoch import require_epoch
-from registry.rollout.phases import Phase, phase_of
 from registry.rollout.ramp_transitions import (
     abort_soak,
     end_ramp,

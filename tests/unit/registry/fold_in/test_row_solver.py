@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from registry.errors import ShapeError
-from registry.fresh.loss_function import Filled, LossFunction, loss_function
-from registry.fresh.row_solver import Entries, RowSolver, product_of, teaching
+from registry.fold_in.loss_function import Filled, LossFunction, loss_function
+from registry.fold_in.row_solver import Entries, RowSolver, product_of, teaching
 
 ITEMS, FACTORS = 60, 16
 IMPLICIT = LossFunction(alpha=1.5, regularization=2.0)
@@ -152,7 +152,7 @@ def test_what_weighs_nothing_teaches_nothing() -> None:
 def test_the_product_is_summed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     factors = some_factors()
     whole = product_of(factors)
-    monkeypatch.setattr("registry.fresh.row_solver.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("registry.fold_in.row_solver.ROWS_AT_ONCE", 7)
 
     np.testing.assert_allclose(product_of(factors), whole)
 

@@ -30,11 +30,11 @@ from registry.rollout.expected_epoch import NO_EPOCH
 from registry.versions.model import Model
 from registry.wire.codec import encode
 from registry.wire.counts import ShadowCounts
+from streams.comparing.shadow_scoring import ScoredChunk, score_chunk
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
-from streams.serving.batch import Origin, Shadowed
-from streams.serving.shadow_scoring import ScoredChunk, score_chunk
+from streams.serving.batch_results import Origin, Shadowed
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.builders import an_answering, some_rules
 
-from streams.page.side_by_side import (
+from streams.comparing.side_by_side import (
     BECAUSE_SHOWN,
     SideBySide,
     VersionAnswer,

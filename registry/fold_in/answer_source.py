@@ -8,9 +8,9 @@ are compared, a user whose fresh events count for one of them is recomputed for 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-VectorSource: TypeAlias = Literal["model", "recomputed", "fold_in", "popular"]
+from registry.wire.responses import VectorSource
 
 
 class UserFacts(NamedTuple):

@@ -1,0 +1,29 @@
+"""``false_alarm``: how it is split over the guardrails of all stages of a ramp. Pure."""
+
+from __future__ import annotations
+
+from registry.wire.ramp_values import Guardrails, Ramp
+
+
+def guardrails_on(guardrails: Guardrails) -> int:
+    """Return how many guardrails are turned on."""
+    limits = (
+        guardrails.error_rate,
+        guardrails.fallback_rate,
+        guardrails.empty_rate,
+        guardrails.latency_ratio,
+    )
+    return sum(limit is not None for limit in limits) + guardrails.sample_ratio
+
+
+def alpha_of(plan: Ramp) -> float:
+    """Return the false-alarm probability of one guardrail in one stage.
+
+    ``false_alarm / (stages × guardrails)``: by the union bound all of them together stay below
+    ``false_alarm``.
+
+    >>> round(alpha_of(Ramp(steps=(50.0, 100.0), hold_seconds=60)), 6)
+    0.000667
+    """
+    stages = len(plan.steps) + (plan.shadow is not None) + 1
+    return plan.false_alarm / (stages * max(guardrails_on(plan.guardrails), 1))

@@ -1,0 +1,23 @@
+"""A control topic is known by its id."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.rollout.recreated_control_topic import is_foreign
+
+
+@pytest.mark.parametrize(
+    ("known", "present", "foreign"),
+    [
+        ("a", "a", False),
+        ("a", "b", True),
+        (None, "b", False),  # a log of an earlier release takes any
+        ("a", None, False),  # a broker without ids: nobody can tell
+        (None, None, False),
+    ],
+)
+def test_a_topic_of_another_id_is_foreign(
+    known: str | None, present: str | None, foreign: bool
+) -> None:
+    assert is_foreign(known, present) is foreign
