@@ -43,20 +43,20 @@ from streams.metrics import Metrics
 from streams.outcomes.compared_arms import compared
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.parts import Parts
-from streams.retraining.agent import RetrainAgent
+from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.exposures import Exposures
 from streams.serving.pipeline import Pipeline
 from streams.serving.traces import Traces
+from streams.state.acting_state import Node
 from streams.state.group_entry import Entry
 from streams.state.metric_series import begin_at_zero
-from streams.state.node import Node
-from streams.state.table import RolloutTable
-from streams.watch.contact import Contact
+from streams.state.rollout_table import RolloutTable
 from streams.watch.kafka_access import AccessCheck
-from streams.watch.losses import Losses
-from streams.watch.publishability import PublishingCheck
+from streams.watch.kafka_contact import Contact
+from streams.watch.open_transactions import OpenTransactions
+from streams.watch.registry_writable import PublishingCheck
+from streams.watch.requests_cut_off import Losses
 from streams.watch.topic_watch import TopicWatch
-from streams.watch.transactions import OpenTransactions
 
 COMMIT_SECONDS: Final = 1.0
 """Between two commits; what was answered since the last one is answered again after a crash."""

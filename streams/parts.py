@@ -20,18 +20,18 @@ from streams.fresh.interaction_follower import InteractionFollower
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.outcomes.outcome_follower import OutcomeFollower
-from streams.retraining.agent import RetrainAgent
+from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
 from streams.serving.traces import Traces
+from streams.state.acting_state import Node
 from streams.state.group_entry import Entry
-from streams.state.node import Node
-from streams.state.table import RolloutTable
-from streams.watch.contact import Contact
+from streams.state.rollout_table import RolloutTable
 from streams.watch.kafka_access import AccessCheck
-from streams.watch.losses import Losses
-from streams.watch.publishability import PublishingCheck
+from streams.watch.kafka_contact import Contact
+from streams.watch.open_transactions import OpenTransactions
+from streams.watch.registry_writable import PublishingCheck
+from streams.watch.requests_cut_off import Losses
 from streams.watch.topic_watch import TopicWatch
-from streams.watch.transactions import OpenTransactions
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from streams.kafka.slices import SliceConsumer
 from streams.logs.start_stages import Stages
 from streams.observers import Observers
 from streams.parts import Parts
-from streams.state.table import LEASE_RENEWALS
+from streams.state.rollout_table import LEASE_RENEWALS
 from streams.topic_follower import follow_topics
 from streams.watch.notice_log import Notices
 from streams.watch.notices import Notice

@@ -12,8 +12,8 @@ from registry.errors import TransportError
 from streams.catalogue.item_follower import ItemFollower
 from streams.kafka.slices import SliceConsumer
 from streams.metrics import Metrics
-from streams.state.table import RolloutTable
-from streams.state.view import RolloutView
+from streams.state.rollout_table import RolloutTable
+from streams.state.rollout_view import RolloutView
 from streams.watch.topic_watch import TopicWatch
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 Exit code 0: published; 1: refused or failed; 2: wrong configuration; 3: the parent has died; 4: out
 of memory. A run that a worker has started (``--end-with-parent``) keeps the limit of
-`training.runs.resources`; the worker has lowered its priority.
+`training.runs.memory_limit`; the worker has lowered its priority.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ from typing import Final
 
 from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError
-from registry.settings import Settings, read_settings
-from registry.wire.codec import encode
+from registry.settings import read_settings
 from registry.wire.training_records.training_messages import TrainingResult
+from training.runs.memory_limit import end_when_too_large, out_of_memory
 from training.runs.progress import line_writer
-from training.runs.resources import watch_memory
-from training.runs.run import train
 from training.runs.run_rules import parameters_of
-
-OUT_OF_MEMORY: Final = 4
+from training.runs.run_stages import train
 
 PARAMETERS: Final = ("factors", "iterations", "regularization", "alpha")
 """Options that go before the environment variable ``RETRAIN_…`` of the same name."""
@@ -47,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     write = line_writer(sys.stdout.buffer)
     if options.end_with_parent:
-        _keep_limits(settings, options.run_id)
+        end_when_too_large(settings.retrain_memory_bytes, options.run_id)
     try:
         result = train(
             settings,
@@ -59,26 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except MemoryError as error:
         logging.exception("training run %s", options.run_id)
-        result = _out_of_memory(options.run_id, f"out of memory: {error}")
+        result = out_of_memory(options.run_id, f"out of memory: {error}")
     except Exception as error:  # the edge: the parent needs a reason, the log the traceback
         logging.exception("training run %s", options.run_id)
         reason = f"{type(error).__name__}: {error}"
         result = TrainingResult(options.run_id, "failed", code=TrainingCode.INTERNAL, reason=reason)
     write(result)
     return 0 if result.status == "published" else 1
-
-
-def _keep_limits(settings: Settings, run_id: str) -> None:
-    def ended(reason: str) -> None:
-        # Past Python's buffer, whose lock the run may hold. On a line of its own: one may be open.
-        os.write(sys.stdout.fileno(), b"\n" + encode(_out_of_memory(run_id, reason)) + b"\n")
-        os._exit(OUT_OF_MEMORY)
-
-    watch_memory(settings.retrain_memory_bytes, ended)
-
-
-def _out_of_memory(run_id: str, reason: str) -> TrainingResult:
-    return TrainingResult(run_id, "failed", code=TrainingCode.OUT_OF_MEMORY, reason=reason)
 
 
 def _parser() -> argparse.ArgumentParser:

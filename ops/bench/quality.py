@@ -25,9 +25,9 @@ from registry.settings import read_settings
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from registry.wire.training_records.interactions import Interaction
+from training.data.cell_weights import weights
 from training.data.cells_from_rows import gather
 from training.data.matrix import Cells, Csr, csr
-from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.neighbours import fit_neighbours
 from training.judging.bootstrap import bootstrap

@@ -20,7 +20,7 @@ from ops.bench.rig.figures import SATURATED, Window, at_least, sustained, where_
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.rig.machine import CpuSamples, cores
 from ops.clients import kafka_client as client
-from registry.kafka.reader import reading
+from registry.kafka.topic_reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 

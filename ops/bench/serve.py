@@ -25,7 +25,7 @@ from ops.bench.rig.ground import Ground, fresh_topics, process, wait_until, work
 from ops.bench.rig.machine import CpuSamples
 from ops.bench.sides.reference_noop import EACH
 from ops.clients import kafka_client as client
-from registry.kafka.reader import reading
+from registry.kafka.topic_reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 

@@ -23,7 +23,7 @@ from ops.bench.rig.steady_traffic import Traffic, drive
 from ops.clients import kafka_client as client
 from ops.clients.fleet_observer import heartbeats
 from registry.errors import TransportError
-from registry.guardrails.fleet_checks import shadow_at
+from registry.guardrails.fleet_counts import shadow_at
 from registry.settings import Settings
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import Strategy

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, settings_with
-from registry.error_codes import CommandCode
-from registry.errors import ConfigurationError, RefusedCommand
+from registry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -125,6 +124,7 @@ def ingest(
       recstream ingest 's3://bucket/events/*.parquet'
       recstream ingest events.jsonl.gz --max-bad 10
     """
+    from ops.ingest.bad_lines import Checked, bad_lines, require_good
     from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
     from ops.ingest.file_check import check_file, warn_of_kinds
     from ops.ingest.file_layout import layout_of
@@ -154,7 +154,10 @@ def ingest(
             terminal.err.print(f"warning: {warning}")
         if noticed[WHOLE_FLOATS]:
             terminal.err.print(f"warning: {noticed[WHOLE_FLOATS]:,} {WHOLE_FLOATS}")
-        _require_good(read, checked, max_bad, movies if titles else None)
+        named = [Checked(file.path, result) for file, result in zip(read, checked, strict=True)]
+        for line in bad_lines(named)[:BAD_LINES_SHOWN]:
+            terminal.err.print(line)
+        require_good(named, max_bad, movies if titles else None)
         _send(settings, read, checked, titles, movies, again=again, as_json=as_json)
 
 
@@ -204,27 +207,6 @@ def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) 
         )
     if not typer.confirm("Is this right?", err=True):
         raise typer.Exit(1)
-
-
-def _require_good(
-    files: Sequence[_File], checked: Sequence[CheckedFile], max_bad: int, titles: Path | None
-) -> None:
-    from ops.views import terminal
-
-    names = [f"{path.name}, " if len(files) > 1 else "" for path, _ in files]
-    bad = [(name, line) for name, result in zip(names, checked, strict=True) for line in result.bad]
-    for name, line in bad[:BAD_LINES_SHOWN]:
-        terminal.err.print(f"{name}line {line.number}: {line.reason}")
-    if len(bad) > max_bad:
-        raise RefusedCommand(
-            f"{', '.join(str(path) for path, _ in files)}: {len(bad)} bad lines, but --max-bad "
-            f"allows {max_bad}; nothing was sent",
-            CommandCode.BAD_LINES,
-        )
-    if titles and not any(result.titled for result in checked):
-        raise ConfigurationError(
-            f"{titles}: none of its item ids occurs in these interactions; nothing was sent"
-        )
 
 
 def _advance(progress: Progress, task: TaskID, done: int, sent: int) -> None:

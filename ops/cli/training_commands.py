@@ -231,8 +231,8 @@ def _retrain(
 def _train_here(settings: Settings, display: StageDisplay, report: Path | None) -> TrainingResult:
     from ops.clients import kafka_client
     from training.report.report_pages import HTML, MARKDOWN
-    from training.runs.run import train
     from training.runs.run_rules import parameters_of
+    from training.runs.run_stages import train
 
     require_folder("--report", report)
 

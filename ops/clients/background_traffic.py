@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Producer
 from ops.clients import kafka_client as client
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
-from registry.kafka.reader import reading
+from registry.kafka.topic_reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 

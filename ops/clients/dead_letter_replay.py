@@ -18,8 +18,8 @@ from typing import Final, NamedTuple, cast
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ops.clients.kafka_client import AS_JAVA, who
+from registry.connection.acl_denials import denial
 from registry.connection.client_config import client_config
-from registry.connection.denials import denial
 from registry.connection.reachability import unreachable
 from registry.error_codes import CommandCode
 from registry.errors import AccessRefused, RefusedCommand, TransportError
@@ -34,7 +34,7 @@ from registry.kafka.dead_letter_records import (
     replay_headers,
 )
 from registry.kafka.permissions import replay_id
-from registry.kafka.reader import QUIET, bounds, connected, messages
+from registry.kafka.topic_reader import QUIET, bounds, connected, messages
 from registry.kafka.topics import LARGE_RECORD_BYTES, topics_of
 from registry.settings import Settings
 

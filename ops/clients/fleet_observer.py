@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.clients import kafka_client as client
 from registry.error_codes import ReadinessCode
-from registry.guardrails.fleet_checks import KEPT_SECONDS
-from registry.kafka.reader import messages, reading
+from registry.guardrails.silent_workers import KEPT_SECONDS
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.settings import Settings

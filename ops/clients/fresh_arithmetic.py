@@ -19,7 +19,7 @@ from registry.fresh.fresh_events import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.fresh.intake import take_in
 from registry.ids import UserId
-from registry.kafka.reader import connected, slice_of
+from registry.kafka.topic_reader import connected, slice_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.versions.store import store_of

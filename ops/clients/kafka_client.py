@@ -25,7 +25,7 @@ from registry.connection.reachability import DENIALS, metadata_of, refused
 from registry.error_codes import CommandCode
 from registry.errors import RecordError, RefusedCommand, TransportError
 from registry.ids import UserId
-from registry.kafka.reader import BROKER_SECONDS, QUIET, messages, reading
+from registry.kafka.topic_reader import BROKER_SECONDS, QUIET, messages, reading
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
 from registry.wire.codec import Record, decode, encode

@@ -37,8 +37,8 @@ from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.training_records.training_messages import TrainingResult
 from training.runs.inspection import inspect_topic
-from training.runs.run import train
 from training.runs.run_rules import parameters_of
+from training.runs.run_stages import train
 
 SHOWN_USERS: Final = (15, 73, 547)
 """Three users of the data set with more than a thousand ratings each."""

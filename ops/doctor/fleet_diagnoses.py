@@ -9,7 +9,7 @@ from typing import Final
 from ops.clients import fleet_observer, kafka_client
 from ops.doctor.diagnosis import Diagnosis
 from registry.errors import RecordError
-from registry.kafka.reader import messages, reading
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode

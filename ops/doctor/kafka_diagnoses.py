@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from confluent_kafka.admin import AdminClient
 
 from ops.doctor.diagnosis import Diagnosis
+from registry.connection.acl_denials import denial
 from registry.connection.client_config import client_config
-from registry.connection.denials import denial
 from registry.connection.reachability import metadata_of
 from registry.kafka.partitioner_look import look_at_partitioner
 from registry.kafka.partitioners import disagreement
 from registry.kafka.permission_check import missing_permissions
-from registry.kafka.reader import BROKER_SECONDS, QUIET
 from registry.kafka.topic_admin import check_topics
+from registry.kafka.topic_reader import BROKER_SECONDS, QUIET
 from registry.kafka.topic_upkeep import faults_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings

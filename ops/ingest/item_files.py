@@ -1,4 +1,4 @@
-"""From a file of titles to items, and which of them the items topic does not have yet.
+"""From a file of titles to items; which of them change anything: `registry.catalogue.item_changes`.
 
 Knows what a file's cells become in an item. Must not know Kafka nor the terminal. A bad line ends
 the reading: half the items would not be missed.
@@ -6,7 +6,7 @@ the reading: half the items would not be missed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,7 @@ def read_items(
     separator: str = "|",
     quotes: bool = True,
 ) -> dict[ItemId, CatalogueItem]:
-    """Return the items of a file; a label without values is there as well, for :func:`changes`.
+    """Return the items of a file; a label without values is there as well: it removes values.
 
     Parameters
     ----------
@@ -63,28 +63,6 @@ def read_items(
                 f"{items[item.item_id].title!r}, then {item.title!r}"
             )
     return items
-
-
-def changes(
-    items: Iterable[CatalogueItem], find: Callable[[ItemId], CatalogueItem | None]
-) -> Iterator[CatalogueItem]:
-    """Yield the items that the topic has not, or has otherwise, as they are to be.
-
-    Title and labels are the file's; a title that the file lacks, labels that it does not name, and
-    what is withdrawn stay as `find` has them. A label without values is removed.
-
-    >>> known = CatalogueItem(1, "Uno", {"region": ["eu"]}, withdrawn=True)
-    >>> list(changes([CatalogueItem(1, "One", {"genre": ["Drama"]})], {1: known}.get))[0].labels
-    {'region': ['eu'], 'genre': ['Drama']}
-    """
-    for item in items:
-        known = find(item.item_id)
-        base = known or CatalogueItem(item.item_id)
-        merged = {**base.labels, **item.labels}
-        labels = {label: values for label, values in merged.items() if values}
-        wanted = replace(base, title=item.title or base.title, labels=labels)
-        if wanted != known:
-            yield wanted
 
 
 def _item_of(row: TitleRow, separator: str) -> CatalogueItem:

@@ -32,7 +32,7 @@ from ops.ingest.file_layout import Layout
 from ops.ingest.interaction_files import BadLine, read_interactions
 from registry.connection.client_config import client_config
 from registry.connection.reachability import metadata_of, refused
-from registry.connection.retry import ask_again
+from registry.connection.temporary_errors import ask_again
 from registry.ids import ItemId, UserId
 from registry.kafka.permissions import ingest_group
 from registry.kafka.topics import topics_of

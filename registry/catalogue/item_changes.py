@@ -1,8 +1,11 @@
-"""The change in one record of the items topic: an item's new values, or its removal."""
+"""Changes of items: what one record of the items topic says, and which ones a loaded file makes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from registry.catalogue.item_keys import id_of, key_of
 from registry.error_codes import RecordCode
@@ -50,3 +53,25 @@ def change_of(key: bytes | None, value: bytes | None) -> ItemChange:
             RecordCode.INVALID,
         )
     return ItemChange(item_id, item)
+
+
+def changes(
+    items: Iterable[CatalogueItem], find: Callable[[ItemId], CatalogueItem | None]
+) -> Iterator[CatalogueItem]:
+    """Yield the items that the topic has not, or has otherwise, as they are to be.
+
+    Title and labels are the file's; a title that the file lacks, labels that it does not name, and
+    what is withdrawn stay as `find` has them. A label without values is removed.
+
+    >>> known = CatalogueItem(1, "Uno", {"region": ["eu"]}, withdrawn=True)
+    >>> list(changes([CatalogueItem(1, "One", {"genre": ["Drama"]})], {1: known}.get))[0].labels
+    {'region': ['eu'], 'genre': ['Drama']}
+    """
+    for item in items:
+        known = find(item.item_id)
+        base = known or CatalogueItem(item.item_id)
+        merged = {**base.labels, **item.labels}
+        labels = {label: values for label, values in merged.items() if values}
+        wanted = replace(base, title=item.title or base.title, labels=labels)
+        if wanted != known:
+            yield wanted

@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
+from registry.connection.acl_denials import Operation, denial
 from registry.connection.client_config import client_config
-from registry.connection.denials import Operation, denial
 from registry.connection.listeners import look_at
 from registry.connection.refused_connections import Cause, cause_of
 from registry.errors import AccessRefused, TransportError

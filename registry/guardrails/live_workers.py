@@ -11,6 +11,10 @@ LIVE_SECONDS: Final = 5.0
 """Since its last heartbeat, a worker counts as live for so long. Shorter: one slow rebalance, and a
 step begins without it. Longer: a dead worker blocks a step for longer."""
 
+WORKERS_NAMED: Final = 20
+"""How many workers a finding or a notice names. A ramp's command holds its findings, and one that
+is too large would be no command."""
+
 
 def age_seconds(heartbeat: Heartbeat, now: float) -> float | None:
     """Return the seconds since a heartbeat; None where the broker's clock is ahead of `now`'s."""

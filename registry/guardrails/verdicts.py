@@ -2,7 +2,7 @@
 
 Pure: counts in, findings out. Knows which guardrails exist; each has its own module, and
 `registry.guardrails.min_overlap` judges `shadow`. Must not know where counts come from
-(`registry.guardrails.fleet_checks`), nor what a verdict leads to
+(`registry.guardrails.fleet_counts`), nor what a verdict leads to
 (`registry.rollout.ramp_decision`).
 
 A ramp is judged every second, so each verdict must be valid however often it is checked: all rest

@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from msgspec.structs import replace
 
 from registry.errors import ConfigurationError, RecordError
-from registry.kafka.reader import bounds, connected, slice_of
+from registry.kafka.topic_reader import bounds, connected, slice_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode

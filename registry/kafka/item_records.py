@@ -17,7 +17,7 @@ from registry.catalogue.item_changes import change_of
 from registry.connection.reachability import metadata_of, unreachable
 from registry.errors import AccessRefused, RecordError
 from registry.ids import ItemId
-from registry.kafka.reader import BROKER_SECONDS, bounds, connected, messages
+from registry.kafka.topic_reader import BROKER_SECONDS, bounds, connected, messages
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode, encode

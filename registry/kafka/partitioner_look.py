@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 from registry.connection.reachability import unreachable
 from registry.kafka.partitioners import PartitionerSeen, PartitionerTally
-from registry.kafka.reader import messages, reading
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from registry.connection.acl_denials import denial
 from registry.connection.client_config import client_config
-from registry.connection.denials import denial
 from registry.connection.reachability import DENIALS, unreachable
 from registry.errors import AccessRefused
 from registry.kafka.permissions import Permission, Role, permissions_of

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from registry.connection.denials import Operation
+from registry.connection.acl_denials import Operation
 from registry.kafka.topics import changelog_name, changelog_of, topics_of
 from registry.settings import Settings
 

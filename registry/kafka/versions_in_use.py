@@ -15,7 +15,7 @@ from typing import Final
 from confluent_kafka import Message
 
 from registry.errors import RecordError, TransportError
-from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import Topic, topics_of
 from registry.rollout.phase_transitions import versions_named
 from registry.settings import Settings

@@ -2,7 +2,7 @@
 
 Which plans are refused is in `registry.ramp_plans.ramp_validation`, how long stages take in
 `registry.ramp_plans.ramp_durations`. Must not know what has been measured
-(`registry.guardrails.fleet_checks`), how it is judged (`registry.guardrails.verdicts`) or when a
+(`registry.guardrails.fleet_counts`), how it is judged (`registry.guardrails.verdicts`) or when a
 ramp moves (`registry.rollout.ramp_decision`).
 """
 

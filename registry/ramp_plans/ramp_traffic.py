@@ -1,7 +1,7 @@
 """A ramp's plan against the traffic: whether each step gets the requests that its verdict needs.
 
 Pure. Knows what a plan needs, and stretches it; must not know how traffic is measured
-(`registry.guardrails.fleet_checks`).
+(`registry.guardrails.fleet_counts`).
 
 A step of ``p`` percent gets ``requests_per_second × p / 100`` requests of the canary version, and
 the primary the rest; the smaller arm decides. What it needs is

@@ -1,8 +1,8 @@
 """Objects: named bytes at one URL, in a local folder or in object storage.
 
 Knows which names are valid, and that each error names its object. Must not know what the bytes
-mean, nor how a kind of storage keeps them (`registry.storage.local`, `registry.storage.remote`).
-Nobody ever reads half an object.
+mean, nor how a kind of storage keeps them (`registry.storage.local_folder`,
+`registry.storage.object_storage`). Nobody ever reads half an object.
 
 Names are paths with ``/``, relative to the URL. Names that begin with a dot belong to the storage
 itself, and are never listed.
@@ -21,9 +21,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from registry.errors import ArtifactError, ConfigurationError, RecstreamError
-from registry.storage.base import Found, Storage
-from registry.storage.local import Folder
-from registry.storage.remote import Remote
+from registry.storage.local_folder import Folder
+from registry.storage.object_storage import Remote
+from registry.storage.storage_kinds import Found, Storage
 
 QUESTIONS: Final = 16
 """Asked at once of a storage that answers each in tens of milliseconds. Far more are throttled."""

@@ -29,7 +29,7 @@ class Parameters(Struct, frozen=True):
     ``event_weights`` are exact: no transform is ``auto``. ``weight_watch``, ``weight_click`` and
     ``rating_floor`` are how the release before knows them; they count where a manifest has no
     ``event_weights``. 0 days, and a minimum of 0, are without any. The formulas are in
-    :mod:`registry.weighing` and :mod:`training.data.weights`.
+    :mod:`registry.weighing` and :mod:`training.data.cell_weights`.
     """
 
     factors: int

@@ -13,8 +13,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from registry.errors import ArtifactError, DamagedVersion
-from registry.storage.base import Found
 from registry.storage.objects import Objects
+from registry.storage.storage_kinds import Found
 from registry.versions.checksums import require_entry
 from registry.versions.file_cache import Cache
 from registry.versions.manifest import FileEntry, Manifest

@@ -24,7 +24,7 @@ from registry.catalogue.item_changes import change_of
 from registry.connection.reachability import DENIALS, metadata_of
 from registry.error_codes import NoticeCode, ReadinessCode
 from registry.errors import AccessRefused, RecordError, TransportError
-from registry.kafka.reader import bounds, connected
+from registry.kafka.topic_reader import bounds, connected
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall
 from registry.settings import Settings

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from registry.epochs import epoch_of, era_of
 from registry.error_codes import CommandCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
-from registry.guardrails.fleet_checks import traffic_of
+from registry.guardrails.fleet_counts import traffic_of
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
 from registry.rollout.command_log import Decision, follow
@@ -37,8 +37,8 @@ from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics
 from streams.serving.batch_results import Origin
 from streams.serving.residency import Residency
-from streams.state.table import RolloutTable
-from streams.state.view import RolloutView
+from streams.state.rollout_table import RolloutTable
+from streams.state.rollout_view import RolloutView
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from registry.errors import RefusedRecord, TransportError
-from registry.guardrails.fleet_checks import CARRY_SECONDS, carried
+from registry.guardrails.silent_workers import CARRY_SECONDS, carried
 from registry.kafka.topics import Topics
 from registry.rollout.current_phase import is_compared
 from registry.wire.codec import encode
@@ -26,8 +26,8 @@ from streams.comparing.shadow import Shadow
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery
 from streams.serving.exposures import Exposures
-from streams.state.node import Node
-from streams.state.table import RolloutTable
+from streams.state.acting_state import Node
+from streams.state.rollout_table import RolloutTable
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class FleetAgent:
         except RefusedRecord:
             pass  # counted and reported
         except TransportError:
-            pass  # `streams.watch.contact` tells; the next one says the same and more
+            pass  # `streams.watch.kafka_contact` tells; the next one says the same and more
 
     def _outgoing(self, heartbeat: Heartbeat) -> Outgoing:
         topic, key = self._topics.fleet.name, heartbeat.worker.encode()

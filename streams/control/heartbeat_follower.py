@@ -23,13 +23,13 @@ from msgspec.structs import replace
 
 from registry.connection.reachability import metadata_of, unreachable
 from registry.errors import RecordError, TransportError
-from registry.guardrails.fleet_checks import FORGET_SECONDS
-from registry.kafka.reader import bounds, connected, messages
+from registry.guardrails.silent_workers import FORGET_SECONDS
+from registry.kafka.topic_reader import bounds, connected, messages
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 from registry.wire.codec import decode
 from registry.wire.heartbeats import Heartbeat
-from streams.state.view import RolloutView
+from streams.state.rollout_view import RolloutView
 
 logger = logging.getLogger(__name__)
 

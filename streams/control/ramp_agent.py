@@ -26,7 +26,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
-from streams.state.view import RolloutView
+from streams.state.rollout_view import RolloutView
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from registry.wire.instants import Instant
 from streams.control.seeding import next_seed, seed_notice
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
-from streams.state.view import RolloutView
+from streams.state.rollout_view import RolloutView
 
 logger = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from registry.settings import Settings
 from streams.delivery.batch_confirmation import DeliveryBatch, Failure
 from streams.delivery.kafka_errors import QUEUE_FULL, read_local_error
 from streams.delivery.outgoing import BY_KEY, Outgoing, Refusal, Unconfirmed
-from streams.watch.contact import Contact
+from streams.watch.kafka_contact import Contact
 
 logger = logging.getLogger(__name__)
 

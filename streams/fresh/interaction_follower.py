@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from registry.errors import TransportError
 from registry.fresh.event_log import EventLog
 from registry.fresh.intake import take_in
-from registry.kafka.reader import BROKER_SECONDS, connected, current_ends
+from registry.kafka.topic_reader import BROKER_SECONDS, connected, current_ends
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall
 from registry.settings import Settings

@@ -33,7 +33,7 @@ from streams.http.command_arguments import arguments_of
 from streams.http.documents import Decided, Pending
 from streams.http.endpoints import FORM
 from streams.http.problems import Handler, Refused
-from streams.state.view import RolloutView
+from streams.state.rollout_view import RolloutView
 from streams.watch.topic_watch import TopicWatch
 
 RESULT_SECONDS: Final = 5.0

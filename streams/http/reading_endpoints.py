@@ -29,8 +29,8 @@ from streams.outcomes.compared_arms import conclusion_of
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.serving.traces import Traces, trace_of
-from streams.state.node import Node
-from streams.state.table import RolloutTable
+from streams.state.acting_state import Node
+from streams.state.rollout_table import RolloutTable
 
 REPORT: Final = "report.html"
 

@@ -26,7 +26,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import RefusedRecord, TransportError
-from registry.kafka.reader import BROKER_SECONDS, connected, current_ends, messages
+from registry.kafka.topic_reader import BROKER_SECONDS, connected, current_ends, messages
 from registry.kafka.topics import Topics
 from registry.outcomes.partition_join import Experiment, PartitionJoin
 from registry.read_stall import ReadStall

@@ -24,9 +24,9 @@ from streams.metrics import Metrics
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
-from streams.state.node import Node
+from streams.state.acting_state import Node
 from streams.state.readiness import ReadinessCheck
-from streams.state.table import RolloutTable
+from streams.state.rollout_table import RolloutTable
 from streams.watch.notice_board import NoticeBoard
 
 VERSIONS_SHOWN: Final = 12

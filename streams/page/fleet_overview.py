@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from registry.guardrails.fleet_checks import arms_at, shadow_at
+from registry.guardrails.fleet_counts import arms_at, shadow_at
 from registry.guardrails.histogram import quantile
 from registry.guardrails.live_workers import LIVE_SECONDS, age_seconds
 from registry.guardrails.sample_ratio import sample_ratio

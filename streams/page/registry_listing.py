@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from registry.errors import RecstreamError
 from registry.versions.manifest import Manifest
 from registry.versions.store import Store
-from streams.state.view import RolloutView
+from streams.state.rollout_view import RolloutView
 
 LIST_SECONDS: Final = 10.0
 """How old the page's list of the registry may be, where nothing is announced."""

@@ -8,8 +8,6 @@ may run in it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +22,7 @@ from streams.comparing.side_by_side import SideBySide
 from streams.page import formatting as wording
 from streams.page.buttons import Now, fields, offers
 from streams.page.charts import arms, headline, rungs, steps, worst_first
+from streams.page.page_headers import headers_of
 from streams.page.status import Status
 from streams.roles import Role
 
@@ -153,20 +152,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _digest(text: object) -> str:
-    return base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode()
-
-
 _templates: Final = _environment()
-POLICY: Final = {
-    "Content-Security-Policy": "default-src 'none'; img-src data:; connect-src 'self'; "
-    f"script-src 'sha256-{_digest(_templates.globals['script'])}'; "
-    f"style-src 'sha256-{_digest(_templates.globals['style'])}'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",  # else a form that is posted does not say where it comes from
-}
-"""Headers of the page: its one script and its one style sheet run, by their digests; no others."""
-
+POLICY: Final = headers_of(_templates.globals["style"], _templates.globals["script"])
 _page: Final = _templates.get_template("status.html")
 _login: Final = _templates.get_template("login.html")
 _main: Final = _templates.get_template("main.html")

@@ -54,6 +54,7 @@ async def run_child(
     environment: Mapping[str, str],
     show: Callable[[TrainingRun], None],
     niceness: int,
+    limit_seconds: float,
 ) -> TrainingResult:
     """Let a child train, and return what came of it; it ends with the task that waits.
 
@@ -71,7 +72,25 @@ async def run_child(
         Called with the run, each time that it has come further.
     niceness
         ``RETRAIN_NICENESS``.
+    limit_seconds
+        ``RETRAIN_TIMEOUT``.
     """
+    following = _run_child(run, command, incumbent, environment, show, niceness)
+    try:
+        return await asyncio.wait_for(following, limit_seconds)
+    except TimeoutError:
+        why = f"ended after RETRAIN_TIMEOUT={limit_seconds:g} seconds"
+        return TrainingResult(run.run_id, "failed", code=TrainingCode.TIMEOUT, reason=why)
+
+
+async def _run_child(
+    run: TrainingRun,
+    command: Retrain,
+    incumbent: str | None,
+    environment: Mapping[str, str],
+    show: Callable[[TrainingRun], None],
+    niceness: int,
+) -> TrainingResult:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "training", *_arguments(command, incumbent),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

@@ -32,9 +32,15 @@ from streams.raw_record import RawRecord
 from streams.serving.answer_provenance import provenance_of
 from streams.serving.batch_results import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.deadlines import is_expired
+from streams.serving.fallback_reasons import fallback_of
+from streams.serving.request_refusals import (
+    bad_combination,
+    no_version,
+    unknown_label,
+    unknown_version,
+)
 from streams.serving.routing import Route, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing
-from streams.serving.unanswerable import bad_combination, fallback_of, unknown_label
 
 SAMPLES_AN_ARM: Final = 3
 """Most requests of one batch and arm that are timed: times in a row resemble one another."""
@@ -115,19 +121,13 @@ class _BatchAnswerer:
             self._refuse(record, request, "error", conflict)
             return None
         if rules is None:
-            why = "no version is deployed, or none could be loaded here; GET /readyz says why"
-            self._refuse(record, request, "error", AnswerError(AnswerCode.NO_VERSION, why))
+            self._refuse(record, request, "error", no_version())
             return None
         if request.model_version is None:
             return _Routed(record, request, route(request.key, rules))
         pinned = pinned_route(request, rules)
         if pinned is None:
-            error = AnswerError(
-                AnswerCode.UNKNOWN_VERSION,
-                f"model_version {request.model_version!r} is not in memory on this worker; "
-                f"available: {', '.join(sorted(self._using.models))}",
-            )
-            self._refuse(record, request, "error", error)
+            self._refuse(record, request, "error", unknown_version(request, self._using.models))
             return None
         return _Routed(record, request, pinned)
 

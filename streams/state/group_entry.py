@@ -29,13 +29,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from registry.connection.reachability import unreachable
 from registry.errors import TransportError
 from registry.guardrails.live_workers import live
-from registry.kafka.reader import bounds, connected
+from registry.kafka.topic_reader import bounds, connected
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
-from streams.state.node import Node
-from streams.state.table import RolloutTable
+from streams.state.acting_state import Node
+from streams.state.rollout_table import RolloutTable
 from streams.watch.notices import Reason
 
 logger = logging.getLogger(__name__)

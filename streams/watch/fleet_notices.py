@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from registry.error_codes import NoticeCode
-from registry.guardrails.fleet_checks import WORKERS_NAMED
-from registry.guardrails.live_workers import live
+from registry.guardrails.live_workers import WORKERS_NAMED, live
 from registry.wire.heartbeats import Heartbeat
 from streams.watch.notices import Notice
 

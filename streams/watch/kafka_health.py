@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from streams.watch.contact import Contact
 from streams.watch.kafka_access import AccessCheck
+from streams.watch.kafka_contact import Contact
 from streams.watch.notices import Reason
 from streams.watch.topic_watch import TopicWatch
 

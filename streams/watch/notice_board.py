@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 
 from registry.wire.heartbeats import Heartbeat
 from streams.watch.fleet_notices import fleet_notices
-from streams.watch.losses import Losses
 from streams.watch.notices import Notice
-from streams.watch.publishability import PublishingCheck
+from streams.watch.open_transactions import OpenTransactions
+from streams.watch.registry_writable import PublishingCheck
+from streams.watch.requests_cut_off import Losses
 from streams.watch.topic_watch import TopicWatch
-from streams.watch.transactions import OpenTransactions
 
 
 class NoticeBoard:

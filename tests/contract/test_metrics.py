@@ -17,7 +17,7 @@ import pytest
 from ops.bench.offline.rival_models import implicit_as_it_comes
 from ops.bench.quality import default_parameters, shipped_cells, values_as_they_came
 from registry.settings import read_settings
-from training.data.weights import settle_transforms, weights
+from training.data.cell_weights import settle_transforms, weights
 from training.fitting.als import fit_als
 from training.judging.holdout import split
 from training.judging.quality_estimates import measure

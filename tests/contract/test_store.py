@@ -538,7 +538,7 @@ def test_an_unwritable_registry_is_an_artifact_error(tmp_path: Path) -> None:
 
 CRASH_AT_EVERY_STEP = """
 import json, os, shutil, signal, sys
-from registry.storage.remote import Remote
+from registry.storage.object_storage import Remote
 from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 

@@ -15,7 +15,7 @@ import pytest
 from harness.fresh import publish_model
 from harness.workers import Worker
 
-from registry.kafka.reader import messages, reading
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode

@@ -30,14 +30,14 @@ from streams.serving.answering import Answering
 from streams.serving.batch_results import Origin
 from streams.serving.routing import RoutingRules
 from streams.serving.traces import Traces
-from streams.state.node import Node
-from streams.state.view import RolloutView
-from streams.watch.contact import Contact
+from streams.state.acting_state import Node
+from streams.state.rollout_view import RolloutView
 from streams.watch.kafka_access import AccessCheck
-from streams.watch.losses import Losses
-from streams.watch.publishability import PublishingCheck
+from streams.watch.kafka_contact import Contact
+from streams.watch.open_transactions import OpenTransactions
+from streams.watch.registry_writable import PublishingCheck
+from streams.watch.requests_cut_off import Losses
 from streams.watch.topic_watch import TopicWatch
-from streams.watch.transactions import OpenTransactions
 
 NOW_MS: Final = 1_700_000_000_000
 """The time of all records and clocks here, in milliseconds since the epoch."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from confluent_kafka import Message
 
-from registry.kafka.reader import ALL, ends_of, reading
+from registry.kafka.topic_reader import ALL, ends_of, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.versions.model import Model

@@ -39,8 +39,8 @@ from registry.errors import (
     TransportError,
 )
 from registry.kafka.partition_growth import grow_topics
-from registry.kafka.reader import messages, reading
 from registry.kafka.topic_admin import check_topics, create_topics
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode

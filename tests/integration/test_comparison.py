@@ -20,7 +20,7 @@ from registry.wire.codec import encode
 from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingResult
 from tests.unit.training.builders import checkerboard_events, parameters
-from training.runs.run import train
+from training.runs.run_stages import train
 
 EVENTS = checkerboard_events(120)
 OLDER = [one for one in EVENTS if (one.timestamp or 0) < 16]

@@ -27,7 +27,7 @@ from registry.connection.client_config import client_config
 from registry.error_codes import RecordCode
 from registry.errors import RecordError, RefusedCommand
 from registry.kafka.dead_letter_records import REPLAY_OF, Wanted
-from registry.kafka.reader import messages, reading
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
 from streams.delivery.dead_letters import dead_letter_record

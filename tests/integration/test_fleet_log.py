@@ -25,7 +25,7 @@ LOSES_A_CHANGE = """
 import os
 import streams.app
 from registry.settings import read_settings
-from streams.state.table import RolloutTable
+from streams.state.rollout_table import RolloutTable
 from streams.worker import run_worker
 
 class Forgetful(RolloutTable):

@@ -24,7 +24,7 @@ from registry.errors import TransportError
 from registry.kafka.partition_growth import grow_topics
 from registry.kafka.partitioner_look import look_at_partitioner
 from registry.kafka.partitioners import crc32_partition, murmur2_partition
-from registry.kafka.reader import ends_of
+from registry.kafka.topic_reader import ends_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.requests import Request

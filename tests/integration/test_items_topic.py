@@ -28,7 +28,7 @@ from registry.wire.training_records.training_messages import TrainingResult
 from tests.unit.training.builders import checkerboard_events, parameters
 from training.runs.progress import Journal
 from training.runs.reproduce import reproduce
-from training.runs.run import train
+from training.runs.run_stages import train
 
 ROOT = Path(__file__).resolve().parents[2]
 ITEMS = """id,title,genres

@@ -14,7 +14,7 @@ from harness.workers import Worker
 from typer.testing import CliRunner
 
 from ops.cli.main import app
-from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode

@@ -16,7 +16,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.connection.client_config import client_config
-from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 

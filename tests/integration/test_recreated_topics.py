@@ -19,8 +19,8 @@ from harness.workers import ROOT, Worker
 
 from registry.connection.client_config import client_config
 from registry.epochs import ERA_BITS
-from registry.kafka.reader import messages, reading
 from registry.kafka.topic_admin import create_topics
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import Topic, changelog_of, topics_of
 from registry.settings import Settings
 

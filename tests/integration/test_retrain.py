@@ -234,7 +234,7 @@ def test_a_training_ends_with_its_worker_and_the_next_owner_starts_it_anew(
 DIES_BEFORE_THE_RUN = """
 import asyncio, os
 from registry.settings import read_settings
-from streams.retraining.agent import RetrainAgent
+from streams.retraining.retrain_agent import RetrainAgent
 from streams.worker import run_worker
 def start(agent, command):
     agent._known.add(command.command_id)

@@ -27,7 +27,7 @@ READS_THE_TABLE = """
 import os
 import streams.app
 from registry.settings import read_settings
-from streams.state.table import RolloutTable
+from streams.state.rollout_table import RolloutTable
 from streams.worker import run_worker
 
 class TableReader(RolloutTable):

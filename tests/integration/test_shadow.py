@@ -13,7 +13,7 @@ from harness.workers import Worker
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry.guardrails.overlap import Compared, compare
-from registry.kafka.reader import messages, reading
+from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.rollout.assignment import is_shadowed
 from registry.settings import Settings

@@ -22,10 +22,10 @@ from registry.storage.objects import Objects
 from registry.wire.codec import encode
 from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
+from training.data.cell_weights import weights
 from training.data.cells_from_rows import STANDARD_KINDS
 from training.data.matrix import csr
 from training.data.snapshot import Snapshot, read_again, read_snapshot
-from training.data.weights import weights
 from training.fitting.als import fit_als
 from training.log.offset_ranges import Span
 from training.log.segments import Segments

@@ -27,8 +27,8 @@ from registry.versions.manifest import ColdStart, Parameters
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters
+from training.data.cell_weights import settle_transforms, weights
 from training.data.matrix import Csr, Factors, csr
-from training.data.weights import settle_transforms, weights
 from training.fitting.als import Fit, fit_als
 from training.fitting.spark import GROUP, fit_spark, iterations_in, spark_regularization
 from training.fitting.spark_session import Cluster
@@ -37,8 +37,8 @@ from training.judging.quality_estimates import measure
 from training.judging.ranking_metrics import Judgement, by_factors, judge
 from training.runs.progress import Journal
 from training.runs.reproduce import reproduce
-from training.runs.run import train
 from training.runs.run_rules import parameters_of
+from training.runs.run_stages import train
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = Cluster(memory="1g")

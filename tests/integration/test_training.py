@@ -39,9 +39,9 @@ from training.data.matrix import Csr, Factors
 from training.data.snapshot import Snapshot, read_snapshot
 from training.fitting.als import Fit, fit_als
 from training.runs import lock as lock_module
-from training.runs.lock import training_lock
-from training.runs.run import train
 from training.runs.run_rules import parameters_of
+from training.runs.run_stages import train
+from training.runs.training_lock import training_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 TAKEOVER_SECONDS = 45.0
@@ -50,7 +50,7 @@ HOLD_THE_LOCK = """
 import os, sys
 from registry.errors import TrainingFailed
 from registry.settings import read_settings
-from training.runs.lock import training_lock
+from training.runs.training_lock import training_lock
 with training_lock(read_settings(os.environ)) as lock:
     print("held", flush=True)
     sys.stdin.readline()

@@ -17,7 +17,7 @@ from harness.workers import Worker
 
 from ops.clients.kafka_client import ask
 from registry.connection.client_config import client_config
-from registry.kafka.reader import bounds, connected
+from registry.kafka.topic_reader import bounds, connected
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.requests import Request

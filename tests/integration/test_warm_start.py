@@ -25,7 +25,7 @@ from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import checkerboard_events, forget, parameters, watch
 from training.runs.progress import Journal
 from training.runs.reproduce import Reproduction, reproduce
-from training.runs.run import train
+from training.runs.run_stages import train
 
 EVENTS = checkerboard_events()
 

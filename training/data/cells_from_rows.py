@@ -37,7 +37,7 @@ from registry.latest_rows import (
 )
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.event_weights import DEFAULT, FORGET, parse_event_weights
-from training.data.census import Census, Roll
+from training.data.distinct_ids import Census, Roll
 from training.data.forgetting import Forgets, time_of
 from training.data.matrix import (
     ENTRIES_AT_ONCE,
@@ -50,7 +50,7 @@ from training.data.matrix import (
     starts_of,
 )
 from training.data.mistyped_forgets import FORGET_OF_OTHER_TYPE
-from training.data.tally import Tally
+from training.data.report_counts import Tally
 from training.log.rows import FORGOTTEN
 
 STANDARD_KINDS: Final = tuple(parse_event_weights(DEFAULT))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from registry.fold_in.learned_cells import FurtherEvents, LearnedCells, narrowed
 from registry.versions.manifest import Parameters
+from training.data.cell_weights import weighing_of
 from training.data.matrix import Cells, Floats
-from training.data.weights import weighing_of
 
 
 def cells_to_keep(cells: Cells, parameters: Parameters) -> LearnedCells:
@@ -25,7 +25,7 @@ def cells_to_keep(cells: Cells, parameters: Parameters) -> LearnedCells:
     cells
         Of what is published.
     parameters
-        As of :func:`training.data.weights.weighing_of`.
+        As of :func:`training.data.cell_weights.weighing_of`.
     """
     kinds = tuple(parameters.weights)
     kind, value, further = _placed(cells, kinds)

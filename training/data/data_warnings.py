@@ -10,13 +10,9 @@ from typing import Final
 
 from msgspec import structs
 
+from registry.wire.training_records.auto_transform import LINEAR_UP_TO
 from registry.wire.training_records.data_report import DataReport, DataWarning, ValueQuantiles
-from registry.wire.training_records.event_weights import (
-    DEFAULT,
-    LINEAR_UP_TO,
-    EventWeights,
-    parse_event_weights,
-)
+from registry.wire.training_records.event_weights import DEFAULT, EventWeights, parse_event_weights
 
 WIDE: Final = 10.0
 """From this ratio of the largest value to the median on, a `linear` weight is warned of."""

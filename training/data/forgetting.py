@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from registry.latest_rows import Offsets
 from registry.wire.training_records.event_weights import FORGET
-from training.data.census import Roll
+from training.data.distinct_ids import Roll
 from training.data.matrix import Floats, Mask, Rows
 from training.data.mistyped_forgets import mistyped_forgets
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from registry.versions.manifest import Parameters
+from training.data.cell_weights import weights
 from training.data.matrix import Cells, Mask, only, starts_of
-from training.data.weights import weights
 
 
 def trim(cells: Cells, parameters: Parameters) -> Cells:
@@ -29,8 +29,8 @@ def trim(cells: Cells, parameters: Parameters) -> Cells:
     cells
         The cells.
     parameters
-        The two minimums, and those of :func:`training.data.weights.weights`. Minimums of 0 leave
-        everything in.
+        The two minimums, and those of :func:`training.data.cell_weights.weights`. Minimums of 0
+        leave everything in.
     """
     least = (parameters.min_user_interactions, parameters.min_item_interactions)
     if not any(least):

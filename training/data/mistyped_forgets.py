@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from registry.ids import twin_of
-from training.data.census import Roll
+from training.data.distinct_ids import Roll
 
 FORGET_OF_OTHER_TYPE: Final = "forget_of_other_type"
 """Why a `forget` teaches nothing, and takes nothing back."""

@@ -17,16 +17,13 @@ know how Kafka is read, weights or models.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import cast
 
 import pyarrow as pa
 from confluent_kafka import Message
 
-from registry.error_codes import TrainingCode
-from registry.errors import ConfigurationError, TrainingFailed
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.storage.objects import Objects
@@ -36,13 +33,12 @@ from registry.wire.training_records.gate_results import DataSnapshot
 from training.data.cells_from_rows import gather
 from training.data.matrix import Cells
 from training.log.interaction_log import Log, Ranges, opened
+from training.log.lost_ranges import Lost, lost_range, settle_lost
 from training.log.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
 from training.log.range_rows import RangeRows, by_segment
-from training.log.rows import LOST, SCHEMA, lost_rows, table_of
+from training.log.recreated_interactions import require_same_topic
+from training.log.rows import LOST, SCHEMA, table_of
 from training.log.segments import Segments
-
-Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
-"""Ranges that are lost, by partition."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,9 +101,9 @@ def read_snapshot(
     with opened(settings, topic) as log:
         held = {partition: segments.held(partition) for partition in log.partitions()}
         limits = log.limits(list(held))
-        _require_same_topic(log, segments, held, limits)
+        require_same_topic(log, segments, held, limits)
         plans = {partition: plan(held[partition], *limits[partition]) for partition in held}
-        _settle_lost(settings, topic, segments, plans)
+        settle_lost(settings.retrain_lost_ranges, topic, segments, plans)
         fresh = _read_new(log, segments, plans, advance)
     ranges = {partition: planned.range for partition, planned in plans.items()}
     return _assembled(topic, segments, ranges, fresh, kinds or tuple(settings.event_weights))
@@ -156,7 +152,7 @@ def _assembled(
 ) -> Snapshot:
     for partition, span in ranges.items():
         if gaps := missing(segments.held(partition), span):
-            raise _lost_range(topic, partition, gaps, segments.place)
+            raise lost_range(topic, partition, gaps, segments.place)
     rows = RangeRows(segments, ranges)
     cells, interactions, unusable, forgotten, report = gather(rows.read, kinds)
     for (partition, segment), offsets in by_segment(rows.segments, forgotten).items():
@@ -176,27 +172,6 @@ def _assembled(
         unusable={reason: count for reason, count in sorted(unusable.items()) if reason != LOST},
     )
     return Snapshot(described, cells, fresh, rows.count, report)
-
-
-def _settle_lost(
-    settings: Settings, topic: str, segments: Segments, plans: Mapping[int, Plan]
-) -> None:
-    """Refuse lost ranges, or note that they are lost for ever."""
-    for partition, planned in plans.items():
-        if planned.lost and settings.retrain_lost_ranges == "refuse":
-            raise _lost_range(topic, partition, planned.lost, segments.place)
-        for span in planned.lost:
-            segments.add(partition, span, lost_rows(span))
-
-
-def _lost_range(topic: str, partition: int, gaps: Sequence[Span], place: str) -> TrainingFailed:
-    spans = ", ".join(f"[{start}, {end})" for start, end in gaps)
-    return TrainingFailed(
-        f"topic {topic}, partition {partition}: offsets {spans} are gone from Kafka, and {place} "
-        f"does not hold them; with RETRAIN_LOST_RANGES=accept a run trains on the rest and "
-        f"records the loss",
-        TrainingCode.LOST_RANGE,
-    )
 
 
 def _read_new(
@@ -229,52 +204,3 @@ def _table(messages: Sequence[Message]) -> pa.Table:
     )  # they came from a broker
     times = [message.timestamp()[1] / 1000 for message in messages]
     return table_of(offsets, times, [message.value() for message in messages])
-
-
-def _require_same_topic(
-    log: Log,
-    segments: Segments,
-    held: Mapping[int, Sequence[Span]],
-    limits: Ranges,
-) -> None:
-    """Compare the last record that the segments hold with Kafka's record at that offset.
-
-    A recreated topic starts again at offset 0, and may have passed the old end meanwhile.
-    """
-    for partition, spans in held.items():
-        low, high = limits[partition]
-        end = max((span.end for span in spans), default=0)
-        if end > high:
-            raise _other_topic(log.topic, partition, f"hold offsets up to {end}, it ends at {high}")
-        last = _last_record(segments, partition, spans)
-        if last is None or last[0] < low:
-            continue
-        offset, at = last
-        for _, messages in log.batches(partition, Span(offset, offset + 1)):
-            found = [message.timestamp()[1] / 1000 for message in messages]
-            if found and found != [at]:
-                raise _other_topic(
-                    log.topic, partition, f"hold a record of {at} at offset {offset}, it {found[0]}"
-                )
-
-
-def _last_record(
-    segments: Segments, partition: int, spans: Sequence[Span]
-) -> tuple[int, float] | None:
-    """Return offset and time of the last record held; None if there is none, or if it is lost."""
-    if not spans:
-        return None
-    newest = max(spans, key=lambda span: span.end)
-    read = segments.read(partition, newest, ["offset", "at"])
-    for table in deque((table for _, table in read if len(table)), maxlen=1):
-        (row,) = table.slice(len(table) - 1).to_pylist()
-        return None if row["at"] is None else (row["offset"], row["at"])
-    return None
-
-
-def _other_topic(topic: str, partition: int, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"topic {topic}, partition {partition}: the registry's snapshots {why}. So the topic was "
-        f"recreated, or MODEL_REGISTRY belongs to another cluster. To start over, move the folder "
-        f"snapshots/{topic} out of the registry"
-    )

@@ -1,9 +1,9 @@
 """The interaction topic, read in bulk from given offsets.
 
 An edge: knows Kafka's client. Must not know what the records hold, nor what they are used for. It
-reads with the plain assigned consumer of :mod:`registry.kafka.reader`: no group, no commits. That
-module reads a few records, up to a deadline; this one reads many, in batches, up to known offsets,
-across the gaps that compaction and transactions leave.
+reads with the plain assigned consumer of :mod:`registry.kafka.topic_reader`: no group, no commits.
+That module reads a few records, up to a deadline; this one reads many, in batches, up to known
+offsets, across the gaps that compaction and transactions leave.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from registry.connection.reachability import DENIALS, metadata_of, refused, unreachable
 from registry.errors import ConfigurationError, TransportError
-from registry.kafka.reader import connected
+from registry.kafka.topic_reader import connected
 from registry.settings import Settings
 from training.log.offset_ranges import Span
 

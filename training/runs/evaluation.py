@@ -12,24 +12,16 @@ by memory. The gate's check says which of the two was used.
 
 from __future__ import annotations
 
-from typing import Final
-
 from registry.versions.manifest import Parameters
+from training.data.cell_weights import weights
 from training.data.matrix import Factors, csr
-from training.data.weights import weights
 from training.fitting.neighbours import BASELINES, fit_neighbours
 from training.judging.findings import Evaluation, HeldOut
 from training.judging.holdout import Split, unknown_to
-from training.judging.quality_estimates import Basis, Quality, measure
+from training.judging.incumbent_basis import comparison_tells, may_be_judged_as_served
+from training.judging.quality_estimates import Basis, measure
 from training.judging.ranking_metrics import Judgement, by_factors, by_popularity, judge
 from training.runs.learning_case import Case
-
-FEWEST_NEWER: Final = 100
-"""Users without whom the incumbent is not judged by what it serves: of fewer, a handful decides."""
-
-FINEST: Final = 0.05
-"""Nor is it if the interval leaves the question open, and reaches further than the tolerance to
-both sides; a tolerance below this share of its NDCG@10 does not ask for more precision."""
 
 
 def evaluate(case: Case, halves: Split, trial: Factors) -> Evaluation | None:
@@ -37,10 +29,10 @@ def evaluate(case: Case, halves: Split, trial: Factors) -> Evaluation | None:
     published, incumbent, tolerance = case.published, case.incumbent, case.rules.limits.tolerance
     if published is not None:
         newer = unknown_to(published.known, published.knows, halves, case.cells, case.weight)
-        if len(newer.users) >= FEWEST_NEWER:
+        if may_be_judged_as_served(newer):
             served = judge(published.score, newer)
             found = _side_by_side(case, trial, newer, served, "published")
-            if found is not None and _tells(found.quality, tolerance):
+            if found is not None and comparison_tells(found.quality, tolerance):
                 return found
     recipe = None if incumbent is None else _judge_recipe(incumbent.parameters, case, halves, trial)
     basis: Basis | None = None if incumbent is None else "recipe"
@@ -74,12 +66,3 @@ def _judge_recipe(
         case.journal.advance(done, parameters.iterations)
 
     return judge(by_factors(case.fit(older, parameters, case.rules.threads, advance)), halves)
-
-
-def _tells(quality: Quality, tolerance: float) -> bool:
-    """Tell whether the comparison decides, or would show a difference as large as the tolerance."""
-    if quality.over_floor is None or quality.over_floor.bounds is None or not quality.incumbent:
-        return False
-    low, high = quality.over_floor.bounds
-    fine = (high - low) / 2 <= max(tolerance, FINEST) * quality.incumbent.ndcg
-    return fine or low > 0 or high < 0

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from registry.settings import Settings
 from registry.wire.training_records.data_report import DataReport
+from training.data.cell_weights import settle_transforms
 from training.data.data_warnings import warned
 from training.data.snapshot import read_snapshot
-from training.data.weights import settle_transforms
 from training.runs.run_rules import parameters_of
 
 

@@ -25,8 +25,8 @@ import numpy as np
 from registry.versions.manifest import Parameters, Start, TrialStart, WarmStart
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.gate_results import Check, Gate
+from training.data.cell_weights import weights
 from training.data.matrix import Cells, Csr, Factors, csr
-from training.data.weights import weights
 from training.fitting.als import Fit
 from training.fitting.warm_start import Warming, first_values, shortened
 from training.judging.comparison_checks import (

@@ -20,11 +20,11 @@ from registry.settings import Settings
 from registry.versions.manifest import Manifest, Parameters, TrialStart, WarmStart, content_digest
 from registry.versions.store import Store
 from training.catalogue.version_items import ITEMS_FILE, VersionItems, decode_items
+from training.data.cell_weights import weights
 from training.data.item_order import by_falling_norm, by_ids
 from training.data.matrix import Cells, Factors, csr
 from training.data.minimums import trim
 from training.data.snapshot import read_again
-from training.data.weights import weights
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_from_of, fit_of
 from training.fitting.warm_start import first_values, shortened

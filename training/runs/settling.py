@@ -20,9 +20,9 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from registry.versions.manifest import Parameters
+from training.data.cell_weights import settle_transforms, weighted, weights
 from training.data.matrix import Cells, Factors
 from training.data.minimums import trim
-from training.data.weights import settle_transforms, weighted, weights
 from training.fitting.als import fit_als
 from training.fitting.size_rules import BY_SIZE, rounded, settle_sizes
 from training.judging.holdout import Split, inner_split

@@ -29,8 +29,8 @@ from registry.error_codes import TrainingCode
 from registry.errors import ConfigurationError, TrainingFailed
 from registry.versions.manifest import Order, Parameters, digest
 from registry.wire.training_records.event_weights import spell_event_weights
+from training.data.cell_weights import weights
 from training.data.matrix import Cells, csr, only
-from training.data.weights import weights
 from training.fitting.als import Fit
 from training.judging.holdout import Split, split
 from training.judging.quality_estimates import Estimate, Quality, measure

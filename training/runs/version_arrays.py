@@ -7,9 +7,9 @@ import numpy as np
 from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Parameters
 from training.catalogue.version_items import VersionItems
+from training.data.cell_weights import weights
 from training.data.cells_to_keep import cells_to_keep
 from training.data.matrix import Cells, Factors, csr, popularity
-from training.data.weights import weights
 
 
 def arrays_of(

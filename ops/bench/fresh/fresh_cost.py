@@ -32,7 +32,7 @@ from ops.clients import kafka_client as client
 from ops.clients import worker_pages as pages
 from registry.connection.client_config import client_config
 from registry.ids import UserId
-from registry.kafka.reader import reading
+from registry.kafka.topic_reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from streams.fresh.interaction_follower import InteractionFollower

@@ -24,9 +24,9 @@ from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
 from registry.versions.manifest import Parameters
+from training.data.cell_weights import weighing_of, weights
 from training.data.cells_to_keep import cells_to_keep
 from training.data.matrix import Cells, Factors, Mask, csr, only
-from training.data.weights import weighing_of, weights
 from training.fitting.als import fit_als
 from training.judging.holdout import Split
 from training.judging.ranking_metrics import Judgement, Score, by_factors, by_popularity, judge

@@ -27,9 +27,9 @@ from ops.views import terminal
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import read_settings
 from registry.versions.manifest import Parameters
+from training.data.cell_weights import weights
 from training.data.item_order import by_falling_norm
 from training.data.matrix import Cells, Factors, Mask, csr, only
-from training.data.weights import weights
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.warm_start import first_values
 from training.judging.bootstrap import bootstrap

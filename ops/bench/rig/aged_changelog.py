@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
-from registry.kafka.reader import bounds, connected, messages
+from registry.kafka.topic_reader import bounds, connected, messages
 from registry.kafka.topic_upkeep import mend_topics
 from registry.kafka.topics import COMPACTED, changelog_of
 from registry.rollout.command_log import ControlLog

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ops.bench.rig.figures import Times
 from registry.errors import TransportError
-from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 

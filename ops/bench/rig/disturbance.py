@@ -19,7 +19,7 @@ from ops.clients import kafka_client as client
 from ops.clients import worker_pages as pages
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
-from registry.kafka.reader import ALL, messages, reading
+from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode, encode

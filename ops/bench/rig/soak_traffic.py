@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ops.clients import kafka_client as client
 from ops.clients.background_traffic import BackgroundTraffic
-from registry.kafka.reader import QUIET, connected, current_ends
+from registry.kafka.topic_reader import QUIET, connected, current_ends
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from registry.wire.codec import encode

@@ -21,7 +21,7 @@ from ops.bench.rig.synthetic import requests
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
 from registry.ids import UserId
-from registry.kafka.reader import reading
+from registry.kafka.topic_reader import reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 

@@ -29,7 +29,7 @@ from registry.asking.blocking_client import Client
 from registry.asking.librdkafka_clients import PRODUCER
 from registry.asking.request_bytes import encode_request
 from registry.connection.client_config import client_config
-from registry.kafka.reader import QUIET, reading
+from registry.kafka.topic_reader import QUIET, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.requests import Request

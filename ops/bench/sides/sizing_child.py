@@ -25,10 +25,10 @@ from registry.storage.objects import Objects
 from registry.versions.artifact import write_artifact
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
+from training.data.cell_weights import weights
 from training.data.cells_from_rows import gather
 from training.data.item_order import by_falling_norm
 from training.data.matrix import Cells, csr
-from training.data.weights import weights
 from training.fitting.als import one_blas_thread
 from training.fitting.backends import fit_of
 from training.log.offset_ranges import Span

@@ -32,8 +32,8 @@ from training.data.matrix import Csr, starts_of
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.size_rules import settle_sizes
 from training.log.interaction_log import READING
-from training.runs.run import train
 from training.runs.run_rules import parameters_of
+from training.runs.run_stages import train
 
 BATCH: Final = 10_000
 STALL_SECONDS: Final = 30.0

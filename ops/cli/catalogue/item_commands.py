@@ -79,9 +79,10 @@ def load(
       recstream items load products.tsv --columns item=sku,title=name --label brand=brand
     """
     from ops.ingest.column_roles import TITLE_ROLES, roles_named
-    from ops.ingest.item_files import changes, read_items
+    from ops.ingest.item_files import read_items
     from ops.ingest.text_encoding import encoding_of
     from ops.views import terminal
+    from registry.catalogue.item_changes import changes
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     named = roles_named(columns, TITLE_ROLES) if columns else None

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta, Struct, convert
-from msgspec.structs import replace
 
 Transform: TypeAlias = Literal["auto", "linear", "log", "sqrt", "binary", "bm25"]
 Side: TypeAlias = Literal["item", "user"]
@@ -29,9 +28,6 @@ MOST_KINDS: Final = 64
 
 LARGEST: Final = 1e6
 """Bound of weights, floors and K1: with the largest value of an event, float32 still holds it."""
-
-LINEAR_UP_TO: Final = 10.0
-"""``auto`` is linear up to this value: scales of ratings end here or before; counts do not."""
 
 KIND_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_.-]*(?!\n)$"
 """Python's ``$`` alone would also end before a line break at the end."""
@@ -55,7 +51,7 @@ class EventWeight(Struct, frozen=True):
         counts as seen.
     transform
         What is made of ``value - floor``. ``auto`` becomes ``linear`` or ``log`` before a fit, by
-        the values that there are (:func:`settled`).
+        the values that there are (`registry.wire.training_records.auto_transform`).
     floor
         Subtracted from the value first: below it, a value counts against the others.
     k1, b, per
@@ -131,33 +127,6 @@ def spell_event_weights(weights: EventWeights) -> str:
     True
     """
     return ",".join(f"{kind}={weight}" for kind, weight in weights.items())
-
-
-def settled(weights: EventWeights, largest: Mapping[str, float]) -> dict[str, EventWeight]:
-    """Return the weights with ``linear`` or ``log`` in the place of ``auto``.
-
-    ``log`` as soon as one value of the kind is beyond ±`LINEAR_UP_TO`: it is the safe mistake, for
-    a single value of 100,000 would otherwise drown all others.
-
-    Parameters
-    ----------
-    weights
-        As the settings give them.
-    largest
-        The largest absolute value of each kind that there is.
-
-    Examples
-    --------
-    >>> weights = parse_event_weights("watch=1:auto,rate=1:auto")
-    >>> spell_event_weights(settled(weights, {"watch": 352_698.0, "rate": 5.0}))
-    'watch=1:log,rate=1'
-    """
-    return {
-        kind: replace(weight, transform="log" if largest.get(kind, 0) > LINEAR_UP_TO else "linear")
-        if weight.transform == "auto"
-        else weight
-        for kind, weight in weights.items()
-    }
 
 
 def _parse_part(part: str) -> tuple[str, EventWeight]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry.guardrails.fleet_checks import arms_at, shadow_at
+from registry.guardrails.fleet_counts import arms_at, shadow_at
 from registry.rollout.ramp_decision import look
 from registry.versions.manifest import Manifest, Parameters
 from registry.wire.command_results import CommandResult

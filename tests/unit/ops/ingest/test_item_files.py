@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.ingest.item_files import changes, read_items
+from ops.ingest.item_files import read_items
+from registry.catalogue.item_changes import changes
 from registry.errors import ConfigurationError
 from registry.wire.training_records.catalogue_items import CatalogueItem
 

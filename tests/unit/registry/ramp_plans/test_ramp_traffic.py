@@ -8,7 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from registry.errors import RefusedCommand
-from registry.guardrails.fleet_checks import traffic_of
+from registry.guardrails.fleet_counts import traffic_of
 from registry.ramp_plans.evidence_needs import needs_of, requests_to_pass
 from registry.ramp_plans.ramp_traffic import LONGEST_HOLD_SECONDS, shortfalls
 from registry.rollout.phase_transitions import apply_command

@@ -21,7 +21,7 @@ from registry.wire.commands import Command, Retrain
 from registry.wire.field_types import AnswerError
 from streams.control.command_agent import ControlAgent
 from streams.delivery.outgoing import Outgoing
-from streams.state.view import RolloutView
+from streams.state.rollout_view import RolloutView
 from tests.unit.registry.builders import BEGAN, BEGAN_AT, a_canary_state, a_command
 
 

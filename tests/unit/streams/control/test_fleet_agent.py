@@ -13,7 +13,7 @@ import pytest
 from harness.builders import OutOfReach, confirmed, some_parts
 from msgspec.structs import replace
 
-from registry.guardrails.fleet_checks import CARRY_SECONDS
+from registry.guardrails.silent_workers import CARRY_SECONDS
 from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode
 from registry.wire.counts import ArmCounts, ShadowCounts

@@ -162,7 +162,7 @@ def a_result(command_id: str = "deploy@eu", **given: Any) -> CommandResult:
 def test_until_the_next_environment_has_answered_the_soak_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trail: list[CommandResult]
 ) -> None:
-    monkeypatch.setattr("registry.kafka.reader.Consumer", partial(FakeConsumer, trail))
+    monkeypatch.setattr("registry.kafka.topic_reader.Consumer", partial(FakeConsumer, trail))
     owner = Owner(tmp_path, HANDING_OVER, NeverDecided)
     owner.hear()
     assert owner.moved(times=3) == ["rollout"]
@@ -181,7 +181,7 @@ def test_the_ramp_ends_with_what_the_next_environment_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: CommandResult, words: str
 ) -> None:
     trail = [answer, a_result(status="duplicate")]
-    monkeypatch.setattr("registry.kafka.reader.Consumer", partial(FakeConsumer, trail))
+    monkeypatch.setattr("registry.kafka.topic_reader.Consumer", partial(FakeConsumer, trail))
     owner = Owner(tmp_path, HANDING_OVER, NeverDecided)
     owner.hear()
     assert owner.moved(times=10) == ["rollout", "step"]

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from registry.guardrails.fleet_checks import WORKERS_NAMED
-from registry.guardrails.live_workers import LIVE_SECONDS
+from registry.guardrails.live_workers import LIVE_SECONDS, WORKERS_NAMED
 from registry.wire.heartbeats import Heartbeat
 from streams.watch.fleet_notices import HEARD_SECONDS, fleet_notices
 

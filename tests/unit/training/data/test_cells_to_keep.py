@@ -17,10 +17,10 @@ from registry.versions.manifest import Parameters
 from registry.wire.training_records.event_weights import parse_event_weights
 from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import forget, parameters, rows_of, watch
+from training.data.cell_weights import weighing_of
 from training.data.cells_from_rows import gather
 from training.data.cells_to_keep import cells_to_keep
 from training.data.matrix import Cells, csr
-from training.data.weights import weighing_of
 
 WeightsByItem = dict[ItemId, float]
 KINDS = ("watch", "play", "buy", "skip")

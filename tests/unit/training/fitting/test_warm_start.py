@@ -14,8 +14,8 @@ from registry.versions.manifest import ColdStart, Parameters, Start, TrialStart,
 from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, forget, parameters, watch
+from training.data.cell_weights import weights
 from training.data.matrix import Cells, Csr, Factors, csr, popularity
-from training.data.weights import weights
 from training.fitting.als import fit_als
 from training.fitting.warm_start import Warming, first_values, start_of
 from training.judging.findings import Learned

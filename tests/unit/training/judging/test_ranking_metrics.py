@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.builders import cells_of, parameters, rate, watch
+from training.data.cell_weights import weights
 from training.data.matrix import Cells, Factors, starts_of
-from training.data.weights import weights
 from training.judging import ranking_metrics as evaluation
 from training.judging.holdout import Split, hold_out, split, unknown_to
 from training.judging.ranking_metrics import (

@@ -13,8 +13,8 @@ from registry.wire.training_records.gate_results import Check
 from registry.wire.training_records.interactions import Interaction
 from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
+from training.data.cell_weights import weights
 from training.data.matrix import Cells, Csr, Factors, csr, popularity
-from training.data.weights import weights
 from training.fitting.als import Fit, fit_als
 from training.fitting.neighbours import BASELINES
 from training.judging.findings import Learned

@@ -8,9 +8,9 @@ import pytest
 from registry.settings import read_settings
 from registry.wire.training_records.event_weights import spell_event_weights
 from tests.unit.training.builders import gathered, play_counts
+from training.data.cell_weights import settle_transforms
 from training.data.cells_from_rows import Gathered
 from training.data.data_warnings import warned
-from training.data.weights import settle_transforms
 from training.fitting.als import fit_als
 from training.judging.findings import Learned
 from training.judging.holdout import order_of

@@ -10,8 +10,8 @@ from msgspec import structs
 from registry.settings import read_settings
 from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, gathered, play_counts, watch
+from training.data.cell_weights import weights
 from training.data.cells_from_rows import Gathered
-from training.data.weights import weights
 from training.fitting.als import fit_als
 from training.judging.holdout import split
 from training.judging.ranking_metrics import by_factors, judge

@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.wire.training_records.auto_transform import LINEAR_UP_TO, settled
 from registry.wire.training_records.event_weights import (
     DEFAULT,
     LARGEST,
-    LINEAR_UP_TO,
     SIDES,
     TRANSFORMS,
     EventWeight,
     Transform,
     parse_event_weights,
-    settled,
     spell_event_weights,
 )
 
