@@ -21,7 +21,7 @@ from registry.asking import librdkafka_clients
 from registry.asking.librdkafka_clients import ClientFactory
 from registry.asking.reply_reader import ReplyReader
 from registry.error_codes import NoticeCode
-from registry.kafka import reader
+from registry.kafka import topic_reader
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
@@ -67,7 +67,7 @@ class Halting(Consumer):
 @pytest.fixture
 def halting(monkeypatch: pytest.MonkeyPatch) -> list[Halting]:
     monkeypatch.setattr(Halting, "made", [], raising=False)
-    monkeypatch.setattr(reader, "Consumer", Halting)
+    monkeypatch.setattr(topic_reader, "Consumer", Halting)
     monkeypatch.setattr(librdkafka_clients, "Consumer", Halting)
     return Halting.made
 

@@ -38,7 +38,7 @@ from tests.unit.training.builders import checkerboard_events, parameters, play_c
 from training.data.matrix import Csr, Factors
 from training.data.snapshot import Snapshot, read_snapshot
 from training.fitting.als import Fit, fit_als
-from training.runs import lock as lock_module
+from training.runs import training_lock as lock_module
 from training.runs.run_rules import parameters_of
 from training.runs.run_stages import train
 from training.runs.training_lock import training_lock

@@ -91,8 +91,7 @@ def load(
     for note in encoding_of(file).notes:
         terminal.err.print(f"{file}: {note}")
     records, started = _read(settings, as_json=as_json), time.monotonic()
-    changed = list(changes(items.values(), records.get))
-    _send(settings, changed, as_json=as_json)
+    _send(settings, changed := list(changes(items.values(), records.get)), as_json=as_json)
     seconds, same = time.monotonic() - started, len(items) - len(changed)
     if as_json:
         terminal.print_json({"sent": len(changed), "unchanged": same, "seconds": round(seconds, 3)})

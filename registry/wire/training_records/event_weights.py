@@ -51,7 +51,7 @@ class EventWeight(Struct, frozen=True):
         counts as seen.
     transform
         What is made of ``value - floor``. ``auto`` becomes ``linear`` or ``log`` before a fit, by
-        the values that there are (`registry.wire.training_records.auto_transform`).
+        the values that there are.
     floor
         Subtracted from the value first: below it, a value counts against the others.
     k1, b, per

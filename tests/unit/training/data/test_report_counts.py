@@ -11,7 +11,7 @@ from registry.wire.training_records.data_report import DataReport, Dropped, Heav
 from registry.wire.training_records.event_weights import DEFAULT, parse_event_weights
 from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import forget, gather_rows, gathered, rate, rows_of, watch
-from training.data import tally
+from training.data import report_counts
 from training.data.data_warnings import warned
 from training.log.rows import table_of
 
@@ -80,7 +80,7 @@ def test_nothing_at_all_has_a_report_too() -> None:
 
 
 def test_names_without_end_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "MOST_NAMES", 2)
+    monkeypatch.setattr(report_counts, "MOST_NAMES", 2)
     kinds = ("a", "b", "c", "d")
 
     report = report_of(*(Interaction(user_id=1, item_id=7, event=kind) for kind in kinds))
