@@ -7,12 +7,15 @@ starts while it is imported (BLAS) would keep the priority that they began with.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+logger = logging.getLogger(__name__)
 
 LEAST: Final = 19
 """The highest niceness. With it, Linux's idle class is meant as well: a thread of that class gives
@@ -27,13 +30,18 @@ def lower_priority(pid: int, niceness: int) -> None:
     pid
         The process; nothing happens if it has ended.
     niceness
-        0..19, added to this process's own; at 19 it goes to Linux's idle class, too, where that is
-        allowed.
+        0..19, added to this process's own; at 19 it goes to Linux's idle class, too. What a sandbox
+        forbids is left out.
     """
     target = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, LEAST)
     for thread in _threads(pid):
         with suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, thread, target)
+            try:
+                os.setpriority(os.PRIO_PROCESS, thread, target)
+            except PermissionError as error:
+                logger.warning(
+                    "a training cannot be made nice, and competes with serving: %s", error
+                )
             if niceness == LEAST and sys.platform == "linux":
                 with suppress(PermissionError):  # a sandbox may forbid it; the niceness remains
                     os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))

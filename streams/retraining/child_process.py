@@ -96,8 +96,8 @@ async def _run_child(
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES, env={**os.environ, **environment},
     )  # fmt: skip
-    lower_priority(child.pid, niceness)
     try:
+        lower_priority(child.pid, niceness)
         result = await _follow(run, child, show)
         if result is None:
             why = _death(await child.wait())

@@ -67,3 +67,18 @@ def test_a_child_that_has_ended_is_left_alone(child: subprocess.Popen[str]) -> N
     child.kill()
     child.wait()
     lower_priority(child.pid, 19)
+
+
+def test_where_a_sandbox_forbids_niceness_the_training_goes_on_and_the_log_says_so(
+    child: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(os, "setpriority", _forbid)
+    monkeypatch.setattr(os, "sched_setscheduler", _forbid)
+    lower_priority(child.pid, 19)
+    assert "competes with serving" in caplog.text
+
+
+def _forbid(*_: object) -> None:
+    raise PermissionError("Operation not permitted")
