@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +19,13 @@ from registry.errors import DamagedVersion, RecstreamError, UnknownVersion
 from registry.versions.model import Model
 from registry.versions.store import Store
 
+logger = logging.getLogger(__name__)
+
 Read = TypeVar("Read")
 
 RETRY_SECONDS: Final = 5.0
-"""After a failed load. Shorter only repeats the failure; longer delays a repaired registry."""
+"""After a failed load, or a withdrawal that failed. Shorter only repeats the failure; longer delays
+a repaired registry."""
 
 
 class Residency:
@@ -131,14 +135,27 @@ class Residency:
 
     def stop(self) -> None:
         """Let go of the threads; a load that is on its way ends by itself."""
+        if self._hiding is not None:
+            self._hiding.cancel()
         self._loader.shutdown(wait=False, cancel_futures=True)
         self._hider.shutdown(wait=False, cancel_futures=True)
 
     async def _hide(self) -> None:
         while outdated := [model for model in self._ready.values() if self._is_outdated(model)]:
-            made = await self._made_current(outdated[0])
-            if self._ready.get(made.version) is outdated[0]:  # it was not let go of meanwhile
-                self._ready = {**self._ready, made.version: made}
+            failed = [model.version for model in outdated if not await self._replace(model)]
+            if failed:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _replace(self, model: Model) -> bool:
+        """Hide what is withdrawn by now in a version in memory; tell whether that went well."""
+        try:
+            made = await self._made_current(model)
+        except Exception:  # the edge of a task of its own: nobody else would learn of it
+            logger.exception("%s still shows what is withdrawn; trying again", model.version)
+            return False
+        if self._ready.get(made.version) is model:  # it was not let go of meanwhile
+            self._ready = {**self._ready, made.version: made}
+        return True
 
     async def _made_current(self, model: Model) -> Model:
         """Return `model` without what is withdrawn by now."""

@@ -354,3 +354,28 @@ def test_a_version_that_is_let_go_of_while_items_are_hidden_does_not_come_back(
             assert residency.ready == {}
 
     run(story())
+
+
+def test_a_withdrawal_that_fails_in_one_version_is_logged_and_tried_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hiding, failures = Model.hiding, iter([MemoryError("no room for the mask")])
+
+    def hide(model: Model, withdrawals: Withdrawals) -> Model:
+        for failure in failures:
+            raise failure
+        return hiding(model, withdrawals)
+
+    async def story() -> None:
+        with a_residency(store) as residency:
+            residency.keep(["v0.2", "v0.1"], time.monotonic())
+            for version in ("v0.1", "v0.2"):
+                await settled(residency, version)
+            residency.withdraw(withdrawn("film-1"))
+            assert await hidden(residency) == [1, 1]
+
+    monkeypatch.setattr("streams.serving.residency.RETRY_SECONDS", 0)
+    monkeypatch.setattr(Model, "hiding", hide)
+    run(story())
+    assert "still shows what is withdrawn" in caplog.text
+    assert "no room for the mask" in caplog.text
