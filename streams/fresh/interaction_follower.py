@@ -212,7 +212,7 @@ class InteractionFollower:
                 by_partition[_number(message)].append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._take_partition(_number(message), by_partition.pop(_number(message), []))
-                self._log.pass_over(_number(message), _offset(message))
+                self._pass_over(_number(message), _offset(message))
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 lost.add(_number(message))
             elif not error.retriable():
@@ -237,6 +237,10 @@ class InteractionFollower:
         self._note_records(messages)
         if taken.unusable:
             self._complain(taken.unusable)
+
+    def _pass_over(self, number: int, end: int) -> None:
+        if number in self._log.frozen.ends:  # else of before the last assignment
+            self._log.pass_over(number, end)
 
     def _complain(self, unusable: Counter[str]) -> None:
         self._note_unusable(unusable)
