@@ -97,6 +97,7 @@ class ItemFollower:
         self._warned_at = float("-inf")
         self._started_at = time.monotonic()
         self._has_caught_up = False
+        self._end_seen = 0
         self.known = self.withdrawn = self.offset = self.lag = 0
 
     def start(self) -> None:
@@ -180,7 +181,7 @@ class ItemFollower:
             elif time.monotonic() - heard_at > QUIET_SECONDS:
                 heard_at, high = time.monotonic(), self._end_of(consumer, partition)
                 self._require_progress(stall, heard_at, high)
-            self.lag = 0 if is_at_end and not batch else max(0, high - self._availability.offset)
+            self.lag = max(0, high - self._position)
 
     def _exists(self, consumer: Consumer) -> bool:
         """Tell whether the topic is there; asked for by name, an embedded broker would make it."""
@@ -196,9 +197,13 @@ class ItemFollower:
         )
         return False
 
+    @property
+    def _position(self) -> int:
+        """The offset up to which the topic was read: of a record, or of its end behind a marker."""
+        return max(self._availability.offset, self._end_seen)
+
     def _require_progress(self, stall: ReadStall, now: float, high: int) -> None:
-        position = max(self._availability.offset, self._end_seen)  # or a marker
-        if stall.look(now, {0: position}, {0: high}):
+        if stall.look(now, {0: self._position}, {0: high}):
             raise TransportError("the client fetches no more, though there are records")
 
     def _end_of(self, consumer: Consumer, partition: TopicPartition) -> int:
