@@ -161,7 +161,7 @@ def build_app(
         watch.control_topic_id,
     )
     control.agent(app, _raw(app, topics.control.name))
-    seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery)
+    seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery, watch.is_foreign)
     outcomes = OutcomeFollower(
         settings, topics, lambda: (compared(node.acting), progress.served()), delivery
     )

@@ -159,6 +159,7 @@ def some_parts(
         node.view.offer_log(ControlLog(state.epoch, state))
     node.recovered_once = True
     topics, delivery = topics_of(configured), kafka(node.view)
+    watch = TopicWatch(configured, topics)
     app: Any = SimpleNamespace(rebalancing=False, crashed=False, consumer=None)
     return SimpleNamespace(
         settings=configured,
@@ -176,12 +177,17 @@ def some_parts(
         fleet=SimpleNamespace(requests_per_second=0.0),
         ramp=RampAgent(configured, topics, node.view, cast(Delivery, delivery), metrics),
         seeds=SeedAgent(
-            configured, topics.control, node.view, node.store, cast(Delivery, delivery)
+            configured,
+            topics.control,
+            node.view,
+            node.store,
+            cast(Delivery, delivery),
+            watch.is_foreign,
         ),
         traces=Traces(),
         metrics=metrics,
         transactions=OpenTransactions(topics.requests.name),
-        watch=TopicWatch(configured, topics),
+        watch=watch,
         losses=Losses(topics.requests.name),
         access=AccessCheck(lambda: None),
         publishing=PublishingCheck(node.store, writes=False),
