@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import faust
 
@@ -26,20 +26,23 @@ async def follow_topics(
     view: RolloutView,
     metrics: Metrics,
     items: ItemFollower,
-    note_made_again: Callable[[str], None],
+    note_made_again: Iterable[Callable[[str], None]],
 ) -> None:
     """Look, and repair what the re-creation of a topic has broken."""
     with contextlib.suppress(TransportError):  # an outage of Kafka is reported by all others
         await watch.look()
-    consumer = app.consumer
     for topic in watch.take_made_again():
         metrics.topics_made_again.labels(topic).inc()
         logger.warning("topic %s was re-created: reading it from the beginning", topic)
-        if isinstance(consumer, SliceConsumer):
-            await consumer.read_anew(topic)
         if topic == items.topic:
             items.read_anew()
-        note_made_again(topic)
+        for note in note_made_again:
+            note(topic)
+    consumer = app.consumer
+    for topic in sorted(watch.to_read_anew):
+        if isinstance(consumer, SliceConsumer):
+            await consumer.read_anew(topic)  # may fail in a rebalance; then the next look does it
+        watch.to_read_anew.discard(topic)
     if table.recovered and table.is_owner:
         _write_what_is_known(watch, table, view)
 

@@ -35,11 +35,13 @@ class TopicWatch:
     """Looks, and remembers; nothing is known before the first look.
 
     ``changelog_is_new`` until its owner has written what it knows: workers' memory is all there is.
+    ``to_read_anew``: topics that were recreated, until this worker's group reads the new ones.
     """
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
         self._changelog = changelog_of(settings).name
         self.changelog_is_new = False
+        self.to_read_anew: set[str] = set()
         self._made_again: set[str] = set()
         self._config = client_config(settings) | {"log_level": 2}
         self._topics = topics
@@ -87,6 +89,7 @@ class TopicWatch:
     def take_made_again(self) -> list[str]:
         """Return the topics that were recreated, each once for each time."""
         taken, self._made_again = sorted(self._made_again), set()
+        self.to_read_anew.update(taken)
         return taken
 
     async def control_topic_id(self, anew: bool) -> str | None:
