@@ -40,6 +40,7 @@ class AsyncClient:
     ) -> None:
         self._seconds = require_seconds(deadline_seconds)
         self._link = KafkaLink(bootstrap_servers, topic_prefix, config or {}, max_in_flight)
+        self._connecting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> AsyncClient:
         await self.connect()
@@ -55,7 +56,7 @@ class AsyncClient:
 
     async def connect(self) -> None:
         """Connect now, so that the first request does not have to."""
-        await asyncio.to_thread(self._link.connect, self._seconds)
+        await self._connect(self._seconds)
 
     async def ask(
         self,
@@ -81,8 +82,7 @@ class AsyncClient:
         payload = encode_request(request, seconds)
         try:
             async with asyncio.timeout(seconds):
-                if not self._link.is_connected:
-                    await asyncio.to_thread(self._link.connect, seconds)
+                await self._connect(seconds)
                 answer = self._link.ask(request.request_id, request.key, payload, seconds)
                 try:
                     return await asyncio.wrap_future(answer)
@@ -100,6 +100,27 @@ class AsyncClient:
         """Take back all that the user did so far."""
         await self.send_interaction(Interaction(user_id=user_id, event=FORGET))
 
+    async def _connect(self, seconds: float) -> None:
+        """Connect in a thread, one at a time: the loop's few threads are not for all who wait."""
+        deadline = time.monotonic() + seconds
+        while not self._link.is_connected:
+            if self._connecting is not None and not self._connecting.done():
+                await asyncio.wait([self._connecting])  # another's; if it fails, this one tries
+                continue
+            connecting = asyncio.create_task(
+                asyncio.to_thread(self._link.connect, deadline - time.monotonic())
+            )
+            connecting.add_done_callback(_note_failure)
+            self._connecting = connecting
+            await asyncio.wait([connecting])  # its thread goes on if this one is cancelled
+            connecting.result()
+
     async def close(self) -> None:
         """Send what is not sent yet, and end; requests in flight fail with ``ClientClosed``."""
         await asyncio.to_thread(self._link.close)
+
+
+def _note_failure(connecting: asyncio.Task[None]) -> None:
+    """Take the failure of a task for which nobody may wait any more: asyncio would log it."""
+    if not connecting.cancelled():
+        connecting.exception()

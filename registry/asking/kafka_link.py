@@ -49,6 +49,7 @@ class KafkaLink:
         self._reader: ReplyReader | None = None
         self._owner: int | None = None
         self._is_closed = False
+        self._closing = threading.Event()
         self._changing = threading.Lock()
 
     @property
@@ -123,6 +124,8 @@ class KafkaLink:
 
     def close(self) -> None:
         """Send what is not sent yet, end the threads, and fail what still waits."""
+        if self._owner in (None, os.getpid()):
+            self._closing.set()  # whoever connects holds the lock, and gives up
         with self._changing:
             if self._is_closed or self._owner not in (None, os.getpid()):
                 return
@@ -147,6 +150,7 @@ class KafkaLink:
                     deadline - time.monotonic(),
                     self._open.answer,
                     self._open.fail_all,
+                    self._closing.is_set,
                 )
             return sender, self._reader
 
@@ -162,7 +166,7 @@ class KafkaLink:
             return self._sender
 
     def _require_usable(self) -> None:
-        if self._is_closed:
+        if self._closing.is_set():
             raise ClientClosed("the client is closed")
         if self._owner not in (None, os.getpid()):
             raise ClientClosed(

@@ -15,7 +15,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.asking.librdkafka_clients import LASTING, ClientFactory
-from registry.errors import AccessRefused, TransportError
+from registry.errors import AccessRefused, ClientClosed, TransportError
 from registry.read_stall import ReadStall
 
 POLL_SECONDS: Final = 0.1
@@ -40,11 +40,15 @@ class ReplyReader:
         Called with the value of each record.
     fail
         Called when the topic cannot be read, and waiting does not help.
+    is_given_up
+        Tells during the first contact whether nobody waits for it any more.
 
     Raises
     ------
     TransportError
         If Kafka does not answer in time, refuses, or has no such topic.
+    ClientClosed
+        If the first contact was given up.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class ReplyReader:
         seconds: float,
         answer: Callable[[bytes | None], None],
         fail: Callable[[TransportError], None],
+        is_given_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clients = clients
         self._topic = topic
@@ -61,6 +66,7 @@ class ReplyReader:
         self._fail = fail
         self._positions: dict[int, int] = {}
         self._outgrown = threading.Event()
+        self._is_given_up = is_given_up
         self._closing = threading.Event()
         self._consumer = clients.consumer()
         try:
@@ -147,6 +153,8 @@ class ReplyReader:
             try:
                 return self._ends_now(max(0.1, min(CONTACT_SECONDS, deadline - time.monotonic())))
             except KafkaException as error:
+                if self._is_given_up():
+                    raise ClientClosed("the client was closed while it connected") from error
                 self._consumer.poll(0)  # hears that authentication failed
                 what = "Kafka does not answer"
                 explained = self._clients.explained(error.args[0], what)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from registry.asking.async_client import AsyncClient
 from registry.asking.blocking_client import Client
 from registry.asking.kafka_link import KafkaLink
-from registry.errors import ClientClosed, ConfigurationError
+from registry.errors import AnswerTimeout, ClientClosed, ConfigurationError, TransportError
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -38,3 +40,31 @@ def test_a_client_that_another_process_has_used_says_so() -> None:
 
     with pytest.raises(ClientClosed, match="forked"):
         link.connect(1.0)
+
+
+def test_requests_that_wait_for_kafka_leave_the_loops_threads_to_others() -> None:
+    async def story() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        client = AsyncClient("127.0.0.1:1")
+        asking = [asyncio.create_task(client.ask(user, deadline_seconds=1)) for user in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.to_thread(int), 0.5)
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(error) for error in found} <= {AnswerTimeout, TransportError}
+        await client.close()
+
+    asyncio.run(story())
+
+
+def test_closing_does_not_wait_for_a_client_that_connects() -> None:
+    async def story() -> None:
+        client = AsyncClient("127.0.0.1:1")
+        asking = asyncio.create_task(client.ask(1, deadline_seconds=30))
+        async with asyncio.timeout(5):
+            while not client._link._changing.locked():
+                await asyncio.sleep(0)
+            await client.close()
+            with pytest.raises(ClientClosed):
+                await asking
+
+    asyncio.run(story())
