@@ -95,6 +95,7 @@ class OutcomeFollower:
         self._wanted = wanted
         self._delivery = delivery
         self._stopping = threading.Event()
+        self._made_again: frozenset[str] = frozenset()
         self._epoch: int | None = None
         self._served: frozenset[int] = frozenset()
         self._joins: dict[int, PartitionJoin] = {}
@@ -112,9 +113,17 @@ class OutcomeFollower:
         """End without waiting: what was not sent is joined again by whoever takes over."""
         self._stopping.set()
 
+    def note_made_again(self, topic: str) -> None:
+        """Begin all joins again if it is one of theirs: by itself, the client reads on in the old
+        one, whose end may lie behind that of the new one, and users would close unread.
+        """
+        joined = (self._topics.responses, self._topics.interactions, self._topics.outcomes)
+        self._made_again |= {topic} & {known.name for known in joined}
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._made_again = frozenset()
                 with connected(self._settings, FOLLOWING) as consumer:
                     self._follow(consumer)
             except (KafkaException, TransportError, RefusedRecord) as error:
@@ -134,6 +143,8 @@ class OutcomeFollower:
     def _follow(self, consumer: Consumer) -> None:
         looked_at = 0.0
         while not self._stopping.is_set():
+            if self._made_again:
+                raise TransportError(f"{', '.join(sorted(self._made_again))}: recreated")
             state, served = self._wanted()
             self._served = frozenset(served) or self._served
             self._follow_wanted(consumer, state)

@@ -167,6 +167,9 @@ def some_parts(
         topics=topics,
         app=app,
         interactions=SimpleNamespace(note_made_again=lambda _: None),
+        outcomes=SimpleNamespace(
+            note_made_again=lambda _: None, notice=lambda: None, show=lambda _: None
+        ),
         fresh=SimpleNamespace(notices=tuple, status=lambda: None, behind=None, show=lambda _: None),
         progress=RequestProgress(app, topics.requests.name),
         node=node,
