@@ -144,7 +144,7 @@ class OutcomeFollower:
         looked_at = 0.0
         while not self._stopping.is_set():
             if self._made_again:
-                raise TransportError(f"{', '.join(sorted(self._made_again))}: recreated")
+                raise TransportError(f"recreated: {', '.join(sorted(self._made_again))}")
             state, served = self._wanted()
             self._served = frozenset(served) or self._served
             self._follow_wanted(consumer, state)

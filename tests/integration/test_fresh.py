@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from harness.client import Answer, Client
-from harness.fresh import publish_model
+from harness.fresh import OPEN_GATE, publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
@@ -300,7 +300,7 @@ def test_an_interaction_in_the_midst_of_a_training_counts_as_learned_or_as_fresh
     for event in checkerboard_events():
         watched[int(event.user_id)].add(int(event.item_id or 0))
         application.did(int(event.user_id), event.event, int(event.item_id or 0))
-    worker = start_worker(topics_created)
+    worker = start_worker(topics_created.model_copy(update=OPEN_GATE))
     wait_until(lambda: is_without_a_version(worker), 60, "a worker")
     client = application.client
     assert client.command(type="retrain")["status"] == "applied"

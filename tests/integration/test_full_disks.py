@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.client import Client
 from harness.disks import Disk, small_disk
-from harness.fresh import publish_model
+from harness.fresh import OPEN_GATE, publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
@@ -46,7 +46,8 @@ def test_a_registry_that_is_read_only_fails_a_training_at_once_and_a_full_one_at
     client: Client, topics_created: Settings, start_worker: Callable[..., Worker], disk: Disk
 ) -> None:
     settings = topics_created.model_copy(
-        update={
+        update=OPEN_GATE
+        | {
             "model_registry": str(disk.folder / "models"),
             "retrain_cron": ONCE_A_YEAR,
             "retrain_factors": 4,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.client import Client
-from harness.fresh import environment_of
+from harness.fresh import OPEN_GATE, environment_of
 from harness.ramps import a_plan, start_ramp
 from harness.waiting import wait_until
 from harness.workers import Worker
@@ -46,7 +46,7 @@ def test_the_topic_and_the_trail_say_where_each_command_comes_from(
     client.flush()
     timed = {"retrain_interval": 3.0, "retrain_factors": 4, "retrain_iterations": 8}
     settings = topics_created.model_copy(
-        update=timed | {"retrain_min_new_interactions": 10, "model_version": "v0.1"}
+        update=OPEN_GATE | timed | {"retrain_min_new_interactions": 10, "model_version": "v0.1"}
     )
     recstream(settings, "train", "--json")
     worker = start_worker(settings).wait_ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from harness.client import Client
 from harness.cluster import Cluster, running_cluster
 from harness.fresh import environment_of, fresh_settings, publish_model
+from harness.outcome_following import answer_of, following_outcomes, until_closed
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
@@ -53,6 +55,27 @@ def test_requests_of_a_topic_that_was_made_again_are_all_answered(
         newer.send({"request_id": f"newer-{one}", "user_id": one % 50 + 1} for one in range(90))
         newer.wait_for((f"newer-{one}" for one in range(90)), SECONDS)
     assert [one.process.poll() for one in workers] == [None, None]
+
+
+def test_outcomes_are_joined_from_the_beginning_of_a_topic_that_was_made_again(
+    topics_created: Settings,
+) -> None:
+    settings = topics_created.model_copy(update={"attribution_seconds": 1.0})
+    responses = topics_of(settings).responses
+
+    async def scenario() -> None:
+        async with following_outcomes(settings) as follower:
+            for _ in range(3):
+                answer_of(settings, user=1)
+            await until_closed(follower, 1, SECONDS)
+
+            await asyncio.to_thread(make_again, settings, responses)
+            follower.note_made_again(responses.name)
+            answer_of(settings, user=1)  # he is counted already
+            answer_of(settings, user=2)
+            await until_closed(follower, 2, SECONDS)
+
+    asyncio.run(scenario())
 
 
 def status_that_names_begin_era(settings: Settings) -> subprocess.CompletedProcess[str] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client
-from harness.fresh import publish_model
+from harness.fresh import OPEN_GATE, publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
@@ -35,7 +35,7 @@ LEFT_OUT = {"no_rating": 1, "no_weight": 2}
 @pytest.fixture
 def quick(topics_created: Settings) -> Settings:
     """Settings of a fleet whose session is short, so that a dead owner is replaced soon."""
-    return topics_created.model_copy(update={"session_timeout": 6.0})
+    return topics_created.model_copy(update=OPEN_GATE | {"session_timeout": 6.0})
 
 
 def ingest(client: Client) -> None:

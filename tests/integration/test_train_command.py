@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client
-from harness.fresh import environment_of
+from harness.fresh import OPEN_GATE, environment_of
 from harness.ramps import a_plan, start_ramp
 from harness.workers import Worker
 from typer.testing import CliRunner
@@ -49,7 +49,7 @@ def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_nee
     tmp_path: Path,
 ) -> None:
     told = {"retrain_factors": 4, "retrain_iterations": 8, "retrain_canary_percentage": 0.5}
-    settings = topics_created.model_copy(update=told)
+    settings = topics_created.model_copy(update=OPEN_GATE | told)
     for event in checkerboard_events():
         client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
     client.flush()

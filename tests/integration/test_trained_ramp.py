@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from harness.client import Answer, Client
 from harness.faulty_worker import Fault, faulty_arguments
-from harness.fresh import fresh_settings
+from harness.fresh import OPEN_GATE, fresh_settings
 from harness.ramps import a_plan, applied, end_of
 from harness.traffic import Traffic
 from harness.waiting import wait_until
@@ -33,7 +33,7 @@ def ramped(topics_created: Settings, tmp_path: Path) -> Settings:
     policy = tmp_path / "ramp.json"
     policy.write_bytes(msgspec.json.encode({"ramp": PLAN, "bucketing": "hash"}))
     return topics_created.model_copy(
-        update={"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
+        update=OPEN_GATE | {"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
     )
 
 
@@ -105,7 +105,7 @@ def staging(kafka: str, tmp_path: Path) -> Settings:
     )
     shared = fresh_settings(kafka, tmp_path)
     found = of_environment(shared, "staging").model_copy(
-        update={"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
+        update=OPEN_GATE | {"retrain_deploy": "ramp", "retrain_ramp_file": str(policy)}
     )
     create_topics(found)
     return found
