@@ -42,20 +42,32 @@ class Halting(Consumer):
     """A consumer that can be told to fetch nothing any more."""
 
     made: list[Halting]
-    halted = False
+    _halted = False
+    _calls = 0
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.made.append(self)
 
+    def halt(self) -> None:
+        """Fetch nothing more; return when the call that is under way has ended."""
+        self._halted, before = True, self._calls
+        wait_until(lambda: self._calls > before, 60, "the client's call to end")
+
     def poll(self, timeout: float = -1) -> Message | None:
-        return self._nothing(timeout) if self.halted else super().poll(timeout)
+        found = self._nothing(timeout) if self._halted else super().poll(timeout)
+        self._calls += 1
+        return found
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
-        if self.halted:
-            self._nothing(timeout)
-            return []
-        return super().consume(num_messages, timeout)
+        call = self._no_messages if self._halted else super().consume
+        found = call(num_messages, timeout)
+        self._calls += 1
+        return found
+
+    def _no_messages(self, _: int, timeout: float) -> list[Message]:
+        self._nothing(timeout)
+        return []
 
     def _nothing(self, timeout: float) -> None:
         time.sleep(max(0.0, timeout))
@@ -86,7 +98,7 @@ def test_a_follower_whose_client_stands_still_reads_on_with_another(
         watched(settings, 1)
         wait_until(lambda: follower.records == 1, 30, "the first interaction")
 
-        halting[-1].halted = True
+        halting[-1].halt()
         watched(settings, 2)
         wait_until(lambda: follower.records == 2, WITHIN_SECONDS, "the second interaction")
         watched(settings, 3)
@@ -118,7 +130,8 @@ def test_a_follower_of_items_whose_client_stands_still_reads_on_with_another(
         try:
             await _until(lambda: follower.reason() is None, 30, "the topic to be read")
             for item in (1, 2, 3):
-                halting[-1].halted = item == 2
+                if item == 2:
+                    halting[-1].halt()
                 withdraw(item)
                 await _until(
                     lambda count=item: look() == count,
@@ -142,7 +155,7 @@ def test_outcomes_are_joined_on_after_the_client_stood_still_and_nobody_is_lost_
         async with following_outcomes(settings) as follower:
             for user in (1, 2, 3):
                 if user == 2:
-                    halting[-1].halted = True
+                    halting[-1].halt()
                 answer_of(settings, user)
                 await until_closed(follower, user, WITHIN_SECONDS)
 
@@ -165,7 +178,7 @@ def test_a_reader_of_answers_whose_client_stands_still_misses_none(
         client.produce_all(settings, topic, [("1", b"first")])
         wait_until(lambda: answers == [b"first"], 20, "the first answer")
 
-        halting[-1].halted = True
+        halting[-1].halt()
         client.produce_all(settings, topic, [("1", b"second"), ("2", b"third")])
         wait_until(lambda: len(answers) == 3, WITHIN_SECONDS, "the answers meanwhile")
 
@@ -182,7 +195,7 @@ def test_a_soak_whose_client_stands_still_near_its_end_hears_all_answers(
     made_by = Provenance(settings.environment, "w1")
     with SoakTraffic(settings, 2) as traffic:
         wait_until(lambda: traffic.waiting >= 1, 20, "the first request")
-        halting[-1].halted = True
+        halting[-1].halt()
         names = [f"{traffic._prefix}{number}" for number in range(40)]
         answers = [("1", encode(Response(name, 1, "ok", made_by))) for name in names]
         client.produce_all(settings, topic, answers)
