@@ -32,5 +32,5 @@ def test_a_child_whose_priority_cannot_be_lowered_does_not_train_on_unwatched(
     run = TrainingRun("run-1", "w1", "anna", time_now(), time_now())
     command = Retrain(command_id="c1", issued_by="test")
     with pytest.raises(OSError, match="not implemented"):
-        asyncio.run(run_child(run, command, None, {}, lambda _: None, 19))
+        asyncio.run(run_child(run, command, None, {}, lambda _: None, 19, 60.0))
     assert [child.returncode is not None for child in children] == [True]
