@@ -12,6 +12,8 @@ of an experiment:
 
 After any failure, and when reading stalls, all joins are dropped and begin again at 1. So a worker
 may send a record again, and readers take the first. Must not know statistics.
+
+Long because all four steps share the positions.
 """
 
 from __future__ import annotations
