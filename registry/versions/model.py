@@ -101,7 +101,7 @@ class Model:
         self._titles = arrays.titles
         self.learned = arrays.learned
         self.fresh_vectors = fresh_vectors_of(
-            manifest, arrays, int(self._learned.sum()), self.row_of
+            manifest, arrays, int(self._learned.sum()), self._item_rows.of
         )
         self.vector_cache = VectorCache()
         self.labels = arrays.labels

@@ -206,7 +206,7 @@ def _freeze() -> None:
 
     Everything is frozen that is there, and what is garbage by then stays for ever: a swap every few
     seconds under traffic adds up. So the young are collected right before; the old were so when the
-    loading began.
+    loading began. A model must not refer to itself, or it stays when it is let go of.
     """
     gc.collect(0)
     gc.freeze()

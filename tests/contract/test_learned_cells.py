@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import re
 import subprocess
 import sys
+import weakref
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from harness.workers import ROOT
 
 from registry.bm25_statistics import SnapshotBm25
+from registry.catalogue.availability import Withdrawals
 from registry.errors import DamagedVersion
 from registry.fold_in.learned_cells import (
     FurtherEvents,
@@ -28,7 +31,7 @@ from registry.fold_in.learned_cells import (
 from registry.scoring.model_arrays import ModelArrays
 from registry.versions.artifact import files_in, read_artifact, write_artifact
 from registry.versions.store import Store
-from tests.unit.registry.builders import a_description, some_arrays
+from tests.unit.registry.builders import a_description, a_request, some_arrays
 
 CELLS, ITEMS = 10, 7
 
@@ -176,6 +179,23 @@ def test_the_store_publishes_verifies_and_opens_both_formats(tmp_path: Path) -> 
 
         store.verify(version)
         assert (store.open(version).learned is None) == (arrays.learned is None)
+
+
+def test_a_version_leaves_memory_with_its_last_reference(tmp_path: Path) -> None:
+    """Not at the next collection: what is loaded is frozen, so the collector never looks at it."""
+    store = Store(str(tmp_path))
+    for arrays in (some_arrays(), with_learned()):
+        model = store.open(store.publish(arrays, a_description()).version)
+        model.warm()
+        hidden = model.hiding(Withdrawals(frozenset({"film-1"}), 1))
+        hidden.recommend([a_request(1), a_request(99)])
+        gone = weakref.ref(model), weakref.ref(hidden)
+        gc.disable()  # the collector must not be faster by chance
+        try:
+            del model, hidden
+            assert [left() for left in gone] == [None, None]
+        finally:
+            gc.enable()
 
 
 def test_the_release_before_serves_format_2_as_format_1(tmp_path: Path) -> None:
