@@ -174,4 +174,4 @@ def test_the_example_environment_holds_the_defaults() -> None:
 
 
 def test_ci_runs_the_command_of_the_makefile() -> None:
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\nmake test")
+    assert "\nmake test ||" in (ROOT / ".ci" / "run").read_text()
