@@ -1,4 +1,4 @@
-"""What all unit tests share: they are to take seconds, all 2,200 of them.
+"""What all unit tests share: they are to take seconds, all of them.
 
 Half as many examples of each property as elsewhere. The garbage collector leaves what was imported
 and collected alone, and rests as a worker's does: else a tenth of the time would go there. pyarrow
@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 import hypothesis
+import pytest
 
 hypothesis.settings.register_profile(
     "unit", hypothesis.settings.get_profile("here"), max_examples=20
@@ -31,6 +32,18 @@ gc.disable()
 gc.set_threshold(50_000, 20, 100)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.user_properties.append(("cells", getattr(getattr(item, "obj", None), "cells", 1)))
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many cells the tests had: a table of them is one test."""
+    passed = terminalreporter.stats.get("passed", [])
+    cells = sum(dict(report.user_properties).get("cells", 1) for report in passed)
+    terminalreporter.line(f"{cells} cells in {len(passed)} tests passed")

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 from harness.builders import some_parts
+from harness.cells import each_cell
 
 from ops.docs import cli_page
 from ops.docs import reference_pages as reference
@@ -112,7 +113,7 @@ def made() -> dict[str, str]:
     return reference.pages()
 
 
-@pytest.mark.parametrize("name", [*reference.PAGES, "asyncapi.json"])
+@each_cell("name", [*reference.PAGES, "asyncapi.json"])
 def test_a_reference_page_is_what_the_code_makes(name: str, made: dict[str, str]) -> None:
     path = reference.FOLDER / name
 
@@ -124,7 +125,7 @@ def test_every_reference_page_is_made_from_the_code(made: dict[str, str]) -> Non
     assert {path.name for path in reference.FOLDER.iterdir()} == set(made)
 
 
-@pytest.mark.parametrize("page", drawings.DRAWN, ids=name_of)
+@each_cell("page", drawings.DRAWN, ids=name_of)
 def test_what_a_page_shows_of_the_rules_is_drawn_from_the_code(page: Path) -> None:
     assert drawings.drawn(text_of(page)) == text_of(page), "run `python -m ops.docs.rule_drawings`"
 
@@ -140,7 +141,7 @@ def test_every_stage_and_every_phase_is_in_the_drawings() -> None:
     assert all(phase in drawings.diagram() for phase in ROWS)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@each_cell("page", PAGES, ids=name_of)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     for target in LINK.findall(prose_of(page)):
         if target.startswith("https://"):
@@ -171,7 +172,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert {page for page in PAGES if page.name != "CHANGELOG.md"} <= reached
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@each_cell("page", PAGES, ids=name_of)
 def test_every_file_and_test_that_a_page_names_exists(page: Path) -> None:
     for path, test in NAMED_FILE.findall(text_of(page)):
         assert (ROOT / path).exists(), path
@@ -200,7 +201,7 @@ def test_every_rollout_rule_names_its_file_and_its_test() -> None:
         assert re.fullmatch(r"`tests/\S+\.py::\S+`", test), rule
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@each_cell("page", PAGES, ids=name_of)
 def test_every_command_that_a_page_shows_exists(page: Path, commands: dict[str, Any]) -> None:
     for line in commands_shown(page):
         if line.split()[:1] != ["recstream"]:
@@ -373,7 +374,7 @@ NUMBERS = {
 """By page, what it says of a constant of the code."""
 
 
-@pytest.mark.parametrize("page", NUMBERS)
+@each_cell("page", NUMBERS)
 def test_a_number_that_a_page_says_is_that_of_the_code(page: str) -> None:
     words = " ".join(text_of(DOCS / page).split())
 

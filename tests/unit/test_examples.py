@@ -9,7 +9,7 @@ import doctest
 import importlib
 from pathlib import Path
 
-import pytest
+from harness.cells import each_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("registry", "streams", "training", "ops")
@@ -21,7 +21,7 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each_cell("name", MODULES)
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
     ran = doctest.testmod(importlib.import_module(name))
     assert ran.failed == 0

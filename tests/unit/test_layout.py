@@ -11,7 +11,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import pytest
+from harness.cells import each_cell
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -141,7 +141,7 @@ def test_the_lock_holds_what_the_project_and_each_of_its_extras_ask_for() -> Non
         assert all(requirement.specifier.contains(Version(one)) for one in versions), requirement
 
 
-@pytest.mark.parametrize(("lock", "least"), [("requirements.lock", 100), ("ops/setup/uv.txt", 1)])
+@each_cell(("lock", "least"), [("requirements.lock", 100), ("ops/setup/uv.txt", 1)])
 def test_every_locked_version_has_a_hash(lock: str, least: int) -> None:
     text = (ROOT / lock).read_text()
     entries = re.split(r"\n(?=[a-zA-Z0-9])", text)[0 if lock.endswith(".lock") else 1 :]

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from harness.cells import each_cell
 from typer.main import get_command
 
 from ops.cli.main import app
@@ -31,7 +31,7 @@ def commands(name: str) -> str:
     return "\n".join(step.get("run", "") for step in steps(name))
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+@each_cell("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_has_triggers_jobs_a_time_limit_and_no_more_rights_than_it_names(
     path: Path,
 ) -> None:

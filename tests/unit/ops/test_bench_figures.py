@@ -2,6 +2,7 @@ import doctest
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from ops.bench.rig import figures
 from ops.bench.rig.figures import (
@@ -48,7 +49,7 @@ def test_batches_make_a_rate_noisy_but_not_wrong() -> None:
     assert max(rates) < 20_000 * 1.03
 
 
-@pytest.mark.parametrize("times", [[], [1.0], [5.0] * 1_000])
+@each_cell("times", [[], [1.0], [5.0] * 1_000])
 def test_times_that_are_not_apart_give_no_rate(times: list[float]) -> None:
     with pytest.raises(ShapeError, match=f"{len(times)} times are too few for a rate"):
         sustained(np.array(times))
@@ -64,7 +65,7 @@ def test_quantiles_are_of_the_times_themselves() -> None:
     assert (seen.p50_ms, seen.p99_ms, seen.max_ms) == (50.0, 99.0, 100.0)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("bar", "verdict"),
     [
         (at_least("x", 1.5, 1.5), "pass"),
@@ -77,7 +78,7 @@ def test_a_bar_is_passed_when_it_is_reached(bar: figures.Bar, verdict: str) -> N
     assert bar.verdict == verdict
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("seen", "busy", "verdict"),
     [
         (1.7, 0.99, "pass"),

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from harness.cells import each_cell
 from prometheus_client import CollectorRegistry
 
 from streams.metrics import Metrics
@@ -93,7 +93,7 @@ EXPRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("name", EXPRESSIONS)
+@each_cell("name", EXPRESSIONS)
 def test_what_is_asked_of_prometheus_is_what_workers_expose(name: str) -> None:
     expression = EXPRESSIONS[name]
     grouped = {

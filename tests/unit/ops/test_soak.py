@@ -6,13 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from ops.bench.rig.slopes import Reading, Slope, judged, slope_of
 from ops.bench.rig.soak_plan import AFTER_SECONDS, KINDS, REST_SECONDS, WEIGHTS, planned
 from registry.errors import ShapeError
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each_cell("seed", range(20))
 def test_three_minutes_are_enough_for_each_kind_of_event(seed: int) -> None:
     plan = planned(180, seed)
     assert {event.kind for event in plan} == set(KINDS)
@@ -50,7 +51,7 @@ def test_two_readings_give_no_slope() -> None:
         slope_of([Reading(0, 1), Reading(1, 2)])
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("per_hour", "long_enough", "verdict"),
     [
         (0.99, True, "pass"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 
 from registry.client_passthrough import (
     FAUST_NAMES,
@@ -37,20 +38,20 @@ def test_a_value_may_hold_an_equals_sign_and_with_json_a_comma() -> None:
     assert parse_client_settings('{"ssl.cipher.suites": "a,b"}') == {"ssl.cipher.suites": "a,b"}
 
 
-@pytest.mark.parametrize("name", sorted(GUARANTEED))
+@each_cell("name", sorted(GUARANTEED))
 def test_what_guarantees_rest_on_cannot_be_set(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} cannot be set"):
         parse_client_settings(f"{name}=1")
 
 
-@pytest.mark.parametrize("name", sorted(OWN_SETTING))
+@each_cell("name", sorted(OWN_SETTING))
 def test_what_has_a_setting_of_its_own_is_sent_there(name: str) -> None:
     assert OWN_SETTING[name] in {field.alias for field in Settings.model_fields.values()}
     with pytest.raises(ValueError, match=f"{name} has a setting of its own: {OWN_SETTING[name]}"):
         parse_client_settings(f"{name}=1")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("text", "complaint"),
     [
         ("client.id", "pair 1 has no '='"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +68,7 @@ def test_the_next_minor_stays_in_its_major() -> None:
     assert VersionName.parse("v2.9").next_minor() == VersionName(2, 10)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "name", ["", "v", "v1", "0.1", "V0.1", "v00.1", "v0.01", "v0.1.2", "v0.1 ", "v0.1\n", "v-1.0",
              "v٣.١", "../v0.1", "v0.1/..", "v0.9999999999"]
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import ConfigurationError
 from registry.settings import SECRETS, Settings, read_settings, to_environment
@@ -15,7 +16,7 @@ def refusal_of(**environment: str) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("variable", "value", "allowed"),
     [
         ("KAFKA_SECURITY_PROTOCOL", "TLS", "SASL_SSL"),
@@ -58,12 +59,12 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(
     assert allowed in message
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "variable",
     ["RETRAIN_INTERVAL", "RETRAIN_TIMEOUT", "RETRAIN_ALPHA", "RETRAIN_RATING_FLOOR",
      "RECSTREAM_LEASE_SECONDS", "RECSTREAM_SESSION_TIMEOUT"],
 )  # fmt: skip
-@pytest.mark.parametrize("value", ["inf", "nan"])
+@each_cell("value", ["inf", "nan"])
 def test_a_number_must_be_finite(variable: str, value: str) -> None:
     message = refusal_of(**{variable: value})
     assert variable in message
@@ -76,7 +77,7 @@ def test_all_wrong_values_are_reported_at_once() -> None:
     assert "RETRAIN_DEPLOY" in message
 
 
-@pytest.mark.parametrize("strategy", ["canary", "ab_test", "shadow"])
+@each_cell("strategy", ["canary", "ab_test", "shadow"])
 def test_every_strategy_but_fixed_needs_a_canary_version(strategy: str) -> None:
     message = refusal_of(ROLLOUT_STRATEGY=strategy)
     assert f"ROLLOUT_STRATEGY='{strategy}': needs CANARY_VERSION as well" in message
@@ -166,7 +167,7 @@ def test_settings_are_frozen() -> None:
         read_settings({}).partitions = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("variables", "told"),
     [
         ({"RECSTREAM_READ_TOKEN": "peek"}, "needs RECSTREAM_API_TOKEN as well"),
@@ -186,8 +187,8 @@ def test_settings_of_the_pages_that_contradict_each_other_are_refused(
     assert "same" not in message
 
 
-@pytest.mark.parametrize("variable", sorted(SECRETS - {"KAFKA_CLIENT_SETTINGS"}))
-@pytest.mark.parametrize("secret", ["{}\n", " {}", "{}\r\n", "{}\t", "a\nb{}"])
+@each_cell("variable", sorted(SECRETS - {"KAFKA_CLIENT_SETTINGS"}))
+@each_cell("secret", ["{}\n", " {}", "{}\r\n", "{}\t", "a\nb{}"])
 def test_a_secret_with_a_line_break_or_a_blank_at_an_end_is_refused(
     variable: str, secret: str
 ) -> None:
@@ -202,7 +203,7 @@ def test_a_secret_may_hold_blanks_inside_and_any_letters() -> None:
     read_settings({"KAFKA_SASL_PASSWORD": 'größer als 7 & "zwölf"'})
 
 
-@pytest.mark.parametrize("variable", sorted(SECRETS))
+@each_cell("variable", sorted(SECRETS))
 def test_no_secret_shows_in_the_settings(variable: str) -> None:
     secret = "client.id=" + "hunter2" * 6
     assert "hunter2" not in repr(Settings.model_validate({variable: secret}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from registry.bm25_statistics import CellPlaces, snapshot_bm25
 from registry.errors import ShapeError
@@ -16,7 +17,7 @@ def weight_of(spelled: str, *values: float) -> list[float]:
     return [round(float(one), 4) for one in found]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("spelled", "weight"),
     [
         ("1", [0.0, 0.5, 1.0, 260.0, 352_698.0]),
@@ -37,7 +38,7 @@ def test_a_value_below_the_floor_speaks_against_other_kinds() -> None:
     assert weigh(values, weights).tolist() == pytest.approx([2 - np.log(2), 2 - np.log(3)])
 
 
-@pytest.mark.parametrize("transform", ["linear", "log", "sqrt", "binary"])
+@each_cell("transform", ["linear", "log", "sqrt", "binary"])
 def test_no_value_weighs_less_than_nothing(transform: str) -> None:
     assert weight_of(f"1:{transform}", -5, -0.1) == [0.0, 0.0]
 

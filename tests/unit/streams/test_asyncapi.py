@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 from jsonschema import Draft202012Validator
 
 from registry.errors import RecordError
@@ -138,7 +139,7 @@ def test_every_example_fits_its_schema(made: dict[str, Any]) -> None:
         assert [one.message for one in validator(made, name).iter_errors(payload)] == []
 
 
-@pytest.mark.parametrize("name", [name for name, channel in CHANNELS.items() if channel.example])
+@each_cell("name", [name for name, channel in CHANNELS.items() if channel.example])
 def test_every_example_decodes_to_the_record_that_it_shows(made: dict[str, Any], name: str) -> None:
     example = CHANNELS[name].example
     (message,) = made["channels"][name]["messages"]
@@ -148,7 +149,7 @@ def test_every_example_decodes_to_the_record_that_it_shows(made: dict[str, Any],
     assert decode(kind, json.dumps(shown["payload"]).encode()) == example
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("kind", "payload"),
     [
         (Request, {"request_id": "r", "user_id": "anna"}),

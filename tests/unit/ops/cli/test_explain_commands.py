@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from ops.cli.explain_commands import Check, compared
 from ops.clients.fresh_arithmetic import FreshArithmetic
@@ -27,7 +27,7 @@ def checked(*item_ids: int, withdrawn: int | None = None) -> Check:
     return compared(Check(EXPLANATION, answer), answer, ARITHMETIC)
 
 
-@pytest.mark.parametrize("withdrawn", [None, 3])
+@each_cell("withdrawn", [None, 3])
 def test_the_same_list_is_no_difference(withdrawn: int | None) -> None:
     check = checked(1, 2, withdrawn=withdrawn)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import ast
 import sys
 
-import pytest
+from harness.cells import each_cell
 
 from ops.client_wheel.wheel_sources import NAME, wheel_files
 
@@ -16,7 +16,7 @@ def test_all_of_it_is_in_one_package() -> None:
     assert {f"{NAME}/__init__.py", f"{NAME}/testing.py", f"{NAME}/wire/requests.py"} <= set(MODULES)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each_cell("name", MODULES)
 def test_a_module_imports_nothing_but_the_wheel_msgspec_and_confluent_kafka(name: str) -> None:
     allowed = {NAME, "msgspec", "confluent_kafka", *sys.stdlib_module_names}
     if name in FOR_TESTS:
@@ -31,7 +31,7 @@ def test_a_module_imports_nothing_but_the_wheel_msgspec_and_confluent_kafka(name
     assert tops <= allowed
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each_cell("name", MODULES)
 def test_every_module_that_is_imported_is_in_the_wheel(name: str) -> None:
     for node in ast.walk(ast.parse(MODULES[name])):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAME):

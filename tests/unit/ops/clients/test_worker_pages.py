@@ -4,6 +4,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import msgspec
 import pytest
+from harness.cells import each_cell
 from msgspec import Struct
 from msgspec.structs import fields
 
@@ -60,7 +61,7 @@ def worker() -> Iterator[Worker]:
         thread.join()
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("read", "answered"),
     [
         (pages.Readiness, documents.Readiness),

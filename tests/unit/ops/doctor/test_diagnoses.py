@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 
 from ops.doctor.checkup import examine
 from ops.doctor.fleet_diagnoses import clock_diagnoses, worker_diagnoses
@@ -17,7 +17,7 @@ def a_heartbeat(**given: Any) -> Heartbeat:
     return Heartbeat(**fields | given)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("seconds", "verdict", "words"),
     [
         (0.0, "ok", "within 0.0 s"),
@@ -40,7 +40,7 @@ def test_without_heartbeats_no_clock_is_judged() -> None:
     assert seen.verdict == "skipped"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "verdict", "words"),
     [
         ({}, "ok", "w1 is ready"),

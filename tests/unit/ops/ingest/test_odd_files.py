@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness.cells import each_cell
 
 from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
 from ops.ingest.file_check import check_file, warn_of_kinds
@@ -143,7 +144,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
         layout_of(path, Asked(columns("user=userID,item=movie")))
 
 
-@pytest.mark.parametrize("text", ["user", "user=a", "who=a,item=b", "user=a,user=b,item=c", ""])
+@each_cell("text", ["user", "user=a", "who=a,item=b", "user=a,user=b,item=c", ""])
 def test_columns_that_are_said_wrongly_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="columns"):
         columns(text)

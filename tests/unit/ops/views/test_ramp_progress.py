@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from ops.clients.fleet_observer import Seen
@@ -26,7 +27,7 @@ def looks(*states: RolloutState | None) -> Callable[[], Seen]:
     return lambda: Seen(next(coming))
 
 
-@pytest.mark.parametrize("outcome", ["promoted", "rolled_back", "cancelled"])
+@each_cell("outcome", ["promoted", "rolled_back", "cancelled"])
 def test_a_ramp_is_followed_to_its_end(outcome: Outcome) -> None:
     going, gone = replace(STATE, ramp=RAMP), replace(STATE, ramp=replace(RAMP, outcome=outcome))
     shown: list[Seen] = []
@@ -35,7 +36,7 @@ def test_a_ramp_is_followed_to_its_end(outcome: Outcome) -> None:
     assert [seen.state for seen in shown] == [going, going, gone]
 
 
-@pytest.mark.parametrize("after", [STATE, replace(STATE, ramp=replace(RAMP, ramp_id="r2"))])
+@each_cell("after", [STATE, replace(STATE, ramp=replace(RAMP, ramp_id="r2"))])
 def test_a_ramp_whose_place_another_command_took_was_cancelled(after: RolloutState) -> None:
     look = looks(replace(STATE, ramp=RAMP), after)
     ended = follow_ramp(look, "r1", lambda _seen: None, every_seconds=0)
@@ -43,7 +44,7 @@ def test_a_ramp_whose_place_another_command_took_was_cancelled(after: RolloutSta
     assert ended == ("cancelled", words)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("outcome", "by", "reason", "words"),
     [
         (

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
@@ -154,7 +154,7 @@ def test_where_nothing_can_be_drawn_again_a_ramp_is_a_line_a_change() -> None:
     assert "on all 2" in captured.get()
 
 
-@pytest.mark.parametrize("hidden", [True, False])
+@each_cell("hidden", [True, False])
 def test_a_terminal_is_drawn_again_unless_it_is_hidden(hidden: bool) -> None:
     console = Console(width=140, force_terminal=True)
     with console.capture() as captured, RampDisplay(console, hidden=hidden) as display:

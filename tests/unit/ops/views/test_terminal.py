@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 from rich.console import Console
 from rich.panel import Panel
 
@@ -183,7 +184,7 @@ def hostile_results() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("shown", hostile_results())
+@each_cell("shown", hostile_results())
 def test_no_text_of_others_acts_on_a_terminal_in_whatever_it_is_shown(shown: Any) -> None:
     seen = on_a_terminal(shown)
     assert not ACTING.search(seen)

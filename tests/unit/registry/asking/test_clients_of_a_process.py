@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness.cells import each_cell
 
 from registry.asking.async_client import AsyncClient
 from registry.asking.blocking_client import Client
@@ -12,7 +13,7 @@ from registry.asking.kafka_link import KafkaLink
 from registry.errors import AnswerTimeout, ClientClosed, ConfigurationError, TransportError
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@each_cell("kind", [Client, AsyncClient])
 def test_what_the_client_needs_for_itself_cannot_be_set(kind: type) -> None:
     with pytest.raises(ConfigurationError, match="partitioner cannot be set here: it is murmur2"):
         kind("127.0.0.1:1", config={"partitioner": "consistent"})

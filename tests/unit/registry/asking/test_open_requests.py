@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 
 from registry.asking.open_requests import OpenRequests
 from registry.errors import ClientClosed, RecordError, TooManyRequests
@@ -26,7 +27,7 @@ def test_an_answer_completes_its_request_and_no_other() -> None:
     assert len(waiting) == 1
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "payload",
     [None, b"", b"garbage", b"\xff", b"[]", b"{}", b'{"request_id": 1}', an_answer("another's")],
 )

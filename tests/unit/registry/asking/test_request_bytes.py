@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 
 from registry.asking.request_bytes import encode_interaction, encode_request, require_seconds
 from registry.errors import ConfigurationError, RecordError
@@ -23,7 +24,7 @@ def test_ids_beyond_53_bits_stay_as_they_are() -> None:
     assert b'"user_id":9223372036854775807' in encode_request(Request("r1", 2**63 - 1), 1.0)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "named"),
     [
         ({"k": 0}, r"\$\.k"),
@@ -52,7 +53,7 @@ def test_a_request_that_no_worker_could_use_is_refused_and_its_field_named(
         encode_request(Request(**{"request_id": "r1", "user_id": 42} | given), 1.0)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "named"),
     [
         ({"event": "rate"}, "a rate event needs a value"),
@@ -73,7 +74,7 @@ def test_an_interaction_that_no_training_could_use_is_refused_and_its_field_name
         )
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, math.inf, math.nan])
+@each_cell("seconds", [0, -1.0, math.inf, math.nan])
 def test_a_deadline_is_a_time_above_0(seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="deadline_seconds"):
         require_seconds(seconds)

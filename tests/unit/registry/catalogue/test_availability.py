@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def test_nothing_is_withdrawn_at_first() -> None:
     assert availability.withdrawals.item_ids == frozenset()
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("records", "hidden"),
     [
         ([CatalogueItem(7)], []),

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +41,7 @@ def test_every_id_has_one_key_and_comes_back_with_its_type(item_id: int | str) -
     assert (found, type(found)) == (item_id, type(item_id))
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("key", "value", "code", "names"),
     [
         (b"7", b"", "empty", "empty"),

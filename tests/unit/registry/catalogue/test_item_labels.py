@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ def test_rows_with_a_label_are_those_that_have_one_of_its_values(
     assert found.tolist() == [bool({*item.get(label, ())} & {*values}) for item in items]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("wrong", "names"),
     [
         ({"indptr": np.array([0, 1])}, "label_indptr: int64 (2,)"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from registry.connection.refused_connections import Listener, Reached, Trust, cause_of
 from registry.settings import Settings, read_settings
@@ -53,7 +53,7 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize(("protocol", "kind"), CELLS)
+@each_cell(("protocol", "kind"), CELLS)
 def test_the_clients_protocol_is_compared_with_the_listeners(protocol: str, kind: str) -> None:
     cause, expected = cause_of(client(protocol), listener(kind)), CELLS[protocol, kind]
     if expected is None:
@@ -64,7 +64,7 @@ def test_the_clients_protocol_is_compared_with_the_listeners(protocol: str, kind
         assert cause.final
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("reached", "sentence"),
     [
         ("unresolved", "its host name cannot be resolved"),
@@ -81,7 +81,7 @@ def test_an_address_without_a_broker_may_get_one(reached: Reached, sentence: str
     assert not cause.final
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("trust", "sentence"),
     [
         ("expired", "its certificate has expired: detail; have it renewed"),

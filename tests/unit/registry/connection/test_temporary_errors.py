@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from harness.cells import each_cell
 
 from registry.connection.temporary_errors import PASSING, PAUSE_SECONDS, ask_again
 
@@ -31,7 +32,7 @@ class Broker:
         return ask_again(self.ask, seconds, lambda: self.now, self.sleep)
 
 
-@pytest.mark.parametrize("code", REFUSALS)
+@each_cell("code", REFUSALS)
 def test_a_refusal_for_the_moment_is_waited_out(code: int) -> None:
     broker = Broker(code, times=3)
 
@@ -39,7 +40,7 @@ def test_a_refusal_for_the_moment_is_waited_out(code: int) -> None:
     assert broker.now == pytest.approx(3 * PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "code",
     [
         KafkaError._TRANSPORT,

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from registry.fold_in.answer_source import UserFacts, vector_source
 
 LEAST = 3
 
 
-@pytest.mark.parametrize("forgotten", [False, True])
-@pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("compared_fresh", [False, True])
-@pytest.mark.parametrize("weighted", [0, 1, LEAST - 1, LEAST, 99])
-@pytest.mark.parametrize("learned", [False, True])
-@pytest.mark.parametrize("mergeable", [False, True])
+@each_cell("forgotten", [False, True])
+@each_cell("fresh", [False, True])
+@each_cell("compared_fresh", [False, True])
+@each_cell("weighted", [0, 1, LEAST - 1, LEAST, 99])
+@each_cell("learned", [False, True])
+@each_cell("mergeable", [False, True])
 def test_every_cell_of_the_table(
     learned: bool,
     mergeable: bool,
@@ -35,7 +35,7 @@ def test_every_cell_of_the_table(
     assert vector_source(facts, LEAST) == expected
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("facts", "source"),
     [
         (UserFacts(learned=True, weighted=50), "model"),

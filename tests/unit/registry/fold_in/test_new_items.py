@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import ShapeError
 from registry.fold_in.loss_function import LossFunction
@@ -28,7 +29,7 @@ def whole(*users: int, solver: RowSolver = SOLVER) -> list[float]:
     return solver.solve(entries)[0].tolist()
 
 
-@pytest.mark.parametrize("solver", [SOLVER, SPARK])
+@each_cell("solver", [SOLVER, SPARK])
 def test_shares_of_all_partitions_give_the_vector_of_all_users(solver: RowSolver) -> None:
     shares = [share(0, 1, 5, solver=solver), share(2, 7, solver=solver), share(1, solver=solver)]
 

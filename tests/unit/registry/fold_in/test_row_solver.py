@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -54,7 +55,7 @@ def slow_twin(
 LENGTHS = (0, 1, 3, 4, 5, 8, 9, 16, 17, 40, ITEMS)
 
 
-@pytest.mark.parametrize("loss", [IMPLICIT, SPARK, LossFunction(1e5, 1e-3)])
+@each_cell("loss", [IMPLICIT, SPARK, LossFunction(1e5, 1e-3)])
 def test_short_and_long_rows_are_solved_as_the_slow_twin_does(loss: LossFunction) -> None:
     factors, entries = some_factors(), rows_of(*LENGTHS)
 
@@ -114,7 +115,7 @@ def test_contributions_are_those_of_implicit_and_add_up_to_the_score() -> None:
         assert found[:, column].sum() == pytest.approx(score, abs=1e-5)
 
 
-@pytest.mark.parametrize("loss", [IMPLICIT, SPARK])
+@each_cell("loss", [IMPLICIT, SPARK])
 def test_shares_of_a_rows_entries_add_up_to_its_solution(loss: LossFunction) -> None:
     factors, entries = some_factors(), rows_of(12)
     solver = RowSolver(factors, loss)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
@@ -32,7 +32,7 @@ def test_of_a_partition_that_nobody_follows_nothing_is_known() -> None:
     assert (sight.offsets(3), sight.state("v0.1", 3)) == ({}, "unknown")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "version", "partition", "state"),
     [
         ({}, "v0.1", 0, "followed"),

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ def test_zero_and_what_no_clock_can_tell_share_the_least_bucket_which_starts_at_
     assert bounds_of(LEAST_BUCKET).upper == pytest.approx(LEAST_SECONDS, rel=0.05)
 
 
-@pytest.mark.parametrize("bad", [-1e-9, -1.0, math.nan, math.inf, -math.inf])
+@each_cell("bad", [-1e-9, -1.0, math.nan, math.inf, -math.inf])
 def test_what_is_no_duration_is_refused_and_quoted(bad: float) -> None:
     with pytest.raises(ShapeError, match="finite and at least 0") as refused:
         bucket_counts(np.array([0.1, bad, 0.2]))
@@ -83,7 +84,7 @@ def test_ranks_count_from_one_to_the_number_of_durations() -> None:
             bucket_at(histogram, rank)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+@each_cell("share", [-0.1, 1.1, math.nan])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(ShapeError, match="between 0 and 1"):
         quantile({1: 1}, share)

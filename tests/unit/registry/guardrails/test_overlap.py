@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +57,7 @@ def test_two_empty_answers_agree() -> None:
     assert compare([], []) == Compared(1, 1, 0)
 
 
-@pytest.mark.parametrize(("primary", "canary"), [([], ["a"]), (["a"], [])])
+@each_cell(("primary", "canary"), [([], ["a"]), (["a"], [])])
 def test_an_empty_answer_and_another_do_not_agree_and_shift_no_score(
     primary: list[str], canary: list[str]
 ) -> None:
@@ -77,7 +78,7 @@ def test_ids_of_another_json_type_are_other_items() -> None:
     assert compare(items(1, 2), items("1", "2")) == Compared(0, 0, 0)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("one", "other", "p", "expected"),
     [
         ("ab", "ba", 0.5, 0.5),  # A = 0, 1:         0.5 · 0.5 + 0.25

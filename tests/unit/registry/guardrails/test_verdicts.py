@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from ops.bench.offline.ramp_counts import Traffic, Version
 from ops.bench.ramp_simulation import (
@@ -60,8 +61,8 @@ def only(limit: str, value: Any) -> Guardrails:
 RATE = [("error_rate", "errors"), ("fallback_rate", "fallbacks"), ("empty_rate", "empty")]
 
 
-@pytest.mark.parametrize(("rule", "field"), RATE)
-@pytest.mark.parametrize(
+@each_cell(("rule", "field"), RATE)
+@each_cell(
     ("bad", "verdict"), [(1000, "fail"), (510, "inconclusive"), (0, "pass")]
 )  # fmt: skip
 def test_a_rate_is_judged_against_the_primarys_plus_the_margin(
@@ -102,7 +103,7 @@ def test_a_failure_needs_no_least_number_of_requests() -> None:
     assert judged["error_rate"].verdict == "fail"
 
 
-@pytest.mark.parametrize(("margin", "verdict"), [(0.0, "inconclusive"), (1.0, "pass")])
+@each_cell(("margin", "verdict"), [(0.0, "inconclusive"), (1.0, "pass")])
 def test_no_margin_cannot_be_proven_and_a_whole_one_cannot_be_missed(
     margin: float, verdict: str
 ) -> None:
@@ -111,8 +112,8 @@ def test_no_margin_cannot_be_proven_and_a_whole_one_cannot_be_missed(
     assert judged["error_rate"].verdict == verdict
 
 
-@pytest.mark.parametrize(("rule", "field"), RATE)
-@pytest.mark.parametrize("count", [-1, 10_001])
+@each_cell(("rule", "field"), RATE)
+@each_cell("count", [-1, 10_001])
 def test_counts_that_contradict_themselves_are_an_error(rule: str, field: str, count: int) -> None:
     for arms in ((an_arm(**{field: count}), an_arm()), (an_arm(), an_arm(**{field: count}))):
         one = findings(*arms, only(rule, 0.05))[rule]
@@ -120,7 +121,7 @@ def test_counts_that_contradict_themselves_are_an_error(rule: str, field: str, c
         assert f"{count:,}" in one.message
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("canary_rate", "verdict", "requests"),
     [(0, "pass", 1648), (0.002, "pass", 2727), (0.01, "pass", 7598), (0.05, "fail", 803),
      (0.2, "fail", 103), (1, "fail", 9)],
@@ -144,9 +145,7 @@ def test_the_requests_that_a_verdict_needs_are_those_of_the_page(
 # Latency
 
 
-@pytest.mark.parametrize(
-    ("seconds", "verdict"), [(0.012, "fail"), (0.008, "inconclusive"), (0.004, "pass")]
-)
+@each_cell(("seconds", "verdict"), [(0.012, "fail"), (0.008, "inconclusive"), (0.004, "pass")])
 def test_a_latency_is_judged_against_the_ratio(seconds: float, verdict: str) -> None:
     canary, primary = an_arm(scoring=timed(seconds)), an_arm(scoring=timed(0.004))
 
@@ -176,7 +175,7 @@ def test_a_bucket_cannot_hold_less_than_nothing() -> None:
 # The split of users
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("canary", "primary", "share", "verdict"),
     [
         (500, 9500, 0.05, "pass"),
@@ -226,7 +225,7 @@ def test_users_are_left_out_where_the_primary_is_of_an_earlier_stage() -> None:
 # All of them
 
 
-@pytest.mark.parametrize("arms", [(None, None), (an_arm(), None), (None, an_arm())])
+@each_cell("arms", [(None, None), (an_arm(), None), (None, an_arm())])
 def test_no_data_is_never_a_pass(arms: tuple[ArmCounts | None, ArmCounts | None]) -> None:
     judged = findings(*arms, Guardrails())
     del judged["min_requests"]
@@ -241,7 +240,7 @@ def test_a_guardrail_that_is_off_says_nothing() -> None:
     assert list(findings(None, None, OFF)) == ["min_requests"]
 
 
-@pytest.mark.parametrize(("requests", "verdict"), [(999, "inconclusive"), (1000, "pass")])
+@each_cell(("requests", "verdict"), [(999, "inconclusive"), (1000, "pass")])
 def test_a_canary_needs_its_least_number_of_requests(requests: int, verdict: str) -> None:
     one = findings(an_arm(requests=requests), an_arm(), OFF)["min_requests"]
 
@@ -263,7 +262,7 @@ def test_figures_survive_json_even_where_evidence_is_infinite() -> None:
 # Shadow
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("overlap", "least", "verdict"),
     [
         (900.0, 0.8, "pass"),
@@ -298,7 +297,7 @@ def test_nothing_compared_is_no_pass_even_where_anything_is_allowed() -> None:
     assert [one.verdict for one in judged] == ["inconclusive", "inconclusive"]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "counts",
     [
         ShadowCounts(compared=10, overlap=10.5),

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
+from harness.cells import each_cell
 
 from registry.guardrails.fleet_counts import arms_at, shadow_at
 from registry.guardrails.histogram import MAPPING
@@ -39,7 +39,7 @@ def test_a_restart_under_the_same_name_is_another_row() -> None:
     assert readiness(fleet, NOW, 7, "v0.2").verdict == "inconclusive"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "kept"),
     [
         ({"at": NOW - FORGET_SECONDS}, True),
@@ -124,7 +124,7 @@ def test_a_worker_that_joins_is_waited_for() -> None:
 CANARY = ("v0.1", "v0.2")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("silent", "alive", "verdict"),
     [
         (0, 0, "pass"),
@@ -152,7 +152,7 @@ def test_a_version_fails_once_half_of_its_workers_and_two_have_fallen_silent(
     assert found.message.startswith(f"{silent} of {silent + alive} fell silent")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "given",
     [{"at": NOW - LIVE_SECONDS}, {"stopping": True}, {"epoch": 6}, {"ready": ("v0.1",)}],
     ids=["a late heartbeat", "a goodbye", "another state", "without the version"],
@@ -209,7 +209,7 @@ def test_a_heartbeat_with_every_bucket_full_is_a_small_record() -> None:
 # --- the log, the release before, and workers that are no more -------------------------------
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "is_behind"),
     [
         ({"log_offset": 6}, True),
@@ -238,7 +238,7 @@ def test_a_worker_that_is_no_longer_live_is_not_behind_however_long_ago_the_log_
     assert behind(fleet, 7, 3600.0) == ()
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "is_one"),
     [
         ({}, True),

@@ -9,6 +9,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.errors import ConfigurationError
@@ -37,7 +38,7 @@ def a_ramp(**given: Any) -> RampState:
     return RampState(**fields | given)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("asked", "included"),
     [
         ({}, True),
@@ -57,7 +58,7 @@ def test_a_result_is_included_or_not(asked: dict[str, Any], included: bool) -> N
     assert Asked(**{"environment": "production"} | asked).includes(a_result()) is included
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("asked", "message"),
     [
         ({"limit": 0}, "limit 0: must be between 1 and 1000"),
@@ -117,7 +118,7 @@ def test_the_step_of_a_ramp_is_told_in_words() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("ramp", "words"),
     [
         (None, "none"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
@@ -86,7 +86,7 @@ def test_a_value_that_kafka_did_not_take_is_said_to_be_left_out() -> None:
     assert (letter.value, letter.left_out, letter.value_bytes) == (None, "too_large", 99)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "headers",
     [
         [],
@@ -130,7 +130,7 @@ def test_a_replayed_record_has_its_own_headers_and_says_whose_replay_it_is() -> 
     ]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("wanted", "is_included"),
     [
         (Wanted(), True),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from aiokafka.partitioner import murmur2
+from harness.cells import each_cell
 
 from registry.kafka.partitioners import (
     LEAST_RECORDS,
@@ -19,7 +19,7 @@ from registry.kafka.partitioners import (
 Choose = Callable[[bytes, int], int]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("key", "hashed"),  # org.apache.kafka.common.utils.UtilsTest
     [
         (b"21", -973932308),

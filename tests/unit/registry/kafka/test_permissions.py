@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from registry.kafka.permissions import ROLES, Permission, Role, acl_commands, permissions_of
 from registry.kafka.topics import topics_of
@@ -84,7 +84,7 @@ def test_a_worker_may_check_every_topic() -> None:
     assert allowed("worker", "DESCRIBE_CONFIGS") == every | {"shop-eu-rollout-changelog"}
 
 
-@pytest.mark.parametrize("role", ROLES)
+@each_cell("role", ROLES)
 def test_all_groups_are_under_the_prefix(role: Role) -> None:
     groups = [one for one in permissions_of(SETTINGS, role) if one.kind == "group"]
     assert groups
@@ -119,7 +119,7 @@ def test_the_commands_are_those_of_kafkas_tool() -> None:
     ]
 
 
-@pytest.mark.parametrize("role", ROLES)
+@each_cell("role", ROLES)
 def test_the_commands_name_every_permission(role: Role) -> None:
     printed = " ".join(acl_commands(SETTINGS, role, "User:anna")) + " "
     for one in permissions_of(SETTINGS, role):

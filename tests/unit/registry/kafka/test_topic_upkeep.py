@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from registry.kafka.topic_upkeep import REPLICATION_FACTOR, Fault
 from registry.kafka.topics import COMPACTED, changelog_of, least_in_sync
 from registry.settings import read_settings
 
 
-@pytest.mark.parametrize(("copies", "least"), [(1, 1), (2, 1), (3, 2), (4, 3)])
+@each_cell(("copies", "least"), [(1, 1), (2, 1), (3, 2), (4, 3)])
 def test_one_broker_may_be_away_and_a_record_is_in_all_other_copies(
     copies: int, least: int
 ) -> None:

@@ -3,6 +3,7 @@ from functools import reduce
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from ops.bench.offline.simulated_users import Population, draw_users, look_at_every_user
 from ops.bench.outcome_simulation import simulate
@@ -53,7 +54,7 @@ def test_the_bounds_of_conversion_are_where_the_evidence_reaches_its_limit():
     assert log_evidence_of_excess(below, above, -shown.upper) == pytest.approx(needed)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("primary", "canary", "standing"),
     [
         (ArmSums(), ArmSums(), "no data"),
@@ -124,7 +125,7 @@ def test_the_users_needed_find_the_effect_as_often_as_promised():
     assert 0.7 < found / 200 < 0.9
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "named"),
     [
         ((0.0, 0.1), "baseline 0"),
@@ -139,7 +140,7 @@ def test_a_plan_that_cannot_be_is_refused(given, named):
         users_needed(*given)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("primary", "canary", "verdict", "words"),
     [
         (ArmSums(), ArmSums(), "no data", "no user of A (v0.1) and B (v0.2) has a closed window"),

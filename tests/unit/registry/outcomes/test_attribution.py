@@ -1,6 +1,6 @@
 from itertools import accumulate
 
-import pytest
+from harness.cells import each_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +152,7 @@ def test_an_interaction_that_names_a_request_credits_that_one_or_none():
     assert credited(join) == ["first"]
 
 
-@pytest.mark.parametrize(("at", "counts"), [(0, True), (WINDOW - 1, True), (WINDOW, False)])
+@each_cell(("at", "counts"), [(0, True), (WINDOW - 1, True), (WINDOW, False)])
 def test_the_window_has_its_first_moment_and_not_its_last(at, counts):
     join = Attribution(WINDOW)
     join.expose(0, exposure())

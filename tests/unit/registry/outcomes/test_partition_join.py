@@ -2,6 +2,7 @@ import json
 import math
 
 import pytest
+from harness.cells import each_cell
 
 from registry.outcomes.partition_join import Experiment, PartitionJoin, sums_by_arm
 from registry.wire.codec import decode, encode
@@ -66,7 +67,7 @@ def test_an_outcome_and_a_closed_user_are_found():
     assert (closed.closed.outcomes, closed.closed.exposures) == (1.0, 1)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "other",
     [
         answer(epoch=6),
@@ -81,7 +82,7 @@ def test_what_is_no_exposure_of_this_experiment_counts_for_nobody(other):
     assert join_of(other, events=[event()]).collect() == []
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("did", "outcomes"),
     [
         (event(kind="watch"), 0.0),
@@ -150,7 +151,7 @@ def test_of_two_workers_that_report_a_partition_the_one_that_knows_more_counts()
     assert sums_by_arm(reported, 7) == {"A": ArmSums(15, 6), "B": ArmSums(2, 2)}
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("text", "named"),
     [
         ("", "must be KIND=VALUE"),

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from harness.cells import each_cell
 
 from registry.guardrails.verdicts import worst
 from registry.ramp_plans.false_alarm import alpha_of, guardrails_on
@@ -28,9 +29,9 @@ OFF = Guardrails(
 )
 
 
-@pytest.mark.parametrize("environments", [(), ("eu",)])
-@pytest.mark.parametrize("soak_seconds", [0.0, 30.0])
-@pytest.mark.parametrize("shadow", [None, SHADOW])
+@each_cell("environments", [(), ("eu",)])
+@each_cell("soak_seconds", [0.0, 30.0])
+@each_cell("shadow", [None, SHADOW])
 def test_the_stages_are_shadow_steps_and_soak_where_they_are_asked_for(
     shadow: ShadowStep | None, soak_seconds: float, environments: tuple[str, ...]
 ) -> None:
@@ -60,14 +61,14 @@ def test_patience_is_three_holds_unless_the_plan_says_otherwise() -> None:
     assert patience_seconds(a_plan(patience_seconds=0.0)) == 0.0
 
 
-@pytest.mark.parametrize("kind", get_args(StageKind))
+@each_cell("kind", get_args(StageKind))
 def test_loading_is_given_its_minute_at_least_and_nothing_else_is(kind: StageKind) -> None:
     impatient, patient = a_plan(patience_seconds=0.0), a_plan(patience_seconds=600.0)
     assert patience_seconds(impatient, kind) == (LOADING_SECONDS if kind == "preparing" else 0.0)
     assert patience_seconds(patient, kind) == 600.0
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("guardrails", "on"),
     [
         (Guardrails(), 5),
@@ -80,8 +81,8 @@ def test_a_guardrail_is_off_only_if_it_is_turned_off(guardrails: Guardrails, on:
     assert guardrails_on(guardrails) == on
 
 
-@pytest.mark.parametrize("shadow", [None, SHADOW])
-@pytest.mark.parametrize("guardrails", [Guardrails(), Guardrails(error_rate=None), OFF])
+@each_cell("shadow", [None, SHADOW])
+@each_cell("guardrails", [Guardrails(), Guardrails(error_rate=None), OFF])
 def test_all_guardrails_of_all_stages_together_stay_below_the_false_alarm_rate(
     shadow: ShadowStep | None, guardrails: Guardrails
 ) -> None:
@@ -103,7 +104,7 @@ def test_the_arithmetic_adds_holds_soak_and_patience_for_each_environment() -> N
 ORDER: tuple[Verdict, ...] = ("pass", "inconclusive", "error", "fail")
 
 
-@pytest.mark.parametrize(("one", "other"), list(product(ORDER, ORDER)))
+@each_cell(("one", "other"), list(product(ORDER, ORDER)))
 def test_findings_are_put_together_to_the_worst(one: Verdict, other: Verdict) -> None:
     findings = (Finding("a", one, ""), Finding("b", other, ""))
     assert worst(findings) == max(one, other, key=ORDER.index)
@@ -114,7 +115,7 @@ def test_no_finding_is_never_a_pass() -> None:
     assert set(ORDER) == set(get_args(Verdict))
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "wrong",
     [
         {"steps": []},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 from msgspec import UNSET
 
 from registry.errors import RefusedCommand
@@ -49,23 +50,21 @@ def test_a_step_that_gets_too_few_requests_in_its_hold_is_refused_with_the_numbe
     ) in str(refused)
 
 
-@pytest.mark.parametrize("fit", [False, True])
+@each_cell("fit", [False, True])
 def test_a_ramp_that_gets_enough_is_taken_as_it_is(fit: bool) -> None:
     ramp = started(fit=fit, traffic=185.0)
     assert (ramp.plan, ramp.asked) == (PLAN, None)
     assert refusal(traffic=184.9).code == "too_little_traffic"
 
 
-@pytest.mark.parametrize("traffic", [None, 0.0, 100.0])
+@each_cell("traffic", [None, 0.0, 100.0])
 def test_a_ramp_that_is_not_to_be_compared_is_taken_as_it_is(traffic: float | None) -> None:
     ramp = started(fit=None, traffic=traffic)
     assert (ramp.plan, ramp.asked, ramp.fit) == (PLAN, None, None)
 
 
-@pytest.mark.parametrize("fit", [False, True])
-@pytest.mark.parametrize(
-    ("traffic", "seen"), [(None, "no live worker"), (0.0, "report no requests")]
-)
+@each_cell("fit", [False, True])
+@each_cell(("traffic", "seen"), [(None, "no live worker"), (0.0, "report no requests")])
 def test_without_any_traffic_no_stretching_helps(
     traffic: float | None, seen: str, fit: bool
 ) -> None:

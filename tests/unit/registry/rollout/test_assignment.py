@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,8 +70,8 @@ def test_a_raised_percentage_only_moves_users_into_the_canary(
     assert arms == sorted(arms, reverse=True)  # "primary" … "canary"
 
 
-@pytest.mark.parametrize("percentage", [0.01, 0.5, 1, 10, 50, 99.99])
-@pytest.mark.parametrize("salt", ["", "spring"])
+@each_cell("percentage", [0.01, 0.5, 1, 10, 50, 99.99])
+@each_cell("salt", ["", "spring"])
 def test_hash_gives_the_canary_its_share_within_3_sigma(percentage: float, salt: str) -> None:
     users, share = 5_000, percentage / 100
     state = a_canary_state(canary_percentage=percentage, bucketing="hash", salt=salt)
@@ -93,7 +93,7 @@ def test_rollouts_of_different_salts_hit_different_users() -> None:
     assert abs(both - expected) <= 3 * math.sqrt(expected)
 
 
-@pytest.mark.parametrize("hundredths", [1, 29, 57, 58, 1_003, 9_999])
+@each_cell("hundredths", [1, 29, 57, 58, 1_003, 9_999])
 def test_each_hundredth_of_a_percent_is_exactly_one_bucket(hundredths: int) -> None:
     # 0.29 * 10_000 / 100 is 28.999… in binary
     state = a_canary_state(bucketing="hash", canary_percentage=hundredths / 100)
@@ -130,8 +130,8 @@ def test_the_arms_of_an_ab_test_are_a_primary_and_b_canary() -> None:
     assert assign(1, an_ab_test()) == ("B", "v0.2", 1)
 
 
-@pytest.mark.parametrize("ids", ["integers under hash", "text under modulo"])
-@pytest.mark.parametrize("salt", ["", "spring"])
+@each_cell("ids", ["integers under hash", "text under modulo"])
+@each_cell("salt", ["", "spring"])
 def test_an_ab_test_by_hash_is_half_each_within_3_sigma(ids: str, salt: str) -> None:
     users: list[int | str] = list(range(5_000))
     state = an_ab_test(bucketing="hash", salt=salt)
@@ -167,7 +167,7 @@ def test_a_larger_shadow_sample_keeps_who_was_in_the_smaller_one(
     assert (drawn[0], drawn[3]) == (False, True)
 
 
-@pytest.mark.parametrize("percentage", [0.5, 20, 75])
+@each_cell("percentage", [0.5, 20, 75])
 def test_a_shadow_sample_has_its_share_within_3_sigma_whatever_the_bucketing(
     percentage: float,
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_shadow_sample_has_its_share_within_3_sigma_whatever_the_bucketing(
         assert abs(drawn - users * share) <= 3 * math.sqrt(users * share * (1 - share)) + 1
 
 
-@pytest.mark.parametrize("bucketing", ["modulo", "hash"])
+@each_cell("bucketing", ["modulo", "hash"])
 def test_who_is_shadowed_says_nothing_of_who_gets_the_canary_under_the_same_salt(
     bucketing: Any,
 ) -> None:
@@ -197,7 +197,7 @@ def test_only_a_shadow_strategy_shadows_anybody() -> None:
         assert not is_shadowed(1, a_canary_state(strategy=strategy))
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("strategy", "share", "arms"),
     [
         ("fixed", 0.0, {"v0.1": "primary"}),

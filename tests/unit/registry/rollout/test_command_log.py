@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -161,7 +161,7 @@ def test_states_are_not_remembered_with_each_command() -> None:
     assert {(one.result.before, one.result.after) for one in log.remembered} == {(None, None)}
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "given",
     [
         {"canary_version": "x" * 200},
@@ -265,8 +265,8 @@ def test_a_log_takes_the_id_of_the_topic_that_it_first_follows() -> None:
     assert decide(older, a_swap("c2"), 1, topic_id="t1").log.topic_id == "t1"
 
 
-@pytest.mark.parametrize("command", [a_swap("c2", "v0.2"), a_retrain("c2"), a_swap("c1")])
-@pytest.mark.parametrize("offset", [0, 1, 9])  # also where the new topic has outgrown the old one
+@each_cell("command", [a_swap("c2", "v0.2"), a_retrain("c2"), a_swap("c1")])
+@each_cell("offset", [0, 1, 9])  # also where the new topic has outgrown the old one
 def test_on_a_foreign_topic_nothing_is_decided_nor_remembered(
     command: Command, offset: int
 ) -> None:

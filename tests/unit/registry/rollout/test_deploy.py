@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 from msgspec import UNSET
 
 from registry.rollout.deploy import Offer, offer_version, why_to_wait
@@ -30,7 +30,7 @@ def offered(deploy: Offer, state: RolloutState | None, percentage: float = 10) -
     return command
 
 
-@pytest.mark.parametrize("deploy", ["swap", "canary", "shadow", "ramp"])
+@each_cell("deploy", ["swap", "canary", "shadow", "ramp"])
 def test_the_first_version_of_an_environment_is_swapped_in(deploy: Offer) -> None:
     assert offered(deploy, None) == SWAP
 
@@ -46,7 +46,7 @@ def test_a_shadow_takes_no_percentage() -> None:
     assert command.canary_percentage is UNSET
 
 
-@pytest.mark.parametrize(("percentage", "bucketing"), [(10, UNSET), (0.5, "hash")])
+@each_cell(("percentage", "bucketing"), [(10, UNSET), (0.5, "hash")])
 def test_a_canary_of_a_part_of_a_percent_brings_buckets_that_are_fine_enough(
     percentage: float, bucketing: object
 ) -> None:
@@ -88,8 +88,8 @@ FREE = {
 }
 
 
-@pytest.mark.parametrize("deploy", ["swap", "canary", "shadow", "ramp"])
-@pytest.mark.parametrize("state", RAMPS.values(), ids=RAMPS)
+@each_cell("deploy", ["swap", "canary", "shadow", "ramp"])
+@each_cell("state", RAMPS.values(), ids=RAMPS)
 def test_every_deploy_waits_for_a_ramp_that_is_under_way(
     deploy: Offer, state: RolloutState
 ) -> None:
@@ -98,22 +98,22 @@ def test_every_deploy_waits_for_a_ramp_that_is_under_way(
     assert why.startswith("a ramp is in progress; ")
 
 
-@pytest.mark.parametrize("state", TRIALS.values(), ids=TRIALS)
+@each_cell("state", TRIALS.values(), ids=TRIALS)
 def test_a_ramp_waits_for_every_other_trial_and_names_it(state: RolloutState) -> None:
     why = why_to_wait("v0.9", "ramp", state)
     assert why is not None
     assert f"production has a trial of its own (strategy {state.strategy}, " in why
 
 
-@pytest.mark.parametrize("deploy", ["swap", "canary", "shadow"])
-@pytest.mark.parametrize("state", TRIALS.values(), ids=TRIALS)
+@each_cell("deploy", ["swap", "canary", "shadow"])
+@each_cell("state", TRIALS.values(), ids=TRIALS)
 def test_what_an_operator_asked_for_takes_the_place_of_a_trial(
     deploy: Offer, state: RolloutState
 ) -> None:
     assert why_to_wait("v0.9", deploy, state) is None
 
 
-@pytest.mark.parametrize("deploy", ["swap", "canary", "shadow", "ramp"])
-@pytest.mark.parametrize("state", FREE.values(), ids=FREE)
+@each_cell("deploy", ["swap", "canary", "shadow", "ramp"])
+@each_cell("state", FREE.values(), ids=FREE)
 def test_nothing_waits_where_nothing_is_on_trial(deploy: Offer, state: RolloutState | None) -> None:
     assert why_to_wait("v0.9", deploy, state) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from registry.rollout.explanation import explain
 from tests.unit.registry.builders import a_canary_state, a_state
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("user_id", "state", "sentence"),
     [
         (

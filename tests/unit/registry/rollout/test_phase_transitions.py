@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
@@ -251,7 +252,7 @@ def test_versions_are_compared_while_both_answer_or_a_ramp_is_under_way() -> Non
     assert not is_compared(a_state(ramp=ended(3, "promoted")))
 
 
-@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+@each_cell("cell", CELLS, ids="-".join)
 def test_each_cell_does_what_its_row_says(cell: tuple[str, Any]) -> None:
     name, kind = cell
     state, outcome = STATES[name], CELLS[cell]
@@ -266,7 +267,7 @@ def test_each_cell_does_what_its_row_says(cell: tuple[str, Any]) -> None:
             assert (after.updated_at, after.updated_by, after.reason) == (NOW, "anna", "why")
 
 
-@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+@each_cell("cell", CELLS, ids="-".join)
 def test_each_cell_refuses_an_epoch_that_is_not_the_current_one(cell: tuple[str, Any]) -> None:
     name, kind = cell
     for stale in (6, 8, 0, 7 if name == "empty" else -1):
@@ -283,7 +284,7 @@ def test_the_loser_of_two_operators_is_told_what_changed_and_who_did_it() -> Non
     assert f"berta changed it at {NOW}: {words_for(state)}" in refused
 
 
-@pytest.mark.parametrize("kind", ["swap", "rollout"])
+@each_cell("kind", ["swap", "rollout"])
 def test_a_version_that_cannot_be_served_is_refused_with_its_problem(kind: CommandType) -> None:
     command = a_command(kind, **ARGUMENTS[kind])
     refused = refusal_of(STATES["fixed"], command, {"v0.3": "als/titles.json is missing"})
@@ -292,7 +293,7 @@ def test_a_version_that_cannot_be_served_is_refused_with_its_problem(kind: Comma
     assert "als/titles.json is missing" in str(refused)
 
 
-@pytest.mark.parametrize("name", ["0.3", "v0.03", "../v0.3", "v0.3\n", "latest"])
+@each_cell("name", ["0.3", "v0.03", "../v0.3", "v0.3\n", "latest"])
 def test_a_version_of_another_form_is_refused(name: str) -> None:
     assert refusal_of(STATES["fixed"], a_command("swap", model_version=name)).code == "bad_version"
     rollout = a_command("rollout", canary_version=name)
@@ -323,7 +324,7 @@ def test_a_rollout_changes_only_the_fields_given() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given_fields", "code"),
     [
         ({}, "nothing_given"),
@@ -337,8 +338,8 @@ def test_a_rollout_that_makes_no_sense_is_refused(given_fields: dict[str, Any], 
     assert refusal_of(a_state(), a_command("rollout", **given_fields)).code == code
 
 
-@pytest.mark.parametrize("bucketing", ["modulo", "hash"])
-@pytest.mark.parametrize("percentage", [-0.01, -1, 100.01, 101, math.nan, math.inf, -math.inf])
+@each_cell("bucketing", ["modulo", "hash"])
+@each_cell("percentage", [-0.01, -1, 100.01, 101, math.nan, math.inf, -math.inf])
 def test_a_percentage_outside_of_0_to_100_is_refused(bucketing: str, percentage: float) -> None:
     command = a_command("rollout", canary_percentage=percentage, bucketing=bucketing)
     refused = refusal_of(a_canary_state(), command)
@@ -415,7 +416,7 @@ def a_ramp_command(plan: Any = None, **given: Any) -> Command:
     return a_command("rollout", **{"canary_version": "v0.3", "ramp": plan or a_plan()} | given)
 
 
-@pytest.mark.parametrize("name", [name for name in STATES if name != "empty"])
+@each_cell("name", [name for name in STATES if name != "empty"])
 def test_a_ramp_starts_from_any_state_with_no_user_in_the_canary(name: str) -> None:
     after = applied(STATES[name], a_ramp_command(salt="spring", bucketing="hash"))
     assert (after.strategy, after.canary_version, after.canary_percentage) == ("canary", "v0.3", 0)
@@ -439,7 +440,7 @@ def test_a_new_ramp_takes_the_place_of_the_one_under_way_and_keeps_nothing_of_it
     assert after.ramp == NEW_RAMP
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("plan", "given_fields", "code"),
     [
         ({"steps": (10.0, 10.0)}, {}, "bad_ramp"),
@@ -472,8 +473,8 @@ def test_a_ramp_that_begins_with_everybody_is_taken_if_shadowing_comes_before() 
     assert ramp_under_way(applied(a_state(), shadowed)) is not None
 
 
-@pytest.mark.parametrize("origin", ["ramp", "training"])
-@pytest.mark.parametrize("name", STATES)
+@each_cell("origin", ["ramp", "training"])
+@each_cell("name", STATES)
 def test_a_ramp_that_nobody_started_by_hand_ends_nothing_that_is_under_way_here(
     name: str, origin: str
 ) -> None:
@@ -558,7 +559,7 @@ def test_an_id_that_is_long_enough_for_the_first_environment_is_so_for_all() -> 
     assert refused.code == "bad_ramp"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("step", "strategy", "percentage", "sample"),
     [(1, "shadow", 0.0, 20.0), (2, "canary", 10.0, 20.0), (3, "canary", 100.0, 20.0)],
 )
@@ -572,7 +573,7 @@ def test_a_step_sets_what_its_stage_says(
     assert (after.ramp.stage, after.ramp.since) == (step, NOW)
 
 
-@pytest.mark.parametrize("step", [-1, 0, 1, 3, 4])
+@each_cell("step", [-1, 0, 1, 3, 4])
 def test_a_step_goes_to_a_later_stage_with_users_and_nowhere_else(step: int) -> None:
     refused = refusal_of(a_ramping_state(), a_command("step", step=step))
     assert refused.code == "bad_step"
@@ -586,7 +587,7 @@ def test_after_the_last_step_only_promote_can_follow() -> None:
     assert "only promote" in str(refused)
 
 
-@pytest.mark.parametrize("step", [0, 3, 5])
+@each_cell("step", [0, 3, 5])
 def test_a_soak_ends_with_the_step_after_it_and_no_other(step: int) -> None:
     refused = refusal_of(a_soaking_state(), a_command("step", step=step))
     assert (refused.code, "only step 4" in str(refused)) == ("bad_step", True)
@@ -607,7 +608,7 @@ def test_a_ramp_with_environments_to_come_soaks_also_without_a_soak_time() -> No
 FOUND = (Finding("error_rate", "fail", "20 % against 0 %", {"canary": 0.2}),)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "command"),
     [
         (a_ramping_state(), a_command("step", step=2)),

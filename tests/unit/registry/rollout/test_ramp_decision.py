@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any, get_args
 
-import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.guardrails.live_workers import LIVE_SECONDS
@@ -133,9 +133,7 @@ def test_the_table_has_every_cell_of_moment_and_verdict() -> None:
     assert set(CELLS) == set(product(get_args(Moment), get_args(Verdict)))
 
 
-@pytest.mark.parametrize(
-    ("cell", "elapsed"), [(cell, elapsed) for cell in CELLS for elapsed in ELAPSED[cell[0]]]
-)
+@each_cell(("cell", "elapsed"), [(cell, elapsed) for cell in CELLS for elapsed in ELAPSED[cell[0]]])
 def test_each_cell_is_reached_and_leads_to_its_command(
     cell: tuple[Moment, Verdict], elapsed: float
 ) -> None:
@@ -147,14 +145,14 @@ def test_each_cell_is_reached_and_leads_to_its_command(
     assert kinds == {"hold": [], "advance": ["step"], "roll_back": ["abort"]}[CELLS[cell]]
 
 
-@pytest.mark.parametrize("elapsed", [0.0, 59.0, 60.0, 1000.0])
+@each_cell("elapsed", [0.0, 59.0, 60.0, 1000.0])
 def test_the_time_until_the_hold_ends_is_told(elapsed: float) -> None:
     state = a_ramping_state()
     found = seen(state, a_good_fleet(state), BEGAN_AT + elapsed)
     assert found.due_in_seconds == max(60.0 - elapsed, 0.0)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "state",
     [
         None,
@@ -172,8 +170,8 @@ def test_without_a_ramp_under_way_nothing_is_seen_and_nothing_commanded(
     assert next_commands(log, (), BEGAN_AT) == ()
 
 
-@pytest.mark.parametrize("verdict", get_args(Verdict))
-@pytest.mark.parametrize("elapsed", [0.0, 100.0, 1e6])
+@each_cell("verdict", get_args(Verdict))
+@each_cell("elapsed", [0.0, 100.0, 1e6])
 def test_a_paused_ramp_goes_neither_forward_nor_back(verdict: Verdict, elapsed: float) -> None:
     for state in (
         a_ramping_state(a_ramp(paused=True)),
@@ -274,7 +272,7 @@ def dying(state: RolloutState, now: float) -> Fleet:
     )
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "way_back"),
     [
         (a_ramping_state(a_ramp(1, a_plan(shadow=SHADOW)), strategy="shadow"), "abort"),
@@ -441,7 +439,7 @@ def told(commands: list[Command]) -> list[Any]:
     return [one.step if one.type == "step" else one.type for one in commands]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("plan", "commands"),
     [
         ({"soak_seconds": 0.0}, [1, 2, "promote"]),
@@ -464,7 +462,7 @@ def test_a_good_version_goes_through_every_stage_and_ends_promoted(
     assert log.state.ramp.baseline.version == "v0.1"
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2, 3])
+@each_cell("failing", [0, 1, 2, 3])
 def test_a_version_that_fails_in_any_stage_ends_rolled_back(failing: int) -> None:
     def fleet(state: RolloutState, now: float) -> Fleet:
         bad = state.ramp is not None and state.ramp.stage == failing
@@ -481,7 +479,7 @@ def test_a_version_that_fails_in_any_stage_ends_rolled_back(failing: int) -> Non
     assert log.state.reason == given[-1].reason
 
 
-@pytest.mark.parametrize("kind", ["step", "promote"])
+@each_cell("kind", ["step", "promote"])
 def test_a_refused_command_leads_to_a_rollback_and_to_no_repetition(kind: CommandType) -> None:
     log, given = played(started(a_plan()), refused={kind: "x" * 3000})
     assert told(given)[-2:] == [1 if kind == "step" else "promote", "abort"]
@@ -540,7 +538,7 @@ def test_a_resumed_ramp_goes_on_in_its_stage_and_its_hold_begins_anew() -> None:
     assert (command.step, command.expected_epoch) == (2, 9)
 
 
-@pytest.mark.parametrize("kind", ["swap", "rollout", "rollback", "abort", "pause", "promote"])
+@each_cell("kind", ["swap", "rollout", "rollback", "abort", "pause", "promote"])
 def test_an_operator_in_mid_ramp_wins_over_the_command_that_the_ramp_has_sent(kind: Any) -> None:
     state, now = a_ramping_state(), BEGAN_AT + 60
     (on_its_way,) = next_commands(a_log(state), a_good_fleet(state, now), now)
@@ -631,7 +629,7 @@ def test_an_owner_that_dies_between_hand_over_and_end_does_no_harm() -> None:
     assert (twice.result.status, twice.log.state) == ("duplicate", eu.log.state)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("following", "verdict", "words"),
     [
         (a_state(), "pass", "eu has begun"),

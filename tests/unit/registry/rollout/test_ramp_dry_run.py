@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import RefusedCommand
 from registry.guardrails.verdicts import judge
@@ -45,7 +46,7 @@ def test_the_time_to_promote_is_that_of_all_environments() -> None:
     assert plan.stages[-1].kind == "soaking"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("command", "code"),
     [
         (a_command(Ramp(steps=(50.0, 10.0), hold_seconds=1)), "bad_ramp"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from registry.rollout.recreated_control_topic import is_foreign
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("known", "present", "foreign"),
     [
         ("a", "a", False),

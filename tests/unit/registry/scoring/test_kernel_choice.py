@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 
 from registry.scoring.kernel_choice import MOST_SCORES, NEVER, Timed, first_size, time_kernels
 from registry.scoring.kernels import Hiding, ItemRows, Proposal
@@ -34,7 +34,7 @@ class Recording:
         return np.zeros((len(users), asked), np.int32), np.zeros((len(users), asked), np.float32)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("seconds", "expected"),
     [
         ([(1, 1, 2), (4, 2, 3), (16, 5, 4), (64, 9, 5)], 16),
@@ -50,7 +50,7 @@ def test_tiles_serve_from_the_size_on_from_which_they_are_always_quicker(
     assert first_size([Timed(*timed) for timed in seconds]) == expected
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("items", "users", "sizes"),
     [
         (100, 64, [1, 4, 16, 64]),

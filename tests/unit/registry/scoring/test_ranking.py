@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 from implicit.cpu.topk import topk
@@ -63,7 +64,7 @@ def assert_plain(item_factors: Array, users: Array, sizes: list[int], hiding: li
 # --- recomputed scores ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factors", [1, 2, 3, 7, 50, 64, 127])
+@each_cell("factors", [1, 2, 3, 7, 50, 64, 127])
 def test_a_recomputed_score_is_what_single_operations_give(factors: int) -> None:
     items, users = normal(0, 9, factors), normal(1, 4, factors)
     made = recompute(items, users, np.tile(np.arange(9, dtype=np.int32), (4, 1)))
@@ -118,7 +119,7 @@ def test_the_best_are_those_of_the_whole_catalogue_sorted(seed: int, k: int, gra
     assert_plain(items, users, [k, 1, 10, 40], hiding)
 
 
-@pytest.mark.parametrize("k", [1, 3, 59, 60, 61])
+@each_cell("k", [1, 3, 59, 60, 61])
 def test_equal_factors_go_by_row_however_many_there_are(k: int) -> None:
     items = np.tile(normal(9, 1, 6), (60, 1))
     hiding = [Hidden(), Hidden(0, 1, 59), Hidden(*range(60))]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +75,7 @@ def test_a_user_from_whom_all_is_hidden_gets_hidden_scores_only() -> None:
     assert (scores[1] > HIDDEN_SCORE).all()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@each_cell("threads", [1, 2])
 def test_more_users_than_a_slice_get_what_implicit_proposes(threads: int) -> None:
     draw = np.random.default_rng(3)
     items = np.asfortranarray(draw.standard_normal((ITEMS, 8), np.float32))

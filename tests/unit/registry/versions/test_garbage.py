@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import ConfigurationError
 from registry.versions.garbage import Held, Judged, Rules, judge
@@ -21,7 +22,7 @@ def fates(*folders: Held, named: dict[str, list[str]] | None = None) -> dict[str
     return {one.version: one.fate for one in judge(folders, named or {}, RULES, NOW)}
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("published", "named", "old", "fate"),
     [
         (True, False, True, "hiding"),
@@ -57,7 +58,7 @@ def test_nothing_is_no_problem() -> None:
     assert judge([], {"v0.1": ["eu"]}, RULES, NOW) == []
 
 
-@pytest.mark.parametrize(("keep", "hours"), [(0, 1), (-1, 1), (1, -0.1)])
+@each_cell(("keep", "hours"), [(0, 1), (-1, 1), (1, -0.1)])
 def test_rules_that_cannot_be_meant_are_refused(keep: int, hours: float) -> None:
     with pytest.raises(ConfigurationError, match="must"):
         Rules(keep, timedelta(hours=hours))

@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,7 +53,7 @@ def test_provenance_and_intervals_read_back_as_they_were_written() -> None:
     assert decode_manifest(encode_manifest(manifest), "v0.1") == manifest
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "start",
     [
         WarmStart("v0.1", "d" * 64, users=3, items=4, iterations=5),
@@ -118,7 +119,7 @@ def test_a_newer_schema_is_refused_before_anything_else_is_read() -> None:
     assert "upgrade" in message
 
 
-@pytest.mark.parametrize("held", ["v0.2", "v0.1 ", "../v0.1", ""])
+@each_cell("held", ["v0.2", "v0.1 ", "../v0.1", ""])
 def test_a_manifest_of_another_version_is_refused(held: str) -> None:
     assert repr(held) in refusal_of(changed(version=held))
 
@@ -127,7 +128,7 @@ def test_a_name_that_is_no_version_is_refused_even_if_the_manifest_agrees() -> N
     refusal_of(changed(version="../v0.1"), "../v0.1")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "path",
     [
         "../v0.2/meta.json",
@@ -146,7 +147,7 @@ def test_a_file_outside_of_the_folder_is_refused_and_named(path: str) -> None:
     assert repr(path) in message
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("fields", "named"),
     [
         ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "sha256"),
@@ -172,7 +173,7 @@ def test_a_missing_field_is_refused() -> None:
         assert name in refusal_of(json.dumps(less).encode())
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff", b"[]", b"null", b"{", b"[" * 100_000])
+@each_cell("payload", [b"", b"\xff", b"[]", b"null", b"{", b"[" * 100_000])
 def test_what_is_not_a_json_object_is_refused(payload: bytes) -> None:
     assert "v0.1" in refusal_of(payload)
 

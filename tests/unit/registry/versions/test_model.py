@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +91,7 @@ def test_a_batch_gives_what_the_slow_twin_gives_one_by_one(
         assert_as_the_twin(arrays, request, recommendation)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@each_cell("threads", [1, 2])
 def test_a_batch_of_several_slices_keeps_its_order(threads: int) -> None:
     arrays = some_arrays(users=250, items=25)
     requests = [a_request(1 + (number * 7) % 260, k=1 + number % 20) for number in range(250)]
@@ -170,7 +170,7 @@ def test_5_and_text_5_are_different_users_and_different_items() -> None:
         assert shown == {5: "5", "5": 5}[item]
 
 
-@pytest.mark.parametrize("not_an_id", [True, 1.0])
+@each_cell("not_an_id", [True, 1.0])
 def test_a_bool_or_float_is_not_the_integer_it_equals(not_an_id: Any) -> None:
     model = a_model(some_arrays(item_ids=[1, *"bcdefg"]))
     assert model.recommend([a_request(not_an_id)])[0].source == "popular"
@@ -230,7 +230,7 @@ def lately(*rows: int, forgotten: bool = False) -> FreshUser:
     return FreshUser(forgotten, np.array(rows, np.int32))
 
 
-@pytest.mark.parametrize("user", [1, "nobody"])
+@each_cell("user", [1, "nobody"])
 def test_what_was_seen_since_the_snapshot_is_hidden_from_known_and_unknown_users(user: Any) -> None:
     model = a_model()
     (before,) = model.recommend([a_request(user)])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.catalogue.availability import Withdrawals
@@ -30,7 +31,7 @@ def ids(model: Model, **request: Any) -> list[Any]:
     return [item.item_id for item in found.items]
 
 
-@pytest.mark.parametrize("user", [1, NOBODY])
+@each_cell("user", [1, NOBODY])
 def test_only_candidates_show_in_the_order_that_they_have_among_all(user: Any) -> None:
     model = a_model()
     everything = ids(model, user_id=user)
@@ -40,7 +41,7 @@ def test_only_candidates_show_in_the_order_that_they_have_among_all(user: Any) -
         assert ids(model, user_id=user, candidates=some, k=1) == found[:1]
 
 
-@pytest.mark.parametrize("user", [1, NOBODY])
+@each_cell("user", [1, NOBODY])
 def test_labels_to_allow_and_to_exclude_act_together_and_on_popular_items_too(user: Any) -> None:
     model = a_model()
     everything = ids(model, user_id=user)
@@ -68,7 +69,7 @@ def test_unknown_items_are_left_out_and_counted_once_each() -> None:
     assert unknown_items(a_request(), model.row_of) == 0
 
 
-@pytest.mark.parametrize("user", [1, NOBODY])
+@each_cell("user", [1, NOBODY])
 def test_seen_excluded_and_withdrawn_items_never_show_among_candidates(user: Any) -> None:
     model = a_model()
     everything = ids(model, user_id=user)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from harness.cells import each_cell
 
 from registry.errors import ArtifactError, ConfigurationError, DamagedVersion
 from registry.versions.signing import (
@@ -73,7 +74,7 @@ def test_what_is_not_signed_or_signed_by_another_key_is_refused() -> None:
     assert name_of(NEW.encode()) in message
 
 
-@pytest.mark.parametrize("keys", [read_keys(NEW), PUBLISHER], ids=["hmac", "ed25519"])
+@each_cell("keys", [read_keys(NEW), PUBLISHER], ids=["hmac", "ed25519"])
 def test_another_payload_or_another_signature_is_refused(keys: Keys) -> None:
     signature = sign(PAYLOAD, keys)
     assert "is not the one" in refusal_of(signature, keys, PAYLOAD + b" ")
@@ -83,8 +84,8 @@ def test_another_payload_or_another_signature_is_refused(keys: Keys) -> None:
         refusal_of(bytes(flipped), keys)
 
 
-@pytest.mark.parametrize("keys", [read_keys(NEW), READER], ids=["hmac", "ed25519"])
-@pytest.mark.parametrize(
+@each_cell("keys", [read_keys(NEW), READER], ids=["hmac", "ed25519"])
+@each_cell(
     "signature",
     [
         b"",
@@ -100,7 +101,7 @@ def test_what_is_no_signature_is_refused(signature: bytes, keys: Keys) -> None:
     refusal_of(signature, keys)
 
 
-@pytest.mark.parametrize("value", ["", "zz", "00", "00" * 64, "00" * 65])
+@each_cell("value", ["", "zz", "00", "00" * 64, "00" * 65])
 def test_a_known_key_with_another_value_is_refused(value: str) -> None:
     for keys in (read_keys(NEW), PUBLISHER):
         algorithm, name, _ = sign(PAYLOAD, keys).decode().split()
@@ -112,7 +113,7 @@ def test_keys_are_separated_by_commas_and_the_first_is_first() -> None:
     assert read_keys(f" {NEW} ,{OLD}").shared == (NEW.encode(), OLD.encode())
 
 
-@pytest.mark.parametrize("text", ["short", f"{NEW},", f"{NEW},hush"])
+@each_cell("text", ["short", f"{NEW},", f"{NEW},hush"])
 def test_a_short_key_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"RECSTREAM_SIGNING_KEY=\(secret\)") as refused:
         read_keys(text)
@@ -177,14 +178,14 @@ def test_a_private_key_whose_public_key_the_readers_lack_is_refused() -> None:
     assert PAIR.private not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["hush", PAIR.public, OTHER_PRIVATE, "aHVzaA==", "hüsh"])
+@each_cell("text", ["hush", PAIR.public, OTHER_PRIVATE, "aHVzaA==", "hüsh"])
 def test_what_is_no_private_key_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ConfigurationError, match="openssl genpkey -algorithm ed25519") as refused:
         read_keys(private=text)
     assert text not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["hush", PAIR.private, OTHER_PUBLIC, f"{PAIR.public},", "hüsh"])
+@each_cell("text", ["hush", PAIR.private, OTHER_PUBLIC, f"{PAIR.public},", "hüsh"])
 def test_what_is_no_public_key_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ConfigurationError, match="RECSTREAM_SIGNING_PUBLIC_KEYS: key") as refused:
         read_keys(public=text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -79,7 +79,7 @@ def test_items_that_the_version_does_not_know_are_not_counted() -> None:
     assert a_model().hiding(withdrawn(99, "nobody")).withdrawn_items == 0
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@each_cell("threads", [1, 2])
 def test_a_large_batch_hides_them_from_every_user(threads: int) -> None:
     model = Model(a_manifest(), some_arrays(users=250, items=300, factors=8))
     best = {found.items[0].item_id for found in model.recommend([a_request(u) for u in range(251)])}

@@ -6,6 +6,7 @@ import json
 from typing import Any, get_args
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct
@@ -48,12 +49,12 @@ def a_payload(**fields: str) -> bytes:
     return ("{" + ",".join(f'"{name}":{raw}' for name, raw in given_fields.items()) + "}").encode()
 
 
-@pytest.mark.parametrize("payload", [None, b""])
+@each_cell("payload", [None, b""])
 def test_an_empty_record_is_refused_as_empty(payload: bytes | None) -> None:
     assert refusal_of(payload).code == "empty"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "payload",
     [
         b" ",
@@ -80,7 +81,7 @@ def test_a_record_of_a_megabyte_is_refused_with_both_sizes_and_not_parsed() -> N
     assert decode(Request, a_payload(), max_bytes=len(a_payload())) == a_request()
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("payload", "field"),
     [
         (b"[]", "object"),
@@ -126,7 +127,7 @@ def test_the_defaults_of_a_request_are_those_of_the_contract() -> None:
     assert (request.model_version, request.deadline_ms) == (None, None)
 
 
-@pytest.mark.parametrize("raw", ["5", '"5"', "-1", "18446744073709551616", '"Zoë"'])
+@each_cell("raw", ["5", '"5"', "-1", "18446744073709551616", '"Zoë"'])
 def test_an_id_keeps_its_json_type_there_and_back(raw: str) -> None:
     request = decode(Request, a_payload(user_id=raw))
     assert type(request.user_id) is (str if raw.startswith('"') else int)
@@ -142,7 +143,7 @@ def test_a_command_tells_absent_fields_from_given_ones() -> None:
     assert b"canary_version" not in encode(command)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("fields", "named"),
     [
         ('"type":"explode","issued_by":"a"', "type"),
@@ -180,7 +181,7 @@ def test_each_kind_of_command_has_a_type_with_its_name_on_the_wire() -> None:
         assert decode(Command, encode(command)) == command
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("kind", "name", "value"),
     [
         ("swap", "canary_version", "v0.2"),
@@ -201,7 +202,7 @@ def test_a_known_argument_of_another_kind_is_refused_and_an_unknown_field_is_ign
     assert f"{name}: not an argument of {kind}; known are command_id" in str(refused)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "fields",
     [
         '"event":"buy it"',
@@ -251,7 +252,7 @@ EVERY_KIND: list[Struct] = [
 ]
 
 
-@pytest.mark.parametrize("record", EVERY_KIND, ids=lambda record: type(record).__name__)
+@each_cell("record", EVERY_KIND, ids=lambda record: type(record).__name__)
 def test_every_record_survives_a_round_trip(record: Struct) -> None:
     assert decode(type(record), encode(record)) == record
 

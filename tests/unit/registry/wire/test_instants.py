@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import RecordError
 from registry.wire.codec import decode, encode
@@ -15,7 +16,7 @@ from tests.unit.registry.builders import a_state
 NOON = Instant.read("2026-01-01T12:00:00Z")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("text", "written"),
     [
         ("2026-01-01T12:00:00.000+00:00", "2026-01-01T12:00:00.000+00:00"),  # as all releases write
@@ -47,7 +48,7 @@ def test_the_bytes_of_a_record_are_those_of_its_texts() -> None:
     assert encode(decode(CommandResult, payload)) == payload
 
 
-@pytest.mark.parametrize("at", ["", "yesterday", "12:00"])
+@each_cell("at", ["", "yesterday", "12:00"])
 def test_a_record_whose_time_is_none_is_refused_by_the_name_of_its_field(at: str) -> None:
     payload = encode(CommandResult("c", "swap", "eu", "applied", 7, "anna", NOON))
     with pytest.raises(RecordError, match=r"Invalid isoformat string.* at `\$\.at`"):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 
 from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode, encode, from_document
@@ -37,7 +38,7 @@ def written(document: dict[str, Any]) -> bytes:
     return json.dumps(document).encode()
 
 
-@pytest.mark.parametrize(("issued_by", "origin"), SPELLINGS)
+@each_cell(("issued_by", "origin"), SPELLINGS)
 def test_the_origin_of_an_older_record_is_read_off_its_issuers_name(
     issued_by: str, origin: str
 ) -> None:
@@ -56,9 +57,9 @@ def test_the_origin_of_an_older_record_is_read_off_its_issuers_name(
     assert (read.origin, read.before.origin, read.after.origin) == (origin, origin, "operator")
 
 
-@pytest.mark.parametrize(("issued_by", "_"), SPELLINGS)
+@each_cell(("issued_by", "implied"), SPELLINGS)
 def test_a_record_that_states_its_origin_is_believed_whatever_its_issuer_is_called(
-    issued_by: str, _: str
+    issued_by: str, implied: str
 ) -> None:
     for record in (
         a_command("rollback", issued_by=issued_by),
@@ -105,7 +106,7 @@ def test_an_older_runs_second_attempt_is_known_by_its_id() -> None:
     assert (first.origin, first.repeats) == ("operator", None)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "document",
     [
         {"issued_by": 7}, {"issued_by": "ramp", "type": "rollout", "command_id": 7, "ramp": 1},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
@@ -92,7 +92,7 @@ def test_the_commands_read_back_as_they_were_written() -> None:
     assert decode(Command, encode(swap)) == swap
 
 
-@pytest.mark.parametrize("strategy", ["ab_test", "shadow"])
+@each_cell("strategy", ["ab_test", "shadow"])
 def test_every_strategy_can_be_seeded(strategy: str) -> None:
     asked = {"ROLLOUT_STRATEGY": strategy, "CANARY_VERSION": "v0.2"}
     log = after(EMPTY_LOG, a_seed(**asked))
@@ -116,7 +116,7 @@ def test_a_later_start_with_the_same_values_or_none_says_nothing() -> None:
     assert a_notice(a_state()) is None
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("variables", "told"),
     [
         ({"MODEL_VERSION": "v0.9"}, "MODEL_VERSION=v0.9 (now v0.1)"),

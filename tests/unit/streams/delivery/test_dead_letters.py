@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from harness.builders import a_record
+from harness.cells import each_cell
 
 from registry.error_codes import RecordCode, RefusalCause
 from registry.errors import RecordError
@@ -13,9 +13,7 @@ from streams.delivery.outgoing import Refusal
 WRONG = RecordError("Request: the record is empty", RecordCode.EMPTY)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [(b"\x00\xff", b"\xff{"), (None, b"{}"), (b"1", None), (b"", b"")]
-)
+@each_cell(("key", "value"), [(b"\x00\xff", b"\xff{"), (None, b"{}"), (b"1", None), (b"", b"")])
 def test_key_and_value_stay_byte_for_byte(key: bytes | None, value: bytes | None) -> None:
     dead = dead_letter_record("reco.dead-letter", a_record(value, key=key), WRONG, "w1")
     assert (dead.topic, dead.key, dead.value) == ("reco.dead-letter", key, value)

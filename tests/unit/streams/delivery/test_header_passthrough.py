@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from streams.delivery.header_passthrough import MOST_BYTES, MOST_HEADERS, copy_headers
 from streams.delivery.outgoing import Headers
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "headers",
     [
         [],

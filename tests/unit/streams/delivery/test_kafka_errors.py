@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from confluent_kafka import KafkaError
+from harness.cells import each_cell
 
 from streams.delivery.kafka_errors import read_broker_error, read_local_error
 
@@ -21,7 +21,7 @@ CODES = {
 }
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("name", "cause"),
     [*((name, "too_large") for name in TOO_LARGE), *((name, "invalid") for name in INVALID)],
 )
@@ -31,13 +31,13 @@ def test_what_a_batch_is_refused_for_counts_only_of_a_record_alone(name: str, ca
     assert read_local_error(CODES[name]) == ("refused", cause)
 
 
-@pytest.mark.parametrize("name", UNAUTHORIZED)
-@pytest.mark.parametrize("alone", [True, False])
+@each_cell("name", UNAUTHORIZED)
+@each_cell("alone", [True, False])
 def test_what_is_not_allowed_is_refused_at_once(name: str, alone: bool) -> None:
     assert read_broker_error(CODES[name], alone=alone) == ("refused", "unauthorized")
 
 
-@pytest.mark.parametrize("name", ONLY_LOCAL)
+@each_cell("name", ONLY_LOCAL)
 def test_what_the_client_does_not_take_is_refused(name: str) -> None:
     assert read_local_error(CODES[name]) == ("refused", "invalid")
     assert read_broker_error(CODES[name], alone=True).kind == "unconfirmed"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,7 +86,7 @@ def test_a_batch_without_records_is_confirmed_by_its_seal() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("errors", [(TIMED_OUT, None), (None, TIMED_OUT), (TIMED_OUT, TIMED_OUT)])
+@each_cell("errors", [(TIMED_OUT, None), (None, TIMED_OUT), (TIMED_OUT, TIMED_OUT)])
 def test_a_batch_with_one_unconfirmed_record_fails_once_all_are_reported(errors: Any) -> None:
     async def story() -> None:
         batch = a_batch()

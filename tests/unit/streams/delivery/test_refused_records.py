@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 
 from registry.error_codes import RefusalCause
 from streams.delivery.outgoing import Outgoing, Refusal
@@ -16,7 +17,7 @@ def a_refusal(value: bytes | None, topic: str = "reco.responses") -> Refusal:
     )
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("value", "subject"),
     [
         (b'{"request_id": "r1", "user_id": 7}', ", request_id 'r1'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from registry.fresh.event_log import EventLog
 from streams.fresh.fresh_reading import Gap, Reading, begin_at, gaps_of, lagging_of
@@ -22,7 +22,7 @@ def a_reading(
     return Reading(starts, log.frozen, targets or {}, gaps or {}, high or {})
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("start", "low", "high", "found"),
     [
         (5, 0, 9, (5, None)),
@@ -37,7 +37,7 @@ def test_reading_begins_as_near_to_the_snapshots_end_as_the_log_allows(
     assert begin_at(start, low, high) == found
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("reading", "lagging"),
     [
         (a_reading({0: 5}, {0: 9}, {0: 9}), set()),
@@ -53,7 +53,7 @@ def test_a_version_lags_where_not_all_is_read_that_it_needs(
     assert lagging_of(reading, {0: 5}, {0: 5}) == lagging
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("gap", "end", "missing"),
     [
         (Gap(begins_at=6), 5, True),

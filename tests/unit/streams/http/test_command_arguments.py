@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def test_an_empty_text_is_given_in_a_query_and_not_in_a_form() -> None:
     assert read(form="salt=&canary_percentage=&reason=x") == {"reason": "x"}
 
 
-@pytest.mark.parametrize("name", ["model", "version", "model_version"])
+@each_cell("name", ["model", "version", "model_version"])
 def test_a_version_has_three_names(name: str) -> None:
     assert read("swap", query=f"{name}=v0.4") == {"model_version": "v0.4"}
 
@@ -74,7 +75,7 @@ def test_a_ramp_may_be_text_and_its_numbers_are_numbers() -> None:
     assert code_of(query='ramp={"steps":["5"],"hold_seconds":true}') == "invalid"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "query",
     [
         "canary_percentage=nan",
@@ -103,7 +104,7 @@ def test_a_query_that_is_not_arguments_is_invalid(query: str) -> None:
     assert code_of(query=query) == "invalid"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("kind", "query"),
     [
         ("promote", "canary_percentage=5"),
@@ -118,7 +119,7 @@ def test_each_command_takes_its_own_arguments_only(kind: CommandType, query: str
     assert code_of(kind=kind, query=query) == "invalid"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "query",
     [
         "salt=%ff",
@@ -132,7 +133,7 @@ def test_a_query_that_cannot_be_read_is_malformed(query: str) -> None:
     assert code_of(query=query) == "malformed"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("body", "code"),
     [
         (b"{", "malformed"),

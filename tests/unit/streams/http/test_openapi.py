@@ -10,8 +10,8 @@ from typing import Any
 
 import jsonschema
 import msgspec
-import pytest
 from harness.builders import some_parts
+from harness.cells import each_cell
 
 from streams.http.command_arguments import ARGUMENTS
 from streams.http.endpoints import ENDPOINTS
@@ -55,7 +55,7 @@ def test_every_reference_leads_somewhere() -> None:
     assert {one.partition('"')[0] for one in referenced} <= set(SCHEMAS)
 
 
-@pytest.mark.parametrize("name", [name for name, schema in SCHEMAS.items() if "examples" in schema])
+@each_cell("name", [name for name, schema in SCHEMAS.items() if "examples" in schema])
 def test_every_example_is_valid(name: str) -> None:
     schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
     for example in SCHEMAS[name]["examples"]:

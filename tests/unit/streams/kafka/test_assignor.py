@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import faust
-import pytest
 from faust.assignor.partition_assignor import PartitionAssignor
+from harness.cells import each_cell
 
 from streams.kafka.assignor import BalancedAssignor
 from streams.kafka.faust_workarounds import ROLLOUT_TABLE_OPTIONS, FolderlessApp
@@ -59,7 +59,7 @@ def test_it_has_the_name_and_version_of_fausts_own() -> None:
     assert (ours.name, ours.version) == (stock.name, stock.version)
 
 
-@pytest.mark.parametrize("follower", [BalancedAssignor, PartitionAssignor])
+@each_cell("follower", [BalancedAssignor, PartitionAssignor])
 def test_a_third_member_gets_its_share_whatever_release_it_and_the_others_are(
     follower: type[PartitionAssignor],
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,15 +53,15 @@ CASES: list[tuple[str, int, Held, Held]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("partitions", "held", "shares"), [pytest.param(*case, id=name) for name, *case in CASES]
 )
 def test_partitions_are_shared_as_the_table_says(partitions: int, held: Held, shares: Held) -> None:
     assert share_partitions(partitions, held) == shares
 
 
-@pytest.mark.parametrize("members", range(1, 10))
-@pytest.mark.parametrize("partitions", [1, 4, 8, 12])
+@each_cell("members", range(1, 10))
+@each_cell("partitions", [1, 4, 8, 12])
 def test_workers_that_join_one_by_one_each_get_a_share_while_there_are_partitions(
     partitions: int, members: int
 ) -> None:

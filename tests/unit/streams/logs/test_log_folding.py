@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import pytest
+from harness.cells import each_cell
 
 from streams.logs.log_folding import FOLD_SECONDS, MOST_KINDS, Folding, level_of
 
@@ -40,7 +40,7 @@ def test_kinds_do_not_fill_the_memory() -> None:
     assert len(folding._shown_at) <= MOST_KINDS
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("library", "message"),
     [
         ("aiokafka", "Unable connect to node with id 1: [Errno 111] Connect call failed"),
@@ -57,7 +57,7 @@ def test_which_broker_cannot_be_reached_is_told_as_no_error(library: str, messag
     assert level_of(library, logging.WARNING, message) == logging.INFO
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("library", "message"),
     [
         ("aiokafka", "Heartbeat failed for group g because it is rebalancing"),
@@ -74,7 +74,7 @@ def test_what_a_library_mends_by_itself_is_not_shown(library: str, message: str)
     assert level_of(library, logging.ERROR, message) == logging.DEBUG
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("library", "message"),
     [
         ("aiokafka", "Topic authorization failed for topic t"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 
 from registry.wire.rollout_state import RolloutState
 from streams.page.buttons import fields, offers
@@ -14,7 +14,7 @@ RAMPING = a_canary(5.0, ramp=a_ramp(), previous_versions=("v0.2",))
 SOAKING = a_state(ramp=a_ramp(4, plan=a_plan(soak_seconds=60)), previous_versions=("v0.2",))
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "labels"),
     [
         (None, ["(Promote)", "(Pause ramp)", "(Abort)", "(Roll back)"]),
@@ -44,7 +44,7 @@ def test_a_refusal_is_in_the_rules_own_words() -> None:
     assert promote.refusal == "promote: this environment has no version yet; swap one in first"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "shown"),
     [
         (None, {"strategy": "fixed", "canary_version": "", "canary_percentage": "0"}),

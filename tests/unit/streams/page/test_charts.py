@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, Verdict
@@ -23,7 +23,7 @@ from tests.unit.streams.statuses import (
 )
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "shares"),
     [
         (a_state(), [("primary", "v0.3", 100.0)]),
@@ -39,7 +39,7 @@ def test_the_split_is_what_the_strategy_gives(state: RolloutState, shares: Any) 
     assert [(arm.variant, arm.version, arm.percentage) for arm in found] == shares
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "states"),
     [
         ({"stage": 0}, "current coming coming coming"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.builders import some_parts
+from harness.cells import each_cell
 
 from registry.rollout.command_log import COMMANDS_REMEMBERED, EMPTY_LOG, ControlLog, follow
 from registry.versions.store import Store
@@ -48,7 +49,7 @@ def reasons(parts: Any) -> list[str]:
     return [reason.code for reason in build_observers(parts).readiness.reasons()]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "roles"),
     [
         (None, {}),
@@ -68,7 +69,7 @@ def test_each_version_of_the_state_has_its_most_important_role(
     assert _roles(state) == roles
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "shares"),
     [
         (None, {"v0.1": 0}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 
 from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.wire.counts import ArmCounts, ShadowCounts
@@ -11,7 +12,7 @@ from streams.page.fleet_overview import shadow_of, split_of, traffic_of, workers
 from tests.unit.streams.statuses import SECONDS, a_canary, a_heartbeat, a_state, an_arm
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("age", "stopping", "presence"),
     [
         (LIVE_SECONDS, False, "live"),
@@ -65,7 +66,7 @@ def test_the_split_is_checked_only_where_users_are_split() -> None:
         assert split_of(state, arms) is None
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "canary", "primary", "verdict"),
     [
         (a_canary(10.0), an_arm("canary", "v0.4", 1_000), an_arm("primary", "v0.3", 9_000), "pass"),

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 
-import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.wire.counts import ShadowCounts
@@ -184,7 +184,7 @@ def test_many_lagging_partitions_are_cut_and_the_rest_counted() -> None:
     assert "4 others lag less." in section(status, "traffic")
 
 
-@pytest.mark.parametrize(("lag", "words"), [(0, "up to date"), (1_234, "1,234 records behind")])
+@each_cell(("lag", "words"), [(0, "up to date"), (1_234, "1,234 records behind")])
 def test_the_items_topic_is_shown_once_there_is_an_item(lag: int, words: str) -> None:
     items = ItemsFollowed(known=9_742, withdrawn=3, offset=12_000, lag=lag)
     shown = section(a_status(items=items), "traffic")
@@ -252,7 +252,7 @@ def test_a_run_that_ended_before_the_gate_says_so() -> None:
     assert "The run ended before the gate." in shown
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("run", "states"),
     [
         (a_run(), "current waiting waiting waiting waiting waiting waiting"),
@@ -380,7 +380,7 @@ def test_only_the_pages_own_script_and_style_are_allowed() -> None:
         assert policy[f"{name}-src"] == f"'sha256-{digest}'"
 
 
-@pytest.mark.parametrize("status", [a_status(), everything()])
+@each_cell("status", [a_status(), everything()])
 def test_no_element_has_a_style_or_a_script_of_its_own(status: Status) -> None:
     for html in (render(status), render(status, "command"), render_login("wrong")):
         names = {name for name, _ in read(html).attributes}
@@ -448,7 +448,7 @@ def test_a_restarted_worker_makes_the_page_load_anew() -> None:
     assert mark(status) != mark(replace(status, started_at=NOW))
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("then", "words"),
     [
         ("2026-11-23T11:59:59.5+00:00", "just now"),

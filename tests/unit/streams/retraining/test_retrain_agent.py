@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from harness.builders import DecidedAtOnce, NeverDecided, OutOfReach, confirmed, some_parts
+from harness.cells import each_cell
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -90,7 +91,7 @@ def test_a_canary_takes_the_place_of_the_one_on_trial() -> None:
     assert state.canary_version == "v0.9"
 
 
-@pytest.mark.parametrize("deploy", ["swap", "canary", "shadow"])
+@each_cell("deploy", ["swap", "canary", "shadow"])
 def test_the_first_version_is_always_swapped_in(deploy: str) -> None:
     state = decided(announced(deploy, None), None)
     assert state is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import ConfigurationError
 from registry.settings import Settings, read_settings
@@ -24,7 +25,7 @@ def test_an_interval_is_counted_from_the_last_run() -> None:
     assert next_run_at(Settings(retrain_interval=90), NOON) == NOON + timedelta(seconds=90)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("after", "due"),
     [
         (NOON, datetime(2026, 1, 2, 3, tzinfo=UTC)),
@@ -43,7 +44,7 @@ def test_a_cron_expression_goes_before_an_interval() -> None:
     assert next_run_at(both, NOON) == next_run_at(DAILY, NOON)
 
 
-@pytest.mark.parametrize("settings", [DAILY, Settings(retrain_interval=3600)])
+@each_cell("settings", [DAILY, Settings(retrain_interval=3600)])
 def test_runs_that_were_missed_are_made_up_for_once(settings: Settings) -> None:
     started, runs, now = NOON - timedelta(days=10), 0, NOON
     while (due := next_run_at(settings, started)) is not None and due <= now:
@@ -83,20 +84,20 @@ def test_a_time_that_comes_twice_is_due_the_first_time_only() -> None:
     assert found == [utc(2026, 10, 25, 0, 30), utc(2026, 10, 26, 1, 30)]
 
 
-@pytest.mark.parametrize("minute", range(0, 60, 7))
+@each_cell("minute", range(0, 60, 7))
 def test_a_run_that_began_within_the_hour_that_comes_twice_stands_for_it(minute: int) -> None:
     daily = Settings(retrain_cron="30 2 * * *", **BERLIN)
     late = utc(2026, 10, 25, 1, minute)  # 02:00 to 02:59, for the second time
     assert next_run_at(daily, late) == utc(2026, 10, 26, 1, 30)
 
 
-@pytest.mark.parametrize("day", [utc(2026, 3, 28, 22), utc(2026, 10, 24, 22)])
+@each_cell("day", [utc(2026, 3, 28, 22), utc(2026, 10, 24, 22)])
 def test_what_is_due_every_half_hour_goes_by_the_time_that_has_passed(day: datetime) -> None:
     found = runs("*/30 * * * *", day, day + timedelta(hours=8))
     assert found == [day + timedelta(minutes=30) * (one + 1) for one in range(16)]
 
 
-@pytest.mark.parametrize("name", ["Europe/Bern", "../etc/passwd", "/etc/passwd", "Europe", "?"])
+@each_cell("name", ["Europe/Bern", "../etc/passwd", "/etc/passwd", "Europe", "?"])
 def test_a_time_zone_that_is_none_stops_the_start(name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^RETRAIN_TIME_ZONE=.*Europe/Paris"):
         read_settings({"RETRAIN_TIME_ZONE": name})
@@ -134,7 +135,7 @@ def test_a_run_that_began_late_because_of_its_jitter_is_not_begun_again() -> Non
 LEARNED = DataSnapshot("sha256:1", "reco.interactions", {"0": (0, 10), "1": (5, 20)}, 25, 3, 3)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("ends", "new"),
     [
         ({0: 10, 1: 20}, 0),

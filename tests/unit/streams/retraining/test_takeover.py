@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
@@ -50,7 +50,7 @@ def test_a_run_whose_worker_lives_goes_on() -> None:
     assert found(RUN, asked_for("run-1"), fleet=[beat()]) is None
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "fleet",
     [
         [],
@@ -106,12 +106,12 @@ def test_a_command_whose_second_attempt_has_ended_is_not_carried_out_again() -> 
     assert found(again, asked_for("run-1", at=Instant(2026, 1, 1, 11, 59, tzinfo=UTC))) is None
 
 
-@pytest.mark.parametrize("run", [None, RUN])
+@each_cell("run", [None, RUN])
 def test_what_this_worker_has_begun_itself_is_nobody_elses(run: TrainingRun | None) -> None:
     assert found(run, asked_for("run-1"), known={"run-1"}) is None
 
 
-@pytest.mark.parametrize("code", ["lost_lock", "transport"])
+@each_cell("code", ["lost_lock", "transport"])
 def test_a_run_that_an_outage_has_ended_is_tried_again_once(code: str) -> None:
     lost = replace(RUN, result=TrainingResult("run-1", "failed", code=code))
 
@@ -127,7 +127,7 @@ def test_a_timers_run_that_an_outage_has_ended_is_tried_again_too() -> None:
     assert found(lost) == Leftover(None, None, "run-1-again", "run-1")
 
 
-@pytest.mark.parametrize("code", ["timeout", "internal", "gate", None])
+@each_cell("code", ["timeout", "internal", "gate", None])
 def test_a_run_that_failed_otherwise_is_not(code: str | None) -> None:
     failed = replace(RUN, result=TrainingResult("run-1", "failed", code=code))
 

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from harness.cells import each_cell
 from harness.fresh import fresh_settings, publish_model
 
 from registry.guardrails.histogram import MAPPING
@@ -68,7 +69,7 @@ def test_a_probe_leaves_the_counts_alone_in_which_another_thread_counts_refused_
     assert all(batch.arms[arm] is counts for arm, counts in before.items())
 
 
-@pytest.mark.parametrize("step", [1e-6, 0.01])
+@each_cell("step", [1e-6, 0.01])
 def test_probes_are_rare_and_the_rarer_the_longer_they_take(model: Model, step: float) -> None:
     prober, probed, looks = Prober(Clock(step)), 0, 2_000
     for _ in range(looks):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from harness.builders import a_record, an_answering, some_rules
+from harness.cells import each_cell
 
 from ops.bench.rig.synthetic import watched_once
 from registry.fold_in.loss_function import LossFunction
@@ -116,14 +117,14 @@ def test_a_version_that_cannot_fold_in_hides_what_a_session_has_seen() -> None:
     assert not set(ITEMS[:3]) & set(scores_of(known))
 
 
-@pytest.mark.parametrize("event", ["watch", "unknown"])
+@each_cell("event", ["watch", "unknown"])
 def test_what_teaches_nothing_gives_popular_items(event: str) -> None:
     item = "nothing" if event == "watch" else "film-6"
     request = Request("r1", items=[SessionItem(item, event)])
     assert answer(a_model(), request).source == "popular"
 
 
-@pytest.mark.parametrize("source", ["model", "recomputed", "fold_in"])
+@each_cell("source", ["model", "recomputed", "fold_in"])
 def test_what_an_answer_comes_from_adds_up_to_its_score(source: str) -> None:
     model = a_model()
     items = {"model": (), "recomputed": ("film-6",), "fold_in": ("film-6", "film-2")}[source]
@@ -186,7 +187,7 @@ def test_an_anonymous_request_is_assigned_by_its_session_and_counts_as_no_user()
     assert {version for _, version in versions} == {"v0.1", "v0.2"}
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("request_", "why"),
     [
         (Request("r1", 1, session_id="s"), "session_id is for requests without"),

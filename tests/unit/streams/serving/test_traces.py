@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 
 from registry.wire.codec import encode
 from registry.wire.field_types import AnswerError
@@ -90,7 +90,7 @@ def test_an_answer_by_the_rules_matches() -> None:
     assert trace.explanation.sentence.startswith("1 % 100 = 1; canary gets the buckets below 10")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("given", "difference"),
     [
         ({"variant": "primary"}, "variant: the rules say canary, the answer says primary"),
@@ -133,6 +133,6 @@ def test_a_request_that_pins_a_version_asks_no_rule() -> None:
     assert (trace.request, trace.matches) == (request, None)
 
 
-@pytest.mark.parametrize("stamped", [-1, 10**18])
+@each_cell("stamped", [-1, 10**18])
 def test_a_request_without_a_time_that_is_a_date_has_a_trace_without_it(stamped: int) -> None:
     assert traced(an_answer()._replace(timestamp_ms=stamped)).requested_at is None

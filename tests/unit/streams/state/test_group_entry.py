@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.builders import some_parts
+from harness.cells import each_cell
 
 from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.wire.heartbeats import Heartbeat
@@ -28,7 +29,7 @@ NOBODY: tuple[Heartbeat, ...] = ()
 FAILED = {"v0.1": "version v0.1 is not in this registry"}
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("state", "ready", "failures", "others", "joins"),
     [
         pytest.param(None, (), {}, [a_peer()], True, id="no state yet"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.guardrails.live_workers import LIVE_SECONDS, WORKERS_NAMED
@@ -36,7 +36,7 @@ def test_more_workers_than_partitions_are_named_with_what_to_do() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "third",
     [
         a_beat("c", None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from streams.watch.open_transactions import OPEN_SECONDS, OpenTransactions
 from streams.watch.read_progress import Progress
@@ -15,7 +15,7 @@ def an_eye() -> OpenTransactions:
     return OpenTransactions("reco.requests")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("progress", "unread", "held_back"),
     [
         (Progress(None, None, None), 0, 0),  # nothing was fetched yet
@@ -62,7 +62,7 @@ def test_more_records_behind_the_same_transaction_do_not_make_it_younger() -> No
     assert "4,995 records" in notice.message
 
 
-@pytest.mark.parametrize("progress", [FREE, {}])
+@each_cell("progress", [FREE, {}])
 def test_one_that_ended_or_moved_to_another_worker_is_forgotten(
     progress: dict[int, Progress],
 ) -> None:

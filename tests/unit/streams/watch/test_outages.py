@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from aiokafka.errors import NodeNotReadyError, NotCoordinatorForGroupError
+from harness.cells import each_cell
 
 from registry.errors import ConfigurationError, TransportError
 from streams.watch.outages import LOOK_SECONDS, is_outage, outlast
@@ -75,7 +76,7 @@ def test_what_no_waiting_mends_is_not_waited_for() -> None:
     assert clock.now == 0
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "error", [NodeNotReadyError(), NotCoordinatorForGroupError(), OSError(111), TimeoutError()]
 )
 def test_what_brokers_cause_is_an_outage(error: Exception) -> None:
@@ -89,6 +90,6 @@ def test_so_is_what_came_of_it() -> None:
     assert is_outage(crash)
 
 
-@pytest.mark.parametrize("error", [None, ValueError("a bug"), ConfigurationError("wrong")])
+@each_cell("error", [None, ValueError("a bug"), ConfigurationError("wrong")])
 def test_a_bug_is_none(error: Exception | None) -> None:
     assert not is_outage(error)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from registry.errors import DamagedVersion
 from registry.wire.training_records.catalogue_items import CatalogueItem
@@ -68,7 +69,7 @@ def test_the_file_gives_back_the_same_records_and_always_has_the_same_bytes() ->
     assert decode_items(encode_items(VersionItems())) == VersionItems()
 
 
-@pytest.mark.parametrize("payload", [b"no gzip", encode_items(VersionItems())[:-9]])
+@each_cell("payload", [b"no gzip", encode_items(VersionItems())[:-9]])
 def test_a_file_that_is_none_is_damage(payload: bytes) -> None:
     with pytest.raises(DamagedVersion, match=r"items\.jsonl\.gz"):
         decode_items(payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 from implicit.nearest_neighbours import bm25_weight
 from scipy.sparse import csr_matrix
 
@@ -28,7 +29,7 @@ def test_kinds_of_events_add_up() -> None:
     assert weigh(cells.values, parameters(rating_floor=1.0).weights).tolist() == [1.0 + 0.5 + 3.0]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("values", "weight"),
     [
         (one_cell(1, None, None), 2.0),
@@ -63,9 +64,7 @@ def plays() -> Cells:
     return cells_of(*(watch(user, item, value=float(count)) for user, item, count in counts))
 
 
-@pytest.mark.parametrize(
-    ("spelled", "k1", "b"), [("bm25", 100, 0.8), ("bm25:k1=1.2:b=0.75", 1.2, 0.75)]
-)
+@each_cell(("spelled", "k1", "b"), [("bm25", 100, 0.8), ("bm25:k1=1.2:b=0.75", 1.2, 0.75)])
 def test_bm25_is_that_of_implicit(spelled: str, k1: float, b: float) -> None:
     cells = plays()
     told = parameters(event_weights=parse_event_weights(f"watch=1:{spelled}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def test_a_record_sent_twice_counts_once() -> None:
     assert once.values["watch"].tolist() == [1.0]
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("events", "mistyped"),
     [
         ([watch("42", 7), forget(42)], 1),
@@ -166,7 +167,7 @@ def test_a_user_who_did_nothing_since_is_gone_and_so_is_an_item_that_nobody_else
     assert gathered([watch(1, 7), watch(2, 8), forget(1)]).cells.item_ids == (8,)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("partitions", "forgotten"),
     [
         ([[watch(1, 7, at=9), forget(1, at=5)]], True),  # stands before it, by a wrong clock

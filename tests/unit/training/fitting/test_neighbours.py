@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from tests.unit.training.builders import cells_of, checkerboard_events
 from training.data.matrix import csr
@@ -11,7 +12,7 @@ from training.fitting import neighbours
 from training.fitting.neighbours import BASELINES, fit_neighbours, sampled
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@each_cell("name", BASELINES)
 def test_what_a_user_lacks_of_their_colour_comes_first_whatever_the_weights(name: str) -> None:
     cells = cells_of(*checkerboard_events())
     everything = np.ones(len(cells.item), np.bool_)

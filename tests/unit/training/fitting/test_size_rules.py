@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from registry.settings import read_settings
 from tests.unit.training.builders import parameters
@@ -45,7 +46,7 @@ def test_the_unit_of_the_weights_does_not_matter() -> None:
     assert one.alpha == 100 * other.alpha
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("users", "items", "factors"),
     [
         (1, 1, 8),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 
 from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import ColdStart, Parameters, Start, TrialStart, WarmStart
@@ -62,7 +62,7 @@ def started(
 # --- may it? ---
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("incumbent", "events", "changes", "reason"),
     [
         (None, EVENTS, {}, "there is no version to start from"),
@@ -123,7 +123,7 @@ def test_otherwise_it_begins_with_the_incumbents_factors() -> None:
     assert str(start) == "from v0.1's factors of 24 users and 24 items, 2 iterations"
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("warming", "incumbent", "start"),
     [
         (Warming(0, "implicit", fit_als, 3), INCUMBENT, TrialStart(0.2, 3, order="time")),

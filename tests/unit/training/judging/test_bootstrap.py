@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from training.judging import bootstrap as intervals
 from training.judging.bootstrap import FEWEST_USERS, bootstrap
@@ -52,6 +53,6 @@ def test_the_bounds_are_those_of_resampling_one_by_one() -> None:
     assert bootstrap(values, 7) == [pytest.approx(tuple(expected))]
 
 
-@pytest.mark.parametrize("users", [0, 1, FEWEST_USERS - 1])
+@each_cell("users", [0, 1, FEWEST_USERS - 1])
 def test_of_too_few_users_no_interval_is_told(users: int) -> None:
     assert bootstrap(np.ones((users, 2)), 1) is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 from msgspec import structs
 from numpy.typing import NDArray
 
@@ -39,7 +39,7 @@ def test_just_enough_passes() -> None:
     assert set(verdicts(check_counts(ENOUGH, LIMITS)).values()) == {"pass"}
 
 
-@pytest.mark.parametrize("short", ["users", "items", "interactions"])
+@each_cell("short", ["users", "items", "interactions"])
 def test_one_too_few_fails_and_quotes_seen_and_allowed(short: str) -> None:
     least = getattr(LIMITS, f"min_{short}")
     counts = Counts(**{one: getattr(ENOUGH, one) - (one == short) for one in ENOUGH.__slots__})
@@ -75,8 +75,8 @@ def test_transposed_matrices_fail() -> None:
     assert verdicts(check_factors(transposed, ENOUGH, 2))["factor_shapes"] == "fail"
 
 
-@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("side", ["users", "items"])
+@each_cell("poison", [np.nan, np.inf, -np.inf])
+@each_cell("side", ["users", "items"])
 def test_a_number_that_is_not_finite_fails(poison: float, side: str) -> None:
     poisoned = factors()
     getattr(poisoned, side)[1, 1] = poison
@@ -113,16 +113,14 @@ def judgement(ndcg: NDArray[np.float64]) -> Judgement:
     return Judgement(np.zeros((len(ndcg), 1), np.int64), values, 0.1)
 
 
-@pytest.mark.parametrize(("popular", "verdict"), [(0.09, "pass"), (0.1, "fail"), (0.11, "fail")])
+@each_cell(("popular", "verdict"), [(0.09, "pass"), (0.1, "fail"), (0.11, "fail")])
 def test_a_model_must_beat_popularity(popular: float, verdict: str) -> None:
     checks = check_quality(told(0.1, popular), None, LIMITS)
 
     assert verdicts(checks)["better_than_popularity"] == verdict
 
 
-@pytest.mark.parametrize(
-    ("spread", "verdict"), [(0.01, "pass"), (0.2, "inconclusive"), (np.nan, "inconclusive")]
-)
+@each_cell(("spread", "verdict"), [(0.01, "pass"), (0.2, "inconclusive"), (np.nan, "inconclusive")])
 def test_a_model_that_beats_popularity_by_chance_only_is_inconclusive(
     spread: float, verdict: str
 ) -> None:
@@ -133,9 +131,7 @@ def test_a_model_that_beats_popularity_by_chance_only_is_inconclusive(
     assert check.allowed == "more than popularity's 0.1000"
 
 
-@pytest.mark.parametrize(
-    ("incumbent", "verdict"), [(0.05, "pass"), (0.111, "pass"), (0.112, "fail")]
-)
+@each_cell(("incumbent", "verdict"), [(0.05, "pass"), (0.111, "pass"), (0.112, "fail")])
 def test_a_model_may_be_worse_than_the_incumbent_by_the_tolerance(
     incumbent: float, verdict: str
 ) -> None:
@@ -146,9 +142,7 @@ def test_a_model_may_be_worse_than_the_incumbent_by_the_tolerance(
     assert f"(v0.3's parameters, fitted again: {incumbent:.4f}, tolerance 10%)" in check.allowed
 
 
-@pytest.mark.parametrize(
-    ("incumbent", "verdict"), [(0.07, "pass"), (0.111, "inconclusive"), (0.16, "fail")]
-)
+@each_cell(("incumbent", "verdict"), [(0.07, "pass"), (0.111, "inconclusive"), (0.16, "fail")])
 def test_what_the_interval_leaves_open_is_inconclusive(incumbent: float, verdict: str) -> None:
     _, check = check_quality(told(0.1, 0.01, incumbent, spread=0.05), "v0.3", LIMITS)
 
@@ -193,7 +187,7 @@ def test_too_few_users_for_an_interval_are_inconclusive() -> None:
     assert "of fewer than 10 users" in checks[0].seen
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("candidate", "spread", "verdict"),
     [
         (0.05, 0.0, "inconclusive"),
@@ -243,7 +237,7 @@ def test_an_evaluation_of_nobody_is_inconclusive() -> None:
 OPEN = Check("not_worse_than_incumbent", "inconclusive", "x", "y")
 
 
-@pytest.mark.parametrize(("policy", "passes"), [("refuse", False), ("publish", True)])
+@each_cell(("policy", "passes"), [("refuse", False), ("publish", True)])
 def test_the_policy_decides_about_a_comparison_that_remained_open(
     policy: Policy, passes: bool
 ) -> None:
@@ -253,7 +247,7 @@ def test_the_policy_decides_about_a_comparison_that_remained_open(
     assert decide((good, OPEN), accepted).passed is passes
 
 
-@pytest.mark.parametrize("verdict", ["fail", "error"])
+@each_cell("verdict", ["fail", "error"])
 def test_no_policy_publishes_what_failed(verdict: Verdict) -> None:
     accepted = accepted_open(told(0.1, 0.1), replace(LIMITS, inconclusive="publish"))
 
@@ -294,7 +288,7 @@ def test_a_column_that_is_the_same_for_all_is_dead() -> None:
     assert (check.verdict, check.seen[:10]) == ("fail", "1 columns,")
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("side", "seen"),
     [
         ("users", "0 columns, rows of 1 users and 0 items with interactions"),
@@ -318,7 +312,7 @@ def test_life_cannot_be_told_without_sound_factors() -> None:
     assert check_life(right, WEIGHTS).verdict == "inconclusive"
 
 
-@pytest.mark.parametrize(("most", "verdict"), [(0.2, "pass"), (0.19, "fail"), (1.0, "pass")])
+@each_cell(("most", "verdict"), [(0.2, "pass"), (0.19, "fail"), (1.0, "pass")])
 def test_the_share_of_changed_users_has_a_limit(most: float, verdict: str) -> None:
     limits = replace(LIMITS, max_changed=most)
 
@@ -327,7 +321,7 @@ def test_the_share_of_changed_users_has_a_limit(most: float, verdict: str) -> No
     assert (check.verdict, check.seen) == (verdict, "10 of 50 (20.0%)")
 
 
-@pytest.mark.parametrize(("most", "verdict"), [(0.03, "pass"), (0.02, "fail"), (1.0, "pass")])
+@each_cell(("most", "verdict"), [(0.03, "pass"), (0.02, "fail"), (1.0, "pass")])
 def test_the_share_of_items_that_are_gone_has_a_limit(most: float, verdict: str) -> None:
     limits = replace(LIMITS, max_missing_items=most)
 
@@ -364,7 +358,7 @@ def test_a_gate_without_checks_does_not_pass() -> None:
     assert not decide(()).passed
 
 
-@pytest.mark.parametrize("verdict", ["fail", "inconclusive", "error"])
+@each_cell("verdict", ["fail", "inconclusive", "error"])
 def test_one_check_that_does_not_pass_closes_the_gate_and_is_the_reason(verdict: Verdict) -> None:
     good, bad = Check("a", "pass", "1", "1"), Check("b", verdict, "2", "3")
 

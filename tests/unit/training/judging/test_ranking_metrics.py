@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -266,7 +267,7 @@ def slow(by: Split, lists: list[list[int]]) -> dict[str, float]:
     return {name: total / len(by.users) for name, total in totals.items()}
 
 
-@pytest.mark.parametrize("seed", range(5))
+@each_cell("seed", range(5))
 def test_the_metrics_are_those_of_the_slow_twin(seed: int) -> None:
     random = np.random.default_rng(seed)
     cells = cells_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +27,7 @@ def test_what_is_covered_and_what_is_missing_are_each_offset_once(
     assert all(cut.segment in held for cut in cuts)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("held", "limits", "range_", "unread", "lost"),
     [
         ([], (0, 0), (0, 0), [], []),

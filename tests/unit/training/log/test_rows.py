@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 
 from registry.wire.codec import encode
 from registry.wire.training_records.interactions import FUTURE_SECONDS, LARGEST_VALUE, Interaction
@@ -47,7 +48,7 @@ def test_a_forget_needs_no_item() -> None:
     assert (row["event"], row["item_int"], row["unusable"]) == ("forget", None, None)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("payload", "code"),
     [
         (None, "empty"),
@@ -80,7 +81,7 @@ def test_a_record_that_cannot_be_used_is_a_row_that_says_why_and_no_more(
     assert code is None or {row[name] for name in SCHEMA.names[2:-1]} == {None}
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "event",
     [
         *(watch(one, 7) for one in (-(2**63), 2**63 - 1, 2**63)),

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from harness.cells import each_cell
 
 from registry.wire.training_records.gate_results import DataSnapshot
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
@@ -140,7 +141,7 @@ def test_the_first_version_has_nothing_to_be_compared_with() -> None:
         assert b"over incumbent" not in page(None)
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "drawing",
     [
         drawings.bars({}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pytest
+from harness.cells import each_cell
 
 from registry.scoring.model_arrays import ModelArrays
 from registry.versions.manifest import Parameters
@@ -223,7 +223,7 @@ def test_what_only_the_second_model_shows_is_refused_as_well() -> None:
     assert result.quality is not None
 
 
-@pytest.mark.parametrize("users", [0, 1])
+@each_cell("users", [0, 1])
 def test_a_refusal_names_every_check(users: int) -> None:
     cells = cells_of(*(watch(1, item) for item in range(users)))
 

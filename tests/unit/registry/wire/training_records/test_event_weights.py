@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +40,7 @@ def test_the_default_gives_every_standard_kind_a_weight() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("text", "complaint"),
     [
         ("", "must be KIND=WEIGHT"),
@@ -95,7 +96,7 @@ def test_what_is_spelled_is_read_back_to_the_last_bit(given: dict[str, EventWeig
     assert parse_event_weights(spell_event_weights(given)) == given
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("largest", "transform"),
     [({}, "linear"), ({"play": LINEAR_UP_TO}, "linear"), ({"play": LINEAR_UP_TO + 0.5}, "log")],
 )

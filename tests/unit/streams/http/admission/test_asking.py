@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from harness.cells import each_cell
 
 from streams.http.admission.auth import Caller, Identity, Tokens, ask_refusal
 
@@ -15,7 +15,7 @@ def refused(site: str | None, identity: Identity | None = None, tokens: Tokens =
     return refusal.status if refusal else 0
 
 
-@pytest.mark.parametrize("site", [None, "none", "same-origin"])
+@each_cell("site", [None, "none", "same-origin"])
 def test_whoever_may_read_may_ask(site: str | None) -> None:
     assert refused(site, tokens=Tokens()) == 0
     assert refused(site, Identity("read")) == 0
@@ -23,7 +23,7 @@ def test_whoever_may_read_may_ask(site: str | None) -> None:
     assert refused(site) == 401
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@each_cell("site", ["cross-site", "same-site"])
 def test_a_page_of_another_site_may_not_ask_whoever_its_reader_is(site: str) -> None:
     assert refused(site, tokens=Tokens()) == 403
     assert refused(site, Identity("read", by_session=True)) == 403

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.cells import each_cell
 from multidict import CIMultiDict
 
 from streams.http.admission.auth import (
@@ -47,20 +48,20 @@ def refused(caller: Caller, tokens: Tokens = OPEN, identity: Identity | None = N
 # Without a token
 
 
-@pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-@pytest.mark.parametrize(
+@each_cell("remote", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+@each_cell(
     "host", ["127.0.0.1", "127.0.0.1:6066", "127.1.2.3:1", "localhost", "LocalHost:6066", "[::1]:1"]
 )
 def test_a_program_on_this_machine_writes(remote: str, host: str) -> None:
     assert refused(a_caller(remote=remote, Host=host)) is None
 
 
-@pytest.mark.parametrize("remote", ["203.0.113.5", "10.0.0.1", "2001:db8::1", None])
+@each_cell("remote", ["203.0.113.5", "10.0.0.1", "2001:db8::1", None])
 def test_nobody_elsewhere_writes(remote: str | None) -> None:
     assert refused(a_caller(remote=remote)) == 403
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "host",
     [
         "0.0.0.0:6066", "[::ffff:127.0.0.1]:6066", "[::]:6066", "10.0.0.1", "2130706433", "127.1",
@@ -73,12 +74,12 @@ def test_a_host_that_another_site_can_use_is_foreign(host: str) -> None:
     assert refused(a_caller(Host=host)) == 403
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+@each_cell("method", ["GET", "HEAD", "PUT"])
 def test_only_post_writes(method: str) -> None:
     assert refused(a_caller(method)) == 403
 
 
-@pytest.mark.parametrize(
+@each_cell(
     "header",
     [
         "Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Host",
@@ -93,7 +94,7 @@ def test_http_1_0_is_taken_for_a_proxy() -> None:
     assert refused(a_caller(http=(1, 0))) == 403
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("headers", "status"),
     [
         ({}, None),
@@ -117,7 +118,7 @@ def test_of_browsers_only_our_own_page_writes(headers: dict[str, str], status: i
 # With tokens
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("authorization", "role"),
     [
         ("Bearer sesame", "command"),
@@ -138,13 +139,13 @@ def test_a_token_proves_its_role(authorization: str, role: str | None) -> None:
     assert (identity and identity.role) == role
 
 
-@pytest.mark.parametrize("tokens", [OPEN, COMMAND, Tokens(read="peek")])
+@each_cell("tokens", [OPEN, COMMAND, Tokens(read="peek")])
 def test_a_token_that_is_not_set_proves_nothing(tokens: Tokens) -> None:
     assert role_of("", tokens) is None
     assert identify("Bearer ", "", tokens, NOW) is None
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("tokens", "role", "status"),
     [
         (OPEN, None, None),
@@ -162,9 +163,9 @@ def test_reading_needs_a_token_only_where_a_read_token_is_set(
     assert (refusal and refusal.status) == status
 
 
-@pytest.mark.parametrize("tokens", [COMMAND, BOTH])
-@pytest.mark.parametrize(("role", "status"), [(None, 401), ("read", 403), ("command", None)])
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@each_cell("tokens", [COMMAND, BOTH])
+@each_cell(("role", "status"), [(None, 401), ("read", 403), ("command", None)])
+@each_cell("method", ["GET", "POST"])
 def test_with_a_command_token_its_holder_writes_from_anywhere_and_nobody_else(
     tokens: Tokens, role: Any, status: int | None, method: str
 ) -> None:
@@ -175,7 +176,7 @@ def test_with_a_command_token_its_holder_writes_from_anywhere_and_nobody_else(
         assert refused(caller, tokens, Identity(role) if role else None) == status
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("headers", "status"),
     [
         ({"Sec_Fetch_Site": "same-origin"}, None),
@@ -205,7 +206,7 @@ def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
 # Sessions
 
 
-@pytest.mark.parametrize("role", ["command", "read"])
+@each_cell("role", ["command", "read"])
 def test_a_session_proves_its_role_until_it_expires(role: Any) -> None:
     session = session_of(role, BOTH, NOW)
     assert "sesame" not in session
@@ -232,7 +233,7 @@ def test_a_wrong_token_is_not_made_good_by_a_session() -> None:
     assert identify("Bearer wrong", session_of("command", BOTH, NOW), BOTH, NOW) is None
 
 
-@pytest.mark.parametrize(
+@each_cell(
     ("method", "headers", "status"),
     [
         ("POST", {"Sec_Fetch_Site": "same-origin"}, None),
