@@ -22,7 +22,7 @@ from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
 from streams.http.documents import RampLook
 from streams.http.problems import Problem
-from streams.watch.notices import Reason
+from streams.watch.notices import Notice, Reason
 
 Page = TypeVar("Page")
 
@@ -32,9 +32,11 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Readiness(Struct, frozen=True):
-    """``GET /readyz``."""
+    """``GET /readyz``: why the worker is not ready, and what to act on though it is."""
 
     reasons: tuple[Reason, ...] = ()
+    worker: str = ""
+    notices: tuple[Notice, ...] = ()
 
 
 class RolloutPage(Struct, frozen=True):
@@ -56,7 +58,7 @@ LATEST_RUN: Final[Decoder[TrainingRun | None]] = Decoder(TrainingRun | None, dec
 
 
 def readiness(url: str) -> Readiness:
-    """Return why the worker at `url` is not ready; no reasons if it is."""
+    """Return why the worker at `url` is not ready (no reasons if it is), and its notices."""
     return _read(url, "/readyz", Decoder(Readiness))
 
 

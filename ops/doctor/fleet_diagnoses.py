@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
-from ops.clients import fleet_observer, kafka_client
+from ops.clients import fleet_observer, kafka_client, worker_pages
+from ops.clients.worker_pages import Readiness
 from ops.doctor.diagnosis import Diagnosis
-from registry.errors import RecordError
+from registry.errors import RecordError, TransportError
 from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
@@ -21,6 +23,8 @@ SAMPLE: Final = 200
 READ_SECONDS: Final = 10.0
 CLOCK_SECONDS: Final = 1.0
 """A clock that is off by more deserves a look; by the lease, workers take news for stale."""
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 LAG_SECONDS: Final = 10.0
 """Of traffic at the present rate: more waiting than that is worth a warning."""
@@ -77,11 +81,39 @@ def clock_diagnoses(ahead: dict[str, float], lease_seconds: float) -> Iterator[D
 
 def workers(settings: Settings) -> Iterator[Diagnosis]:
     """Say whether workers run, are ready, and keep up."""
-    yield from worker_diagnoses(fleet_observer.heartbeats(settings), settings)
+    fleet = fleet_observer.heartbeats(settings)
+    pages = {heartbeat.instance: page for heartbeat in fleet if (page := _page(heartbeat))}
+    yield from worker_diagnoses(fleet, settings, pages)
 
 
-def worker_diagnoses(fleet: Iterable[Heartbeat], settings: Settings) -> Iterator[Diagnosis]:
-    """Say of each live worker whether it is ready and keeps up."""
+def _page(heartbeat: Heartbeat) -> Readiness | None:
+    """Return what a worker on this machine says of itself, which is more than its heartbeats do.
+
+    Others are not asked: a heartbeat's address is anybody's who may write to the topic.
+    """
+    if urlsplit(heartbeat.url).hostname not in LOOPBACK:
+        return None
+    try:
+        page = worker_pages.readiness(heartbeat.url)
+    except TransportError:
+        return None
+    return page if page.worker == heartbeat.worker else None
+
+
+def worker_diagnoses(
+    fleet: Iterable[Heartbeat], settings: Settings, pages: Mapping[str, Readiness]
+) -> Iterator[Diagnosis]:
+    """Say of each live worker whether it is ready and keeps up, and what it asks to be looked at.
+
+    Parameters
+    ----------
+    fleet
+        The latest heartbeat of each.
+    settings
+        Of this command.
+    pages
+        What workers say of themselves, by instance, of those that were asked.
+    """
     live = [heartbeat for heartbeat in fleet if not heartbeat.stopping]
     if not live:
         yield Diagnosis(
@@ -92,8 +124,11 @@ def worker_diagnoses(fleet: Iterable[Heartbeat], settings: Settings) -> Iterator
             "recstream worker; are ENVIRONMENT and RECSTREAM_TOPIC_PREFIX the workers'?",
         )
     for worker in live:
+        page = pages.get(worker.instance, Readiness())
         if worker.reasons:
-            detail = f"{worker.worker} is not ready: {', '.join(worker.reasons)}"
+            why = {code: code for code in worker.reasons}
+            why |= {reason.code: f"{reason.code}: {reason.message}" for reason in page.reasons}
+            detail = f"{worker.worker} is not ready: {'; '.join(why.values())}"
             remedy = "docs/how-to/when-something-is-wrong.md has each code"
             yield Diagnosis("workers", "failed", detail, remedy)
         elif worker.failures:
@@ -106,6 +141,9 @@ def worker_diagnoses(fleet: Iterable[Heartbeat], settings: Settings) -> Iterator
         else:
             detail = f"{worker.worker} is ready, {worker.lag} requests are waiting"
             yield Diagnosis("workers", "ok", detail)
+        for notice in page.notices:
+            detail = f"{worker.worker}: {notice.code}: {notice.message}"
+            yield Diagnosis("workers", "warning", detail)
 
 
 def rollout(settings: Settings) -> Iterator[Diagnosis]:

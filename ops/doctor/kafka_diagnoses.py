@@ -52,13 +52,17 @@ def acls(settings: Settings) -> Iterator[Diagnosis]:
 
 def topics(settings: Settings) -> Iterator[Diagnosis]:
     """Say whether the topics are there and as they must be."""
+    faults = {str(fault): fault for fault in faults_of(settings)}
     complaints = dict.fromkeys(check_topics(settings))
-    for complaint in complaints:
-        yield Diagnosis("topics", "failed", complaint, "recstream topics create")
-    faults = [fault for fault in faults_of(settings) if str(fault) not in complaints]
-    for fault in faults:
-        remedy = "recstream topics mend" if fault.is_mendable else "Kafka's own tools move replicas"
-        yield Diagnosis("topics", "warning", str(fault), remedy)
+    for detail in complaints | faults:
+        fault = faults.get(detail)
+        if fault is None:
+            remedy = ""  # the complaint says it
+        elif fault.is_mendable:
+            remedy = "recstream topics mend"
+        else:
+            remedy = "Kafka's own tools move replicas"
+        yield Diagnosis("topics", "failed" if detail in complaints else "warning", detail, remedy)
     if not complaints and not faults:
         prefix = settings.topic_prefix
         yield Diagnosis("topics", "ok", f"all topics of prefix {prefix} are as they must be")

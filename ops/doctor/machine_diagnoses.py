@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import tempfile
@@ -35,6 +36,9 @@ def disk(settings: Settings) -> Iterator[Diagnosis]:
     folders = {Path(tempfile.gettempdir())}
     if "://" not in settings.model_registry:
         folders.add(Path(settings.model_registry).absolute())
+    else:
+        with contextlib.suppress(RuntimeError):  # no such user: the registry's check says it
+            folders.add(Path(settings.model_cache).expanduser().absolute())
     for folder in sorted(folders):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         usage = shutil.disk_usage(existing)

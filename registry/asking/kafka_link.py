@@ -63,7 +63,7 @@ class KafkaLink:
         return self._reader is not None
 
     def connect(self, seconds: float) -> None:
-        """Start to read answers, unless that was done before.
+        """Start to read answers and to send, unless that was done before.
 
         Raises
         ------
@@ -115,11 +115,11 @@ class KafkaLink:
 
     def timed_out(self, request_id: str, seconds: float) -> AnswerTimeout:
         """Return what to say of a request that was not answered in `seconds`."""
-        seen = self._clients.latest_error
+        seen = self._clients.obstacle()
         return AnswerTimeout(
             f"request {request_id} was not answered within {seconds:g} s: is a worker ready on "
             f"{self._clients.servers}, and does it read {self._requests_topic}?"
-            + (f" Kafka's client last said: {seen.str()}" if seen is not None else "")
+            + (f" Kafka's client last said: {seen}" if seen else "")
         )
 
     def close(self) -> None:
@@ -152,6 +152,7 @@ class KafkaLink:
                     self._open.fail_all,
                     self._closing.is_set,
                 )
+                sender.connect(self._requests_topic)
             return sender, self._reader
 
     def _started_sender(self) -> RecordSender:

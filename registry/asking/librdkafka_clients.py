@@ -55,9 +55,24 @@ LASTING: Final = frozenset(
 )
 """Errors that waiting does not cure."""
 
+UNAUTHENTICATED: Final = frozenset(
+    {KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION}
+)
+
+NO_CONTACT: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+    }
+)
+"""Errors that only say that there is no contact; another one, reported before, may say why."""
+
 
 class ClientFactory:
-    """Makes the clients of one program, and remembers their latest error.
+    """Makes the clients of one program, and remembers why they have no contact.
 
     Parameters
     ----------
@@ -78,7 +93,7 @@ class ClientFactory:
         for name in OWN_SETTINGS.keys() & config.keys():
             raise ConfigurationError(f"{name} cannot be set here: it is {OWN_SETTINGS[name]}")
         self.servers = servers
-        self.latest_error: KafkaError | None = None
+        self._obstacle: KafkaError | None = None
         self._group = f"{topic_prefix}-reader-{uuid.uuid4()}"
         self._config = {
             **OUTAGE_SETTINGS,
@@ -96,16 +111,34 @@ class ClientFactory:
         """Return a new consumer; ConfigurationError if librdkafka does not know a setting."""
         return self._made(Consumer, {**CONSUMER, "group.id": self._group})
 
+    @property
+    def are_unauthenticated(self) -> bool:
+        """Whether Kafka has refused user, password or token, and nothing has worked since."""
+        return self._obstacle is not None and self._obstacle.code() in UNAUTHENTICATED
+
+    def note_contact(self) -> None:
+        """Forget what was in the way: Kafka has confirmed or sent a record."""
+        self._obstacle = None
+
+    def obstacle(self) -> str:
+        """Return why there is no contact, as far as the clients know; empty if they do not."""
+        return "" if self._obstacle is None else self._obstacle.str()
+
     def explained(self, error: KafkaError, what: str) -> TransportError:
         """Return what to say of `error`; `what` was not done begins the sentence."""
-        authentication = self.latest_error
-        if authentication is not None and authentication.code() in LASTING:
-            error = authentication
+        if self._obstacle is not None and error.code() in NO_CONTACT:
+            error = self._obstacle
+        if error.code() in UNAUTHENTICATED:
+            return AccessRefused(
+                f"Kafka refuses this client ({self.servers}): {error.str()}; check the sasl "
+                "settings in `config`"
+            )
         kind = AccessRefused if error.code() in LASTING else TransportError
         return kind(f"{what} ({self.servers}): {error.str()}")
 
     def _note_error(self, error: KafkaError) -> None:
-        self.latest_error = error
+        if self._obstacle is None or error.code() not in NO_CONTACT:
+            self._obstacle = error
 
     def _made(self, kind: Callable[[dict[str, Any]], Client], own: Mapping[str, Any]) -> Client:
         try:

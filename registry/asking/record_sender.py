@@ -5,6 +5,7 @@ An edge: one producer, and a thread that hears its reports. Must not know what a
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +19,9 @@ from registry.ids import UserId
 POLL_SECONDS: Final = 0.1
 """How long the thread waits for a report, which wakes it; ending takes as long at most."""
 
+CONTACT_SECONDS: Final = 1.0
+"""How long connecting may wait for Kafka."""
+
 FLUSH_SECONDS: Final = 5.0
 """How long closing waits for records that are not confirmed yet."""
 
@@ -29,8 +33,18 @@ class RecordSender:
         self._clients = clients
         self._producer = clients.producer()
         self._closing = threading.Event()
+        self._has_contact = False
         self._thread = threading.Thread(target=self._report, name="recstream-sender", daemon=True)
         self._thread.start()
+
+    def connect(self, topic: str) -> None:
+        """Connect now, for `topic`, which must be there; an outage is left to :meth:`send`.
+
+        Otherwise the first record waits a second: librdkafka gets the producer's id in steps of
+        half a second, and does not begin before there is a connection.
+        """
+        with contextlib.suppress(KafkaException):
+            self._producer.list_topics(topic, timeout=CONTACT_SECONDS)
 
     def send(
         self,
@@ -63,6 +77,8 @@ class RecordSender:
             if error is not None:
                 fail(self._clients.explained(error, f"a record for {topic} was not confirmed"))
             else:
+                self._has_contact = True
+                self._clients.note_contact()
                 confirm(message.partition() or 0)
 
         try:
@@ -85,3 +101,5 @@ class RecordSender:
     def _report(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(POLL_SECONDS)
+            if self._clients.are_unauthenticated and not self._has_contact:
+                self._producer.purge(in_flight=False)  # their senders hear why at the next poll

@@ -21,6 +21,8 @@ from registry.read_stall import ReadStall
 POLL_SECONDS: Final = 0.1
 """How long the thread waits for an answer, which wakes it; ending takes as long at most."""
 
+SILENT: Final = "Kafka does not answer"
+
 CONTACT_SECONDS: Final = 1.0
 """How long one question to Kafka may take. Then it is asked again, up to the deadline."""
 
@@ -104,6 +106,7 @@ class ReplyReader:
             error = message.error()
             if error is None:
                 self._note_position(message)
+                self._clients.note_contact()
                 self._answer(message.value())
             elif error.code() in LASTING:  # others are outages, which pass
                 self._fail(self._clients.explained(error, f"{self._topic} cannot be read"))
@@ -156,8 +159,9 @@ class ReplyReader:
                 if self._is_given_up():
                     raise ClientClosed("the client was closed while it connected") from error
                 self._consumer.poll(0)  # hears that authentication failed
-                what = "Kafka does not answer"
-                explained = self._clients.explained(error.args[0], what)
+                problem: KafkaError = error.args[0]
+                what = f"{self._topic} cannot be read" if problem.code() in LASTING else SILENT
+                explained = self._clients.explained(problem, what)
                 if isinstance(explained, AccessRefused) or time.monotonic() > deadline:
                     raise explained from error
 

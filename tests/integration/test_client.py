@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -109,7 +110,9 @@ class TestAsking:
                 thread.start()
             for thread in threads:
                 thread.join()
+            running = [thread.name for thread in threading.enumerate()]
 
+        assert running.count("recstream-reader") == 1  # one consumer for all of them
         assert {user: answer.user_id for user, answer in found.items()} == {
             user: user for user in range(1, 21)
         }
@@ -210,6 +213,23 @@ class TestWithoutAWorker:
                 await task
 
         asyncio.run(scenario())
+
+    def test_threads_that_wait_are_bounded_time_out_and_are_freed_by_closing(
+        self, topics_created: Settings
+    ) -> None:
+        with (
+            a_client(topics_created, max_in_flight=1) as client,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            with pytest.raises(AnswerTimeout, match=r"not answered within 0\.5 s"):
+                client.ask(1, deadline_seconds=0.5)
+            waiting = threads.submit(client.ask, 2, deadline_seconds=60)
+            wait_until(lambda: client.in_flight == 1, 30, "the request to be in flight")
+            with pytest.raises(TooManyRequests, match="1 requests are in flight, 1 are allowed"):
+                client.ask(3)
+            client.close()
+            with pytest.raises(ClientClosed, match="before the answer came"):
+                waiting.result(30)
 
     def test_partitions_that_the_topics_get_later_are_read(self, topics_created: Settings) -> None:
         """Requests wait for their producer's next look at the topic, at most 10 s here."""
@@ -332,6 +352,16 @@ class TestExamples:
         assert "no answer in time" in done.stdout
         assert done.stderr == ""
 
+    def test_processes_that_a_server_forks_each_ask_by_a_client_made_before(
+        self, python: Path, fleet: Settings, tmp_path: Path
+    ) -> None:
+        program = tmp_path / "forks.py"
+        program.write_text(FORKS)
+
+        printed = run(python, program, settings=fleet).stdout.splitlines()
+
+        assert sorted(printed) == ["child 0 ok", "child 1 ok", "used before: client_closed"]
+
     def test_java(self, fleet: Settings) -> None:
         jars = str(fetched_jars() / "*")
         source = EXAMPLES / "java" / "AskRecstream.java"
@@ -368,6 +398,32 @@ class TestExamples:
             assert ask("GET", "/films/43")["why"] in PERSONAL
             assert len(ask("GET", "/films/42")["films"]) == 3
             ask("POST", "/clicks/42/7", 201)
+
+
+FORKS = """
+import os
+from recstream_client import Client, RecstreamError
+
+client = Client(
+    os.environ["KAFKA_BOOTSTRAP_SERVERS"], topic_prefix=os.environ["RECSTREAM_TOPIC_PREFIX"]
+)
+for number in range(2):
+    if (child := os.fork()) == 0:
+        print("child", number, client.ask(42).status, flush=True)
+        client.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+client.connect()
+if (child := os.fork()) == 0:
+    try:
+        client.ask(42)
+    except RecstreamError as error:
+        print("used before:", error.code, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+client.close()
+"""
+"""What gunicorn and uWSGI do: the application is loaded, and forked then."""
 
 
 def require_three_cases(printed: str) -> None:

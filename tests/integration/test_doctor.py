@@ -29,19 +29,23 @@ Found = dict[str, list[dict[str, Any]]]
 
 def doctor(settings: Settings, code: int = 1, **more: str) -> Found:
     """Run the command; return what it found, by check."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli.main", "doctor", "--json"],
+    done = run_doctor(settings, "--json", **more)
+    assert done.returncode == code, done.stdout + done.stderr
+    found: Found = {}
+    for diagnosis in json.loads(done.stdout):
+        found.setdefault(diagnosis["check"], []).append(diagnosis)
+    return found
+
+
+def run_doctor(settings: Settings, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", "doctor", *options],
         env=without(os.environ) | environment_of(settings) | {"PYTHONPATH": str(ROOT)} | more,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode == code, done.stdout + done.stderr
-    found: Found = {}
-    for diagnosis in json.loads(done.stdout):
-        found.setdefault(diagnosis["check"], []).append(diagnosis)
-    return found
 
 
 def crc32_of(user: int) -> int:
@@ -123,6 +127,9 @@ def test_a_kafka_that_is_not_there_is_named_and_asked_nothing_more(settings: Set
 
     assert "nothing listens there" in failures(found)["kafka"]
     assert {found[check][0]["verdict"] for check in ("topics", "workers")} == {"skipped"}
+    printed = run_doctor(settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1").stdout
+    assert "failed   kafka             Kafka does not answer on 127.0.0.1:1: nothing" in printed
+    assert "skipped  topics            kafka failed" in printed
 
 
 def test_settings_that_contradict_each_other_are_named(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client import Client
+from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.ramps import a_plan, applied, end_of, start_ramp, wait_for_step
 from harness.traffic import Traffic
@@ -160,6 +161,7 @@ def test_a_worker_that_cannot_load_the_version_blocks_the_step_and_is_named_unti
         resumed = client.command(type="resume")
         assert resumed["status"] == "applied", resumed
         wait_until_it_blocks(owner, "late", "item_factors.npy")
+        assert "late could not load v0.2: " in doctor_findings(settings)["workers"]
         heard_again(client, 2)
         assert applied(client)[-1]["command_id"] == resumed["command_id"]
         end = end_of(client, ramp_id, 20)
@@ -233,6 +235,9 @@ def test_workers_that_are_too_many_and_workers_of_one_name_are_named_everywhere(
     assert "2 workers share 1 request partitions" in shown.stdout
     assert "more than one worker is called twin" in shown.stdout
     assert "ready, no partition" in shown.stdout
+    found = doctor_findings(settings)["workers"]
+    assert "twin: same_name: " in found
+    assert "twin: idle_workers: " in found
     assert twins[1].stop() == 0
     wait_until(lambda: notices(twins[0]) == set(), 20, "the notices to be gone")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from harness.client import Client
 from harness.disks import Disk, small_disk
+from harness.doctor_findings import doctor_findings
 from harness.fresh import OPEN_GATE, publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
@@ -73,6 +74,9 @@ def test_a_registry_that_is_read_only_fails_a_training_at_once_and_a_full_one_at
 
     wait_until(lambda: "registry_not_writable" in notices(), 10, "the notice")
     assert "Read-only file system" in notices()["registry_not_writable"]
+    found = doctor_findings(settings)
+    assert "Read-only file system" in found["registry writable"]
+    assert "registry_not_writable" in found["workers"]
     read_only = result_of(worker, client)
     assert (read_only["status"], read_only["code"]) == ("failed", "artifact"), read_only
     assert "Read-only file system" in read_only["reason"]
@@ -87,6 +91,7 @@ def test_a_registry_that_is_read_only_fails_a_training_at_once_and_a_full_one_at
     assert "No space left on device" in full["reason"]
     assert "fit" in full["stage_seconds"]
     assert answered("full") == ("ok", "v0.1")
+    assert f"free at {disk.folder}" in doctor_findings(settings)["disk"]
     filler.unlink()
     assert store.versions() == ["v0.1"]
     assert files_of(disk) == files

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from harness.client import Client
+from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, publish_model, without
 from harness.traffic import Traffic
 from harness.waiting import wait_until
@@ -121,6 +122,9 @@ def test_a_worker_names_topics_that_do_not_belong_together_any_more_and_serves(
 
     wait_until(lambda: "topics_differ" in notices(), 30, "the mismatch to be named")
     assert f"`recstream topics grow {GROWN}`" in notices()["topics_differ"]
+    found = doctor_findings(topics_created)
+    assert f"grow {GROWN}` makes them equal" in found["topics"]
+    assert "topics_differ" in found["workers"]
     start_worker(topics_created).wait_ready()
 
     grow_topics(topics_created, GROWN)

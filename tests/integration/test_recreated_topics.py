@@ -14,6 +14,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from harness.client import Client
 from harness.cluster import Cluster, running_cluster
+from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, fresh_settings, publish_model
 from harness.outcome_following import answer_of, following_outcomes, until_closed
 from harness.waiting import wait_until
@@ -98,6 +99,9 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
     for one in workers:
         wait_until(lambda at=one: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason")
     assert workers[0].fetch("/switch?model=v0.1", "POST").status == 409
+    found = doctor_findings(fleet_settings)["workers"]
+    assert "is not ready: foreign_control_topic: " in found
+    assert "begin-era" in found
     with Client(fleet_settings) as operator:
         rejected = operator.command(SECONDS, type="swap", model_version="v0.1")
         assert rejected["error"]["code"] == "foreign_control_topic"

@@ -5,6 +5,7 @@ One broker for all of them. Each test has its own topic prefix and users.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,10 @@ from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
 from ops.clients.kafka_client import require_broker
+from ops.doctor.checkup import examine
+from ops.doctor.kafka_diagnoses import acls
+from registry.asking import blocking_client as asking
+from registry.asking.async_client import AsyncClient
 from registry.errors import AccessRefused, TransportError
 from registry.kafka.permission_check import missing_permissions
 from registry.kafka.permissions import ROLES, Permission, Role, permissions_of
@@ -32,6 +39,7 @@ from registry.kafka.topic_admin import check_topics, create_changelog, create_to
 from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings
 from registry.wire.requests import Request
+from registry.wire.training_records.interactions import Interaction
 
 TOKEN = "T0ken-that-must-stay-secret-0123456789"
 SECRETS = (PASSWORD, TOKEN, CLIENT_SECRET)
@@ -43,6 +51,9 @@ RATINGS = "userId,movieId,rating,timestamp\n" + "".join(
 AT_ONCE_SECONDS = 4.0
 """A wrong setting is named within this; librdkafka alone would go on trying for its five seconds,
 and then say nothing of it. The machine may be busy: 1.4 s on a quiet one."""
+
+ANSWER_SECONDS = 20.0
+"""Kafka's client takes 30 s for a record that it cannot send: a refusal is said before."""
 
 
 @pytest.fixture(scope="module")
@@ -160,13 +171,19 @@ def _stranger(broker: SecuredBroker) -> dict[str, str]:
 @pytest.mark.parametrize("fault", WRONG)
 def test_a_wrong_setting_is_named_at_once(secured: SecuredBroker, fault: str) -> None:
     change, sentence = WRONG[fault]
-    settings = read_settings(secured.variables() | change(secured))
-    started = time.monotonic()
-    with pytest.raises(TransportError) as refusal:
-        require_broker(settings)
-    seconds = time.monotonic() - started
+    variables = secured.variables() | change(secured)
+    settings = read_settings(variables)
+    with ThreadPoolExecutor(1) as beside:
+        examined = beside.submit(lambda: [*examine(variables)])
+        started = time.monotonic()
+        with pytest.raises(TransportError) as refusal:
+            require_broker(settings)
+        seconds = time.monotonic() - started
+        by_check = {seen.check: seen for seen in examined.result()}
     assert sentence in str(refusal.value)
     assert seconds < AT_ONCE_SECONDS or fault == "host name"  # that one may pass: a name server
+    assert (by_check["kafka"].verdict, by_check["topics"].verdict) == ("failed", "skipped")
+    assert sentence in by_check["kafka"].detail
 
 
 def test_commands_workers_and_trainings_name_a_wrong_setting(
@@ -259,6 +276,17 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     done(operator, "swap", published)
     for worker in workers:
         worker.wait_ready()
+    refused = workers[0].fetch("/recommend/7")
+    assert (refused.status, refused.json()["code"]) == (503, "access_refused"), refused.text
+    as_worker = f"User:{as_role['worker'].kafka_sasl_username}"
+    secured.allow(as_worker, permissions_of(settings, "application"))
+    answered = wait_until(
+        lambda: page.json() if (page := workers[0].fetch("/recommend/7")).status == 200 else None,
+        30,
+        "the worker to ask for whoever has no Kafka",
+    )
+    assert answered["model_version"] == published
+    _ask_as_an_application_does(as_role["application"], published)
     for who in ("application", "operator"):
         asked = json.loads(done(as_role[who], "request", "7", "--json"))
         assert asked["model_version"] == published
@@ -288,6 +316,74 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     shown += [worker.log.read_text(errors="replace") for worker in workers]
     shown += [_command_lines()]
     assert not [secret for secret in SECRETS for text in shown if secret in text]
+
+
+def _application_config(settings: Settings) -> dict[str, str]:
+    """Return what an application passes to the client as `config`; the page for callers has it."""
+    return {
+        "security.protocol": settings.kafka_security_protocol,
+        "ssl.ca.location": settings.kafka_ssl_ca,
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password,
+    }
+
+
+def _ask_as_an_application_does(settings: Settings, version: str) -> None:
+    """Ask, send an interaction and forget a user with both clients of the wheel."""
+    where, config = settings.kafka_bootstrap_servers, _application_config(settings)
+    click = Interaction(user_id=7, item_id=1, event="click")
+    with asking.Client(where, topic_prefix=settings.topic_prefix, config=config) as client:
+        assert client.ask(7).model_version == version
+        client.send_interaction(click)
+        client.forget(8)
+
+    async def ask() -> str | None:
+        async with AsyncClient(where, topic_prefix=settings.topic_prefix, config=config) as client:
+            await client.send_interaction(click)
+            return (await client.ask(7)).model_version
+
+    assert asyncio.run(ask()) == version
+
+
+def test_an_applications_client_names_what_keeps_it_out(
+    secured: SecuredBroker, tmp_path: Path
+) -> None:
+    user = f"shop-{uuid.uuid4().hex[:6]}"
+    secured.set_password(user)
+    settings = fresh_settings(secured.scram, tmp_path, **secured.variables(user=user))
+    plain = {"kafka_bootstrap_servers": secured.plain, "kafka_security_protocol": "PLAINTEXT"}
+    create_topics(settings.model_copy(update=plain))
+    click = Interaction(user_id=7, item_id=1, event="click")
+
+    def client(**more: str) -> asking.Client:
+        return asking.Client(
+            secured.scram,
+            topic_prefix=settings.topic_prefix,
+            config=_application_config(settings) | more,
+            deadline_seconds=4,
+        )
+
+    def blocking(**more: str) -> Iterator[Callable[[], object]]:
+        for act in ("ask", "interact"):
+            with closing(client(**more)) as made:
+                yield (
+                    (lambda: made.ask(7)) if act == "ask" else lambda: made.send_interaction(click)
+                )
+
+    for act in blocking(**{"sasl.password": "another"}):
+        began = time.monotonic()
+        with pytest.raises(AccessRefused, match=r"invalid credentials.*check the sasl settings"):
+            act()
+        assert time.monotonic() - began < ANSWER_SECONDS
+    for act, topic in zip(blocking(), ("responses", "interactions"), strict=True):
+        with pytest.raises(AccessRefused, match=rf"\.{topic} .*[Aa]uthorization failed"):
+            act()
+    with (
+        closing(client(**{"ssl.ca.location": str(secured.other_ca)})) as stranger,
+        pytest.raises(TransportError, match="certificate"),
+    ):
+        stranger.ask(7)
 
 
 def _ask(client: Client, count: int) -> None:
@@ -334,8 +430,11 @@ def test_each_acl_that_a_worker_lacks_is_named_at_its_start(
             10,
             f"{permission} to be named",
         )
+        if permission.operation == "READ":
+            assert f"READ on {permission.kind} {permission.name}" in _acl_findings(settings)
         secured.allow(principal, [permission])
     wait_until(lambda: missing_permissions(settings, "worker") == [], 10, "all to be allowed")
+    assert _acl_findings(settings) == "this user may do all that a worker needs"
 
     nobody = f"nobody-{uuid.uuid4().hex[:6]}"
     secured.set_password(nobody)
@@ -343,6 +442,11 @@ def test_each_acl_that_a_worker_lacks_is_named_at_its_start(
     assert ended.returncode == 1
     assert f"READ on topic {settings.topic_prefix}.requests" in ended.stderr
     assert "recstream topics acls" in ended.stderr
+
+
+def _acl_findings(settings: Settings) -> str:
+    """Return what the doctor says of the ACLs."""
+    return "\n".join(seen.detail for seen in acls(settings))
 
 
 def _names_only(missing: list[Permission], lacking: Permission) -> bool:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from confluent_kafka.cimpl import NewTopic
+from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, fresh_settings
 from harness.waiting import wait_until
 from typer.testing import CliRunner
@@ -83,6 +84,7 @@ def test_a_training_set_that_would_expire_is_found(settings: Settings) -> None:
 
     complaints = wait_until(lambda: check_topics(settings), 10, "the wrong retention to be found")
     assert complaints == [f"topic {topic.name}: retention.ms is 3600000, -1 is needed"]
+    assert f"failed: {complaints[0]} recstream topics mend" in doctor_findings(settings)["topics"]
 
 
 def test_topics_are_never_made_by_asking_for_them(settings: Settings) -> None:
@@ -101,6 +103,7 @@ def test_a_topic_that_exists_is_left_as_it_is(settings: Settings) -> None:
     complaint = wait_until(lambda: check_topics(settings), 10, "a complaint")[0]
     assert f"topic {name} has 1 partitions" in complaint
     assert "`recstream topics grow 4` makes them equal" in complaint
+    assert complaint in doctor_findings(settings)["topics"]
 
 
 def test_a_broker_that_refuses_is_a_transport_error(settings: Settings) -> None:
@@ -108,6 +111,9 @@ def test_a_broker_that_refuses_is_a_transport_error(settings: Settings) -> None:
 
     with pytest.raises(TransportError, match="could not be created"):
         create_topics(too_many_copies)
+    found = doctor_findings(too_many_copies)
+    assert "1 brokers answer" in found["kafka"]
+    assert "RECSTREAM_REPLICATION_FACTOR=2 needs as many" in found["kafka"]
 
 
 def _set_config(settings: Settings, topic: str, name: str, value: str) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 from harness.cells import each_cell
 
+from ops.clients.worker_pages import Readiness
 from ops.doctor.checkup import examine
 from ops.doctor.fleet_diagnoses import clock_diagnoses, worker_diagnoses
 from registry.settings import Settings
 from registry.wire.heartbeats import Heartbeat
+from streams.watch.notices import Notice, Reason
 
 LEASE = 20.0
 
@@ -55,10 +57,22 @@ def test_without_heartbeats_no_clock_is_judged() -> None:
 def test_a_worker_is_judged_by_its_heartbeat(
     given: dict[str, Any], verdict: str, words: str
 ) -> None:
-    (seen,) = worker_diagnoses([a_heartbeat(**given)], Settings())
+    (seen,) = worker_diagnoses([a_heartbeat(**given)], Settings(), {})
 
     assert seen.verdict == verdict
     assert words in seen.detail
+
+
+def test_what_a_worker_says_on_its_page_is_passed_on() -> None:
+    page = Readiness(
+        (Reason("no_state", "create the topics"),), "w1", (Notice("same_name", "rename one"),)
+    )
+    unready = a_heartbeat(reasons=("no_state", "joining"))
+
+    reason, notice = worker_diagnoses([unready], Settings(), {"w1@1": page})
+
+    assert reason.detail == "w1 is not ready: no_state: create the topics; joining"
+    assert (notice.verdict, notice.detail) == ("warning", "w1: same_name: rename one")
 
 
 def test_settings_that_contradict_each_other_are_all_named_and_nothing_else_is_looked_at() -> None:
