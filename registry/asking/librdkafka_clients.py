@@ -61,14 +61,13 @@ UNAUTHENTICATED: Final = frozenset(
 
 NO_CONTACT: Final = frozenset(
     {
-        KafkaError._ALL_BROKERS_DOWN,
         KafkaError._MSG_TIMED_OUT,
         KafkaError._PURGE_QUEUE,
         KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
     }
 )
-"""Errors that only say that there is no contact; another one, reported before, may say why."""
+"""Errors of a call that only say that there is no contact; what was reported before says why."""
 
 
 class ClientFactory:
@@ -133,11 +132,19 @@ class ClientFactory:
                 f"Kafka refuses this client ({self.servers}): {error.str()}; check the sasl "
                 "settings in `config`"
             )
-        kind = AccessRefused if error.code() in LASTING else TransportError
-        return kind(f"{what} ({self.servers}): {error.str()}")
+        if error.code() in LASTING:
+            return AccessRefused(f"{what} ({self.servers}): {error.str()}")
+        hint = (
+            "; is it up, and does its address fit `config`?" if error.code() in NO_CONTACT else ""
+        )
+        return TransportError(f"{what} ({self.servers}): {error.str()}{hint}")
 
     def _note_error(self, error: KafkaError) -> None:
-        if self._obstacle is None or error.code() not in NO_CONTACT:
+        """Remember `error` unless a more telling one is known: that all are down tells nothing."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            return
+        known = None if self._obstacle is None else self._obstacle.code()
+        if known in (None, KafkaError._TRANSPORT) or error.code() != KafkaError._TRANSPORT:
             self._obstacle = error
 
     def _made(self, kind: Callable[[dict[str, Any]], Client], own: Mapping[str, Any]) -> Client:

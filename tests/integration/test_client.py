@@ -26,7 +26,7 @@ from harness.application import (
 from harness.cluster import running_cluster
 from harness.fresh import fresh_settings, publish_model
 from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import ROOT, Worker
 
 from ops.local.kafka_jars import fetched_jars, java_command
 from ops.local.ports import free_port
@@ -50,6 +50,8 @@ from registry.wire.responses import Provenance, Response
 from registry.wire.training_records.interactions import Interaction
 
 Start = Callable[..., Worker]
+
+PAGE = ROOT / "docs" / "how-to" / "call-it-from-your-application.md"
 
 PERSONAL = ("model", "recomputed")
 """Sources of answers to a user who was in the training, and may have clicked since."""
@@ -351,6 +353,19 @@ class TestExamples:
         require_three_cases(done.stdout)
         assert "no answer in time" in done.stdout
         assert done.stderr == ""
+
+    def test_the_lines_on_the_page(self, python: Path, fleet: Settings) -> None:
+        _, _, after = PAGE.read_text("utf-8").partition("```python\n")
+        lines, _, _ = after.partition("```")
+        assert lines.count("deadline_seconds=2") == 1
+        there = f"deadline_seconds=30, topic_prefix={fleet.topic_prefix!r}"
+
+        done = run(
+            python, "-c", lines.replace("deadline_seconds=2", there), settings=fleet
+        ).stdout.splitlines()
+
+        assert len(done) == 4, done
+        assert done[-1].split()[0::2] == ["ok", "None"]
 
     def test_processes_that_a_server_forks_each_ask_by_a_client_made_before(
         self, python: Path, fleet: Settings, tmp_path: Path
