@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from ops.bench.offline.simulated_users import Population, draw_users, look_at_every_user
 
@@ -47,8 +47,8 @@ class Claims:
     def interval(self) -> tuple[float, float]:
         """The exact interval (Clopper and Pearson) of the rate, at 99 %."""
         tail = (1 - CONFIDENCE) / 2
-        low = beta.ppf(tail, self.claimed, self.experiments - self.claimed + 1)
-        high = beta.ppf(1 - tail, self.claimed + 1, self.experiments - self.claimed)
+        low = betaincinv(self.claimed, self.experiments - self.claimed + 1, tail)
+        high = betaincinv(self.claimed + 1, self.experiments - self.claimed, 1 - tail)
         return (
             float(low) if self.claimed else 0.0,
             float(high) if self.claimed < self.experiments else 1.0,

@@ -126,7 +126,7 @@ class Bench:
     async def until(self, seen: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
             while not seen():
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.0005)  # the other thread needs the interpreter
 
     async def until_compared(self, count: int) -> None:
         await self.until(lambda: self.counts.compared + self.counts.failed >= count)

@@ -288,7 +288,6 @@ def test_what_is_garbage_at_a_load_is_not_frozen_for_ever(tmp_path: Path, moment
         gc.collect()
         assert knot() is None
     finally:
-        gc.unfreeze()
         gc.enable()
 
 
@@ -299,7 +298,7 @@ def withdrawn(*item_ids: str) -> Withdrawals:
 async def hidden(residency: Residency) -> list[int]:
     async with asyncio.timeout(5):
         while residency.is_hiding:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.0005)
     return [residency.ready[version].withdrawn_items for version in sorted(residency.ready)]
 
 

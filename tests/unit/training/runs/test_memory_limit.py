@@ -18,12 +18,12 @@ MEGABYTE = 1_000_000
 
 def test_memory_of_its_own_grows_with_what_a_run_touches() -> None:
     before = own_bytes()
-    taken = np.ones(8 * MEGABYTE, np.float64)
+    taken = np.ones(3 * MEGABYTE, np.float64)
     assert own_bytes() - before > 0.9 * taken.nbytes
 
 
 def test_a_mapped_file_is_not_memory_of_its_own_but_counts_for_the_peak(tmp_path: Path) -> None:
-    size = 32 * MEGABYTE
+    size = 12 * MEGABYTE
     (tmp_path / "factors").write_bytes(bytes(size))
     before = own_bytes()
     mapped = np.memmap(tmp_path / "factors", np.uint8, "r")
@@ -33,7 +33,7 @@ def test_a_mapped_file_is_not_memory_of_its_own_but_counts_for_the_peak(tmp_path
 
 
 def test_the_peak_stays_when_the_memory_is_given_back() -> None:
-    taken = np.ones(8 * MEGABYTE, np.float64)
+    taken = np.ones(3 * MEGABYTE, np.float64)
     peak = peak_memory_bytes()
     del taken
     assert peak_memory_bytes() > peak - MEGABYTE  # the kernel adds up in batches

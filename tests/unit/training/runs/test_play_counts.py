@@ -35,6 +35,16 @@ def learned(found: Gathered, **settings: str) -> Learned:
     return learn(found.cells, told, None, rules, fit_als, journal, report=found.report)
 
 
+@pytest.fixture(scope="module")
+def by_default(found: Gathered) -> Learned:
+    return learned(found)
+
+
+@pytest.fixture(scope="module")
+def raw(found: Gathered) -> Learned:
+    return learned(found, RETRAIN_EVENT_WEIGHTS="watch=1")
+
+
 def of_their_taste(result: Learned) -> float:
     """Return which share of the listed items is of the user's taste."""
     assert result.evaluation is not None
@@ -50,37 +60,32 @@ def test_the_counts_are_like_lastfms(found: Gathered) -> None:
     assert found.report.untimed == found.interactions
 
 
-def test_by_default_they_teach_the_taste_and_raw_counts_do_not(found: Gathered) -> None:
-    by_default = learned(found)
-    raw = learned(found, RETRAIN_EVENT_WEIGHTS="watch=1")
-
+def test_by_default_they_teach_the_taste_and_raw_counts_do_not(
+    by_default: Learned, raw: Learned
+) -> None:
     assert by_default.gate.passed
     assert of_their_taste(by_default) > of_their_taste(raw) + 0.1
     assert by_default.metrics["ndcg_at_10"] > 1.3 * raw.metrics["ndcg_at_10"]
     assert by_default.metrics["ndcg_at_10"] > by_default.metrics["popularity_ndcg_at_10"]
 
 
-def test_raw_counts_are_implausible_beside_item_neighbours(found: Gathered) -> None:
-    raw = learned(found, RETRAIN_EVENT_WEIGHTS="watch=1")
-
+def test_raw_counts_are_implausible_beside_item_neighbours(raw: Learned) -> None:
     (check,) = (one for one in raw.gate.checks if one.name == "plausible")
     assert check.verdict == "inconclusive"
     assert "implausibly low; check the data report" in check.seen
     assert not raw.gate.passed
 
 
-def test_the_split_is_random_and_the_gate_says_so(found: Gathered) -> None:
-    result = learned(found)
-
+def test_the_split_is_random_and_the_gate_says_so(found: Gathered, by_default: Learned) -> None:
     assert order_of(read_settings({}).retrain_split, found.report) == "random"
-    (check,) = (one for one in result.gate.checks if one.name == "better_than_popularity")
+    (check,) = (one for one in by_default.gate.checks if one.name == "better_than_popularity")
     assert "by a random split, because the times give no order" in check.seen
 
 
-def test_the_order_of_the_file_changes_nothing(found: Gathered) -> None:
+def test_the_order_of_the_file_changes_nothing(by_default: Learned) -> None:
     other = gathered(play_counts()[::-1])
 
-    assert learned(other).metrics == learned(found).metrics
+    assert learned(other).metrics == by_default.metrics
 
 
 def test_they_are_warned_of(found: Gathered) -> None:
@@ -95,9 +100,7 @@ def test_they_are_warned_of(found: Gathered) -> None:
     assert warnings["no_times"] == "no timestamps: all times are those of the ingestion"
 
 
-def test_the_gate_says_what_became_of_the_events(found: Gathered) -> None:
-    result = learned(found)
-
-    (check,) = (one for one in result.gate.checks if one.name == "interactions")
+def test_the_gate_says_what_became_of_the_events(by_default: Learned) -> None:
+    (check,) = (one for one in by_default.gate.checks if one.name == "interactions")
     assert check.seen == "6,000 pairs from 6,000 events"
-    assert np.isfinite(result.metrics["cosine_ndcg_at_10"])
+    assert np.isfinite(by_default.metrics["cosine_ndcg_at_10"])
