@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from msgspec import Struct, structs
@@ -27,6 +27,9 @@ MOST_REQUESTS: Final = 10**9
 TIMES_THE_LIMIT: Final = 2
 """How much worse than allowed a version is in `Need.to_fail`. At the limit itself no number of
 requests is enough: a test that is right at all times cannot tell there."""
+
+PLANS_REMEMBERED: Final = 32
+"""What a plan needs is found once: it takes a few milliseconds, and is asked again and again."""
 
 EVERYDAY_BUCKET: Final = -172
 """Of scoring times of a millisecond; which one it is makes no difference."""
@@ -46,12 +49,14 @@ class Need(Struct, frozen=True):
     to_fail: int | None
 
 
+@lru_cache(maxsize=PLANS_REMEMBERED)
 def needs_of(ramp: Ramp) -> tuple[Need, ...]:
     """Return what each guardrail of `ramp` that is on needs, in the order of its findings."""
     return tuple(_needs(ramp))
 
 
-def requests_to_pass(ramp: Ramp) -> dict[str, int | None]:
+@lru_cache(maxsize=PLANS_REMEMBERED)
+def requests_to_pass(ramp: Ramp) -> Mapping[str, int | None]:
     """Return the requests of each arm that a pass needs, by guardrail; as :class:`Need` has it."""
     good = cache(lambda count: _verdicts(ramp, count, _faultless(count)))
     return {guardrail: _least(good, guardrail, "pass") for guardrail in good(1)}

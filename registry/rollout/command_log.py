@@ -9,7 +9,7 @@ for a single command are in :mod:`registry.rollout.phase_transitions`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ from registry.rollout.recreated_control_topic import (
     refuse_same_topic,
     require_known_topic,
 )
-from registry.wire.codec import encode
+from registry.wire.codec import encode, encode_all
 from registry.wire.command_results import CommandResult, CommandStatus
 from registry.wire.commands import BeginEra, Command, Retrain
 from registry.wire.field_types import AnswerError
@@ -225,6 +225,9 @@ def _result(
 
 def _latest(commands: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
     """Return as many of the last commands as may be remembered, by number and by size."""
+    commands = commands[-COMMANDS_REMEMBERED:]
+    if len(encode_all(commands)) <= REMEMBERED_BYTES:
+        return commands
     sizes = accumulate(len(encode(command)) for command in reversed(commands))
-    kept = sum(size <= REMEMBERED_BYTES for size in islice(sizes, COMMANDS_REMEMBERED))
+    kept = sum(size <= REMEMBERED_BYTES for size in sizes)
     return commands[len(commands) - kept :]

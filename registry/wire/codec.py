@@ -7,6 +7,7 @@ and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -31,6 +32,11 @@ _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {
 def encode(record: Struct) -> bytes:
     """Return `record` as UTF-8 JSON."""
     return _encoder.encode(record)
+
+
+def encode_all(records: Sequence[Struct]) -> bytes:
+    """Return `records` as one UTF-8 JSON array."""
+    return _encoder.encode(records)
 
 
 def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = None) -> Record:

@@ -323,6 +323,7 @@ def _response(answer: Answered) -> Json:
     return {"description": answer.when, "content": content_of(answer.content)}
 
 
+@cache
 def content_of(content: Any) -> Json:
     """Return the schema of a body by its media type."""
     if content in (HTML, METRICS, EVENTS):

@@ -1,14 +1,16 @@
 """What all unit tests share: they are to take seconds, all of them.
 
-Half as many examples of each property as elsewhere. The garbage collector leaves what was imported
-and collected alone, and rests as a worker's does: else a tenth of the time would go there. pyarrow
-imports pandas where there is one, for a fifth of what all imports take; workers have none.
+A third as many examples of each property as elsewhere, and with ``--long`` many more. Nobody waits
+for the disk, and no authority of this machine is read. The garbage collector leaves what was
+imported and collected alone, and rests as a worker's does: else a tenth of the time would go there.
+pyarrow imports pandas where there is one, for a fifth of what all imports take; workers have none.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib.abc
+import os
 import sys
 from typing import Any
 
@@ -16,9 +18,16 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile(
-    "unit", hypothesis.settings.get_profile("here"), max_examples=20
+    "unit", hypothesis.settings.get_profile("here"), max_examples=14
+)
+hypothesis.settings.register_profile(
+    "long", hypothesis.settings.get_profile("here"), max_examples=200
 )
 hypothesis.settings.load_profile("unit")
+
+
+os.fsync = lambda _: None  # tests/contract has what a power failure leaves
+os.environ["SSL_CERT_FILE"] = os.devnull  # aiohttp reads it when it is imported
 
 
 class _WithoutPandas(importlib.abc.MetaPathFinder):
@@ -30,6 +39,11 @@ class _WithoutPandas(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, _WithoutPandas())
 gc.disable()
 gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        hypothesis.settings.load_profile("long")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
