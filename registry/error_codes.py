@@ -155,6 +155,7 @@ class NoticeCode(StrEnum):
     IDLE_WORKERS = "idle_workers"
     ITEMS_NOT_READ = "items_not_read"
     ITEMS_TOPIC_MISSING = "items_topic_missing"
+    NEW_ITEMS_STALLED = "new_items_stalled"
     OPEN_TRANSACTION = "open_transaction"
     PARTITIONERS_DIFFER = "partitioners_differ"
     REGISTRY_NOT_WRITABLE = "registry_not_writable"

@@ -84,6 +84,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.retrain_deploy == "ramp" and settings.retrain_ramp_file is None:
         yield "RETRAIN_DEPLOY='ramp': needs RETRAIN_RAMP_FILE as well"
+    if settings.new_items == "on" and settings.fresh == "off":
+        yield "RECSTREAM_NEW_ITEMS='on': needs RECSTREAM_FRESH='partition' or 'all'"
     yield from _mixed_spellings(settings)
     yield from _contradictions_of_http(settings)
     yield from _incomplete_security(settings)

@@ -17,11 +17,13 @@ from types import SimpleNamespace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.kafka.topics import Topic, topics_of
+from registry.new_items.new_item_records import NewItemRecord, SolvedVector
 from registry.settings import Settings
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import ARGUMENTS, KINDS, AnyCommand, Command, Rollout
@@ -178,6 +180,13 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             ),
         ),
         "worker",
+        "send",
+    ),
+    "new_items": Channel(
+        NewItemRecord(
+            "v0.3", solved=SolvedVector(193609, 14, np.array([0.25, -0.5], "<f4").tobytes())
+        ),
+        "what it is, version, partition, item id",
         "send",
     ),
     "items": Channel(

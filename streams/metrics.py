@@ -231,6 +231,10 @@ class Metrics:
             "fresh_unusable_interactions", "Followed records that are no usable interactions.",
             ["reason"], registry=registry,
         )  # fmt: skip
+        self.new_items = Gauge(
+            "new_items", "Items that a version does not know and that join its lists.",
+            ["model_version"], registry=registry,
+        )  # fmt: skip
         self.partitioner_share = Gauge(
             "partitioner_share", "Share of a topic's records that lie where this partitioner puts "
             "their keys, 0..1; only the one that was recognised, `other` if none was.",

@@ -48,6 +48,7 @@ def build_observers(parts: Parts) -> Observers:
             lambda: view.fleet,
             parts.items.notice,
             parts.fresh.notices,
+            parts.new_items.notice,
         ),
         progress=parts.progress,
     )

@@ -19,6 +19,7 @@ from streams.fresh.fresh_watch import FreshWatch
 from streams.fresh.interaction_follower import InteractionFollower
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
+from streams.new_items.new_item_follower import NewItemFollower
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
@@ -56,6 +57,7 @@ class Parts:
     progress: RequestProgress
     items: ItemFollower
     outcomes: OutcomeFollower
+    new_items: NewItemFollower
     ramp: RampAgent
     seeds: SeedAgent
     shadow: Shadow

@@ -51,6 +51,7 @@ async def stop_parts(
     parts.follower.stop()
     parts.interactions.stop()
     parts.outcomes.stop()
+    parts.new_items.stop()
     parts.items.stop()
     await parts.delivery.stop()
     await asyncio.gather(*(site.cleanup() for site in sites))

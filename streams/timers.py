@@ -65,7 +65,11 @@ class Timers:
             parts.node.view,
             parts.metrics,
             parts.items,
-            (parts.interactions.note_made_again, parts.outcomes.note_made_again),
+            (
+                parts.interactions.note_made_again,
+                parts.outcomes.note_made_again,
+                parts.new_items.note_made_again,
+            ),
         )
         reach_back = partial(hear_earlier, parts.settings, parts.topics.fleet, parts.node.view)
         return [

@@ -95,6 +95,8 @@ class Worker:
         parts.items.start()
         if self._settings.outcomes == "on":
             parts.outcomes.start()
+        if self._settings.new_items == "on":
+            parts.new_items.start()
         observers = build_observers(parts)
         timers = Timers(parts, observers, self._stages)
         sites = await serve_pages(parts, build_pages(parts, observers))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import TopicPartition
 from msgspec import Struct
 
+from registry.errors import TransportError
 from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshHistory
@@ -21,6 +22,8 @@ from registry.fresh.intake import take_in
 from registry.ids import UserId
 from registry.kafka.topic_reader import connected, slice_of
 from registry.kafka.topics import topics_of
+from registry.new_items.new_item_records import VECTORS, decode_record, vector_of_record
+from registry.new_items.overlay import Overlay, PlacedVector
 from registry.settings import Settings
 from registry.versions.store import store_of
 from streams.serving.seen_answers import named_in, recommend_seeing
@@ -83,7 +86,7 @@ def recompute(
     Raises
     ------
     TransportError
-        If the interactions cannot be read.
+        If the interactions, or the vector of a new item, cannot be read.
     ArtifactError
         If a version cannot.
     """
@@ -103,6 +106,8 @@ def recompute(
         {PARTITION: tuple(offsets)},
         most=settings.fresh_items,
         fold_in_least=settings.fold_in_least,
+        overlays=_overlays_of(settings, answer),
+        most_new=settings.new_items_most,
     )
     (found,) = recommend_seeing(models[version], [request], sight, compared=compared)
     learned, fresh, weighted = _counts(models[version], sight, request.key)
@@ -153,6 +158,33 @@ def _log_of(
                 end=max(start, ends[number]),
             )
     return log
+
+
+def _overlays_of(settings: Settings, answer: Response) -> dict[str, Overlay]:
+    """Return the new items of an answer, as the overlay of its version.
+
+    Those that it does not show need not be known: they have lower scores, or are hidden.
+    """
+    offsets = [item.vector_offset for item in answer.items if item.vector_offset is not None]
+    if not offsets or answer.model_version is None:
+        return {}
+    topic, vectors = topics_of(settings).new_items.name, {}
+    deadline = time.monotonic() + READ_SECONDS
+    with connected(settings, {"auto.offset.reset": "error"}) as consumer:
+        for offset in offsets:
+            place = TopicPartition(topic, VECTORS)
+            records = slice_of(consumer, place, offset, offset + 1, deadline)
+            if not records:
+                raise TransportError(
+                    f"{topic}: the vector of a new item, offset {offset}, has been replaced by a "
+                    "newer one"
+                )
+            solved = decode_record(records[0].value()).solved
+            if solved is None:
+                raise TransportError(f"{topic}: the record at offset {offset} is no vector")
+            users, vector = vector_of_record(solved)
+            vectors[solved.item_id] = PlacedVector(users, vector, offset)
+    return {answer.model_version: Overlay(vectors)}
 
 
 def _counts(model: Model, sight: FreshSight, user_id: UserId) -> tuple[int, int, int | None]:

@@ -18,6 +18,7 @@ from registry.fold_in.learned_cells import LearnedCells
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.merged_cells import MergedCells, UserEvents, merge
 from registry.fold_in.row_solver import Factors, ItemRows, RowSolver, teaching
+from registry.fresh.fresh_events import FreshHistory
 from registry.ids import ItemId, UserId
 from registry.latest_rows import Offsets
 from registry.weighing import Weighing
@@ -72,6 +73,7 @@ class FreshVectors:
         seen_items: ItemRows,
         item_row: Callable[[ItemId], int | None],
     ) -> None:
+        self.loss = loss
         self._solver = RowSolver(item_factors, loss)
         self._learned = learned
         self._weighing = weighing
@@ -138,6 +140,34 @@ class FreshVectors:
             )
             for place, source in enumerate(sources)
         ]
+
+    @property
+    def weighs_alone(self) -> bool:
+        """Whether events can be weighed without a snapshot's statistics of their items (BM25)."""
+        return not self._weighing.bm25
+
+    def weights_of_item(
+        self, item_id: ItemId, histories: Sequence[FreshHistory]
+    ) -> NDArray[np.float32]:
+        """Return what an item that the version does not know weighs for some users.
+
+        Parameters
+        ----------
+        item_id
+            The item.
+        histories
+            What each user did with it, and no more.
+
+        Returns
+        -------
+        (users,) float32; 0: it teaches nothing.
+        """
+        users = [UserEvents(None, history) for history in histories]
+        cells = merge(users, self._learned, *self._seen, 1, {item_id: 0}.get)
+        found = np.zeros(len(users), np.float32)
+        owner = np.repeat(np.arange(len(users)), np.diff(cells.indptr))
+        found[owner] = cells.weigh(self._weighing)
+        return found
 
     def forgotten_until(self, user_id: UserId) -> float:
         """Return the time of the latest `forget` that the version knows of a user; -inf: none."""

@@ -83,7 +83,7 @@ class RowSolver:
 
     def __init__(self, factors: Factors, loss: LossFunction) -> None:
         self._factors = factors
-        self._loss = loss
+        self.loss = loss
         self._product = product_of(factors)
         eigenvalues, self._vectors = np.linalg.eigh(self._product)
         self._eigenvalues = np.maximum(eigenvalues, 0)  # below it by rounding only
@@ -123,22 +123,16 @@ class RowSolver:
         (entries, targets); each column adds up to the score. Empty for no entries.
         """
         y = self._factors[item].astype(np.float64)
-        confidence = self._loss.confidence(weight)
+        confidence = self.loss.confidence(weight)
         towards = _solved(self._matrix(y, confidence), self._factors[targets].astype(np.float64).T)
         found: Matrix = confidence[:, None] * (y @ towards)
         return found
 
-    def share(self, item: ItemRows, weight: NDArray[np.float32]) -> tuple[Matrix, Matrix]:
-        """Return what some of a row's entries add to its equation: (f, f) and (f,).
-
-        Those of all its entries, added up, are what :meth:`solve_shared` needs.
-        """
-        y = self._factors[item].astype(np.float64)
-        confidence = self._loss.confidence(weight)
-        return (y.T * (confidence - 1)) @ y, confidence @ y
-
     def solve_shared(self, matrix: Matrix, vector: Matrix, entries: int) -> Factors:
-        """Return (f,) float32: the row whose entries, so many, add this to its equation."""
+        """Return (f,) float32: the row whose entries, so many, add this to its equation.
+
+        `matrix` and `vector` are those of :func:`sums_of`, of some of the entries at a time, added.
+        """
         whole = matrix + self._product + self._penalty(entries) * np.eye(len(vector))
         return _solved(whole, vector).astype(np.float32)
 
@@ -147,13 +141,13 @@ class RowSolver:
         place = ranges(starts, lengths)
         at = (np.repeat(np.arange(len(rows)), lengths), ranges(np.zeros_like(starts), lengths))
         confidence = np.zeros((len(rows), length))
-        confidence[at] = self._loss.confidence(entries.weight[place])
+        confidence[at] = self.loss.confidence(entries.weight[place])
         less = np.zeros((len(rows), length, 1))  # C; what a row is filled up with adds nothing
         less[*at, 0] = confidence[at] - 1
         y = np.zeros((len(rows), length, self._factors.shape[1]))
         y[at] = self._factors[entries.item[place]]
         turned = y @ self._vectors
-        z = turned / (self._eigenvalues + self._loss.penalty(lengths)[:, None])[:, None, :]
+        z = turned / (self._eigenvalues + self.loss.penalty(lengths)[:, None])[:, None, :]
         kernel = less * (z @ turned.transpose(0, 2, 1)) + np.eye(length)
         v = _solved(kernel, confidence[:, :, None])
         found: Matrix = (z.transpose(0, 2, 1) @ v)[:, :, 0] @ self._vectors.T
@@ -162,7 +156,7 @@ class RowSolver:
     def _solve_long(self, row: tuple[ItemRows, NDArray[np.float32]]) -> Matrix:
         item, weight = row
         y = self._factors[item].astype(np.float64)
-        confidence = self._loss.confidence(weight)
+        confidence = self.loss.confidence(weight)
         return _solved(self._matrix(y, confidence), confidence @ y)
 
     def _matrix(self, y: Matrix, confidence: Matrix) -> Matrix:
@@ -171,7 +165,16 @@ class RowSolver:
         return whole
 
     def _penalty(self, entries: int) -> float:
-        return float(self._loss.penalty(np.array([entries]))[0])
+        return float(self.loss.penalty(np.array([entries]))[0])
+
+
+def sums_of(
+    factors: Factors, loss: LossFunction, item: ItemRows, weight: NDArray[np.float32]
+) -> tuple[Matrix, Matrix]:
+    """Return what some of a row's entries add to its equation: (f, f) and (f,)."""
+    y = factors[item].astype(np.float64)
+    confidence = loss.confidence(weight)
+    return (y.T * (confidence - 1)) @ y, confidence @ y
 
 
 def product_of(factors: Factors) -> Matrix:

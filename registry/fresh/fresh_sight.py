@@ -7,12 +7,15 @@ what one of them sees, the other does too. Must not know who reads the interacti
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registry.fresh.event_log import FrozenLog
 from registry.fresh.version_window import FreshUser, ItemTranslation, VersionWindow
 from registry.ids import ItemId, UserId
 from registry.wire.responses import FreshState
+
+if TYPE_CHECKING:
+    from registry.new_items.overlay import Overlay
 
 ITEMS: Final = 200
 """Events of a user that count for his vector, unless a setting says otherwise."""
@@ -20,6 +23,10 @@ ITEMS: Final = 200
 
 FOLD_IN_LEAST: Final = 3
 """Weighted items of a new user, unless a setting says otherwise."""
+
+
+NEW_ITEMS: Final = 3
+"""New items of a list at most, unless a setting says otherwise."""
 
 
 class FreshRange(NamedTuple):
@@ -71,6 +78,10 @@ class FreshSight:
         Events of a user that count for his vector.
     fold_in_least
         Weighted items that a user needs whom a version does not know.
+    overlays
+        By version: the new items that join its lists.
+    most_new
+        New items of a list at most.
     """
 
     def __init__(
@@ -82,10 +93,14 @@ class FreshSight:
         gaps: Mapping[str, Container[int]] | None = None,
         most: int = ITEMS,
         fold_in_least: int = FOLD_IN_LEAST,
+        overlays: Mapping[str, Overlay] | None = None,
+        most_new: int = NEW_ITEMS,
     ) -> None:
+        self.overlays = overlays or {}
+        self.most_new = most_new
         self.fold_in_least = fold_in_least
-        self._log = log
-        self._ranges = ranges
+        self.log = log
+        self.ranges = ranges
         self._meeting = meeting
         self._lagging = lagging or {}
         self._gaps = gaps or {}
@@ -97,9 +112,9 @@ class FreshSight:
     def window(self, version: str) -> VersionWindow | None:
         """Return what is fresh for a version; None: it is not known where its snapshot ends."""
         found = self._windows.get(version)
-        if found is None and (fresh := self._ranges.get(version)) is not None:
+        if found is None and (fresh := self.ranges.get(version)) is not None:
             found = self._windows[version] = VersionWindow(
-                self._log, fresh.ends, fresh.kinds, fresh.translation, self._most
+                self.log, fresh.ends, fresh.kinds, fresh.translation, self._most
             )
         return found
 
@@ -115,7 +130,7 @@ class FreshSight:
         """
         found = self._offsets.get(partition)
         if found is None:
-            ends = self._log.ends
+            ends = self.log.ends
             found = self._offsets[partition] = {
                 str(number): ends[number]
                 for number in self._meeting.get(partition, ())
@@ -130,11 +145,20 @@ class FreshSight:
             found = self._states[version, partition] = self._state(version, partition)
         return found
 
+    def holds_all(self, version: str, partition: int) -> bool:
+        """Tell whether all events of a partition that are fresh for a version are here."""
+        return (
+            version in self.ranges
+            and partition in self.log.ends
+            and partition not in self._lagging.get(version, ())
+            and partition not in self._gaps.get(version, ())
+        )
+
     def _state(self, version: str, partition: int) -> FreshState:
         meeting = self._meeting.get(partition)
-        if version not in self._ranges or meeting is None:
+        if version not in self.ranges or meeting is None:
             return "unknown"
         lagging, gaps = self._lagging.get(version, ()), self._gaps.get(version, ())
-        if any(number in lagging or number not in self._log.ends for number in meeting):
+        if any(number in lagging or number not in self.log.ends for number in meeting):
             return "catching_up"
         return "incomplete" if any(number in gaps for number in meeting) else "followed"

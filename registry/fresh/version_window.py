@@ -155,6 +155,26 @@ class VersionWindow:
         rows = [self._rows[items[event.item_id]] for event in history.events]
         return np.array([row for row in rows if row >= 0], np.int32)
 
+    def seen_unknown(self, user_id: UserId) -> set[ItemId]:
+        """Return the items that a user has had to do with and that the version does not know."""
+        log, bounds = self._log, self._bounds
+        number = log.number_of(user_id)
+        if number is None:
+            return set()
+        names, rows = log.columns.items.names, self._rows
+        packed = {
+            names[item]
+            for item, kind, place in log.packed(number)
+            if place >= bounds[place >> OFFSET_BITS] and kind in self._kinds and rows[item] < 0
+        }
+        known = log.columns.items
+        events = self._history(number, -np.inf).events
+        return packed | {
+            item_id
+            for event in events
+            if (item_id := event.item_id) is not None and rows[known[item_id]] < 0
+        }
+
     def is_whole(self, user_id: UserId) -> bool:
         """Tell whether all events of a user are here, and not only which items he has seen."""
         return self._log.number_of(user_id) not in self._log.columns.packed

@@ -41,6 +41,7 @@ BY_ROLE: Final[dict[Role, dict[str, tuple[Operation, ...]]]] = {
         "fleet": (CONFIGS, "READ", "WRITE"),
         "items": (CONFIGS, "READ"),
         "outcomes": (CONFIGS, "DESCRIBE"),
+        "new_items": (CONFIGS, "DESCRIBE"),
     },
     "application": {"requests": ("WRITE",), "responses": ("READ",), "interactions": ("WRITE",)},
     "catalogue": {"items": ("READ", "WRITE")},
@@ -105,6 +106,8 @@ def _topics(settings: Settings, role: Role) -> Iterator[tuple[str, tuple[Operati
     if role == "worker" and settings.outcomes == "on":
         yield topics.responses.name, ("READ",)
         yield topics.outcomes.name, ("READ", "WRITE")
+    if role == "worker" and settings.new_items == "on":
+        yield topics.new_items.name, ("READ", "WRITE")
     if role == "worker":
         yield changelog_name(settings), (CONFIGS, "CREATE", "READ", "WRITE")
 

@@ -57,6 +57,7 @@ class Topics:
     fleet: Topic
     items: Topic
     outcomes: Topic
+    new_items: Topic
 
     def __iter__(self) -> Any:
         return iter(getattr(self, name) for name in self.__slots__)
@@ -64,7 +65,7 @@ class Topics:
     @property
     def optional(self) -> frozenset[str]:
         """Names of topics that a worker can do without: deployments of before have none."""
-        return frozenset({self.items.name, self.outcomes.name})
+        return frozenset({self.items.name, self.outcomes.name, self.new_items.name})
 
     @property
     def by_user(self) -> tuple[Topic, ...]:
@@ -116,6 +117,12 @@ def topics_of(settings: Settings) -> Topics:
             COMPACTED | {"delete.retention.ms": str(24 * HOUR_MS)},
         ),
         outcomes=topic("outcomes", by_user, "what users did with answers, joined", 7 * 24),
+        new_items=Topic(
+            f"{settings.topic_prefix}.new-items",
+            2,
+            "vectors of items that a version does not know, and the sums that they are made of",
+            COMPACTED,
+        ),
     )
 
 

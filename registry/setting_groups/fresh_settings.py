@@ -51,3 +51,26 @@ class FreshSettings(SettingGroup):
         description="Maximum memory for fresh interactions. Beyond it, the least recently active "
         "users lose the data for their vectors; items that they have seen stay hidden.",
     )
+    new_items: Literal["on", "off"] = Field(
+        "off",
+        alias="RECSTREAM_NEW_ITEMS",
+        description="Whether items that a version does not know join its lists once enough of its "
+        "users have had to do with them (`on`). Needs RECSTREAM_FRESH, the new-items topic "
+        "(`recstream topics create`), and on a secured Kafka the ACLs that `recstream topics acls` "
+        "then prints.",
+    )
+    new_item_least: int = Field(
+        10,
+        alias="RECSTREAM_NEW_ITEM_LEAST",
+        ge=1,
+        le=10_000,
+        description="Users of a version who must have had to do with a new item before it joins "
+        "the version's lists. The worker that owns the control partition decides.",
+    )
+    new_items_most: int = Field(
+        3,
+        alias="RECSTREAM_NEW_ITEMS_MOST",
+        ge=1,
+        le=1000,
+        description="Most items of a list that may be new.",
+    )

@@ -150,6 +150,11 @@ class Model:
         """Which kernel serves batches of which size, and how much of the catalogue it reads."""
         return self._ranking.kernel
 
+    @property
+    def user_factors(self) -> npt.NDArray[np.float32]:
+        """(users, factors) float32: the stored vectors; zeros, where nothing was learned."""
+        return self._user_factors
+
     def row_of(self, item_id: ItemId) -> int | None:
         """Return an item's row; None if the version does not know it."""
         return self._item_rows.of(item_id)
@@ -190,8 +195,7 @@ class Model:
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
         known = fresh or [None] * len(requests)
         for position, (request, lately) in enumerate(zip(requests, known, strict=True)):
-            is_nobody = lately is not None and lately.forgotten
-            row = None if is_nobody else self._user_row(request)
+            row = self._user_row(request, lately)
             hidden = self._hidden_rows(request, row, lately)
             vector, source = self._ranked_by(row, lately)
             some = narrowed(request, self.label_masks, self.row_of)
@@ -207,6 +211,16 @@ class Model:
             for query, items in zip(queries, self._best(queries, threads), strict=True):
                 answers[query.position] = Recommendation(items, query.source)
         return [answer for answer in answers if answer is not None]
+
+    def vectors_of(
+        self, requests: Sequence[Request], fresh: Sequence[FreshUser | None] = ()
+    ) -> list[npt.NDArray[np.float32] | None]:
+        """Return what ranks for each request, None for popularity; as :meth:`recommend` has it."""
+        known = fresh or [None] * len(requests)
+        return [
+            self._ranked_by(self._user_row(request, lately), lately)[0]
+            for request, lately in zip(requests, known, strict=True)
+        ]
 
     def seen_items(self, user_row: int | None) -> int:
         """Return how many items a user had had to do with when the version was made."""
@@ -293,8 +307,9 @@ class Model:
         ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
         return starmap(self._items, ranked)
 
-    def _user_row(self, request: Request) -> int | None:
-        return None if request.user_id is None else self._user_rows.of(request.user_id)
+    def _user_row(self, request: Request, lately: FreshUser | None) -> int | None:
+        is_nobody = lately is not None and lately.forgotten
+        return None if is_nobody or request.user_id is None else self._user_rows.of(request.user_id)
 
     def _among(
         self,

@@ -33,13 +33,15 @@ class Because(Struct, frozen=True, omit_defaults=True):
 class Item(Struct, frozen=True, omit_defaults=True):
     """One recommended item; ``score`` is the dot product of the factors, a popularity count, or,
     where ``like`` was asked for, the mean cosine. ``because``, where ``explain`` was: the three of
-    the user's own items that add most to the score.
+    the user's own items that add most to the score. ``vector_offset`` marks a new item, which the
+    version does not know: where its vector is in the topic ``new-items``, partition 0.
     """
 
     item_id: ItemId
     score: float
     title: str | None = None
     because: list[Because] = []
+    vector_offset: int | None = None
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True):

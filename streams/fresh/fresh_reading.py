@@ -77,6 +77,8 @@ class FreshStatus(Struct, frozen=True):
         Of how many of them, for want of memory, no more than what they have seen.
     partitioners
         By which partitioner requests and interactions came, a sentence each.
+    new_items
+        By version: how many items that it does not know join its lists.
     """
 
     mode: str
@@ -87,6 +89,7 @@ class FreshStatus(Struct, frozen=True):
     size_bytes: int = 0
     packed_users: int = 0
     partitioners: tuple[str, ...] = ()
+    new_items: dict[str, int] = {}
 
 
 NOTHING_READ = Reading({}, EventLog().frozen)

@@ -54,6 +54,7 @@ class FreshWatch:
             follower.size_bytes,
             follower.packed_users,
             tuple(str(one) for one in seen if one.partitioner is not None),
+            {version: len(new) for version, new in sorted(self._freshness.overlays.items())},
         )
 
     def notices(self) -> tuple[Notice, ...]:
@@ -79,6 +80,9 @@ class FreshWatch:
         metrics.fresh_users.set(status.users)
         metrics.fresh_bytes.set(status.size_bytes)
         metrics.fresh_packed.set(status.packed_users)
+        metrics.new_items.clear()
+        for version, count in status.new_items.items():
+            metrics.new_items.labels(version).set(count)
         metrics.partitioner_share.clear()
         if self._mode != "off":
             for seen in self._partitioners.seen():

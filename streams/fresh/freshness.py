@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from registry.fresh.following import Following, plan_following
 from registry.fresh.fresh_sight import FreshRange, FreshSight
+from registry.new_items.overlay import Overlay
 from registry.settings import Settings
 from registry.versions.model import Model
 from streams.fresh.fresh_reading import Reading, gaps_of, lagging_of
@@ -58,6 +59,11 @@ class Freshness:
         Reads it.
     shares
         Returns what this worker has of the topics.
+
+    Attributes
+    ----------
+    overlays
+        By version: the new items that join its lists. Replaced whole, in any thread.
     """
 
     def __init__(
@@ -74,6 +80,8 @@ class Freshness:
         self._served: frozenset[int] = frozenset()
         self._counts = (0, 0)
         self._patient_until = 0.0
+        self._most_new = settings.new_items_most
+        self.overlays: Mapping[str, Overlay] = {}
         self.following = NOT_FOLLOWED
         self.foreign: tuple[str, ...] = ()
 
@@ -128,7 +136,24 @@ class Freshness:
             else {},
             self._most,
             self._fold_in_least,
+            self.overlays,
+            self._most_new,
         )
+
+    def own_partitions(self, sight: FreshSight, version: str) -> list[int]:
+        """Return the partitions whose events this worker sums up for a version, of a sight of now.
+
+        Each is one worker's, whatever others follow: that one's which has the partition of requests
+        with its number. Partitions that are not read to where they ended, or have lost records that
+        the version needs, are left out. May be called in any thread.
+        """
+        requests = self._counts[0]
+        return [
+            number
+            for number in sorted(self.following.starts)
+            if requests and number % requests in self._served
+            if sight.holds_all(version, number)
+        ]
 
     def ends(self, version: str) -> Mapping[int, int]:
         """Return where a version's snapshot ends, by partition; nothing for one without a range."""

@@ -19,6 +19,7 @@ from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent
 from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
+from registry.new_items.overlaid_lists import KnownList, overlaid
 from registry.versions.model import Model, Recommendation
 from registry.versions.narrowing import rows_of
 from registry.wire.requests import Request
@@ -55,7 +56,8 @@ def recommend_seeing(
     """
     if all(request.is_plain for request in requests):
         fresh = _fresh_of(model, requests, sight, compared)
-        return model.recommend(requests, threads=threads, fresh=fresh)
+        found = model.recommend(requests, threads=threads, fresh=fresh)
+        return _with_new_items(model, requests, fresh, found, sight)
     plain = [request for request in requests if request.is_plain]
     of_plain = iter(_fresh_of(model, plain, sight, compared) or repeat(None))
     sessions = [
@@ -64,11 +66,42 @@ def recommend_seeing(
         else _session_of(model, request, sight, compared)
         for request in requests
     ]
-    found = model.recommend(requests, threads=threads, fresh=[session.user for session in sessions])
-    return [
+    fresh = [session.user for session in sessions]
+    found = model.recommend(requests, threads=threads, fresh=fresh)
+    explained = [
         _explained(model, session.made, answer) if request.explain else answer
         for request, session, answer in zip(requests, sessions, found, strict=True)
     ]
+    return _with_new_items(model, requests, fresh, explained, sight)
+
+
+def _with_new_items(
+    model: Model,
+    requests: Sequence[Request],
+    fresh: Sequence[FreshUser | None],
+    found: list[Recommendation],
+    sight: FreshSight | None,
+) -> list[Recommendation]:
+    """Return the lists with the new items of the version's overlay that belong there."""
+    overlay = None if sight is None else sight.overlays.get(model.version)
+    if sight is None or overlay is None:
+        return found
+    window = sight.window(model.version)
+    lists = overlaid(
+        list(
+            map(
+                KnownList,
+                requests,
+                model.vectors_of(requests, fresh),
+                [answer.items for answer in found],
+            )
+        ),
+        overlay,
+        sight.most_new,
+        (lambda _: set()) if window is None else window.seen_unknown,
+        model.withdrawals.item_ids,
+    )
+    return [answer._replace(items=items) for answer, items in zip(found, lists, strict=True)]
 
 
 def _fresh_of(

@@ -29,6 +29,8 @@ class NoticeBoard:
         Returns what is wrong with following the items topic.
     fresh
         Returns the notices about fresh interactions.
+    new_items
+        Returns what is wrong with following the new-items topic.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class NoticeBoard:
         fleet: Callable[[], Iterable[Heartbeat]],
         items: Callable[[], Notice | None],
         fresh: Callable[[], Iterable[Notice]] = tuple,
+        new_items: Callable[[], Notice | None] = lambda: None,
     ) -> None:
+        self._new_items = new_items
         self._fresh = fresh
         self._transactions = transactions
         self._losses = losses
@@ -58,6 +62,7 @@ class NoticeBoard:
             self._losses.notice(),
             self._publishing.notice(),
             self._items(),
+            self._new_items(),
         ]
         partitions = self._watch.request_partitions or self._partitions
         return (

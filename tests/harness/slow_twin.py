@@ -122,6 +122,30 @@ class SlowTwin:
         _, fresh, forgotten = self._counting(done, offsets)
         return forgotten or any(one.item in self.row_of for one in fresh)
 
+    def new_vector(
+        self, done: Mapping[User, Collection[Done]], item: int
+    ) -> tuple[int, np.ndarray]:
+        """Return by how many users an item is learned that the version does not know, and how.
+
+        The vector solves (X'X + λI + Σ(c - 1) x x') y = Σ c x over the stored vectors x of users.
+        """
+        everything = {str(partition): 2**62 for partition in range(64)}
+        taught = {}
+        for user, theirs in done.items():
+            _, fresh, forgotten = self._counting(theirs, everything)
+            latest = {one.kind: one for one in sorted(fresh, key=lambda one: (one.time, one.offset))
+                      if one.item == item}  # fmt: skip
+            is_known = user in self.vectors and bool(np.any(self.vectors[user]))
+            if latest and is_known and not forgotten and self._weight(latest) > 0:
+                taught[user] = self._weight(latest)
+        stored = np.array(list(self.vectors.values()), np.float64)
+        matrix = stored.T @ stored + self.parameters.regularization * np.eye(stored.shape[1])
+        right = np.zeros(stored.shape[1])
+        for user, weight in taught.items():
+            x, c = self.vectors[user].astype(np.float64), self.parameters.alpha * weight
+            matrix, right = matrix + (c - 1) * np.outer(x, x), right + c * x
+        return len(taught), np.linalg.solve(matrix, right)
+
     def _counting(
         self, done: Collection[Done], offsets: Mapping[str, int]
     ) -> tuple[list[Done], list[Done], bool]:

@@ -6,8 +6,14 @@ from harness.cells import each_cell
 
 from registry.errors import ShapeError
 from registry.fold_in.loss_function import LossFunction
-from registry.fold_in.new_items import ItemShare, ShareKey, newest_shares, share_of, solve_new_items
 from registry.fold_in.row_solver import Entries, RowSolver
+from registry.new_items.item_shares import (
+    ItemShare,
+    ShareKey,
+    newest_shares,
+    share_of,
+    solve_new_items,
+)
 
 USERS, FACTORS = 40, 6
 FACTORS_OF_USERS = np.random.default_rng(3).normal(size=(USERS, FACTORS)).astype(np.float32)
@@ -20,7 +26,8 @@ def share(
 ) -> ItemShare:
     rows = np.array(users, np.int32)
     key = ShareKey("v0.3", partition, item)
-    return share_of(key, end, solver, rows, (rows + 1).astype(np.float32))
+    weight = (rows + 1).astype(np.float32)
+    return share_of(key, end, FACTORS_OF_USERS, solver.loss, rows, weight)
 
 
 def whole(*users: int, solver: RowSolver = SOLVER) -> list[float]:

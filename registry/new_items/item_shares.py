@@ -1,4 +1,4 @@
-"""New items: vectors for items that a version does not know, from the users that it knows.
+"""Shares of new items: what each partition's users add to an item's equation, and the solution.
 
 Pure: arrays and offsets. Must not know Kafka, who owns which partition, or how a vector is served.
 
@@ -6,6 +6,7 @@ The vector of an item is the solution of the same equation as a user's, with the
 vectors in the place of the items'. An item's users are in many partitions, so each gives its
 *share* of the equation's two sums, with the offset up to which it counts. Of one partition the
 share that reaches further replaces the other: whoever sends it, twice or late, changes nothing.
+Shares travel as float32, and are added as float64.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.errors import ShapeError
-from registry.fold_in.row_solver import Factors, Matrix, RowSolver
+from registry.fold_in.loss_function import LossFunction
+from registry.fold_in.row_solver import Factors, Matrix, RowSolver, sums_of
 from registry.ids import ItemId
 
 
@@ -44,22 +46,23 @@ class ItemShare:
     users
         How many users of the version it sums up; 0: nobody's interactions count (any more).
     triangle
-        (f (f + 1) / 2,) float64: the upper triangle of the sum over their vectors, by row.
+        (f (f + 1) / 2,): the upper triangle of the sum over their vectors, by row.
     vector
-        (f,) float64: the other sum.
+        (f,): the other sum.
     """
 
     key: ShareKey
     end: int
     users: int
-    triangle: Matrix
-    vector: Matrix
+    triangle: NDArray[np.floating]
+    vector: NDArray[np.floating]
 
 
 def share_of(
     key: ShareKey,
     end: int,
-    solver: RowSolver,
+    user_factors: Factors,
+    loss: LossFunction,
     user: NDArray[np.int32],
     weight: NDArray[np.float32],
 ) -> ItemShare:
@@ -69,13 +72,13 @@ def share_of(
     ----------
     key, end
         Whose share it is, and up to which offset.
-    solver
-        Of the version's user factors.
+    user_factors, loss
+        The version's.
     user, weight
         (users,) rows of the users whose vectors are not all zeros, and what the item weighs for
         each, above 0.
     """
-    matrix, vector = solver.share(user, weight)
+    matrix, vector = sums_of(user_factors, loss, user, weight)
     return ItemShare(key, end, len(user), matrix[np.triu_indices(len(vector))], vector)
 
 
@@ -147,7 +150,12 @@ def solve_new_items(
 
 def _solved(parts: list[ItemShare], users: int, solver: RowSolver) -> Factors:
     ordered = sorted(parts, key=lambda share: share.key.partition)  # the same sum for everybody
-    vector = np.sum([share.vector for share in ordered], axis=0)
+    vector = _added([share.vector for share in ordered])
     matrix = np.zeros((len(vector), len(vector)))
-    matrix[np.triu_indices(len(vector))] = np.sum([share.triangle for share in ordered], axis=0)
+    matrix[np.triu_indices(len(vector))] = _added([share.triangle for share in ordered])
     return solver.solve_shared(matrix + np.triu(matrix, 1).T, vector, users)
+
+
+def _added(parts: list[NDArray[np.floating]]) -> Matrix:
+    total: Matrix = np.stack(parts).sum(axis=0, dtype=np.float64)
+    return total

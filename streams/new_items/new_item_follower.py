@@ -1,0 +1,321 @@
+"""Following the new-items topic: a thread of its own, that sends this worker's shares as well.
+
+An edge, without Faust: a consumer without a group, and the worker's producer. Each worker
+
+1. reads all vectors, and shows those of the versions in memory to whoever answers;
+2. sends its own shares where they have changed (`streams.new_items.own_shares`);
+3. if it owns the control partition, reads all shares, and sends the vectors that they add up to
+   (`streams.new_items.overlay_solving`).
+
+After any failure, or when it becomes the owner, it begins again at the topic's beginning, and sends
+all of its shares anew: that changes nothing for those who have them. Until it has read the topic to
+its end it shows what it showed before. Must not know what a share is made of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from registry.connection.reachability import metadata_of
+from registry.error_codes import NoticeCode
+from registry.errors import RecordError, RefusedRecord, TransportError
+from registry.ids import ItemId
+from registry.kafka.topic_reader import bounds, connected, current_ends
+from registry.kafka.topics import Topic
+from registry.new_items.new_item_records import (
+    SHARES,
+    VECTORS,
+    NewItemKey,
+    NewItemRecord,
+    decode_key,
+    decode_record,
+    encode_key,
+    partition_of_kind,
+    vector_of_record,
+)
+from registry.new_items.overlay import Overlay, PlacedVector
+from registry.read_stall import ReadStall
+from registry.settings import Settings
+from registry.versions.model import Model
+from registry.wire.codec import encode
+from streams.delivery.outgoing import Outgoing
+from streams.delivery.producer import Delivery, send_until_confirmed
+from streams.fresh.freshness import Freshness
+from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
+from streams.new_items.own_shares import OwnShares, has_new_items
+from streams.watch.notices import Notice
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 2.0
+"""Between two looks at what is to be sent. A new item joins the lists after two at most: one of the
+worker that has its tenth user, one of the owner. Shorter: every click costs a record."""
+
+BATCH_RECORDS: Final = 1_000
+POLL_SECONDS: Final = 0.1
+RETRY_SECONDS: Final = 1.0
+MISSING_SECONDS: Final = 4.0
+ASK_SECONDS: Final = 5.0
+
+WARN_SECONDS: Final = 30.0
+"""Between two lines on records that cannot be read."""
+
+
+class NewItemFollower:
+    """Follows the new-items topic; see the module.
+
+    Parameters
+    ----------
+    settings, topic
+        Where new items are.
+    delivery
+        Sends this worker's records.
+    freshness
+        Sees what users did; learns which new items join the lists.
+    models
+        Returns the versions in memory.
+    is_owner
+        Tells whether this worker owns the control partition.
+    kept
+        Returns the versions that the rollout state names; empty while there is none.
+
+    All callables are called in the thread.
+
+    Attributes
+    ----------
+    trouble
+        Why nothing is read or sent; None while all is well.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        delivery: Delivery,
+        freshness: Freshness,
+        models: Callable[[], Mapping[str, Model]],
+        is_owner: Callable[[], bool],
+        kept: Callable[[], Collection[str]],
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._delivery = delivery
+        self._freshness = freshness
+        self._models = models
+        self._is_owner = is_owner
+        self._kept = kept
+        self._stopping = threading.Event()
+        self._read_anew = threading.Event()
+        self._warned_at = float("-inf")
+        self.trouble: str | None = None
+
+    def start(self) -> None:
+        """Begin; records are sent from the event loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, name="new-items", daemon=True).start()
+
+    def stop(self) -> None:
+        """End without waiting: what was not sent is summed up by whoever takes over."""
+        self._stopping.set()
+
+    def note_made_again(self, topic: str) -> None:
+        """Read from the beginning what was made again, if it is this topic."""
+        if topic == self._topic.name:
+            self._read_anew.set()
+
+    def notice(self) -> Notice | None:
+        """Return what an operator should act on."""
+        if self.trouble is None:
+            return None
+        return Notice(
+            NoticeCode.NEW_ITEMS_STALLED,
+            f"{self._topic.name}: {self.trouble}; retrying. New items that are in lists stay "
+            "there, and no others come",
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with connected(self._settings, {"auto.offset.reset": "error"}) as consumer:
+                    self._follow(consumer)
+            except (KafkaException, TransportError, RefusedRecord) as error:
+                self._note_trouble(str(error))
+            except Exception as error:  # the thread's edge: answers go on without it
+                if not self._stopping.is_set():
+                    logger.exception("following %s", self._topic.name)
+                self._note_trouble(repr(error))
+            self._stopping.wait(RETRY_SECONDS)
+
+    def _note_trouble(self, why: str) -> None:
+        if self.trouble is None and not self._stopping.is_set():
+            logger.warning("new items are not followed, trying again: %s", why)
+        self.trouble = why
+
+    def _follow(self, consumer: Consumer) -> None:
+        """Follow until this worker becomes the owner, or is it no more."""
+        if (
+            self._topic.name
+            not in metadata_of(consumer, self._settings, seconds=ASK_SECONDS).topics
+        ):
+            self._note_trouble("the topic was not found; run `recstream topics create`")
+            self._stopping.wait(MISSING_SECONDS)
+            return
+        self._read_anew.clear()
+        owns = self._is_owner()
+        reading = _Reading(OverlaySolving(self._settings.new_item_least) if owns else None)
+        wanted = {VECTORS, SHARES} if owns else {VECTORS}
+        starts = {
+            place.partition: low
+            for place, low, _ in bounds(self._settings, consumer, self._topic)
+            if place.partition in wanted
+        }
+        consumer.assign([TopicPartition(self._topic.name, *start) for start in starts.items()])
+        unread, at = set(starts), dict(starts)
+        own, looked_at, stall = OwnShares(), float("-inf"), ReadStall(time.monotonic())
+        while not self._stopping.is_set() and not self._read_anew.is_set():
+            if self._is_owner() != owns:
+                return
+            for message in consumer.consume(BATCH_RECORDS, POLL_SECONDS):
+                self._take(message, reading, unread, at)
+            now = time.monotonic()
+            if stall.is_due(now) and stall.look(
+                now, at, current_ends(consumer, self._topic.name, at)
+            ):
+                raise TransportError("the client fetches no more, though there are records")
+            if unread:
+                continue
+            models, self.trouble = self._models(), None
+            self._freshness.overlays = reading.overlays(models)
+            if now - looked_at >= LOOK_SECONDS:
+                looked_at = now
+                self._send([*self._shares(own, models), *self._vectors(reading, models)])
+
+    def _take(
+        self, message: Message, reading: _Reading, unread: set[int], at: dict[int, int]
+    ) -> None:
+        error, number, offset = message.error(), message.partition(), message.offset()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            if not error.retriable():
+                raise KafkaException(error)
+            return
+        assert number is not None  # only a message that was never sent has none
+        assert offset is not None
+        if error is not None:
+            at[number] = offset
+            unread.discard(number)
+            return
+        at[number] = offset + 1
+        try:
+            reading.take(message.key(), message.value(), offset)
+        except RecordError as why:
+            if time.monotonic() - self._warned_at > WARN_SECONDS:
+                self._warned_at = time.monotonic()
+                logger.warning("%s: a record is ignored: %s", self._topic.name, why)
+
+    def _shares(self, own: OwnShares, models: Mapping[str, Model]) -> list[KeyedRecord]:
+        sight = self._freshness.sight()
+        if sight is None:
+            return []
+        places = [
+            (version, number)
+            for version, model in models.items()
+            if has_new_items(model)
+            for number in self._freshness.own_partitions(sight, version)
+        ]
+        return [KeyedRecord.of(record) for record in own.due(sight, models, places)]
+
+    def _vectors(self, reading: _Reading, models: Mapping[str, Model]) -> list[KeyedRecord]:
+        kept = self._kept()
+        if reading.solving is None or not kept:
+            return []
+        return reading.solving.due(models, kept, reading.placed)
+
+    def _send(self, records: Sequence[KeyedRecord]) -> None:
+        """Send, and wait until Kafka has confirmed it."""
+        if records:
+            outgoing = [self._outgoing(*keyed) for keyed in records]
+            asyncio.run_coroutine_threadsafe(
+                send_until_confirmed(self._delivery, outgoing), self._loop
+            ).result()
+
+    def _outgoing(self, key: NewItemKey, record: NewItemRecord | None) -> Outgoing:
+        return Outgoing(
+            self._topic.name,
+            encode_key(key),
+            None if record is None else encode(record),
+            partition=partition_of_kind(key.kind),
+        )
+
+
+class _Reading:
+    """What has been read of the topic since its beginning.
+
+    Parameters
+    ----------
+    solving
+        Takes the shares, if this worker is the owner.
+    """
+
+    def __init__(self, solving: OverlaySolving | None) -> None:
+        self.solving = solving
+        self.placed: defaultdict[str, dict[ItemId, PlacedVector]] = defaultdict(dict)
+        self._changed: set[str] = set()
+        self._made: dict[str, Overlay | None] = {}
+
+    def take(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """Take in a record.
+
+        Raises
+        ------
+        RecordError
+            If it cannot be read.
+        """
+        if value is None:
+            self._drop(decode_key(key))
+            return
+        record = decode_record(value)
+        if record.solved is not None:
+            users, vector = vector_of_record(record.solved)
+            placed = PlacedVector(users, vector, offset)
+            self.placed[record.version][record.solved.item_id] = placed
+            self._changed.add(record.version)
+        elif self.solving is not None:
+            self.solving.book.take(record)
+
+    def overlays(self, models: Mapping[str, Model]) -> dict[str, Overlay]:
+        """Return the overlay of each version in memory that has one."""
+        self._made = {
+            version: self._made[version]
+            if version in self._made and version not in self._changed
+            else self._overlay_of(version, model)
+            for version, model in models.items()
+        }
+        self._changed -= models.keys()
+        return {version: made for version, made in self._made.items() if made is not None}
+
+    def _overlay_of(self, version: str, model: Model) -> Overlay | None:
+        factors = model.user_factors.shape[1]
+        vectors = {
+            item: placed
+            for item, placed in self.placed.get(version, {}).items()
+            if len(placed.vector) == factors and model.row_of(item) is None
+        }
+        return Overlay(vectors) if vectors else None
+
+    def _drop(self, key: NewItemKey) -> None:
+        if key.kind != "solved":
+            if self.solving is not None:
+                self.solving.book.drop(key)
+        elif key.item_id is not None:
+            self.placed[key.version].pop(key.item_id, None)
+            self._changed.add(key.version)
+            if not self.placed[key.version]:
+                del self.placed[key.version]
