@@ -8,7 +8,7 @@ from registry.settings import read_settings
 DAY_MS = "86400000"
 
 
-def test_topics_keyed_by_user_have_the_partitions_of_the_settings_and_the_others_one() -> None:
+def test_topics_keyed_by_user_have_the_partitions_of_the_settings() -> None:
     topics = topics_of(read_settings({"RECSTREAM_PARTITIONS": "3"}))
     assert {topic.name: topic.partitions for topic in topics} == {
         "reco.requests": 3,
@@ -21,6 +21,7 @@ def test_topics_keyed_by_user_have_the_partitions_of_the_settings_and_the_others
         "reco.fleet": 1,
         "reco.items": 1,
         "reco.outcomes": 3,
+        "reco.new-items": 2,
     }
 
 
@@ -36,14 +37,14 @@ def test_environments_may_share_the_control_topics_and_nothing_else() -> None:
     ]
     names = [{topic.name for topic in some} for some in topics]
     assert names[0] & names[1] == {"all.control", "all.control-results"}
-    assert all(len(some) == 10 for some in names)
+    assert all(len(some) == 11 for some in names)
 
 
 def test_each_topic_keeps_its_records_as_long_as_the_contract_says() -> None:
     settings = read_settings({})
-    items = topics_of(settings).items
-    topics = [topic for topic in topics_of(settings) if topic != items]
-    assert items.configs["cleanup.policy"] == "compact"
+    compacted = topics_of(settings).items, topics_of(settings).new_items
+    topics = [topic for topic in topics_of(settings) if topic not in compacted]
+    assert [topic.configs["cleanup.policy"] for topic in compacted] == ["compact"] * 2
     assert {topic.name: topic.configs["retention.ms"] for topic in topics} == {
         "reco.requests": DAY_MS,
         "reco.responses": DAY_MS,
