@@ -2,8 +2,9 @@
 
 ``python -m ops.bench.fold_in [--data FILE]`` needs no Kafka. It prints, by the number of a new
 user's first interactions, NDCG@10 of popularity, of fold-in and of a full retraining
-(`ops.bench.offline.left_out_users` has the protocol); and the processor time of a fold-in of 20
-items × 64 factors beside `implicit`'s ``recalculate_user``.
+(`ops.bench.offline.left_out_users` has the protocol); hit rates with new items that no model knows,
+with and without their overlay (`ops.bench.offline.left_out_items`); and the processor time of a
+fold-in of 20 items × 64 factors beside `implicit`'s ``recalculate_user``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ops.bench.offline.left_out_items import NewItemLists, compare_new_items
 from ops.bench.offline.left_out_users import NEXT, Judged, Lists, compare
 from ops.bench.quality import cells_of_file, default_parameters, shipped_cells
 from ops.views import terminal
@@ -55,12 +57,15 @@ def main() -> None:
             cells = cells_of_file(file) if file else shipped_cells()
             parameters = default_parameters(cells)
             found = compare(cells, parameters, SEED)
+            new = compare_new_items(cells, parameters, SEED)
         except ConfigurationError as error:
             parser.error(str(error))
         if not found:
             parser.error("no user has enough interactions to be judged by")
         costs = {length: _microseconds(length) for length in LENGTHS}
     _print_quality(found)
+    if new is not None:
+        _print_new_items(new)
     _print_costs(costs)
 
 
@@ -87,6 +92,24 @@ def _print_quality(found: Mapping[int, Judged]) -> None:
         rows = [_row(first, lists) for first, lists in lists_by_first.items()]
         terminal.out.print(terminal.grid(columns, rows))
         terminal.out.print(_verdict(lists_by_first[BETTER_AT], lists_by_first[AS_GOOD_AT]))
+
+
+def _print_new_items(lists: NewItemLists) -> None:
+    terminal.out.print(
+        f"{len(lists.none.any)} users of items that no model knows, half of whose users were fed; "
+        "hit rate at 10 by what was held out; 95 % intervals by bootstrap over users"
+    )
+    columns = ("new items #", "any item #", "against none #", "a new item #")
+    rows = [
+        (
+            name,
+            f"{hits.any.mean():.4f}",
+            f"{mean_difference(hits.any, lists.none.any):+.4f}",
+            f"{hits.new.mean():.4f}",
+        )
+        for name, hits in zip(("none", "overlay", "full retraining"), lists, strict=True)
+    ]
+    terminal.out.print(terminal.grid(columns, rows))
 
 
 def _row(first: int, lists: Lists) -> tuple[str, ...]:

@@ -90,6 +90,12 @@ def test_a_ramp_of_what_is_trained_needs_its_file() -> None:
     read_settings({"RETRAIN_DEPLOY": "ramp", "RETRAIN_RAMP_FILE": "ramp.yaml"})
 
 
+def test_new_items_need_what_users_did() -> None:
+    message = refusal_of(RECSTREAM_NEW_ITEMS="on", RECSTREAM_FRESH="off")
+    assert message == "RECSTREAM_NEW_ITEMS='on': needs RECSTREAM_FRESH='partition' or 'all'"
+    read_settings({"RECSTREAM_NEW_ITEMS": "on"})
+
+
 def test_empty_and_foreign_variables_count_as_unset() -> None:
     assert read_settings(
         {"RECSTREAM_PARTITIONS": "", "PATH": "/bin", "HOME": "x"}

@@ -143,3 +143,20 @@ def test_switched_off_nobody_looks(models: Mapping[str, Model]) -> None:
     assert scene.freshness.sight() is None
     assert scene.follower.wanted == []
     assert not scene.freshness.is_waited_for(0.0)
+
+
+def test_each_partition_is_summed_up_by_the_worker_that_has_its_requests(
+    models: Mapping[str, Model],
+) -> None:
+    scene = Scene(models, fresh="all")
+    scene.shares = Shares({1}, 2, 4)
+    scene.refresh()
+    version, freshness = next(iter(models)), scene.freshness
+    sight = freshness.sight()
+    assert sight is not None
+    assert freshness.own_partitions(sight, version) == []  # nothing has been read
+    scene.follower.read()
+    sight = freshness.sight()
+    assert sight is not None
+    assert freshness.own_partitions(sight, version) == [1, 3]
+    assert freshness.own_partitions(sight, "another") == []

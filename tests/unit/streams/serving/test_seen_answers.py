@@ -12,6 +12,7 @@ from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
+from registry.new_items.overlay import Overlay, PlacedVector
 from registry.versions.model import Model, Recommendation
 from streams.serving.seen_answers import recommend_seeing
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
@@ -48,14 +49,14 @@ class Log:
             self._log.take(0, [self._offset], [user], [item], [event], [1.0], [2e9 + end], end)
             self._offset = end
 
-    def sight(self, most: int = 200) -> FreshSight:
+    def sight(self, most: int = 200, overlays: dict[str, Overlay] | None = None) -> FreshSight:
         ranges = {
             model.version: FreshRange.of(
                 {"0": (0, self._ends.get(model.version, 0))}, {"watch"}, model.row_of
             )
             for model in self._models
         }
-        return FreshSight(self._log.frozen, ranges, {0: (0,)}, most=most)
+        return FreshSight(self._log.frozen, ranges, {0: (0,)}, most=most, overlays=overlays)
 
 
 def answer(model: Model, log: Log, user: int, *compared: str) -> Recommendation:
@@ -187,3 +188,31 @@ def test_what_is_fresh_for_one_of_two_compared_versions_is_recomputed_for_both()
 
     assert answer(older, log, KNOWN, "v0.1", "v0.2").source == "recomputed"
     assert (alone.source, compared.source) == ("model", "recomputed")
+
+
+def test_new_items_join_every_list_that_a_vector_ranks_but_that_of_who_has_seen_them() -> None:
+    model = a_model()
+    vector = np.array([99.0, 99, 99], np.float32)  # above all others for a vector of this model
+    overlays = {"v0.1": Overlay({"new": PlacedVector(12, vector, 5)})}
+    log = Log(model)
+    log.did(NEW, *ITEMS[:3])
+    log.did(2, "new")
+    log.did(3, "new", event="click")  # of no kind that the version counts
+    requests = [
+        a_request(1, k=7), a_request(2, k=7), a_request(3, k=7), a_request(NEW, k=7),
+        a_request(98, k=7), a_request(1, k=2, explain=True), a_request(1, k=7, like=[ITEMS[0]]),
+    ]  # fmt: skip
+
+    found = recommend_seeing(model, requests, log.sight(overlays=overlays))
+    plain = recommend_seeing(model, requests, log.sight())
+
+    joins = ["new" in ids(answer) for answer in found]
+    by_vector = [answer.source in ("model", "recomputed", "fold_in") for answer in found]
+    assert joins == [True, False, True, True, False, True, False]
+    assert by_vector == [True, True, True, True, False, True, False]
+    for answer, without in zip(found, plain, strict=True):
+        known = [item for item in answer.items if item.item_id != "new"]
+        assert known == without.items[: len(known)]
+    assert (
+        recommend_seeing(model, requests, log.sight(overlays={"v0.2": overlays["v0.1"]})) == plain
+    )
