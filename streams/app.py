@@ -33,7 +33,6 @@ from streams.control.seed_agent import SeedAgent
 from streams.delivery.producer import Delivery
 from streams.delivery.refused_records import RefusedRecords
 from streams.fresh.fresh_parts import build_fresh
-from streams.fresh.freshness import Freshness
 from streams.kafka.assignor import BalancedAssignor
 from streams.kafka.faust_workarounds import FolderlessApp
 from streams.kafka.oauth_tokens import ClientCredentials
@@ -41,14 +40,13 @@ from streams.kafka.recovery import PromptTableManager
 from streams.kafka.request_progress import RequestProgress
 from streams.kafka.slice_transport import SliceTransport
 from streams.metrics import Metrics
-from streams.new_items.new_item_follower import NewItemFollower
+from streams.new_items.new_item_parts import build_new_items
 from streams.outcomes.compared_arms import compared
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.parts import Parts
 from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.exposures import Exposures
 from streams.serving.pipeline import Pipeline
-from streams.serving.routing import versions_to_keep
 from streams.serving.traces import Traces
 from streams.state.acting_state import Node
 from streams.state.group_entry import Entry
@@ -190,7 +188,7 @@ def build_app(
         progress=progress,
         items=items,
         outcomes=outcomes,
-        new_items=_new_items(settings, topics, delivery, fresh.freshness, node, table),
+        new_items=build_new_items(settings, topics, delivery, fresh.freshness, node, table),
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
         seeds=seeds,
         shadow=shadow,
@@ -228,25 +226,6 @@ def _items(settings: Settings, topics: Topics, node: Node) -> ItemFollower:
         topics.items,
         hear=node.residency.withdraw,
         count_refused=lambda code: node.metrics.dead_letters.labels(topics.items.name, code).inc(),
-    )
-
-
-def _new_items(
-    settings: Settings,
-    topics: Topics,
-    delivery: Delivery,
-    freshness: Freshness,
-    node: Node,
-    table: RolloutTable,
-) -> NewItemFollower:
-    return NewItemFollower(
-        settings,
-        topics.new_items,
-        delivery,
-        freshness,
-        models=lambda: node.residency.ready,
-        is_owner=lambda: table.recovered and table.is_owner,
-        kept=lambda: versions_to_keep(node.view.state, node.acting),
     )
 
 

@@ -18,7 +18,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -27,7 +26,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from registry.connection.reachability import metadata_of
 from registry.error_codes import NoticeCode
 from registry.errors import RecordError, RefusedRecord, TransportError
-from registry.ids import ItemId
 from registry.kafka.topic_reader import bounds, connected, current_ends
 from registry.kafka.topics import Topic
 from registry.new_items.new_item_records import (
@@ -35,13 +33,9 @@ from registry.new_items.new_item_records import (
     VECTORS,
     NewItemKey,
     NewItemRecord,
-    decode_key,
-    decode_record,
     encode_key,
     partition_of_kind,
-    vector_of_record,
 )
-from registry.new_items.overlay import Overlay, PlacedVector
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from registry.versions.model import Model
@@ -51,6 +45,7 @@ from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.fresh.freshness import Freshness
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
 from streams.new_items.own_shares import OwnShares, has_new_items
+from streams.new_items.topic_reading import TopicReading
 from streams.watch.notices import Notice
 
 logger = logging.getLogger(__name__)
@@ -170,7 +165,7 @@ class NewItemFollower:
             return
         self._read_anew.clear()
         owns = self._is_owner()
-        reading = _Reading(OverlaySolving(self._settings.new_item_least) if owns else None)
+        reading = TopicReading(OverlaySolving(self._settings.new_item_least) if owns else None)
         wanted = {VECTORS, SHARES} if owns else {VECTORS}
         starts = {
             place.partition: low
@@ -199,7 +194,7 @@ class NewItemFollower:
                 self._send([*self._shares(own, models), *self._vectors(reading, models)])
 
     def _take(
-        self, message: Message, reading: _Reading, unread: set[int], at: dict[int, int]
+        self, message: Message, reading: TopicReading, unread: set[int], at: dict[int, int]
     ) -> None:
         error, number, offset = message.error(), message.partition(), message.offset()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
@@ -232,7 +227,7 @@ class NewItemFollower:
         ]
         return [KeyedRecord.of(record) for record in own.due(sight, models, places)]
 
-    def _vectors(self, reading: _Reading, models: Mapping[str, Model]) -> list[KeyedRecord]:
+    def _vectors(self, reading: TopicReading, models: Mapping[str, Model]) -> list[KeyedRecord]:
         kept = self._kept()
         if reading.solving is None or not kept:
             return []
@@ -253,69 +248,3 @@ class NewItemFollower:
             None if record is None else encode(record),
             partition=partition_of_kind(key.kind),
         )
-
-
-class _Reading:
-    """What has been read of the topic since its beginning.
-
-    Parameters
-    ----------
-    solving
-        Takes the shares, if this worker is the owner.
-    """
-
-    def __init__(self, solving: OverlaySolving | None) -> None:
-        self.solving = solving
-        self.placed: defaultdict[str, dict[ItemId, PlacedVector]] = defaultdict(dict)
-        self._changed: set[str] = set()
-        self._made: dict[str, Overlay | None] = {}
-
-    def take(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        """Take in a record.
-
-        Raises
-        ------
-        RecordError
-            If it cannot be read.
-        """
-        if value is None:
-            self._drop(decode_key(key))
-            return
-        record = decode_record(value)
-        if record.solved is not None:
-            users, vector = vector_of_record(record.solved)
-            placed = PlacedVector(users, vector, offset)
-            self.placed[record.version][record.solved.item_id] = placed
-            self._changed.add(record.version)
-        elif self.solving is not None:
-            self.solving.book.take(record)
-
-    def overlays(self, models: Mapping[str, Model]) -> dict[str, Overlay]:
-        """Return the overlay of each version in memory that has one."""
-        self._made = {
-            version: self._made[version]
-            if version in self._made and version not in self._changed
-            else self._overlay_of(version, model)
-            for version, model in models.items()
-        }
-        self._changed -= models.keys()
-        return {version: made for version, made in self._made.items() if made is not None}
-
-    def _overlay_of(self, version: str, model: Model) -> Overlay | None:
-        factors = model.user_factors.shape[1]
-        vectors = {
-            item: placed
-            for item, placed in self.placed.get(version, {}).items()
-            if len(placed.vector) == factors and model.row_of(item) is None
-        }
-        return Overlay(vectors) if vectors else None
-
-    def _drop(self, key: NewItemKey) -> None:
-        if key.kind != "solved":
-            if self.solving is not None:
-                self.solving.book.drop(key)
-        elif key.item_id is not None:
-            self.placed[key.version].pop(key.item_id, None)
-            self._changed.add(key.version)
-            if not self.placed[key.version]:
-                del self.placed[key.version]

@@ -170,6 +170,7 @@ def some_parts(
         outcomes=SimpleNamespace(
             note_made_again=lambda _: None, notice=lambda: None, show=lambda _: None
         ),
+        new_items=SimpleNamespace(note_made_again=lambda _: None, notice=lambda: None),
         fresh=SimpleNamespace(notices=tuple, status=lambda: None, behind=None, show=lambda _: None),
         progress=RequestProgress(app, topics.requests.name),
         node=node,
