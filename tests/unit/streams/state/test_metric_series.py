@@ -25,8 +25,8 @@ from streams.state.metric_series import (
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 SECONDS = np.array([0.1])
-SET_ANEW = ("model_version_info", "rollout_info", "ramp_info")
-"""Gauges that are cleared at each change of the state."""
+SET_ANEW = ("model_version_info", "rollout_info", "ramp_info", "new_items")
+"""Gauges that are cleared at each change of the state, or look at it."""
 
 
 def observe(metrics: Metrics, version: str, other: str = "v9.9") -> None:
