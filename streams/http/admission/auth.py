@@ -1,29 +1,19 @@
-"""Who may write over HTTP: the API token, loopback, and browsers on pages of other sites."""
+"""Who may read, ask and write over HTTP: holders of a token, loopback, no page of another site."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from streams.http.admission.api_tokens import Tokens, role_of
+from streams.http.admission.sessions import role_of_session
 from streams.roles import Role
-
-SESSION_SECONDS: Final = 12 * 3600
-"""A working day: afterwards the token is asked for again."""
 
 PROXY_HEADERS: Final = ("forwarded", "via", "x-real-ip")
 PROXY_PREFIX: Final = "x-forwarded-"
 """Signs that somebody else's request was passed on, so that its sender is not on this machine."""
-
-
-class Tokens(NamedTuple):
-    """The tokens of a worker; an empty one is not set."""
-
-    command: str = ""
-    read: str = ""
 
 
 class Caller(NamedTuple):
@@ -71,24 +61,8 @@ def identify(authorization: str, session: str, tokens: Tokens, now: float) -> Id
         role = role_of(authorization.removeprefix("Bearer "), tokens)
         known = role is not None and authorization.startswith("Bearer ")
         return Identity(role) if role and known else None
-    role = _role_of_session(session, tokens, now)
+    role = role_of_session(session, tokens, now)
     return Identity(role, by_session=True) if role else None
-
-
-def role_of(token: str, tokens: Tokens) -> Role | None:
-    """Return what the holder of `token` may do; compared in constant time."""
-    same = [role for role, known in _known(tokens) if _is_same(token, known)]
-    return same[0] if same else None
-
-
-def session_of(role: Role, tokens: Tokens, now: float) -> str:
-    """Return a session for `role`, for a cookie.
-
-    Every worker with the same token knows it, after restarts too; another token ends it. The token
-    itself cannot be found from it.
-    """
-    expires = str(int(now) + SESSION_SECONDS)
-    return f"{role}.{expires}.{_signature(role, expires, dict(_known(tokens))[role])}"
 
 
 def read_refusal(identity: Identity | None, tokens: Tokens) -> Refusal | None:
@@ -208,28 +182,3 @@ def _is_forwarded(caller: Caller) -> bool:
     return caller.http < (1, 1) or any(
         name in PROXY_HEADERS or name.startswith(PROXY_PREFIX) for name in names
     )
-
-
-def _known(tokens: Tokens) -> list[tuple[Role, str]]:
-    """Return the tokens that are set, by what their holders may do."""
-    roles: list[tuple[Role, str]] = [("command", tokens.command), ("read", tokens.read)]
-    return [(role, token) for role, token in roles if token]
-
-
-def _role_of_session(session: str, tokens: Tokens, now: float) -> Role | None:
-    claimed, _, rest = session.partition(".")
-    expires, _, signature = rest.partition(".")
-    for role, token in _known(tokens):
-        if role == claimed and _is_same(signature, _signature(role, expires, token)):
-            return role if now < int(expires) else None
-    return None
-
-
-def _signature(role: Role, expires: str, token: str) -> str:
-    message = f"recstream session {role} {expires}".encode(errors="surrogatepass")
-    return hmac.new(token.encode(), message, hashlib.sha256).hexdigest()
-
-
-def _is_same(given: str, known: str) -> bool:
-    """Compare in constant time; `given` may be anything that a header can hold."""
-    return hmac.compare_digest(given.encode(errors="surrogatepass"), known.encode())

@@ -14,19 +14,17 @@ from aiohttp import web
 
 from registry.error_codes import HttpCode
 from registry.settings import Settings
+from streams.http.admission.api_tokens import Tokens, role_of
 from streams.http.admission.auth import (
-    SESSION_SECONDS,
     Caller,
     Identity,
-    Tokens,
     ask_refusal,
     identify,
     issuer_of,
     read_refusal,
-    role_of,
-    session_of,
     write_refusal,
 )
+from streams.http.admission.sessions import SESSION_SECONDS, session_of
 from streams.http.command_arguments import from_text, pairs
 from streams.http.endpoint_arguments import LoginForm
 from streams.http.endpoints import Endpoint

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.cells import each_cell
 
-from streams.http.admission.auth import Caller, Identity, Tokens, ask_refusal
+from streams.http.admission.api_tokens import Tokens
+from streams.http.admission.auth import Caller, Identity, ask_refusal
 
 CLOSED = Tokens(command="sesame", read="peek")
 

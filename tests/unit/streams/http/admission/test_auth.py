@@ -8,19 +8,17 @@ import pytest
 from harness.cells import each_cell
 from multidict import CIMultiDict
 
+from streams.http.admission.api_tokens import Tokens, role_of
 from streams.http.admission.auth import (
-    SESSION_SECONDS,
     Caller,
     Identity,
-    Tokens,
     identify,
     is_local_host,
     issuer_of,
     read_refusal,
-    role_of,
-    session_of,
     write_refusal,
 )
+from streams.http.admission.sessions import SESSION_SECONDS, session_of
 
 NOW = 1_700_000_000.0
 OPEN = Tokens()
@@ -197,7 +195,8 @@ def test_a_token_that_a_proxy_adds_is_of_no_use_to_a_page_of_another_site(
 def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     monkeypatch.setattr(
-        "streams.http.admission.auth.hmac.compare_digest", lambda *pair: bool(compared.append(pair))
+        "streams.http.admission.api_tokens.hmac.compare_digest",
+        lambda *pair: bool(compared.append(pair)),
     )
     assert role_of("wrong", BOTH) is None
     assert compared == [(b"wrong", b"sesame"), (b"wrong", b"peek")]
