@@ -1,4 +1,4 @@
-"""What the types of the HTTP API do not say: the meaning of each parameter, its values, examples."""
+"""What the types of the HTTP API do not say: meanings of parameters, their values, examples."""
 
 from __future__ import annotations
 
