@@ -378,8 +378,9 @@ def test_a_training_that_has_told_its_result_and_does_not_exit_is_ended_and_its_
 ) -> None:
     monkeypatch.setattr(sys, "executable", a_child_that("exec sleep 600", tmp_path))
     monkeypatch.setattr("streams.retraining.child_process.EXIT_SECONDS", 0.01)
-    seen = Run(tmp_path, a_state(), retrain_timeout=5.0)
-    assert (ran(seen).status, ran(seen).version) == ("published", "v0.9")
+    seen = Run(tmp_path, a_state(), retrain_timeout=60.0)
+    result = ran(seen)
+    assert (result.status, result.version) == ("published", "v0.9")
 
 
 def test_a_bug_at_the_end_of_a_run_does_not_leave_it_under_way_for_ever(
