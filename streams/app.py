@@ -42,6 +42,7 @@ from streams.kafka.slice_transport import SliceTransport
 from streams.metrics import Metrics
 from streams.new_items.new_item_parts import build_new_items
 from streams.outcomes.compared_arms import compared
+from streams.outcomes.experiment_watch import ExperimentWatch
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.parts import Parts
 from streams.retraining.retrain_agent import RetrainAgent
@@ -166,7 +167,7 @@ def build_app(
     outcomes = OutcomeFollower(
         settings, topics, lambda: (compared(node.acting), progress.served()), delivery
     )
-    reported = lambda: seeds.is_settled, lambda: outcomes.sums
+    reported = lambda: seeds.is_settled, lambda: outcomes.progress.sums
     fleet = FleetAgent(topics, node, table, delivery, exposures, shadow, *reported)
     items = _items(settings, topics, node)
     return Parts(
@@ -189,6 +190,7 @@ def build_app(
         items=items,
         outcomes=outcomes,
         new_items=build_new_items(settings, topics, delivery, fresh.freshness, node, table),
+        experiment=ExperimentWatch(settings, node.view, outcomes, metrics),
         ramp=RampAgent(settings, topics, node.view, delivery, metrics),
         seeds=seeds,
         shadow=shadow,

@@ -89,11 +89,45 @@ class BatchHistogram(Collector):
         yield family
 
 
-class Metrics:
+class OutcomeMetrics:
+    """What one worker says of an experiment's outcomes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.experiment_users = Gauge(
+            "experiment_users", "Users of an arm whose attribution window has closed.",
+            ["variant"], registry=registry,
+        )  # fmt: skip
+        self.experiment_difference = Gauge(
+            "experiment_difference", "Canary minus primary, and its interval, which holds at all "
+            "times together; absent while nothing can be said.",
+            ["metric", "bound"], registry=registry,
+        )  # fmt: skip
+        self.experiment_verdict = Gauge(
+            "experiment_verdict", "1 for what may be concluded from outcomes now: better, worse, "
+            "undecided, no_data or broken.",
+            ["verdict"], registry=registry,
+        )  # fmt: skip
+        self.outcome_open_windows = Gauge(
+            "outcome_open_windows", "Users of this worker's partitions whose window is open.",
+            registry=registry,
+        )  # fmt: skip
+        self.outcome_delay = Gauge(
+            "outcome_delay_seconds", "How far this worker's join is behind, in the partition where "
+            "it is furthest; 0 while nothing waits to be joined.",
+            registry=registry,
+        )  # fmt: skip
+        self.outcome_left_out = Gauge(
+            "outcome_left_out_exposures", "Answers to users beyond those that are remembered.",
+            registry=registry,
+        )  # fmt: skip
+
+
+class Metrics(OutcomeMetrics):
     """All metrics of one worker."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        super().__init__(registry)
         self.model_version_info = Gauge(
             "model_version_info", "1 for each version that answers users.",
             ["model_name", "version", "git_sha", "data_snapshot"], registry=registry,

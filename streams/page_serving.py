@@ -52,7 +52,16 @@ def build_pages(
             parts.topics.requests.name,
             login.may_read,
         ),
-        Reads(settings, node, table, parts.traces, listing, parts.ramp.seen, read_trail),
+        Reads(
+            settings,
+            node,
+            table,
+            parts.traces,
+            listing,
+            parts.ramp.seen,
+            parts.experiment.conclusion,
+            read_trail,
+        ),
         Trying(node.answering, lambda: parts.watch.request_partitions or 0),
         Recommendations(settings),
         Writes(
@@ -81,6 +90,7 @@ def collector_of(parts: Parts, observers: Observers, listing: RegistryListing) -
         listing=listing,
         requests_per_second=lambda: parts.fleet.requests_per_second,
         look=parts.ramp.seen,
+        experiment=parts.experiment.status,
         items=lambda: ItemsFollowed(items.known, items.withdrawn, items.offset, items.lag),
         fresh=parts.fresh.status,
     )

@@ -20,6 +20,7 @@ from streams.fresh.interaction_follower import InteractionFollower
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.new_items.new_item_follower import NewItemFollower
+from streams.outcomes.experiment_watch import ExperimentWatch
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
@@ -58,6 +59,7 @@ class Parts:
     items: ItemFollower
     outcomes: OutcomeFollower
     new_items: NewItemFollower
+    experiment: ExperimentWatch
     ramp: RampAgent
     seeds: SeedAgent
     shadow: Shadow

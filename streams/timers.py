@@ -124,6 +124,7 @@ class Timers:
         node.update_gauges()
         node.metrics.fleet_workers.set(len(live(node.view.fleet, now)))
         self._parts.ramp.show(now)
+        self._parts.experiment.show(now)
         items = self._parts.items
         node.metrics.catalogue_items.set(items.known)
         node.metrics.catalogue_withdrawn.set(items.withdrawn)

@@ -27,6 +27,7 @@ def conclusion_lines(found: Conclusion) -> RenderableType:
         differences,
         Text(f"split: {found.sample_ratio.message}"),
         Text(found.words, STYLES.get(found.verdict, "")),
+        *([] if found.outlook is None else [Text(found.outlook.words)]),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from registry.guardrails.evidence import Sample, log_evidence_of_excess
+from registry.guardrails.evidence import Sample, log_e_value, log_evidence_of_excess
 from registry.outcomes.mixture_bound import mixture_width
 from registry.wire.outcome_records import ArmSums
 
@@ -26,6 +26,13 @@ with fewer, a single heavy user can move the estimate and its variance at once."
 
 HALVINGS: Final = 40
 """Of a difference within [-1, 1]: its bound to 2e-12."""
+
+
+class Interval(Struct, frozen=True):
+    """From where to where a figure may be."""
+
+    lower: float
+    upper: float
 
 
 class Comparison(Struct, frozen=True):
@@ -43,6 +50,8 @@ class Comparison(Struct, frozen=True):
         ``canary - primary`` and its confidence sequence; None while nothing can be said.
     alpha
         Most probability that the true difference is ever outside.
+    primary_interval, canary_interval
+        Confidence sequences of the two estimates, each at `alpha`; None while nothing can be said.
     """
 
     metric: Metric
@@ -53,6 +62,8 @@ class Comparison(Struct, frozen=True):
     lower: float | None
     upper: float | None
     alpha: float
+    primary_interval: Interval | None = None
+    canary_interval: Interval | None = None
 
 
 def compare_conversion(primary: ArmSums, canary: ArmSums, alpha: float) -> Comparison:
@@ -91,6 +102,7 @@ def compare_conversion(primary: ArmSums, canary: ArmSums, alpha: float) -> Compa
         _border(lambda by: exceeds(above, below, by), -1.0, middle),
         -_border(lambda by: exceeds(below, above, by), -1.0, -middle),
         alpha,
+        (_mean_interval(below, alpha), _mean_interval(above, alpha)),
     )
 
 
@@ -115,7 +127,15 @@ def compare_ratio(primary: ArmSums, canary: ArmSums, alpha: float) -> Comparison
     variance = ratio_variance(primary) + ratio_variance(canary)
     width = mixture_width(variance, primary.users + canary.users, alpha)
     middle = above - below
-    return _judged("outcomes_per_exposure", below, above, middle - width, middle + width, alpha)
+    return _judged(
+        "outcomes_per_exposure",
+        below,
+        above,
+        middle - width,
+        middle + width,
+        alpha,
+        (_ratio_interval(primary, below, alpha), _ratio_interval(canary, above, alpha)),
+    )
 
 
 def ratio_variance(sums: ArmSums) -> float:
@@ -140,14 +160,23 @@ def ratio_variance(sums: ArmSums) -> float:
 
 
 def _judged(
-    metric: Metric, primary: float, canary: float, lower: float, upper: float, alpha: float
+    metric: Metric,
+    primary: float,
+    canary: float,
+    lower: float,
+    upper: float,
+    alpha: float,
+    intervals: tuple[Interval, Interval],
 ) -> Comparison:
     standing: Standing = "undecided"
     if lower > 0:
         standing = "better"
     elif upper < 0:
         standing = "worse"
-    return Comparison(metric, standing, primary, canary, canary - primary, lower, upper, alpha)
+    difference = canary - primary
+    return Comparison(
+        metric, standing, primary, canary, difference, lower, upper, alpha, *intervals
+    )
 
 
 def _no_data(
@@ -162,6 +191,19 @@ def _share(sums: ArmSums) -> float | None:
 
 def _ratio(sums: ArmSums) -> float | None:
     return sums.x / sums.y if sums.y else None
+
+
+def _mean_interval(sample: Sample, alpha: float) -> Interval:
+    """Return the means that the e-value does not refute at `alpha`."""
+    needed = -math.log(alpha)
+    lower = _border(lambda mean: log_e_value(sample, mean) >= needed, 0.0, sample.mean)
+    upper = -_border(lambda mean: log_e_value(sample, -mean) >= needed, -1.0, -sample.mean)
+    return Interval(lower, upper)
+
+
+def _ratio_interval(sums: ArmSums, ratio: float, alpha: float) -> Interval:
+    width = mixture_width(ratio_variance(sums), sums.users, alpha)
+    return Interval(ratio - width, ratio + width)
 
 
 def _border(is_refuted: Callable[[float], bool], low: float, high: float) -> float:

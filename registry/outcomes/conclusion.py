@@ -13,6 +13,7 @@ from registry.outcomes.arm_comparison import (
     compare_conversion,
     compare_ratio,
 )
+from registry.outcomes.outlook import Elapsed, Outlook, outlook_of
 from registry.wire.outcome_records import ArmSums
 from registry.wire.ramp_values import Finding
 
@@ -40,6 +41,8 @@ class Conclusion(Struct, frozen=True):
         By `conversion`; ``broken`` if the split is not the rule's.
     words
         The same, as sentences.
+    outlook
+        How long it will still take; None if it is not known how long users have been counted.
     """
 
     primary: Arm
@@ -49,9 +52,16 @@ class Conclusion(Struct, frozen=True):
     sample_ratio: Finding
     verdict: Literal["better", "worse", "undecided", "no data", "broken"]
     words: str
+    outlook: Outlook | None = None
 
 
-def conclude(primary: Arm, canary: Arm, expected_share: float, alpha: float = 0.05) -> Conclusion:
+def conclude(
+    primary: Arm,
+    canary: Arm,
+    expected_share: float,
+    alpha: float = 0.05,
+    elapsed: Elapsed | None = None,
+) -> Conclusion:
     """Compare two arms.
 
     Parameters
@@ -62,6 +72,8 @@ def conclude(primary: Arm, canary: Arm, expected_share: float, alpha: float = 0.
         Of users that the rule gives to `canary`, 0..1.
     alpha
         Most probability that an interval is ever wrong, 0..1 exclusive.
+    elapsed
+        How long users have been exposed, if that is known.
     """
     conversion = compare_conversion(primary.sums, canary.sums, alpha)
     ratio = compare_ratio(primary.sums, canary.sums, alpha)
@@ -72,7 +84,7 @@ def conclude(primary: Arm, canary: Arm, expected_share: float, alpha: float = 0.
         alpha / 2,
         names=(canary.variant, primary.variant),
     )
-    broken = split.verdict in ("fail", "error")
+    broken, users = split.verdict in ("fail", "error"), primary.sums.users + canary.sums.users
     if broken:
         words = (
             f"Nothing may be concluded: the users are not split by the rule ({split.message}), so "
@@ -90,6 +102,9 @@ def conclude(primary: Arm, canary: Arm, expected_share: float, alpha: float = 0.
         split,
         "broken" if broken else conversion.standing,
         words,
+        None
+        if elapsed is None
+        else outlook_of(conversion, users, expected_share, elapsed, is_broken=broken),
     )
 
 

@@ -224,6 +224,40 @@ class PartitionJoin:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class JoinProgress:
+    """How far the joins of a worker have come.
+
+    Parameters
+    ----------
+    sums
+        Of the closed users in their partitions.
+    open_windows
+        Users whose window has not closed yet.
+    clock
+        Up to which time, in milliseconds, the logs have been read where that is furthest behind;
+        None where nothing waits to be read.
+    left_out
+        Exposures of users beyond what is remembered.
+    """
+
+    sums: tuple[PartitionSums, ...] = ()
+    open_windows: int = 0
+    clock: int | None = None
+    left_out: int = 0
+
+
+def progress_of(joins: Iterable[PartitionJoin]) -> JoinProgress:
+    """Return how far `joins` have come."""
+    known = tuple(joins)
+    return JoinProgress(
+        tuple(part for join in known for part in join.sums),
+        sum(join.open_windows for join in known),
+        min((join.clock for join in known if join.clock and not join.is_idle), default=None),
+        sum(join.left_out for join in known),
+    )
+
+
 def sums_by_arm(reported: Iterable[PartitionSums], epoch: int) -> dict[Variant, ArmSums]:
     """Return the sums of each arm over all partitions, whoever reports them.
 

@@ -17,6 +17,7 @@ from registry.error_codes import HttpCode
 from registry.errors import UnknownVersion
 from registry.guardrails.live_workers import live
 from registry.kafka.audit_trail import Asked, Trail
+from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Look
 from registry.rollout.wording import diff
 from registry.settings import Settings
@@ -25,7 +26,6 @@ from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus
 from streams.http.history_query import asked_of
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
-from streams.outcomes.compared_arms import conclusion_of
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.serving.traces import Traces, trace_of
@@ -53,6 +53,8 @@ class Reads:
         What is known of the worker.
     look
         Returns what the guardrails say of a ramp at a time, in seconds since the epoch.
+    experiment
+        Returns what may be concluded from outcomes.
     read_trail
         Returns the audit trail; reads Kafka.
     """
@@ -65,6 +67,7 @@ class Reads:
         traces: Traces,
         listing: RegistryListing,
         look: Callable[[float], Look | None],
+        experiment: Callable[[], Conclusion | None],
         read_trail: Callable[[Settings, Asked], Trail],
     ) -> None:
         self._settings = settings
@@ -73,6 +76,7 @@ class Reads:
         self._traces = traces
         self._listing = listing
         self._look = look
+        self._experiment = experiment
         self._read = read_trail
         self._reading = asyncio.Semaphore(READINGS)
 
@@ -179,7 +183,5 @@ class Reads:
                 due_in_seconds=seen.due_in_seconds,
                 findings=seen.findings,
             ),
-            experiment=conclusion_of(state, view.fleet)
-            if self._settings.outcomes == "on"
-            else None,
+            experiment=self._experiment(),
         )

@@ -7,6 +7,7 @@ from functools import partial
 
 from registry.ids import UserId
 from registry.outcomes.conclusion import Arm, Conclusion, conclude
+from registry.outcomes.outlook import Elapsed
 from registry.outcomes.partition_join import Experiment, sums_by_arm
 from registry.rollout.assignment import arms_of, assign, canary_share
 from registry.wire.field_types import Variant
@@ -40,8 +41,22 @@ def experiment_of(
     )
 
 
-def conclusion_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Conclusion | None:
-    """Return what may be concluded under `state`; None if it compares nothing."""
+def conclusion_of(
+    state: RolloutState | None, fleet: Iterable[Heartbeat], now: float, window_seconds: float
+) -> Conclusion | None:
+    """Return what may be concluded under `state`; None if it compares nothing.
+
+    Parameters
+    ----------
+    state
+        The rollout state.
+    fleet
+        The latest heartbeat of each worker.
+    now
+        Seconds since 1970.
+    window_seconds
+        The attribution window.
+    """
     if state is None or compared(state) is None:
         return None
     reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
@@ -50,4 +65,10 @@ def conclusion_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Con
         Arm(variant, version, sums.get(variant, ArmSums()))
         for version, variant in arms_of(state).items()
     )
-    return conclude(primary, canary, canary_share(state) / 100)
+    since = state.updated_at
+    return conclude(
+        primary,
+        canary,
+        canary_share(state) / 100,
+        elapsed=None if since is None else Elapsed(now - since.timestamp(), window_seconds),
+    )

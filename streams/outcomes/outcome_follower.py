@@ -30,11 +30,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from registry.errors import RefusedRecord, TransportError
 from registry.kafka.topic_reader import BROKER_SECONDS, connected, current_ends, messages
 from registry.kafka.topics import Topics
-from registry.outcomes.partition_join import Experiment, PartitionJoin
+from registry.outcomes.partition_join import Experiment, JoinProgress, PartitionJoin, progress_of
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from registry.wire.codec import encode
-from registry.wire.outcome_records import OutcomeRecord, PartitionSums
+from registry.wire.outcome_records import OutcomeRecord
 from registry.wire.rollout_state import RolloutState
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
@@ -79,8 +79,8 @@ class OutcomeFollower:
 
     Attributes
     ----------
-    sums
-        Of the closed users in the partitions that are followed; replaced whole.
+    progress
+        What is known of the partitions that are followed; replaced whole.
     trouble
         Why nothing is being joined; None while all is well.
     """
@@ -103,7 +103,7 @@ class OutcomeFollower:
         self._joins: dict[int, PartitionJoin] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self._stalls: dict[str, ReadStall] = {}
-        self.sums: tuple[PartitionSums, ...] = ()
+        self.progress = JoinProgress()
         self.trouble: str | None = None
 
     def start(self) -> None:
@@ -162,7 +162,7 @@ class OutcomeFollower:
                 looked_at = time.monotonic()
                 self._pass_time(consumer)
             self._send()
-            self.sums = tuple(part for join in self._joins.values() for part in join.sums)
+            self.progress = progress_of(self._joins.values())
             self.trouble = None
 
     def _follow_wanted(self, consumer: Consumer, state: RolloutState | None) -> None:
@@ -172,7 +172,8 @@ class OutcomeFollower:
         if epoch == self._epoch and numbers == self._joins.keys():
             return
         if epoch != self._epoch:
-            self._joins, self._ends, self._epoch, self.sums = {}, {}, epoch, ()
+            self._joins, self._ends, self._epoch = {}, {}, epoch
+            self.progress = JoinProgress()
         self._joins = {number: join for number, join in self._joins.items() if number in numbers}
         self._ends = {place: end for place, end in self._ends.items() if place[1] in numbers}
         new = numbers - self._joins.keys()

@@ -21,6 +21,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.fresh.fresh_reading import FreshStatus
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
+from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
@@ -46,6 +47,8 @@ class StatusCollector:
         Returns its present rate of answers.
     look
         Returns what the guardrails say of a ramp at a time, in seconds since the epoch.
+    experiment
+        Returns what is known of the arms' outcomes.
     items
         Returns what is known of the items topic.
     fresh
@@ -65,6 +68,7 @@ class StatusCollector:
         listing: RegistryListing,
         requests_per_second: Callable[[], float],
         look: Callable[[float], Look | None],
+        experiment: Callable[[], WatchedExperiment | None],
         items: Callable[[], ItemsFollowed],
         fresh: Callable[[], FreshStatus | None] = lambda: None,
     ) -> None:
@@ -79,6 +83,7 @@ class StatusCollector:
         self._listing = listing
         self._requests_per_second = requests_per_second
         self._look = look
+        self._experiment = experiment
         self._items = items
 
     def collect(self) -> Status:
@@ -118,6 +123,7 @@ class StatusCollector:
             arms=overview.arms,
             shadow=overview.shadow,
             look=self._look(now),
+            experiment=self._experiment(),
             split=overview.split,
             items=self._items(),
             fresh=self._fresh(),

@@ -30,6 +30,15 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def total(number: float) -> str:
+    """Word a sum that need not be whole.
+
+    >>> total(3008.0), total(12.5)
+    ('3,008', '12.5')
+    """
+    return f"{round(number, 2):,.12g}"
+
+
 def rate(per_second: float) -> str:
     """Word a rate: one decimal while it is small.
 
@@ -121,6 +130,24 @@ def clock(time: Instant) -> str:
     return time.astimezone(UTC).strftime("%H:%M:%S UTC")
 
 
+def moment(seconds: float) -> str:
+    """Word a time of day that is given in seconds since 1970.
+
+    >>> moment(1767614624.9)
+    '12:03:44 UTC'
+    """
+    return clock(Instant.of(seconds))
+
+
+def signed(difference: float) -> str:
+    """Word a difference to three figures, with its sign.
+
+    >>> signed(3.14159), signed(-0.00123), signed(0.0)
+    ('+3.14', '-0.00123', '0')
+    """
+    return f"{difference:+.3g}" if difference else "0"
+
+
 def span(start: Instant, end: Instant) -> str:
     """Word the time between two moments."""
     return duration((end - start).total_seconds())
@@ -150,6 +177,20 @@ def share(part: float, whole: float) -> str:
 
 
 WORDS: Final[tuple[Callable[..., Any], ...]] = (
-    *(percent, count, rate, milliseconds, size, duration, metric, ago, clock, prose, share),
+    *(
+        percent,
+        count,
+        rate,
+        milliseconds,
+        size,
+        duration,
+        metric,
+        ago,
+        clock,
+        moment,
+        prose,
+        share,
+        total,
+    ),
 )
 """What the templates can call, by its name."""

@@ -14,6 +14,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from registry.outcomes.arm_comparison import LEAST_USERS
 from registry.ramp_plans.ramp_stages import SENTENCES
 from registry.rollout.expected_epoch import NO_EPOCH
 from registry.rollout.wording import diff, ramp_words
@@ -22,6 +23,7 @@ from streams.comparing.side_by_side import SideBySide
 from streams.page import formatting as wording
 from streams.page.buttons import Now, fields, offers
 from streams.page.charts import arms, headline, rungs, steps, worst_first
+from streams.page.evidence_chart import evidence_pictures, whiskers
 from streams.page.page_headers import headers_of
 from streams.page.status import Status
 from streams.roles import Role
@@ -115,6 +117,7 @@ def _context(status: Status) -> dict[str, Any]:
         "ramp": ramp,
         "rungs": rungs(ramp, status.now) if ramp else (),
         "steps": steps(status.training) if status.training else (),
+        "pictures": evidence_pictures(status.experiment.looks) if status.experiment else {},
         "lagging": sorted(status.lag, key=lambda lag: lag.lag, reverse=True),
         "now": now,
         "now_json": msgspec.json.encode(now).decode(),
@@ -144,6 +147,9 @@ def _environment() -> Environment:
         "ramp_words": ramp_words,
         "by_count": wording.by_count,
         "span": wording.span,
+        "signed": wording.signed,
+        "whiskers": whiskers,
+        "least_users": LEAST_USERS,
     }
     environment.globals |= {
         "style": Markup(environment.get_template("status.css").render()),

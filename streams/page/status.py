@@ -19,6 +19,7 @@ from registry.wire.ramp_values import Finding
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
 from streams.fresh.fresh_reading import FreshStatus
+from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.watch.notices import Notice, Reason
 
 Presence: TypeAlias = Literal["live", "silent", "stopped"]
@@ -124,7 +125,8 @@ class Status(Struct, frozen=True):
     """One worker at one moment. ``share`` and percentages are 0..100.
 
     ``fleet``, ``arms``, ``shadow``, ``look`` and ``split`` are of all workers together, the rest
-    is this worker's own; ``split`` is the sample-ratio check of a canary or an A/B test.
+    is this worker's own; ``split`` is the sample-ratio check of a canary or an A/B test;
+    ``experiment`` is what their users' outcomes say.
     """
 
     worker: str
@@ -155,6 +157,7 @@ class Status(Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     items: ItemsFollowed | None = None
     fresh: FreshStatus | None = None
+    experiment: WatchedExperiment | None = None
 
     @property
     def ready(self) -> bool:

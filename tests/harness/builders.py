@@ -26,6 +26,8 @@ from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
+from streams.outcomes.experiment_watch import ExperimentWatch
+from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.serving.answering import Answering
 from streams.serving.batch_results import Origin
 from streams.serving.routing import RoutingRules
@@ -161,6 +163,7 @@ def some_parts(
     topics, delivery = topics_of(configured), kafka(node.view)
     watch = TopicWatch(configured, topics)
     app: Any = SimpleNamespace(rebalancing=False, crashed=False, consumer=None)
+    follower = OutcomeFollower(configured, topics, lambda: (None, ()), cast(Delivery, delivery))
     return SimpleNamespace(
         settings=configured,
         worker="w1",
@@ -180,6 +183,7 @@ def some_parts(
         contact=Contact(configured.outage_seconds),
         fleet=SimpleNamespace(requests_per_second=0.0),
         ramp=RampAgent(configured, topics, node.view, cast(Delivery, delivery), metrics),
+        experiment=ExperimentWatch(configured, node.view, follower, metrics),
         seeds=SeedAgent(
             configured,
             topics.control,

@@ -53,6 +53,6 @@ async def until_closed(follower: OutcomeFollower, users: int, seconds: float) ->
     """Wait until so many users have closed."""
 
     def closed() -> bool:
-        return sum(part.sums.users for part in follower.sums) == users
+        return sum(part.sums.users for part in follower.progress.sums) == users
 
     await asyncio.to_thread(wait_until, closed, seconds, f"{users} users to close")

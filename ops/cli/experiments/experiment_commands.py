@@ -5,6 +5,7 @@ Knows options. Must not know statistics (`registry.outcomes`).
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -38,7 +39,8 @@ def show(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
-    found = conclusion_of(state, fleet_observer.heartbeats(settings))
+    fleet = fleet_observer.heartbeats(settings)
+    found = conclusion_of(state, fleet, time.time(), settings.attribution_seconds)
     if found is None:
         raise RefusedCommand(
             f"environment {settings.environment} compares no arms (strategy {state.strategy}); "

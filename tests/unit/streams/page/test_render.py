@@ -18,11 +18,13 @@ from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, ShadowStep
 from registry.wire.training_records.gate_results import Check, Gate
 from registry.wire.training_records.training_messages import TrainingRun
+from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.charts import steps
 from streams.page.formatting import ago
 from streams.page.render import POLICY, render, render_login, render_main
 from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
 from streams.watch.notices import Reason
+from tests.unit.streams.experiments import a_conclusion, an_experiment
 from tests.unit.streams.statuses import (
     NOW,
     SECONDS,
@@ -615,3 +617,40 @@ def test_a_token_is_asked_for_only_where_one_is_needed_and_not_given_yet() -> No
 def test_who_has_logged_in_can_log_out() -> None:
     assert "Log out" not in text_of(a_status(token_needed=True))
     assert "Log out" in render(a_status(token_needed=True), "command")
+
+
+AB_TEST = a_canary(50.0, strategy="ab_test")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words"),
+    [
+        (an_experiment(), "What users like better all workers"),
+        (an_experiment(), "A v0.3 1,000 400 40.00 % "),
+        (an_experiment(), "Decided on conversion: more users are not needed."),
+        (an_experiment(a_conclusion(600, 400)), "B (v0.4) is worse than A (v0.3): "),
+        (an_experiment(a_conclusion(0, 0, users=0)), "No conclusion yet: no user of A (v0.3) and "),
+        (an_experiment(a_conclusion(0, 0, users=0)), "A v0.3 0 0 no data yet 0 0 no data yet"),
+        (an_experiment(a_conclusion(4, 6, users=9)), "it is compared from 200 users an arm on"),
+        (an_experiment(looks=()), "The picture begins with two looks at data."),
+        (an_experiment(trouble="no broker"), "This worker joins nothing at present: no broker"),
+        (an_experiment(is_on=False), "Outcomes are not joined."),
+        (an_experiment(open_windows=1_423), "1,423 are open on this worker"),
+    ],
+)
+def test_an_experiment_shows_what_users_like_or_why_that_is_not_known(
+    experiment: WatchedExperiment, words: str
+) -> None:
+    assert words in section(a_status(rollout=AB_TEST, experiment=experiment), "experiment")
+
+
+def test_an_experiment_is_said_in_the_words_of_its_conclusion_and_drawn_twice() -> None:
+    experiment = an_experiment()
+    status = a_status(rollout=AB_TEST, experiment=experiment)
+    assert experiment.conclusion is not None
+    assert experiment.conclusion.words in section(status, "experiment")
+    assert render(status).count('<path class="band good" d="M') == 2
+
+
+def test_a_state_that_compares_nothing_has_no_experiment() -> None:
+    assert "What users like" not in text_of(a_status(rollout=a_state()))
