@@ -103,8 +103,7 @@ class OutcomeMetrics:
             ["metric", "bound"], registry=registry,
         )  # fmt: skip
         self.experiment_verdict = Gauge(
-            "experiment_verdict", "1 for what may be concluded from outcomes now: better, worse, "
-            "undecided, no_data or broken.",
+            "experiment_verdict", "1 for what may be concluded from outcomes now.",
             ["verdict"], registry=registry,
         )  # fmt: skip
         self.outcome_open_windows = Gauge(
@@ -114,10 +113,6 @@ class OutcomeMetrics:
         self.outcome_delay = Gauge(
             "outcome_delay_seconds", "How far this worker's join is behind, in the partition where "
             "it is furthest; 0 while nothing waits to be joined.",
-            registry=registry,
-        )  # fmt: skip
-        self.outcome_left_out = Gauge(
-            "outcome_left_out_exposures", "Answers to users beyond those that are remembered.",
             registry=registry,
         )  # fmt: skip
 

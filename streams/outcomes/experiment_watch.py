@@ -90,7 +90,6 @@ class ExperimentWatch:
         ):  # fmt: skip
             gauge.clear()
         metrics.outcome_open_windows.set(progress.open_windows)
-        metrics.outcome_left_out.set(progress.left_out)
         metrics.outcome_delay.set(0.0 if progress.clock is None else now - progress.clock / 1000)
         if found is None:
             return

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 
+import pytest
 from harness.cells import each_cell
 from msgspec.structs import replace
 
