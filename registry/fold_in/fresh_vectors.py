@@ -23,6 +23,7 @@ from registry.ids import ItemId, UserId
 from registry.latest_rows import Offsets
 from registry.weighing import Weighing
 from registry.wire.responses import VectorSource
+from registry.wire.training_records.event_weights import undo_targets
 
 
 class FreshVector(NamedTuple):
@@ -80,11 +81,17 @@ class FreshVectors:
         self._seen = seen_indptr, seen_items
         self._items = len(item_factors)
         self._item_row = item_row
+        self._undoes = undo_targets(weighing.weights)
+        self._kinds = frozenset((*learned.kinds, *self._undoes))
 
     def merged(self, users: Sequence[UserEvents]) -> tuple[MergedCells, NDArray[np.float32]]:
         """Return the cells of some users, and what each counts."""
-        cells = merge(users, self._learned, *self._seen, self._items, self._item_row)
+        cells = self._merge(users)
         return cells, cells.weigh(self._weighing)
+
+    def seen(self, user: UserEvents) -> ItemRows:
+        """Return the rows of the items that count as seen, ascending."""
+        return self._merge([user]).item
 
     def of(
         self,
@@ -187,9 +194,12 @@ class FreshVectors:
             )
         return found
 
+    def _merge(self, users: Sequence[UserEvents]) -> MergedCells:
+        return merge(users, self._learned, *self._seen, self._items, self._item_row, self._undoes)
+
     def _has_fresh(self, user: UserEvents) -> bool:
         return any(
-            event.event in self._learned.kinds
+            event.event in self._kinds
             and event.item_id is not None
             and self._item_row(event.item_id) is not None
             for event in user.history.events

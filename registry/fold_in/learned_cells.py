@@ -20,6 +20,7 @@ from registry.bm25_statistics import SnapshotBm25
 from registry.errors import DamagedVersion
 from registry.ids import UserId
 from registry.latest_rows import Floats, Offsets, ranges
+from registry.undo_events import NOTHING_UNDONE, TAKEN_BACK, UndoneEvents, check_undone
 
 Times: TypeAlias = NDArray[np.float64] | NDArray[np.int32]
 
@@ -39,7 +40,7 @@ class Events(NamedTuple):
     kind
         (events,) place of the kind in the version's kinds.
     value
-        (events,) float32.
+        (events,) float32; `TAKEN_BACK` for an undo.
     time
         (events,) seconds since the epoch.
     """
@@ -93,6 +94,8 @@ class LearnedCells:
         The snapshot's statistics, of each kind that needs them.
     forgotten
         Seconds since the epoch of the latest `forget` of each user who sent one.
+    undone
+        What was taken back: an older event that arrives late must not bring it back.
     """
 
     kinds: tuple[str, ...]
@@ -103,11 +106,12 @@ class LearnedCells:
     newest: float = 0.0
     bm25: Mapping[str, SnapshotBm25] = field(default_factory=dict)
     forgotten: Mapping[UserId, float] = field(default_factory=dict)
+    undone: UndoneEvents = NOTHING_UNDONE
 
     def events_of(
         self, rows: NDArray[np.int64], seen_indptr: Offsets, seen_items: NDArray[np.int32]
     ) -> Events:
-        """Return the learned events of some users.
+        """Return the learned events of some users, and what undid others.
 
         Parameters
         ----------
@@ -122,6 +126,8 @@ class LearnedCells:
         cell = ranges(starts, lengths)
         user = np.repeat(np.arange(len(rows)), lengths)
         found = _events(user, seen_items[cell], self.kind, self.value, self.time, cell)
+        if len(self.undone.user):
+            found = joined_events(found, self._undone_of(rows))
         if not len(self.further.cell):
             return found
         first = np.searchsorted(self.further.cell, starts)
@@ -129,6 +135,12 @@ class LearnedCells:
         place = ranges(first, many)
         user, cell = np.repeat(np.arange(len(rows)), many), self.further.cell[place]
         return joined_events(found, _events(user, seen_items[cell], *self.further[1:], place))
+
+    def _undone_of(self, rows: NDArray[np.int64]) -> Events:
+        user, place = self.undone.of(rows)
+        value = np.full(len(place), TAKEN_BACK, np.float32)
+        _, item, kind, time = self.undone
+        return Events(user, item[place], kind[place], value, time[place])
 
 
 def _events(
@@ -244,6 +256,7 @@ def check_learned(learned: LearnedCells, cells: int, items: int) -> None:
         and all(bool((np.diff(piece) >= 0).all()) for piece in _pieces(further.cell)),
         f"must rise from 0 to {cells - 1} at most",
     )
+    check_undone(learned.undone, len(learned.kinds), items)
     for user, until in learned.forgotten.items():
         _require("forgotten", bool(np.isfinite(until)), f"user {user!r} until {until}")
     for kind, known in learned.bm25.items():

@@ -2,14 +2,15 @@
 
 Pure NumPy. Must not know files, Kafka, or what is made of the weights. It is training's rule
 (`training.data.cells_from_rows`) for a few users: of each item and kind the latest event by time
-counts, of equal times the one that stands further on. Learned events stand before fresh ones.
+counts, of equal times the one that stands further on, unless it is an undo
+(`registry.undo_events`). Learned events stand before fresh ones.
 
 What the version does not know is left out: items without a row, and kinds without a weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ from registry.bm25_statistics import CellPlaces
 from registry.fold_in.learned_cells import Events, LearnedCells, joined_events
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
 from registry.ids import ItemId
-from registry.latest_rows import Floats, Offsets, begins, largest_of_each, latest_of_each
+from registry.latest_rows import Floats, Offsets, begins, largest_of_each
+from registry.undo_events import TAKEN_BACK, latest_events
 from registry.weighing import Values, Weighing
 
 
@@ -75,6 +77,7 @@ def merge(
     seen_items: NDArray[np.int32],
     items: int,
     item_row: Callable[[ItemId], int | None],
+    undoes: Mapping[str, str] | None = None,
 ) -> MergedCells:
     """Return the cells of some users of one version.
 
@@ -90,14 +93,18 @@ def merge(
         How many items it has.
     item_row
         Returns an item's row; None: it has none.
+    undoes
+        By kind of undo, the kind that it takes back.
     """
     rows = [-1 if user.row is None or user.history.forgotten else user.row for user in users]
     before = learned.events_of(np.array(rows, np.int64), seen_indptr, seen_items)
-    fresh = _fresh_events([user.history.events for user in users], learned.kinds, item_row)
+    code_by_kind = {kind: code for code, kind in enumerate(learned.kinds)}
+    histories = [user.history.events for user in users]
+    fresh = _fresh_events(histories, code_by_kind, undoes or {}, item_row)
     user, item, kind, value, time = joined_events(before, fresh)
     kinds = max(1, len(learned.kinds))
     key = (user * max(1, items) + item) * kinds + kind
-    latest = latest_of_each(key, time)
+    latest = latest_events(key, time, value).counting
     pair, kind = np.divmod(key[latest], kinds)
     first = begins(pair)
     starts, cell = np.flatnonzero(first), np.cumsum(first) - 1
@@ -114,16 +121,16 @@ def merge(
 
 def _fresh_events(
     histories: Sequence[Sequence[FreshEvent]],
-    kinds: Sequence[str],
+    code_by_kind: Mapping[str, int],
+    undoes: Mapping[str, str],
     item_row: Callable[[ItemId], int | None],
 ) -> Events:
-    code_by_kind = {kind: code for code, kind in enumerate(kinds)}
     known = [
-        (place, row, code, event.value, event.time)
+        (place, row, code, TAKEN_BACK if event.event in undoes else event.value, event.time)
         for place, events in enumerate(histories)
         for event in events
         if event.item_id is not None
-        and (code := code_by_kind.get(event.event)) is not None
+        and (code := code_by_kind.get(undoes.get(event.event, event.event))) is not None
         and (row := item_row(event.item_id)) is not None
     ]
     columns = zip(*known, strict=True) if known else ((),) * 5

@@ -10,10 +10,13 @@ an earlier time, and every event before it in its partition. So an event that ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from registry.ids import ItemId
+from registry.undo_events import TAKEN_BACK, latest_events
 from registry.wire.training_records.event_weights import FORGET
 from registry.wire.training_records.interactions import Interaction
 
@@ -91,6 +94,33 @@ def fresh_event(
         offset,
         partition,
     )
+
+
+def left_of(events: Sequence[FreshEvent], undoes: Mapping[str, str]) -> list[FreshEvent]:
+    """Return the latest event of each item and kind that no undo takes back.
+
+    Parameters
+    ----------
+    events
+        Of one user, by partition, then offset.
+    undoes
+        By kind of undo, the kind that it takes back.
+
+    Examples
+    --------
+    >>> like, unlike = FreshEvent("a", "like", 1.0, 5.0, 1), FreshEvent("a", "unlike", 1.0, 6.0, 0)
+    >>> left_of([unlike, like], {"unlike": "like"})
+    []
+    """
+    numbers: dict[tuple[ItemId | None, str], int] = {}
+    key = [
+        numbers.setdefault((event.item_id, undoes.get(event.event, event.event)), len(numbers))
+        for event in events
+    ]
+    value = [TAKEN_BACK if event.event in undoes else event.value for event in events]
+    time = np.array([event.time for event in events], np.float64)
+    latest = latest_events(np.array(key, np.int64), time, np.array(value, np.float32))
+    return [events[place] for place in latest.counting.tolist()]
 
 
 def history_of(events: Iterable[FreshEvent], forgotten_until: float = -math.inf) -> FreshHistory:

@@ -13,6 +13,7 @@ from registry.fresh.event_log import FrozenLog
 from registry.fresh.version_window import FreshUser, ItemTranslation, VersionWindow
 from registry.ids import ItemId, UserId
 from registry.wire.responses import FreshState
+from registry.wire.training_records.event_weights import EventWeights, undo_targets
 
 if TYPE_CHECKING:
     from registry.new_items.overlay import Overlay
@@ -37,25 +38,28 @@ class FreshRange(NamedTuple):
     ends
         By partition of the interaction topic: the end of the version's snapshot.
     kinds
-        Kinds of events that it counts.
+        Kinds of events that it counts, those that take others back among them.
     translation
         Of items to its rows.
+    undoes
+        By kind of undo, the kind that it takes back.
     """
 
     ends: Mapping[int, int]
     kinds: Container[str]
     translation: ItemTranslation
+    undoes: Mapping[str, str] = {}
 
     @classmethod
     def of(
         cls,
         snapshot: Mapping[str, tuple[int, int]],
-        kinds: Iterable[str],
+        weights: EventWeights,
         row_of: Callable[[ItemId], int | None],
     ) -> FreshRange:
         """Return that of a version, from the snapshot and weights in its manifest."""
         ends = {int(partition): end for partition, (_, end) in snapshot.items()}
-        return cls(ends, frozenset(kinds), ItemTranslation(row_of))
+        return cls(ends, frozenset(weights), ItemTranslation(row_of), undo_targets(weights))
 
 
 class FreshSight:
@@ -114,7 +118,7 @@ class FreshSight:
         found = self._windows.get(version)
         if found is None and (fresh := self.ranges.get(version)) is not None:
             found = self._windows[version] = VersionWindow(
-                self.log, fresh.ends, fresh.kinds, fresh.translation, self._most
+                self.log, fresh.ends, fresh.kinds, fresh.translation, self._most, fresh.undoes
             )
         return found
 

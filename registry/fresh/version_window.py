@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from registry.fresh.event_columns import OFFSET_BITS, place_of
 from registry.fresh.event_log import FrozenLog
-from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of
+from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of, left_of
 from registry.ids import ItemId, UserId
 from registry.wire.responses import VectorSource
 
@@ -33,6 +33,8 @@ class FreshUser(NamedTuple):
         Nothing that the version learned of him counts.
     seen
         Rows of the version's items that he has had to do with since, int32, in any order.
+    is_all_seen
+        ``seen`` has those as well that the version learned, without what he took back.
     source
         What ranks his items; None: what ranks them without anything fresh.
     vector
@@ -43,6 +45,7 @@ class FreshUser(NamedTuple):
     seen: ItemRows = NO_ROWS
     source: VectorSource | None = None
     vector: NDArray[np.float32] | None = None
+    is_all_seen: bool = False
 
 
 class ItemTranslation:
@@ -86,6 +89,8 @@ class VersionWindow:
         Of the log's items to the version's rows.
     most
         So many of a user's events count for his vector, the newest.
+    undoes
+        By kind of undo, the one of `kinds` that it takes back.
     """
 
     def __init__(
@@ -95,12 +100,17 @@ class VersionWindow:
         kinds: Container[str],
         translation: ItemTranslation,
         most: int,
+        undoes: Mapping[str, str] | None = None,
     ) -> None:
         self._log = log
         columns = log.columns
         self._rows = translation.rows(columns.items.names)
         self._kinds = {number for kind, number in list(columns.kinds.items()) if kind in kinds}
         self._most = most
+        self._undoes = undoes or {}
+        self._undo_kinds = {
+            number for kind, number in list(columns.kinds.items()) if kind in self._undoes
+        }
         partitions = max((*log.ends, *ends), default=-1) + 1
         self._bounds = [place_of(number, ends.get(number, 0)) for number in range(partitions)]
 
@@ -110,8 +120,8 @@ class VersionWindow:
         number = log.number_of(user_id)
         if number is None:
             return None
-        if number in log.columns.forgetters:
-            return self._of_forgetter(number)
+        if number in log.columns.forgetters or self._has_undone(number):
+            return self._by_history(number)
         rows = self._seen_rows(number)
         return FreshUser(False, np.array(rows, np.int32)) if rows else None
 
@@ -141,18 +151,23 @@ class VersionWindow:
         return self._history(number, forgotten_until)
 
     def newest(self, history: FreshHistory) -> FreshHistory:
-        """Return a history with only those of its events that count for its user's vector."""
-        events = history.events
+        """Return a history with only those of its events that count for its user's vector.
+
+        What takes others back always does: it makes the history no longer.
+        """
+        events = [event for event in history.events if event.event not in self._undoes]
         if len(events) <= self._most:
             return history
         by_time = sorted(events, key=lambda event: (event.time, event.partition, event.offset))
-        chosen = set(by_time[-self._most :])
-        return history._replace(events=tuple(event for event in events if event in chosen))
+        left_out = set(by_time[: -self._most])
+        kept = tuple(event for event in history.events if event not in left_out)
+        return history._replace(events=kept)
 
     def seen_in(self, history: FreshHistory) -> ItemRows:
         """Return the rows of the items of a history that the version knows, in any order."""
         items = self._log.columns.items
-        rows = [self._rows[items[event.item_id]] for event in history.events]
+        events = left_of(history.events, self._undoes) if self._undo_kinds else history.events
+        rows = [self._rows[items[event.item_id]] for event in events]
         return np.array([row for row in rows if row >= 0], np.int32)
 
     def seen_unknown(self, user_id: UserId) -> set[ItemId]:
@@ -179,6 +194,13 @@ class VersionWindow:
         """Tell whether all events of a user are here, and not only which items he has seen."""
         return self._log.number_of(user_id) not in self._log.columns.packed
 
+    def _has_undone(self, number: int) -> bool:
+        """Tell whether a user has undone anything, by events that are whole."""
+        if not self._undo_kinds or number in self._log.columns.packed:
+            return False
+        kind = self._log.columns.kind
+        return any(kind[index] in self._undo_kinds for index in self._log.indices(number))
+
     def _history(self, number: int, forgotten_until: float) -> FreshHistory:
         log, place, bounds = self._log, self._log.columns.place, self._bounds
         whole = history_of(
@@ -192,21 +214,14 @@ class VersionWindow:
         known = [event for event in whole.events if log.columns.kinds[event.event] in self._kinds]
         return whole._replace(events=tuple(known))
 
-    def _of_forgetter(self, number: int) -> FreshUser | None:
-        log, place, bounds = self._log, self._log.columns.place, self._bounds
-        history = history_of(
-            log.event_at(index)
-            for index in log.indices(number)
-            if place[index] >= bounds[place[index] >> 52]
-        )
-        columns = log.columns
-        rows = [
-            self._rows[columns.items[event.item_id]]
-            for event in history.events
-            if columns.kinds[event.event] in self._kinds
-        ]
-        seen = np.array([row for row in rows if row >= 0], np.int32)
-        return FreshUser(history.forgotten, seen) if history.forgotten or len(seen) else None
+    def _by_history(self, number: int) -> FreshUser | None:
+        """Return what is fresh of a user who took something back."""
+        history = self._history(number, -np.inf)
+        items = self._log.columns.items
+        touches = any(self._rows[items[event.item_id]] >= 0 for event in history.events)
+        if not (history.forgotten or touches):
+            return None
+        return FreshUser(history.forgotten, self.seen_in(history))
 
     def _seen_rows(self, number: int) -> list[int]:
         """Return the rows of what a user did who took nothing back: the way of nearly all."""

@@ -10,8 +10,8 @@ Format 2 is format 1 plus further files: ``learned.json`` and the arrays of
 also reads format 1, whose fresh interactions only hide seen items. The further arrays are read for
 single users only: none of their pages stays in memory.
 
-Labels have files of their own, which a version without labels does not have: a release that does
-not know labels does not open them.
+Labels and undo events have files of their own, which a version without them does not have: a
+release that does not know them does not open these.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
@@ -37,6 +38,7 @@ from registry.fold_in.learned_cells import DTYPES as LEARNED_DTYPES
 from registry.fold_in.learned_cells import LearnedCells, columns_of, from_columns
 from registry.ids import ItemId, UserId
 from registry.scoring.model_arrays import DTYPES, ModelArrays, check_arrays, require
+from registry.undo_events import NOTHING_UNDONE, UndoneEvents
 
 FORMAT: Final = 1
 """Of ``shape.json``. Raised when a reader of this format would misread the next one; any other is
@@ -91,6 +93,9 @@ def write_artifact(arrays: ModelArrays, folder: Path) -> None:
         learned = arrays.learned
         for name, array in columns_of(learned).items():
             _save(folder, name, array)
+        if len(learned.undone.user):
+            for name, array in zip(UNDONE_FILES, learned.undone, strict=True):
+                _save(folder, name, array)
         documents["learned"] = _Learned(
             LEARNED_FORMAT,
             learned.kinds,
@@ -122,12 +127,20 @@ def files_in(folder: Path) -> OpenFile:
 LABELS: Final = "label_table.json"
 """The file whose presence shows that an artifact has labels."""
 
-FURTHER: Final = {"with_learned": LEARNED, "with_labels": LABELS}
+UNDONE_FILES: Final = tuple(f"undone_{field}s" for field in UndoneEvents._fields)
+UNDONE: Final = f"{UNDONE_FILES[0]}.npy"
+"""The file whose presence shows that an artifact has undo events."""
+
+FURTHER: Final = {"with_learned": LEARNED, "with_undone": UNDONE, "with_labels": LABELS}
 """Which file shows what :func:`read_artifact` is to read beyond format 1, by its arguments."""
 
 
 def read_artifact(
-    open_file: OpenFile, *, with_learned: bool = False, with_labels: bool = False
+    open_file: OpenFile,
+    *,
+    with_learned: bool = False,
+    with_undone: bool = False,
+    with_labels: bool = False,
 ) -> ModelArrays:
     """Read and check what :func:`write_artifact` wrote; the arrays are read-only memory maps.
 
@@ -142,6 +155,8 @@ def read_artifact(
         Such as :func:`files_in` returns.
     with_learned
         There is a file `LEARNED`, so the artifact is of format 2.
+    with_undone
+        There is a file `UNDONE` as well.
     with_labels
         There is a file `LABELS`.
 
@@ -159,28 +174,32 @@ def read_artifact(
         user_ids=_read_json(open_file, "user_ids.json", list[UserId]),
         item_ids=_read_json(open_file, "item_ids.json", list[ItemId]),
         titles=_read_json(open_file, "titles.json", list[str | None]),
-        learned=_read_learned(open_file) if with_learned else None,
+        learned=_read_learned(open_file, with_undone) if with_learned else None,
         labels=_read_labels(open_file) if with_labels else None,
     )
     check_arrays(arrays)
     if arrays.learned is not None:
-        for array in columns_of(arrays.learned).values():
+        for array in (*columns_of(arrays.learned).values(), *arrays.learned.undone):
             _unload(array)
     if _shape_of(arrays) != shape:
         raise DamagedVersion(f"shape.json: {shape}, but the files hold {_shape_of(arrays)}")
     return arrays
 
 
-def _read_learned(open_file: OpenFile) -> LearnedCells:
+def _read_learned(open_file: OpenFile, with_undone: bool) -> LearnedCells:
     learned = _read_json(open_file, LEARNED, _Learned)
     if learned.format != LEARNED_FORMAT:
         raise DamagedVersion(
             f"{LEARNED}: format {learned.format}, this program reads {LEARNED_FORMAT}"
         )
     columns = {name: _read_array(open_file, f"{name}.npy") for name in LEARNED_DTYPES}
-    return from_columns(
+    undone = NOTHING_UNDONE
+    if with_undone:
+        undone = UndoneEvents(*(_read_array(open_file, f"{name}.npy") for name in UNDONE_FILES))
+    found = from_columns(
         columns, learned.kinds, learned.newest, learned.mean_lengths, dict(learned.forgotten)
     )
+    return replace(found, undone=undone)
 
 
 def _unload(array: npt.NDArray[Any]) -> None:

@@ -346,11 +346,10 @@ class Model:
     def _hidden_rows(
         self, request: Request, user_row: int | None, lately: FreshUser | None
     ) -> ItemRows:
-        seen = _NO_ROWS
-        if request.exclude_seen and user_row is not None:
-            seen = self._seen_rows(user_row)
-        if request.exclude_seen and lately is not None:
-            seen = np.concatenate((seen, lately.seen))
+        seen = _NO_ROWS if lately is None or not request.exclude_seen else lately.seen
+        is_all = lately is not None and lately.is_all_seen
+        if request.exclude_seen and user_row is not None and not is_all:
+            seen = np.concatenate((self._seen_rows(user_row), seen))
         if not request.exclude_items:
             return seen
         excluded = [

@@ -198,6 +198,9 @@ def _own(model: Model, sight: FreshSight | None, user_id: UserId, lately: FreshU
     history = _history(vectors, model.version, sight, user_id)
     cells, weight = vectors.merged([UserEvents(row, history)])
     merged = _Own(cells.item, cells.time, weight, np.isin(cells.item, lately.seen))
+    window = sight.window(model.version) if sight else None
+    if window is None or window.is_whole(user_id):
+        return merged
     packed = _unweighed(np.setdiff1d(lately.seen, cells.item).astype(np.int32), lately.seen)
     return _Own(
         np.concatenate((merged.rows, packed.rows)),

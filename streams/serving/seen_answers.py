@@ -24,6 +24,7 @@ from registry.versions.model import Model, Recommendation
 from registry.versions.narrowing import rows_of
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
+from registry.wire.training_records.event_weights import undo_targets
 
 NOW: Final = 1e11
 """The time of what is done in a session, in seconds since the epoch: later than any event, so that
@@ -144,16 +145,23 @@ def _session_of(
     is_whole = window is None or user_id is None or window.is_whole(user_id)
     if vectors is None or not is_whole or request.like is not None:
         return _Session(FreshUser(lately is not None and lately.forgotten, seen), None)
-    history = NOTHING_FRESH
+    history = newest = NOTHING_FRESH
     if window is not None and user_id is not None:
-        history = window.newest(window.history(user_id, vectors.forgotten_until(user_id)))
+        history = window.history(user_id, vectors.forgotten_until(user_id))
+        newest = window.newest(history)
     row, is_learned = model.learned_row(user_id)
-    user = UserEvents(row, history._replace(events=history.events + _session_events(request)))
+    user, whole = (
+        UserEvents(row, some._replace(events=some.events + _session_events(request)))
+        for some in (newest, history)
+    )
     least = sight.fold_in_least if sight is not None else FOLD_IN_LEAST
     alike = _is_fresh_for_any(sight, user_id, compared - {model.version})
     (made,) = vectors.of([user], [is_learned], 1 if request.items else least, [alike])
-    seen = np.concatenate((seen, made.seen))
-    return _Session(FreshUser(history.forgotten, seen, made.source, made.vector), made)
+    all_seen = made.seen if newest is history else vectors.seen(whole)
+    seen = np.concatenate((_session_rows(model, request), all_seen))
+    return _Session(
+        FreshUser(history.forgotten, seen, made.source, made.vector, is_all_seen=True), made
+    )
 
 
 def _explained(model: Model, made: FreshVector | None, found: Recommendation) -> Recommendation:
@@ -167,7 +175,10 @@ def _explained(model: Model, made: FreshVector | None, found: Recommendation) ->
 
 
 def _session_rows(model: Model, request: Request) -> NDArray[np.int32]:
-    return rows_of([item.item_id for item in request.items or ()], model.row_of)
+    """Return the rows of the items of this session, without those that it takes back."""
+    undoes = undo_targets(model.manifest.parameters.weights)
+    items = [item.item_id for item in request.items or () if item.event not in undoes]
+    return rows_of(items, model.row_of)
 
 
 def _session_events(request: Request) -> tuple[FreshEvent, ...]:
@@ -243,9 +254,10 @@ def _solved(
             history.forgotten,
             vector.seen
             if user.history is history
-            else np.union1d(vector.seen, window.seen_in(history)),
+            else vectors.seen(user._replace(history=history)),
             vector.source,
             vector.vector,
+            is_all_seen=True,
         )
         for user_id, history, user, vector in zip(marks, histories, users, made, strict=True)
     }

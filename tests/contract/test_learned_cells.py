@@ -29,11 +29,16 @@ from registry.fold_in.learned_cells import (
     columns_of,
 )
 from registry.scoring.model_arrays import ModelArrays
+from registry.undo_events import NOTHING_UNDONE, UndoneEvents
 from registry.versions.artifact import files_in, read_artifact, write_artifact
 from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, a_request, some_arrays
 
 CELLS, ITEMS = 10, 7
+UNDONE = UndoneEvents(
+    np.array([0, 4, 4]), np.array([6, 2, 3], np.int32), np.array([1, 0, 0], np.int8),
+    np.array([7.0, 8.5, 9.0]),
+)  # fmt: skip
 
 
 def some_learned(**given: Any) -> LearnedCells:
@@ -51,6 +56,7 @@ def some_learned(**given: Any) -> LearnedCells:
         "newest": 9.25,
         "bm25": {"play": SnapshotBm25(np.arange(ITEMS) / 3, 1.5)},
         "forgotten": {5: 1.5, "5": 2.0},
+        "undone": UNDONE,
     }
     return LearnedCells(**fields | given)
 
@@ -72,9 +78,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_it_reads_back_as_it_was_written(folder: Path) -> None:
-    learned = read_artifact(files_in(folder), with_learned=True).learned
+    learned = read_artifact(files_in(folder), with_learned=True, with_undone=True).learned
 
     assert learned is not None
+    for read, written in zip(learned.undone, UNDONE, strict=True):
+        assert read.dtype == written.dtype
+        np.testing.assert_array_equal(read, written)
     for name, column in columns_of(some_learned()).items():
         assert columns_of(learned)[name].dtype == column.dtype
         np.testing.assert_array_equal(columns_of(learned)[name], column)
@@ -91,6 +100,24 @@ def test_times_of_parts_of_seconds_are_kept_as_they_are(tmp_path: Path) -> None:
 
     assert learned is not None
     assert learned.time.tolist() == time.tolist()
+
+
+def test_a_user_gets_what_he_took_back_as_well(folder: Path) -> None:
+    arrays = read_artifact(files_in(folder), with_learned=True, with_undone=True)
+    assert arrays.learned is not None
+
+    found = arrays.learned.events_of(np.array([4, -1, 0]), arrays.seen_indptr, arrays.seen_items)
+
+    undone = np.isnan(found.value)
+    assert found.user[undone].tolist() == [0, 0, 2]
+    assert found.item[undone].tolist() == [2, 3, 6]
+    assert found.time[undone].tolist() == [8.5, 9.0, 7.0]
+
+
+def test_a_version_in_which_nothing_was_undone_has_no_file_for_it(tmp_path: Path) -> None:
+    write_artifact(with_learned(undone=NOTHING_UNDONE), tmp_path)
+
+    assert not list(tmp_path.glob("undone*"))
 
 
 def test_a_user_gets_his_events_of_all_kinds(folder: Path) -> None:
@@ -140,6 +167,18 @@ BAD: dict[str, tuple[str, Callable[[], LearnedCells]]] = {
         lambda: some_learned(bm25={"play": SnapshotBm25(np.full(ITEMS, np.inf))}),
     ),
     "no newest time": ("newest", lambda: some_learned(newest=np.nan)),
+    "undone users that fall": (
+        "undone_users",
+        lambda: some_learned(undone=UNDONE._replace(user=np.array([4, 0, 4]))),
+    ),
+    "an undone item past the end": (
+        "undone_items",
+        lambda: some_learned(undone=UNDONE._replace(item=np.array([6, 7, 3], np.int32))),
+    ),
+    "undone times as whole numbers": (
+        "undone_times",
+        lambda: some_learned(undone=UNDONE._replace(time=np.array([7, 8, 9]))),
+    ),
     "a forget for ever": ("forgotten", lambda: some_learned(forgotten={1: np.inf})),
 }
 

@@ -20,10 +20,10 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings, read_settings, to_environment
 from registry.storage.objects import Objects
 from registry.wire.codec import encode
+from registry.wire.training_records.event_weights import DEFAULT, parse_event_weights
 from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import checkerboard_events, forget, parameters, same_cells, watch
 from training.data.cell_weights import weights
-from training.data.cells_from_rows import STANDARD_KINDS
 from training.data.matrix import csr
 from training.data.snapshot import Snapshot, read_again, read_snapshot
 from training.fitting.als import fit_als
@@ -129,7 +129,7 @@ def test_a_snapshot_is_read_again_by_its_manifest_without_kafka(
     again = read_again(
         changed(topics_created, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"),
         before.described,
-        STANDARD_KINDS,
+        parse_event_weights(DEFAULT),
     )
 
     assert again.described == before.described

@@ -17,7 +17,7 @@ same set of events gives the same bytes, however they are split into tables.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,21 +31,19 @@ from registry.latest_rows import (
     Offsets,
     begins,
     largest_of_each,
-    latest_of_each,
     ranges,
-    same_as_latest,
 )
+from registry.undo_events import TAKEN_BACK, latest_events, repeats_of
 from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.event_weights import DEFAULT, FORGET, parse_event_weights
+from training.data.beside_cells import OlderEvents, Titles, UndoneNotes
 from training.data.distinct_ids import Census, Roll
 from training.data.forgetting import Forgets, time_of
 from training.data.matrix import (
     ENTRIES_AT_ONCE,
     Cells,
-    Floats,
-    Mask,
-    OlderTimes,
     Rows,
+    UndoneCells,
     blocks,
     starts_of,
 )
@@ -90,7 +88,9 @@ class Gathered(NamedTuple):
     report: DataReport
 
 
-def gather(read: Read, kinds: Sequence[str] = STANDARD_KINDS) -> Gathered:
+def gather(
+    read: Read, kinds: Sequence[str] = STANDARD_KINDS, undoes: Mapping[str, str] | None = None
+) -> Gathered:
     """Return the cells of all events.
 
     Parameters
@@ -99,6 +99,8 @@ def gather(read: Read, kinds: Sequence[str] = STANDARD_KINDS) -> Gathered:
         Gives the rows, twice.
     kinds
         Events of these kinds count; others are ignored, and counted as `RecordCode.NO_WEIGHT`.
+    undoes
+        By kind of undo, the one of `kinds` that it takes back (:mod:`registry.undo_events`).
 
     Raises
     ------
@@ -110,7 +112,7 @@ def gather(read: Read, kinds: Sequence[str] = STANDARD_KINDS) -> Gathered:
         users.add(table["user_int"], table["user_text"])
         items.add(table["item_int"], table["item_text"])
         forgets.note(partition, table)
-    events = _Events(users.roll(), items.roll(), forgets, kinds)
+    events = _Events(users.roll(), items.roll(), forgets, kinds, undoes or {})
     del users, items
     for partition, table in read(_EVENTS):
         events.add(partition, table)
@@ -120,63 +122,29 @@ def gather(read: Read, kinds: Sequence[str] = STANDARD_KINDS) -> Gathered:
     return Gathered(cells, events.interactions, events.unusable, events.forgotten, report)
 
 
-class _Titles:
-    """The latest title of each item; between titles of the same time, the one further on counts.
-
-    Also that of an event that was forgotten: what an item is called tells nothing of the user.
-    """
-
-    def __init__(self, items: int) -> None:
-        self._at = np.full(items, -np.inf)
-        self._title: dict[int, str] = {}
-
-    def take(self, item: Rows, time: Floats, titles: pa.ChunkedArray) -> None:
-        """Look at the titles of some rows; -1 stands for no item."""
-        titled = np.flatnonzero(pc.is_valid(titles).to_numpy() & (item >= 0))
-        titled = titled[latest_of_each(item[titled].astype(np.int64), time[titled])]
-        titled = titled[time[titled] >= self._at[item[titled]]]
-        self._at[item[titled]] = time[titled]
-        found = titles.take(pa.array(titled)).to_pylist()
-        self._title.update(zip(item[titled].tolist(), found, strict=True))
-
-    def of(self, chosen: Mask) -> tuple[str | None, ...]:
-        """Return the titles of the chosen items; None where none was titled."""
-        return tuple(self._title.get(row) for row in np.flatnonzero(chosen).tolist())
-
-
-class _Older:
-    """The latest events that are older than their cells, of some users after the others."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[Offsets, NDArray[np.integer], Floats]] = []
-
-    def note(self, cell: Offsets, kind: NDArray[np.integer], time: Floats, latest: Floats) -> None:
-        """Keep those whose `time` is before the `latest` of their cell."""
-        before = time < latest
-        if before.any():
-            self._found.append((cell[before], kind[before], time[before]))
-
-    def by_kind(self) -> Iterator[tuple[int, OlderTimes]]:
-        """Yield the kinds that have any, ascending, with where and when."""
-        if self._found:
-            cell, kind, time = map(np.concatenate, zip(*self._found, strict=True))
-            for code in np.unique(kind).tolist():
-                yield code, OlderTimes(cell[kind == code], time[kind == code])
-
-
 class _Events:
     """All events in columns of 17 bytes each, by user, then in the order of the rows."""
 
-    def __init__(self, users: Roll, items: Roll, forgets: Forgets, kinds: Sequence[str]) -> None:
+    def __init__(
+        self,
+        users: Roll,
+        items: Roll,
+        forgets: Forgets,
+        kinds: Sequence[str],
+        undoes: Mapping[str, str],
+    ) -> None:
         forgets.settle(users)
         self._users, self._items, self._forgets = users, items, forgets
-        self._names = pa.array(kinds, pa.string())
+        self._names = tuple(kinds)
+        self._named = pa.array((*kinds, *undoes), pa.string())
+        targets = [self._names.index(target) for target in undoes.values()]
+        self._code = np.array([*range(len(kinds)), *targets, -1], np.int8)
         self._start = starts_of(users.named)
         self._end = self._start[:-1].copy()  # of each user: where the next event goes
         events = int(self._start[-1])
         self._item, self._kind = np.empty(events, np.int32), np.empty(events, np.int8)
         self._time, self._value = np.empty(events, np.float64), np.empty(events, np.float32)
-        self._titles = _Titles(len(items))
+        self._titles = Titles(len(items))
         self._newest = -np.inf
         self._kinds: set[int] = set()  # those that occur
         self._tally = Tally(len(items))
@@ -190,7 +158,8 @@ class _Events:
         self._count_unusable(partition, table, offset)
         user = self._users.rows(table["user_int"], table["user_text"])
         item = self._items.rows(table["item_int"], table["item_text"])
-        kind = pc.fill_null(pc.index_in(table["event"], self._names), -1).to_numpy()
+        named = pc.fill_null(pc.index_in(table["event"], self._named), -1).to_numpy()
+        kind, is_undo = self._code[named], named >= len(self._names)
         time = time_of(table)
         self._titles.take(item, time, table["title"])
         events = pc.fill_null(pc.not_equal(table["event"], FORGET), False).to_numpy()
@@ -209,7 +178,8 @@ class _Events:
         place = self._places(user[kept])
         self._item[place], self._kind[place] = item[kept], kind[kept]
         self._time[place] = time[kept]
-        self._value[place] = pc.fill_null(table["value"], 1.0).to_numpy()[kept]
+        value = pc.fill_null(table["value"], 1.0).to_numpy()[kept]
+        self._value[place] = np.where(is_undo[kept], TAKEN_BACK, value)
 
     def _count_unusable(self, partition: int, table: pa.Table, offset: Offsets) -> None:
         """Count the records that were found to be unusable when they were read."""
@@ -230,15 +200,17 @@ class _Events:
         for kind in sorted(self._kinds):  # the first one's values take the events' place
             by_kind[kind] = np.empty(len(self._value), np.float32) if by_kind else self._value
         cells = np.empty(len(self._users), np.int64)
-        end, older = 0, _Older()
+        end, older, undone = 0, OlderEvents(), UndoneNotes(len(self._users))
         for first, last in blocks(self._start, ENTRIES_AT_ONCE):
-            cells[first:last] = found = self._settle(first, last, end, by_kind, older)
+            cells[first:last] = found = self._settle(first, last, end, by_kind, older, undone)
             end += int(found.sum())
         columns: list[NDArray[Any]] = [self._item, self._time, *by_kind.values()]
         for column in columns:
             column.resize(end, refcheck=False)  # which gives the rest of its memory back
         del self._kind
-        users, items = cells > 0, np.bincount(self._item, minlength=len(self._items)) > 0
+        items = np.bincount(self._item, minlength=len(self._items)) > 0
+        taken_back = undone.by_kind(items)
+        users = (cells > 0) | undone.users
         if not items.all():
             self._item = (np.cumsum(items, dtype=np.int32) - np.int32(1))[self._item]
         made = Cells(
@@ -248,10 +220,22 @@ class _Events:
             indptr=starts_of(cells[users]),
             item=self._item,
             time=self._time,
-            values={self._names[kind].as_py(): column for kind, column in by_kind.items()},
+            values={
+                self._names[kind]: column
+                for kind, column in by_kind.items()
+                if kind not in undone.kinds or not np.isnan(column).all()
+            },
             newest=float(self._newest) if self.interactions else 0.0,
-            older={self._names[kind].as_py(): times for kind, times in older.by_kind()},
+            older={self._names[kind]: times for kind, times in older.by_kind()},
             forgotten=self._forgets.until(self._users),
+            undone={
+                self._names[kind]: UndoneCells(
+                    (np.cumsum(users, dtype=np.int32) - np.int32(1))[of.user],
+                    (np.cumsum(items, dtype=np.int32) - np.int32(1))[of.item],
+                    of.time,
+                )
+                for kind, of in taken_back.items()
+            },
         )
         per_user = self._end - self._start[:-1]
         return made, self._tally.report(made, per_user, self._users, self._items)
@@ -272,7 +256,8 @@ class _Events:
         last: int,
         end: int,
         by_kind: dict[int, NDArray[np.float32]],
-        older: _Older,
+        older: OlderEvents,
+        undone: UndoneNotes,
     ) -> Offsets:
         """Write the cells of the users ``first:last`` from `end` on; return how many each has.
 
@@ -282,11 +267,14 @@ class _Events:
         place = ranges(start, events)
         user = np.repeat(np.arange(last - first), events)
         key = (user * len(self._items) + self._item[place]) * len(self._names) + self._kind[place]
-        latest = latest_of_each(key, self._time[place])
-        self._tally.repeated += len(key) - len(latest)
-        self._tally.duplicates += same_as_latest(key, self._time[place], latest)
-        place = place[latest]
-        pair, kind = np.divmod(key[latest], len(self._names))
+        latest = latest_events(key, self._time[place], self._value[place])
+        self._tally.count_repeats(repeats_of(key, self._time[place], self._value[place], latest))
+        gone = place[latest.undos]
+        undone.note(
+            user[latest.undos] + first, self._item[gone], self._kind[gone], self._time[gone]
+        )
+        place = place[latest.counting]
+        pair, kind = np.divmod(key[latest.counting], len(self._names))
         first_of_pair = begins(pair)
         starts, cell = np.flatnonzero(first_of_pair), np.cumsum(first_of_pair) - 1 + end
         time, value = self._time[place], self._value[place]

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.fold_in.learned_cells import FurtherEvents, LearnedCells, narrowed
+from registry.undo_events import NOTHING_UNDONE, UndoneEvents
 from registry.versions.manifest import Parameters
+from registry.wire.training_records.event_weights import kinds_weighed
 from training.data.cell_weights import weighing_of
 from training.data.matrix import Cells, Floats
 
@@ -27,7 +29,7 @@ def cells_to_keep(cells: Cells, parameters: Parameters) -> LearnedCells:
     parameters
         As of :func:`training.data.cell_weights.weighing_of`.
     """
-    kinds = tuple(parameters.weights)
+    kinds = kinds_weighed(parameters.weights)
     kind, value, further = _placed(cells, kinds)
     time, further_time = narrowed(cells.time), narrowed(further.time)
     if time.dtype != further_time.dtype:  # both have one dtype
@@ -41,7 +43,26 @@ def cells_to_keep(cells: Cells, parameters: Parameters) -> LearnedCells:
         cells.newest,
         weighing_of(cells, parameters).bm25,
         cells.forgotten,
+        _undone(cells, kinds),
     )
+
+
+def _undone(cells: Cells, kinds: tuple[str, ...]) -> UndoneEvents:
+    """Return what was taken back, by user."""
+    parts = [
+        UndoneEvents(
+            undone.user.astype(np.int64),
+            undone.item,
+            np.full(len(undone.user), kinds.index(name), np.int8),
+            undone.time,
+        )
+        for name, undone in cells.undone.items()
+    ]
+    joined: list[Any] = [
+        np.concatenate(columns) for columns in zip(NOTHING_UNDONE, *parts, strict=True)
+    ]
+    order = np.argsort(joined[0], kind="stable")
+    return UndoneEvents(*(column[order] for column in joined))
 
 
 def _placed(

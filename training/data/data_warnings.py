@@ -26,6 +26,8 @@ users in all."""
 REPEATED_SHARE: Final = 0.2
 DROPPED_SHARE: Final = 0.01
 UNTIMED_SHARE: Final = 0.05
+FOUND_NOTHING_SHARE: Final = 0.2
+"""A warning is due if more of the undo events than this found nothing to take back."""
 
 SETTING: Final = "RETRAIN_EVENT_WEIGHTS"
 
@@ -48,6 +50,7 @@ def warned(report: DataReport, asked: EventWeights, settled: EventWeights) -> Da
         *_heavy_users(report),
         *_weights(report, asked),
         *_repeats(report),
+        *_undos(report),
         *_dropped(report),
     )
     return structs.replace(report, warnings=found)
@@ -131,7 +134,7 @@ def _weights(report: DataReport, asked: EventWeights) -> Iterator[DataWarning]:
         if kind not in report.events and kind not in parse_event_weights(DEFAULT):
             yield DataWarning(
                 "no_events",
-                f"{SETTING} has a weight for `{kind}`, but there are no such events",
+                f"{SETTING} names `{kind}`, but there are no such events",
                 "compare its spelling with that of the events",
             )
 
@@ -144,6 +147,17 @@ def _repeats(report: DataReport) -> Iterator[DataWarning]:
             "user, item and kind",
             "only the latest of them counts; if the number of times matters, send the total so "
             "far as `value`",
+        )
+
+
+def _undos(report: DataReport) -> Iterator[DataWarning]:
+    if report.found_nothing > FOUND_NOTHING_SHARE * report.undos:
+        yield DataWarning(
+            "found_nothing",
+            f"{report.found_nothing:,} of {report.undos:,} undo events found no earlier event to "
+            "take back",
+            "compare their users, items and times with those of the events that they should take "
+            "back",
         )
 
 

@@ -61,6 +61,9 @@ def reordered(cells: Cells, order: NDArray[np.intp]) -> Cells:
         time=cells.time[moved],
         values={kind: column[moved] for kind, column in cells.values.items()},
         older={kind: moved_times(times) for kind, times in cells.older.items()},
+        undone={
+            kind: undone._replace(item=row_of[undone.item]) for kind, undone in cells.undone.items()
+        },
     )
 
 

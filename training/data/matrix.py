@@ -76,6 +76,22 @@ class OlderTimes(NamedTuple):
     time: Floats
 
 
+class UndoneCells(NamedTuple):
+    """Of one kind of event: pairs whose latest event of the kind is an undo.
+
+    Parameters
+    ----------
+    user, item
+        (n,) int32 rows. The pair is a cell only if it has events of other kinds.
+    time
+        (n,) seconds since the epoch.
+    """
+
+    user: Rows
+    item: Rows
+    time: Floats
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """Every (user, item) pair that an event named, in order of user row, then item row.
@@ -101,6 +117,8 @@ class Cells:
         By kind, where the kind's own time is older than the cell's.
     forgotten
         Seconds since the epoch of the latest `forget` of each user who sent one.
+    undone
+        By kind, what was taken back. A user who took everything back has a row without cells.
     """
 
     user_ids: tuple[UserId, ...]
@@ -113,6 +131,7 @@ class Cells:
     newest: float
     older: Mapping[str, OlderTimes] = field(default_factory=dict)
     forgotten: Mapping[UserId, float] = field(default_factory=dict)
+    undone: Mapping[str, UndoneCells] = field(default_factory=dict)
 
     @property
     def user(self) -> Rows:

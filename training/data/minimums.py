@@ -12,7 +12,7 @@ import numpy as np
 
 from registry.versions.manifest import Parameters
 from training.data.cell_weights import weights
-from training.data.matrix import Cells, Mask, only, starts_of
+from training.data.matrix import Cells, Mask, Rows, UndoneCells, only, starts_of
 
 
 def trim(cells: Cells, parameters: Parameters) -> Cells:
@@ -53,14 +53,24 @@ def _without_the_rest(cells: Cells) -> Cells:
     """Return the cells with the rows of those users and items that have one."""
     per_user = np.diff(cells.indptr)
     users, items = per_user > 0, np.bincount(cells.item, minlength=cells.shape[1]) > 0
+    row_of_user, row_of_item = _renumbered(users), _renumbered(items)
     return replace(
         cells,
         user_ids=_at(cells.user_ids, users),
         item_ids=_at(cells.item_ids, items),
         titles=_at(cells.titles, items),
         indptr=starts_of(per_user[users]),
-        item=(np.cumsum(items, dtype=np.int32) - np.int32(1))[cells.item],
+        item=row_of_item[cells.item],
+        undone={
+            kind: UndoneCells(row_of_user[user[left]], row_of_item[item[left]], time[left])
+            for kind, (user, item, time) in cells.undone.items()
+            if (left := users[user] & items[item]).any()
+        },
     )
+
+
+def _renumbered(chosen: Mask) -> Rows:
+    return np.cumsum(chosen, dtype=np.int32) - np.int32(1)
 
 
 def _at(values: tuple[Any, ...], chosen: Mask) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from registry.latest_rows import Offsets
+from registry.undo_events import Repeats
 from registry.wire.training_records.data_report import DataReport, Dropped, Heavy, ValueQuantiles
 from training.data.distinct_ids import Roll
 from training.data.matrix import Cells, Mask, Rows
@@ -47,7 +48,7 @@ class Tally:
         self._per_item = np.zeros(items, np.int64)
         self._untimed = self._own_times = 0
         self._oldest, self._newest = np.inf, -np.inf
-        self.repeated = self.duplicates = 0
+        self._repeats = Counter[str]()
 
     def count_kinds(self, events: pa.ChunkedArray) -> None:
         """Count the events of each kind."""
@@ -80,6 +81,10 @@ class Tally:
         self._oldest = time.min(initial=self._oldest)
         self._newest = time.max(initial=self._newest)
 
+    def count_repeats(self, repeats: Repeats) -> None:
+        """Count the events of some users that do not count, and what took them back."""
+        self._repeats.update(repeats._asdict())
+
     def report(self, cells: Cells, per_user: Offsets, users: Roll, items: Roll) -> DataReport:
         """Return what was counted.
 
@@ -106,8 +111,11 @@ class Tally:
             heaviest_users=_heaviest(per_user, users),
             heaviest_items=_heaviest(self._per_item, items),
             pairs=len(cells.item),
-            repeated=self.repeated,
-            duplicates=self.duplicates,
+            repeated=self._repeats["repeated"],
+            duplicates=self._repeats["duplicates"],
+            undos=self._repeats["undos"],
+            undone=self._repeats["undone"],
+            found_nothing=self._repeats["found_nothing"],
             dropped=dict(sorted(self._dropped.items(), key=lambda entry: -entry[1].records)),
             times_tell=bool(self._own_times or span > INGESTION_SECONDS),
         )

@@ -29,6 +29,11 @@ from registry.settings import Settings
 from registry.storage.objects import Objects
 from registry.versions.manifest import digest
 from registry.wire.training_records.data_report import DataReport
+from registry.wire.training_records.event_weights import (
+    EventWeights,
+    kinds_weighed,
+    undo_targets,
+)
 from registry.wire.training_records.gate_results import DataSnapshot
 from training.data.cells_from_rows import gather
 from training.data.matrix import Cells
@@ -69,7 +74,7 @@ class Snapshot:
 def read_snapshot(
     settings: Settings,
     advance: Callable[[int, int], None],
-    kinds: Sequence[str] | None = None,
+    weights: EventWeights | None = None,
 ) -> Snapshot:
     """Read the interaction topic up to its present end, from Kafka only what is new.
 
@@ -82,8 +87,8 @@ def read_snapshot(
         Which broker, topic and registry; ``retrain_lost_ranges``.
     advance
         Called with the new offsets passed and the new offsets there are.
-    kinds
-        Events of these kinds count; None: those that have a weight in the settings.
+    weights
+        Events of these kinds count; None: of those in the settings.
 
     Raises
     ------
@@ -106,13 +111,13 @@ def read_snapshot(
         settle_lost(settings.retrain_lost_ranges, topic, segments, plans)
         fresh = _read_new(log, segments, plans, advance)
     ranges = {partition: planned.range for partition, planned in plans.items()}
-    return _assembled(topic, segments, ranges, fresh, kinds or tuple(settings.event_weights))
+    return _assembled(topic, segments, ranges, fresh, weights or settings.event_weights)
 
 
-def read_again(settings: Settings, described: DataSnapshot, kinds: Sequence[str]) -> Snapshot:
+def read_again(settings: Settings, described: DataSnapshot, weights: EventWeights) -> Snapshot:
     """Read the snapshot that a manifest describes, from the registry's segments.
 
-    `kinds` are the events that counted then.
+    `weights` are those of the events that counted then.
 
     Who was forgotten since then is missing from it: its segments hold them no more.
 
@@ -125,7 +130,7 @@ def read_again(settings: Settings, described: DataSnapshot, kinds: Sequence[str]
     """
     segments = Segments(Objects(settings.model_registry), described.topic)
     ranges = {int(partition): Span(*span) for partition, span in described.partitions.items()}
-    return _assembled(described.topic, segments, ranges, 0, kinds)
+    return _assembled(described.topic, segments, ranges, 0, weights)
 
 
 def snapshot_id(topic: str, ranges: Ranges, lost: Lost | None = None) -> str:
@@ -148,13 +153,15 @@ def _assembled(
     segments: Segments,
     ranges: Mapping[int, Span],
     fresh: int,
-    kinds: Sequence[str],
+    weights: EventWeights,
 ) -> Snapshot:
     for partition, span in ranges.items():
         if gaps := missing(segments.held(partition), span):
             raise lost_range(topic, partition, gaps, segments.place)
     rows = RangeRows(segments, ranges)
-    cells, interactions, unusable, forgotten, report = gather(rows.read, kinds)
+    cells, interactions, unusable, forgotten, report = gather(
+        rows.read, kinds_weighed(weights), undo_targets(weights)
+    )
     for (partition, segment), offsets in by_segment(rows.segments, forgotten).items():
         segments.forget(partition, segment, offsets)
     pa.default_memory_pool().release_unused()  # Arrow would keep some 20 MB, and the fit is next

@@ -94,7 +94,7 @@ def reproduce(settings: Settings, store: Store, version: str, journal: Journal) 
     parameters = manifest.parameters
     with one_blas_thread():
         with journal.stage("snapshot"):
-            read = read_again(settings, manifest.data_snapshot, tuple(parameters.weights))
+            read = read_again(settings, manifest.data_snapshot, parameters.weights)
             items = _items_of(store, manifest)
             cells = items.entitle(trim(read.cells, parameters))
         with journal.stage("fit"):

@@ -121,7 +121,7 @@ def _train(
         with journal.stage("snapshot"):
             asked = parameters.weights
             records = read_item_records(settings)
-            snapshot = read_snapshot(settings, journal.advance, tuple(asked))
+            snapshot = read_snapshot(settings, journal.advance, asked)
             settled = settle(parameters, snapshot.cells)
             items = items_of(settled.cells, records.get)
             settled = settled._replace(cells=items.entitle(settled.cells))

@@ -73,6 +73,12 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
         Events replaced by a later one of the same user, item and kind.
     duplicates
         How many of those have the same time as the one that counts.
+    undos
+        Undo events, such as an ``unlike``.
+    undone
+        Users, items and kinds whose events an undo took back.
+    found_nothing
+        Undo events without an earlier event to take back.
     dropped
         By reason.
     times_tell
@@ -94,6 +100,9 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
     pairs: Count = 0
     repeated: Count = 0
     duplicates: Count = 0
+    undos: Count = 0
+    undone: Count = 0
+    found_nothing: Count = 0
     dropped: dict[str, Dropped] = {}
     times_tell: bool = True
     warnings: tuple[DataWarning, ...] = ()
@@ -101,7 +110,8 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
     @property
     def kept(self) -> int:
         """How many events count."""
-        return sum(found.events for found in self.values.values()) + self.repeated
+        counting = sum(found.events for found in self.values.values())
+        return counting + self.repeated + self.undone + self.undos
 
     @property
     def text_by_name(self) -> dict[str, str]:
@@ -116,6 +126,7 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
             "times": self._times,
             "pairs of user and item": f"{self.pairs:,}; {self.repeated:,} events were replaced by "
             f"a later one of the same kind, {self.duplicates:,} of them of the same time",
+            **self._taken_back,
             "users by events": _counts(self.users),
             "items by events": _counts(self.items),
             "most active users": self._heaviest(self.heaviest_users),
@@ -136,6 +147,15 @@ class DataReport(Struct, frozen=True, omit_defaults=True):
         untimed = f"{self.untimed:,} of {self.kept:,} events have no timestamp"
         tell = "" if self.times_tell else "; all are of one ingestion and give no order"
         return f"{span}; {untimed}{tell}"
+
+    @property
+    def _taken_back(self) -> dict[str, str]:
+        if not self.undos:
+            return {}
+        return {
+            "taken back": f"{self.undone:,} events, by {self.undos:,} undo events; "
+            f"{self.found_nothing:,} found nothing to take back"
+        }
 
     def _heaviest(self, heaviest: tuple[Heavy, ...]) -> str:
         whole = max(self.kept, 1)

@@ -6,6 +6,9 @@ know events or settings.
 The grammar is ``KIND=WEIGHT[:TRANSFORM][:OPTION=VALUE]…``, one for each kind, separated by commas::
 
     watch=1,click=0.5,rate=1:auto:floor=2,play=1:log,purchase=3:bm25:k1=100:b=0.8:per=item
+
+``KIND=undo:TARGET`` is a kind that takes events of another back, such as ``unlike=undo:like``.
+:mod:`registry.undo_events` has the rule.
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ LONGEST_KIND: Final = 64
 FORGET: Final = "forget"
 """The event that removes what its user did before it. It has no weight."""
 
+UNDO: Final = "undo"
+"""In the place of a weight: what the kind takes back follows."""
+
 DEFAULT: Final = "watch=1:auto,click=0.5:auto,rate=1:auto:floor=2"
 """What ``RETRAIN_EVENT_WEIGHTS`` is unless it is set."""
 
@@ -56,6 +62,8 @@ class EventWeight(Struct, frozen=True):
         Subtracted from the value first: below it, a value counts against the others.
     k1, b, per
         For ``bm25``: saturation; share of the length normalization; whose length is normalized.
+    undoes
+        The kind whose events it takes back; it weighs nothing then. None: it takes nothing back.
     """
 
     weight: Annotated[float, Meta(ge=0, le=LARGEST)]
@@ -64,6 +72,7 @@ class EventWeight(Struct, frozen=True):
     k1: Annotated[float, Meta(gt=0, le=LARGEST)] = 100.0
     b: Annotated[float, Meta(ge=0, le=1)] = 0.8
     per: Side = "item"
+    undoes: str | None = None
 
     def __str__(self) -> str:
         """Return the spelling of the setting, without what is the default.
@@ -71,6 +80,8 @@ class EventWeight(Struct, frozen=True):
         >>> str(EventWeight(0.5, "bm25", k1=1.2))
         '0.5:bm25:k1=1.2'
         """
+        if self.undoes is not None:
+            return f"{UNDO}:{self.undoes}"
         parts = [_spelled(self.weight)]
         if self.transform != "linear":
             parts.append(self.transform)
@@ -101,8 +112,8 @@ def parse_event_weights(text: str) -> dict[str, EventWeight]:
 
     Examples
     --------
-    >>> parse_event_weights("play=2:log")
-    {'play': EventWeight(weight=2.0, transform='log', floor=0.0, k1=100.0, b=0.8, per='item')}
+    >>> {kind: str(weight) for kind, weight in parse_event_weights("play=2:log").items()}
+    {'play': '2:log'}
     >>> parse_event_weights("play=much")
     Traceback (most recent call last):
     ValueError: 'play=much': weight 'much' must be a number from 0 to 1e+06
@@ -117,7 +128,28 @@ def parse_event_weights(text: str) -> dict[str, EventWeight]:
         raise ValueError(f"{len(found)} kinds of events; at most {MOST_KINDS} can have a weight")
     if not any(weight.weight for weight in found.values()):
         raise ValueError("every weight is 0, so nothing could be learned; one must be above 0")
+    for kind, weight in found.items():
+        if weight.undoes is not None:
+            _require_target(kind, weight.undoes, found)
     return found
+
+
+def undo_targets(weights: EventWeights) -> dict[str, str]:
+    """Return, by kind of undo, the kind whose events it takes back.
+
+    >>> undo_targets(parse_event_weights("like=1,unlike=undo:like"))
+    {'unlike': 'like'}
+    """
+    return {kind: weight.undoes for kind, weight in weights.items() if weight.undoes is not None}
+
+
+def kinds_weighed(weights: EventWeights) -> tuple[str, ...]:
+    """Return the kinds that have a weight, 0 included: those that take nothing back.
+
+    >>> kinds_weighed(parse_event_weights("like=1,unlike=undo:like,view=0"))
+    ('like', 'view')
+    """
+    return tuple(kind for kind, weight in weights.items() if weight.undoes is None)
 
 
 def spell_event_weights(weights: EventWeights) -> str:
@@ -139,6 +171,8 @@ def _parse_part(part: str) -> tuple[str, EventWeight]:
         )
     if kind == FORGET:
         raise ValueError(f"{part!r}: a forget removes events, and cannot have a weight")
+    if words[0] == UNDO:
+        return kind, _undo(part, words[1:])
     given: dict[str, float | str] = {"weight": _number(part, "weight", words[0], 0, LARGEST)}
     for word in words[1:]:
         name, value = _option(part, word)
@@ -150,6 +184,21 @@ def _parse_part(part: str) -> tuple[str, EventWeight]:
             f"{part!r}: {', '.join(sorted(extra))} are options of the transform bm25 only"
         )
     return kind, convert(given, EventWeight)
+
+
+def _undo(part: str, words: list[str]) -> EventWeight:
+    if len(words) != 1:
+        raise ValueError(f"{part!r}: must be KIND=undo:TARGET, like unlike=undo:like")
+    return EventWeight(0.0, undoes=words[0])
+
+
+def _require_target(kind: str, target: str, weights: EventWeights) -> None:
+    if target not in weights or weights[target].undoes is not None:
+        allowed = ", ".join(kinds_weighed(weights))
+        raise ValueError(
+            f"'{kind}=undo:{target}': {target!r} has no weight here; an undo takes back events of "
+            f"a kind that has one: {allowed}"
+        )
 
 
 def _option(part: str, word: str) -> tuple[str, float | str]:

@@ -8,8 +8,9 @@ from harness.cells import each_cell
 
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
+from registry.wire.training_records.event_weights import EventWeight
 
-RANGE = FreshRange.of({"0": (0, 5), "1": (0, 7)}, ["watch"], {"a": 0}.get)
+RANGE = FreshRange.of({"0": (0, 5), "1": (0, 7)}, {"watch": EventWeight(1.0)}, {"a": 0}.get)
 
 
 def a_sight(**given: Any) -> FreshSight:

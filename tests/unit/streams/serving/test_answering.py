@@ -20,6 +20,7 @@ from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Provenance, Response
+from registry.wire.training_records.event_weights import EventWeight
 from streams.comparing.shadow_scoring import score_chunk
 from streams.serving.answering import SAMPLES_AN_ARM, Answering, answer_batch, is_compared
 from streams.serving.batch_results import Batch
@@ -518,7 +519,7 @@ def a_sight(models: Mapping[str, Model], *kinds_and_items: tuple[str, Any]) -> F
         7 + count,
     )
     ranges = {
-        version: FreshRange.of({"3": (0, 7)}, ["watch"], model.row_of)
+        version: FreshRange.of({"3": (0, 7)}, {"watch": EventWeight(1.0)}, model.row_of)
         for version, model in models.items()
     }
     return FreshSight(log.frozen, ranges, {3: (3,)})

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from ops.bench.rig.synthetic import watched_once
 from registry.fold_in.loss_function import LossFunction
@@ -14,6 +15,8 @@ from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.overlay import Overlay, PlacedVector
 from registry.versions.model import Model, Recommendation
+from registry.wire.requests import Request, SessionItem
+from registry.wire.training_records.event_weights import parse_event_weights
 from streams.serving.seen_answers import recommend_seeing
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 
@@ -25,7 +28,10 @@ def a_model(version: str = "v0.1", learned: bool = True) -> Model:
     arrays = some_arrays(popularity=np.arange(1.0, 8.0))
     if learned:
         arrays = dataclasses.replace(arrays, learned=watched_once(len(arrays.seen_items)))
-    return Model(a_manifest(version), arrays)
+    manifest = a_manifest(version)
+    weights = parse_event_weights("watch=1,unwatch=undo:watch")
+    parameters = structs.replace(manifest.parameters, event_weights=weights)
+    return Model(structs.replace(manifest, parameters=parameters), arrays)
 
 
 class Log:
@@ -52,7 +58,9 @@ class Log:
     def sight(self, most: int = 200, overlays: dict[str, Overlay] | None = None) -> FreshSight:
         ranges = {
             model.version: FreshRange.of(
-                {"0": (0, self._ends.get(model.version, 0))}, {"watch"}, model.row_of
+                {"0": (0, self._ends.get(model.version, 0))},
+                model.manifest.parameters.weights,
+                model.row_of,
             )
             for model in self._models
         }
@@ -107,6 +115,76 @@ def test_a_known_users_vector_is_solved_anew_from_all_that_he_did() -> None:
     assert found.source == "recomputed"
     scores = {item.item_id: item.score for item in found.items}
     assert scores == pytest.approx(expected(model, *seen, fresh), rel=1e-5)
+
+
+def test_what_a_user_takes_back_is_neither_learned_nor_seen_any_more() -> None:
+    model = a_model()
+    log = Log(model)
+    seen = [ITEMS[row] for row in model.arrays.seen_items[:2]]
+
+    log.did(KNOWN, seen[0], "unknown", event="unwatch")
+
+    found = answer(model, log, KNOWN)
+    scores = {item.item_id: item.score for item in found.items}
+    assert found.source == "recomputed"
+    assert scores == pytest.approx(expected(model, seen[1]), rel=1e-5)
+    log.did(KNOWN, seen[1], event="unwatch")
+    nothing = answer(model, log, KNOWN)
+    assert (nothing.source, ids(nothing)) == ("popular", list(ITEMS[::-1]))
+    log.did(KNOWN, *seen)
+    again = {item.item_id for item in answer(model, log, KNOWN).items}
+    assert again == set(ITEMS) - set(seen)
+
+
+def test_what_is_taken_back_counts_beside_the_newest_that_do() -> None:
+    model = a_model()
+    log = Log(model)
+    seen = [ITEMS[row] for row in model.arrays.seen_items[:2]]
+    others = [item for item in ITEMS if item not in seen]
+    log.did(KNOWN, seen[0], event="unwatch")
+    log.did(KNOWN, *others[:3])
+
+    (found,) = recommend_seeing(model, [a_request(KNOWN, k=7)], log.sight(most=2))
+
+    by_newest = expected(model, seen[1], *others[1:3])
+    scores = {item.item_id: item.score for item in found.items}
+    assert scores == pytest.approx({item: by_newest[item] for item in (seen[0], *others[3:])})
+
+
+def test_a_new_user_who_takes_something_back_has_seen_it_no_more() -> None:
+    model = a_model()
+    log = Log(model)
+    log.did(NEW, *ITEMS[:3])
+    log.did(NEW, ITEMS[0], event="unwatch")
+
+    found = answer(model, log, NEW)
+
+    assert (found.source, set(ids(found))) == ("popular", set(ITEMS) - set(ITEMS[1:3]))
+
+
+def test_a_version_that_cannot_merge_hides_what_it_learned_and_not_what_is_fresh_and_undone() -> (
+    None
+):
+    model = a_model(learned=False)
+    log = Log(model)
+    seen = [ITEMS[row] for row in model.arrays.seen_items[:2]]
+    fresh = next(item for item in ITEMS if item not in seen)
+    log.did(KNOWN, fresh)
+    log.did(KNOWN, seen[0], fresh, event="unwatch")
+
+    assert set(ids(answer(model, log, KNOWN))) == set(ITEMS) - set(seen)
+
+
+def test_a_session_may_take_back_what_was_learned() -> None:
+    model = a_model()
+    seen = [ITEMS[row] for row in model.arrays.seen_items[:2]]
+    request = Request("r1", KNOWN, k=7, items=[SessionItem(seen[0], "unwatch")])
+
+    for sight in (None, Log(model).sight()):
+        (found,) = recommend_seeing(model, [request], sight)
+
+        scores = {item.item_id: item.score for item in found.items}
+        assert scores == pytest.approx(expected(model, seen[1]), rel=1e-5)
 
 
 def test_all_that_a_user_did_is_hidden_though_only_the_newest_counts_for_his_vector() -> None:

@@ -20,6 +20,7 @@ from registry.versions.model import Model, Recommendation
 from registry.wire.codec import decode, encode
 from registry.wire.requests import Request, SessionItem
 from registry.wire.responses import Response
+from registry.wire.training_records.event_weights import EventWeight
 from streams.serving.answering import answer_batch
 from streams.serving.seen_answers import recommend_seeing
 from tests.unit.registry.builders import a_canary_state, a_manifest, some_arrays
@@ -54,7 +55,9 @@ def sight_of(model: Model, user: UserId, *items: str, event: str = "watch") -> F
     log.begin({0: 0})
     for offset, item in enumerate(items):
         log.take(0, [offset], [user], [item], [event], [1.0], [2e9], offset + 1)
-    ranges = {model.version: FreshRange.of({"0": (0, 0)}, {"watch"}, model.row_of)}
+    ranges = {
+        model.version: FreshRange.of({"0": (0, 0)}, {"watch": EventWeight(1.0)}, model.row_of)
+    }
     return FreshSight(log.frozen, ranges, {0: (0,)})
 
 

@@ -14,7 +14,11 @@ from registry.fold_in.merged_cells import UserEvents, merge
 from registry.fresh.fresh_events import FreshHistory, fresh_event, history_of
 from registry.ids import ItemId, UserId
 from registry.versions.manifest import Parameters
-from registry.wire.training_records.event_weights import parse_event_weights
+from registry.wire.training_records.event_weights import (
+    kinds_weighed,
+    parse_event_weights,
+    undo_targets,
+)
 from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import forget, parameters, rows_of, watch
 from training.data.cell_weights import weighing_of
@@ -24,12 +28,16 @@ from training.data.matrix import Cells, csr
 
 WeightsByItem = dict[ItemId, float]
 KINDS = ("watch", "play", "buy", "skip")
+UNDOS = ("unwatch", "unplay", "return")
 RECORDED_AT = 50.0
 
 
 def gathered_of(events: Sequence[Interaction], told: Parameters) -> Cells:
     table = rows_of(events, RECORDED_AT)
-    return gather(lambda _columns: [(0, table)], tuple(told.weights)).cells
+    weights = told.weights
+    return gather(
+        lambda _columns: [(0, table)], kinds_weighed(weights), undo_targets(weights)
+    ).cells
 
 
 def by_training(
@@ -67,7 +75,8 @@ def by_merging(
         for user, own in fresh.items()
     ]
     seen = csr(cells, np.ones(len(cells.item), np.bool_))
-    merged = merge(users, kept, seen.indptr, seen.indices, cells.shape[1], row_by_item.get)
+    undoes = undo_targets(told.weights)
+    merged = merge(users, kept, seen.indptr, seen.indices, cells.shape[1], row_by_item.get, undoes)
     weight = merged.weigh(weighing_of(cells, told)._replace(bm25=kept.bm25))
     found = {}
     for user, start, end in zip(fresh, merged.indptr[:-1], merged.indptr[1:], strict=True):
@@ -85,7 +94,7 @@ events = st.lists(
             ),
             st.sampled_from([1, 2, "1"]),
             st.sampled_from([7, 8, 9, "7"]),
-            st.sampled_from([*KINDS, "unweighted"]),
+            st.sampled_from([*KINDS, *UNDOS, "unweighted"]),
             st.sampled_from([None, 0.0, 1.0, 2.5, 40.0, 60.0]),
             st.sampled_from([None, -1.0, 0.0, 2.0, 300.0]),
         ),
@@ -95,10 +104,12 @@ events = st.lists(
 )
 
 
+UNDONE = ",unwatch=undo:watch,unplay=undo:play,return=undo:buy"
 SPELLED = (
     "watch=1,play=0.5,buy=2,skip=0",
-    "watch=1:log,play=2:sqrt:floor=1,buy=1:binary,skip=3:log:floor=2",
-    "watch=1:bm25,play=2:bm25:k1=1.2:b=0.5:per=user,buy=1,skip=1:bm25:b=0:floor=1",
+    "watch=1,play=0.5,buy=2,skip=0" + UNDONE,
+    "watch=1:log,play=2:sqrt:floor=1,buy=1:binary,skip=3:log:floor=2" + UNDONE,
+    "watch=1:bm25,play=2:bm25:k1=1.2:b=0.5:per=user,buy=1,skip=1:bm25:b=0:floor=1" + UNDONE,
 )
 
 
@@ -108,7 +119,7 @@ SPELLED = (
     events=events,
     share=st.floats(0, 1),
 )
-@settings(max_examples=30)
+@settings(max_examples=40)
 def test_learned_cells_and_fresh_events_weigh_what_training_makes_of_the_whole_log(
     spelled: str, days: float, events: list[Interaction], share: float
 ) -> None:
@@ -120,6 +131,21 @@ def test_learned_cells_and_fresh_events_weigh_what_training_makes_of_the_whole_l
     expected = by_training(events, learned, told)
 
     assert by_merging(events, learned, told) == expected
+
+
+def test_what_was_undone_stays_undone_wherever_the_snapshot_ends() -> None:
+    told = parameters(event_weights=parse_event_weights(SPELLED[1]))
+    for did in (
+        (("watch", 10.0), ("unwatch", 20.0), ("watch", 15.0), ("buy", 5.0)),
+        (("unwatch", 20.0), ("watch", 15.0), ("return", 30.0), ("buy", 25.0)),
+        (("buy", 5.0), ("return", 20.0), ("buy", 15.0), ("watch", 1.0), ("buy", 30.0)),
+    ):
+        others = [watch(2, 7), watch(2, 8)]  # so that every version knows the item
+        own = [Interaction(user_id=1, item_id=7, event=kind, timestamp=at) for kind, at in did]
+        for learned in range(len(own) + 1):
+            log = others + own
+            cut = len(others) + learned
+            assert by_merging(log, cut, told) == by_training(log, cut, told), (did, learned)
 
 
 def test_whole_seconds_take_four_bytes_and_others_eight() -> None:

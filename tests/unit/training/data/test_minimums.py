@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.unit.training.builders import cells_of, parameters, rate, watch
+from registry.wire.training_records.interactions import Interaction
+from tests.unit.training.builders import cells_of, parameters, rate, rows_of, watch
+from training.data.cells_from_rows import gather
 from training.data.minimums import trim
 
 
@@ -25,6 +27,19 @@ def test_only_what_teaches_counts_towards_a_minimum_and_what_does_not_stays_seen
 
     assert kept.user_ids == (1, 2)
     assert kept.item[kept.user == 0].tolist() == [0, 1]
+
+
+def test_what_is_left_out_takes_along_what_was_undone() -> None:
+    undo = Interaction(user_id=2, item_id=8, event="unlike", timestamp=9.0)
+    other = Interaction(user_id=3, item_id=8, event="unlike", timestamp=9.0)
+    rows = rows_of([watch(1, 7), *(watch(user, item) for user in (2, 4) for item in (7, 8)),
+                    undo, other, watch(3, 7)])  # fmt: skip
+    cells = gather(lambda _columns: [(0, rows)], ("watch", "like"), {"unlike": "like"}).cells
+    kept = trim(cells, parameters(min_user_interactions=2))
+
+    assert kept.user_ids == (2, 4)
+    undone = kept.undone["like"]
+    assert (undone.user.tolist(), undone.item.tolist(), undone.time.tolist()) == ([0], [1], [9.0])
 
 
 def test_without_minimums_all_cells_are_kept() -> None:

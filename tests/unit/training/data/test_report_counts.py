@@ -160,7 +160,7 @@ def test_a_kind_without_a_weight_is_named_with_its_number() -> None:
 def test_a_weight_for_a_kind_that_never_occurs_is_a_spelling_to_be_looked_at() -> None:
     found = warnings_of(watch(1, 1), weights="watch=1,purchse=3")
 
-    assert "has a weight for `purchse`, but there are no such events" in found["no_events"]
+    assert "names `purchse`, but there are no such events" in found["no_events"]
 
 
 def test_events_that_repeat_others_are_warned_of() -> None:

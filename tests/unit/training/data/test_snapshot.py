@@ -8,9 +8,9 @@ import pytest
 
 from registry.settings import read_settings
 from registry.storage.objects import Objects
+from registry.wire.training_records.event_weights import DEFAULT, parse_event_weights
 from registry.wire.training_records.gate_results import DataSnapshot
 from tests.unit.training.builders import forget, rows_of, watch
-from training.data.cells_from_rows import STANDARD_KINDS
 from training.data.snapshot import read_again, snapshot_id
 from training.log.offset_ranges import Span
 from training.log.segments import Segments
@@ -42,7 +42,9 @@ def test_a_forgotten_user_is_wiped_out_of_all_tables_that_a_segment_is_read_in(
     segments.add(0, Span(0, 6), rows_of(events))
     described = DataSnapshot("an id", "log", {"0": (0, 6)}, 0, 0, 0)
 
-    found = read_again(read_settings({"MODEL_REGISTRY": url}), described, STANDARD_KINDS)
+    found = read_again(
+        read_settings({"MODEL_REGISTRY": url}), described, parse_event_weights(DEFAULT)
+    )
 
     assert (found.records, found.described.unusable) == (6, {"forgotten": 3})
     assert found.cells.user_ids == (2,)

@@ -15,8 +15,10 @@ from registry.wire.training_records.event_weights import (
     TRANSFORMS,
     EventWeight,
     Transform,
+    kinds_weighed,
     parse_event_weights,
     spell_event_weights,
+    undo_targets,
 )
 
 
@@ -27,6 +29,15 @@ def test_each_kind_has_a_weight_a_transform_and_options() -> None:
         "buy": EventWeight(3.0, "bm25", k1=1.2, b=0.75, per="user"),
         "x.y-z": EventWeight(0.0),
     }
+
+
+def test_a_kind_may_take_another_back_and_is_spelled_as_it_was() -> None:
+    spelled = "unlike=undo:like,like=1:log,withdraw=undo:rate,rate=1:floor=2,gone=undo:like"
+    found = parse_event_weights(spelled)
+
+    assert undo_targets(found) == {"unlike": "like", "withdraw": "rate", "gone": "like"}
+    assert kinds_weighed(found) == ("like", "rate")
+    assert spell_event_weights(settled(found, {})) == spelled
 
 
 def test_the_default_gives_every_standard_kind_a_weight() -> None:
@@ -60,6 +71,13 @@ def test_the_default_gives_every_standard_kind_a_weight() -> None:
         ("watch=1:bm25:k1=0", "k1 '0' must be a number above 0"),
         ("watch=1:bm25:b=1.1", "b '1.1' must be"),
         ("watch=1:bm25:per=shop", "per='shop' must be one of item, user"),
+        ("unlike=undo", "must be KIND=undo:TARGET"),
+        ("like=1,unlike=undo:like:floor=1", "must be KIND=undo:TARGET"),
+        ("like=1,unlike=undo:lik", "'lik' has no weight here; an undo takes back events of a kind"),
+        ("like=1,unlike=undo:unlike", "'unlike' has no weight here"),
+        ("like=1,back=undo:unlike,unlike=undo:like", "'unlike' has no weight here"),
+        ("like=1,unlike=undo:forget", "'forget' has no weight here"),
+        ("like=0,unlike=undo:like", "every weight is 0"),
         ("forget=1", "cannot have a weight"),
         ("watch=0,click=0", "every weight is 0"),
         (",".join(f"k{number}=1" for number in range(65)), "65 kinds of events; at most 64"),
