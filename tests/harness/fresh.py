@@ -15,6 +15,7 @@ from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings, read_settings, to_environment
 from registry.versions.manifest import Description, Parameters
 from registry.versions.store import Store
+from registry.wire.training_records.event_weights import DEFAULT, parse_event_weights
 from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
 
 environment_of = to_environment
@@ -52,6 +53,7 @@ def publish_model(
     arrays: ModelArrays | None = None,
     snapshot_ends: dict[str, tuple[int, int]] | None = None,
     mergeable: bool = False,
+    event_weights: str = DEFAULT,
 ) -> str:
     """Publish a version of random factors; users are 1..users, items 1..items; return its name.
 
@@ -82,7 +84,12 @@ def publish_model(
         image_digest="",
         data_snapshot=snapshot,
         parameters=Parameters(
-            factors=factors, iterations=1, regularization=0.05, alpha=1.0, seed=seed
+            factors=factors,
+            iterations=1,
+            regularization=0.05,
+            alpha=1.0,
+            seed=seed,
+            event_weights={} if event_weights == DEFAULT else parse_event_weights(event_weights),
         ),
         metrics={"ndcg_at_10": 0.5},
         gate=Gate(passed=True, checks=(Check("users", "pass", str(users), "at least 1"),)),

@@ -102,9 +102,14 @@ class SlowTwin:
     ) -> Expected:
         """Return the answer for a user who did this, of whom what is before `offsets` was seen."""
         learned, fresh, forgotten = self._counting(done, offsets)
-        newest = sorted(fresh, key=lambda one: (one.time, one.partition, one.offset))[-self.most :]
-        weights = self._weights(learned, newest)
-        seen = {one.item for one in (*learned, *fresh) if one.item in self.row_of}
+        undos = [one for one in fresh if self._undone_by(one)]
+        others = [one for one in fresh if not self._undone_by(one)]
+        others.sort(key=lambda one: (one.time, one.partition, one.offset))
+        newest = [*undos, *others[-self.most :]]
+        weights = {
+            item: self._weight(kinds) for item, kinds in self._latest(learned, newest).items()
+        }
+        seen = set(self._latest(learned, fresh))
         stored = self.vectors.get(user)
         is_known = stored is not None and bool(np.any(stored)) and not forgotten
         is_fresh = any(one.item in self.row_of for one in newest)
@@ -171,17 +176,22 @@ class SlowTwin:
             bool(forgets),
         )
 
-    def _weights(self, learned: list[Done], fresh: list[Done]) -> dict[int, float]:
-        """Return the weight of each item: of each kind the latest event counts."""
+    def _undone_by(self, one: Done) -> str | None:
+        return self.parameters.weights[one.kind].undoes
+
+    def _latest(self, learned: list[Done], fresh: list[Done]) -> dict[int, dict[str, Done]]:
+        """Return what counts of each item: of each kind the latest event, if it was not undone."""
         ordered = [
             *sorted(learned, key=lambda one: (one.partition, one.offset)),
             *sorted(fresh, key=lambda one: (one.partition, one.offset)),
         ]
         cells: defaultdict[int, dict[str, Done]] = defaultdict(dict)
         for one in sorted(ordered, key=lambda one: one.time):  # stable: of equal times the last
-            if one.item in self.row_of:
+            if one.item in self.row_of and (undone := self._undone_by(one)):
+                cells[one.item].pop(undone, None)
+            elif one.item in self.row_of:
                 cells[one.item][one.kind] = one
-        return {item: self._weight(kinds) for item, kinds in cells.items()}
+        return {item: kinds for item, kinds in cells.items() if kinds}
 
     def _weight(self, latest: Mapping[str, Done]) -> float:
         total = 0.0

@@ -59,7 +59,7 @@ class Application:
                 answer["source"] == source and [item["item_id"] for item in answer["items"]] == best
             )
 
-        wait_until(agrees, 10, f"{source} of user {user}: {best}")
+        wait_until(agrees, 60, f"{source} of user {user}: {best}")
         found = [item["score"] for item in self.ask(user)["items"]]
         assert found == pytest.approx(np.sort(scores)[::-1][:10].tolist(), abs=1e-4)
 
@@ -101,3 +101,35 @@ def test_new_and_known_users_get_what_the_slow_twin_makes_of_version_and_topic(
     wait_until(lambda: application.ask(known)["source"] == "popular", 5, "a forget")
     application.did(known, "watch", 1, 2, 3)
     application.wait_for(known, "fold_in", [1, 2, 3], arrays)
+
+
+def test_what_a_user_takes_back_is_as_if_he_had_never_done_it(
+    client: Client, topics_created: Settings, start_worker: Start
+) -> None:
+    weights = "watch=1,unwatch=undo:watch"
+    version = publish_model(topics_created, mergeable=True, event_weights=weights)
+    arrays = store_of(topics_created).open(version).arrays
+    start_worker(topics_created).wait_ready()
+    application, new, known = Application(client), 950, 7
+
+    def shown(user: int) -> set[int]:
+        answer = application.ask(user, k=40, exclude_seen=True)
+        return {item["item_id"] for item in answer["items"]}
+
+    application.did(new, "watch", 1, 2, 3, 4)
+    application.wait_for(new, "fold_in", [1, 2, 3, 4], arrays)
+    assert not {1, 2, 3, 4} & shown(new)
+    application.did(new, "unwatch", 4)
+    application.wait_for(new, "fold_in", [1, 2, 3], arrays)
+    assert 4 in shown(new)
+    application.did(new, "unwatch", 3)
+    wait_until(lambda: application.ask(new)["source"] == "popular", 60, "two items to be too few")
+    application.did(new, "watch", 3)
+    application.wait_for(new, "fold_in", [1, 2, 3], arrays)
+
+    bounds = slice(*arrays.seen_indptr[[known - 1, known]])
+    first, second = (int(arrays.item_ids[row]) for row in arrays.seen_items[bounds])
+    assert not {first, second} & shown(known)
+    application.did(known, "unwatch", first)
+    application.wait_for(known, "recomputed", [second], arrays)
+    assert first in shown(known)

@@ -25,6 +25,7 @@ from registry.connection.client_config import client_config
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.versions.store import store_of
+from registry.wire.training_records.event_weights import DEFAULT
 
 Start = Callable[..., Worker]
 Record = dict[str, Any]
@@ -70,9 +71,17 @@ def shipped_log() -> list[Record]:
 
 
 def with_second_thoughts(ratings: list[Record]) -> Iterator[Record]:
-    """Yield ratings, a watch after some, and a `forget` now and then."""
+    """Yield ratings, a watch after some, and now and then a `forget` or a withdrawn rating.
+
+    Of those that are withdrawn, every other one arrives after its withdrawal.
+    """
     for number, rating in enumerate(ratings):
+        undo = {**rating, "event": "unrate", "timestamp": rating["timestamp"] + 1}
+        if number % 20 == 5:
+            yield undo
         yield rating
+        if number % 20 == 15:
+            yield undo
         if number % 20 == 0:
             yield {"user_id": rating["user_id"], "event": "watch", "item_id": rating["item_id"]}
         if number % 300 == 299:
@@ -164,6 +173,7 @@ def tuned(topics_created: Settings) -> Settings:
             "retrain_iterations": 4,
             "retrain_regularization": 5.0,
             "retrain_half_life_days": 1000.0,
+            "retrain_event_weights": f"{DEFAULT},unrate=undo:rate",
         }
     )
 
