@@ -130,7 +130,9 @@ def _without_earlier(key: Keys, time: Floats, is_undo: NDArray[np.bool_]) -> int
     undo = is_undo[order]
     before = np.cumsum(~undo)
     starts = np.flatnonzero(begins(key[order]))
-    at_start = np.repeat(before[starts] - ~undo[starts], np.diff(starts, append=len(key)))
+    at_start: NDArray[np.int64] = np.repeat(
+        before[starts] - ~undo[starts], np.diff(starts, append=len(key))
+    )
     return int((undo & (before == at_start)).sum())
 
 
@@ -187,7 +189,9 @@ def check_undone(undone: UndoneEvents, kinds: int, items: int) -> None:
     DamagedVersion
         Naming the array, what was seen and what is allowed.
     """
-    for name, column, own in zip(undone._fields, undone, NOTHING_UNDONE, strict=True):
+    columns: list[NDArray[Any]] = [*undone]
+    allowed: list[NDArray[Any]] = [*NOTHING_UNDONE]
+    for name, column, own in zip(undone._fields, columns, allowed, strict=True):
         _require(name, column.dtype == own.dtype, f"dtype {column.dtype}, not {own.dtype}")
         shape = (len(undone.user),)
         _require(name, column.shape == shape, f"shape {column.shape}, not {shape}")

@@ -6,7 +6,7 @@ the reading: half the items would not be missed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -79,7 +79,9 @@ def _item_of(row: TitleRow, separator: str) -> CatalogueItem:
     return replace(msgspec.convert(fields, CatalogueItem), labels=labels)
 
 
-def _values(cell: str, separator: str) -> list[str]:
+def _values(cell: str | Sequence[str], separator: str) -> list[str]:
+    if not isinstance(cell, str):
+        return [*cell]
     if cell.strip(BLANKS) == NO_GENRES:
         return []
     return [value for part in cell.split(separator) if (value := part.strip(BLANKS))]

@@ -7,7 +7,7 @@ is an error: otherwise nobody would notice that half the titles are missing.
 read by its name    a line
 ==================  =============================================
 ``movies.dat``      ``id::title::genres``; the title may hold ``::``
-``u.item``          ``id|title|…``
+``u.item``          ``id|title|…``, and with 24 columns 19 flags of `FLAGGED_GENRES`
 others              a header with a column of ids and one of titles
 ==================  =============================================
 
@@ -33,12 +33,25 @@ GENRES: Final = {"genre": "genres"}
 """Which label a column is where none is named: MovieLens calls it so."""
 
 
+FLAGGED_GENRES: Final = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+)  # fmt: skip
+"""The genres of MovieLens-100K, as its ``u.genre`` numbers the last columns of ``u.item``."""
+
+NO_GENRE: Final = FLAGGED_GENRES[0]
+
+U_ITEM_COLUMNS: Final = 5 + len(FLAGGED_GENRES)
+"""Id, title, two dates, a URL, and the flags."""
+
+
 class TitleRow(NamedTuple):
-    """An item, its title, and the cells of its labels by label."""
+    """An item, its title, and its labels: a cell, or the values themselves, by label."""
 
     item: str
     title: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str | Sequence[str]]
 
 
 def read_titles(
@@ -116,15 +129,12 @@ def title_rows(
             f"{path}: the columns of labels are not used: a file of this name has columns of its "
             "own; name those of item and title as well, such as item=1,title=2"
         )
-    if columns is None and is_dat:
-        yield from _of_dat(path, encoding)
+    if columns is None and (is_dat or name == "u.item"):
+        yield from (_of_dat if is_dat else _of_u_item)(path, encoding)
         return
-    if columns is None and name == "u.item":
-        columns, parting, header = {"item": "1", "title": "2"}, Parting("|", False), False
-    else:
-        commas = name.endswith(".csv") and "," in first
-        parting = Parting(",", True) if commas else parting_of(str(path), lines, whole=whole)
-        header = columns is None or not all(column.isdigit() for column in columns.values())
+    commas = name.endswith(".csv") and "," in first
+    parting = Parting(",", True) if commas else parting_of(str(path), lines, whole=whole)
+    header = columns is None or not all(column.isdigit() for column in columns.values())
     parting = Parting(parting.delimiter, quotes and _balances(path, encoding, parting))
     heads = [row for row in sampled(lines, parting, whole=True)[:1] if isinstance(row, list)]
     names = [name.strip(BLANKS) for name in heads[0]] if heads else []
@@ -192,3 +202,27 @@ def _of_dat(path: Path, encoding: str) -> Iterator[tuple[int, TitleRow | RecordE
             yield number, RecordError(seen, RecordCode.MALFORMED)
         else:
             yield number, TitleRow(row[0], "::".join(row[1:-1]), {"genre": row[-1]})
+
+
+def _of_u_item(path: Path, encoding: str) -> Iterator[tuple[int, TitleRow | RecordError]]:
+    """Yield id and title, the first two cells, and the genres of all flags, if there are any."""
+    width = 0
+    for number, row in rows_of(lines_of(path, encoding), Parting("|", False)):
+        if isinstance(row, RecordError):
+            yield number, row
+            continue
+        width = width or len(row)
+        flags = row[-len(FLAGGED_GENRES) :] if width == U_ITEM_COLUMNS else []
+        if len(row) != max(2, width):
+            seen = f"{len(row)} columns, the first row has {width}, and 2 are needed"
+            yield number, RecordError(seen, RecordCode.MALFORMED)
+        elif not set(flags) <= {"0", "1"}:
+            seen = f"its last {len(FLAGGED_GENRES)} columns are genres, each 0 or 1"
+            yield number, RecordError(seen, RecordCode.MALFORMED)
+        else:
+            yield number, TitleRow(row[0], row[1], {"genre": _flagged(flags)} if flags else {})
+
+
+def _flagged(flags: Sequence[str]) -> list[str]:
+    named = zip(FLAGGED_GENRES, flags, strict=True)
+    return [genre for genre, flag in named if flag == "1" and genre != NO_GENRE]

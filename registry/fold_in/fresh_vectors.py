@@ -170,7 +170,7 @@ class FreshVectors:
         (users,) float32; 0: it teaches nothing.
         """
         users = [UserEvents(None, history) for history in histories]
-        cells = merge(users, self._learned, *self._seen, 1, {item_id: 0}.get)
+        cells = merge(users, self._learned, *self._seen, 1, {item_id: 0}.get, self._undoes)
         found = np.zeros(len(users), np.float32)
         owner = np.repeat(np.arange(len(users)), np.diff(cells.indptr))
         found[owner] = cells.weigh(self._weighing)

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from registry.fresh.event_columns import OFFSET_BITS, place_of
 from registry.fresh.event_log import FrozenLog
-from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory, history_of, left_of
+from registry.fresh.fresh_events import (
+    NOTHING_FRESH,
+    FreshEvent,
+    FreshHistory,
+    history_of,
+    left_of,
+)
 from registry.ids import ItemId, UserId
 from registry.wire.responses import VectorSource
 
@@ -166,8 +172,7 @@ class VersionWindow:
     def seen_in(self, history: FreshHistory) -> ItemRows:
         """Return the rows of the items of a history that the version knows, in any order."""
         items = self._log.columns.items
-        events = left_of(history.events, self._undoes) if self._undo_kinds else history.events
-        rows = [self._rows[items[event.item_id]] for event in events]
+        rows = [self._rows[items[event.item_id]] for event in self._left(history)]
         return np.array([row for row in rows if row >= 0], np.int32)
 
     def seen_unknown(self, user_id: UserId) -> set[ItemId]:
@@ -183,7 +188,7 @@ class VersionWindow:
             if place >= bounds[place >> OFFSET_BITS] and kind in self._kinds and rows[item] < 0
         }
         known = log.columns.items
-        events = self._history(number, -np.inf).events
+        events = self._left(self._history(number, -np.inf))
         return packed | {
             item_id
             for event in events
@@ -193,6 +198,12 @@ class VersionWindow:
     def is_whole(self, user_id: UserId) -> bool:
         """Tell whether all events of a user are here, and not only which items he has seen."""
         return self._log.number_of(user_id) not in self._log.columns.packed
+
+    def _left(self, history: FreshHistory) -> Sequence[FreshEvent]:
+        """Return the events of a history that were not undone."""
+        if self._undo_kinds:
+            return left_of(history.events, self._undoes)
+        return history.events
 
     def _has_undone(self, number: int) -> bool:
         """Tell whether a user has undone anything, by events that are whole."""

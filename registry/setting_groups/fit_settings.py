@@ -67,7 +67,8 @@ class FitSettings(SettingGroup):
         "`KIND=WEIGHT[:TRANSFORM][:floor=NUMBER]`, separated by commas. Transforms: `linear`, "
         "`log`, `sqrt`, `binary`, `bm25` (`:k1=100:b=0.8:per=item`), and `auto`, which is `log` "
         "once a value is above 10, else `linear`. `KIND=undo:TARGET`, such as `unlike=undo:like`, "
-        "takes events of the kind `TARGET` back. A kind that is not listed is ignored, and counted.",
+        "takes events of the kind `TARGET` back. A kind that is not listed is ignored, and "
+        "counted.",
     )
     retrain_weight_watch: float | None = Field(
         None,

@@ -103,9 +103,9 @@ class SlowTwin:
         """Return the answer for a user who did this, of whom what is before `offsets` was seen."""
         learned, fresh, forgotten = self._counting(done, offsets)
         undos = [one for one in fresh if self._undone_by(one)]
-        others = [one for one in fresh if not self._undone_by(one)]
-        others.sort(key=lambda one: (one.time, one.partition, one.offset))
-        newest = [*undos, *others[-self.most :]]
+        plain = [one for one in fresh if not self._undone_by(one)]
+        plain.sort(key=lambda one: (one.time, one.partition, one.offset))
+        newest = [*undos, *plain[-self.most :]]
         weights = {
             item: self._weight(kinds) for item, kinds in self._latest(learned, newest).items()
         }

@@ -40,6 +40,16 @@ def test_movielens_older_files_are_read_by_name(tmp_path: Path) -> None:
     }
     u_item = written(tmp_path, "1|Toy Story (1995)|01-Jan-1995||0|1\n", "u.item")
     assert read_items(u_item) == {1: CatalogueItem(1, "Toy Story (1995)")}
+    flags = "0|0|0|1|1|1" + 13 * "|0"
+    head, unknown = "Toy Story (1995)|01-Jan-1995||http://x|", "|1" + 18 * "|0"
+    u_item = written(tmp_path, f"1|{head}{flags}\n2|{head}{unknown[1:]}\n", "u.item")
+    assert read_items(u_item, separator=";") == {
+        1: CatalogueItem(1, "Toy Story (1995)", {"genre": ["Animation", "Children's", "Comedy"]}),
+        2: CatalogueItem(2, "Toy Story (1995)", {"genre": []}),
+    }
+    wrong = written(tmp_path, f"1|{head}{flags}\n2|{head}{flags[:-1]}2\n", "u.item")
+    with pytest.raises(ConfigurationError, match=r"line 2: its last 19 columns are genres"):
+        read_items(wrong)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange
 from registry.new_items import new_item_events
 from registry.new_items.new_item_events import EventArrays, NewItemUsers, users_of_new_items
+from registry.wire.training_records.event_weights import parse_event_weights
 
 
 class Log:
@@ -33,7 +34,7 @@ class Log:
 
     def found(self, partition: int = 0) -> dict[object, NewItemUsers]:
         frozen = self.log.frozen
-        fresh = FreshRange.of({"0": (0, 2)}, {"watch", "rate"}, {"known": 3}.get)
+        fresh = FreshRange.of({"0": (0, 2)}, parse_event_weights("watch=1,rate=1"), {"known": 3}.get)
         return dict(users_of_new_items(frozen, EventArrays.of(frozen), fresh, partition))
 
 

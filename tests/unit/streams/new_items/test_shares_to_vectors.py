@@ -78,7 +78,7 @@ class Fleet:
                 log.take(done.partition, [done.offset], [user], [done.item], [done.kind],
                          [done.value], [done.time], done.offset + 1)  # fmt: skip
         ranges = {
-            name: FreshRange.of({"0": (0, 1), "1": (0, 0)}, {"watch", "rate"}, model.row_of)
+            name: FreshRange.of({"0": (0, 1), "1": (0, 0)}, parse_event_weights("watch=1,rate=1"), model.row_of)
             for name, model in self.models.items()
         }
         return FreshSight(log.frozen, ranges, {})

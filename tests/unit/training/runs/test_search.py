@@ -7,8 +7,22 @@ from pathlib import Path
 import pytest
 
 from registry.versions.manifest import Parameters
-from registry.wire.training_records.event_weights import parse_event_weights
-from tests.unit.training.builders import cells_of, gathered, parameters, play_counts, rate, watch
+from registry.wire.training_records.event_weights import (
+    kinds_weighed,
+    parse_event_weights,
+    undo_targets,
+)
+from registry.wire.training_records.interactions import Interaction
+from tests.unit.training.builders import (
+    cells_of,
+    gathered,
+    parameters,
+    play_counts,
+    rate,
+    rows_of,
+    watch,
+)
+from training.data.cells_from_rows import gather
 from training.fitting.als import fit_als
 from training.runs.search_space import SearchSpace, space_of
 from training.runs.tune import Bounds, merged, tune
@@ -28,6 +42,16 @@ def test_weights_of_all_kinds_but_one_and_transforms_of_differing_values_are_var
         "weight_of_rate": 2.0,
         "transform_of_rate": "log",
     }
+
+
+def test_kinds_that_take_others_back_are_not_varied() -> None:
+    start = parameters(event_weights=parse_event_weights("rate=2,watch=1,unwatch=undo:watch"))
+    undo = Interaction(user_id=2, item_id=2, event="unwatch", timestamp=1.0)
+    rows = rows_of([watch(1, 1), watch(1, 2), watch(2, 2), undo, rate(1, 1, 3), rate(2, 1, 4)])
+    kinds, undoes = kinds_weighed(start.weights), undo_targets(start.weights)
+    space = space_of(gather(lambda _columns: [(0, rows)], kinds, undoes).cells, start)
+
+    assert (space.weighed, space.transformed) == (("watch",), ("rate",))
 
 
 def test_what_is_chosen_goes_into_the_parameters_and_back_again_one_by_one() -> None:
