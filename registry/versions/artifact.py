@@ -94,7 +94,8 @@ def write_artifact(arrays: ModelArrays, folder: Path) -> None:
         for name, array in columns_of(learned).items():
             _save(folder, name, array)
         if len(learned.undone.user):
-            for name, array in zip(UNDONE_FILES, learned.undone, strict=True):
+            undone: list[npt.NDArray[Any]] = [*learned.undone]
+            for name, array in zip(UNDONE_FILES, undone, strict=True):
                 _save(folder, name, array)
         documents["learned"] = _Learned(
             LEARNED_FORMAT,

@@ -34,7 +34,9 @@ class Log:
 
     def found(self, partition: int = 0) -> dict[object, NewItemUsers]:
         frozen = self.log.frozen
-        fresh = FreshRange.of({"0": (0, 2)}, parse_event_weights("watch=1,rate=1"), {"known": 3}.get)
+        fresh = FreshRange.of(
+            {"0": (0, 2)}, parse_event_weights("watch=1,rate=1"), {"known": 3}.get
+        )
         return dict(users_of_new_items(frozen, EventArrays.of(frozen), fresh, partition))
 
 

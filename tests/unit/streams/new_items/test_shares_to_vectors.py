@@ -18,7 +18,7 @@ from registry.new_items.overlay import PlacedVector
 from registry.settings import Settings
 from registry.versions.model import Model
 from registry.wire.codec import encode
-from registry.wire.training_records.event_weights import EventWeight
+from registry.wire.training_records.event_weights import EventWeight, parse_event_weights
 from registry.wire.training_records.gate_results import DataSnapshot
 from streams.new_items import own_shares
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
@@ -78,7 +78,9 @@ class Fleet:
                 log.take(done.partition, [done.offset], [user], [done.item], [done.kind],
                          [done.value], [done.time], done.offset + 1)  # fmt: skip
         ranges = {
-            name: FreshRange.of({"0": (0, 1), "1": (0, 0)}, parse_event_weights("watch=1,rate=1"), model.row_of)
+            name: FreshRange.of(
+                {"0": (0, 1), "1": (0, 0)}, parse_event_weights("watch=1,rate=1"), model.row_of
+            )
             for name, model in self.models.items()
         }
         return FreshSight(log.frozen, ranges, {})

@@ -12,6 +12,7 @@ from ops.bench.rig.synthetic import watched_once
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
+from registry.fresh.fresh_events import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.overlay import Overlay, PlacedVector
 from registry.versions.model import Model, Recommendation
@@ -149,6 +150,21 @@ def test_what_is_taken_back_counts_beside_the_newest_that_do() -> None:
     by_newest = expected(model, seen[1], *others[1:3])
     scores = {item.item_id: item.score for item in found.items}
     assert scores == pytest.approx({item: by_newest[item] for item in (seen[0], *others[3:])})
+
+
+def test_an_item_that_no_version_knows_is_not_seen_either_once_it_is_taken_back() -> None:
+    model = a_model()
+    log = Log(model)
+    log.did(NEW, "new", "newer")
+    log.did(NEW, "new", event="unwatch")
+    window = log.sight().window(model.version)
+    assert window is not None
+    assert model.fresh_vectors is not None
+
+    assert window.seen_unknown(NEW) == {"newer"}
+    own = [event for event in window.history(NEW).events if event.item_id == "new"]
+    history = FreshHistory(tuple(own))
+    assert model.fresh_vectors.weights_of_item("new", [history]).tolist() == [0.0]
 
 
 def test_a_new_user_who_takes_something_back_has_seen_it_no_more() -> None:
