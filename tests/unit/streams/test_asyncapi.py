@@ -123,8 +123,7 @@ def test_every_topic_has_a_channel_and_an_operation(made: dict[str, Any]) -> Non
 
 
 def test_every_schema_is_a_json_schema(made: dict[str, Any]) -> None:
-    for schema in made["components"]["schemas"].values():
-        Draft202012Validator.check_schema(schema)
+    Draft202012Validator.check_schema({"$defs": made["components"]["schemas"]})
 
 
 def test_every_example_fits_its_schema(made: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ def slow_twin(answers, events, until):
     return outcomes, closed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(answer_records, event_records, st.randoms(use_true_random=False))
 def test_in_whatever_turns_the_logs_are_read_the_join_is_what_the_rules_say(answers, events, rng):
     merged, join = MergedStreams(), Attribution(WINDOW)

@@ -162,22 +162,23 @@ def test_states_are_not_remembered_with_each_command() -> None:
 
 
 @each_cell(
-    "given",
+    ("given", "commands"),
     [
-        {"canary_version": "x" * 200},
-        {"reason": "😀" * 1000},
+        ({"canary_version": "x" * 200}, COMMANDS_REMEMBERED),
+        ({"reason": "😀" * 1000}, 150),
     ],
     ids=["version", "reason in emoji"],
 )
 def test_the_log_fits_into_one_changelog_record_whatever_was_commanded(
-    given: dict[str, Any],
+    given: dict[str, Any], commands: int
 ) -> None:
     log = ControlLog(0, a_ramping_state())
-    for number in range(COMMANDS_REMEMBERED):
+    for number in range(commands):
         fields = {"command_id": f"c{number}", "type": "rollout", "issued_by": "anna"} | given
         command = decode(Command, msgspec.json.encode(fields))
         log = after(command, log=log)
     assert len(log.remembered) > 1
+    assert (len(log.remembered) < commands) == ("reason" in given)
     assert len(encode(log)) < CHANGELOG_RECORD_BYTES
 
 

@@ -119,7 +119,7 @@ SPELLED = (
     events=events,
     share=st.floats(0, 1),
 )
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_learned_cells_and_fresh_events_weigh_what_training_makes_of_the_whole_log(
     spelled: str, days: float, events: list[Interaction], share: float
 ) -> None:
