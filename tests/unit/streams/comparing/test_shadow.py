@@ -391,7 +391,7 @@ def test_a_chunk_that_ends_in_the_next_epoch_counts_in_none(models: Mapping[str,
                 self, requests: Any, *, threads: int = 1, fresh: Any = ()
             ) -> list[Recommendation]:
                 found = super().recommend(requests, threads=threads, fresh=fresh)
-                assert gate.wait(5)
+                assert gate.wait(60)
                 return found
 
         slow = Slow(models["v0.2"])

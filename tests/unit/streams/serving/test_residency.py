@@ -31,7 +31,7 @@ class GatedStore(Store):
 
     def open(self, version: str) -> Model:
         self.threads.append(threading.current_thread().name)
-        assert self.gate.wait(5)
+        assert self.gate.wait(60)
         return super().open(version)
 
 
@@ -296,7 +296,7 @@ def withdrawn(*item_ids: str) -> Withdrawals:
 
 
 async def hidden(residency: Residency) -> list[int]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while residency.is_hiding:
             await asyncio.sleep(0.0005)
     return [residency.ready[version].withdrawn_items for version in sorted(residency.ready)]
@@ -327,7 +327,7 @@ def test_a_version_that_is_loaded_later_never_shows_what_is_withdrawn(store: Sto
         with a_residency(gated) as residency:
             residency.withdraw(withdrawn("film-1"))
             residency.keep(["v0.1"], time.monotonic())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not gated.threads:
                     await asyncio.sleep(0)
             residency.withdraw(withdrawn("film-1", "film-2"))
@@ -349,7 +349,7 @@ def test_a_version_that_is_let_go_of_while_items_are_hidden_does_not_come_back(
             residency.withdraw(withdrawn("film-1"))
             residency.keep([], time.monotonic())
             assert residency._hiding is not None
-            await asyncio.wait_for(residency._hiding, 5)
+            await asyncio.wait_for(residency._hiding, 60)
             assert residency.ready == {}
 
     run(story())
