@@ -31,7 +31,7 @@ public class AskRecstream implements AutoCloseable {
     private final String prefix;
     private volatile boolean closing;
 
-    AskRecstream(String servers, String prefix) {
+    public AskRecstream(String servers, String prefix) {
         this.prefix = prefix;
         Map<String, Object> config = Map.of("bootstrap.servers", servers);
         // A record with a key goes where murmur2 puts it: Java's default is the right one.
@@ -46,7 +46,8 @@ public class AskRecstream implements AutoCloseable {
         reader.start();
     }
 
-    CompletableFuture<JsonNode> ask(Object userId, Map<String, Object> fields) throws Exception {
+    public CompletableFuture<JsonNode> ask(Object userId, Map<String, Object> fields)
+            throws Exception {
         String id = UUID.randomUUID().toString();
         Map<String, Object> request = new HashMap<>(fields);
         request.putAll(Map.of("request_id", id, "user_id", userId, "deadline_ms", SECONDS * 1000));
@@ -57,7 +58,7 @@ public class AskRecstream implements AutoCloseable {
         return answer;
     }
 
-    Future<RecordMetadata> send(String part, Object userId, Map<String, Object> record)
+    public Future<RecordMetadata> send(String part, Object userId, Map<String, Object> record)
             throws Exception {
         String value = JSON.writeValueAsString(record);
         return producer.send(new ProducerRecord<>(prefix + "." + part, userId.toString(), value));
@@ -95,7 +96,7 @@ public class AskRecstream implements AutoCloseable {
         try (AskRecstream client = new AskRecstream(servers, prefix)) {
             JsonNode answer = client.ask(42L, Map.of("k", 3)).get();
             for (JsonNode item : answer.path("items")) {
-                System.out.println("item " + item.path("item_id") + " " + item.path("title"));
+                System.out.println("item " + item.path("item_id") + " " + item.path("title").asText());
             }
 
             long film = answer.path("items").path(0).path("item_id").asLong();
