@@ -85,7 +85,7 @@ def test_on_play_counts_the_search_leaves_linear_and_says_what_that_is_worth(
         "sha256:1",
         start,
         0.2,
-        Bounds(6, 60),
+        Bounds(4, 60),
         tmp_path / "study",
         fit_als,
         1,
