@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import sys
 import tomllib
 from collections import Counter
 from functools import cache
