@@ -191,9 +191,7 @@ class InteractionFollower:
                 if number in before.gaps:
                     gaps[number] = before.gaps[number]
                 continue
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(self._topic, number), timeout=BROKER_SECONDS
-            )
+            low, high = self._bounds(consumer, number, start)
             targets[number] = high
             starts[number], gap = begin_at(start, low, high)
             if gap is not None:
@@ -201,6 +199,21 @@ class InteractionFollower:
         ends = self._log.begin(starts)
         consumer.assign([TopicPartition(self._topic, number, end) for number, end in ends.items()])
         self.reading = Reading(wanted, self._log.frozen, targets, gaps, targets)
+
+    def _bounds(self, consumer: Consumer, number: int, start: int) -> tuple[int, int]:
+        """Return the first offset that Kafka has, and where the partition ends.
+
+        An end before `start` counts only if Kafka refuses a fetch there: until the next record
+        comes, the embedded broker names an end inside the last batch.
+        """
+        place = TopicPartition(self._topic, number, start)
+        low, high = consumer.get_watermark_offsets(place, timeout=BROKER_SECONDS)
+        if start <= high:
+            return low, high
+        consumer.assign([place])
+        fetched = consumer.consume(1, BROKER_SECONDS)
+        is_there = any(_code(message) in (None, KafkaError._PARTITION_EOF) for message in fetched)
+        return low, start if is_there else high
 
     def _take(self, batch: Sequence[Message]) -> set[int]:
         """Take in a batch; return the partitions whose next offset is gone."""
@@ -263,6 +276,11 @@ class InteractionFollower:
     def _show(self, high: Mapping[int, int] | None = None) -> None:
         shown = self.reading if high is None else self.reading._replace(high=high)
         self.reading = shown._replace(log=self._log.frozen)
+
+
+def _code(message: Message) -> int | None:
+    error = message.error()
+    return None if error is None else error.code()
 
 
 def _number(message: Message) -> int:

@@ -8,13 +8,14 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from harness.client import Answer, Client
-from harness.fresh import OPEN_GATE, publish_model
+from harness.fresh import OPEN_GATE, fresh_settings, publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
@@ -24,12 +25,16 @@ from registry.errors import TransportError
 from registry.kafka.partition_growth import grow_topics
 from registry.kafka.partitioner_look import look_at_partitioner
 from registry.kafka.partitioners import crc32_partition, murmur2_partition
+from registry.kafka.topic_admin import create_topics
 from registry.kafka.topic_reader import ends_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
+from registry.wire.codec import encode
 from registry.wire.requests import Request
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
+from registry.wire.training_records.interactions import Interaction
+from streams.fresh.interaction_follower import InteractionFollower
 from tests.unit.training.builders import checkerboard_events
 
 Start = Callable[..., Worker]
@@ -250,6 +255,29 @@ def test_what_is_gone_from_the_log_is_named_and_the_rest_counts(
     assert f"partition {number} up to offset 0" in notices(worker)["fresh_incomplete"]
     elsewhere = next(n for n in range(1, 50) if partition_of(n, 4) != number)
     assert application.ask(elsewhere)["provenance"]["fresh"] == "followed"
+
+
+@pytest.mark.parametrize("broker", ["kafka", "embedded"])
+def test_a_log_that_ends_with_its_snapshot_has_no_gap_and_a_shorter_one_has(
+    broker: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    settings = fresh_settings(request.getfixturevalue(broker), tmp_path)
+    create_topics(settings)
+    topic = topics_of(settings).interactions
+    producer = Producer(client_config(settings) | {"linger.ms": 200})
+    for number in range(30):  # one batch
+        watch = Interaction(user_id=1, item_id=number, event="watch")
+        producer.produce(topic.name, encode(watch), partition=0)
+    assert producer.flush(30) == 0
+    follower = InteractionFollower(settings, topic)
+    follower.start()
+    try:
+        for start, gaps in ((30, {}), (40, {0: 30})):
+            follower.follow({0: start})
+            wait_until(lambda at=start: follower.reading.wanted == {0: at}, 60, "it to begin")
+            assert {at: gap.ended_at for at, gap in follower.reading.gaps.items()} == gaps
+    finally:
+        follower.stop()
 
 
 def test_after_a_growth_of_the_topics_what_users_did_before_still_counts(
