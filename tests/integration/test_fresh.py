@@ -257,11 +257,11 @@ def test_what_is_gone_from_the_log_is_named_and_the_rest_counts(
     assert application.ask(elsewhere)["provenance"]["fresh"] == "followed"
 
 
-@pytest.mark.parametrize("broker", ["kafka", "embedded"])
+@pytest.mark.parametrize("brand", ["kafka", "embedded"])
 def test_a_log_that_ends_with_its_snapshot_has_no_gap_and_a_shorter_one_has(
-    broker: str, request: pytest.FixtureRequest, tmp_path: Path
+    brand: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    settings = fresh_settings(request.getfixturevalue(broker), tmp_path)
+    settings = fresh_settings(request.getfixturevalue(brand), tmp_path)
     create_topics(settings)
     topic = topics_of(settings).interactions
     producer = Producer(client_config(settings) | {"linger.ms": 200})
@@ -272,10 +272,10 @@ def test_a_log_that_ends_with_its_snapshot_has_no_gap_and_a_shorter_one_has(
     follower = InteractionFollower(settings, topic)
     follower.start()
     try:
-        for start, gaps in ((30, {}), (40, {0: 30})):
+        for start, apart in ((30, set()), (40, {0})):
             follower.follow({0: start})
             wait_until(lambda at=start: follower.reading.wanted == {0: at}, 60, "it to begin")
-            assert {at: gap.ended_at for at, gap in follower.reading.gaps.items()} == gaps
+            assert follower.reading.gaps.keys() == apart
     finally:
         follower.stop()
 
