@@ -259,7 +259,7 @@ def _announce(
     from msgspec.structs import replace
 
     from ops.clients import kafka_client
-    from registry.rollout.deploy import offer_version, why_to_wait
+    from registry.rollout.deploy_or_wait import offer_version, why_to_wait
     from registry.wire.commands import Swap
     from registry.wire.ramp_values import RampCause
 

@@ -6,7 +6,7 @@ runs.
 
 from __future__ import annotations
 
-from registry.rollout.deploy import Offer, offer_version
+from registry.rollout.deploy_or_wait import Offer, offer_version
 from registry.rollout.rollout_policy import RampPolicy
 from registry.rollout.wording import REASON_CHARACTERS, cause_words
 from registry.settings import Settings

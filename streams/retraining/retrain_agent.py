@@ -24,7 +24,7 @@ from registry.error_codes import CommandCode, TrainingCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.kafka.topic_reader import command_at
 from registry.kafka.topics import Topics
-from registry.rollout.deploy import why_to_wait
+from registry.rollout.deploy_or_wait import why_to_wait
 from registry.rollout.rollout_policy import RampPolicy
 from registry.settings import Settings
 from registry.wire.codec import encode
