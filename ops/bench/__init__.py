@@ -22,7 +22,7 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=EPILOG,
-    help="Benchmarks of serving, latency, clients, routing, scaling, shadow, training, loading.",
+    help="Benchmarks of serving, latency, cost, clients, routing, scale, shadow, training, loads.",
 )
 
 Json = Annotated[
@@ -67,6 +67,17 @@ def measure_latency(
     length = seconds or (QUICK_SECONDS if quick else SECONDS)
     what = "from a request's time to its confirmed answer; one worker, open loop"
     publish_on_kafka("latency", what, json, lambda on: measure(on, length, say))
+
+
+@app.command(name="cost")
+def measure_cost(quick: Quick = False, json: Json = None) -> None:
+    """Measure the processor that one worker takes at 0 to 5,000 requests a second."""
+    from ops.bench.rig.bench_run import publish_on_kafka, say
+    from ops.bench.sides.serving_cost import QUICK_SECONDS, SECONDS, measure
+
+    seconds = QUICK_SECONDS if quick else SECONDS
+    what = "steady traffic on one worker, open loop"
+    publish_on_kafka("cost", what, json, lambda on: measure(on, seconds, say))
 
 
 @app.command(name="client")

@@ -33,8 +33,8 @@ OURS: Final = "recstream, the whole job"
 NOOP: Final = "stock Faust, no-op agent"
 OBVIOUS: Final = "stock Faust, the same job"
 
-BAR_NOOP: Final = 1.5
-BAR_OBVIOUS: Final = 5.0
+BAR_NOOP: Final = 2.5
+BAR_OBVIOUS: Final = 15.0
 DRAIN_SECONDS: Final = 180.0
 """How long one process may take for its backlog."""
 

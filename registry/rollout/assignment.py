@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import mmh3
 
 from registry.ids import UserId
-from registry.wire.field_types import Bucketing, Variant
+from registry.wire.field_types import Bucketing, Strategy, Variant
 from registry.wire.rollout_state import RolloutState
 
 HASH_BUCKETS: Final = 10_000
@@ -19,6 +19,10 @@ HASH_BUCKETS: Final = 10_000
 
 MODULO_BUCKETS: Final = 100
 """Whole percentages, as in ``user_id % 100``."""
+
+
+SPLIT: Final[frozenset[Strategy]] = frozenset({"canary", "ab_test"})
+"""Strategies under which a user's bucket decides who answers him."""
 
 
 class Assignment(NamedTuple):
@@ -58,7 +62,7 @@ def assign(user_id: UserId, state: RolloutState) -> Assignment:
     >>> assign(110, state)
     Assignment(variant='primary', version='v0.1', bucket=10)
     """
-    if state.strategy in ("fixed", "shadow") or state.canary_version is None:
+    if state.strategy not in SPLIT or state.canary_version is None:
         return Assignment("primary", state.primary_version, None)
     bucket, buckets = bucket_of(user_id, state.bucketing, state.salt)
     if state.strategy == "ab_test":

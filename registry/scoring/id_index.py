@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TypeVar
+from contextlib import suppress
+from typing import Final, TypeVar
 
 import mmh3
 import numpy as np
@@ -18,6 +19,9 @@ import numpy.typing as npt
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId, pieces
 
 Number = TypeVar("Number", np.int32, np.int64)
+
+MANY: Final = 16
+"""Ids that are looked up together. For fewer, NumPy's calls cost more than they save."""
 
 
 class Rows:
@@ -62,6 +66,17 @@ class Rows:
             return self._of_number(known)
         return self._of_text(known) if type(known) is str else None
 
+    def all_of(self, known: Sequence[object]) -> list[int | None]:
+        """Return the row of each id; of many integers in one search.
+
+        >>> Rows([7, "7", -2]).all_of([-2, 8, "7", None])
+        [2, None, 1, None]
+        """
+        if len(known) >= MANY and len(self._numbers) and set(map(type, known)) == {int}:
+            with suppress(OverflowError):  # one of them is large
+                return self._of_numbers(np.array(known, np.int64))
+        return list(map(self.of, known))
+
     def ids(self) -> list[UserId | ItemId]:
         """Return the ids by row, rebuilt each time.
 
@@ -82,6 +97,13 @@ class Rows:
         if place < len(self._numbers) and self._sorted_numbers[place] == known:
             return self._number_rows.item(place)
         return None
+
+    def _of_numbers(self, known: npt.NDArray[np.int64]) -> list[int | None]:
+        places = np.searchsorted(self._numbers[:-1], known)  # at most the last place
+        rows: list[int | None] = self._number_rows[places].tolist()
+        for missing in np.flatnonzero(self._numbers[places] != known).tolist():
+            rows[missing] = None
+        return rows
 
     def _of_text(self, known: str) -> int | None:
         wanted = _encoded(known)

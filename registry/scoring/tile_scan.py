@@ -171,11 +171,11 @@ class _Scan:
         blocks = scores.shape[2]
         maxima = scores.max(axis=1)
         threshold = self._threshold(tile, scores, maxima)
-        who, block = np.nonzero(maxima >= threshold[:, np.newaxis])
+        who, block = _places(maxima >= threshold[:, np.newaxis])
         if not len(who):
             return
         candidates = scores[who, :, block]
-        at, offset = np.nonzero(candidates >= threshold[who][:, np.newaxis])
+        at, offset = _places(candidates >= threshold[who][:, np.newaxis])
         self._merge(
             who[at],
             candidates[at, offset],
@@ -241,6 +241,13 @@ class _Scan:
         best = order[first[:, np.newaxis] + np.arange(asked)]
         self.rows[users], self.scores[users] = rows[best], scores[best]
         self.rows[users] *= self.scores[users] > HIDDEN_SCORE  # beyond the last item is no row
+
+
+def _places(
+    holds: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return where `holds` is true, as ``np.nonzero`` does in four times the time."""
+    return np.divmod(np.flatnonzero(holds), holds.shape[1])
 
 
 def _scratch(size: int) -> Scores:

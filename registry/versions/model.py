@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
-from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
+from registry.answers.item_texts import ItemTexts
+from registry.answers.recommendation import Recommendation
 from registry.catalogue.availability import Withdrawals
 from registry.catalogue.label_masks import LabelMasks
 from registry.catalogue.shown_rows import ShownRows
@@ -28,8 +29,8 @@ from registry.ids import ItemId, UserId, twin_of
 from registry.scoring.among import best_among, first_of, nearest_among
 from registry.scoring.id_index import Rows
 from registry.scoring.kernels import ItemRows
-from registry.scoring.model_arrays import ModelArrays
-from registry.scoring.ranking import Ranking
+from registry.scoring.model_arrays import Factors, ModelArrays
+from registry.scoring.ranking import Ranked, Ranking
 from registry.versions.manifest import Manifest
 from registry.versions.mergeable import fresh_vectors_of
 from registry.versions.narrowing import narrowed, rows_of
@@ -46,13 +47,6 @@ SAMPLED_USERS: Final = 64
 """By whom the kernels are timed."""
 
 
-class Recommendation(NamedTuple):
-    """The items for one request, best first, and what ranked them."""
-
-    items: list[Item]
-    source: Source
-
-
 class _Query(NamedTuple):
     """One known user's part of a batch.
 
@@ -61,10 +55,17 @@ class _Query(NamedTuple):
     """
 
     position: int
-    vector: npt.NDArray[np.float32]
     source: Source
     k: int
     indices: ItemRows
+
+
+class _Users(NamedTuple):
+    """Who asks in a batch: their vectors, which count unless popularity ranks, and seen rows."""
+
+    vectors: Factors
+    sources: list[Source]
+    seen: list[ItemRows]
 
 
 class Model:
@@ -97,8 +98,7 @@ class Model:
         self._user_rows = Rows(arrays.user_ids)
         self._item_rows = Rows(arrays.item_ids)
         self._a_user = arrays.user_ids[0]
-        self._item_ids = arrays.item_ids
-        self._titles = arrays.titles
+        self.texts = ItemTexts(arrays.item_ids, arrays.titles)
         self.learned = arrays.learned
         self.fresh_vectors = fresh_vectors_of(
             manifest, arrays, int(self._learned.sum()), self._item_rows.of
@@ -131,11 +131,11 @@ class Model:
             user_factors=self._user_factors,
             item_factors=self._ranking.item_factors,
             user_ids=self._user_rows.ids(),
-            item_ids=self._item_ids,
+            item_ids=self.texts.item_ids,
             seen_indptr=self._seen_bounds,
             seen_items=self._seen_items,
             popularity=self._popularity,
-            titles=self._titles,
+            titles=self.texts.titles,
             learned=self.learned,
             labels=self.labels,
         )
@@ -194,22 +194,24 @@ class Model:
         answers: list[Recommendation | None] = [None] * len(requests)
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
         known = fresh or [None] * len(requests)
+        users = self._users(requests, known)
         for position, (request, lately) in enumerate(zip(requests, known, strict=True)):
-            row = self._user_row(request, lately)
-            hidden = self._hidden_rows(request, row, lately)
-            vector, source = self._ranked_by(row, lately)
+            hidden = self._hidden_rows(request, users.seen[position], lately)
+            source = users.sources[position]
             some = narrowed(request, self.label_masks, self.row_of)
             if some is not None:
                 rows = some.less(hidden, self._shown.is_withdrawn)
-                answers[position] = self._among(rows, request, vector, source)
-            elif vector is None:
+                answers[position] = self._among(rows, request, users.vectors[position], source)
+            elif source == "popular":
                 answers[position] = self._popular(request.k, hidden)
             else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
-                query = _Query(position, vector, source, request.k, hidden)
+                query = _Query(position, source, request.k, hidden)
                 queries_by_size[(request.k - 1).bit_length()].append(query)
         for queries in queries_by_size.values():
-            for query, items in zip(queries, self._best(queries, threads), strict=True):
-                answers[query.position] = Recommendation(items, query.source)
+            for query, ranked in zip(
+                queries, self._best(users.vectors, queries, threads), strict=True
+            ):
+                answers[query.position] = self._of(ranked, query.source)
         return [answer for answer in answers if answer is not None]
 
     def vectors_of(
@@ -217,9 +219,10 @@ class Model:
     ) -> list[npt.NDArray[np.float32] | None]:
         """Return what ranks for each request, None for popularity; as :meth:`recommend` has it."""
         known = fresh or [None] * len(requests)
+        users = self._users(requests, known)
         return [
-            self._ranked_by(self._user_row(request, lately), lately)[0]
-            for request, lately in zip(requests, known, strict=True)
+            None if source == "popular" else vector
+            for vector, source in zip(users.vectors, users.sources, strict=True)
         ]
 
     def seen_items(self, user_row: int | None) -> int:
@@ -240,12 +243,13 @@ class Model:
         contributions
             (own, items): how much each adds to each score.
         """
+        ids, titles = self.texts.item_ids, self.texts.titles
         most = [first_of(own, column, SHOWN_BECAUSE) for column in contributions.T]
         return [
             replace(
                 item,
                 because=[
-                    Because(self._item_ids[row], share, self._titles[row])
+                    Because(ids[row], share, titles[row])
                     for row, share in zip(*ranked, strict=True)
                     if share > 0
                 ],
@@ -265,7 +269,8 @@ class Model:
 
     def names_of(self, rows: ItemRows) -> list[tuple[ItemId, str | None]]:
         """Return the id and the title of some items."""
-        return [(self._item_ids[row], self._titles[row]) for row in rows.tolist()]
+        ids, titles = self.texts.item_ids, self.texts.titles
+        return [(ids[row], titles[row]) for row in rows.tolist()]
 
     def knows_other_type_of(self, user_id: UserId) -> bool:
         """Tell whether the training set holds this user's id with the other JSON type only."""
@@ -284,38 +289,44 @@ class Model:
         learned = np.flatnonzero(self._learned)
         rows = learned[:: max(1, len(learned) // SAMPLED_USERS)][:SAMPLED_USERS]
         queries = [
-            _Query(number, self._user_factors[row], "model", 1, self._seen_rows(row))
+            _Query(number, "model", 1, self._seen_rows(row))
             for number, row in enumerate(rows.tolist())
         ]
         if queries:
             self._ranking.choose_kernel(self._user_factors[rows], queries, time.thread_time)
 
-    def _ranked_by(
-        self, row: int | None, lately: FreshUser | None
-    ) -> tuple[npt.NDArray[np.float32] | None, Source]:
-        """Return what ranks for a user; None: popularity."""
-        if lately is not None and lately.source not in (None, "model"):
-            return lately.vector, lately.source or "popular"
-        if row is None or not self._learned[row]:
-            return None, "popular"
-        return self._user_factors[row], "model"
+    def _users(self, requests: Sequence[Request], known: Sequence[FreshUser | None]) -> _Users:
+        """Return what is known of who asks; of one who was forgotten, what he did since."""
+        rows = self._user_rows.all_of(
+            [
+                None if lately is not None and lately.forgotten else request.user_id
+                for request, lately in zip(requests, known, strict=True)
+            ]
+        )
+        vectors = self._user_factors[[-1 if row is None else row for row in rows]]
+        sources: list[Source] = []
+        for position, (row, lately) in enumerate(zip(rows, known, strict=True)):
+            source: Source = "popular"
+            if lately is not None and lately.source not in (None, "model"):
+                if lately.vector is not None:
+                    source, vectors[position] = lately.source, lately.vector
+            elif row is not None and self._learned.item(row):
+                source = "model"
+            sources.append(source)
+        seen = [_NO_ROWS if row is None else self._seen_rows(row) for row in rows]
+        return _Users(vectors, sources, seen)
 
-    def _best(self, queries: Sequence[_Query], threads: int) -> Iterable[list[Item]]:
-        users = np.stack([query.vector for query in queries])
+    def _best(self, vectors: Factors, queries: Sequence[_Query], threads: int) -> list[Ranked]:
+        users = vectors[[query.position for query in queries]]
         sizes = [query.k for query in queries]
         withdrawn = self._shown.withdrawn if self.withdrawn_items else None
-        ranked = self._ranking.best(users, sizes, queries, threads, withdrawn)
-        return starmap(self._items, ranked)
-
-    def _user_row(self, request: Request, lately: FreshUser | None) -> int | None:
-        is_nobody = lately is not None and lately.forgotten
-        return None if is_nobody or request.user_id is None else self._user_rows.of(request.user_id)
+        return self._ranking.best(users, sizes, queries, threads, withdrawn)
 
     def _among(
         self,
         rows: ItemRows,
         request: Request,
-        vector: npt.NDArray[np.float32] | None,
+        vector: npt.NDArray[np.float32],
         source: Source,
     ) -> Recommendation:
         """Rank these rows only: by what is liked, by a vector, or by popularity."""
@@ -324,32 +335,28 @@ class Model:
             rows = rows[~np.isin(rows, liked)]
             if self._ranking.norms[liked].any():
                 near = nearest_among(self._ranking, liked, rows, request.k)
-                return Recommendation(self._items(*near), "similar")
-            vector, source = None, "popular"
-        if vector is None:
+                return self._of(near, "similar")
+            source = "popular"
+        if source == "popular":
             ranked = first_of(rows, self._popularity[rows], request.k)
         else:
             ranked = best_among(self._ranking, vector, rows, request.k)
-        return Recommendation(self._items(*ranked), source)
+        return self._of(ranked, source)
 
     def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
         left_out = set(hidden.tolist())
         candidates = self._shown.popular[: k + len(left_out)].tolist()
         rows = [row for row in candidates if row not in left_out][:k]
-        return Recommendation(self._items(rows, self._popularity[rows].tolist()), "popular")
+        return self._of((rows, self._popularity[rows].tolist()), "popular")
 
-    def _items(self, rows: list[int], scores: list[float]) -> list[Item]:
-        # map, not a comprehension: this is a third of the cost around topk
-        ids = map(self._item_ids.__getitem__, rows)
-        return list(map(Item, ids, scores, map(self._titles.__getitem__, rows)))
+    def _of(self, ranked: Ranked, source: Source) -> Recommendation:
+        return Recommendation(*ranked, source, self.texts)
 
-    def _hidden_rows(
-        self, request: Request, user_row: int | None, lately: FreshUser | None
-    ) -> ItemRows:
-        seen = _NO_ROWS if lately is None or not request.exclude_seen else lately.seen
-        is_all = lately is not None and lately.is_all_seen
-        if request.exclude_seen and user_row is not None and not is_all:
-            seen = np.concatenate((self._seen_rows(user_row), seen))
+    def _hidden_rows(self, request: Request, seen: ItemRows, lately: FreshUser | None) -> ItemRows:
+        if not request.exclude_seen:
+            seen = _NO_ROWS
+        elif lately is not None:
+            seen = lately.seen if lately.is_all_seen else np.concatenate((seen, lately.seen))
         if not request.exclude_items:
             return seen
         excluded = [
@@ -360,8 +367,8 @@ class Model:
         return np.concatenate((seen, np.array(excluded, dtype=np.int32)))
 
     def _seen_rows(self, user_row: int) -> ItemRows:
-        start, end = self._seen_bounds[user_row : user_row + 2]
-        return self._seen_items[start:end]
+        bounds = self._seen_bounds
+        return self._seen_items[bounds.item(user_row) : bounds.item(user_row + 1)]
 
     def _mapped(self) -> tuple[npt.NDArray[Any], ...]:
         return (

@@ -92,6 +92,20 @@ class Request(Struct, frozen=True, omit_defaults=True):
         """Whether it asks for what is best for a known or an unknown user, and no more."""
         return self.user_id is not None and not (self.like or self.items or self.explain)
 
+    @property
+    def is_common(self) -> bool:
+        """Whether it is plain, and narrows, pins and limits nothing: it cannot be refused."""
+        return (
+            self.user_id is not None
+            and self.deadline_ms is None
+            and self.model_version is None
+            and self.candidates is None
+            and self.allow is None
+            and self.exclude is None
+            and self.session_id is None
+            and not (self.like or self.items or self.explain)
+        )
+
 
 def conflict_in(request: Request) -> str | None:
     """Return which fields of a request do not go together; None: they do.

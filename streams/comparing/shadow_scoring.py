@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from registry.answers.recommendation import Recommendation
 from registry.fresh.fresh_sight import FreshSight
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.counts import ShadowCounts, sum_shadows
 from registry.wire.instants import Instant
 from registry.wire.responses import Item

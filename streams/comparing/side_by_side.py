@@ -13,13 +13,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from registry.answers.recommendation import Recommendation
 from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
 from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory
 from registry.fresh.fresh_sight import FreshSight
 from registry.fresh.version_window import NO_ROWS, FreshUser, ItemRows
 from registry.ids import ItemId, UserId, VersionName
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.field_types import Variant
 from registry.wire.instants import Instant, InstantField
 from registry.wire.requests import Request

@@ -59,9 +59,10 @@ class DeliveryBatch:
         self._failed.append(Failure(place, meaning, why))
 
     def seal(self) -> None:
-        """No more records will be added in this round."""
+        """No more records will be added in this round; its last report resolves it."""
         self._sealed = True
-        self._loop.call_soon_threadsafe(self._resolve)
+        if self._reported == self._sent:  # or the last report came before
+            self._loop.call_soon_threadsafe(self._resolve)
 
     def report(self, place: int, alone: bool, error: KafkaError | None, _message: Message) -> None:
         """Librdkafka's callback, in a polling thread."""

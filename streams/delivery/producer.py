@@ -138,12 +138,15 @@ class Delivery:
     def _queue(self, batch: DeliveryBatch, places: Iterable[int], *, alone: bool) -> None:
         producer = self._producers.get(alone) or self._connect(alone=alone)
         produce, records = producer.produce, batch.records
+        self._contact.note_sent(time.monotonic())
         for place in places:
             topic, key, value, headers, _, partition = records[place]
             report = partial(batch.report, place, alone)
-            self._contact.note_sent(time.monotonic())
             try:
-                produce(topic, value, key, partition, on_delivery=report, headers=headers or [])
+                if headers:
+                    produce(topic, value, key, partition, on_delivery=report, headers=headers)
+                else:  # by place: keywords take as long as all else
+                    produce(topic, value, key, partition, report)
             except KafkaException as error:
                 why: KafkaError = error.args[0]
                 batch.note_failure(place, read_local_error(why.code()), why.str())
@@ -151,6 +154,7 @@ class Delivery:
                 batch.note_failure(place, QUEUE_FULL, str(error))
             else:
                 batch.add()
+        self._contact.note_sent(time.monotonic())  # the first ones may be confirmed already
 
     def _settle(self, batch: DeliveryBatch, failed: Sequence[Failure]) -> None:
         """Begin the next round, of what is tried alone or sent instead; without any, end."""

@@ -21,10 +21,9 @@ def provenance_of(
     acting: RolloutState | None,
     sight: FreshSight | None,
     model: Model | None = None,
-    bucket: int | None = None,
     unknown_items: int = 0,
 ) -> Provenance:
-    """Return the provenance of the answer to `record`.
+    """Return the provenance of the answer to `record`, but for the user's bucket.
 
     Parameters
     ----------
@@ -40,8 +39,6 @@ def provenance_of(
         What users did since.
     model
         What answers; None for an error.
-    bucket
-        The one that the rules put the user in.
     unknown_items
         Items that the request names and the version does not know.
     """
@@ -53,7 +50,6 @@ def provenance_of(
         latency_ms=latency_ms(record.timestamp, now_ms),
         strategy=acting.strategy if acting else None,
         rollout_epoch=acting.epoch if acting else None,
-        bucket=bucket,
         git_sha=manifest.git_sha if manifest else None,
         data_snapshot=manifest.data_snapshot.id if manifest else None,
         image_digest=manifest.image_digest if manifest else None,

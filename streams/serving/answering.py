@@ -16,14 +16,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from registry.answers.answer_bytes import Filling, Form, form_of, write_answers
+from registry.answers.recommendation import Recommendation
 from registry.error_codes import AnswerCode
 from registry.errors import RecordError
 from registry.fresh.fresh_sight import FreshSight
 from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.current_phase import is_compared
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.versions.narrowing import unknown_items
-from registry.wire.codec import decode, encode
+from registry.wire.codec import decode_each, encode
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import AnswerError, Variant
 from registry.wire.requests import Request
@@ -32,6 +34,7 @@ from streams.raw_record import RawRecord
 from streams.serving.answer_provenance import provenance_of
 from streams.serving.batch_results import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
 from streams.serving.deadlines import is_expired
+from streams.serving.durations import latency_ms
 from streams.serving.fallback_reasons import fallback_of
 from streams.serving.request_refusals import (
     bad_combination,
@@ -39,7 +42,7 @@ from streams.serving.request_refusals import (
     unknown_label,
     unknown_version,
 )
-from streams.serving.routing import Route, RoutingRules, pinned_route, route
+from streams.serving.routing import Route, Routes, RoutingRules, pinned_route, route
 from streams.serving.seen_answers import named_in, recommend_seeing
 
 SAMPLES_AN_ARM: Final = 3
@@ -85,6 +88,7 @@ class _BatchAnswerer:
     def __init__(self, using: Answering) -> None:
         self._using = using
         self._rules = using.rules
+        self._routes = Routes(using.rules) if using.rules else None
         self._acting = acting = using.rules.acting if using.rules else None
         self._arm_by_version = arms_of(acting) if acting else {}
         self._version_by_arm = {arm: version for version, arm in self._arm_by_version.items()}
@@ -95,14 +99,14 @@ class _BatchAnswerer:
         using, batch = self._using, self.batch
         now_ms = using.clock_ms()
         by_version: defaultdict[str, list[_Routed]] = defaultdict(list)
-        for record in records:
-            try:
-                request = decode(Request, record.value, using.max_request_bytes)
-            except RecordError as error:
-                batch.dead_letters.append(DeadLetter(record, error))
+        asked = list(records)
+        requests = decode_each(Request, [record.value for record in asked], using.max_request_bytes)
+        for record, request in zip(asked, requests, strict=True):
+            if isinstance(request, RecordError):
+                batch.dead_letters.append(DeadLetter(record, request))
                 continue
             routed = self._route(record, request, now_ms)
-            if routed is not None and self._is_answerable(routed):
+            if routed is not None:
                 by_version[routed.route.version].append(routed)
         for version, group in by_version.items():
             self._answer_group(using.models[version], group)
@@ -110,6 +114,12 @@ class _BatchAnswerer:
 
     def _route(self, record: RawRecord, request: Request, now_ms: float) -> _Routed | None:
         """Return who answers a request; None if it was refused at once."""
+        if self._routes is not None and request.is_common:
+            return _Routed(record, request, self._routes.of(request.key))
+        routed = self._route_uncommon(record, request, now_ms)
+        return routed if routed is not None and self._is_answerable(routed) else None
+
+    def _route_uncommon(self, record: RawRecord, request: Request, now_ms: float) -> _Routed | None:
         deadline_ms, rules = request.deadline_ms, self._rules
         if deadline_ms is not None and is_expired(
             record.timestamp, deadline_ms, self._using.received_ms, now_ms
@@ -187,16 +197,33 @@ class _BatchAnswerer:
         batch.scoring_seconds[model.version] += seconds
         fallbacks: dict[Variant, int] = {}
         empty: dict[Variant, int] = {}
-        for routed, recommendation in zip(group, found, strict=True):
-            answer, reason = self._answer(model, routed, recommendation, now_ms)
-            batch.records.append(routed.record)
-            batch.answers.append(answer)
+        reasons = [
+            routed.route.fallback_reason or fallback_of(routed.request, model, made.source)
+            for routed, made in zip(group, found, strict=True)
+        ]
+        payloads = self._payloads(model, group, found, reasons, now_ms)
+        for routed, recommendation, reason, payload in zip(
+            group, found, reasons, payloads, strict=True
+        ):
+            record, request, way = routed
+            batch.records.append(record)
+            batch.answers.append(
+                Answer(
+                    record.key,
+                    payload,
+                    request.request_id,
+                    model.version,
+                    record.timestamp,
+                    request,
+                    way,
+                )
+            )
             if reason is not None:
                 batch.fallbacks[reason] += 1
             arm = routed.route.arm
-            if arm is not None and (reason is not None or not recommendation.items):
+            if arm is not None and (reason is not None or recommendation.is_empty):
                 fallbacks[arm] = fallbacks.get(arm, 0) + (reason is not None)
-                empty[arm] = empty.get(arm, 0) + (not recommendation.items)
+                empty[arm] = empty.get(arm, 0) + recommendation.is_empty
         for variant, count in Counter(routed.route.variant for routed in group).items():
             batch.counts[model.version, variant or "", "ok"] += count
         self._count_group(group, fallbacks, empty)
@@ -214,39 +241,40 @@ class _BatchAnswerer:
         record, request, way = group[0]
         self._refuse(record, request, "error", why, way)
 
-    def _answer(
-        self, model: Model, routed: _Routed, found: Recommendation, now_ms: float
-    ) -> tuple[Answer, str | None]:
-        """Return the answer, and why it is a fallback; None if it is not."""
-        record, request, way = routed
-        reason = way.fallback_reason
-        if reason is None:
-            reason = fallback_of(request, model, found.source)
-        response = Response(
-            request_id=request.request_id,
-            user_id=request.user_id,
-            session_id=request.session_id,
-            status="ok",
-            provenance=self._provenance(
-                record, now_ms, model, way.bucket, unknown_items(request, model.row_of)
-            ),
-            items=found.items,
-            model_version=model.version,
-            variant=way.variant,
-            source=found.source,
-            assigned_version=way.assigned_version,
-            fallback_reason=reason,
-        )
-        answer = Answer(
-            record.key,
-            encode(response),
-            request.request_id,
-            model.version,
-            record.timestamp,
-            request,
-            way,
-        )
-        return answer, reason
+    def _payloads(
+        self,
+        model: Model,
+        group: Sequence[_Routed],
+        found: Sequence[Recommendation],
+        reasons: Sequence[str | None],
+        now_ms: float,
+    ) -> list[bytes]:
+        """Write the answers of a group; those that differ in little share a form."""
+        forms: dict[object, Form] = {}
+        fillings = []
+        for (record, request, way), made, reason in zip(group, found, reasons, strict=True):
+            unknown = 0 if request.is_common else unknown_items(request, model.row_of)
+            session, partition, source = request.session_id, record.partition, made.source
+            kind = way.variant, way.assigned_version, reason, source, partition, unknown, session
+            form = forms.get(kind)
+            if form is None:
+                form = forms[kind] = form_of(
+                    Response(
+                        request_id="",
+                        user_id=None,
+                        session_id=session,
+                        status="ok",
+                        provenance=self._provenance(record, now_ms, model, unknown),
+                        model_version=model.version,
+                        variant=way.variant,
+                        source=source,
+                        assigned_version=way.assigned_version,
+                        fallback_reason=reason,
+                    )
+                )
+            latency = latency_ms(record.timestamp, now_ms)
+            fillings.append(Filling(form, request.request_id, request.user_id, latency, way.bucket))
+        return write_answers(fillings, found, model.texts)
 
     def _count_group(
         self,
@@ -301,10 +329,9 @@ class _BatchAnswerer:
         record: RawRecord,
         now_ms: float,
         model: Model | None = None,
-        bucket: int | None = None,
         unknown_items: int = 0,
     ) -> Provenance:
         using = self._using
         return provenance_of(
-            record, now_ms, using.origin, self._acting, using.sight, model, bucket, unknown_items
+            record, now_ms, using.origin, self._acting, using.sight, model, unknown_items
         )

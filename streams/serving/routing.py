@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from registry.error_codes import FallbackCode
 from registry.ids import UserId
-from registry.rollout.assignment import Assignment, arms_of, assign
+from registry.rollout.assignment import SPLIT, Assignment, arms_of, assign, bucket_of
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
@@ -102,6 +102,35 @@ def route(user_id: UserId, rules: RoutingRules) -> Route:
     if not rules.lease_holds:
         reason = FallbackCode.ROLLOUT_LEASE_EXPIRED
     return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm)
+
+
+class Routes:
+    """The routes of one batch, the same as `route` returns, worked out once for each bucket.
+
+    Parameters
+    ----------
+    rules
+        Of the batch.
+    """
+
+    def __init__(self, rules: RoutingRules) -> None:
+        self._rules = rules
+        self._acting = acting = rules.acting
+        self._has_buckets = acting.canary_version is not None and acting.strategy in SPLIT
+        self._is_settled = acting is rules.wanted
+        self._known: dict[tuple[int, int] | None, Route] = {}
+
+    def of(self, user_id: UserId) -> Route:
+        """Return who answers `user_id`."""
+        if not self._is_settled:
+            return route(user_id, self._rules)
+        bucket = None
+        if self._has_buckets:
+            bucket = bucket_of(user_id, self._acting.bucketing, self._acting.salt)
+        found = self._known.get(bucket)
+        if found is None:
+            found = self._known[bucket] = route(user_id, self._rules)
+        return found
 
 
 def pinned_route(request: Request, rules: RoutingRules) -> Route | None:

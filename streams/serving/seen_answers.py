@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.answers.recommendation import Recommendation
 from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
 from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent
@@ -20,7 +21,7 @@ from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
 from registry.new_items.overlaid_lists import KnownList, overlaid
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.versions.narrowing import rows_of
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
@@ -88,21 +89,18 @@ def _with_new_items(
     if sight is None or overlay is None:
         return found
     window = sight.window(model.version)
+    known = [answer.items for answer in found]
     lists = overlaid(
-        list(
-            map(
-                KnownList,
-                requests,
-                model.vectors_of(requests, fresh),
-                [answer.items for answer in found],
-            )
-        ),
+        list(map(KnownList, requests, model.vectors_of(requests, fresh), known)),
         overlay,
         sight.most_new,
         (lambda _: set()) if window is None else window.seen_unknown,
         model.withdrawals.item_ids,
     )
-    return [answer._replace(items=items) for answer, items in zip(found, lists, strict=True)]
+    return [
+        answer if items is before else answer._replace(whole_items=items)
+        for answer, before, items in zip(found, known, lists, strict=True)
+    ]
 
 
 def _fresh_of(
@@ -167,11 +165,11 @@ def _session_of(
 def _explained(model: Model, made: FreshVector | None, found: Recommendation) -> Recommendation:
     """Return an answer with what each item comes from, if a vector ranks it."""
     vectors = model.fresh_vectors
-    if made is None or vectors is None or found.source == "popular" or not found.items:
+    if made is None or vectors is None or found.source == "popular" or found.is_empty:
         return found
-    rows = np.array([model.row_of(item.item_id) for item in found.items], np.int32)
+    rows = np.array(found.rows, np.int32)
     items = model.because(found.items, made.seen, vectors.because(made, rows))
-    return found._replace(items=items)
+    return found._replace(whole_items=items)
 
 
 def _session_rows(model: Model, request: Request) -> NDArray[np.int32]:

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 import pytest
 
+from registry.answers.recommendation import Recommendation
 from registry.scoring.model_arrays import ModelArrays
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.requests import Request
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 

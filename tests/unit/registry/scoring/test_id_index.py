@@ -23,6 +23,7 @@ def test_it_finds_what_a_dictionary_finds(ids: list[UserId], others: list[UserId
     expected = {(type(one), one): row for row, one in enumerate(ids)}
     for one in [*ids, *others]:
         assert rows.of(one) == expected.get((type(one), one))
+    assert rows.all_of(others) == list(map(rows.of, others))
     assert [(type(one), one) for one in rows.ids()] == list(expected)
 
 
@@ -42,3 +43,12 @@ def test_texts_of_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) 
         *(3, 1, 0, 2),
         *(None, None, None),
     ]
+
+
+@pytest.mark.parametrize("ids", [[5, 3, 2**70, "3", -(2**63)], [2**63 - 1, 4], ["3"], []])
+@pytest.mark.parametrize("more", [[], [2**70], ["3", None], [True, 3.0]])
+def test_many_are_found_as_each_of_them_alone(ids: list[UserId], more: list[object]) -> None:
+    rows = Rows(ids)
+    known = [*range(-9, 9), -(2**63), 2**63 - 1, *more]
+    assert len(known) >= lookup.MANY
+    assert rows.all_of(known) == list(map(rows.of, known))

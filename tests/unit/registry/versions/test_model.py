@@ -9,9 +9,10 @@ from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.answers.recommendation import Recommendation
 from registry.fresh.version_window import FreshUser
 from registry.scoring.model_arrays import ModelArrays
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.requests import Request
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 
@@ -142,14 +143,15 @@ def test_a_user_who_has_seen_everything_gets_nothing_and_no_padding() -> None:
         users=1, seen_indptr=np.array([0, 7]), seen_items=np.arange(7, dtype=np.int32)
     )
     model = a_model(arrays)
-    assert model.recommend([a_request(1)]) == [([], "model")]
+    (made,) = model.recommend([a_request(1)])
+    assert (made.items, made.source) == ([], "model")
     assert len(model.recommend([a_request(1, exclude_seen=False)])[0].items) == 7
 
 
 def test_everything_excluded_gives_nothing() -> None:
     everything = some_arrays().item_ids
     made = a_model().recommend([a_request(user, exclude_items=everything) for user in (1, 99)])
-    assert made == [([], "model"), ([], "popular")]
+    assert [(got.items, got.source) for got in made] == [([], "model"), ([], "popular")]
 
 
 def test_items_to_exclude_that_do_not_exist_are_ignored() -> None:

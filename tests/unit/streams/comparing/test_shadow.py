@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from harness.builders import a_request_of, an_answering, some_rules
 
+from registry.answers.recommendation import Recommendation
 from registry.errors import TransportError
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.codec import decode
 from registry.wire.counts import ShadowCounts
 from registry.wire.requests import Request

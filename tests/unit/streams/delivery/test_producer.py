@@ -161,9 +161,8 @@ class FakeProducer:
         value: Any,
         key: Any,
         partition: int,
-        *,
         on_delivery: Callable[..., None],
-        headers: Any,
+        headers: Any = None,
     ) -> None:
         if value == b"huge":
             raise KafkaException(TOO_LARGE)
@@ -221,7 +220,7 @@ def test_records_are_queued_in_order_with_their_headers_and_confirmed_together(
                 [Outgoing("responses", b"1", b"{}"), Outgoing("dead", None, None, headers)]
             )
             assert produced(False) == [
-                ("responses", b"1", b"{}", []),
+                ("responses", b"1", b"{}", None),
                 ("dead", None, None, headers),
             ]
             assert produced(True) == []

@@ -13,10 +13,11 @@ from harness.builders import NOW_MS, a_record, a_request_of, an_answering, some_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.answers.recommendation import Recommendation
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.rollout.assignment import is_shadowed
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Provenance, Response

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from harness.builders import some_rules
 
 from registry.error_codes import FallbackCode
 from streams.serving.routing import (
     Route,
+    Routes,
     next_acting,
     pinned_route,
     route,
@@ -166,3 +169,27 @@ def test_what_is_acted_on_is_kept_while_the_newest_state_is_on_its_way() -> None
 def test_one_previous_primary_is_kept_for_an_instant_rollback_and_no_more() -> None:
     state = a_state(previous_versions=("v0.3", "v0.2"))
     assert versions_to_keep(state, state) == ("v0.1", "v0.3")
+
+
+def test_the_routes_of_a_batch_are_those_of_its_users_one_by_one() -> None:
+    states = [
+        a_state(),
+        CANARY,
+        a_state(strategy="shadow", canary_version="v0.2"),
+        *(
+            a_state(
+                strategy=strategy,
+                canary_version="v0.2",
+                canary_percentage=30.0,
+                bucketing=bucketing,
+                salt="s",
+            )
+            for strategy in ("canary", "ab_test")
+            for bucketing in ("modulo", "hash")
+        ),
+    ]
+    users = [*range(-150, 150), *map(str, range(50)), "", "é", 2**70]
+    for state, wanted, ready in product(states, (None, NEXT), (["v0.1"], ["v0.1", "v0.2"])):
+        rules = some_rules(state, ready, wanted=wanted)
+        routes = Routes(rules)
+        assert [routes.of(user) for user in users] == [route(user, rules) for user in users], rules

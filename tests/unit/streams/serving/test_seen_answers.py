@@ -9,13 +9,14 @@ import pytest
 from msgspec import structs
 
 from ops.bench.rig.synthetic import watched_once
+from registry.answers.recommendation import Recommendation
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.overlay import Overlay, PlacedVector
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.requests import Request, SessionItem
 from registry.wire.training_records.event_weights import parse_event_weights
 from streams.serving.seen_answers import recommend_seeing

@@ -11,12 +11,13 @@ from harness.builders import a_record, an_answering, some_rules
 from harness.cells import each_cell
 
 from ops.bench.rig.synthetic import watched_once
+from registry.answers.recommendation import Recommendation
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.ids import UserId
-from registry.versions.model import Model, Recommendation
+from registry.versions.model import Model
 from registry.wire.codec import decode, encode
 from registry.wire.requests import Request, SessionItem
 from registry.wire.responses import Response
