@@ -157,6 +157,7 @@ class NoticeCode(StrEnum):
     ITEMS_TOPIC_MISSING = "items_topic_missing"
     NEW_ITEMS_STALLED = "new_items_stalled"
     OPEN_TRANSACTION = "open_transaction"
+    OUTCOMES_NOT_JOINED = "outcomes_not_joined"
     PARTITIONERS_DIFFER = "partitioners_differ"
     REGISTRY_NOT_WRITABLE = "registry_not_writable"
     REQUESTS_CUT_OFF = "requests_cut_off"

@@ -164,9 +164,11 @@ def build_app(
     )
     control.agent(app, _raw(app, topics.control.name))
     seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery, watch.is_foreign)
+    is_followed = settings.fresh != "off"  # else nobody has seen the interactions' keys
     outcomes = OutcomeFollower(
-        settings, topics, lambda: (compared(node.acting), progress.served()), delivery
-    )
+        settings, topics, lambda: (compared(node.acting), progress.served()), delivery,
+        (lambda _: None) if is_followed else fresh.partitioners.note_interactions,
+    )  # fmt: skip
     reported = lambda: seeds.is_settled, lambda: outcomes.progress.sums
     fleet = FleetAgent(topics, node, table, delivery, exposures, shadow, *reported)
     items = _items(settings, topics, node)

@@ -115,6 +115,11 @@ class OutcomeMetrics:
             "it is furthest; 0 while nothing waits to be joined.",
             registry=registry,
         )  # fmt: skip
+        self.outcome_left_out = Gauge(
+            "outcome_left_out_records", "Records that this worker's joins leave out: answers to "
+            "more users than are remembered, or what could not be decoded.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
 
 
 class Metrics(OutcomeMetrics):
@@ -212,11 +217,9 @@ class Metrics(OutcomeMetrics):
             registry=registry,
         )  # fmt: skip
         self.dead_letters = Counter(
-            "dead_letters",
-            "Records that became dead letters.",
-            ["topic", "reason"],
+            "dead_letters", "Records that became dead letters.", ["topic", "reason"],
             registry=registry,
-        )
+        )  # fmt: skip
         self.records_refused = Counter(
             "records_refused", "Records that Kafka refused permanently, whether or not replaced.",
             ["topic", "reason"], registry=registry,
@@ -230,10 +233,9 @@ class Metrics(OutcomeMetrics):
             ["topic"], registry=registry,
         )  # fmt: skip
         self.requests_in_flight = Gauge(
-            "requests_in_flight",
-            "Requests in flight: read and not yet acknowledged.",
+            "requests_in_flight", "Requests in flight: read and not yet acknowledged.",
             registry=registry,
-        )
+        )  # fmt: skip
         self.consumer_lag = Gauge(
             "consumer_lag", "Records of an assigned partition that are not answered yet.",
             ["topic", "partition"], registry=registry,

@@ -46,9 +46,8 @@ def build_observers(parts: Parts) -> Observers:
             parts.watch,
             parts.settings.partitions,
             lambda: view.fleet,
-            parts.items.notice,
+            (parts.items.notice, parts.new_items.notice, parts.outcomes.notice),
             parts.fresh.notices,
-            parts.new_items.notice,
         ),
         progress=parts.progress,
     )

@@ -76,7 +76,8 @@ def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     faults = faults_of(settings)
     problems = list(dict.fromkeys([*check_topics(settings), *map(str, faults)]))
     seen = _look_at_partitioners(settings, problems)
-    if seen and settings.fresh == "partition" and (wrong := disagreement(*seen)):
+    fresh, outcomes = settings.fresh, settings.outcomes
+    if seen and (wrong := disagreement(*seen, fresh=fresh, outcomes=outcomes)):
         problems.append(wrong)
     if as_json:
         partitioners = [

@@ -73,7 +73,7 @@ def partitioners(settings: Settings) -> Iterator[Diagnosis]:
     known = topics_of(settings)
     requests = look_at_partitioner(settings, known.requests)
     interactions = look_at_partitioner(settings, known.interactions)
-    wrong = disagreement(requests, interactions) if settings.fresh == "partition" else None
+    wrong = disagreement(requests, interactions, fresh=settings.fresh, outcomes=settings.outcomes)
     if wrong is not None:
         yield Diagnosis(
             "partitioners",

@@ -17,7 +17,7 @@ from registry.asking.librdkafka_clients import ClientFactory
 from registry.asking.open_requests import OpenRequests
 from registry.asking.record_sender import RecordSender
 from registry.asking.reply_reader import ReplyReader
-from registry.errors import AnswerTimeout, ClientClosed
+from registry.errors import AnswerTimeout, ClientClosed, TransportError
 from registry.ids import UserId
 from registry.wire.responses import Response
 
@@ -83,6 +83,7 @@ class KafkaLink:
         sender, reader = self._connected(seconds)
         future = self._open.open(request_id)
         try:
+            self._require_usable()  # once more: closing fails only those that are open by then
             sender.send(
                 self._requests_topic,
                 user_id,
@@ -141,7 +142,12 @@ class KafkaLink:
         sender, reader = self._started_sender(), self._reader
         if reader is not None:
             return sender, reader
-        with self._changing:
+        if not self._changing.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX)):
+            raise TransportError(
+                f"Kafka at {self._clients.servers} has not answered for {seconds:g} s, in which "
+                "another thread was connecting"
+            )
+        try:
             self._require_usable()
             if self._reader is None:
                 self._reader = ReplyReader(
@@ -154,6 +160,8 @@ class KafkaLink:
                 )
                 sender.connect(self._requests_topic)
             return sender, self._reader
+        finally:
+            self._changing.release()
 
     def _started_sender(self) -> RecordSender:
         self._require_usable()

@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 
 from registry.asking.librdkafka_clients import LASTING, ClientFactory
 from registry.errors import AccessRefused, ClientClosed, TransportError
+from registry.partition_offsets import ends_now
 from registry.read_stall import ReadStall
 
 POLL_SECONDS: Final = 0.1
@@ -91,6 +92,25 @@ class ReplyReader:
         self._consumer.close()
 
     def _read(self) -> None:
+        is_first = True
+        while not self._closing.is_set():
+            try:
+                if not is_first:
+                    self._connect_again()
+                is_first = False
+                self._read_on()
+            except KafkaException as error:  # requests wait on: nothing that came is passed over
+                self._note_refusal(error.args[0])
+                self._closing.wait(CONTACT_SECONDS)
+
+    def _read_on(self) -> None:
+        """Read until the end of this reader.
+
+        Raises
+        ------
+        KafkaException
+            If the client refuses what it is told.
+        """
         stall = ReadStall(time.monotonic())
         asked_at = float("-inf")
         while not self._closing.is_set():
@@ -108,8 +128,12 @@ class ReplyReader:
                 self._note_position(message)
                 self._clients.note_contact()
                 self._answer(message.value())
-            elif error.code() in LASTING:  # others are outages, which pass
-                self._fail(self._clients.explained(error, f"{self._topic} cannot be read"))
+            else:
+                self._note_refusal(error)
+
+    def _note_refusal(self, error: KafkaError) -> None:
+        if error.code() in LASTING:  # others are outages, which pass
+            self._fail(self._clients.explained(error, f"{self._topic} cannot be read"))
 
     def _note_position(self, message: Message) -> None:
         number, offset = message.partition(), message.offset()
@@ -119,7 +143,7 @@ class ReplyReader:
 
     def _has_stalled(self, stall: ReadStall, now: float) -> bool:
         try:
-            ends = {place.partition: self._end(place) for place in self._places()}
+            ends = ends_now(self._consumer, self._topic, self._positions, CONTACT_SECONDS)
         except KafkaException:  # an outage, which passes
             ends = {}
         return stall.look(now, self._positions, ends)
@@ -132,10 +156,6 @@ class ReplyReader:
 
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, *place) for place in sorted(self._positions.items())]
-
-    def _end(self, place: TopicPartition, seconds: float = CONTACT_SECONDS) -> int:
-        end: int = self._consumer.get_watermark_offsets(place, timeout=seconds)[1]
-        return end
 
     def _adopt_partitions(self) -> None:
         try:
@@ -166,9 +186,7 @@ class ReplyReader:
                     raise explained from error
 
     def _ends_now(self, seconds: float) -> list[TopicPartition]:
-        numbers = self._partitions(seconds)
-        places = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        self._positions = {place.partition: self._end(place, seconds) for place in places}
+        self._positions = ends_now(self._consumer, self._topic, self._partitions(seconds), seconds)
         return self._places()
 
     def _partitions(self, seconds: float) -> frozenset[int]:

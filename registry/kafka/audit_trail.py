@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from msgspec.structs import replace
 
 from registry.errors import ConfigurationError, RecordError
-from registry.kafka.topic_reader import bounds, connected, slice_of
+from registry.kafka.topic_reader import connected, only_partition, slice_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode
@@ -153,7 +153,7 @@ def _backwards(settings: Settings, asked: Asked, deadline: float) -> Iterator[li
     """Yield the topic's records from its end to its beginning, in growing chunks."""
     topic = topics_of(settings).control_results
     with connected(settings) as consumer:
-        ((partition, low, end),) = bounds(settings, consumer, topic)
+        partition, low, end = only_partition(settings, consumer, topic)
         size = FIRST_CHUNK
         while end > low:
             start = max(low, end - size)

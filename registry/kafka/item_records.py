@@ -17,7 +17,7 @@ from registry.catalogue.item_changes import change_of
 from registry.connection.reachability import metadata_of, unreachable
 from registry.errors import AccessRefused, RecordError
 from registry.ids import ItemId
-from registry.kafka.topic_reader import BROKER_SECONDS, bounds, connected, messages
+from registry.kafka.topic_reader import BROKER_SECONDS, connected, messages, only_partition
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import decode, encode
@@ -91,7 +91,7 @@ def read_item_records(
             records.absent = f"topic {topic.name} was not found; `recstream topics create` makes it"
             return records
         try:
-            ((partition, low, high),) = bounds(settings, consumer, topic)
+            partition, low, high = only_partition(settings, consumer, topic)
             records.end = high
             if low < high:
                 consumer.assign([TopicPartition(topic.name, partition.partition, low)])

@@ -109,16 +109,31 @@ class PartitionerTally:
         )
 
 
-def disagreement(requests: PartitionerSeen, interactions: PartitionerSeen) -> str | None:
-    """Return what is wrong if requests and interactions of a user do not meet; None if they do.
+def disagreement(
+    requests: PartitionerSeen, interactions: PartitionerSeen, *, fresh: str, outcomes: str
+) -> str | None:
+    """Return what is wrong if a user's requests and interactions do not meet, though they must.
 
-    >>> disagreement(PartitionerSeen("r", "murmur2", 1.0, 50), PartitionerSeen("i", None, 0.0, 3))
+    None if they meet, or too little is known, or it does not matter: with ``fresh`` ``all`` or
+    ``off``, unless outcomes are joined, which is done partition by partition.
+
+    >>> murmur2 = PartitionerSeen("requests", "murmur2", 1.0, 50)
+    >>> disagreement(murmur2, murmur2._replace(partitioner="crc32"), fresh="all", outcomes="off")
     """
+    if fresh != "partition" and outcomes == "off":
+        return None
     known = requests.partitioner and interactions.partitioner
     if not known or requests.partitioner == interactions.partitioner:
         return None
     return (
         f"a user's requests and interactions do not meet on one worker: {requests}; "
-        f"{interactions}. Have both producers use partitioner=murmur2_random, or set "
-        "RECSTREAM_FRESH=all, with which every worker reads all interactions"
+        f"{interactions}. Have both producers use partitioner=murmur2_random"
+        + (_OTHERWISE if outcomes == "off" else _NOT_OTHERWISE)
     )
+
+
+_OTHERWISE: Final = ", or set RECSTREAM_FRESH=all, with which every worker reads all interactions"
+_NOT_OTHERWISE: Final = (
+    ": until then outcomes are missing, whatever RECSTREAM_FRESH is, because they are joined "
+    "partition by partition"
+)

@@ -20,6 +20,7 @@ from registry.connection.temporary_errors import ask_again
 from registry.errors import TransportError
 from registry.kafka.permissions import reader_group
 from registry.kafka.topics import Topic
+from registry.partition_offsets import ends_now
 from registry.settings import Settings
 from registry.wire.codec import decode
 from registry.wire.commands import Command
@@ -106,15 +107,29 @@ def bounds(
     ]
 
 
+def only_partition(
+    settings: Settings, consumer: Consumer, topic: Topic
+) -> tuple[TopicPartition, int, int]:
+    """Return what `bounds` returns of a topic that must have one partition.
+
+    Raises
+    ------
+    TransportError
+        If Kafka does not answer, the topic is missing, or has more: their records have no order.
+    """
+    first, *others = bounds(settings, consumer, topic)
+    if others:
+        raise TransportError(
+            f"topic {topic.name} has {len(others) + 1} partitions and must have 1; partitions "
+            "cannot be removed, so it must be recreated"
+        )
+    return first
+
+
 def current_ends(consumer: Consumer, topic: str, numbers: Iterable[int]) -> dict[int, int]:
     """Return where partitions end, as the broker says it now; empty if it does not answer."""
     try:
-        return {
-            number: consumer.get_watermark_offsets(
-                TopicPartition(topic, number), timeout=BROKER_SECONDS
-            )[1]
-            for number in numbers
-        }
+        return ends_now(consumer, topic, numbers, BROKER_SECONDS)
     except KafkaException:  # an outage: whoever reads waits for its end
         return {}
 

@@ -2,8 +2,8 @@
 
 Pure. Time is that of the records. In each log it never goes back: a record that bears an earlier
 time than one before it counts at that one's time, as if the broker had stamped it. So the sequence
-is a function of the two logs alone, however far ahead one of them happens to be read. Must not know
-what the records are.
+is a function of the two logs and their times alone, however far ahead one of them happens to be
+read. Must not know what the records are.
 """
 
 from __future__ import annotations

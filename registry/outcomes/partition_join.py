@@ -237,11 +237,17 @@ class JoinProgress:
     clock
         Up to which time, in milliseconds, the logs have been read where that is furthest behind;
         None where nothing waits to be read.
+    left_out
+        Exposures of users beyond what is remembered.
+    unusable
+        Records that could not be read.
     """
 
     sums: tuple[PartitionSums, ...] = ()
     open_windows: int = 0
     clock: int | None = None
+    left_out: int = 0
+    unusable: int = 0
 
 
 def progress_of(joins: Iterable[PartitionJoin]) -> JoinProgress:
@@ -251,6 +257,8 @@ def progress_of(joins: Iterable[PartitionJoin]) -> JoinProgress:
         tuple(part for join in known for part in join.sums),
         sum(join.open_windows for join in known),
         min((join.clock for join in known if join.clock and not join.is_idle), default=None),
+        sum(join.left_out for join in known),
+        sum(join.unusable for join in known),
     )
 
 

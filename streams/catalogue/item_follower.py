@@ -24,10 +24,11 @@ from registry.catalogue.item_changes import change_of
 from registry.connection.reachability import DENIALS, metadata_of
 from registry.error_codes import NoticeCode, ReadinessCode
 from registry.errors import AccessRefused, RecordError, TransportError
-from registry.kafka.topic_reader import bounds, connected
+from registry.kafka.topic_reader import BROKER_SECONDS, only_partition
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall
 from registry.settings import Settings
+from streams.kafka.follower_threads import Complaints, follow_until_stopped
 from streams.watch.notices import Notice, Reason
 
 logger = logging.getLogger(__name__)
@@ -40,20 +41,13 @@ CATCH_UP_SECONDS: Final = 30.0
 """How long a worker waits, not ready, until it has read the topic; millions of items are read in
 that time. Longer: without Kafka's answer, nobody would be answered. Then it serves, and says so."""
 
-RETRY_SECONDS: Final = 1.0
 MISSING_SECONDS: Final = 4.0
 """Between two looks for a topic that is not there: each asks for all topics of the cluster."""
-
-ASK_SECONDS: Final = 5.0
-"""How long one question to the broker may take."""
 
 QUIET_SECONDS: Final = 10.0
 """Without a record for so long, the broker is asked for the topic's end: by itself, librdkafka
 finds no broker when all that it knew are gone. That the topic was made anew is found by others
 (`read_anew`)."""
-
-WARN_SECONDS: Final = 30.0
-"""Between two lines on records that are no items; the metric counts each."""
 
 
 class ItemFollower:
@@ -94,7 +88,7 @@ class ItemFollower:
         self._availability = Availability()
         self._heard = NOTHING_WITHDRAWN
         self._trouble: Notice | None = None
-        self._warned_at = float("-inf")
+        self._complaints = Complaints()
         self._started_at = time.monotonic()
         self._has_caught_up = False
         self._end_seen = 0
@@ -104,7 +98,10 @@ class ItemFollower:
         """Begin to follow; the callback runs on the event loop that runs now."""
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
-        threading.Thread(target=self._run, name="items", daemon=True).start()
+        config = {"auto.offset.reset": "error"}
+        follow_until_stopped(
+            "items", self._settings, config, self._follow, self._note_trouble, self._stopping
+        )
 
     def stop(self) -> None:
         """End without waiting: the thread holds nothing that could be lost."""
@@ -138,26 +135,18 @@ class ItemFollower:
     def _is_late(self) -> bool:
         return time.monotonic() - self._started_at > CATCH_UP_SECONDS
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with connected(self._settings, {"auto.offset.reset": "error"}) as consumer:
-                    self._follow(consumer)
-            except (KafkaException, TransportError) as error:
-                self._has_caught_up |= _is_denied(error)  # waiting does not help
-                self._trouble = Notice(
-                    NoticeCode.ITEMS_NOT_READ,
-                    f"{self._topic.name}: {error}; retrying. What was withdrawn before stays so",
-                )
-            except Exception:  # the thread's edge: it must go on
-                logger.exception("the items topic")
-            self._stopping.wait(RETRY_SECONDS)
+    def _note_trouble(self, error: Exception) -> None:
+        self._has_caught_up |= _is_denied(error)  # waiting does not help
+        self._trouble = Notice(
+            NoticeCode.ITEMS_NOT_READ,
+            f"{self._topic.name}: {error}; retrying. What was withdrawn before stays so",
+        )
 
     def _follow(self, consumer: Consumer) -> None:
         if not self._exists(consumer):
             self._stopping.wait(MISSING_SECONDS)
             return
-        ((partition, low, high),) = bounds(self._settings, consumer, self._topic)
+        partition, low, high = only_partition(self._settings, consumer, self._topic)
         anew = self._read_anew.is_set() or not low <= self._availability.offset <= high
         self._read_anew.clear()
         if anew:
@@ -185,7 +174,7 @@ class ItemFollower:
 
     def _exists(self, consumer: Consumer) -> bool:
         """Tell whether the topic is there; asked for by name, an embedded broker would make it."""
-        shown = metadata_of(consumer, self._settings, seconds=ASK_SECONDS).topics
+        shown = metadata_of(consumer, self._settings, seconds=BROKER_SECONDS).topics
         if self._topic.name in shown:
             return True
         self._has_caught_up = True  # there is nothing to read
@@ -214,7 +203,7 @@ class ItemFollower:
         KafkaException
             If it does not answer.
         """
-        _, end = consumer.get_watermark_offsets(partition, timeout=ASK_SECONDS)
+        _, end = consumer.get_watermark_offsets(partition, timeout=BROKER_SECONDS)
         return max(int(end), self._availability.offset)
 
     def _take(self, batch: Sequence[Message]) -> bool:
@@ -238,8 +227,7 @@ class ItemFollower:
                 refused.append(why)
             else:
                 self._availability.note(offset, change, now)
-        if refused and time.monotonic() - self._warned_at > WARN_SECONDS:
-            self._warned_at = time.monotonic()
+        if refused and self._complaints.are_due():
             logger.warning("%d records are no items: %s", len(refused), refused[-1])
         return at_end
 

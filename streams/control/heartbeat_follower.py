@@ -24,11 +24,12 @@ from msgspec.structs import replace
 from registry.connection.reachability import metadata_of, unreachable
 from registry.errors import RecordError, TransportError
 from registry.guardrails.silent_workers import FORGET_SECONDS
-from registry.kafka.topic_reader import bounds, connected, messages
+from registry.kafka.topic_reader import BROKER_SECONDS, connected, messages, only_partition
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 from registry.wire.codec import decode
 from registry.wire.heartbeats import Heartbeat
+from streams.kafka.follower_threads import Complaints, follow_until_stopped
 from streams.state.rollout_view import RolloutView
 
 logger = logging.getLogger(__name__)
@@ -44,15 +45,8 @@ SILENT_SECONDS: Final = 10.0
 """Without a record for so long, although this worker sends one a second: connect anew. By itself,
 librdkafka does not find a recreated topic, nor any broker when all that it knew are gone."""
 
-RETRY_SECONDS: Final = 1.0
 READ_SECONDS: Final = 60.0
 """How long the heartbeats of an hour may take to read; a hundred workers' are 360,000."""
-
-ASK_SECONDS: Final = 5.0
-"""How long one question to the broker may take."""
-
-WARN_SECONDS: Final = 30.0
-"""Between two lines on records that are no heartbeats; the metric counts each."""
 
 
 class HeartbeatFollower:
@@ -89,29 +83,19 @@ class HeartbeatFollower:
         self._count_refused = count_refused
         self._stopping = threading.Event()
         self._heard_at: float | None = None
-        self._warned_at = float("-inf")
+        self._complaints = Complaints()
         self._out_of_reach = False
 
     def start(self) -> None:
         """Begin to follow; the callbacks run on the event loop that runs now."""
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
-        self._thread.start()
+        self._thread = follow_until_stopped(
+            "heartbeats", self._settings, {}, self._follow, self._warn_once, self._stopping
+        )
 
     def stop(self) -> None:
         """End without waiting: the thread holds nothing that could be lost."""
         self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with connected(self._settings) as consumer:
-                    self._follow(consumer)
-            except (KafkaException, TransportError) as error:
-                self._warn_once(error)
-            except Exception:  # the thread's edge: without heartbeats the lease would run out
-                logger.exception("the fleet topic")
-            self._stopping.wait(RETRY_SECONDS)
 
     def _warn_once(self, error: Exception) -> None:
         if not self._out_of_reach:
@@ -157,8 +141,7 @@ class HeartbeatFollower:
             self._heard_at = message.timestamp()[1] / 1000
             if heartbeat.environment == self._settings.environment:
                 latest[heartbeat.instance] = heartbeat
-        if refused and time.monotonic() - self._warned_at > WARN_SECONDS:
-            self._warned_at = time.monotonic()
+        if refused and self._complaints.are_due():
             logger.warning("%d records are not heartbeats: %s", len(refused), refused[-1])
         return list(latest.values())
 
@@ -206,7 +189,7 @@ def heartbeats_since(settings: Settings, topic: Topic, since: float) -> list[Hea
     latest: dict[str, Message] = {}
     with connected(settings) as consumer:
         start = position_at(settings, consumer, topic, since)
-        ((_, low, end),) = bounds(settings, consumer, topic)
+        _, low, end = only_partition(settings, consumer, topic)
         if start.offset < 0 or start.offset >= end:
             return []
         consumer.assign([start])
@@ -257,8 +240,8 @@ def position_at(
     """
     asked = TopicPartition(topic.name, 0, max(0, int(since * 1000)))
     try:
-        metadata_of(consumer, settings, asked.topic, seconds=ASK_SECONDS)  # or it is hidden
-        found = consumer.offsets_for_times([asked], timeout=ASK_SECONDS)[0]
+        metadata_of(consumer, settings, asked.topic, seconds=BROKER_SECONDS)  # or it is hidden
+        found = consumer.offsets_for_times([asked], timeout=BROKER_SECONDS)[0]
     except KafkaException as error:
         raise unreachable(settings, error) from error
     if found.error is not None:

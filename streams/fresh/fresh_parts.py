@@ -49,7 +49,7 @@ def build_fresh(
             metrics.fresh_unusable.labels(reason).inc(count)
 
     topic = topics.interactions
-    partitioners = PartitionerWatch(topics, counts, everything=settings.fresh == "all")
+    partitioners = PartitionerWatch(settings, topics, counts)
     follower = InteractionFollower(settings, topic, partitioners.note_interactions, count_unusable)
     freshness = Freshness(settings, topic.name, follower, lambda: Shares(served(), *counts()))
     watch = FreshWatch(settings.fresh, topic.name, freshness, follower, partitioners)

@@ -59,8 +59,9 @@ class FreshWatch:
 
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should act on."""
-        if self._mode == "off":
-            return ()
+        apart = self._partitioners.notice()
+        if self._mode == "off":  # outcomes may be joined all the same
+            return () if apart is None else (apart,)
         follower, freshness = self._follower, self._freshness
         reading, trouble = follower.reading, follower.trouble
         seconds = self._progress.stalled_seconds(reading, trouble, time.monotonic())
@@ -68,7 +69,7 @@ class FreshWatch:
         found = (
             stall_notice(self._topic, reading, trouble, seconds),
             gap_notice(self._topic, reading, ends, freshness.foreign),
-            self._partitioners.notice(),
+            apart,
         )
         return tuple(notice for notice in found if notice is not None)
 
@@ -84,9 +85,8 @@ class FreshWatch:
         for version, count in status.new_items.items():
             metrics.new_items.labels(version).set(count)
         metrics.partitioner_share.clear()
-        if self._mode != "off":
-            for seen in self._partitioners.seen():
-                _show_partitioner(metrics, seen)
+        for seen in self._partitioners.seen():
+            _show_partitioner(metrics, seen)
 
 
 def _show_partitioner(metrics: Metrics, seen: PartitionerSeen) -> None:

@@ -19,11 +19,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from registry.errors import TransportError
 from registry.fresh.event_log import EventLog
 from registry.fresh.intake import take_in
-from registry.kafka.topic_reader import BROKER_SECONDS, connected, current_ends
+from registry.kafka.topic_reader import BROKER_SECONDS, current_ends
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from streams.fresh.fresh_reading import NOTHING_READ, Gap, Reading, begin_at
+from streams.kafka.follower_threads import Complaints, follow_until_stopped, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ so is that partitions have moved."""
 HIGH_SECONDS: Final = 0.25
 """Between two looks at where the partitions end."""
 
-RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.5
 
 FOLLOWING: Final[dict[str, str | int]] = {
@@ -51,9 +51,6 @@ FOLLOWING: Final[dict[str, str | int]] = {
 """How the client reads: as a training does (`training.log.interaction_log`), but a fetch waits
 longer at a partition's end, where this one always is. Records that retention took away are an
 error, not a skip."""
-
-WARN_SECONDS: Final = 30.0
-"""Between two lines on records that are no interactions; the metric counts each."""
 
 
 class InteractionFollower:
@@ -92,14 +89,21 @@ class InteractionFollower:
         self._stopping = threading.Event()
         self._log = EventLog(settings.fresh_memory_bytes)
         self._made_again = False
-        self._warned_at = float("-inf")
+        self._complaints = Complaints()
         self.reading: Reading = NOTHING_READ
         self.trouble: str | None = None
         self.records = 0
 
     def start(self) -> None:
         """Begin to follow what is wanted."""
-        threading.Thread(target=self._run, name="interactions", daemon=True).start()
+        follow_until_stopped(
+            "interactions",
+            self._settings,
+            FOLLOWING,
+            self._follow,
+            self._note_trouble,
+            self._stopping,
+        )
 
     def stop(self) -> None:
         """End without waiting: the thread holds nothing that could be lost."""
@@ -131,22 +135,10 @@ class InteractionFollower:
         """Of how many users no more is left than what they have seen."""
         return self._log.packed_users
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with connected(self._settings, FOLLOWING) as consumer:
-                    self._follow(consumer)
-            except (KafkaException, TransportError) as error:
-                self._note_trouble(str(error))
-            except Exception as error:  # the thread's edge: answers would go on without it
-                logger.exception("following %s", self._topic)
-                self._note_trouble(repr(error))
-            self._stopping.wait(RETRY_SECONDS)
-
-    def _note_trouble(self, why: str) -> None:
+    def _note_trouble(self, error: Exception) -> None:
         if self.trouble is None:
-            logger.warning("%s is not followed, trying again: %s", self._topic, why)
-        self.trouble = why
+            logger.warning("%s is not followed, trying again: %s", self._topic, error)
+        self.trouble = str(error) or repr(error)
 
     def _follow(self, consumer: Consumer) -> None:
         begun: Mapping[int, int] | None = None
@@ -224,8 +216,9 @@ class InteractionFollower:
             if error is None:
                 by_partition[_number(message)].append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._take_partition(_number(message), by_partition.pop(_number(message), []))
-                self._pass_over(_number(message), _offset(message))
+                _, number, offset = place_of(message)
+                self._take_partition(number, by_partition.pop(number, []))
+                self._pass_over(number, offset)
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 lost.add(_number(message))
             elif not error.retriable():
@@ -241,11 +234,11 @@ class InteractionFollower:
         if not messages or number not in self._log.frozen.ends:
             return
         taken = take_in(
-            [_offset(message) for message in messages],
+            [place_of(message)[2] for message in messages],
             [message.timestamp()[1] / 1000 for message in messages],
             [message.value() for message in messages],
         )
-        self._log.take(number, *taken[:-1], end=_offset(messages[-1]) + 1)
+        self._log.take(number, *taken[:-1], end=place_of(messages[-1])[2] + 1)
         self.records += len(messages)
         self._note_records(messages)
         if taken.unusable:
@@ -257,8 +250,7 @@ class InteractionFollower:
 
     def _complain(self, unusable: Counter[str]) -> None:
         self._note_unusable(unusable)
-        if time.monotonic() - self._warned_at > WARN_SECONDS:
-            self._warned_at = time.monotonic()
+        if self._complaints.are_due():
             logger.warning(
                 "%s: %d records are no interactions: %s",
                 self._topic, unusable.total(), ", ".join(sorted(unusable)),
@@ -287,9 +279,3 @@ def _number(message: Message) -> int:
     number = message.partition()
     assert number is not None  # only a message that was never sent has none
     return number
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None
-    return offset

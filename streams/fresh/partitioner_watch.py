@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from registry.error_codes import NoticeCode
 from registry.kafka.partitioners import PartitionerSeen, PartitionerTally, disagreement
 from registry.kafka.topics import Topics
+from registry.settings import Settings
 from streams.raw_record import RawRecord
 from streams.watch.notices import Notice
 
@@ -25,19 +26,19 @@ class PartitionerWatch:
 
     Parameters
     ----------
+    settings
+        Whether it matters where interactions are.
     topics
         Their names.
     counts
         Returns how many partitions requests and interactions have; 0 while that is not known.
-    everything
-        Whether every worker follows all interactions: then it does not matter where they are.
     """
 
     def __init__(
-        self, topics: Topics, counts: Callable[[], tuple[int, int]], *, everything: bool
+        self, settings: Settings, topics: Topics, counts: Callable[[], tuple[int, int]]
     ) -> None:
+        self._fresh, self._outcomes = settings.fresh, settings.outcomes
         self._counts = counts
-        self._everything = everything
         self._requests = PartitionerTally(topics.requests.name)
         self._interactions = PartitionerTally(topics.interactions.name)
 
@@ -61,7 +62,7 @@ class PartitionerWatch:
 
     def notice(self) -> Notice | None:
         """Return that the two do not agree; None if they do, or it does not matter."""
-        wrong = None if self._everything else disagreement(*self.seen())
+        wrong = disagreement(*self.seen(), fresh=self._fresh, outcomes=self._outcomes)
         return None if wrong is None else Notice(NoticeCode.PARTITIONERS_DIFFER, wrong)
 
 

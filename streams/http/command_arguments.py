@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,6 +17,8 @@ from msgspec import UNSET, Struct, UnsetType
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.wire.commands import KINDS, Command, CommandType
+
+Fields = TypeVar("Fields", bound=Struct)
 
 MOST_FIELDS: Final = 100
 """Of one query or form; there are not half as many arguments."""
@@ -80,7 +82,7 @@ def arguments_of(kind: CommandType, query: str, form: str, body: bytes) -> dict[
     given = _from_text(fields, pairs(query))
     given |= _from_text(fields, {name: text for name, text in pairs(form).items() if text})
     if body:
-        given |= _from_json(fields, body)
+        given |= _given(from_json(fields, body))
     return dict(_renamed(given))
 
 
@@ -108,7 +110,7 @@ def pairs(text: str) -> dict[str, str]:
     return by_name
 
 
-def from_text(fields: type[Struct], texts: Mapping[str, str]) -> Struct:
+def from_text(fields: type[Fields], texts: Mapping[str, str]) -> Fields:
     """Return `texts` as the numbers, booleans and texts that `fields` wants.
 
     Raises
@@ -134,10 +136,17 @@ def _from_text(fields: type[Struct], texts: Mapping[str, str]) -> dict[str, Any]
     return given
 
 
-def _from_json(fields: type[Struct], body: bytes) -> dict[str, Any]:
+def from_json(fields: type[Fields], body: bytes) -> Fields:
+    """Return a JSON object as what `fields` wants.
+
+    Raises
+    ------
+    RecordError
+        With code ``invalid`` or ``malformed``.
+    """
     try:
         _require_known(fields, msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
-        return _given(msgspec.json.decode(body, type=fields))
+        return msgspec.json.decode(body, type=fields)
     except msgspec.ValidationError as error:
         raise RecordError(f"body: {error}", RecordCode.INVALID) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -24,7 +24,6 @@ def asked_of(query: str, environment: str) -> Asked:
         If it names an unknown parameter, or one that can match nothing.
     """
     given = from_text(HistoryQuery, pairs(query))
-    assert isinstance(given, HistoryQuery)
     try:
         return Asked(
             environment,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET
 from msgspec.structs import asdict
@@ -23,7 +22,7 @@ from registry.ids import parse_id
 from registry.settings import Settings
 from registry.wire.requests import Request
 from registry.wire.responses import Response
-from streams.http.command_arguments import from_text, pairs
+from streams.http.command_arguments import from_json, from_text, pairs
 from streams.http.endpoint_arguments import RecommendBody, RecommendQuery
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
@@ -72,7 +71,6 @@ class Recommendations:
     async def recommend(self, request: web.Request) -> web.Response:
         """Answer the user that the path names."""
         asked = from_text(RecommendQuery, pairs(request.rel_url.raw_query_string))
-        assert isinstance(asked, RecommendQuery)
         user = request.match_info["user_id"]
         fields = asdict(asked)
         fields["user_id"] = user if fields.pop("string_id") else parse_id(user)
@@ -83,7 +81,7 @@ class Recommendations:
         if request.content_type != JSON:  # no page of another site can send this type by itself
             shown = request.headers.get("Content-Type", "none")[:200]
             raise Refused(415, HttpCode.HTTP, f"a body of type {shown!r}: must be {JSON}")
-        return await self._answer(asdict(_read(await request.read())))
+        return await self._answer(asdict(from_json(RecommendBody, await request.read())))
 
     async def close(self, _: web.Application) -> None:
         """End the client."""
@@ -101,15 +99,6 @@ class Recommendations:
         except TooManyRequests as error:
             raise Refused(429, error.code, str(error), headers={"Retry-After": "1"}) from error
         return _shown(answer)
-
-
-def _read(body: bytes) -> msgspec.Struct:
-    try:
-        return msgspec.json.decode(body, type=RecommendBody)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"body: {error}", RecordCode.INVALID) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"body: not JSON in UTF-8: {error}", RecordCode.MALFORMED) from error
 
 
 def _shown(answer: Response) -> web.Response:

@@ -45,13 +45,11 @@ class Trying:
     async def try_user(self, request: web.Request) -> web.Response:
         """Return the answers as JSON."""
         asked = from_text(TryQuery, pairs(request.rel_url.raw_query_string))
-        assert isinstance(asked, TryQuery)
         return json_response(await self._compare(asked.user_id, asked.k, asked.string_id))
 
     async def try_page(self, request: web.Request) -> web.Response:
         """Show the answers, and the form that asks for them."""
         asked = from_text(TryPageQuery, pairs(request.rel_url.raw_query_string))
-        assert isinstance(asked, TryPageQuery)
         found, complaint, status = None, "", 200
         if asked.user_id.strip():
             try:

@@ -25,8 +25,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from registry.connection.reachability import metadata_of
 from registry.error_codes import NoticeCode
-from registry.errors import RecordError, RefusedRecord, TransportError
-from registry.kafka.topic_reader import bounds, connected, current_ends
+from registry.errors import RecordError, TransportError
+from registry.kafka.topic_reader import bounds, current_ends
 from registry.kafka.topics import Topic
 from registry.new_items.new_item_records import (
     SHARES,
@@ -43,6 +43,7 @@ from registry.wire.codec import encode
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.fresh.freshness import Freshness
+from streams.kafka.follower_threads import follow_until_stopped
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
 from streams.new_items.own_shares import OwnShares, has_new_items
 from streams.new_items.topic_reading import TopicReading
@@ -56,7 +57,6 @@ worker that has its tenth user, one of the owner. Shorter: every click costs a r
 
 BATCH_RECORDS: Final = 1_000
 POLL_SECONDS: Final = 0.1
-RETRY_SECONDS: Final = 1.0
 MISSING_SECONDS: Final = 4.0
 ASK_SECONDS: Final = 5.0
 
@@ -115,7 +115,10 @@ class NewItemFollower:
     def start(self) -> None:
         """Begin; records are sent from the event loop that runs now."""
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._run, name="new-items", daemon=True).start()
+        config = {"auto.offset.reset": "error"}
+        follow_until_stopped(
+            "new-items", self._settings, config, self._follow, self._note_trouble, self._stopping
+        )
 
     def stop(self) -> None:
         """End without waiting: what was not sent is summed up by whoever takes over."""
@@ -136,23 +139,10 @@ class NewItemFollower:
             "there, and no others come",
         )
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with connected(self._settings, {"auto.offset.reset": "error"}) as consumer:
-                    self._follow(consumer)
-            except (KafkaException, TransportError, RefusedRecord) as error:
-                self._note_trouble(str(error))
-            except Exception as error:  # the thread's edge: answers go on without it
-                if not self._stopping.is_set():
-                    logger.exception("following %s", self._topic.name)
-                self._note_trouble(repr(error))
-            self._stopping.wait(RETRY_SECONDS)
-
-    def _note_trouble(self, why: str) -> None:
+    def _note_trouble(self, error: Exception) -> None:
         if self.trouble is None and not self._stopping.is_set():
-            logger.warning("new items are not followed, trying again: %s", why)
-        self.trouble = why
+            logger.warning("new items are not followed, trying again: %s", error)
+        self.trouble = str(error) or repr(error)
 
     def _follow(self, consumer: Consumer) -> None:
         """Follow until this worker becomes the owner, or is it no more."""
@@ -160,7 +150,8 @@ class NewItemFollower:
             self._topic.name
             not in metadata_of(consumer, self._settings, seconds=ASK_SECONDS).topics
         ):
-            self._note_trouble("the topic was not found; run `recstream topics create`")
+            missing = "the topic was not found; run `recstream topics create`"
+            self._note_trouble(TransportError(missing))
             self._stopping.wait(MISSING_SECONDS)
             return
         self._read_anew.clear()

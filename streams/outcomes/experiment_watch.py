@@ -91,6 +91,8 @@ class ExperimentWatch:
             gauge.clear()
         metrics.outcome_open_windows.set(progress.open_windows)
         metrics.outcome_delay.set(0.0 if progress.clock is None else now - progress.clock / 1000)
+        metrics.outcome_left_out.labels("too_many_users").set(progress.left_out)
+        metrics.outcome_left_out.labels("unusable").set(progress.unusable)
         if found is None:
             return
         metrics.experiment_verdict.labels(found.verdict.replace(" ", "_")).set(1)

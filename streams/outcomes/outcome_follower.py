@@ -12,8 +12,6 @@ of an experiment:
 
 After any failure, and when reading stalls, all joins are dropped and begin again at 1. So a worker
 may send a record again, and readers take the first. Must not know statistics.
-
-Long because all four steps share the positions.
 """
 
 from __future__ import annotations
@@ -22,15 +20,17 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from registry.errors import RefusedRecord, TransportError
-from registry.kafka.topic_reader import BROKER_SECONDS, connected, current_ends, messages
+from registry.error_codes import NoticeCode
+from registry.errors import TransportError
+from registry.kafka.topic_reader import BROKER_SECONDS, current_ends, messages
 from registry.kafka.topics import Topics
 from registry.outcomes.partition_join import Experiment, JoinProgress, PartitionJoin, progress_of
+from registry.partition_offsets import ends_now, offsets_at
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from registry.wire.codec import encode
@@ -38,14 +38,15 @@ from registry.wire.outcome_records import OutcomeRecord
 from registry.wire.rollout_state import RolloutState
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
+from streams.kafka.follower_threads import follow_until_stopped, place_of
 from streams.outcomes.compared_arms import experiment_of
+from streams.watch.notices import Notice
 
 logger = logging.getLogger(__name__)
 
 BATCH_RECORDS: Final = 1_000
 POLL_SECONDS: Final = 0.1
 IDLE_SECONDS: Final = 0.25
-RETRY_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.5
 """Between two looks at whether a partition has been read to its end: only then does time pass in
 one without records."""
@@ -76,6 +77,8 @@ class OutcomeFollower:
         partitions that this worker serves. Called in the thread.
     delivery
         Sends the outcomes.
+    note_interactions
+        Called in the thread with the interactions that are joined.
 
     Attributes
     ----------
@@ -91,11 +94,13 @@ class OutcomeFollower:
         topics: Topics,
         wanted: Callable[[], tuple[RolloutState | None, Collection[int]]],
         delivery: Delivery,
+        note_interactions: Callable[[Sequence[Message]], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._wanted = wanted
         self._delivery = delivery
+        self._note_interactions = note_interactions
         self._stopping = threading.Event()
         self._made_again: frozenset[str] = frozenset()
         self._epoch: int | None = None
@@ -109,7 +114,9 @@ class OutcomeFollower:
     def start(self) -> None:
         """Begin; records are sent from the event loop that runs now."""
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._run, name="outcomes", daemon=True).start()
+        follow_until_stopped(
+            "outcomes", self._settings, FOLLOWING, self._follow, self._note_trouble, self._stopping
+        )
 
     def stop(self) -> None:
         """End without waiting: what was not sent is joined again by whoever takes over."""
@@ -122,27 +129,21 @@ class OutcomeFollower:
         joined = (self._topics.responses, self._topics.interactions, self._topics.outcomes)
         self._made_again |= {topic} & {known.name for known in joined}
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._made_again = frozenset()
-                with connected(self._settings, FOLLOWING) as consumer:
-                    self._follow(consumer)
-            except (KafkaException, TransportError, RefusedRecord) as error:
-                self._note_trouble(str(error))
-            except Exception as error:  # the thread's edge: answers go on without it
-                if not self._stopping.is_set():
-                    logger.exception("joining outcomes")
-                self._note_trouble(repr(error))
-            self._joins, self._ends = {}, {}
-            self._stopping.wait(RETRY_SECONDS)
+    def notice(self) -> Notice | None:
+        """Return why nothing is being joined; None while all is well."""
+        if self.trouble is None:
+            return None
+        return Notice(
+            NoticeCode.OUTCOMES_NOT_JOINED,
+            f"{self._topics.outcomes.name}: {self.trouble}; retrying. Users of the experiment are "
+            "counted later, or never if Kafka removes their answers first",
+        )
 
-    def _note_trouble(self, why: str) -> None:
-        if self.trouble is None and not self._stopping.is_set():
-            logger.warning("outcomes are not joined, trying again: %s", why)
-        self.trouble = why
+    def _note_trouble(self, error: Exception) -> None:
+        self.trouble = str(error) or repr(error)
 
     def _follow(self, consumer: Consumer) -> None:
+        self._made_again, self._joins, self._ends = frozenset(), {}, {}
         looked_at = 0.0
         while not self._stopping.is_set():
             if self._made_again:
@@ -151,6 +152,7 @@ class OutcomeFollower:
             self._served = frozenset(served) or self._served
             self._follow_wanted(consumer, state)
             if not self._joins:
+                self._note_all_is_well()
                 self._stopping.wait(IDLE_SECONDS)
                 continue
             batch = consumer.consume(BATCH_RECORDS, POLL_SECONDS)
@@ -162,8 +164,11 @@ class OutcomeFollower:
                 looked_at = time.monotonic()
                 self._pass_time(consumer)
             self._send()
-            self.progress = progress_of(self._joins.values())
-            self.trouble = None
+            self._note_all_is_well()
+
+    def _note_all_is_well(self) -> None:
+        self.progress = progress_of(self._joins.values())
+        self.trouble = None
 
     def _follow_wanted(self, consumer: Consumer, state: RolloutState | None) -> None:
         """Begin and end joins, if other partitions or another state are wanted than before."""
@@ -202,10 +207,10 @@ class OutcomeFollower:
         since = max(0, round(experiment.since * 1000) - BEFORE_MS)
         joins = {number: PartitionJoin(number, experiment) for number in numbers}
         outcomes = self._topics.outcomes.name
-        ends = _offsets_at(consumer, outcomes, dict.fromkeys(numbers, since))
+        ends = _offsets_from(consumer, outcomes, dict.fromkeys(numbers, since))
         consumer.assign([TopicPartition(*place, end) for place, end in ends.items()])
         for message in messages(consumer, CATCH_UP_SECONDS, to_end=True):
-            topic, number, offset = _place(message)
+            topic, number, offset = place_of(message)
             joins[number].take_outcome(message.value(), earlier=True)
             ends[topic, number] = offset + 1
         before = max(experiment.window_ms, BEFORE_MS)
@@ -214,7 +219,7 @@ class OutcomeFollower:
             for number, join in joins.items()
         }
         for name in (self._topics.responses.name, self._topics.interactions.name):
-            ends |= _offsets_at(consumer, name, begin_at)
+            ends |= _offsets_from(consumer, name, begin_at)
         return joins, ends
 
     def _take(self, message: Message) -> None:
@@ -223,7 +228,7 @@ class OutcomeFollower:
             if not error.retriable():
                 raise KafkaException(error)
             return
-        topic, number, offset = _place(message)
+        topic, number, offset = place_of(message)
         if (topic, number) not in self._ends:
             return  # of before the last assignment
         if error is not None:
@@ -237,22 +242,23 @@ class OutcomeFollower:
             join.take_response(_time_of(message), value)
         else:
             join.take_interaction(_time_of(message), value)
+            self._note_interactions([message])
 
     def _pass_time(self, consumer: Consumer) -> None:
         """Let time pass in partitions that have been read to their end."""
-        for number, join in self._joins.items():
-            asked_at = round(time.time() * 1000)
-            if join.is_idle or join.clock >= asked_at - SLACK_MS:
-                continue
-            for topic, pass_until in (
-                (self._topics.responses.name, join.pass_responses),
-                (self._topics.interactions.name, join.pass_interactions),
-            ):
-                _, high = consumer.get_watermark_offsets(
-                    TopicPartition(topic, number), timeout=BROKER_SECONDS
-                )
-                if self._ends[topic, number] >= high:
-                    pass_until(asked_at - SLACK_MS)
+        asked_at = round(time.time() * 1000)
+        late = {
+            number: join
+            for number, join in self._joins.items()
+            if not join.is_idle and join.clock < asked_at - SLACK_MS
+        }
+        for topic, pass_until in (
+            (self._topics.responses.name, PartitionJoin.pass_responses),
+            (self._topics.interactions.name, PartitionJoin.pass_interactions),
+        ):
+            for number, end in ends_now(consumer, topic, late, BROKER_SECONDS).items():
+                if self._ends[topic, number] >= end:
+                    pass_until(late[number], asked_at - SLACK_MS)
 
     def _send(self) -> None:
         """Send what was found, and wait until Kafka has confirmed it."""
@@ -275,36 +281,11 @@ class OutcomeFollower:
         )
 
 
-def _offsets_at(
+def _offsets_from(
     consumer: Consumer, topic: str, times: Mapping[int, int]
 ) -> dict[tuple[str, int], int]:
-    """Return the first offset at or after a time in milliseconds, by partition; else its end."""
-    highs = {
-        number: consumer.get_watermark_offsets(
-            TopicPartition(topic, number), timeout=BROKER_SECONDS
-        )[1]
-        for number in times
-    }
-    found = consumer.offsets_for_times(
-        [TopicPartition(topic, number, at) for number, at in times.items()], timeout=BROKER_SECONDS
-    )
-    for partition in found:
-        if partition.error is not None:
-            raise KafkaException(partition.error)
-    return {
-        (topic, partition.partition): (
-            partition.offset if partition.offset >= 0 else highs[partition.partition]
-        )
-        for partition in found
-    }
-
-
-def _place(message: Message) -> tuple[str, int, int]:
-    topic, number, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None  # only a message that was never sent has none
-    assert number is not None
-    assert offset is not None
-    return topic, number, offset
+    found = offsets_at(consumer, topic, times, BROKER_SECONDS)
+    return {(topic, number): offset for number, offset in found.items()}
 
 
 def _time_of(message: Message) -> int:

@@ -29,7 +29,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from registry.connection.reachability import unreachable
 from registry.errors import TransportError
 from registry.guardrails.live_workers import live
-from registry.kafka.topic_reader import bounds, connected
+from registry.kafka.topic_reader import connected, only_partition
 from registry.kafka.topics import Topic
 from registry.settings import Settings
 from registry.wire.heartbeats import Heartbeat
@@ -191,7 +191,7 @@ def latest_by_key(settings: Settings, topic: Topic) -> Mapping[bytes, bytes | No
 def _read_to_end(
     settings: Settings, consumer: Consumer, topic: Topic
 ) -> Mapping[bytes, bytes | None]:
-    ((partition, low, high),) = bounds(settings, consumer, topic)
+    partition, low, high = only_partition(settings, consumer, topic)
     consumer.assign([TopicPartition(topic.name, partition.partition, low)])
     latest: dict[bytes, bytes | None] = {}
     deadline = time.monotonic() + AHEAD_SECONDS

@@ -25,12 +25,10 @@ class NoticeBoard:
         Of the request topic, as configured: used until the broker has been asked.
     fleet
         Returns the latest heartbeat of each worker.
-    items
-        Returns what is wrong with following the items topic.
+    followers
+        Each returns what is wrong with following a topic: items, new items, or those of outcomes.
     fresh
         Returns the notices about fresh interactions.
-    new_items
-        Returns what is wrong with following the new-items topic.
     """
 
     def __init__(
@@ -41,11 +39,9 @@ class NoticeBoard:
         watch: TopicWatch,
         partitions: int,
         fleet: Callable[[], Iterable[Heartbeat]],
-        items: Callable[[], Notice | None],
+        followers: Iterable[Callable[[], Notice | None]],
         fresh: Callable[[], Iterable[Notice]] = tuple,
-        new_items: Callable[[], Notice | None] = lambda: None,
     ) -> None:
-        self._new_items = new_items
         self._fresh = fresh
         self._transactions = transactions
         self._losses = losses
@@ -53,7 +49,7 @@ class NoticeBoard:
         self._watch = watch
         self._partitions = partitions
         self._fleet = fleet
-        self._items = items
+        self._followers = tuple(followers)
 
     def notices(self) -> tuple[Notice, ...]:
         """Return what an operator should act on, whether or not the worker is ready."""
@@ -61,8 +57,7 @@ class NoticeBoard:
             self._transactions.notice(time.monotonic()),
             self._losses.notice(),
             self._publishing.notice(),
-            self._items(),
-            self._new_items(),
+            *(notice() for notice in self._followers),
         ]
         partitions = self._watch.request_partitions or self._partitions
         return (

@@ -170,9 +170,7 @@ def some_parts(
         topics=topics,
         app=app,
         interactions=SimpleNamespace(note_made_again=lambda _: None),
-        outcomes=SimpleNamespace(
-            note_made_again=lambda _: None, notice=lambda: None, show=lambda _: None
-        ),
+        outcomes=SimpleNamespace(note_made_again=lambda _: None, notice=lambda: None),
         new_items=SimpleNamespace(note_made_again=lambda _: None, notice=lambda: None),
         fresh=SimpleNamespace(notices=tuple, status=lambda: None, behind=None, show=lambda _: None),
         progress=RequestProgress(app, topics.requests.name),

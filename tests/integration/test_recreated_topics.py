@@ -20,6 +20,7 @@ from harness.outcome_following import answer_of, following_outcomes, until_close
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
+from ops.clients import kafka_client
 from registry.connection.client_config import client_config
 from registry.epochs import ERA_BITS
 from registry.kafka.topic_admin import create_topics
@@ -70,11 +71,21 @@ def test_outcomes_are_joined_from_the_beginning_of_a_topic_that_was_made_again(
                 answer_of(settings, user=1)
             await until_closed(follower, 1, SECONDS)
 
+            assert follower.progress.unusable == 0
+
             await asyncio.to_thread(make_again, settings, responses)
             follower.note_made_again(responses.name)
             answer_of(settings, user=1)  # he is counted already
             answer_of(settings, user=2)
+            kafka_client.produce_all(settings, responses, [("1", b"{")])
             await until_closed(follower, 2, SECONDS)
+            await asyncio.to_thread(
+                wait_until,
+                lambda: follower.progress.unusable == 1,
+                SECONDS,
+                "what cannot be read to count",
+            )
+            assert (follower.progress.left_out, follower.notice()) == (0, None)
 
     asyncio.run(scenario())
 

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
-from registry.kafka.topic_reader import bounds, connected, messages
+from registry.kafka.topic_reader import connected, messages, only_partition
 from registry.kafka.topic_upkeep import mend_topics
 from registry.kafka.topics import COMPACTED, changelog_of
 from registry.rollout.command_log import ControlLog
@@ -97,7 +97,7 @@ def mend(settings: Settings) -> tuple[int, float]:
 
 def _latest(settings: Settings) -> dict[bytes | None, bytes | None]:
     with connected(settings) as consumer:
-        ((partition, low, _),) = bounds(settings, consumer, changelog_of(settings))
+        partition, low, _ = only_partition(settings, consumer, changelog_of(settings))
         partition.offset = low
         consumer.assign([partition])
         return {row.key(): row.value() for row in messages(consumer, 10, to_end=True)}
@@ -106,7 +106,7 @@ def _latest(settings: Settings) -> dict[bytes | None, bytes | None]:
 def _count(settings: Settings, most: int) -> int:
     """Count the records that are there, as far as `most`."""
     with connected(settings) as consumer:
-        ((partition, low, _),) = bounds(settings, consumer, changelog_of(settings))
+        partition, low, _ = only_partition(settings, consumer, changelog_of(settings))
         partition.offset = low
         consumer.assign([partition])
         return sum(1 for _ in zip(range(most), messages(consumer, 10, to_end=True), strict=False))

@@ -86,7 +86,6 @@ class Login:
     async def login(self, request: web.Request) -> web.Response:
         """Take a token from the form, and give a session for it."""
         form = from_text(LoginForm, pairs((await request.read()).decode(errors="replace")))
-        assert isinstance(form, LoginForm)
         role = role_of(form.token, self._tokens)
         if role is None:
             return login_page("Unknown token.")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from harness.cells import each_cell
@@ -10,7 +12,7 @@ from harness.cells import each_cell
 from registry.asking.async_client import AsyncClient
 from registry.asking.blocking_client import Client
 from registry.asking.kafka_link import KafkaLink
-from registry.errors import AnswerTimeout, ClientClosed, ConfigurationError, TransportError
+from registry.errors import ClientClosed, ConfigurationError, TransportError
 
 
 @each_cell("kind", [Client, AsyncClient])
@@ -47,12 +49,12 @@ def test_requests_that_wait_for_kafka_leave_the_loops_threads_to_others() -> Non
     async def story() -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
         client = AsyncClient("127.0.0.1:1")
-        asking = [asyncio.create_task(client.ask(user, deadline_seconds=1)) for user in range(20)]
+        asking = [asyncio.create_task(client.ask(user, deadline_seconds=300)) for user in range(20)]
         await asyncio.sleep(0)
-        await asyncio.wait_for(asyncio.to_thread(int), 0.5)
-        found = await asyncio.gather(*asking, return_exceptions=True)
-        assert {type(error) for error in found} <= {AnswerTimeout, TransportError}
+        await asyncio.wait_for(asyncio.to_thread(int), 60)
         await client.close()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(error) for error in found} == {ClientClosed}
 
     asyncio.run(story())
 
@@ -60,7 +62,7 @@ def test_requests_that_wait_for_kafka_leave_the_loops_threads_to_others() -> Non
 def test_closing_does_not_wait_for_a_client_that_connects() -> None:
     async def story() -> None:
         client = AsyncClient("127.0.0.1:1")
-        asking = asyncio.create_task(client.ask(1, deadline_seconds=30))
+        asking = asyncio.create_task(client.ask(1, deadline_seconds=300))
         async with asyncio.timeout(60):
             while not client._link._changing.locked():
                 await asyncio.sleep(0)
@@ -69,3 +71,27 @@ def test_closing_does_not_wait_for_a_client_that_connects() -> None:
                 await asking
 
     asyncio.run(story())
+
+
+def test_who_waits_for_another_thread_that_connects_waits_no_longer_than_it_may() -> None:
+    link = KafkaLink("127.0.0.1:1", "reco", {}, 10)
+    link._started_sender()
+
+    with link._changing, pytest.raises(TransportError, match="another thread was connecting"):
+        link.connect(0.01)
+
+
+def test_a_request_that_meets_the_close_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = KafkaLink("127.0.0.1:1", "reco", {}, 10)
+    reader: Any = SimpleNamespace(close=lambda: None, expect=lambda _: None)
+    link._reader, connected = reader, link._connected
+
+    def connected_at_last(seconds: float) -> Any:
+        found = connected(seconds)
+        link.close()
+        return found
+
+    monkeypatch.setattr(link, "_connected", connected_at_last)
+    with pytest.raises(ClientClosed):
+        link.ask("r1", 1, b"{}", 60.0)
+    assert link.in_flight == 0

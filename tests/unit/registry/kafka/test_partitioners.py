@@ -73,12 +73,25 @@ def test_a_producer_that_was_mended_shows() -> None:
 def test_where_the_two_topics_disagree_both_are_named_and_what_to_set() -> None:
     requests, interactions = seen_of(crc32_partition), seen_of(murmur2_partition)
 
-    found = disagreement(requests, interactions._replace(topic="reco.interactions"))
+    interactions = interactions._replace(topic="reco.interactions")
+
+    found = disagreement(requests, interactions, fresh="partition", outcomes="off")
 
     assert found is not None
     assert "reco.requests: CRC32" in found
     assert "reco.interactions: murmur2" in found
     assert "murmur2_random" in found
     assert "RECSTREAM_FRESH=all" in found
-    assert disagreement(requests, requests) is None
-    assert disagreement(requests, seen_of(murmur2_partition, 3)) is None
+    for agreeing in (requests, seen_of(murmur2_partition, 3)):
+        assert disagreement(requests, agreeing, fresh="partition", outcomes="on") is None
+
+
+def test_outcomes_need_both_topics_to_agree_whatever_is_fresh() -> None:
+    requests, interactions = seen_of(crc32_partition), seen_of(murmur2_partition)
+    for fresh in ("all", "off", "partition"):
+        without = disagreement(requests, interactions, fresh=fresh, outcomes="off")
+        joined = disagreement(requests, interactions, fresh=fresh, outcomes="on")
+
+        assert (without is not None) == (fresh == "partition")
+        assert joined is not None
+        assert "outcomes are missing, whatever RECSTREAM_FRESH is" in joined

@@ -43,7 +43,7 @@ class Topic:
         return SimpleNamespace(topics={self.name: shown})
 
     def get_watermark_offsets(self, *_: Any, cached: bool = False, **__: Any) -> tuple[int, int]:
-        return 0, 2 if cached else next(self.ends)
+        return 0, 2 if cached else next(self.ends, 8)
 
     def assign(self, partitions: Any) -> None:
         assert [partition.offset for partition in partitions] == [0]
@@ -65,3 +65,13 @@ def test_the_lag_grows_while_reading_has_stalled(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(TransportError, match="fetches no more"):
         follower._follow(consumer)
     assert follower.lag == 3
+
+
+def test_a_topic_of_several_partitions_is_a_notice_that_says_what_to_do() -> None:
+    follower = a_follower()
+    consumer: Any = Topic(follower.topic, partitions=8)
+    with pytest.raises(TransportError, match="has 8 partitions and must have 1") as raised:
+        follower._follow(consumer)
+    follower._has_caught_up = True
+    follower._note_trouble(raised.value)
+    assert "must be recreated" in str(follower.notice())

@@ -16,6 +16,7 @@ def end_of(number: int, offset: int) -> Any:
     """Return the message with which librdkafka tells that a partition is read to its end."""
     return SimpleNamespace(
         error=lambda: KafkaError(KafkaError._PARTITION_EOF),
+        topic=lambda: "reco.interactions",
         partition=lambda: number,
         offset=lambda: offset,
     )

@@ -14,8 +14,9 @@ from streams.fresh.partitioner_watch import PartitionerWatch
 COUNT = 8
 
 
-def a_watch(*, everything: bool = False) -> PartitionerWatch:
-    return PartitionerWatch(topics_of(Settings()), lambda: (COUNT, COUNT), everything=everything)
+def a_watch(**changes: Any) -> PartitionerWatch:
+    settings = Settings(**changes)
+    return PartitionerWatch(settings, topics_of(settings), lambda: (COUNT, COUNT))
 
 
 def records_of(choose: Callable[[bytes, int], int]) -> list[Any]:
@@ -51,7 +52,8 @@ def test_where_both_agree_nothing_is_said() -> None:
 
 
 def test_nor_where_every_worker_follows_everything() -> None:
-    watch = hear(a_watch(everything=True), murmur2_partition, crc32_partition)
+    watch = hear(a_watch(fresh="all"), murmur2_partition, crc32_partition)
 
     assert watch.notice() is None
+    assert hear(a_watch(fresh="all", outcomes="on"), murmur2_partition, crc32_partition).notice()
     assert [seen.partitioner for seen in watch.seen()] == ["murmur2", "crc32"]

@@ -24,7 +24,7 @@ def a_watch(outcomes: str = "on") -> tuple[ExperimentWatch, Any, Metrics]:
         state=a_canary(50.0, strategy="ab_test"), fleet=(a_heartbeat(outcomes=parts),)
     )
     follower: Any = SimpleNamespace(
-        progress=JoinProgress(open_windows=7, clock=round((SECONDS - 12) * 1000)), trouble=None
+        progress=JoinProgress((), 7, round((SECONDS - 12) * 1000), 3, 2), trouble=None
     )
     settings = read_settings({"RECSTREAM_OUTCOMES": outcomes})
     return ExperimentWatch(settings, view, follower, metrics), view, metrics
@@ -53,6 +53,8 @@ def test_the_metrics_say_what_may_be_concluded_and_how_far_the_join_is() -> None
     )
     assert 0 < lower < middle < upper
     assert found["outcome_open_windows"] == 7
+    assert found["outcome_left_out_records too_many_users"] == 3
+    assert found["outcome_left_out_records unusable"] == 2
     assert round(found["outcome_delay_seconds"]) == 12
 
 
