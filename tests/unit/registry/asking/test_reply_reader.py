@@ -46,6 +46,9 @@ class Broker:
             error=lambda: None, partition=lambda: 1, offset=lambda: 0, value=lambda: b"answer"
         )
 
+    def note_contact(self) -> None:
+        """Nobody asks."""
+
     def close(self) -> None:
         """Nothing is held."""
 
