@@ -64,4 +64,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how many cells the tests had: a table of them is one test."""
     passed = terminalreporter.stats.get("passed", [])
     cells = sum(dict(report.user_properties).get("cells", 1) for report in passed)
-    terminalreporter.line(f"{cells} cells in {len(passed)} tests passed")
+    if passed:
+        terminalreporter.line(f"{cells} cells in {len(passed)} tests passed")
