@@ -79,6 +79,7 @@ class CommandCode(StrEnum):
     NO_STATE = "no_state"
     NO_TRAFFIC = "no_traffic"
     NOTHING_GIVEN = "nothing_given"
+    OLDER_WORKERS = "older_workers"
     RAMP_NOT_PAUSED = "ramp_not_paused"
     RAMP_PAUSED = "ramp_paused"
     REDELIVERED = "redelivered"
@@ -183,4 +184,5 @@ class FallbackCode(StrEnum):
     NO_FOLD_IN = "no_fold_in"
     UNKNOWN_ITEMS = "unknown_items"
     UNKNOWN_USER = "unknown_user"
+    NOT_INTERLEAVED = "not_interleaved"
     USER_ID_OF_OTHER_TYPE = "user_id_of_other_type"

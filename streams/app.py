@@ -41,7 +41,7 @@ from streams.kafka.request_progress import RequestProgress
 from streams.kafka.slice_transport import SliceTransport
 from streams.metrics import Metrics
 from streams.new_items.new_item_parts import build_new_items
-from streams.outcomes.compared_arms import compared
+from streams.outcomes.compared_arms import joined
 from streams.outcomes.experiment_watch import ExperimentWatch
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.parts import Parts
@@ -166,7 +166,7 @@ def build_app(
     seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery, watch.is_foreign)
     is_followed = settings.fresh != "off"  # else nobody has seen the interactions' keys
     outcomes = OutcomeFollower(
-        settings, topics, lambda: (compared(node.acting), progress.served()), delivery,
+        settings, topics, lambda: (joined(node.acting), progress.served()), delivery,
         (lambda _: None) if is_followed else fresh.partitioners.note_interactions,
     )  # fmt: skip
     reported = lambda: seeds.is_settled, lambda: outcomes.progress.sums

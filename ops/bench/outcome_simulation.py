@@ -1,4 +1,5 @@
-"""``python -m ops.bench.outcome_simulation``: false alarms and power of the outcome verdicts.
+"""``python -m ops.bench.outcome_simulation``: false alarms and power of the outcome verdicts, and
+the users that an A/B test and an interleaving need for the same preference.
 
 Needs no Kafka. Simulates experiments with heavy users, looked at after every closed user, without
 a difference (A/A) and with one, and counts how often each method claims one. The negative control,
@@ -16,6 +17,7 @@ from typing import Final
 import numpy as np
 from scipy.special import betaincinv
 
+from ops.bench.offline.simulated_tastes import Tastes, draw_pool, users_to_find
 from ops.bench.offline.simulated_users import Population, draw_users, look_at_every_user
 
 AT_ONCE: Final = 100
@@ -100,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--effect", type=float, default=0.3)
     parser.add_argument("--alpha", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=15)
+    parser.add_argument("--tasters", type=int, default=20_000, help="users with a simulated taste")
     chosen = parser.parse_args(arguments)
     held = True
     for effect in (0.0, chosen.effect):
@@ -116,8 +119,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not effect:
                 exceeds = low > chosen.alpha
                 held &= exceeds if claims.method == "naive" else not exceeds
+    held &= _print_needed(chosen.seed, chosen.alpha, chosen.tasters)
     print("as claimed" if held else "NOT as claimed", f"at a nominal rate of {chosen.alpha:.0%}")
     return 0 if held else 1
+
+
+TASTES: Final[dict[str, Tastes]] = {
+    "take what they like best": Tastes(),
+    "often take another": Tastes(whim=1.0, threshold=6.0),
+}
+"""Users of whom 40 % convert under version A."""
+
+INTERLEAVING_SHARE: Final = 0.1
+"""Most users that an interleaving may need, of those of an A/B test."""
+
+
+def _print_needed(seed: int, alpha: float, tasters: int) -> bool:
+    """Print what an A/B test and an interleaving need; tell whether the latter needs little."""
+    print("users needed to find B better in 80 % of experiments, looked at after every user:")
+    print(f"  {'users who':<25}{'A converts':>11}{'B':>8}{'conversion':>12}"
+          f"{'per exposure':>14}{'interleaving':>14}")  # fmt: skip
+    held = True
+    for name, tastes in TASTES.items():
+        rng = np.random.default_rng(seed)
+        pool = draw_pool(tastes, tasters, rng)
+        a, b = pool.conversion(0), pool.conversion(1)
+        needed = users_to_find(pool, 100, 60_000, alpha, 0.8, rng)
+        shown = [f"{users:,}" if users else "> 60,000" for users in needed]
+        print(f"  {name:<25}{a:>11.1%}{b:>8.1%}{shown[0]:>12}{shown[1]:>14}{shown[2]:>14}")
+        least = min(needed.conversion or 60_000, needed.ratio or 60_000)
+        held &= (needed.interleaving or 60_000) <= INTERLEAVING_SHARE * least
+    return held
 
 
 if __name__ == "__main__":

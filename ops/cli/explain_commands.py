@@ -14,7 +14,7 @@ import typer
 from ops.cli.options import AsJson, Bootstrap, settings_with, user_id_of
 
 if TYPE_CHECKING:
-    from ops.clients.fresh_arithmetic import FreshArithmetic
+    from ops.clients.fresh_arithmetic import FreshArithmetic, MixedArithmetic
     from registry.ids import UserId
     from registry.rollout.explanation import Explanation
     from registry.settings import Settings
@@ -73,12 +73,13 @@ def explain(
     else:
         terminal.out.print(rollout_view.explanation_table(check.explanation))
         if check.answer and (hidden := check.answer.provenance.withdrawn_items):
+            versions = check.answer.model_version or " and ".join(check.answer.versions.values())
             terminal.out.print(
-                f"withdrawn: {hidden:,} items of {check.answer.model_version} are in no answer, by "
+                f"withdrawn: {hidden:,} items of {versions} are in no answer, by "
                 f"the items topic up to offset {check.answer.provenance.items_offset}"
             )
-        if check.arithmetic:
-            terminal.out.print(rollout_view.arithmetic_line(check.arithmetic))
+        for line in rollout_view.arithmetic_lines(check.arithmetic):
+            terminal.out.print(line)
         if check.not_recomputed:
             terminal.out.print(f"list not recomputed: {check.not_recomputed}")
         for difference in check.differences:
@@ -99,7 +100,7 @@ class Check(NamedTuple):
     explanation: Explanation
     answer: Response | None = None
     differences: tuple[str, ...] = ()
-    arithmetic: FreshArithmetic | None = None
+    arithmetic: FreshArithmetic | MixedArithmetic | None = None
     not_recomputed: str | None = None
 
 
@@ -143,16 +144,30 @@ def _recomputed(settings: Settings, request: Request, state: RolloutState, check
     return compared(check._replace(arithmetic=arithmetic), answer, arithmetic)
 
 
-def compared(check: Check, answer: Response, arithmetic: FreshArithmetic) -> Check:
+def compared(
+    check: Check, answer: Response, arithmetic: FreshArithmetic | MixedArithmetic
+) -> Check:
     """Add whether the answer's list is the recomputed one, which knows nothing of withdrawals."""
     found = tuple(item.item_id for item in answer.items)
-    if (arithmetic.source, arithmetic.item_ids) == (answer.source, found):
+    expected, seen = _sides(arithmetic, answer)
+    if (expected, arithmetic.item_ids) == (seen, found):
         return check
     if hidden := answer.provenance.withdrawn_items:
         why = f"{hidden:,} items are withdrawn, which the recomputed list does not consider"
         return check._replace(not_recomputed=why)
     wrong = (
-        f"list: recomputed it is {arithmetic.source} {list(arithmetic.item_ids)}, the answer says "
-        f"{answer.source} {list(found)}"
+        f"list: recomputed it is {expected} {list(arithmetic.item_ids)}, the answer says "
+        f"{seen} {list(found)}"
     )
     return check._replace(differences=(*check.differences, wrong))
+
+
+def _sides(
+    arithmetic: FreshArithmetic | MixedArithmetic, answer: Response
+) -> tuple[object, object]:
+    """Return what ranked the list, or whose its items are, as recomputed and as answered."""
+    from ops.clients.fresh_arithmetic import MixedArithmetic
+
+    if isinstance(arithmetic, MixedArithmetic):
+        return list(arithmetic.variants), [item.variant for item in answer.items]
+    return arithmetic.source, answer.source

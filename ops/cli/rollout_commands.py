@@ -2,6 +2,8 @@
 
 Knows options and exit codes. Must not know the rules: the control agent decides, and its rejection
 is printed unchanged. Commands that only read are in `ops.cli.status_commands`.
+
+Long because each option has its help beside it.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def set_rollout(
         typer.Option(
             help="fixed: the primary version answers everyone. canary: the canary version answers "
             "a share of users. ab_test: it answers half of them. shadow: the primary version "
-            "answers, and the canary version is compared with it."
+            "answers, and the canary version is compared with it. interleave: each answer mixes "
+            "the lists of both."
         ),
     ] = None,
     canary_version: Annotated[
@@ -89,6 +92,37 @@ def set_rollout(
             "--shadow-sample"
         )
     _send("rollout", expected_epoch, reason, as_json, bootstrap, **given)
+
+
+@app.command()
+def interleave(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="The canary version, like v0.4.")
+    ],
+    salt: Annotated[
+        str | None, typer.Option(help="Draws other coins for the same request ids.")
+    ] = None,
+    expected_epoch: ExpectedEpoch = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Mix the lists of VERSION and the primary version in each answer, to see which users prefer.
+
+    An outcome is credited to the version that contributed the item. `recstream experiment show`
+    tells wins, losses and ties, where workers join outcomes (RECSTREAM_OUTCOMES=on). Both versions
+    score each request.
+
+    Examples
+    --------
+      recstream rollout interleave v0.4
+      recstream experiment show
+    """
+    given = {} if salt is None else {"salt": salt}
+    _send(
+        "rollout", expected_epoch, reason, as_json, bootstrap,
+        strategy="interleave", canary_version=version, **given,
+    )  # fmt: skip
 
 
 @app.command()

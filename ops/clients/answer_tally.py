@@ -53,9 +53,8 @@ class Tally:
     def add(self, response: Response) -> None:
         """Count one answer."""
         source = response.error.code if response.error else response.source
-        group = Group(
-            response.status, response.model_version or "", response.variant or "", source or ""
-        )
+        version = response.model_version or " + ".join(response.versions.values())
+        group = Group(response.status, version, response.counted_as, source or "")
         seen = self._seen.setdefault(group, _Seen())
         seen.answers += 1
         if (latency_ms := response.provenance.latency_ms) is not None:

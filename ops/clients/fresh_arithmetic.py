@@ -7,7 +7,8 @@ not know how results look.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import TopicPartition
@@ -19,16 +20,19 @@ from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.fresh.intake import take_in
-from registry.ids import UserId
+from registry.ids import ItemId, UserId
 from registry.kafka.topic_reader import connected, slice_of
 from registry.kafka.topics import topics_of
 from registry.new_items.new_item_records import VECTORS, decode_record, vector_of_record
 from registry.new_items.overlay import Overlay, PlacedVector
 from registry.settings import Settings
 from registry.versions.store import store_of
+from registry.wire.field_types import Variant
+from streams.serving.interleaved_answers import mix
 from streams.serving.seen_answers import named_in, recommend_seeing
 
 if TYPE_CHECKING:
+    from registry.answers.recommendation import Recommendation
     from registry.versions.model import Model
     from registry.wire.requests import Request
     from registry.wire.responses import Response
@@ -69,9 +73,21 @@ class FreshArithmetic(Struct, frozen=True):
     item_ids: tuple[int | str, ...]
 
 
+class MixedArithmetic(Struct, frozen=True):
+    """What a list of two versions was made of: each one's own list, and the mix of them.
+
+    ``variants`` say, item by item, whose it is.
+    """
+
+    primary: FreshArithmetic
+    canary: FreshArithmetic
+    item_ids: tuple[int | str, ...]
+    variants: tuple[Variant | None, ...]
+
+
 def recompute(
     settings: Settings, request: Request, answer: Response, state: RolloutState
-) -> FreshArithmetic:
+) -> FreshArithmetic | MixedArithmetic:
     """Return what the list of `answer` is made of.
 
     Parameters
@@ -90,10 +106,31 @@ def recompute(
     ArtifactError
         If a version cannot.
     """
+    if answer.versions:
+        names = answer.versions["primary"], answer.versions["canary"]
+        (primary, of_primary), (canary, of_canary) = _lists(settings, request, answer, state, names)
+        items = mix(of_primary.items, of_canary.items, request, state.salt)
+        return MixedArithmetic(
+            primary,
+            canary,
+            tuple(item.item_id for item in items),
+            tuple(item.variant for item in items),
+        )
     assert answer.model_version is not None  # it has items
-    store, version = store_of(settings), answer.model_version
-    compared = named_in(state)
-    models = {name: store.open(name) for name in sorted({version, *compared})}
+    ((arithmetic, _),) = _lists(settings, request, answer, state, [answer.model_version])
+    return arithmetic
+
+
+def _lists(
+    settings: Settings,
+    request: Request,
+    answer: Response,
+    state: RolloutState,
+    versions: Sequence[str],
+) -> list[tuple[FreshArithmetic, Recommendation]]:
+    """Return what each of some versions makes of a request, and of what."""
+    store, compared = store_of(settings), named_in(state)
+    models = {name: store.open(name) for name in sorted({*versions, *compared})}
     ranges = {name: _range_of(model) for name, model in models.items()}
     offsets = {int(number): end for number, end in answer.provenance.fresh_offsets.items()}
     starts = {
@@ -109,17 +146,21 @@ def recompute(
         overlays=_overlays_of(settings, answer),
         most_new=settings.new_items_most,
     )
-    (found,) = recommend_seeing(models[version], [request], sight, compared=compared)
-    learned, fresh, weighted = _counts(models[version], sight, request.key)
-    return FreshArithmetic(
-        version,
-        found.source,
-        answer.provenance.fresh_offsets,
-        learned,
-        fresh,
-        weighted,
-        tuple(item.item_id for item in found.items),
-    )
+    lists = []
+    for model in (models[name] for name in versions):
+        (found,) = recommend_seeing(model, [request], sight, compared=compared)
+        learned, fresh, weighted = _counts(model, sight, request.key)
+        arithmetic = FreshArithmetic(
+            model.version,
+            found.source,
+            answer.provenance.fresh_offsets,
+            learned,
+            fresh,
+            weighted,
+            tuple(item.item_id for item in found.items),
+        )
+        lists.append((arithmetic, found))
+    return lists
 
 
 def _range_of(model: Model) -> FreshRange:
@@ -161,17 +202,23 @@ def _log_of(
 
 
 def _overlays_of(settings: Settings, answer: Response) -> dict[str, Overlay]:
-    """Return the new items of an answer, as the overlay of its version.
+    """Return the new items of an answer, as the overlay of the version that contributed each.
 
     Those that it does not show need not be known: they have lower scores, or are hidden.
     """
-    offsets = [item.vector_offset for item in answer.items if item.vector_offset is not None]
-    if not offsets or answer.model_version is None:
+    placed = [
+        (item.vector_offset, answer.versions.get(item.variant or "primary", answer.model_version))
+        for item in answer.items
+        if item.vector_offset is not None
+    ]
+    if not placed:
         return {}
-    topic, vectors = topics_of(settings).new_items.name, {}
+    topic = topics_of(settings).new_items.name
+    vectors: defaultdict[str, dict[ItemId, PlacedVector]] = defaultdict(dict)
     deadline = time.monotonic() + READ_SECONDS
     with connected(settings, {"auto.offset.reset": "error"}) as consumer:
-        for offset in offsets:
+        for offset, version in placed:
+            assert version is not None  # it has items
             place = TopicPartition(topic, VECTORS)
             records = slice_of(consumer, place, offset, offset + 1, deadline)
             if not records:
@@ -183,8 +230,8 @@ def _overlays_of(settings: Settings, answer: Response) -> dict[str, Overlay]:
             if solved is None:
                 raise TransportError(f"{topic}: the record at offset {offset} is no vector")
             users, vector = vector_of_record(solved)
-            vectors[solved.item_id] = PlacedVector(users, vector, offset)
-    return {answer.model_version: Overlay(vectors)}
+            vectors[version][solved.item_id] = PlacedVector(users, vector, offset)
+    return {version: Overlay(own) for version, own in vectors.items()}
 
 
 def _counts(model: Model, sight: FreshSight, user_id: UserId) -> tuple[int, int, int | None]:

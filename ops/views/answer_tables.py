@@ -20,11 +20,17 @@ def answer_tables(response: Response) -> list[Table | Text]:
     if response.error is not None:
         shown.append(Text(f"{response.error.code}: {response.error.message}", "red"))
     if response.items:
+        is_mixed = bool(response.versions)
         rows = [
-            (rank, item.item_id, item.title or "", f"{item.score:.3f}")
+            (
+                *(rank, item.item_id, item.title or "", f"{item.score:.3f}"),
+                *((item.variant or "",) if is_mixed else ()),
+            )
             for rank, item in enumerate(response.items, 1)
         ]
-        shown.append(grid(("#", "item", "title", "score #"), rows))
+        shown.append(
+            grid(("#", "item", "title", "score #", *(("from",) if is_mixed else ())), rows)
+        )
     if any(item.because for item in response.items):
         shown.append(grid(("#", "because of", "adds #"), _because(response.items)))
     strategy = " ".join(
@@ -41,7 +47,11 @@ def answer_tables(response: Response) -> list[Table | Text]:
             {
                 "version": " · ".join(
                     part
-                    for part in (response.model_version, response.variant, response.source)
+                    for part in (
+                        response.model_version or " + ".join(response.versions.values()),
+                        "interleaved" if response.versions else response.variant,
+                        response.source,
+                    )
                     if part
                 ),
                 "fallback": _fallback(response),

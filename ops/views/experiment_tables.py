@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from ops.views.terminal import Text, grid
+from registry.interleaving.preference import Preference
 from registry.outcomes.arm_comparison import Comparison
 from registry.outcomes.conclusion import Arm, Conclusion
 
@@ -28,6 +29,29 @@ def conclusion_lines(found: Conclusion) -> RenderableType:
         Text(f"split: {found.sample_ratio.message}"),
         Text(found.words, STYLES.get(found.verdict, "")),
         *([] if found.outlook is None else [Text(found.outlook.words)]),
+    )
+
+
+def preference_lines(found: Preference) -> RenderableType:
+    """Return how many users prefer which of two interleaved versions, and what it proves."""
+    share = [
+        "?" if figure is None else f"{figure:.1%}"
+        for figure in (found.share, found.lower, found.upper)
+    ]
+    users = grid(
+        ("prefer", "version", "users #"),
+        [
+            ("canary", found.canary_version, f"{found.wins:,}"),
+            ("primary", found.primary_version, f"{found.losses:,}"),
+            ("neither", "", f"{found.ties:,}"),
+        ],
+    )
+    return Group(
+        users,
+        Text(
+            f"canary's share of those who prefer one: {share[0]}, between {share[1]} and {share[2]}"
+        ),
+        Text(found.words, STYLES.get(found.verdict, "")),
     )
 
 

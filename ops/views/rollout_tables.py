@@ -25,7 +25,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.watch.fleet_notices import fleet_notices
 
 if TYPE_CHECKING:
-    from ops.clients.fresh_arithmetic import FreshArithmetic
+    from ops.clients.fresh_arithmetic import FreshArithmetic, MixedArithmetic
     from registry.rollout.ramp_decision import Look
     from streams.http.documents import RampLook
 
@@ -43,6 +43,7 @@ def state_table(state: RolloutState) -> Table:
     A bucketing that an operator has set is always shown: the next canary starts with it.
     """
     splits, shadows = state.strategy in ("canary", "ab_test"), state.strategy == "shadow"
+    interleaves = state.strategy == "interleave"
     deals = splits or state.bucketing != "modulo" or state.salt
     sampled = f"{state.shadow_sample_percentage:g} % of users"
     return pairs(
@@ -57,6 +58,7 @@ def state_table(state: RolloutState) -> Table:
             if deals
             else None,
             "salt": state.salt,
+            "answers": "items of both versions in each" if interleaves else None,
             "shadow sample": sampled if shadows else None,
             "ramp": ramp_words(state.ramp) if state.ramp else None,
             "previous versions": ", ".join(state.previous_versions),
@@ -241,8 +243,19 @@ def _life(heartbeat: Heartbeat, now: float) -> Text:
     return Text("ready", "green")
 
 
-def arithmetic_line(made_of: FreshArithmetic) -> str:
-    """Return what a list was made of, in a sentence."""
+def arithmetic_lines(made_of: FreshArithmetic | MixedArithmetic | None) -> list[str]:
+    """Return what a list was made of, a sentence for each version that contributed to it."""
+    from ops.clients.fresh_arithmetic import FreshArithmetic
+
+    if made_of is None:
+        return []
+    if isinstance(made_of, FreshArithmetic):
+        return [_arithmetic_line(made_of)]
+    lines = [_arithmetic_line(made_of.primary), _arithmetic_line(made_of.canary)]
+    return [*lines, "mixed by a coin for each pair of items, drawn from request id and salt"]
+
+
+def _arithmetic_line(made_of: FreshArithmetic) -> str:
     sources = {
         "model": "the stored vector",
         "recomputed": "a vector solved anew from learned and fresh items",

@@ -14,6 +14,10 @@ Pure: answers and interactions of one partition and one epoch in, in the order o
    happens at its end or later is not in it. When both logs have been read up to its end, the user
    *closes*, once, with his outcomes (by their values) and exposures.
 5. What cannot be credited, because its answer is older, of another epoch or unknown, is no outcome.
+6. Of an answer that two versions made (strategy ``interleave``), the version that contributed the
+   item gets the credit. An item of neither is no outcome. An answer that one version made alone
+   under that strategy is no exposure, but it may be the latest that showed an item: then nobody
+   gets the credit.
 
 Must not know Kafka, or what becomes of the sums.
 """
@@ -32,13 +36,25 @@ Those who come later are left out, of both arms alike, and counted."""
 
 
 class Exposure(NamedTuple):
-    """An answer that a user got."""
+    """An answer that a user got: one arm's, or, with ``teams``, of two, by item.
+
+    Without a variant and without teams, it is an answer for which nobody gets any credit.
+    """
 
     user_id: UserId
     request_id: str
     items: tuple[ItemId, ...]
-    version: str
-    variant: Variant
+    variant: Variant | None
+    teams: tuple[Variant | None, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether somebody may get credit for it."""
+        return self.variant is not None or bool(self.teams)
+
+    def variant_of(self, item_id: ItemId) -> Variant | None:
+        """Return who gets the credit for an item of it."""
+        return self.teams[self.items.index(item_id)] if self.teams else self.variant
 
 
 class Action(NamedTuple):
@@ -60,20 +76,28 @@ class Credit(NamedTuple):
     at: int
 
     @property
+    def variant(self) -> Variant | None:
+        """Who gets it."""
+        return self.exposure.variant_of(self.action.item_id)
+
+    @property
     def position(self) -> int:
         """Where the item was in the answer, from 0 on."""
         return self.exposure.items.index(self.action.item_id)
 
 
 class Closing(NamedTuple):
-    """A user whose window has closed: it began at ``since``, in milliseconds."""
+    """A user whose window has closed: it began at ``since``, in milliseconds.
+
+    ``lead`` is by how much more of his outcomes are the canary version's than the primary's.
+    """
 
     user_id: UserId
-    variant: Variant
-    version: str
+    variant: Variant | None
     outcomes: float
     exposures: int
     since: int
+    lead: float = 0.0
 
 
 class Joined(NamedTuple):
@@ -93,12 +117,13 @@ class _Answer:
 
 
 class _Window:
-    __slots__ = ("exposures", "first", "outcomes", "since")
+    __slots__ = ("exposures", "first", "lead", "outcomes", "since")
 
     def __init__(self, since: int, first: Exposure) -> None:
         self.since = since
         self.first = first
         self.outcomes = 0.0
+        self.lead = 0.0
         self.exposures = 0
 
 
@@ -143,6 +168,8 @@ class Attribution:
         self.pass_time(at)
         user = exposure.user_id
         if user not in self._windows and user not in self._closed:
+            if not exposure.counts:
+                return
             if len(self._windows) + len(self._closed) >= self._most_users:
                 self.left_out += 1
                 return
@@ -152,7 +179,7 @@ class Attribution:
             return
         answers.append(_Answer(at, exposure))
         self._expiring.append((at + self._window_ms, user))
-        if user in self._windows:
+        if user in self._windows and exposure.counts:
             self._windows[user].exposures += 1
 
     def act(self, at: int, action: Action) -> None:
@@ -161,10 +188,16 @@ class Attribution:
         answer = self._credited(action)
         if answer is None or (action.item_id, action.event) in answer.credited:
             return
+        variant = answer.exposure.variant_of(action.item_id)
+        if variant is None:
+            return
         answer.credited.add((action.item_id, action.event))
         self._found.credits.append(Credit(action, answer.exposure, answer.at, at))
         if action.user_id in self._windows:
-            self._windows[action.user_id].outcomes += action.value
+            window = self._windows[action.user_id]
+            window.outcomes += action.value
+            if answer.exposure.teams:
+                window.lead += action.value if variant == "canary" else -action.value
 
     def pass_time(self, now: int) -> None:
         """Close the windows that end by `now`, and forget answers that get no credit any more."""
@@ -178,10 +211,10 @@ class Attribution:
                 Closing(
                     user,
                     first.variant,
-                    first.version,
                     window.outcomes,
                     window.exposures,
                     window.since,
+                    window.lead,
                 )
             )
         while self._expiring and self._expiring[0][0] <= now:

@@ -7,7 +7,7 @@ not know Kafka's client, nor where reading begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,9 @@ from registry.wire.training_records.interactions import Interaction
 
 MS: Final = 1000
 
+LEAD_DIGITS: Final = 9
+"""Of a user's lead: what is left of it by rounding errors, 0.1 + 0.2 - 0.3, is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
@@ -42,7 +45,9 @@ class Experiment:
     since
         When that command was applied, in seconds since 1970.
     arm_of
-        Returns the variant and the version that a user is assigned to.
+        Returns the variant that a user is assigned to; None where each answer is of both.
+    versions
+        The versions by variant.
     window_ms
         The attribution window.
     value_of
@@ -52,7 +57,8 @@ class Experiment:
     environment: str
     epoch: int
     since: float
-    arm_of: Callable[[UserId], tuple[Variant, str]]
+    arm_of: Callable[[UserId], Variant] | None
+    versions: Mapping[Variant, str]
     window_ms: int
     value_of: Callable[[str, float | None], float]
 
@@ -73,7 +79,7 @@ class PartitionJoin:
         self._experiment = experiment
         self._merged: MergedStreams[Exposure, Action] = MergedStreams()
         self._join = Attribution(experiment.window_ms)
-        self._sums: dict[Variant, ArmSums] = {}
+        self._sums: dict[Variant | None, ArmSums] = {}
         self._counted: set[UserId] = set()
         self._sent: set[tuple[UserId, str, ItemId, str]] = set()
         self.latest_since: int | None = None
@@ -105,7 +111,7 @@ class PartitionJoin:
         epoch = self._experiment.epoch
         return tuple(
             PartitionSums(epoch, self._partition, variant, sums)
-            for variant, sums in sorted(self._sums.items())
+            for variant, sums in sorted(self._sums.items(), key=lambda own: own[0] or "")
         )
 
     def take_outcome(self, payload: bytes | None, *, earlier: bool = False) -> None:
@@ -141,14 +147,17 @@ class PartitionJoin:
             return
         rule = answer.provenance
         mine = self._experiment.environment, self._experiment.epoch
-        if answer.status != "ok" or answer.variant is None or answer.user_id is None:
+        has_arm = answer.variant is not None or bool(answer.versions)
+        if answer.status != "ok" or not has_arm or answer.user_id is None:
             return  # an error, pinned to a version, or for nobody known
         if (rule.environment, rule.rollout_epoch) != mine:
             return
-        variant, version = self._experiment.arm_of(answer.user_id)
+        arm_of = self._experiment.arm_of
+        variant = None if arm_of is None else arm_of(answer.user_id)
         items = tuple(item.item_id for item in answer.items)
+        teams = tuple(item.variant for item in answer.items) if answer.versions else ()
         self._merged.take_answer(
-            at, Exposure(answer.user_id, answer.request_id, items, version, variant)
+            at, Exposure(answer.user_id, answer.request_id, items, variant, teams)
         )
 
     def take_interaction(self, at: int, payload: bytes | None) -> None:
@@ -194,13 +203,13 @@ class PartitionJoin:
         return True
 
     def _credited(self, credit: Credit) -> OutcomeRecord:
-        action, exposure = credit.action, credit.exposure
+        action, exposure, variant = credit.action, credit.exposure, credit.variant
         return OutcomeRecord(
             self._experiment.environment,
             self._experiment.epoch,
             action.user_id,
-            exposure.variant,
-            exposure.version,
+            variant,
+            self._version_of(variant),
             credit.at / MS,
             credit=CreditedAction(
                 exposure.request_id,
@@ -212,13 +221,20 @@ class PartitionJoin:
             ),
         )
 
+    def _version_of(self, variant: Variant | None) -> str | None:
+        return None if variant is None else self._experiment.versions[variant]
+
     def _closed(self, closing: Closing) -> OutcomeRecord:
+        variant = closing.variant
+        lead = round(closing.lead, LEAD_DIGITS)
+        if variant is None and lead:
+            variant = "canary" if lead > 0 else "primary"
         return OutcomeRecord(
             self._experiment.environment,
             self._experiment.epoch,
             closing.user_id,
-            closing.variant,
-            closing.version,
+            variant,
+            self._version_of(variant),
             (closing.since + self._experiment.window_ms) / MS,
             closed=ClosedWindow(closing.since / MS, closing.outcomes, closing.exposures),
         )
@@ -262,18 +278,18 @@ def progress_of(joins: Iterable[PartitionJoin]) -> JoinProgress:
     )
 
 
-def sums_by_arm(reported: Iterable[PartitionSums], epoch: int) -> dict[Variant, ArmSums]:
+def sums_by_arm(reported: Iterable[PartitionSums], epoch: int) -> dict[Variant | None, ArmSums]:
     """Return the sums of each arm over all partitions, whoever reports them.
 
     Workers read a partition of the outcome topic from the same record on. So of two that report it,
     in a hand-over, the one with more users knows all that the other does.
     """
-    latest: dict[tuple[int, Variant], ArmSums] = {}
+    latest: dict[tuple[int, Variant | None], ArmSums] = {}
     for part in reported:
         place = part.partition, part.variant
         if part.epoch == epoch and part.sums.users > latest.get(place, ArmSums()).users:
             latest[place] = part.sums
-    found: dict[Variant, ArmSums] = {}
-    for (_, variant), sums in sorted(latest.items()):
+    found: dict[Variant | None, ArmSums] = {}
+    for (_, variant), sums in sorted(latest.items(), key=lambda part: part[0][0]):
         found[variant] = found.get(variant, ArmSums()).add(sums)
     return found

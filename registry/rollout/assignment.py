@@ -54,7 +54,8 @@ def assign(user_id: UserId, state: RolloutState) -> Assignment:
 
     ``canary``: a user is in it when ``bucket < canary_percentage`` of the buckets; so a raised
     percentage only adds users to it. ``ab_test``: B has the odd buckets under ``modulo``, and the
-    upper half of them under ``hash``. Otherwise the primary answers.
+    upper half of them under ``hash``. Otherwise the primary answers; under ``interleave`` together
+    with the version that :func:`partner_of` names.
 
     >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
     >>> assign(109, state)
@@ -86,6 +87,11 @@ def is_shadowed(user_id: UserId, state: RolloutState) -> bool:
     return bucket < round(state.shadow_sample_percentage * buckets / 100)
 
 
+def partner_of(state: RolloutState) -> str | None:
+    """Return the version whose list is mixed with the primary's in every answer, if any is."""
+    return state.canary_version if state.strategy == "interleave" else None
+
+
 def canary_share(state: RolloutState) -> float:
     """Return the percentage of users that the rules give to the canary version, 0..100."""
     if state.canary_version is None:
@@ -103,6 +109,6 @@ def arms_of(state: RolloutState) -> dict[str, Variant]:
     names: dict[str, tuple[Variant, Variant]] = {"ab_test": ("A", "B")}
     first, second = names.get(state.strategy, ("primary", "canary"))
     arms = {state.primary_version: first}
-    if state.canary_version is not None and state.strategy in ("canary", "ab_test"):
+    if state.canary_version is not None and state.strategy in ("canary", "ab_test", "interleave"):
         arms[state.canary_version] = second
     return arms

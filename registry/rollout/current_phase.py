@@ -9,7 +9,9 @@ from registry.rollout.assignment import canary_share
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.wire.rollout_state import RolloutState
 
-Phase: TypeAlias = Literal["empty", "fixed", "canary", "ab_test", "shadow", "ramping", "soaking"]
+Phase: TypeAlias = Literal[
+    "empty", "fixed", "canary", "ab_test", "shadow", "interleave", "ramping", "soaking"
+]
 
 
 def phase_of(state: RolloutState | None) -> Phase:
@@ -23,7 +25,10 @@ def phase_of(state: RolloutState | None) -> Phase:
 
 
 def is_compared(state: RolloutState) -> bool:
-    """Tell whether two versions, or one and its predecessor, are being compared under `state`."""
+    """Tell whether two versions, or one and its predecessor, are compared by what users get.
+
+    Not under ``interleave``: there all users get the same, and only what they do with it tells.
+    """
     return state.strategy in ("canary", "ab_test") or ramp_under_way(state) is not None
 
 
@@ -35,5 +40,8 @@ def words_for(state: RolloutState) -> str:
     """
     words = f"strategy {state.strategy}, primary {state.primary_version}"
     if state.canary_version is not None:
-        words += f", canary {state.canary_version} at {canary_share(state):g} %"
+        share = f"at {canary_share(state):g} %"
+        if state.strategy == "interleave":
+            share = "in every answer"
+        words += f", canary {state.canary_version} {share}"
     return words

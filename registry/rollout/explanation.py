@@ -9,14 +9,23 @@ from __future__ import annotations
 from msgspec import Struct
 
 from registry.ids import UserId
-from registry.rollout.assignment import MODULO_BUCKETS, arms_of, assign, bucket_of, is_shadowed
+from registry.rollout.assignment import (
+    MODULO_BUCKETS,
+    Assignment,
+    arms_of,
+    assign,
+    bucket_of,
+    is_shadowed,
+    partner_of,
+)
 from registry.wire.field_types import Bucketing, Strategy, Variant
 from registry.wire.responses import Response
 from registry.wire.rollout_state import RolloutState
 
 
 class Explanation(Struct, frozen=True):
-    """Which version answers one user under one state, and why.
+    """Which version answers one user under one state, and why; under ``interleave``, together with
+    the canary version.
 
     ``bucket`` of ``buckets``; both are None if the strategy uses no bucket. ``sentence`` is for
     people.
@@ -41,6 +50,8 @@ def explain(user_id: UserId, state: RolloutState) -> Explanation:
     >>> state = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0)
     >>> print(explain(109, state).sentence)
     109 % 100 = 9; canary gets the buckets below 10 of 100 (10 %): canary, v0.2
+    >>> print(explain(109, RolloutState("production", 7, "interleave", "v0.1", "v0.2")).sentence)
+    strategy interleave: a coin for each request mixes two lists: primary, v0.1, and canary, v0.2
     >>> print(explain(109, RolloutState("production", 7, "fixed", "v0.1")).sentence)
     strategy fixed: the primary version answers every user: primary, v0.1
     """
@@ -63,11 +74,18 @@ def explain(user_id: UserId, state: RolloutState) -> Explanation:
         buckets=None if given.bucket is None else buckets,
         variant=given.variant,
         version=given.version,
-        sentence=f"{rule}: {given.variant}, {given.version}",
+        sentence=f"{rule}: {_answering_words(given, state)}",
     )
 
 
+def _answering_words(given: Assignment, state: RolloutState) -> str:
+    words, partner = f"{given.variant}, {given.version}", partner_of(state)
+    return words if partner is None else f"{words}, and canary, {partner}"
+
+
 def _rule_without_buckets(user_id: UserId, state: RolloutState) -> str:
+    if partner_of(state) is not None:
+        return "strategy interleave: a coin for each request mixes two lists"
     rule = f"strategy {state.strategy}: the primary version answers every user"
     if state.strategy == "shadow":
         among = "among" if is_shadowed(user_id, state) else "not among"
@@ -99,7 +117,7 @@ def differences(
     """Return in what `response` is not what the rules of `state` say; nothing if it matches.
 
     Where the assigned version was not ready, the answer names it and the primary answers: that is
-    what the rules say, too.
+    what the rules say, too. So it is where one of two interleaved versions had no list.
 
     Parameters
     ----------
@@ -118,7 +136,14 @@ def differences(
         ("bucket", explanation.bucket, provenance.bucket),
     ]
     stood_in = response.assigned_version is not None and response.fallback_reason is not None
-    if stood_in and response.model_version == state.primary_version:
+    partner = partner_of(state)
+    if partner is not None and response.versions:
+        expected = {"primary": state.primary_version, "canary": partner}
+        pairs.append(("versions", expected, response.versions))
+    elif partner is not None and stood_in:
+        by_version = arms_of(state)
+        pairs.append(("variant", by_version.get(response.model_version or ""), response.variant))
+    elif stood_in and response.model_version == state.primary_version:
         pairs.append(("variant", arms_of(state)[state.primary_version], response.variant))
     else:
         pairs.append(("variant", explanation.variant, response.variant))

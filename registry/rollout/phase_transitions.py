@@ -218,7 +218,9 @@ _NO_RAMP: Final = Refusal(CommandCode.NO_RAMP, "no ramp is in progress")
 
 Row: TypeAlias = Mapping[CommandType, Transition | Refusal]
 
-_AS_ASKED: Final = Transition(change_fields, ("fixed", "canary", "ab_test", "shadow", "ramping"))
+_AS_ASKED: Final = Transition(
+    change_fields, ("fixed", "canary", "ab_test", "shadow", "interleave", "ramping")
+)
 _TO_FIXED: Final[Row] = {
     "rollback": Transition(_rollback, ("fixed",)),
     "abort": Transition(_abort, ("fixed",)),
@@ -257,6 +259,7 @@ ROWS: Final[Mapping[Phase, Row]] = {
     "canary": {**_on_trial("canary"), **_WITHOUT_RAMP},
     "ab_test": {**_on_trial("ab_test"), **_WITHOUT_RAMP},
     "shadow": {**_on_trial("shadow"), **_WITHOUT_RAMP},
+    "interleave": {**_on_trial("interleave"), **_WITHOUT_RAMP},
     "ramping": {
         **_on_trial("canary", "shadow"),
         "promote": Transition(_promote, ("fixed", "soaking")),

@@ -5,7 +5,7 @@ Pure, like the table of `registry.rollout.phase_transitions`, of which this is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
 from msgspec import UNSET
@@ -16,7 +16,7 @@ from registry.errors import RefusedCommand
 from registry.ramp_plans.percentages import require_percentage
 from registry.rollout.ramp_handover import require_no_trial
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
-from registry.wire.commands import Rollout
+from registry.wire.commands import Command, Rollout
 from registry.wire.field_types import Bucketing, Strategy
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Ramp
@@ -67,6 +67,28 @@ def change_fields(state: RolloutState, command: Rollout, at: Instant) -> Rollout
     if isinstance(command.ramp, Ramp):
         after = replace(after, ramp=new_ramp(command.ramp, command, after, at))
     return after
+
+
+def refusal_beside(command: Command, older_workers: Iterable[str]) -> RefusedCommand | None:
+    """Return why a command cannot be carried out while workers of an older release are live.
+
+    They do not know the strategy ``interleave``, and could not read a state that has it.
+
+    Parameters
+    ----------
+    command
+        Of any kind.
+    older_workers
+        Their names.
+    """
+    workers = ", ".join(sorted(older_workers))
+    if not workers or not isinstance(command, Rollout) or command.strategy != "interleave":
+        return None
+    return RefusedCommand(
+        f"strategy interleave: not known to workers of an earlier release ({workers}); upgrade "
+        f"them, and give the command again a minute later",
+        CommandCode.OLDER_WORKERS,
+    )
 
 
 def _ramp_fields(given: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ ID_CHARACTERS: Final = 200
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=ID_CHARACTERS)]
 Word: TypeAlias = Annotated[str, Meta(max_length=100)]
 Variant: TypeAlias = Literal["primary", "canary", "A", "B"]
-Strategy: TypeAlias = Literal["fixed", "canary", "ab_test", "shadow"]
+Strategy: TypeAlias = Literal["fixed", "canary", "ab_test", "shadow", "interleave"]
 Bucketing: TypeAlias = Literal["modulo", "hash"]
 
 

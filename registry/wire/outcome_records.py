@@ -88,15 +88,16 @@ class OutcomeRecord(Struct, frozen=True, omit_defaults=True):
 
     Either `credit` or `closed` is given. A record may come more than once: a closed user is the
     same by environment, epoch and user; an outcome by these and request, item and event. The first
-    counts. ``variant`` is the arm that the user was assigned to; times are in seconds since 1970,
-    of the records that were joined.
+    counts. ``variant`` is the arm that the user was assigned to. Under ``interleave`` it is the one
+    whose item the outcome is with, and, of a closed user, the one that he prefers: both are absent
+    if he prefers neither. Times are in seconds since 1970, of the records that were joined.
     """
 
     environment: str
     epoch: int
     user_id: UserId
-    variant: Variant
-    model_version: str
+    variant: Variant | None
+    model_version: str | None
     at: float
     credit: CreditedAction | None = None
     closed: ClosedWindow | None = None
@@ -107,9 +108,12 @@ class OutcomeRecord(Struct, frozen=True, omit_defaults=True):
 
 
 class PartitionSums(Struct, frozen=True, omit_defaults=True):
-    """The closed users of one arm in one partition of the outcome topic, under one epoch."""
+    """The closed users of one arm in one partition of the outcome topic, under one epoch.
+
+    Under ``interleave`` they are those who prefer the version of ``variant``; null: neither.
+    """
 
     epoch: int
     partition: int
-    variant: Variant
+    variant: Variant | None
     sums: ArmSums

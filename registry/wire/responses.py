@@ -34,7 +34,9 @@ class Item(Struct, frozen=True, omit_defaults=True):
     """One recommended item; ``score`` is the dot product of the factors, a popularity count, or,
     where ``like`` was asked for, the mean cosine. ``because``, where ``explain`` was: the three of
     the user's own items that add most to the score. ``vector_offset`` marks a new item, which the
-    version does not know: where its vector is in the topic ``new-items``, partition 0.
+    version does not know: where its vector is in the topic ``new-items``, partition 0. ``variant``,
+    in an answer of two versions: the one whose item it is, and whose score; absent where neither
+    gets the credit for it.
     """
 
     item_id: ItemId
@@ -42,6 +44,7 @@ class Item(Struct, frozen=True, omit_defaults=True):
     title: str | None = None
     because: list[Because] = []
     vector_offset: int | None = None
+    variant: Variant | None = None
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True):
@@ -75,6 +78,9 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
 class Response(Struct, frozen=True, omit_defaults=True):
     """One answer (topic ``responses``, keyed as its request). ``user_id`` is null, and
     ``session_id`` the request's, if the request is anonymous.
+
+    ``versions`` are both, by variant, where an answer mixes their lists (strategy ``interleave``):
+    then ``model_version`` and ``variant`` are absent, ``source`` too unless both have the same one.
     """
 
     request_id: str
@@ -89,3 +95,9 @@ class Response(Struct, frozen=True, omit_defaults=True):
     fallback_reason: str | None = None
     error: AnswerError | None = None
     session_id: str | None = None
+    versions: dict[Variant, str] = {}
+
+    @property
+    def counted_as(self) -> str:
+        """The variant that it counts as: ``mixed`` if two versions have made it, else its own."""
+        return "mixed" if self.versions else self.variant or ""

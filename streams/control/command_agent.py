@@ -22,10 +22,12 @@ from registry.epochs import epoch_of, era_of
 from registry.error_codes import CommandCode
 from registry.errors import RecordError, RefusedCommand, RefusedRecord, TransportError
 from registry.guardrails.fleet_counts import traffic_of
+from registry.guardrails.predecessor_workers import predecessors
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
 from registry.rollout.command_log import Decision, follow
 from registry.rollout.phase_transitions import versions_named
+from registry.rollout.rollout_transitions import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain, Rollback
@@ -112,7 +114,7 @@ class ControlAgent:
         try:
             topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
-            refusal = self._training.refusal(command) if isinstance(command, Retrain) else None
+            refusal = self._refusal(command)
             decision = self._follow(command, message, problems, refusal, topic_id)
             self._table.write_log(decision.log)
             if isinstance(command, Retrain) and decision.is_new and decision.result.error is None:
@@ -141,6 +143,12 @@ class ControlAgent:
             topic_id=topic_id,
             traffic=traffic_of(self._view.fleet, time.time()),
         )
+
+    def _refusal(self, command: Command) -> RefusedCommand | None:
+        if isinstance(command, Retrain):
+            return self._training.refusal(command)
+        older = predecessors(self._view.fleet, time.time())
+        return refusal_beside(command, {heartbeat.worker for heartbeat in older})
 
     async def _id_of_topic(self, offset: int) -> str | None:
         """Return the control topic's id; asked anew where `offset` goes back, as in a new topic."""

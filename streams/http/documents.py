@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from registry.interleaving.preference import Preference
 from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Action, Moment
 from registry.rollout.wording import Change
@@ -81,7 +82,8 @@ class Fleet(Struct, frozen=True):
 
     ``split`` says whether users were split as a canary or an A/B test wants it. ``experiment`` is
     what may be concluded from their outcomes; null where workers do not join them
-    (``RECSTREAM_OUTCOMES``), or all users are in one arm.
+    (``RECSTREAM_OUTCOMES``), or all users are in one arm. ``interleaving`` is which of two
+    interleaved versions users prefer; null where none are, or workers do not join outcomes.
     """
 
     environment: str
@@ -92,6 +94,7 @@ class Fleet(Struct, frozen=True):
     split: Finding | None
     ramp: RampLook | None
     experiment: Conclusion | None = None
+    interleaving: Preference | None = None
 
 
 class Decided(Struct, frozen=True):

@@ -26,6 +26,7 @@ from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus
 from streams.http.history_query import asked_of
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
+from streams.outcomes.compared_arms import preference_of
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.serving.traces import Traces, trace_of
@@ -184,4 +185,7 @@ class Reads:
                 findings=seen.findings,
             ),
             experiment=self._experiment(),
+            interleaving=preference_of(state, view.fleet)
+            if self._settings.outcomes == "on"
+            else None,
         )

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from registry.ids import UserId
+from registry.interleaving.preference import Preference, Tally, prefer
 from registry.outcomes.conclusion import Arm, Conclusion, conclude
 from registry.outcomes.outlook import Elapsed
 from registry.outcomes.partition_join import Experiment, sums_by_arm
-from registry.rollout.assignment import arms_of, assign, canary_share
+from registry.rollout.assignment import arms_of, assign, canary_share, partner_of
 from registry.wire.field_types import Variant
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.outcome_kinds import OutcomeKind, value_of
@@ -22,20 +23,25 @@ def compared(state: RolloutState | None) -> RolloutState | None:
     return state if state is not None and 0 < canary_share(state) < 100 else None
 
 
+def joined(state: RolloutState | None) -> RolloutState | None:
+    """Return `state` if outcomes are joined under it: of two arms, or of interleaved lists."""
+    return state if state is not None and partner_of(state) is not None else compared(state)
+
+
 def experiment_of(
     state: RolloutState, attribution_seconds: float, kinds: Mapping[str, OutcomeKind]
 ) -> Experiment:
     """Return what workers join under `state`."""
 
-    def arm_of(user_id: UserId) -> tuple[Variant, str]:
-        assigned = assign(user_id, state)
-        return assigned.variant, assigned.version
+    def arm_of(user_id: UserId) -> Variant:
+        return assign(user_id, state).variant
 
     return Experiment(
         state.environment,
         state.epoch,
         state.updated_at.timestamp() if state.updated_at else 0.0,
-        arm_of,
+        None if partner_of(state) else arm_of,
+        {variant: version for version, variant in arms_of(state).items()},
         round(attribution_seconds * 1000),
         partial(value_of, kinds),
     )
@@ -72,3 +78,16 @@ def conclusion_of(
         canary_share(state) / 100,
         elapsed=None if since is None else Elapsed(now - since.timestamp(), window_seconds),
     )
+
+
+def preference_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Preference | None:
+    """Return which version users prefer under `state`; None if it interleaves nothing."""
+    canary = None if state is None else partner_of(state)
+    if state is None or canary is None:
+        return None
+    reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
+    sums = sums_by_arm(reported, state.epoch)
+    wins, losses, ties = (
+        sums.get(variant, ArmSums()).users for variant in ("canary", "primary", None)
+    )
+    return prefer(state.primary_version, canary, Tally(wins, losses, ties))

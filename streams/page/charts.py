@@ -71,12 +71,12 @@ class Step:
 
 
 def arms(status: Status) -> tuple[Arm, ...]:
-    """Return who answers which percentage of users; nothing before the first state."""
+    """Return who answers which percentage of users, or of each answer, if they are interleaved."""
     state = status.rollout
     if state is None:
         return ()
     residency = {version.version: version.residency for version in status.versions}
-    canary = canary_share(state)
+    canary = 50.0 if state.strategy == "interleave" else canary_share(state)
     return tuple(
         Arm(
             variant,

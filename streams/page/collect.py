@@ -21,6 +21,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.fresh.fresh_reading import FreshStatus
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
+from streams.outcomes.compared_arms import preference_of
 from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
@@ -124,6 +125,9 @@ class StatusCollector:
             shadow=overview.shadow,
             look=self._look(now),
             experiment=self._experiment(),
+            interleaving=preference_of(view.state, view.fleet)
+            if self._settings.outcomes == "on"
+            else None,
             split=overview.split,
             items=self._items(),
             fresh=self._fresh(),

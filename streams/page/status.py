@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from registry.interleaving.preference import Preference
 from registry.rollout.ramp_decision import Look
 from registry.versions.manifest import Manifest
 from registry.wire.command_results import CommandResult
@@ -126,7 +127,7 @@ class Status(Struct, frozen=True):
 
     ``fleet``, ``arms``, ``shadow``, ``look`` and ``split`` are of all workers together, the rest
     is this worker's own; ``split`` is the sample-ratio check of a canary or an A/B test;
-    ``experiment`` is what their users' outcomes say.
+    ``experiment`` is what their users' outcomes say, ``interleaving`` which version users prefer.
     """
 
     worker: str
@@ -158,6 +159,7 @@ class Status(Struct, frozen=True):
     items: ItemsFollowed | None = None
     fresh: FreshStatus | None = None
     experiment: WatchedExperiment | None = None
+    interleaving: Preference | None = None
 
     @property
     def ready(self) -> bool:

@@ -18,9 +18,10 @@ import numpy as np
 
 from registry.answers.answer_bytes import Filling, Form, form_of, write_answers
 from registry.answers.recommendation import Recommendation
-from registry.error_codes import AnswerCode
+from registry.error_codes import AnswerCode, FallbackCode
 from registry.errors import RecordError
 from registry.fresh.fresh_sight import FreshSight
+from registry.interleaving.team_draft import Team
 from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.current_phase import is_compared
 from registry.versions.model import Model
@@ -36,6 +37,7 @@ from streams.serving.batch_results import Answer, Batch, DeadLetter, Origin, Sen
 from streams.serving.deadlines import is_expired
 from streams.serving.durations import latency_ms
 from streams.serving.fallback_reasons import fallback_of
+from streams.serving.interleaved_answers import Both, mix, provenance_of_both, score_each, settle
 from streams.serving.request_refusals import (
     bad_combination,
     no_version,
@@ -76,6 +78,16 @@ class _Routed(NamedTuple):
     request: Request
     route: Route
 
+    def alone(self, version: str, missed: str | None) -> _Routed:
+        """Return the same request, answered by one of two versions; `missed` cannot."""
+        variant: Variant = "primary" if version == self.route.version else "canary"
+        way = self.route._replace(version=version, variant=variant, partner=None)
+        if missed is not None:
+            way = way._replace(
+                assigned_version=missed, fallback_reason=FallbackCode.NOT_INTERLEAVED
+            )
+        return self._replace(route=way)
+
 
 def answer_batch(records: Iterable[RawRecord], using: Answering) -> Batch:
     """Answer `records`, in any number and of any content."""
@@ -98,7 +110,7 @@ class _BatchAnswerer:
         """Decode, route and score `records`."""
         using, batch = self._using, self.batch
         now_ms = using.clock_ms()
-        by_version: defaultdict[str, list[_Routed]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str | None], list[_Routed]] = defaultdict(list)
         asked = list(records)
         requests = decode_each(Request, [record.value for record in asked], using.max_request_bytes)
         for record, request in zip(asked, requests, strict=True):
@@ -107,9 +119,12 @@ class _BatchAnswerer:
                 continue
             routed = self._route(record, request, now_ms)
             if routed is not None:
-                by_version[routed.route.version].append(routed)
-        for version, group in by_version.items():
-            self._answer_group(using.models[version], group)
+                groups[routed.route.version, routed.route.partner].append(routed)
+        for (version, partner), group in groups.items():
+            if partner is None:
+                self._answer_group(using.models[version], group)
+            else:
+                self._answer_mixed(using.models[version], using.models[partner], group)
         return batch
 
     def _route(self, record: RawRecord, request: Request, now_ms: float) -> _Routed | None:
@@ -117,7 +132,7 @@ class _BatchAnswerer:
         if self._routes is not None and request.is_common:
             return _Routed(record, request, self._routes.of(request.key))
         routed = self._route_uncommon(record, request, now_ms)
-        return routed if routed is not None and self._is_answerable(routed) else None
+        return self._answerable(routed) if routed is not None else None
 
     def _route_uncommon(self, record: RawRecord, request: Request, now_ms: float) -> _Routed | None:
         deadline_ms, rules = request.deadline_ms, self._rules
@@ -141,13 +156,16 @@ class _BatchAnswerer:
             return None
         return _Routed(record, request, pinned)
 
-    def _is_answerable(self, routed: _Routed) -> bool:
-        """Refuse what the version of its route cannot answer."""
+    def _answerable(self, routed: _Routed) -> _Routed | None:
+        """Refuse what the version of its route cannot answer; leave out a partner that cannot."""
         record, request, way = routed
         error = unknown_label(request, self._using.models[way.version])
         if error is not None:
             self._refuse(record, request, "error", error, way)
-        return error is None
+            return None
+        if way.partner and unknown_label(request, self._using.models[way.partner]) is not None:
+            return routed.alone(way.version, way.partner)
+        return routed
 
     def _refuse(
         self,
@@ -184,17 +202,27 @@ class _BatchAnswerer:
             batch.users[way.arm] |= request.users
 
     def _answer_group(self, model: Model, group: Sequence[_Routed]) -> None:
-        using, batch = self._using, self.batch
+        using = self._using
         started = using.timer()
         try:
-            asked, compared = [routed.request for routed in group], named_in(self._acting)
-            found = recommend_seeing(model, asked, using.sight, using.threads, compared)
+            found = self._score(model, [routed.request for routed in group])
         except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
             self._answer_singly(error, model, group)
             return
         seconds = using.timer() - started
-        now_ms = using.clock_ms()
-        batch.scoring_seconds[model.version] += seconds
+        self.batch.scoring_seconds[model.version] += seconds
+        self._send_group(model, group, found)
+        self._put_in_shadow(group, found, seconds / len(group))
+
+    def _score(self, model: Model, asked: Sequence[Request]) -> list[Recommendation]:
+        using = self._using
+        return recommend_seeing(model, asked, using.sight, using.threads, named_in(self._acting))
+
+    def _send_group(
+        self, model: Model, group: Sequence[_Routed], found: Sequence[Recommendation]
+    ) -> None:
+        """Answer a group with what `model` found."""
+        batch, now_ms = self.batch, self._using.clock_ms()
         fallbacks: dict[Variant, int] = {}
         empty: dict[Variant, int] = {}
         reasons = [
@@ -227,7 +255,74 @@ class _BatchAnswerer:
         for variant, count in Counter(routed.route.variant for routed in group).items():
             batch.counts[model.version, variant or "", "ok"] += count
         self._count_group(group, fallbacks, empty)
-        self._put_in_shadow(group, found, seconds / len(group))
+
+    def _answer_mixed(self, primary: Model, canary: Model, group: Sequence[_Routed]) -> None:
+        """Answer a group from the lists of both versions, where both have one."""
+        using, asked = self._using, [routed.request for routed in group]
+        found = []
+        for model in (primary, canary):
+            started = using.timer()
+            found.append(score_each(model, asked, self._score))
+            self.batch.scoring_seconds[model.version] += using.timer() - started
+        mixed: list[tuple[_Routed, Both]] = []
+        alone: dict[Team, list[tuple[_Routed, Recommendation]]] = {"primary": [], "canary": []}
+        for routed, of_primary, of_canary in zip(group, *found, strict=True):
+            made = settle(of_primary, of_canary)
+            if isinstance(made, Both):
+                mixed.append((routed, made))
+            elif isinstance(made, Exception):
+                self._answer_singly(made, primary, [routed])
+            else:
+                own, other = routed.route.version, routed.route.partner
+                if made.team == "canary":
+                    own, other = canary.version, primary.version
+                single = routed.alone(own, other if made.is_missed else None)
+                alone[made.team].append((single, made.found))
+        for model, answers in ((primary, alone["primary"]), (canary, alone["canary"])):
+            if answers:
+                self._send_group(model, *zip(*answers, strict=True))
+        self._send_mixed(primary, canary, mixed)
+
+    def _send_mixed(
+        self, primary: Model, canary: Model, group: Sequence[tuple[_Routed, Both]]
+    ) -> None:
+        batch, now_ms = self.batch, self._using.clock_ms()
+        salt = self._acting.salt if self._acting else ""
+        empty = 0
+        for (record, request, way), made in group:
+            items = mix(made.primary.items, made.canary.items, request, salt)
+            provenances = (
+                self._provenance(
+                    record, now_ms, model, unknown_items=unknown_items(request, model.row_of)
+                )
+                for model in (primary, canary)
+            )
+            response = Response(
+                request_id=request.request_id,
+                user_id=request.user_id,
+                session_id=request.session_id,
+                status="ok",
+                provenance=provenance_of_both(*provenances),
+                items=items,
+                source=made.source,
+                versions={"primary": primary.version, "canary": canary.version},
+            )
+            batch.records.append(record)
+            batch.answers.append(
+                Answer(
+                    record.key,
+                    encode(response),
+                    request.request_id,
+                    primary.version,
+                    record.timestamp,
+                    request,
+                    way,
+                )
+            )
+            batch.counts[primary.version, response.counted_as, "ok"] += 1
+            empty += not items
+        if group:
+            self._count_group([routed for routed, _ in group], {}, {"primary": empty})
 
     def _answer_singly(self, error: Exception, model: Model, group: Sequence[_Routed]) -> None:
         """Answer the requests of a group that could not be scored together one at a time."""

@@ -56,6 +56,7 @@ class RefusedAnswers:
             source=None,
             assigned_version=None,
             fallback_reason=None,
+            versions={},
             error=error,
         )
         batch.answers[place] = answer._replace(payload=encode(refused))
@@ -74,7 +75,7 @@ class RefusedAnswers:
 
 def count_as_error(batch: Batch, answer: Answer, response: Response) -> None:
     """Count an answer that was ``ok`` as an error: of its version, and of its user's arm."""
-    variant = response.variant or ""
+    variant = response.counted_as
     batch.counts[answer.version, variant, "ok"] -= 1
     batch.counts[answer.version, variant, "error"] += 1
     if response.fallback_reason is not None:

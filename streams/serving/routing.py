@@ -6,7 +6,8 @@ itself is `registry.rollout.assignment`; here are the rules for versions that ar
 
 - a worker acts on a new state as soon as its primary version is ready, and until then on the last
   one, whose epoch its answers carry;
-- a canary version that is not ready is answered by the primary, and the answer says so.
+- a canary version that is not ready is answered by the primary, and the answer says so; so it is
+  if the two should be interleaved.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from typing import Final, NamedTuple
 
 from registry.error_codes import FallbackCode
 from registry.ids import UserId
-from registry.rollout.assignment import SPLIT, Assignment, arms_of, assign, bucket_of
+from registry.rollout.assignment import (
+    SPLIT,
+    Assignment,
+    arms_of,
+    assign,
+    bucket_of,
+    partner_of,
+)
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
@@ -52,7 +60,8 @@ class Route(NamedTuple):
     """Who answers one request: `version` does, because of `fallback_reason` if there is one.
 
     ``arm`` is the variant that the user is assigned to, whoever answers; None for a pinned request,
-    which is no part of any comparison.
+    which is no part of any comparison. ``partner`` is the version whose list is mixed with that of
+    `version`, under ``interleave``.
     """
 
     version: str
@@ -61,6 +70,7 @@ class Route(NamedTuple):
     assigned_version: str | None = None
     fallback_reason: str | None = None
     arm: Variant | None = None
+    partner: str | None = None
 
 
 def next_acting(
@@ -101,7 +111,10 @@ def route(user_id: UserId, rules: RoutingRules) -> Route:
     reason = FallbackCode.VERSION_NOT_READY if missed else None
     if not rules.lease_holds:
         reason = FallbackCode.ROLLOUT_LEASE_EXPIRED
-    return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm)
+    partner = None if reason else partner_of(rules.acting)
+    if partner is not None and partner not in rules.ready:
+        partner, missed, reason = None, partner, FallbackCode.VERSION_NOT_READY
+    return Route(acted.version, acted.variant, acted.bucket, missed, reason, arm, partner)
 
 
 class Routes:

@@ -114,7 +114,7 @@ def test_each_command_of_the_guide_does_what_the_guide_says(
             assert code == exit_code_of(claims), seen
             for claim in claims:
                 assert holds(claim, state, printed), f"{claim}\n{seen}"
-    assert strategies == {"fixed", "canary", "ab_test", "shadow"}
+    assert strategies == {"fixed", "canary", "ab_test", "shadow", "interleave"}
 
 
 def test_each_command_of_the_tutorial_prints_what_the_tutorial_shows(

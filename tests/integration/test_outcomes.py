@@ -15,10 +15,15 @@ from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
 
+from ops.cli.explain_commands import Check, _explain_and_check
+from ops.clients.fresh_arithmetic import MixedArithmetic
 from registry.connection.client_config import client_config
+from registry.interleaving.team_draft import coins_of, draft
 from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import Topic
 from registry.settings import Settings
+from registry.versions.store import store_of
+from registry.wire.requests import Request
 
 WINDOW_SECONDS = 5.0
 USERS = 400
@@ -82,6 +87,90 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     figure(experiment["words"])
 
 
+ASKING = range(1, 121)
+PREFERRED = {0: None, 5: "primary"}
+"""By the last digit of the user's id: of whose items he clicks the first; else the canary's."""
+
+
+def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_version(
+    client: Client,
+    topics_created: Settings,
+    start_worker: Callable[..., Worker],
+    figure: Callable[[str], None],
+) -> None:
+    settings = topics_created.model_copy(
+        update={"outcomes": "on", "attribution_seconds": WINDOW_SECONDS}
+    )
+    primary = publish_model(settings, users=len(ASKING))
+    workers = [start_worker(settings).wait_ready() for _ in range(2)]
+    better = publish_model(settings, users=len(ASKING), seed=1)
+    result = client.command(
+        type="rollout", strategy="interleave", canary_version=better, salt="coins"
+    )
+    assert result["status"] == "applied", result
+    epoch = result["epoch"]
+    wait_until(
+        lambda: all(
+            worker.get("/rollout/status")["acting_epoch"] == epoch
+            and better in worker.get("/rollout/status")["resident_versions"]
+            for worker in workers
+        ),
+        60,
+        "both workers to have both versions",
+    )
+    application = Application(client, random.Random(15))
+    answers = application.show(ASKING)
+
+    assert {answer["provenance"]["worker"] for answer in answers.values()} <= {
+        worker.name for worker in workers
+    }
+    models = {name: store_of(settings).open(name) for name in (primary, better)}
+    for user, answer in answers.items():
+        assert answer["versions"] == {"primary": primary, "canary": better}
+        assert "model_version" not in answer
+        request = Request(answer["request_id"], user, k=5)
+        lists = [
+            [item.item_id for item in models[name].recommend([request])[0].items]
+            for name in (primary, better)
+        ]
+        drawn = draft(*lists, 5, coins_of(answer["request_id"], "coins"))
+        assert [(item["item_id"], item["variant"]) for item in answer["items"]] == drawn
+
+    application.click_by_taste(answers)
+    found = wait_until(
+        lambda: (
+            known
+            if len(known := closed_users(settings, client.topics.outcomes, epoch)) == len(ASKING)
+            else None
+        ),
+        60,
+        "all to close",
+    )
+    assert {user: record["variant"] for user, record in found.items()} == {
+        user: PREFERRED.get(user % 10, "canary") for user in ASKING
+    }
+
+    def concluded() -> Any:
+        known = workers[1].get("/fleet")["interleaving"]
+        return known if known["wins"] + known["losses"] + known["ties"] == len(ASKING) else None
+
+    preference = wait_until(concluded, 60, "heartbeats to have all users")
+    assert (preference["wins"], preference["losses"], preference["ties"]) == (96, 12, 12)
+    assert preference["verdict"] == "better"
+    assert preference["words"].startswith(
+        f"Users prefer canary ({better}) to primary ({primary}): 96 against 12 users, 12 ties "
+    )
+    figure(preference["words"])
+
+    def recomputed() -> Check | None:
+        check = _explain_and_check(settings, 1, True)  # he has clicked: his list is another now
+        return check if check.arithmetic is not None else None
+
+    check = wait_until(recomputed, 60, "a worker that has read all clicks")
+    assert isinstance(check.arithmetic, MixedArithmetic)
+    assert check.differences == ()
+
+
 def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
     return found if len(found) == USERS else None
 
@@ -119,6 +208,26 @@ class Application:
                 if self._rng.random() < 0.3:
                     click["request_id"] = answer["request_id"]
                 for _ in range(self._rng.choice([1, 1, 2])):
+                    self._send(self._client.topics.interactions.name, user, click)
+        self._producer.flush(10)
+
+    def show(self, users: range) -> dict[int, dict[str, Any]]:
+        """Ask for each user, some requests twice, and return an answer to each."""
+        for user in users:
+            for _ in range(1 + user % 2):
+                request = {"request_id": f"{user}-0", "user_id": user, "k": 5}
+                self._send(self._client.topics.requests.name, user, request)
+        self._producer.flush(10)
+        answers = self._client.wait_for([f"{user}-0" for user in users], 60)
+        return {user: answers[f"{user}-0"][0] for user in users}
+
+    def click_by_taste(self, answers: dict[int, dict[str, Any]]) -> None:
+        """Have each user click, twice, on the first item of the version that he prefers."""
+        for user, answer in answers.items():
+            whose = PREFERRED.get(user % 10, "canary")
+            for item in [item for item in answer["items"] if item["variant"] == whose][:1]:
+                click = {"user_id": user, "item_id": item["item_id"], "event": "click"}
+                for _ in range(2):
                     self._send(self._client.topics.interactions.name, user, click)
         self._producer.flush(10)
 

@@ -114,6 +114,8 @@ def test_a_fleet_is_rolled_over_to_this_release_and_back_and_loses_no_request(
         old.append(start_old(settings, "old3").wait_ready())
         assert owner_of([*old, *new]) in new
         assert_it_works(client, [*old, *new], "v0.2")
+        refused = client.command(type="rollout", strategy="interleave", canary_version="v0.1")
+        assert refused["error"]["code"] == "older_workers", refused
         end = end_of(client, start_ramp(client, "v0.1", a_plan([50, 100])), 60)
         assert end["after"]["ramp"]["outcome"] == "promoted", end
         assert new.pop().stop() == 0

@@ -16,13 +16,16 @@ from registry.errors import RefusedCommand
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Which version users like better: a canary or an A/B test by its outcomes.",
+    help="Which version users like better: a canary, an A/B test or an interleaving by its "
+    "outcomes.",
 )
 
 
 @app.command()
 def show(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     """Show the arms' users, conversion and outcomes per exposure, and what may be concluded now.
+
+    Of two interleaved versions: how many users prefer which.
 
     Read from the heartbeats of the last 15 seconds, which have what workers with
     RECSTREAM_OUTCOMES=on have joined. The intervals hold however often you look.
@@ -34,24 +37,28 @@ def show(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
     """
     from ops.clients import fleet_observer, kafka_client
     from ops.views import terminal
-    from ops.views.experiment_tables import conclusion_lines
-    from streams.outcomes.compared_arms import conclusion_of
+    from ops.views.experiment_tables import conclusion_lines, preference_lines
+    from streams.outcomes.compared_arms import conclusion_of, preference_of
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
     fleet = fleet_observer.heartbeats(settings)
     found = conclusion_of(state, fleet, time.time(), settings.attribution_seconds)
-    if found is None:
+    preferred = preference_of(state, fleet)
+    if found is None and preferred is None:
         raise RefusedCommand(
             f"environment {settings.environment} compares no arms (strategy {state.strategy}); "
             f"start a canary or an A/B test: recstream rollout set --strategy ab_test "
-            f"--canary-version VERSION",
+            f"--canary-version VERSION; or mix both versions' lists: recstream rollout interleave "
+            f"VERSION",
             CommandCode.NO_CANARY,
         )
     if as_json:
-        terminal.print_json(found)
-    else:
+        terminal.print_json(found or preferred)
+    elif found is not None:
         terminal.out.print(conclusion_lines(found))
+    elif preferred is not None:
+        terminal.out.print(preference_lines(preferred))
 
 
 @app.command()

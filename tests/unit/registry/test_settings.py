@@ -25,7 +25,7 @@ def refusal_of(**environment: str) -> str:
         ("MODEL_NAME", "als/../x", "pattern"),
         ("MODEL_VERSION", "0.3", "vMAJOR.MINOR"),
         ("CANARY_VERSION", "latest", "vMAJOR.MINOR"),
-        ("ROLLOUT_STRATEGY", "random", "'fixed', 'canary', 'ab_test' or 'shadow'"),
+        ("ROLLOUT_STRATEGY", "random", "'fixed', 'canary', 'ab_test', 'shadow' or 'interleave'"),
         ("CANARY_PERCENTAGE", "101", "less than or equal to 100"),
         ("CANARY_PERCENTAGE", "-1", "greater than or equal to 0"),
         ("CANARY_PERCENTAGE", "ten", "number"),

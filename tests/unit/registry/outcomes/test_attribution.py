@@ -9,16 +9,26 @@ from registry.outcomes.merged_streams import MergedStreams
 
 WINDOW = 10
 
+
+def an_answer(user_id, request_id, drafted, kind):
+    items, teams = tuple(item for item, _ in drafted), tuple(team for _, team in drafted)
+    arm = "A" if kind == "one arm" else None
+    return Exposure(user_id, request_id, items, arm, teams if kind == "mixed" else ())
+
+
 answer_records = st.lists(
     st.tuples(
         st.integers(0, 60),
         st.builds(
-            Exposure,
-            user_id=st.sampled_from([1, 2, "1"]),
-            request_id=st.sampled_from("abcdefgh"),
-            items=st.lists(st.integers(0, 3), max_size=3, unique=True).map(tuple),
-            version=st.just("v0.1"),
-            variant=st.just("A"),
+            an_answer,
+            st.sampled_from([1, 2, "1"]),
+            st.sampled_from("abcdefgh"),
+            st.lists(
+                st.tuples(st.integers(0, 3), st.sampled_from(["primary", "canary", None])),
+                max_size=3,
+                unique_by=lambda item: item[0],
+            ),
+            st.sampled_from(["one arm", "mixed", "nobody's"]),
         ),
     ),
     max_size=14,
@@ -55,7 +65,11 @@ def slow_twin(answers, events, until):
     for at, is_event, record in sequence:
         live = [old for old in seen if old[0] + WINDOW > at and old[1].user_id == record.user_id]
         if not is_event:
-            if record.request_id not in {answer.request_id for _, answer in live}:
+            is_known = (
+                any(old.counts and old.user_id == record.user_id for _, old in seen)
+                or record.counts
+            )
+            if is_known and record.request_id not in {answer.request_id for _, answer in live}:
                 seen.append((at, record))
             continue
         fitting = [
@@ -63,19 +77,23 @@ def slow_twin(answers, events, until):
             for exposed_at, answer in live
             if record.item_id in answer.items and record.request_id in (None, answer.request_id)
         ]
-        if fitting:
+        if fitting and fitting[-1][1].variant_of(record.item_id) is not None:
             exposed_at, answer = fitting[-1]
             name = (answer.user_id, answer.request_id, exposed_at, record.item_id, record.event)
-            outcomes.setdefault(name, (record.value, at))
+            sign = {"primary": -1, "canary": 1}.get(answer.variant_of(record.item_id), 0)
+            outcomes.setdefault(name, (record.value, at, sign))
     closed = {}
     for user in {answer.user_id for _, answer in seen}:
-        own = [at for at, answer in seen if answer.user_id == user]
+        own = [at for at, answer in seen if answer.user_id == user and answer.counts]
         end = own[0] + WINDOW
         if end <= until:
-            x = sum(
-                value for (who, *_), (value, at) in outcomes.items() if who == user and at < end
-            )
-            closed[user] = (x, sum(at < end for at in own), own[0])
+            within = [
+                (value, sign)
+                for (who, *_), (value, at, sign) in outcomes.items()
+                if who == user and at < end
+            ]
+            x, lead = sum(value for value, _ in within), sum(value * sign for value, sign in within)
+            closed[user] = (x, sum(at < end for at in own), own[0], lead)
     return outcomes, closed
 
 
@@ -102,10 +120,10 @@ def test_in_whatever_turns_the_logs_are_read_the_join_is_what_the_rules_say(answ
             credit.at,
         )
         for credit in found.credits
-    } == outcomes
+    } == {name: found[:2] for name, found in outcomes.items()}
     assert len(found.credits) == len(outcomes)
     assert {
-        closing.user_id: (closing.outcomes, closing.exposures, closing.since)
+        closing.user_id: (closing.outcomes, closing.exposures, closing.since, closing.lead)
         for closing in found.closings
     } == closed
     assert len(found.closings) == len(closed)
@@ -122,7 +140,11 @@ def feed(merged, join):
 
 
 def exposure(request_id="r", items=(7, 8), user=1):
-    return Exposure(user, request_id, items, "v0.2", "B")
+    return Exposure(user, request_id, items, "B")
+
+
+def mixed(request_id="r", teams=("canary", "primary"), user=1):
+    return Exposure(user, request_id, (7, 8, 9)[: len(teams)], None, teams)
 
 
 def action(item=7, event="click", request_id=None, user=1):
@@ -218,3 +240,42 @@ def test_memory_of_answers_ends_with_their_window():
     for at in range(1000):
         join.expose(at, exposure(f"r{at}"))
     assert sum(map(len, join._answers.values())) == WINDOW
+
+
+def test_of_a_mixed_answer_the_version_that_contributed_the_item_gets_the_credit():
+    join = Attribution(WINDOW)
+    join.expose(0, mixed(teams=("canary", "primary", None)))
+    for item in (7, 8, 9):
+        join.act(1, action(item))
+    join.act(2, action(7, event="watch"))
+    join.pass_time(WINDOW)
+    found = join.collect()
+
+    assert [(credit.action.item_id, credit.variant) for credit in found.credits] == [
+        (7, "canary"), (8, "primary"), (7, "canary"),
+    ]  # fmt: skip
+    (closing,) = found.closings
+    assert (closing.variant, closing.outcomes, closing.lead) == (None, 3.0, 1.0)
+
+
+def test_an_item_that_a_later_answer_of_one_version_showed_again_is_nobodys():
+    join = Attribution(WINDOW)
+    join.expose(0, mixed("mixed"))
+    join.expose(1, Exposure(1, "alone", (7,), None))
+    join.act(2, action(7))
+    join.act(2, action(8))
+    join.act(2, action(7, event="watch", request_id="mixed"))
+
+    found = join.collect().credits
+    assert [(credit.action.item_id, credit.exposure.request_id) for credit in found] == [
+        (8, "mixed"), (7, "mixed"),
+    ]  # fmt: skip
+
+
+def test_who_gets_no_mixed_answer_has_no_window():
+    join = Attribution(WINDOW)
+    join.expose(0, Exposure(1, "alone", (7,), None))
+    join.act(1, action(7))
+    join.pass_time(WINDOW + 1)
+
+    assert join.collect() == ([], [])

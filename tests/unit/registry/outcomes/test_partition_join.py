@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from harness.cells import each_cell
@@ -15,7 +16,8 @@ EXPERIMENT = Experiment(
     "production",
     7,
     0.0,
-    lambda user: ("B", "v0.2") if user % 2 else ("A", "v0.1"),
+    lambda user: "B" if user % 2 else "A",
+    {"A": "v0.1", "B": "v0.2"},
     10_000,
     lambda event, value: value_of(KINDS, event, value),
 )
@@ -176,3 +178,59 @@ def test_a_kind_without_a_floor_counts_whatever_its_value():
 
 def test_a_request_id_of_another_type_makes_no_interaction_unusable():
     assert decode(Interaction, event(request_id=5)).item_id == 6
+
+
+INTERLEAVED = replace(EXPERIMENT, arm_of=None, versions={"primary": "v0.1", "canary": "v0.2"})
+
+
+def mixed_answer(user=1, request_id="r", teams=("canary", "primary")):
+    items = [
+        {"item_id": item, "score": 1.0, "variant": team}
+        for item, team in zip((5, 6), teams, strict=True)
+    ]
+    document = json.loads(answer(user, request_id, variant=None))
+    del document["model_version"]
+    return json.dumps(document | {"items": items, "versions": dict(INTERLEAVED.versions)}).encode()
+
+
+def test_interleaved_users_close_for_the_version_that_they_prefer_or_for_neither():
+    join = PartitionJoin(3, INTERLEAVED)
+    for user in (1, 2, 3, 4):
+        join.take_response(1_000, mixed_answer(user))
+    join.take_response(1_000, answer(5, variant="primary"))  # of one version alone
+    for user, item in ((1, 5), (2, 6), (3, 5), (3, 6), (5, 5)):
+        join.take_interaction(2_000, event(user, item))
+    join.pass_responses(60_000)
+    join.pass_interactions(60_000)
+    records = join.collect()
+
+    assert [
+        (found.user_id, found.variant, found.model_version) for found in records if found.credit
+    ] == [
+        (1, "canary", "v0.2"), (2, "primary", "v0.1"),
+        (3, "canary", "v0.2"), (3, "primary", "v0.1"),
+    ]  # fmt: skip
+    closed = {found.user_id: found for found in records if found.closed}
+    assert {user: (found.variant, found.model_version) for user, found in closed.items()} == {
+        1: ("canary", "v0.2"), 2: ("primary", "v0.1"), 3: (None, None), 4: (None, None),
+    }  # fmt: skip
+    for found in records:
+        join.take_outcome(encode(found))
+    assert {part.variant: part.sums.users for part in join.sums} == {
+        "canary": 1, "primary": 1, None: 2,
+    }  # fmt: skip
+    assert sums_by_arm((*join.sums, *join.sums), 7)[None].users == 2
+
+
+def test_a_lead_that_only_rounding_makes_is_a_tie():
+    kinds = parse_outcome_kinds("click=0.1,watch=0.2,save=0.3")
+    join = PartitionJoin(
+        3, replace(INTERLEAVED, value_of=lambda event, value: value_of(kinds, event, value))
+    )
+    join.take_response(1_000, mixed_answer())
+    for item, kind in ((5, "click"), (5, "watch"), (6, "save")):
+        join.take_interaction(2_000, event(item=item, kind=kind))
+    join.pass_responses(60_000)
+    join.pass_interactions(60_000)
+
+    assert [found.variant for found in join.collect() if found.closed] == [None]

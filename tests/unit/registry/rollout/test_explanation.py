@@ -7,9 +7,11 @@ from typing import Any
 from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from registry.rollout.assignment import assign, bucket_of
-from registry.rollout.explanation import explain
+from registry.rollout.explanation import differences, explain
+from registry.wire.responses import Provenance, Response
 from tests.unit.registry.builders import a_canary_state, a_state
 
 
@@ -81,3 +83,22 @@ def test_it_says_what_the_assignment_is(
     assert (told.epoch, told.environment, told.salt) == (7, "production", "x")
     if told.bucket is not None:
         assert (told.bucket, told.buckets) == bucket_of(user_id, bucketing, "x")
+
+
+def test_of_interleaved_versions_both_answer_or_one_with_a_reason() -> None:
+    state = a_canary_state(strategy="interleave")
+    explained = explain(109, state)
+    rule = Provenance("production", "w1", strategy="interleave", rollout_epoch=7)
+    both = Response("r", 109, "ok", rule, versions={"primary": "v0.1", "canary": "v0.2"})
+    alone = Response(
+        "r", 109, "ok", rule, model_version="v0.2", variant="canary",
+        assigned_version="v0.1", fallback_reason="not_interleaved",
+    )  # fmt: skip
+
+    assert explained.sentence.endswith(": primary, v0.1, and canary, v0.2")
+    for answer in (both, alone):
+        assert differences(explained, state, answer) == ()
+    wrong = replace(both, versions={"primary": "v0.1", "canary": "v0.3"})
+    (difference,) = differences(explained, state, wrong)
+    assert difference.startswith("versions: the rules say {'primary': 'v0.1', 'canary': 'v0.2'}")
+    assert differences(explained, state, replace(alone, variant="primary")) != ()

@@ -24,6 +24,7 @@ from registry.rollout.phase_transitions import (
     versions_named,
 )
 from registry.rollout.ramp_transitions import ramp_under_way
+from registry.rollout.rollout_transitions import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import ID_CHARACTERS
@@ -59,6 +60,7 @@ STATES: dict[str, RolloutState | None] = {
     "canary": a_canary_state(),
     "ab_test": a_canary_state(strategy="ab_test"),
     "shadow": a_canary_state(strategy="shadow"),
+    "interleave": a_canary_state(strategy="interleave"),
     "ramping": a_ramping_state(),
     "ramping, paused": a_ramping_state(paused(1)),
     "soaking": a_soaking_state(),
@@ -101,6 +103,7 @@ ROWS: dict[str, dict[str, RolloutState | str]] = {
     "canary": {"swap": a_canary_state(**SWAPPED), **ON_TRIAL, **NO_RAMP},
     "ab_test": {"swap": a_canary_state(strategy="ab_test", **SWAPPED), **ON_TRIAL, **NO_RAMP},
     "shadow": {"swap": a_canary_state(strategy="shadow", **SWAPPED), **ON_TRIAL, **NO_RAMP},
+    "interleave": {"swap": a_canary_state(strategy="interleave", **SWAPPED), **ON_TRIAL, **NO_RAMP},
     "ramping": {
         "swap": a_canary_state(**SWAPPED, ramp=ended(1, "cancelled")),
         "rollout": replace(ON_TRIAL["rollout"], ramp=ended(1, "cancelled")),
@@ -207,7 +210,7 @@ TRIED: tuple[Command, ...] = (
     *(a_command("swap", model_version=version) for version in ("v0.1", "v0.2", "v0.3")),
     *(
         a_command("rollout", strategy=strategy, canary_version="v0.2")
-        for strategy in ("fixed", "canary", "ab_test", "shadow")
+        for strategy in ("fixed", "canary", "ab_test", "shadow", "interleave")
     ),
     a_command("rollout", canary_version="v0.3", ramp=A_PLAN),
     a_command("rollout", canary_version="v0.2", ramp=A_PLAN),
@@ -246,9 +249,9 @@ def test_the_table_names_all_phases_that_commands_lead_to_and_no_others() -> Non
     assert set(walked()) == named
 
 
-def test_versions_are_compared_while_both_answer_or_a_ramp_is_under_way() -> None:
+def test_versions_are_compared_while_users_are_in_two_arms_or_a_ramp_is_under_way() -> None:
     compared = {name for name, state in STATES.items() if state and is_compared(state)}
-    assert compared == set(STATES) - {"empty", "fixed", "shadow"}
+    assert compared == set(STATES) - {"empty", "fixed", "shadow", "interleave"}
     assert not is_compared(a_state(ramp=ended(3, "promoted")))
 
 
@@ -656,3 +659,18 @@ def test_a_percentage_without_any_canary_version_is_refused_instead_of_waiting_u
     assert refused.code == "no_canary"
     assert "25" in str(refused)
     assert applied(a_state(), a_command("rollout", canary_percentage=0.0)).strategy == "fixed"
+
+
+def test_an_interleaving_is_refused_beside_workers_that_do_not_know_it() -> None:
+    command = a_command("rollout", strategy="interleave", canary_version="v0.2")
+
+    refusal = refusal_beside(command, {"w2", "w1"})
+    assert refusal is not None
+    assert (refusal.code, "earlier release (w1, w2)" in str(refusal)) == ("older_workers", True)
+    assert refusal_beside(command, ()) is None
+    for other in (
+        a_command("rollout", strategy="ab_test", canary_version="v0.2"),
+        a_command("rollout", canary_percentage=5.0),
+        a_command("abort"),
+    ):
+        assert refusal_beside(other, {"w1"}) is None

@@ -13,6 +13,7 @@ import pytest
 from harness.cells import each_cell
 from msgspec.structs import replace
 
+from registry.interleaving.preference import Tally, prefer
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.instants import Instant
@@ -553,6 +554,24 @@ def test_shadow_shows_the_share_and_what_the_comparison_found() -> None:
 def test_shadow_without_a_comparison_says_no_data_yet() -> None:
     shown = section(a_fleet_status(a_canary(strategy="shadow")), "comparison")
     assert "No data yet: no request has been scored by both versions." in shown
+
+
+def test_an_interleaving_shows_both_halves_of_an_answer_and_whom_users_prefer() -> None:
+    state = a_canary(strategy="interleave")
+    preference = prefer("v0.3", "v0.4", Tally(1_030, 980, 22))
+    status = replace(a_fleet_status(state), interleaving=preference)
+    shown = section(status, "rollout")
+    assert "Rollout interleaving" in shown
+    assert "canary v0.4 50 % of the items of each answer" in shown
+    shown = section(status, "interleaving")
+    assert "prefer canary v0.4 1,030 prefer primary v0.3 980 ties 22" in shown
+    assert "canary's share, without ties 51.24 % " in shown
+    assert "No guardrail applies." in section(status, "comparison")
+
+
+def test_an_interleaving_whose_outcomes_nobody_joins_says_so() -> None:
+    shown = section(a_fleet_status(a_canary(strategy="interleave")), "interleaving")
+    assert "Outcomes are not joined." in shown
 
 
 def test_the_answers_of_the_whole_fleet_are_shown_by_variant() -> None:

@@ -1,0 +1,65 @@
+import math
+import random
+
+import pytest
+
+from registry.guardrails.evidence import Sample, log_e_value
+from registry.interleaving.preference import Tally, prefer
+
+
+@pytest.mark.parametrize(
+    ("tally", "verdict"),
+    [
+        (Tally(0, 0, 0), "no data"),
+        (Tally(0, 0, 500), "undecided"),
+        (Tally(1, 0, 0), "undecided"),
+        (Tally(6, 0, 0), "undecided"),
+        (Tally(7, 0, 900), "better"),
+        (Tally(0, 7, 900), "worse"),
+        (Tally(520, 480, 0), "undecided"),
+        (Tally(600, 400, 0), "better"),
+        (Tally(400, 600, 10_000), "worse"),
+    ],
+)
+def test_the_verdict_follows_from_wins_and_losses_and_never_from_ties(tally, verdict):
+    assert prefer("v0.1", "v0.2", tally).verdict == verdict
+
+
+def test_the_bounds_of_the_share_leave_one_half_out_exactly_where_there_is_a_verdict():
+    for wins in range(41):
+        found = prefer("v0.1", "v0.2", Tally(wins, 40 - wins, 3))
+
+        assert found.lower <= wins / 40 <= found.upper
+        assert (found.verdict == "undecided") == (found.lower <= 0.5 <= found.upper), wins
+        for bound in (found.lower, found.upper):
+            if 0 < bound < 1:
+                assert log_e_value(Sample(wins, 40), bound) == pytest.approx(math.log(20), abs=0.05)
+
+
+def test_the_words_name_the_preferred_version_first():
+    better = prefer("v0.1", "v0.2", Tally(30, 8, 22))
+    worse = prefer("v0.1", "v0.2", Tally(8, 30, 22))
+
+    assert better.words.startswith(
+        "Users prefer canary (v0.2) to primary (v0.1): 30 against 8 users, 22 ties (e-value "
+    )
+    assert worse.words.startswith("Users prefer primary (v0.1) to canary (v0.2): ")
+    assert "95 % confidence, however often you look" in better.words
+    assert prefer("v0.1", "v0.2", Tally(3, 2, 9)).words.startswith("No conclusion yet: ")
+    assert prefer("v0.1", "v0.2", Tally(0, 0, 0)).words == (
+        "No conclusion yet: no user has a closed window."
+    )
+
+
+def test_looked_at_after_every_user_a_coin_seldom_makes_a_claim():
+    rng = random.Random(15)
+    claims = 0
+    for _ in range(200):
+        wins = 0
+        for users in range(1, 201):
+            wins += rng.random() < 0.5
+            if log_e_value(Sample(wins, users), 0.5) >= math.log(20):
+                claims += 1
+                break
+
+    assert claims <= 10
