@@ -50,6 +50,7 @@ def build_pages(
             observers.notices,
             observers.progress,
             parts.topics.requests.name,
+            lambda: parts.fresh.behind,
             login.may_read,
         ),
         Reads(

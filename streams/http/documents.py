@@ -31,13 +31,15 @@ class Health(Struct, frozen=True):
 class Readiness(Struct, frozen=True):
     """Whether a worker answers from the current state with loaded versions, and why not.
 
-    ``notices`` are what an operator should act on though the worker is ready.
+    ``notices`` are what an operator should act on though the worker is ready. ``fresh_lag`` is how
+    many interactions it has still to read; null: it follows none.
     """
 
     ready: bool
     reasons: tuple[Reason, ...]
     worker: str = ""
     notices: tuple[Notice, ...] = ()
+    fresh_lag: int | None = None
 
 
 class RolloutStatus(Struct, frozen=True):

@@ -27,6 +27,8 @@ class Probes:
         What is known of the worker.
     request_topic
         Labels the lag.
+    fresh_lag
+        Returns how many interactions wait to be read; None: none are followed.
     may_read
         Tells whether the sender of a request may read more than the status alone.
     """
@@ -40,6 +42,7 @@ class Probes:
         notices: NoticeBoard,
         progress: RequestProgress,
         request_topic: str,
+        fresh_lag: Callable[[], int | None],
         may_read: Callable[[web.Request], bool],
     ) -> None:
         self._node = node
@@ -49,6 +52,7 @@ class Probes:
         self._notices = notices
         self._progress = progress
         self._request_topic = request_topic
+        self._fresh_lag = fresh_lag
         self._may_read = may_read
 
     async def healthz(self, request: web.Request) -> web.Response:
@@ -68,7 +72,8 @@ class Probes:
             )
         notices = self._notices.notices()
         return json_response(
-            Readiness(not reasons, reasons, self._node.worker, notices), not reasons
+            Readiness(not reasons, reasons, self._node.worker, notices, self._fresh_lag()),
+            not reasons,
         )
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -290,7 +290,8 @@ def test_probes_need_no_token_and_keep_what_they_know_to_themselves(closed: Any)
         "rollout_lease_expired", "version_not_ready",
     }  # fmt: skip
     assert "v0.1" not in str(ready.document)
-    assert ask(closed, "GET", "/readyz", headers=PEEK).document["worker"] == "w1"
+    shown = ask(closed, "GET", "/readyz", headers=PEEK).document
+    assert (shown["worker"], shown["fresh_lag"]) == ("w1", None)  # nothing is followed here
     assert ask(closed, "GET", "/healthz", headers=PEEK).document["rollout"]["epoch"] == 0
 
 

@@ -118,7 +118,7 @@ def test_a_forget_makes_a_user_nobody_within_a_second(
     application: Application, topics_created: Settings, start_worker: Start
 ) -> None:
     publish_model(topics_created)
-    start_worker(topics_created).wait_ready()
+    worker = start_worker(topics_created).wait_ready()
     known, nobody = application.ask(7), application.ask(999)
     assert known["source"] == "model"
 
@@ -135,6 +135,7 @@ def test_a_forget_makes_a_user_nobody_within_a_second(
     assert forgotten["fallback_reason"] == "unknown_user"
     new = items_of(nobody)[0]
     wait_until_gone(application, 7, new, application.did(7, "watch", new))
+    wait_until(lambda: worker.get("/readyz")["fresh_lag"] == 0, 60, "nothing more to be read")
 
 
 def test_it_counts_on_whoever_takes_over_after_a_kill(
