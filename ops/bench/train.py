@@ -98,7 +98,7 @@ def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measur
             f"{ours.cpu_seconds / (read.cpu_seconds + fitted.cpu_seconds):.2f} times a bare read "
             "and a bare fit.",
             "Against a bare read with the client's defaults, which pauses for a second "
-            "repeatedly: {whole / (slow.seconds + fitted.seconds):.2f} times.",
+            f"repeatedly: {whole / (slow.seconds + fitted.seconds):.2f} times.",
             "A run fits twice: on the older part, for the evaluation; then on all, for "
             "publication, from the first fit's factors and with fewer iterations.",
             f"The run ended {ours.status}.",

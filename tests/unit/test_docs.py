@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
 from importlib.metadata import version as distribution
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import pytest
 import yaml
@@ -387,11 +388,28 @@ def test_the_changelog_begins_with_the_version_to_come() -> None:
     assert version in section("CHANGELOG.md", "[Unreleased]")
 
 
+T = TypeVar("T", bound=Hashable)
+LABEL = re.compile(r"^- \*\*(.+?)\*\*", re.MULTILINE)
+
+
+def twice(found: Iterable[T]) -> list[T]:
+    """Return what comes more than once."""
+    return [each for each, times in Counter(found).items() if times > 1]
+
+
 def test_the_changelog_tells_nothing_twice() -> None:
     """Merges by union bring lines back that were edited on one side."""
     text = text_of(ROOT / "CHANGELOG.md")
-    labels = re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)
-    lines = [line for line in text.splitlines() if len(line) > 40]
 
-    assert sorted(labels) == sorted(set(labels))
-    assert sorted(lines) == sorted(set(lines))
+    assert twice(LABEL.findall(text)) == []
+    assert twice(line for line in text.splitlines() if len(line) > 40) == []
+
+
+def test_the_limits_and_the_failure_scenarios_tell_nothing_twice() -> None:
+    scenarios = text_of(ROOT / "docs" / "explanation" / "failure-scenarios.md")
+    first_cells = re.findall(r"^\| (.+?) \|", scenarios, re.MULTILINE)
+    sections = re.split(r"^## ", text_of(ROOT / "docs" / "limits.md"), flags=re.MULTILINE)
+    labels = [(n, at) for n, text in enumerate(sections) for at in LABEL.findall(text)]
+
+    assert twice(cell for cell in first_cells if len(cell) > 20) == []
+    assert twice(labels) == []
