@@ -119,7 +119,9 @@ def _fresh_of(
         for version in compared - {model.version}
         if (users := sight.users(version, user_ids))
     ]
-    alike = [any(users[place] for users in others) for place in range(len(user_ids))]
+    alike = list(map(any, zip(*others, strict=True))) or [False] * len(user_ids)
+    if not any(fresh) and not any(alike):
+        return fresh
     return _ranked(model, model.fresh_vectors, window, sight.fold_in_least, user_ids, fresh, alike)
 
 
