@@ -97,7 +97,7 @@ def _print_quality(found: Mapping[int, Judged]) -> None:
 def _print_new_items(lists: NewItemLists) -> None:
     terminal.out.print(
         f"{len(lists.none.any)} users of items that no model knows, half of whose users were fed; "
-        "hit rate at 10 by what was held out; 95 % intervals by bootstrap over users"
+        "share of their lists of ten with a hit; 95 % intervals by bootstrap over users"
     )
     columns = ("new items #", "any item #", "against none #", "a new item #")
     rows = [

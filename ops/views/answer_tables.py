@@ -23,7 +23,7 @@ def answer_tables(response: Response) -> list[Table | Text]:
         is_mixed = bool(response.versions)
         rows = [
             (
-                *(rank, item.item_id, item.title or "", f"{item.score:.3f}"),
+                *(rank, item.item_id, item.title or _mark_of(item), f"{item.score:.3f}"),
                 *((item.variant or "",) if is_mixed else ()),
             )
             for rank, item in enumerate(response.items, 1)
@@ -67,6 +67,11 @@ def answer_tables(response: Response) -> list[Table | Text]:
         )
     )
     return shown
+
+
+def _mark_of(item: Item) -> str:
+    """Return what to say of an item without a title."""
+    return "" if item.vector_offset is None else "(new: the version does not know it)"
 
 
 def _because(items: Sequence[Item]) -> list[tuple[int, str, str]]:

@@ -41,7 +41,7 @@ HELD_OUT: Final = 0.1
 
 
 class Hits(NamedTuple):
-    """Of each judged user whether a list has something that was held out: any item, a new one."""
+    """Of each judged user: in which share of his lists is something held out, any or a new item."""
 
     any: NDArray[np.float64]
     new: NDArray[np.float64]
@@ -77,16 +77,25 @@ def compare_new_items(cells: Cells, parameters: Parameters, seed: int) -> NewIte
     ]
     if not parts:
         return None
-    ways = (
-        Hits(*(np.concatenate(hits) for hits in zip(*lists, strict=True)))
-        for lists in zip(*parts, strict=True)
+    judged = np.concatenate([users for users, _ in parts])
+    return NewItemLists(
+        *(
+            Hits(*(_by_user(judged, np.concatenate(hits)) for hits in zip(*lists, strict=True)))
+            for lists in zip(*(lists for _, lists in parts), strict=True)
+        )
     )
-    return NewItemLists(*ways)
+
+
+def _by_user(judged: NDArray[np.int32], hits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each user's lists, one of each part in which he is judged."""
+    lists = np.bincount(judged)
+    found: NDArray[np.float64] = np.bincount(judged, hits)[lists > 0] / lists[lists > 0]
+    return found
 
 
 def _of_part(
     cells: Cells, parameters: Parameters, items: NDArray[np.int64], random: np.random.Generator
-) -> NewItemLists:
+) -> tuple[NDArray[np.int32], NewItemLists]:
     is_new = np.isin(cells.item, items)
     fed = is_new & _half(cells, random)
     weight = weights(cells, parameters)
@@ -102,7 +111,7 @@ def _of_part(
     joined = overlaid(lists, overlay, NEW_ITEMS, lambda user: seen[int(user)], ())
     retrained = _lists(cells, again, judged, learned | fed, np.ones_like(known))
     wanted = (held | (is_new & ~fed)) & teaches
-    return NewItemLists(
+    return judged, NewItemLists(
         *(
             _hits(cells, judged, items, wanted, ways)
             for ways in ([one.items for one in lists], joined, [one.items for one in retrained])

@@ -60,6 +60,11 @@ def test_an_answer_shows_titles_scores_version_and_provenance() -> None:
         assert part in text
 
 
+def test_a_new_item_is_marked() -> None:
+    response = answer(items=[Item(31, 0.75, vector_offset=7)], model_version="v0.2")
+    assert "(new: the version does not know it)" in shown(*answer_tables(response))
+
+
 def test_an_error_answer_shows_its_reason() -> None:
     text = shown(*answer_tables(answer(status="error", error=AnswerError("x", "why"))))
     assert "x: why" in text

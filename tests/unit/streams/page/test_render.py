@@ -20,6 +20,7 @@ from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, ShadowStep
 from registry.wire.training_records.gate_results import Check, Gate
 from registry.wire.training_records.training_messages import TrainingRun
+from streams.fresh.fresh_reading import FreshStatus
 from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.charts import steps
 from streams.page.formatting import ago
@@ -194,6 +195,12 @@ def test_the_items_topic_is_shown_once_there_is_an_item(lag: int, words: str) ->
     shown = section(a_status(items=items), "traffic")
     assert f"Items topic 9,742 items, 3 withdrawn; {words}." in shown
     assert "Items topic" not in section(a_status(items=ItemsFollowed(0, 0, 0, 0)), "traffic")
+
+
+def test_new_items_in_lists_are_counted_by_version() -> None:
+    fresh = FreshStatus("partition", (0,), new_items={"v0.2": 1, "v0.3": 12})
+    shown = section(a_status(fresh=fresh), "traffic")
+    assert "New items in lists: 1 in those of v0.2, 12 in those of v0.3." in shown
 
 
 def test_no_lag_is_called_caught_up() -> None:
