@@ -66,10 +66,8 @@ class EventArrays(NamedTuple):
         return cls(user, item, kind, place, forgets)
 
 
-def users_of_new_items(
-    log: FrozenLog, arrays: EventArrays, fresh: FreshRange, partition: int
-) -> Mapping[ItemId, NewItemUsers]:
-    """Return who did something with which items that a version does not know.
+def events_of_new_items(log: FrozenLog, arrays: EventArrays, fresh: FreshRange) -> EventArrays:
+    """Return the events that are fresh for a version, of kinds that it counts, and of new items.
 
     Parameters
     ----------
@@ -77,6 +75,32 @@ def users_of_new_items(
         The log, and its columns.
     fresh
         What is fresh for the version.
+    """
+    columns = log.columns
+    row = np.asarray(fresh.translation.rows(columns.items.names))
+    counted = np.array([kind in fresh.kinds for kind in columns.kinds.names], np.bool_)
+    last = max((*log.ends, *fresh.ends), default=0)
+    ends = np.array([fresh.ends.get(number, 0) for number in range(last + 1)], np.int64)
+    chosen = np.flatnonzero(arrays.item >= 0)
+    chosen = chosen[row[arrays.item[chosen]] < 0]  # few: the rest is looked at for these alone
+    place = arrays.place[chosen]
+    is_fresh = place & ((1 << OFFSET_BITS) - 1) >= ends[place >> OFFSET_BITS]
+    chosen = chosen[is_fresh & counted[arrays.kind[chosen]]]
+    user, item, kind = arrays.user[chosen], arrays.item[chosen], arrays.kind[chosen]
+    return EventArrays(user, item, kind, arrays.place[chosen], arrays.forgets)
+
+
+def users_of_new_items(
+    log: FrozenLog, events: EventArrays, partition: int
+) -> Mapping[ItemId, NewItemUsers]:
+    """Return who did something with which items that a version does not know.
+
+    Parameters
+    ----------
+    log
+        The log.
+    events
+        Those of new items.
     partition
         Of the interaction topic: only items with events there, those with the most users of it.
 
@@ -84,11 +108,9 @@ def users_of_new_items(
     -------
     `MOST_ITEMS` items at most; of equal users, those that came up first.
     """
-    chosen = _of_new_items(log, arrays, fresh)
-    user, item, place = arrays.user[chosen], arrays.item[chosen], arrays.place[chosen]
+    user, item, _, place, forgets = events
     is_here = place >> OFFSET_BITS == partition
-    most = _with_most_users(user[is_here], item[is_here])
-    some = np.isin(item, most)
+    some = np.isin(item, _with_most_users(user[is_here], item[is_here]))
     order = np.lexsort((place[some], item[some]))
     user, item, place = user[some][order], item[some][order], place[some][order]
     bounds = np.flatnonzero(np.diff(item, prepend=-1, append=-1))
@@ -99,25 +121,10 @@ def users_of_new_items(
         here, first = np.unique(users[places >> OFFSET_BITS == partition], return_index=True)
         counted = here[np.argsort(first)][:MOST_USERS]
         own = places[np.isin(users, counted)]
-        mark = (len(own), int(own.sum()), int(arrays.forgets[counted].sum()))
+        mark = (len(own), int(own.sum()), int(forgets[counted].sum()))
         item_id = names[int(item[start])]
         found[item_id] = NewItemUsers(item_id, tuple(counted.tolist()), mark)
     return found
-
-
-def _of_new_items(log: FrozenLog, arrays: EventArrays, fresh: FreshRange) -> NDArray[np.int64]:
-    """Return which events are fresh for the version, of kinds that it counts, and of new items."""
-    columns = log.columns
-    row = np.asarray(fresh.translation.rows(columns.items.names))
-    counted = np.array([kind in fresh.kinds for kind in columns.kinds.names], np.bool_)
-    last = max((*log.ends, *fresh.ends), default=0)
-    ends = np.array([fresh.ends.get(number, 0) for number in range(last + 1)], np.int64)
-    offset = arrays.place & ((1 << OFFSET_BITS) - 1)
-    is_new = arrays.item >= 0
-    is_new[is_new] = row[arrays.item[is_new]] < 0
-    return np.flatnonzero(
-        is_new & counted[arrays.kind] & (offset >= ends[arrays.place >> OFFSET_BITS])
-    )
 
 
 def _with_most_users(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:

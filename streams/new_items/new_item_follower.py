@@ -55,6 +55,9 @@ LOOK_SECONDS: Final = 2.0
 """Between two looks at what is to be sent. A new item joins the lists after two at most: one of the
 worker that has its tenth user, one of the owner. Shorter: every click costs a record."""
 
+SHARE_OF_TIME: Final = 0.05
+"""Of a processor that looks may take: with millions of fresh events they come less often."""
+
 BATCH_RECORDS: Final = 1_000
 POLL_SECONDS: Final = 0.1
 MISSING_SECONDS: Final = 4.0
@@ -165,7 +168,7 @@ class NewItemFollower:
         }
         consumer.assign([TopicPartition(self._topic.name, *start) for start in starts.items()])
         unread, at = set(starts), dict(starts)
-        own, looked_at, stall = OwnShares(), float("-inf"), ReadStall(time.monotonic())
+        own, look_at, stall = OwnShares(), 0.0, ReadStall(time.monotonic())
         while not self._stopping.is_set() and not self._read_anew.is_set():
             if self._is_owner() != owns:
                 return
@@ -180,9 +183,11 @@ class NewItemFollower:
                 continue
             models, self.trouble = self._models(), None
             self._freshness.overlays = reading.overlays(models)
-            if now - looked_at >= LOOK_SECONDS:
-                looked_at = now
+            if now >= look_at:
+                used = time.thread_time()
                 self._send([*self._shares(own, models), *self._vectors(reading, models)])
+                used = time.thread_time() - used
+                look_at = time.monotonic() + max(LOOK_SECONDS, used / SHARE_OF_TIME)
 
     def _take(
         self, message: Message, reading: TopicReading, unread: set[int], at: dict[int, int]

@@ -13,7 +13,12 @@ from registry.fresh.event_columns import Columns
 from registry.fresh.fresh_sight import FreshSight
 from registry.ids import ItemId
 from registry.new_items.item_shares import ItemShare, ShareKey, share_of
-from registry.new_items.new_item_events import EventArrays, NewItemUsers, users_of_new_items
+from registry.new_items.new_item_events import (
+    EventArrays,
+    NewItemUsers,
+    events_of_new_items,
+    users_of_new_items,
+)
 from registry.new_items.new_item_records import (
     MOST_FACTORS,
     CountedItems,
@@ -119,12 +124,15 @@ class OwnShares:
         self._sent = {place: sent for place, sent in self._sent.items() if place in places}
         self._users = {place: users for place, users in self._users.items() if place in places}
         new = [place for place in places if place not in self._users]
-        arrays = EventArrays.of(log) if new else None
+        if not new:
+            return
+        arrays = EventArrays.of(log)
+        events = {
+            version: events_of_new_items(log, arrays, sight.ranges[version])
+            for version in dict(new)
+        }
         for version, partition in new:
-            assert arrays is not None  # there are new ones
-            fresh = sight.ranges[version]
-            found = users_of_new_items(log, arrays, fresh, partition)
-            self._users[version, partition] = found
+            self._users[version, partition] = users_of_new_items(log, events[version], partition)
 
 
 def _counted(place: Place, sight: FreshSight, users: Mapping[ItemId, object]) -> NewItemRecord:

@@ -7,7 +7,12 @@ import pytest
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange
 from registry.new_items import new_item_events
-from registry.new_items.new_item_events import EventArrays, NewItemUsers, users_of_new_items
+from registry.new_items.new_item_events import (
+    EventArrays,
+    NewItemUsers,
+    events_of_new_items,
+    users_of_new_items,
+)
 from registry.wire.training_records.event_weights import parse_event_weights
 
 
@@ -37,7 +42,8 @@ class Log:
         fresh = FreshRange.of(
             {"0": (0, 2)}, parse_event_weights("watch=1,rate=1"), {"known": 3}.get
         )
-        return dict(users_of_new_items(frozen, EventArrays.of(frozen), fresh, partition))
+        events = events_of_new_items(frozen, EventArrays.of(frozen), fresh)
+        return dict(users_of_new_items(frozen, events, partition))
 
 
 def test_only_what_is_fresh_new_and_of_a_kind_that_counts_is_found() -> None:
