@@ -62,6 +62,9 @@ class FreshArithmetic(Struct, frozen=True):
         (format 1).
     item_ids
         The list, as it is recomputed.
+    new_items
+        How many of the list the version does not know; their vectors are those that the answer
+        names.
     """
 
     version: str
@@ -71,6 +74,7 @@ class FreshArithmetic(Struct, frozen=True):
     fresh_items: int
     weighted_items: int | None
     item_ids: tuple[int | str, ...]
+    new_items: int = 0
 
 
 class MixedArithmetic(Struct, frozen=True):
@@ -158,6 +162,7 @@ def _lists(
             fresh,
             weighted,
             tuple(item.item_id for item in found.items),
+            sum(item.vector_offset is not None for item in found.items),
         )
         lists.append((arithmetic, found))
     return lists

@@ -265,9 +265,10 @@ def _arithmetic_line(made_of: FreshArithmetic) -> str:
     read = ", ".join(f"{end} of partition {number}" for number, end in made_of.offsets.items())
     before = f" (interactions before offset {read})" if read else ""
     weigh = "" if made_of.weighted_items is None else f"; {made_of.weighted_items} weigh something"
+    new = f"; {made_of.new_items} of the list are new" if made_of.new_items else ""
     return (
         f"ranked by {made_of.source}: {sources[made_of.source]}; {made_of.learned_items} items "
-        f"learned by {made_of.version}, {made_of.fresh_items} fresh{before}{weigh}"
+        f"learned by {made_of.version}, {made_of.fresh_items} fresh{before}{weigh}{new}"
     )
 
 

@@ -149,6 +149,7 @@ def test_a_new_item_joins_the_lists_of_such_taste_survives_a_kill_and_is_learned
     made_of = recompute(
         settings, Request("r", asking, k=5), msgspec.convert(answer, Response), state
     )
+    assert made_of.new_items == 1
     assert list(made_of.item_ids) == [item["item_id"] for item in answer["items"]]
 
     owner, other = sorted(
