@@ -72,6 +72,7 @@ class CommandCode(StrEnum):
     CANARY_IS_PRIMARY = "canary_is_primary"
     FOREIGN_CONTROL_TOPIC = "foreign_control_topic"
     INTERNAL = "internal"
+    LEAKS = "leaks"
     MISSING_VERSION = "missing_version"
     NO_CANARY = "no_canary"
     NO_PREVIOUS = "no_previous"

@@ -32,7 +32,7 @@ from ops.cli import (
     worker_commands,
 )
 from ops.cli.catalogue import item_commands
-from ops.cli.experiments import experiment_commands
+from ops.cli.experiments import experiment_commands, replay_commands
 from ops.cli.options import AsJson, NegativeIds
 from ops.views.escape_text import escaped
 from registry.errors import ConfigurationError, RecstreamError
@@ -84,6 +84,7 @@ registry_commands.app.command()(id_commands.ids)
 app.add_typer(registry_commands.app, name="registry", rich_help_panel=MODELS)
 app.add_typer(rollout_commands.app, name="rollout", rich_help_panel=ROLLOUT)
 app.add_typer(experiment_commands.app, name="experiment", rich_help_panel=ROLLOUT)
+app.command(rich_help_panel=ROLLOUT)(replay_commands.replay)
 app.command(rich_help_panel=ROLLOUT)(rollout_commands.swap)
 app.command(rich_help_panel=ROLLOUT, cls=NegativeIds)(explain_commands.explain)
 app.command(rich_help_panel=ROLLOUT)(status_commands.fleet)

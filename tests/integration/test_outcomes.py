@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import accumulate
@@ -11,12 +15,19 @@ from typing import Any
 
 from confluent_kafka import Producer
 from harness.client import Client
-from harness.fresh import publish_model
+from harness.fresh import environment_of, publish_model
 from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import ROOT, Worker
 
 from ops.cli.explain_commands import Check, _explain_and_check
 from ops.clients.fresh_arithmetic import MixedArithmetic
+from ops.clients.recorded_traffic import (
+    interactions_from,
+    learned_until,
+    recorded_requests,
+    snapshot_ends,
+)
+from ops.clients.traffic_replay import Replay
 from registry.connection.client_config import client_config
 from registry.interleaving.team_draft import coins_of, draft
 from registry.kafka.topic_reader import ALL, messages, reading
@@ -85,6 +96,40 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     assert experiment["verdict"] == "better"
     assert experiment["words"].startswith(f"B ({better}) is better than A (v0.1): conversion ")
     figure(experiment["words"])
+    assert_replay_repeats_what_was_answered(settings, better)
+
+
+def assert_replay_repeats_what_was_answered(settings: Settings, better: str) -> None:
+    """Each version, replayed, answers its own requests as it did, and the command keeps limits."""
+    recorded = recorded_requests(settings, 0.0, time.time())
+    assert len(recorded) >= USERS
+    store = store_of(settings)
+    for version in ("v0.1", better):
+        ends = snapshot_ends(settings, store.manifest(version))
+        assert learned_until(settings, ends) == 0.0
+        own = [single for single in recorded if single.answer.model_version == version]
+        complete = [single for single in own if single.answer.provenance.fresh == "followed"]
+        replay = Replay(settings, store, version, interactions_from(settings, ends))
+        assert complete
+        for single in replay.run(complete):
+            assert [item.item_id for item in single.candidate] == [
+                item.item_id for item in single.recorded
+            ]
+    command = [sys.executable, "-m", "ops.cli.main", "replay", better, "--from", "1h", "--json"]
+    for limit, code in (("0", 0), ("1", 1)):
+        done = subprocess.run(
+            [*command, "--min-overlap", limit],
+            env=os.environ | environment_of(settings),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        document = json.loads(done.stdout)
+        assert document["figures"]["compared"] == len(recorded)
+        assert document["figures"]["chosen"]["items"] > 0
+        assert len(document["unmet"]) == code
 
 
 ASKING = range(1, 121)
