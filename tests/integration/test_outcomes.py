@@ -30,8 +30,8 @@ from ops.clients.recorded_traffic import (
 from ops.clients.traffic_replay import Replay
 from registry.connection.client_config import client_config
 from registry.interleaving.team_draft import coins_of, draft
-from registry.kafka.topic_reader import ALL, messages, reading
-from registry.kafka.topics import Topic
+from registry.kafka.topic_reader import ALL, ends_of, messages, reading
+from registry.kafka.topics import Topic, topics_of
 from registry.settings import Settings
 from registry.versions.store import store_of
 from registry.wire.requests import Request
@@ -130,6 +130,17 @@ def assert_replay_repeats_what_was_answered(settings: Settings, better: str) -> 
         assert document["figures"]["compared"] == len(recorded)
         assert document["figures"]["chosen"]["items"] > 0
         assert len(document["unmet"]) == code
+    all_ends = ends_of(settings, topics_of(settings).interactions)
+    learned = {str(number): (0, end) for number, end in all_ends.items()}
+    command[4] = publish_model(settings, snapshot_ends=learned)
+    done = subprocess.run(
+        command,
+        env=os.environ | environment_of(settings),
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"replay: none of" in done.stderr) == (1, True), done.stderr
 
 
 ASKING = range(1, 121)
