@@ -1,0 +1,44 @@
+import json
+
+from ops.clients.recorded_traffic import Event, Recorded
+from ops.clients.traffic_replay import Replay
+from registry.settings import read_settings
+from registry.versions.store import Store
+from registry.wire.requests import Request
+from registry.wire.responses import Item, Provenance, Response
+from tests.unit.registry.builders import a_description, some_arrays
+
+
+def test_a_request_sees_the_interactions_that_its_answer_had_seen_and_no_later_ones(tmp_path):
+    settings = read_settings({"RECSTREAM_ATTRIBUTION_SECONDS": "10"})
+    store = Store(str(tmp_path))
+    version = store.publish(some_arrays(), a_description()).version
+    first, second, *_ = store.open(version).recommend([Request("r", 1, k=7)])[0].items
+    ends = {
+        int(number): end
+        for number, (_, end) in store.manifest(version).data_snapshot.partitions.items()
+    }
+    number, start = next(iter(ends.items()))
+
+    def watched(offset, at, item):
+        record = {"user_id": 1, "item_id": item.item_id, "event": "watch"}
+        return Event(number, start + offset, at, json.dumps(record).encode())
+
+    def asked(known, at, *shown):
+        rule = Provenance("production", "w1", fresh_offsets={str(number): start + known})
+        answer = Response(f"r{at}", 1, "ok", rule, items=list(shown), model_version=version)
+        return Recorded(Request(f"r{at}", 1, k=1), number, at, answer, at)
+
+    events = [watched(0, 105.0, first), watched(1, 130.0, second)]
+    recorded = [
+        asked(0, 100.0, first, Item("gone", 1.0)),
+        asked(1, 110.0, second),
+        asked(2, 140.0, first),
+    ]
+    found = Replay(settings, store, version, events).run(recorded)
+
+    shown = [single.candidate[0].item_id for single in found]
+    assert shown[:2] == [first.item_id, second.item_id]
+    assert shown[2] not in (first.item_id, second.item_id)
+    assert [list(single.chosen) for single in found] == [[first.item_id], [], []]
+    assert all(single.recorded_seconds is not None for single in found)
