@@ -253,4 +253,4 @@ def trained(client: Client) -> str:
                 return str(result["after"]["primary_version"])
         return None
 
-    return wait_until(swapped, 90, "a version to be trained")
+    return wait_until(swapped, 240, "a version to be trained")
