@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.ids import ItemId
-from registry.scoring.among import best_among
+from registry.scoring.candidate_ranking import best_among
 from registry.scoring.ranking import Ranking
 from registry.wire.responses import Item
 

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import replace
 
 from registry.answers.item_texts import ItemTexts
 from registry.answers.recommendation import Recommendation
@@ -26,22 +25,20 @@ from registry.catalogue.shown_rows import ShownRows
 from registry.fold_in.vector_cache import VectorCache
 from registry.fresh.version_window import FreshUser
 from registry.ids import ItemId, UserId, twin_of
-from registry.scoring.among import best_among, first_of, nearest_among
+from registry.scoring.candidate_ranking import best_among, first_of
 from registry.scoring.id_index import Rows
 from registry.scoring.kernels import ItemRows
 from registry.scoring.model_arrays import Factors, ModelArrays
 from registry.scoring.ranking import Ranked, Ranking
+from registry.scoring.similar_items import nearest_among
 from registry.versions.manifest import Manifest
 from registry.versions.mergeable import fresh_vectors_of
 from registry.versions.narrowing import narrowed, rows_of
 from registry.wire.requests import Request
-from registry.wire.responses import Because, Item, Source
+from registry.wire.responses import Source
 
 PAGE_BYTES: Final = 4096
 """Reading one byte of each page maps it. Pages are at least this large on every machine."""
-
-SHOWN_BECAUSE: Final = 3
-"""Most of a user's own items that an explanation names."""
 
 SAMPLED_USERS: Final = 64
 """By whom the kernels are timed."""
@@ -228,34 +225,6 @@ class Model:
     def seen_items(self, user_row: int | None) -> int:
         """Return how many items a user had had to do with when the version was made."""
         return 0 if user_row is None else len(self._seen_rows(user_row))
-
-    def because(
-        self, items: Sequence[Item], own: ItemRows, contributions: npt.NDArray[np.float64]
-    ) -> list[Item]:
-        """Return `items` with what each comes from: those of a user's own that add most to it.
-
-        Parameters
-        ----------
-        items
-            Of this version.
-        own
-            Rows of the user's items.
-        contributions
-            (own, items): how much each adds to each score.
-        """
-        ids, titles = self.texts.item_ids, self.texts.titles
-        most = [first_of(own, column, SHOWN_BECAUSE) for column in contributions.T]
-        return [
-            replace(
-                item,
-                because=[
-                    Because(ids[row], share, titles[row])
-                    for row, share in zip(*ranked, strict=True)
-                    if share > 0
-                ],
-            )
-            for item, ranked in zip(items, most, strict=True)
-        ]
 
     def learned_row(self, user_id: UserId | None) -> tuple[int | None, bool]:
         """Return a user's row, None if there is none, and whether its vector is not all zeros."""

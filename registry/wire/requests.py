@@ -9,9 +9,9 @@ from msgspec import Meta, Struct
 
 from registry.ids import ItemId, UserId
 from registry.wire.field_types import Id
-from registry.wire.training_records.catalogue_items import MOST_LABELS, LabelText, LabelValues
 from registry.wire.training_records.event_weights import FORGET
 from registry.wire.training_records.interactions import LARGEST_VALUE, EventKind
+from registry.wire.training_records.label_limits import MOST_LABELS, LabelText, LabelValues
 
 MAX_K: Final = 1000
 """Most items that one request may ask for; a larger `k` is refused."""

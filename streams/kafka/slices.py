@@ -15,7 +15,8 @@ records of a whole poll; its offset is the last record's. What must stay exact:
   start. Reading and seeking exclude each other, changelogs included: records read before a seek are
   not delivered after it, and nothing else is read between a rebalance and its seek.
 4. **Back-pressure.** A partition with too many unacknowledged records is not read until half of
-   them are done. The other topics are still read: a backlog never delays a control command.
+   them are done (`streams.kafka.back_pressure`). The other topics are still read: a backlog never
+   delays a control command.
 
 All other topics keep Faust's per-record path. Knows Faust's consumer; must not know what is in a
 record. ``tests/integration/test_slices.py`` proves each point, with a negative control.
@@ -33,6 +34,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP, Message
 
+from streams.kafka.back_pressure import may_resume, must_pause
 from streams.kafka.faust_workarounds import PromptConsumerThread
 from streams.kafka.slice_ledger import Ledger
 from streams.watch.read_progress import Progress
@@ -131,7 +133,7 @@ class SliceConsumer(Consumer):
             message.value = run  # type: ignore[assignment]  # what makes it a slice
             ledger = self._ledgers.setdefault(tp, Ledger())
             ledger.deliver(message, len(run))
-            if ledger.unacknowledged >= self.transport.in_flight_records:
+            if must_pause(ledger.unacknowledged, self.transport.in_flight_records):
                 self.on_buffer_full(TP(*tp))
         return message
 
@@ -141,7 +143,7 @@ class SliceConsumer(Consumer):
         ledger = self._ledgers.get(message.tp)
         if ledger is not None:
             ledger.settle()
-            if ledger.unacknowledged <= self.transport.in_flight_records // 2:
+            if may_resume(ledger.unacknowledged, self.transport.in_flight_records):
                 self.on_buffer_drop(TP(*message.tp))
         return bool(acknowledged)
 

@@ -106,7 +106,7 @@ class StatusCollector:
             notices=self._notices.notices(),
             rollout=state,
             acting_epoch=node.acting.epoch if node.acting else None,
-            lease_age_seconds=view.lease_age_seconds(now),
+            lease_age_seconds=view.lease.age_seconds(now),
             lease_seconds=self._settings.lease_seconds,
             owns_control=self._table.is_owner,
             versions=self._versions(state, totals),

@@ -7,22 +7,15 @@ judges them.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Final
-
 from msgspec.structs import replace
 
+from registry.guardrails.distinct_users import DistinctUsers
 from registry.guardrails.histogram import bucket_counts
-from registry.ids import UserId
 from registry.rollout.assignment import arms_of
 from registry.wire.counts import ArmCounts, Histogram, sum_histograms
 from registry.wire.rollout_state import RolloutState
 from streams.serving.batch_results import Batch
 from streams.serving.durations import known_latencies
-
-USERS_COUNTED: Final = 100_000
-"""Different users that one worker counts under one state, in all arms; some 10 MB. The split of
-the first hundred thousand tells as much as that of all."""
 
 
 class Exposures:
@@ -34,7 +27,7 @@ class Exposures:
     def __init__(self) -> None:
         self._epoch = -1
         self._arms: dict[str, ArmCounts] = {}
-        self._users: defaultdict[str, set[UserId]] = defaultdict(set)
+        self._users = DistinctUsers()
         self.answered = 0
 
     def count(self, batch: Batch, now_ms: float) -> None:
@@ -43,8 +36,8 @@ class Exposures:
         if batch.epoch is None or batch.epoch < self._epoch:
             return
         if batch.epoch > self._epoch:
-            self._epoch, self._arms, self._users = batch.epoch, {}, defaultdict(set)
-        self._note_users(batch)
+            self._epoch, self._arms, self._users = batch.epoch, {}, DistinctUsers()
+        self._users.note(batch.users)
         latencies: dict[str, Histogram] = {}
         for _, arm, sent_ms in batch.sent:
             if arm is None:
@@ -61,16 +54,10 @@ class Exposures:
         if acting is None or acting.epoch != self._epoch:
             return ()
         return tuple(
-            replace(counts, users=len(self._users.get(variant, ())))
+            replace(counts, users=self._users.count(variant))
             for variant in arms_of(acting).values()
             if (counts := self._arms.get(variant)) is not None
         )
-
-    def _note_users(self, batch: Batch) -> None:
-        """Note the users of all arms of the batch, or of none: the split must stay theirs."""
-        if sum(map(len, self._users.values())) < USERS_COUNTED:
-            for variant, users in batch.users.items():
-                self._users[variant] |= users
 
     def _add(self, counts: ArmCounts) -> None:
         known = self._arms.get(counts.variant)

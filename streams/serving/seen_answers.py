@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from itertools import repeat
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.answers.because import add_because
 from registry.answers.recommendation import Recommendation
 from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
 from registry.fold_in.merged_cells import UserEvents
-from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent
+from registry.fold_in.session_events import session_events
+from registry.fresh.fresh_events import NOTHING_FRESH
 from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
@@ -26,11 +28,6 @@ from registry.versions.narrowing import rows_of
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.event_weights import undo_targets
-
-NOW: Final = 1e11
-"""The time of what is done in a session, in seconds since the epoch: later than any event, so that
-it replaces what the user did with the same item before. Later than a version's newest, an event
-weighs the same whatever its time."""
 
 
 def recommend_seeing(
@@ -151,7 +148,7 @@ def _session_of(
         newest = window.newest(history)
     row, is_learned = model.learned_row(user_id)
     user, whole = (
-        UserEvents(row, some._replace(events=some.events + _session_events(request)))
+        UserEvents(row, some._replace(events=some.events + session_events(request)))
         for some in (newest, history)
     )
     least = sight.fold_in_least if sight is not None else FOLD_IN_LEAST
@@ -170,7 +167,7 @@ def _explained(model: Model, made: FreshVector | None, found: Recommendation) ->
     if made is None or vectors is None or found.source == "popular" or found.is_empty:
         return found
     rows = np.array(found.rows, np.int32)
-    items = model.because(found.items, made.seen, vectors.because(made, rows))
+    items = add_because(found.items, model.texts, made.seen, vectors.because(made, rows))
     return found._replace(whole_items=items)
 
 
@@ -179,20 +176,6 @@ def _session_rows(model: Model, request: Request) -> NDArray[np.int32]:
     undoes = undo_targets(model.manifest.parameters.weights)
     items = [item.item_id for item in request.items or () if item.event not in undoes]
     return rows_of(items, model.row_of)
-
-
-def _session_events(request: Request) -> tuple[FreshEvent, ...]:
-    """Return what is done in this session as events, later than all others."""
-    return tuple(
-        FreshEvent(
-            item.item_id,
-            item.event,
-            1.0 if item.value is None else item.value,
-            NOW,
-            offset,
-        )
-        for offset, item in enumerate(request.items or ())
-    )
 
 
 def _is_fresh_for_any(sight: FreshSight | None, user_id: UserId | None, versions: Set[str]) -> bool:

@@ -78,7 +78,7 @@ class Node:
         """
         waited = (datetime.now(UTC) - self.started_at).total_seconds()
         is_overdue = self.view.state is not None and waited > self.settings.lease_seconds
-        if self.view.lease_holds(time.time()) or is_overdue:
+        if self.view.lease.holds(time.time()) or is_overdue:
             self.recovered_once = True
 
     def answering(self) -> Answering | None:
@@ -93,7 +93,7 @@ class Node:
             return None
         rules = None
         if wanted is not None and self.acting is not None:
-            rules = RoutingRules(self.acting, wanted, ready, self.view.lease_holds(time.time()))
+            rules = RoutingRules(self.acting, wanted, ready, self.view.lease.holds(time.time()))
         elif wanted is not None and wanted.primary_version not in self.residency.failures:
             return None
         sight = None
@@ -150,5 +150,5 @@ class Node:
                 self.metrics.model_version_info.labels(
                     manifest.model_name, version, manifest.git_sha, manifest.data_snapshot.id
                 ).set(1)
-        age = self.view.lease_age_seconds(time.time())
+        age = self.view.lease.age_seconds(time.time())
         self.metrics.rollout_age.set(float("nan") if age is None else age)

@@ -46,7 +46,7 @@ class ReadinessCheck:
             return (apart,)
         wanted = node.view.state
         reasons = []
-        if not node.view.lease_holds(time.time()):
+        if not node.view.lease.holds(time.time()):
             reasons.append(self._lease_reason())
         if wanted is None:
             reasons.append(
@@ -89,10 +89,10 @@ class ReadinessCheck:
 
     def _lease_reason(self) -> Reason:
         view = self._node.view
-        age = view.lease_age_seconds(time.time())
+        age = view.lease.age_seconds(time.time())
         heard = "never" if age is None else f"{age:.0f} s ago"
         return Reason(
             ReadinessCode.ROLLOUT_LEASE_EXPIRED,
-            f"last heard from the rollout table {heard}, the lease is {view.lease_seconds:g} s; "
+            f"last heard from the rollout table {heard}, the lease is {view.lease.seconds:g} s; "
             "check Kafka, the other workers, and that the clocks agree",
         )

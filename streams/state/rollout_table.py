@@ -132,7 +132,7 @@ class RolloutTable:
             In seconds since the epoch.
         """
         log = self._view.log
-        if not self._view.knows_fleet(now) or self._view.heard_offset > log.last_offset:
+        if not self._view.knows_fleet(now) or self._view.lease.heard_offset > log.last_offset:
             return
         who = self._rewrites.who_misses(
             self._view.fleet, log.last_offset, self._echoed, time.monotonic()

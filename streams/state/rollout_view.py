@@ -23,6 +23,7 @@ from registry.rollout.current_phase import is_compared
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingRun
+from streams.state.lease import Lease
 
 STATES_REMEMBERED: Final = 64
 """Rollout states that a trace can look up; a ramp has one for each of its steps."""
@@ -32,20 +33,17 @@ class RolloutView:
     """The newest control log, lease, training run and heartbeats that reached this worker.
 
     ``heard_since`` is from when on all heartbeats have been heard, by the broker's clock, infinite
-    before the first; ``heard_offset`` the highest offset of a control log that anybody named.
+    before the first.
     """
 
     def __init__(self, lease_seconds: float) -> None:
-        self.lease_seconds = lease_seconds
+        self.lease = Lease(lease_seconds)
         self.log: ControlLog = EMPTY_LOG
         self.training: TrainingRun | None = None
         self.states: Mapping[int, RolloutState] = {}
         self.heard_since = math.inf
-        self.heard_offset = EMPTY_LOG.last_offset
         self._on_new_log: list[Callable[[], None]] = []
         self._heard_at: float | None = None
-        self._renewed_at: float | None = None
-        self._owner_at: float | None = None
         self._heartbeats: Mapping[str, Heartbeat] = {}
 
     @property
@@ -69,7 +67,7 @@ class RolloutView:
         if log.state is not None and log.state.epoch not in self.states:
             latest = list(self.states.items())[1 - STATES_REMEMBERED :]
             self.states = dict([*latest, (log.state.epoch, log.state)])
-        self._renew()
+        self.lease.take_log(log.last_offset)
         for note in self._on_new_log:
             note()
         return True
@@ -81,7 +79,7 @@ class RolloutView:
     def hear(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
         """Take heartbeats, each unless a later one of that worker is known; forget silent workers.
 
-        The control owner's is the lease of all; see :meth:`renew_lease`.
+        The control owner's is the lease of all; see `streams.state.lease`.
         """
         known = dict(self._heartbeats)
         for heartbeat in heartbeats:
@@ -93,7 +91,7 @@ class RolloutView:
                 continue
             if heartbeat.owns_control:
                 self.renew_lease(heartbeat.at, heartbeat.log_offset, now)
-            self.heard_offset = max(self.heard_offset, heartbeat.log_offset)
+            self.lease.hear_offset(heartbeat.log_offset)
         if self.state is not None:  # while the table is being read, it is not known what to forget
             epoch = self.state.epoch if is_compared(self.state) else None
             known = {
@@ -133,45 +131,8 @@ class RolloutView:
             self.training = run
 
     def renew_lease(self, at: float, last_offset: int, now: float) -> None:
-        """Note that the owner was there; that counts once all it had written has come here.
-
-        A former owner that was paused, and does not know yet that it is replaced, names an older
-        log than others have named: it renews nothing.
-
-        Parameters
-        ----------
-        at
-            When it said so, in seconds since the epoch, by the broker's clock.
-        last_offset
-            Of the log that it knew.
-        now
-            The present by this worker's clock.
-        """
-        if last_offset < self.heard_offset:
-            return
-        self.heard_offset = last_offset
-        owner_at = min(at, now)  # a broker's clock that is ahead must not stretch the lease
-        known = self._owner_at
-        if known is None or owner_at > known or known > now:  # the last: our clock was set back
-            self._owner_at = owner_at
-        self._renew()
-
-    def _renew(self) -> None:
-        if self.log.last_offset >= self.heard_offset and self._owner_at is not None:
-            self._renewed_at = self._owner_at
-
-    def lease_age_seconds(self, now: float) -> float | None:
-        """Return the seconds since the last renewal that arrived; None if none ever did."""
-        return None if self._renewed_at is None else now - self._renewed_at
-
-    def lease_holds(self, now: float) -> bool:
-        """Tell whether this worker is in touch with the rollout table at `now`.
-
-        A renewal from the future arrived before this worker's clock was set back. It counts for one
-        lease at most; otherwise the lease would hold for as long as the clock was set back.
-        """
-        age = self.lease_age_seconds(now)
-        return age is not None and abs(age) <= self.lease_seconds
+        """Note that the owner, which knew the log up to `last_offset`, was there at `at`."""
+        self.lease.renew(at, last_offset, self.log.last_offset, now)
 
 
 def _order_of(run: TrainingRun) -> tuple[datetime, datetime, bool]:

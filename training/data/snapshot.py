@@ -39,10 +39,11 @@ from training.data.cells_from_rows import gather
 from training.data.matrix import Cells
 from training.log.interaction_log import Log, Ranges, opened
 from training.log.lost_ranges import Lost, lost_range, settle_lost
-from training.log.offset_ranges import SEGMENT_RECORDS, Plan, Span, missing, plan
+from training.log.offset_ranges import Plan, Span, missing, plan
 from training.log.range_rows import RangeRows, by_segment
 from training.log.recreated_interactions import require_same_topic
 from training.log.rows import LOST, SCHEMA, table_of
+from training.log.segment_merging import SEGMENT_RECORDS
 from training.log.segments import Segments
 
 

@@ -1,4 +1,4 @@
-"""Ranges of offsets: held, missing and lost ones, and which of them become one segment.
+"""Ranges of offsets: held, missing and lost ones.
 
 Pure: knows intervals of one partition. Must not know Kafka, files or records.
 """
@@ -6,11 +6,7 @@ Pure: knows intervals of one partition. Must not know Kafka, files or records.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
-
-SEGMENT_RECORDS: Final = 262_144
-"""Longest segment, in offsets: 20 MB in memory while it is written, and 4,000 files for a billion
-interactions."""
+from typing import NamedTuple
 
 
 class Span(NamedTuple):
@@ -60,24 +56,6 @@ def missing(segments: Iterable[Span], wanted: Span) -> list[Span]:
     starts = [wanted.start, *(span.end for span in held)]
     ends = [*(span.start for span in held), wanted.end]
     return [Span(*gap) for gap in zip(starts, ends, strict=True) if gap[0] < gap[1]]
-
-
-def absorbed(segments: Iterable[Span], new: Span) -> list[Span]:
-    """Return the segments before `new` that are to become one with it, ascending.
-
-    >>> absorbed([Span(0, 40), Span(40, 44), Span(44, 45)], Span(45, 47))
-    [Span(start=44, end=45)]
-    """
-    taken: list[Span] = []
-    whole = new
-    for segment in sorted(segments, reverse=True):
-        if segment.end != whole.start:
-            continue
-        if segment.length > whole.length or segment.length + whole.length > SEGMENT_RECORDS:
-            break
-        taken.insert(0, segment)
-        whole = Span(segment.start, whole.end)
-    return taken
 
 
 class Plan(NamedTuple):

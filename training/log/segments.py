@@ -23,14 +23,15 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from registry.errors import ArtifactError
 from registry.storage.objects import MissingObject, Objects
-from training.log.offset_ranges import Cut, Span, absorbed, cover
-from training.log.rows import FORGOTTEN, SCHEMA
+from training.log.offset_ranges import Cut, Span, cover
+from training.log.rows import SCHEMA
+from training.log.segment_merging import absorbed
+from training.log.user_erasure import erase_users
 
 FOLDER: Final = "snapshots"
 
@@ -48,9 +49,6 @@ of half the size, written in less than half the time."""
 
 READ_AGAIN: Final = 3
 """So often a range is listed again when a file of it has just been taken in by another run."""
-
-_OF_THE_USER: Final = ("user_int", "user_text", "event", "value")
-_OF_THE_ITEM: Final = ("item_int", "item_text")
 
 _NAME: Final = re.compile(r"([0-9]{20})-([0-9]{20})\.parquet")
 
@@ -139,22 +137,13 @@ class Segments:
 
     def forget(self, partition: int, segment: Span, offsets: NDArray[np.int64]) -> None:
         """Wipe out who did what in the rows at `offsets`; the rows stay, so ranges stay complete.
-
-        What an item's title is stays, too: it tells nothing of the user.
+        See `training.log.user_erasure`.
         """
         try:
             table = self._table(partition, segment)
         except MissingObject:
             return  # another run has just taken it in, and the next one wipes it there
-        gone = pa.array(np.isin(table["offset"].to_numpy(), offsets))
-        untitled = pc.and_(gone, pc.is_null(table["title"]))
-        wiped = {name: pc.if_else(gone, None, table[name]) for name in _OF_THE_USER}
-        wiped |= {name: pc.if_else(untitled, None, table[name]) for name in _OF_THE_ITEM}
-        wiped["unusable"] = pc.if_else(gone, FORGOTTEN, table["unusable"])
-        for name, column in wiped.items():
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, SCHEMA.field(name), column)
-        self._objects.replace(self._path(partition, segment), _parquet(table))
+        self._objects.replace(self._path(partition, segment), _parquet(erase_users(table, offsets)))
 
     def _path(self, partition: int, span: Span) -> str:
         return f"{self._folder}/{partition}/{span.start:020d}-{span.end:020d}.parquet"

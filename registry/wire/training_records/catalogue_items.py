@@ -7,19 +7,14 @@ from typing import Annotated, Final, TypeAlias
 from msgspec import Meta, Struct
 
 from registry.wire.field_types import Id
+from registry.wire.training_records.label_limits import MOST_LABELS, LabelText, LabelValues
 
 TITLE_CHARACTERS: Final = 500
 """Maximum number of characters of a title, as in an interaction."""
 
-LABEL_CHARACTERS: Final = 100
-MOST_LABELS: Final = 32
-"""Labels of an item, and values of a label: an item's record stays below 330 KB."""
-
 EARLIEST_MILLISECONDS: Final = 1e11
 """As seconds that is the year 5138: larger times are milliseconds, by mistake."""
 
-LabelText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LABEL_CHARACTERS)]
-LabelValues: TypeAlias = Annotated[list[LabelText], Meta(max_length=MOST_LABELS)]
 Moment: TypeAlias = Annotated[float, Meta(ge=0, lt=EARLIEST_MILLISECONDS)]
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from registry.catalogue.availability import Withdrawals
 from registry.catalogue.item_labels import labelled
-from registry.scoring import among
+from registry.scoring import candidate_ranking, similar_items
 from registry.versions.model import Model
 from registry.versions.narrowing import unknown_items
 from registry.wire.requests import SessionItem
@@ -102,5 +102,6 @@ def test_of_many_rows_the_best_are_exact_to_the_bit_ties_included(
     candidates = [model.arrays.item_ids[row] for row in random.permutation(500)[:300].tolist()]
     request = a_request(1, candidates=candidates, exclude_seen=False, k=20)
     all_scored = model.recommend([request])
-    monkeypatch.setattr(among, "FEW", 30)
+    monkeypatch.setattr(candidate_ranking, "FEW", 30)
+    monkeypatch.setattr(similar_items, "FEW", 30)
     assert model.recommend([request]) == all_scored

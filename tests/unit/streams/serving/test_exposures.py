@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from harness.builders import NOW_MS
 
+from registry.guardrails import distinct_users
 from registry.guardrails.histogram import MAPPING, bucket_counts
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
-from streams.serving import exposures as module
 from streams.serving.batch_results import Answer, Batch, Sent
 from streams.serving.exposures import Exposures
 from tests.unit.registry.builders import a_canary_state, a_state
@@ -124,7 +124,7 @@ def test_the_arms_are_those_of_the_strategy() -> None:
 
 
 def test_no_more_users_are_kept_than_a_split_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "USERS_COUNTED", 100)
+    monkeypatch.setattr(distinct_users, "USERS_COUNTED", 100)
     batches = [
         a_batch(primary=Got(10, users=set(range(n, n + 10))), canary=Got(1, users={-n - 1}))
         for n in range(0, 1000, 10)

@@ -172,7 +172,7 @@ def test_their_rows_stay_while_they_are_heard_and_go_when_they_are_gone(owner: O
 def test_an_owner_of_the_release_before_renews_the_lease_by_the_table(owner: Owner) -> None:
     now = time.time()
     owner.echo("lease", {"at": now, "last_offset": 7})
-    assert owner.view.lease_holds(now)
+    assert owner.view.lease.holds(now)
 
 
 def test_what_the_release_before_left_of_the_fleet_is_passed_over(owner: Owner) -> None:

@@ -34,8 +34,8 @@ def a_run(started: int, updated: int, run_id: str = "", **given: Any) -> Trainin
 def test_a_new_view_knows_nothing_and_holds_no_lease() -> None:
     view = RolloutView(20)
     assert (view.log, view.state, view.training) == (EMPTY_LOG, None, None)
-    assert view.lease_age_seconds(0) is None
-    assert not view.lease_holds(0)
+    assert view.lease.age_seconds(0) is None
+    assert not view.lease.holds(0)
 
 
 def test_a_newer_log_is_taken_with_its_state() -> None:
@@ -99,67 +99,67 @@ def test_the_result_of_a_run_is_not_undone_by_the_echo_of_an_update_at_the_same_
 def test_the_lease_holds_up_to_its_last_second_and_not_longer() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, -1, now=1000)
-    assert view.lease_age_seconds(1020) == 20
-    assert view.lease_holds(1020)
-    assert not view.lease_holds(1020.5)
+    assert view.lease.age_seconds(1020) == 20
+    assert view.lease.holds(1020)
+    assert not view.lease.holds(1020.5)
 
 
 def test_an_older_renewal_does_not_shorten_the_lease() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, -1, now=1000)
     view.renew_lease(990, -1, now=1000)
-    assert view.lease_age_seconds(1010) == 10
+    assert view.lease.age_seconds(1010) == 10
 
 
 def test_a_renewal_takes_a_lapsed_lease_up_again() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, -1, now=1000)
     view.renew_lease(1100, -1, now=1100)
-    assert view.lease_holds(1110)
+    assert view.lease.holds(1110)
 
 
 def test_an_owners_clock_that_is_a_little_ahead_does_no_harm() -> None:
     view = RolloutView(20)
     view.renew_lease(1001, -1, now=1000)
-    assert view.lease_age_seconds(1000) == 0
+    assert view.lease.age_seconds(1000) == 0
 
 
 def test_a_renewal_that_arrives_late_counts_from_when_it_was_written() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, -1, now=1015)
-    assert view.lease_age_seconds(1015) == 15
+    assert view.lease.age_seconds(1015) == 15
 
 
 def test_an_owners_clock_that_is_ahead_by_more_than_the_lease_cannot_hold_it_for_long() -> None:
     view = RolloutView(20)
     view.renew_lease(1000 + 3600, -1, now=1000)
-    assert view.lease_holds(1020)
-    assert not view.lease_holds(1021)
+    assert view.lease.holds(1020)
+    assert not view.lease.holds(1021)
 
 
 def test_a_clock_that_is_set_back_does_not_stretch_the_lease() -> None:
     view = RolloutView(20)
     view.renew_lease(5000, -1, now=5000)
-    assert not view.lease_holds(1000)
+    assert not view.lease.holds(1000)
     view.renew_lease(1000, -1, now=1000)
-    assert view.lease_holds(1020)
-    assert not view.lease_holds(1021)
+    assert view.lease.holds(1020)
+    assert not view.lease.holds(1021)
 
 
 def test_a_clock_that_is_corrected_by_a_little_does_no_harm() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, -1, now=1000)
-    assert view.lease_holds(998)
+    assert view.lease.holds(998)
 
 
 def test_a_renewal_that_knows_of_a_change_counts_once_the_change_has_come() -> None:
     view = RolloutView(20)
     view.renew_lease(1000, 3, now=1000)
-    assert not view.lease_holds(1000)
+    assert not view.lease.holds(1000)
     view.offer_log(ControlLog(last_offset=2))
-    assert not view.lease_holds(1001)
+    assert not view.lease.holds(1001)
     view.offer_log(ControlLog(last_offset=3))
-    assert view.lease_age_seconds(1001) == 1
+    assert view.lease.age_seconds(1001) == 1
 
 
 def test_a_change_that_never_comes_ends_the_lease_that_held_before_it() -> None:
@@ -167,8 +167,8 @@ def test_a_change_that_never_comes_ends_the_lease_that_held_before_it() -> None:
     view.renew_lease(1000, -1, now=1000)
     for at in range(1001, 1022):
         view.renew_lease(at, 3, now=at)
-    assert view.lease_holds(1020)  # the change may be on its way: it was the last second
-    assert not view.lease_holds(1021)
+    assert view.lease.holds(1020)  # the change may be on its way: it was the last second
+    assert not view.lease.holds(1021)
 
 
 def test_a_former_owner_that_does_not_know_the_newest_log_renews_nothing() -> None:
@@ -176,7 +176,7 @@ def test_a_former_owner_that_does_not_know_the_newest_log_renews_nothing() -> No
     view.offer_log(ControlLog(last_offset=4))
     view.renew_lease(1000, 4, now=1000)
     view.renew_lease(1030, 3, now=1030)
-    assert not view.lease_holds(1030)
+    assert not view.lease.holds(1030)
 
 
 def test_the_latest_states_can_be_looked_up_by_their_epochs_and_no_more() -> None:
@@ -204,32 +204,32 @@ def an_owner(**given: Any) -> Heartbeat:
 def test_the_owners_heartbeat_is_the_lease_and_nobody_elses() -> None:
     view = RolloutView(20)
     view.hear([a_heartbeat("w2", log_offset=-1)], BEGAN_AT)
-    assert not view.lease_holds(BEGAN_AT)
+    assert not view.lease.holds(BEGAN_AT)
     view.hear([an_owner()], BEGAN_AT + 1)
-    assert view.lease_age_seconds(BEGAN_AT + 1) == 1
+    assert view.lease.age_seconds(BEGAN_AT + 1) == 1
 
 
 def test_an_owner_of_the_release_before_renews_by_the_table_alone() -> None:
     view = RolloutView(20)
     view.hear([an_owner(log_offset=None)], BEGAN_AT)
-    assert not view.lease_holds(BEGAN_AT)
+    assert not view.lease.holds(BEGAN_AT)
 
 
 def test_a_log_that_anybody_named_is_missed_until_it_comes() -> None:
     view = RolloutView(20)
     view.hear([a_heartbeat("w2", log_offset=5), an_owner(log_offset=4)], BEGAN_AT)
     view.offer_log(ControlLog(last_offset=4))
-    assert not view.lease_holds(BEGAN_AT)
+    assert not view.lease.holds(BEGAN_AT)
     view.hear([an_owner(at=BEGAN_AT + 1, log_offset=5)], BEGAN_AT + 1)
     view.offer_log(ControlLog(last_offset=5))
-    assert view.lease_holds(BEGAN_AT + 1)
+    assert view.lease.holds(BEGAN_AT + 1)
 
 
 def test_an_owners_heartbeat_that_is_read_again_renews_nothing() -> None:
     view = RolloutView(20)
     view.hear([an_owner(at=BEGAN_AT + 30)], BEGAN_AT + 30)
     view.hear([an_owner()], BEGAN_AT + 51)
-    assert not view.lease_holds(BEGAN_AT + 51)
+    assert not view.lease.holds(BEGAN_AT + 51)
 
 
 def test_the_fleet_is_known_while_the_end_of_its_topic_was_reached_of_late() -> None:

@@ -6,7 +6,8 @@ from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.log.offset_ranges import SEGMENT_RECORDS, Plan, Span, absorbed, cover, missing, plan
+from training.log.offset_ranges import Plan, Span, cover, missing, plan
+from training.log.segment_merging import SEGMENT_RECORDS, absorbed
 
 spans = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(
     lambda one: Span(one[0], one[0] + one[1])

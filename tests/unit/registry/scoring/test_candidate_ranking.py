@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from registry.scoring import among
-from registry.scoring.among import best_among, nearest_among
+from registry.scoring import candidate_ranking, similar_items
+from registry.scoring.candidate_ranking import best_among
 from registry.scoring.ranking import Ranking
+from registry.scoring.similar_items import nearest_among
 
 RANDOM = np.random.default_rng(4)
 FACTORS = np.round(RANDOM.normal(size=(400, 6)), 1).astype(np.float32)
@@ -40,7 +41,8 @@ def test_the_quick_path_for_many_rows_changes_no_bit(
 ) -> None:
     vector, liked = FACTORS[5], np.array([5, 6], np.int32)
     slow = best_among(RANKING, vector, ROWS, k), nearest_among(RANKING, liked, ROWS, k)
-    monkeypatch.setattr(among, "FEW", 10)
+    monkeypatch.setattr(candidate_ranking, "FEW", 10)
+    monkeypatch.setattr(similar_items, "FEW", 10)
     assert (best_among(RANKING, vector, ROWS, k), nearest_among(RANKING, liked, ROWS, k)) == slow
 
 
