@@ -23,6 +23,7 @@ from ops.docs import rule_drawings as drawings
 from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
 from registry.error_codes import FallbackCode
+from registry.guardrails.distinct_users import USERS_COUNTED
 from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.kafka.topics import topics_of
 from registry.ramp_plans.ramp_durations import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
@@ -38,7 +39,6 @@ from streams.http.command_endpoints import RESULT_SECONDS
 from streams.observers import build_observers
 from streams.page_serving import build_pages
 from streams.retraining.takeover import SILENT_SECONDS
-from streams.serving.exposures import USERS_COUNTED
 from streams.serving.probing import LEAST_PAUSE_SECONDS
 from streams.serving.residency import RETRY_SECONDS
 from streams.state.liveness import REBALANCE_SECONDS
