@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from registry.guardrails.fleet_counts import arms_at, shadow_at
 from registry.guardrails.min_overlap import judge_shadow
+from registry.guardrails.ramp_barrier import readiness
 from registry.guardrails.silent_workers import survival
 from registry.guardrails.verdicts import judge, worst
-from registry.guardrails.worker_readiness import readiness
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.ramp_plans.ramp_durations import patience_seconds
 from registry.ramp_plans.ramp_stages import Stage, stage_of, stages_of

@@ -6,7 +6,7 @@ Each kind has its rule where it is sent; this is what they have in common:
 refused             sent in its place                   if that is refused too
 ==================  ==================================  =======================
 answer              an error answer                     the request, set aside
-                    (`streams.serving.refused_answers`)
+                    (`streams.serving.undelivered_answers`)
 dead letter         one without its value               nothing
 control result      one without the states before and   nothing; the command
                     after                               stands

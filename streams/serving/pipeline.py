@@ -6,7 +6,7 @@ The protocol, in the words that the documentation uses:
 2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
    letters are queued at the producer; under a backlog, two batches at once;
 3. *confirm*: the delivery reports of this batch come in while the next one is being answered;
-  answers that Kafka refuses for good are replaced (`streams.serving.refused_answers`);
+  answers that Kafka refuses for good are replaced (`streams.serving.undelivered_answers`);
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
 
 If Kafka does not confirm answers in time, because its brokers are unavailable, the requests are
@@ -44,7 +44,7 @@ from streams.serving.answering import Answering, answer_batch
 from streams.serving.batch_results import Batch
 from streams.serving.durations import known_latencies
 from streams.serving.probing import Prober
-from streams.serving.refused_answers import RefusedAnswers
+from streams.serving.undelivered_answers import RefusedAnswers
 
 BATCHES_AT_ONCE: Final = 2
 """While one batch is in the scoring kernel, which leaves the interpreter free, another is decoded

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from registry.connection.client_config import client_config
 from registry.error_codes import NoticeCode
 from registry.errors import TransportError
-from registry.kafka.topic_ids import seen_topics
+from registry.kafka.broker_topics import seen_topics
 from registry.kafka.topics import Topics, changelog_of, mismatches
 from registry.rollout.command_log import ControlLog
 from registry.rollout.recreated_control_topic import is_foreign

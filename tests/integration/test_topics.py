@@ -24,9 +24,9 @@ from ops.cli.main import app
 from registry.connection.client_config import client_config
 from registry.errors import ConfigurationError, TransportError
 from registry.kafka import partitioner_look
+from registry.kafka.broker_topics import seen_topics
 from registry.kafka.partition_growth import grow_topics
 from registry.kafka.topic_admin import check_topics, create_topics, require_topics
-from registry.kafka.topic_ids import seen_topics
 from registry.kafka.topics import changelog_of, topics_of
 from registry.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.builders import some_parts
 
-from registry.kafka.topic_ids import SeenTopic
+from registry.kafka.broker_topics import SeenTopic
 from streams.kafka.slices import SliceConsumer
 from streams.topic_follower import follow_topics
 

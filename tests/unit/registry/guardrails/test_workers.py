@@ -12,8 +12,8 @@ from registry.guardrails.fleet_counts import arms_at, shadow_at
 from registry.guardrails.histogram import MAPPING
 from registry.guardrails.live_workers import LIVE_SECONDS, WORKERS_NAMED, live
 from registry.guardrails.predecessor_workers import predecessors
+from registry.guardrails.ramp_barrier import readiness
 from registry.guardrails.silent_workers import FORGET_SECONDS, carried, remembered, survival
-from registry.guardrails.worker_readiness import readiness
 from registry.wire.codec import decode, encode
 from registry.wire.counts import ShadowCounts
 from registry.wire.heartbeats import Heartbeat

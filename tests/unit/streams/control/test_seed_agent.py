@@ -10,7 +10,7 @@ import pytest
 from harness.builders import NeverDecided, some_parts
 
 from registry.errors import ArtifactError
-from registry.kafka.topic_ids import SeenTopic
+from registry.kafka.broker_topics import SeenTopic
 from registry.rollout.command_log import ControlLog, Remembered
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain

@@ -18,7 +18,7 @@ from registry.wire.responses import Provenance, Response
 from streams.serving.answering import answer_batch
 from streams.serving.batch_results import Batch
 from streams.serving.interleaved_answers import provenance_of_both
-from streams.serving.refused_answers import count_as_error
+from streams.serving.undelivered_answers import count_as_error
 from tests.unit.registry.builders import a_canary_state
 
 INTERLEAVED = a_canary_state(strategy="interleave", salt="s")

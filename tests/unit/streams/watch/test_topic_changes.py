@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.kafka.topic_ids import SeenTopic
+from registry.kafka.broker_topics import SeenTopic
 from streams.watch.topic_changes import TopicChanges
 
 NEEDED = frozenset({"requests", "control"})

@@ -17,7 +17,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.serving.answering import answer_batch
 from streams.serving.batch_results import Batch
-from streams.serving.refused_answers import RefusedAnswers
+from streams.serving.undelivered_answers import RefusedAnswers
 
 STATE = RolloutState("production", 5, "canary", "v0.1", "v0.2", 50.0)
 
