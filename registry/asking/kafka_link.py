@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from registry.asking.fork_guard import is_own_process, require_own_process
 from registry.asking.librdkafka_clients import ClientFactory
 from registry.asking.open_requests import OpenRequests
 from registry.asking.record_sender import RecordSender
@@ -125,10 +126,10 @@ class KafkaLink:
 
     def close(self) -> None:
         """Send what is not sent yet, end the threads, and fail what still waits."""
-        if self._owner in (None, os.getpid()):
+        if is_own_process(self._owner):
             self._closing.set()  # whoever connects holds the lock, and gives up
         with self._changing:
-            if self._is_closed or self._owner not in (None, os.getpid()):
+            if self._is_closed or not is_own_process(self._owner):
                 return
             self._is_closed = True
             if self._sender is not None:
@@ -177,8 +178,4 @@ class KafkaLink:
     def _require_usable(self) -> None:
         if self._closing.is_set():
             raise ClientClosed("the client is closed")
-        if self._owner not in (None, os.getpid()):
-            raise ClientClosed(
-                f"the client belongs to process {self._owner}, from which this one was forked; "
-                "each process needs its own"
-            )
+        require_own_process(self._owner)
