@@ -170,8 +170,8 @@ class TestWithoutAWorker:
                         return answer.status, await answer.json()
 
                 await get("/recommend/1?deadline_ms=500")  # has connected
-                waiting = asyncio.create_task(get("/recommend/2?deadline_ms=3000"))
-                async with asyncio.timeout(3):
+                waiting = asyncio.create_task(get("/recommend/2?deadline_ms=8000"))
+                async with asyncio.timeout(8):
                     while recommendations.in_flight == 0:  # the test server shares this loop
                         await asyncio.sleep(0.001)
                 refused = await get("/recommend/3")
