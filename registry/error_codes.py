@@ -75,6 +75,7 @@ class CommandCode(StrEnum):
     LEAKS = "leaks"
     MISSING_VERSION = "missing_version"
     NO_CANARY = "no_canary"
+    NO_OUTCOMES = "no_outcomes"
     NO_PREVIOUS = "no_previous"
     NO_RAMP = "no_ramp"
     NO_STATE = "no_state"

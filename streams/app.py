@@ -19,6 +19,7 @@ from faust.types.auth import SASLMechanism
 from registry.client_passthrough import faust_settings
 from registry.connection.listeners import tls_context
 from registry.connection.reachability import find_cause
+from registry.kafka.outcome_terms import outcome_terms
 from registry.kafka.permissions import serving_group
 from registry.kafka.topics import Topics, topics_of
 from registry.policy_file import read_training_ramp
@@ -160,7 +161,7 @@ def build_app(
         training,
         metrics,
         on_failure,
-        watch.control_topic_id,
+        *(watch.control_topic_id, partial(outcome_terms, settings)),
     )
     control.agent(app, _raw(app, topics.control.name))
     seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery, watch.is_foreign)

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ops.views import terminal
 from ops.views.terminal import Text
+from registry.outcomes.outcome_guardrails import goal_words
 from registry.ramp_plans.evidence_needs import TIMES_THE_LIMIT
 from registry.rollout.ramp_dry_run import Plan
 
@@ -17,6 +18,7 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
             {
                 "canary version": plan.canary_version,
                 "environments": " → ".join(plan.environments),
+                **({} if plan.goal is None else {"goal": goal_words(plan.goal)}),
                 "time to promote": f"{_time(plan.to_promote_seconds)}, "
                 f"at most {_time(plan.to_promote_at_most_seconds)}",
                 "time to roll back": f"{_time(plan.to_roll_back_seconds)} from the evidence",

@@ -76,15 +76,17 @@ def log_evidence_below(sample: Sample, mean: float) -> float:
     return log_e_value(sample, max(sample.mean, mean))
 
 
-def log_evidence_of_excess(larger: Sample, smaller: Sample, margin: float) -> float:
-    """Return the log evidence that one mean exceeds another by more than `margin`.
+def log_evidence_of_excess(
+    larger: Sample, smaller: Sample, margin: float, ratio: float = 1.0
+) -> float:
+    """Return the log evidence that one mean exceeds `ratio` times another by more than `margin`.
 
-    The least of ``log E_l(p_l) + log E_s(p_s)`` over ``p_l <= p_s + margin``. At the true means
-    the product of two independent martingales is one, in whatever order observations come; the
-    least over all pairs that are still allowed is below it, so it is an e-process for them all.
+    The least of ``log E_l(p_l) + log E_s(p_s)`` over ``p_l <= ratio · p_s + margin``. At the true
+    means the product of two independent martingales is one, in whatever order observations come;
+    the least over all pairs that are still allowed is below it, so it is an e-process for them all.
     (Turner and Grünwald 2023 treat the same tables.) It is convex: outside of the sample's own
-    means, which are no evidence (E <= 1), the least is on the line ``p_l = p_s + margin``, where
-    the slope changes its sign.
+    means, which are no evidence (E <= 1), the least is where both sides are equal, and the slope
+    changes its sign.
 
     Parameters
     ----------
@@ -92,6 +94,8 @@ def log_evidence_of_excess(larger: Sample, smaller: Sample, margin: float) -> fl
         The two samples.
     margin
         -1..1; a negative one asks whether `larger` is at least not that much smaller.
+    ratio
+        Above 0; 0.95 asks whether `larger` is more than 95 % of `smaller`.
 
     Examples
     --------
@@ -99,9 +103,9 @@ def log_evidence_of_excess(larger: Sample, smaller: Sample, margin: float) -> fl
     40.3
     """
     mean_larger, mean_smaller = larger.mean, smaller.mean
-    if mean_larger > mean_smaller + margin:
-        mean_smaller = _closest(larger, smaller, margin)
-        mean_larger = mean_smaller + margin
+    if mean_larger > ratio * mean_smaller + margin:
+        mean_smaller = _closest(larger, smaller, margin, ratio)
+        mean_larger = ratio * mean_smaller + margin
     return log_e_value(larger, mean_larger) + log_e_value(smaller, mean_smaller)
 
 
@@ -151,12 +155,12 @@ def quantile_bounds(histogram: Mapping[int, int], share: float, alpha: float) ->
     )
 
 
-def _closest(larger: Sample, smaller: Sample, margin: float) -> float:
-    """Return the ``p`` where ``E_l(p + margin) · E_s(p)`` is least, by bisection of its slope."""
-    low, high = max(smaller.mean, -margin), min(larger.mean - margin, 1.0)
+def _closest(larger: Sample, smaller: Sample, margin: float, ratio: float) -> float:
+    """Return the ``p`` where ``E_l(ratio p + margin) · E_s(p)`` is least, by its slope."""
+    low, high = max(smaller.mean, -margin / ratio), min((larger.mean - margin) / ratio, 1.0)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if _slope(larger, middle + margin) + _slope(smaller, middle) < 0:
+        if ratio * _slope(larger, ratio * middle + margin) + _slope(smaller, middle) < 0:
             low = middle
         else:
             high = middle

@@ -16,8 +16,8 @@ from msgspec import Struct
 from registry.guardrails.evidence import Sample, log_e_value, log_evidence_of_excess
 from registry.outcomes.mixture_bound import mixture_width
 from registry.wire.outcome_records import ArmSums
+from registry.wire.ramp_values import OutcomeMetric
 
-Metric: TypeAlias = Literal["conversion", "outcomes_per_exposure"]
 Standing: TypeAlias = Literal["better", "worse", "undecided", "no data"]
 
 LEAST_USERS: Final = 200
@@ -54,7 +54,7 @@ class Comparison(Struct, frozen=True):
         Confidence sequences of the two estimates, each at `alpha`; None while nothing can be said.
     """
 
-    metric: Metric
+    metric: OutcomeMetric
     standing: Standing
     primary: float | None
     canary: float | None
@@ -160,7 +160,7 @@ def ratio_variance(sums: ArmSums) -> float:
 
 
 def _judged(
-    metric: Metric,
+    metric: OutcomeMetric,
     primary: float,
     canary: float,
     lower: float,
@@ -180,7 +180,7 @@ def _judged(
 
 
 def _no_data(
-    metric: Metric, primary: float | None, canary: float | None, alpha: float
+    metric: OutcomeMetric, primary: float | None, canary: float | None, alpha: float
 ) -> Comparison:
     return Comparison(metric, "no data", primary, canary, None, None, None, alpha)
 

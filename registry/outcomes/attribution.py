@@ -28,6 +28,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from registry.ids import ItemId, UserId
+from registry.outcomes.open_answers import OpenAnswer, OpenAnswers
 from registry.wire.field_types import Variant
 
 MOST_USERS: Final = 200_000
@@ -52,10 +53,6 @@ class Exposure(NamedTuple):
         """Whether somebody may get credit for it."""
         return self.variant is not None or bool(self.teams)
 
-    def variant_of(self, item_id: ItemId) -> Variant | None:
-        """Return who gets the credit for an item of it."""
-        return self.teams[self.items.index(item_id)] if self.teams else self.variant
-
 
 class Action(NamedTuple):
     """An interaction of a kind that counts, and its value as an outcome."""
@@ -68,22 +65,11 @@ class Action(NamedTuple):
 
 
 class Credit(NamedTuple):
-    """An outcome: an action and the answer that gets the credit; times in milliseconds."""
+    """An outcome: an action at a time in milliseconds, and the answer that gets the credit."""
 
     action: Action
-    exposure: Exposure
-    exposed_at: int
+    answer: OpenAnswer
     at: int
-
-    @property
-    def variant(self) -> Variant | None:
-        """Who gets it."""
-        return self.exposure.variant_of(self.action.item_id)
-
-    @property
-    def position(self) -> int:
-        """Where the item was in the answer, from 0 on."""
-        return self.exposure.items.index(self.action.item_id)
 
 
 class Closing(NamedTuple):
@@ -107,21 +93,12 @@ class Joined(NamedTuple):
     closings: list[Closing]
 
 
-class _Answer:
-    __slots__ = ("at", "credited", "exposure")
-
-    def __init__(self, at: int, exposure: Exposure) -> None:
-        self.at = at
-        self.exposure = exposure
-        self.credited: set[tuple[ItemId, str]] = set()
-
-
 class _Window:
-    __slots__ = ("exposures", "first", "lead", "outcomes", "since")
+    __slots__ = ("exposures", "lead", "outcomes", "since", "variant")
 
-    def __init__(self, since: int, first: Exposure) -> None:
+    def __init__(self, since: int, variant: Variant | None) -> None:
         self.since = since
-        self.first = first
+        self.variant = variant
         self.outcomes = 0.0
         self.lead = 0.0
         self.exposures = 0
@@ -146,8 +123,9 @@ class Attribution:
     def __init__(self, window_ms: int, most_users: int = MOST_USERS) -> None:
         self._window_ms = window_ms
         self._most_users = most_users
-        self._answers: dict[UserId, deque[_Answer]] = {}
-        self._expiring: deque[tuple[int, UserId]] = deque()
+        self._answers = OpenAnswers()
+        self._expiring: deque[UserId] = deque()  # a user for each answer, in their order
+        self._credited: dict[tuple[UserId, str], set[tuple[ItemId, str]]] = {}
         self._windows: dict[UserId, _Window] = {}  # in the order in which they close
         self._closed: set[UserId] = set()
         self._found = Joined([], [])
@@ -173,31 +151,29 @@ class Attribution:
             if len(self._windows) + len(self._closed) >= self._most_users:
                 self.left_out += 1
                 return
-            self._windows[user] = _Window(at, exposure)
-        answers = self._answers.setdefault(user, deque())
-        if any(known.exposure.request_id == exposure.request_id for known in answers):
+            self._windows[user] = _Window(at, exposure.variant)
+        if not self._answers.add(*exposure, at):
             return
-        answers.append(_Answer(at, exposure))
-        self._expiring.append((at + self._window_ms, user))
+        self._expiring.append(user)
         if user in self._windows and exposure.counts:
             self._windows[user].exposures += 1
 
     def act(self, at: int, action: Action) -> None:
         """Take in the next interaction."""
         self.pass_time(at)
-        answer = self._credited(action)
-        if answer is None or (action.item_id, action.event) in answer.credited:
+        answer = self._answers.latest_with(action.user_id, action.item_id, action.request_id)
+        if answer is None or answer.variant is None:
             return
-        variant = answer.exposure.variant_of(action.item_id)
-        if variant is None:
+        credited = self._credited.setdefault((action.user_id, answer.request_id), set())
+        if (action.item_id, action.event) in credited:
             return
-        answer.credited.add((action.item_id, action.event))
-        self._found.credits.append(Credit(action, answer.exposure, answer.at, at))
+        credited.add((action.item_id, action.event))
+        self._found.credits.append(Credit(action, answer, at))
         if action.user_id in self._windows:
             window = self._windows[action.user_id]
             window.outcomes += action.value
-            if answer.exposure.teams:
-                window.lead += action.value if variant == "canary" else -action.value
+            if answer.is_mixed:
+                window.lead += action.value if answer.variant == "canary" else -action.value
 
     def pass_time(self, now: int) -> None:
         """Close the windows that end by `now`, and forget answers that get no credit any more."""
@@ -206,32 +182,23 @@ class Attribution:
             if window.since + self._window_ms > now:
                 break
             self.enter(user)
-            first = window.first
             self._found.closings.append(
                 Closing(
                     user,
-                    first.variant,
+                    window.variant,
                     window.outcomes,
                     window.exposures,
                     window.since,
                     window.lead,
                 )
             )
-        while self._expiring and self._expiring[0][0] <= now:
-            _, user = self._expiring.popleft()
-            answers = self._answers[user]
-            answers.popleft()
-            if not answers:
-                del self._answers[user]
+        while self._expiring:
+            if self._answers.oldest_at() + self._window_ms > now:
+                break
+            user = self._expiring.popleft()
+            self._credited.pop((user, self._answers.drop_oldest(user)), None)
 
     def collect(self) -> Joined:
         """Return what was found since the last call."""
         found, self._found = self._found, Joined([], [])
         return found
-
-    def _credited(self, action: Action) -> _Answer | None:
-        for answer in reversed(self._answers.get(action.user_id, ())):
-            named = action.request_id in (None, answer.exposure.request_id)
-            if named and action.item_id in answer.exposure.items:
-                return answer
-        return None

@@ -195,7 +195,7 @@ class PartitionJoin:
 
     def _is_new(self, credit: Credit) -> bool:
         """Tell whether an outcome is not on its topic yet; each is asked about once."""
-        action, request_id = credit.action, credit.exposure.request_id
+        action, request_id = credit.action, credit.answer.request_id
         name = (action.user_id, request_id, action.item_id, action.event)
         if name in self._sent:
             self._sent.discard(name)
@@ -203,21 +203,21 @@ class PartitionJoin:
         return True
 
     def _credited(self, credit: Credit) -> OutcomeRecord:
-        action, exposure, variant = credit.action, credit.exposure, credit.variant
+        action, answer = credit.action, credit.answer
         return OutcomeRecord(
             self._experiment.environment,
             self._experiment.epoch,
             action.user_id,
-            variant,
-            self._version_of(variant),
+            answer.variant,
+            self._version_of(answer.variant),
             credit.at / MS,
             credit=CreditedAction(
-                exposure.request_id,
+                answer.request_id,
                 action.item_id,
-                credit.position,
+                answer.position,
                 action.event,
                 action.value,
-                (credit.at - credit.exposed_at) / MS,
+                (credit.at - answer.at) / MS,
             ),
         )
 

@@ -12,6 +12,8 @@ def guardrails_on(guardrails: Guardrails) -> int:
         guardrails.fallback_rate,
         guardrails.empty_rate,
         guardrails.latency_ratio,
+        guardrails.conversion,
+        guardrails.outcomes_per_exposure,
     )
     return sum(limit is not None for limit in limits) + guardrails.sample_ratio
 
@@ -20,10 +22,11 @@ def alpha_of(plan: Ramp) -> float:
     """Return the false-alarm probability of one guardrail in one stage.
 
     ``false_alarm / (stages × guardrails)``: by the union bound all of them together stay below
-    ``false_alarm``.
+    ``false_alarm``. A goal that is refuted counts as one of them.
 
     >>> round(alpha_of(Ramp(steps=(50.0, 100.0), hold_seconds=60)), 6)
     0.000667
     """
     stages = len(plan.steps) + (plan.shadow is not None) + 1
-    return plan.false_alarm / (stages * max(guardrails_on(plan.guardrails), 1))
+    judged = guardrails_on(plan.guardrails) + (plan.goal is not None)
+    return plan.false_alarm / (stages * max(judged, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from registry.ramp_plans.ramp_stages import stages_of
+from registry.ramp_plans.ramp_stages import Stage, stages_of
 from registry.wire.ramp_values import Ramp, StageKind
 
 LOADING_SECONDS: Final = 60.0
@@ -20,6 +20,13 @@ def patience_seconds(plan: Ramp, kind: StageKind = "stepping") -> float:
     if patience is None:
         patience = PATIENCE_HOLDS * plan.hold_seconds
     return max(patience, LOADING_SECONDS) if kind == "preparing" else patience
+
+
+def stage_patience_seconds(plan: Ramp, stage: Stage) -> float:
+    """Return how long after its hold this stage is waited for: the one that decides by its goal."""
+    if stage.decides and plan.goal is not None and plan.goal.patience_seconds is not None:
+        return plan.goal.patience_seconds
+    return patience_seconds(plan, stage.kind)
 
 
 class Arithmetic(NamedTuple):
@@ -40,7 +47,7 @@ def arithmetic_of(plan: Ramp, environments: int = 1) -> Arithmetic:
     stages = stages_of(plan)
     least = sum(stage.hold_seconds for stage in stages)
     judged = [stage for stage in stages if stage.kind != "soaking"]
-    most = least + sum(patience_seconds(plan, stage.kind) for stage in judged)
+    most = least + sum(stage_patience_seconds(plan, stage) for stage in judged)
     return Arithmetic(least * environments, most * environments, ROLL_BACK_SECONDS)
 
 

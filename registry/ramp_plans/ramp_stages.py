@@ -22,11 +22,15 @@ SENTENCES: Final[dict[StageKind, str]] = {
 
 
 class Stage(NamedTuple):
-    """One stage of a ramp; ``percentage`` of users get the canary version in it."""
+    """One stage of a ramp; ``percentage`` of users get the canary version in it.
+
+    ``decides`` if the plan's goal is judged in it.
+    """
 
     kind: StageKind
     percentage: float
     hold_seconds: float
+    decides: bool = False
 
 
 def stages_of(plan: Ramp, environments: tuple[str, ...] = ()) -> tuple[Stage, ...]:
@@ -38,7 +42,11 @@ def stages_of(plan: Ramp, environments: tuple[str, ...] = ()) -> tuple[Stage, ..
     stages = [Stage("preparing", 0.0, 0.0)]
     if plan.shadow is not None:
         stages.append(Stage("shadowing", 0.0, plan.shadow.hold_seconds))
-    stages += [Stage("stepping", step, plan.hold_seconds) for step in plan.steps]
+    last = max((step for step in plan.steps if step < 100), default=None)
+    stages += [
+        Stage("stepping", step, plan.hold_seconds, plan.goal is not None and step == last)
+        for step in plan.steps
+    ]
     if plan.soak_seconds > 0 or environments:
         stages.append(Stage("soaking", 100.0, plan.soak_seconds))
     return tuple(stages)

@@ -20,8 +20,9 @@ from registry.guardrails.min_overlap import judge_shadow
 from registry.guardrails.ramp_barrier import readiness
 from registry.guardrails.silent_workers import survival
 from registry.guardrails.verdicts import judge, worst
+from registry.outcomes.outcome_guardrails import GOAL, judge_step
 from registry.ramp_plans.false_alarm import alpha_of
-from registry.ramp_plans.ramp_durations import patience_seconds
+from registry.ramp_plans.ramp_durations import stage_patience_seconds
 from registry.ramp_plans.ramp_stages import Stage, stage_of, stages_of
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_handover import hand_over, with_hand_over
@@ -32,7 +33,7 @@ from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, St
 from registry.wire.counts import ArmCounts
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.origins import RAMP
-from registry.wire.ramp_values import Finding, RampState, Verdict
+from registry.wire.ramp_values import Finding, Ramp, RampState, Verdict
 from registry.wire.rollout_state import RolloutState
 
 Moving = TypeVar("Moving", bound=Judged)
@@ -87,7 +88,7 @@ def look(state: RolloutState | None, fleet: Sequence[Heartbeat], now: float) -> 
     elapsed = now - ramp.since.timestamp()
     findings = _findings(state, ramp, stage, fleet, now)
     moment = _moment(ramp, stage, elapsed)
-    verdict = worst(findings)
+    verdict = worst(_deciding(ramp.plan, moment, findings))
     action = "hold" if ramp.paused else ACTIONS[moment, verdict]
     return Look(stage, moment, findings, verdict, action, max(stage.hold_seconds - elapsed, 0.0))
 
@@ -133,8 +134,21 @@ def next_commands(
 def _moment(ramp: RampState, stage: Stage, elapsed: float) -> Moment:
     if elapsed < stage.hold_seconds:
         return "early"
-    patience = patience_seconds(ramp.plan, stage.kind)
+    patience = stage_patience_seconds(ramp.plan, stage)
     return "due" if elapsed < stage.hold_seconds + patience else "overdue"
+
+
+def _deciding(plan: Ramp, moment: Moment, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return the findings that decide: a goal that is still not clear after its patience does not,
+    if its plan then promotes. Too few users are a finding of their own, and decide.
+    """
+    if moment != "overdue" or plan.goal is None or plan.goal.inconclusive != "promote":
+        return findings
+    return tuple(each for each in findings if not _is_open_goal(each))
+
+
+def _is_open_goal(finding: Finding) -> bool:
+    return finding.guardrail == GOAL and finding.verdict == "inconclusive"
 
 
 def _findings(
@@ -155,7 +169,18 @@ def _findings(
             min_compared=plan.min_requests,
         )
         return (ready, alive, *compared)
-    return (ready, alive, *_judged(state, ramp, stage, fleet))
+    return (ready, alive, *_judged(state, ramp, stage, fleet), *_liked(state, plan, stage, fleet))
+
+
+def _liked(
+    state: RolloutState, plan: Ramp, stage: Stage, fleet: Sequence[Heartbeat]
+) -> tuple[Finding, ...]:
+    """Judge what users did with the answers, where the primary is beside the canary."""
+    if stage.kind != "stepping" or stage.percentage >= 100:
+        return ()
+    reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
+    goal, share = plan.goal if stage.decides else None, stage.percentage / 100
+    return judge_step(plan.guardrails, goal, reported, state.epoch, share, alpha_of(plan))
 
 
 def _judged(
@@ -186,7 +211,7 @@ def _forward(
 ) -> Step | Promote:
     stages = stages_of(ramp.plan, ramp.environments)
     following = ramp.stage + 1
-    reason = f"{_words(seen.stage)}: all guardrails pass"
+    reason = f"{_words(seen.stage)}: {_why_forward(seen)}"
     baseline = _baseline(state, fleet)
     is_soaking, is_last = seen.stage.kind == "soaking", following == len(stages)
     if not is_soaking and (is_last or stages[following].kind == "soaking"):
@@ -244,13 +269,22 @@ def _refusal(log: ControlLog, command: Command) -> str | None:
     return None
 
 
+def _why_forward(seen: Look) -> str:
+    goal = next((each for each in seen.findings if each.guardrail == GOAL), None)
+    if goal is None:
+        return "all guardrails pass"
+    if _is_open_goal(goal):
+        return f"all guardrails pass, and the goal stayed unclear, which promotes: {goal.message}"
+    return f"all guardrails pass, and the goal is met: {goal.message}"
+
+
 def _why_back(seen: Look, ramp: RampState) -> str:
     """Say which findings send the ramp back, with their figures."""
     culprits = [finding for finding in seen.findings if finding.verdict == seen.verdict]
     words = f"{_words(seen.stage)}: {seen.verdict}"
     if seen.verdict != "fail":
         words += (
-            f" for longer than {patience_seconds(ramp.plan, seen.stage.kind):g} s after the hold"
+            f" for longer than {stage_patience_seconds(ramp.plan, seen.stage):g} s after the hold"
         )
     return "; ".join([words, *(f"{finding.guardrail}: {finding.message}" for finding in culprits)])
 

@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from registry.ramp_plans.evidence_needs import Need, needs_of
 from registry.ramp_plans.false_alarm import alpha_of
-from registry.ramp_plans.ramp_durations import arithmetic_of, patience_seconds
+from registry.ramp_plans.ramp_durations import arithmetic_of, stage_patience_seconds
 from registry.ramp_plans.ramp_stages import SENTENCES, stages_of
 from registry.rollout.phase_transitions import apply_command
 from registry.wire.commands import Command
 from registry.wire.instants import BEGINNING
-from registry.wire.ramp_values import Ramp, StageKind
+from registry.wire.ramp_values import Goal, Ramp, StageKind
 from registry.wire.rollout_state import RolloutState
 
 
@@ -46,6 +46,7 @@ class Plan(Struct, frozen=True):
     alpha: float
     min_requests: int
     needs: tuple[Need, ...]
+    goal: Goal | None = None
 
 
 def plan_of(command: Command, users: int | None) -> Plan:
@@ -80,12 +81,13 @@ def plan_of(command: Command, users: int | None) -> Plan:
         alpha=alpha_of(ramp),
         min_requests=ramp.min_requests,
         needs=needs_of(ramp),
+        goal=ramp.goal,
     )
 
 
 def _stages(ramp: Ramp, later: tuple[str, ...], users: int | None) -> Iterator[PlannedStage]:
     for place, stage in enumerate(stages_of(ramp, later)):
-        waited = 0.0 if stage.kind == "soaking" else patience_seconds(ramp, stage.kind)
+        waited = 0.0 if stage.kind == "soaking" else stage_patience_seconds(ramp, stage)
         yield PlannedStage(
             place,
             stage.kind,

@@ -21,7 +21,7 @@ from registry.rollout.phase_transitions import apply_command
 from registry.wire.commands import Rollout
 from registry.wire.field_types import Bucketing, Id, Word
 from registry.wire.instants import BEGINNING
-from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
+from registry.wire.ramp_values import Goal, Guardrails, Ramp, ShadowStep
 from registry.wire.rollout_state import RolloutState
 
 
@@ -61,6 +61,7 @@ STRUCT_BY_PLACE: Final[Mapping[str, type[Struct]]] = {
     "ramp": Ramp,
     "ramp.guardrails": Guardrails,
     "ramp.shadow": ShadowStep,
+    "ramp.goal": Goal,
 }
 """The objects within a policy, by their path."""
 

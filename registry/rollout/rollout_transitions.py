@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.ramp_plans.percentages import require_percentage
+from registry.ramp_plans.ramp_validation import watches_outcomes
 from registry.rollout.ramp_handover import require_no_trial
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
 from registry.wire.commands import Command, Rollout
@@ -72,7 +73,8 @@ def change_fields(state: RolloutState, command: Rollout, at: Instant) -> Rollout
 def refusal_beside(command: Command, older_workers: Iterable[str]) -> RefusedCommand | None:
     """Return why a command cannot be carried out while workers of an older release are live.
 
-    They do not know the strategy ``interleave``, and could not read a state that has it.
+    They do not know the strategy ``interleave``, nor ramps that are decided by outcomes, and could
+    not read a state that has either.
 
     Parameters
     ----------
@@ -82,10 +84,14 @@ def refusal_beside(command: Command, older_workers: Iterable[str]) -> RefusedCom
         Their names.
     """
     workers = ", ".join(sorted(older_workers))
-    if not workers or not isinstance(command, Rollout) or command.strategy != "interleave":
+    if not workers or not isinstance(command, Rollout):
         return None
+    is_ramp_by_outcomes = isinstance(command.ramp, Ramp) and watches_outcomes(command.ramp)
+    if command.strategy != "interleave" and not is_ramp_by_outcomes:
+        return None
+    what = "a ramp that is decided by outcomes" if is_ramp_by_outcomes else "strategy interleave"
     return RefusedCommand(
-        f"strategy interleave: not known to workers of an earlier release ({workers}); upgrade "
+        f"{what}: not known to workers of an earlier release ({workers}); upgrade "
         f"them, and give the command again a minute later",
         CommandCode.OLDER_WORKERS,
     )

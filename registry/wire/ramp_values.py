@@ -15,6 +15,12 @@ Verdict: TypeAlias = Literal["pass", "inconclusive", "error", "fail"]
 StageKind: TypeAlias = Literal["preparing", "shadowing", "stepping", "soaking"]
 Outcome: TypeAlias = Literal["promoted", "rolled_back", "cancelled"]
 
+OutcomeMetric: TypeAlias = Literal["conversion", "outcomes_per_exposure"]
+"""Users with at least one outcome; outcomes by answers that were shown (`registry.outcomes`)."""
+
+MarginKind: TypeAlias = Literal["relative", "absolute"]
+"""Of a difference: a share of what the primary has, or the metric's own unit."""
+
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Margin: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 """Above 0: that two rates are exactly equal, no number of requests can show."""
@@ -39,6 +45,12 @@ class Guardrails(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
         scorings; the tail of a busy machine says more of the machine than of the version.
     sample_ratio
         Whether the users that were seen must be split as the percentage says.
+    conversion
+        The share of users with an outcome may be lower by this; off unless it is given.
+    outcomes_per_exposure
+        The same of outcomes for each answer.
+    outcome_margin
+        Whether these two are shares of the primary's (0.05: at least 95 % of it), or absolute.
     """
 
     error_rate: Margin | None = 0.01
@@ -47,6 +59,9 @@ class Guardrails(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     latency_ratio: Annotated[float, Meta(ge=1, le=1000)] | None = 2.0
     latency_quantile: Annotated[float, Meta(ge=0.5, le=0.999)] = 0.5
     sample_ratio: bool = True
+    conversion: Margin | None = None
+    outcomes_per_exposure: Margin | None = None
+    outcome_margin: MarginKind = "relative"
 
 
 class ShadowStep(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -58,6 +73,37 @@ class ShadowStep(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     hold_seconds: Seconds
     min_overlap: Share
     sample_percentage: Percentage = 100.0
+
+
+class Goal(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What users must show before the canary version is promoted: in the last step below 100 %.
+
+    Parameters
+    ----------
+    metric
+        What is compared.
+    better_by
+        The canary's must exceed the primary's by more than this; a negative one asks that it is not
+        worse by that much.
+    margin
+        Whether `better_by` is a share of what the primary has, or absolute.
+    min_users
+        Users of each arm whose attribution window must have closed.
+    patience_seconds
+        How long after the step's hold the goal is waited for; by default as long as in any step.
+    false_promotion
+        Most probability that a version that misses the goal is promoted for it.
+    inconclusive
+        What follows if it is still not clear then.
+    """
+
+    metric: OutcomeMetric
+    better_by: Annotated[float, Meta(gt=-1, le=1)] = 0.0
+    margin: MarginKind = "relative"
+    min_users: Annotated[int, Meta(ge=1, le=10**9)] = 200
+    patience_seconds: Seconds | None = None
+    false_promotion: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+    inconclusive: Literal["roll_back", "promote"] = "roll_back"
 
 
 class Ramp(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -80,7 +126,7 @@ class Ramp(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     false_alarm
         Most probability that a version as good as the primary is rolled back by a guardrail, in
         the whole ramp; shared out equally over its steps and guardrails.
-    guardrails, shadow
+    guardrails, shadow, goal
         See there.
     """
 
@@ -92,6 +138,7 @@ class Ramp(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     patience_seconds: Seconds | None = None
     soak_seconds: Seconds = 0.0
     false_alarm: Annotated[float, Meta(gt=0, le=0.5)] = 0.01
+    goal: Goal | None = None
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):

@@ -25,14 +25,16 @@ from registry.guardrails.fleet_counts import traffic_of
 from registry.guardrails.predecessor_workers import predecessors
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
+from registry.ramp_plans.ramp_validation import OutcomeTerms, require_outcomes, watches_outcomes
 from registry.rollout.command_log import Decision, follow
 from registry.rollout.phase_transitions import versions_named
 from registry.rollout.rollout_transitions import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command, Retrain, Rollback
+from registry.wire.commands import Command, Retrain, Rollback, Rollout
 from registry.wire.field_types import AnswerError
 from registry.wire.instants import Instant
+from registry.wire.ramp_values import Ramp
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery, send_until_confirmed
@@ -73,6 +75,7 @@ class ControlAgent:
         metrics: Metrics,
         on_failure: Callable[[Exception], None],
         topic_id: Callable[[bool], Awaitable[str | None]],
+        outcome_terms: Callable[[], OutcomeTerms],
     ) -> None:
         self._topics = topics
         self._origin = origin
@@ -84,6 +87,7 @@ class ControlAgent:
         self._metrics = metrics
         self._on_failure = on_failure
         self._topic_id = topic_id
+        self._outcome_terms = outcome_terms
 
     def agent(self, app: faust.App, channel: Any) -> None:
         """Register the control agent."""
@@ -114,7 +118,7 @@ class ControlAgent:
         try:
             topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
-            refusal = self._refusal(command)
+            refusal = await self._refusal(command)
             decision = self._follow(command, message, problems, refusal, topic_id)
             self._table.write_log(decision.log)
             if isinstance(command, Retrain) and decision.is_new and decision.result.error is None:
@@ -144,9 +148,16 @@ class ControlAgent:
             traffic=traffic_of(self._view.fleet, time.time()),
         )
 
-    def _refusal(self, command: Command) -> RefusedCommand | None:
+    async def _refusal(self, command: Command) -> RefusedCommand | None:
+        """Return why this fleet cannot carry a command out, whatever the rules say."""
         if isinstance(command, Retrain):
             return self._training.refusal(command)
+        if isinstance(command, Rollout) and isinstance(command.ramp, Ramp):
+            try:
+                if watches_outcomes(command.ramp):
+                    require_outcomes(command.ramp, await asyncio.to_thread(self._outcome_terms))
+            except RefusedCommand as refusal:
+                return refusal
         older = predecessors(self._view.fleet, time.time())
         return refusal_beside(command, {heartbeat.worker for heartbeat in older})
 

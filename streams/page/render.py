@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from registry.outcomes.arm_comparison import LEAST_USERS
+from registry.outcomes.outcome_guardrails import goal_words
 from registry.ramp_plans.ramp_stages import SENTENCES
 from registry.rollout.expected_epoch import NO_EPOCH
 from registry.rollout.wording import diff, ramp_words
@@ -148,6 +149,7 @@ def _environment() -> Environment:
         "by_count": wording.by_count,
         "span": wording.span,
         "signed": wording.signed,
+        "goal_words": goal_words,
         "whiskers": whiskers,
         "least_users": LEAST_USERS,
     }

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
 from confluent_kafka import Producer
 from harness.client import Client
 from harness.fresh import environment_of, publish_model
+from harness.ramps import start_ramp
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
@@ -32,9 +34,15 @@ from registry.connection.client_config import client_config
 from registry.interleaving.team_draft import coins_of, draft
 from registry.kafka.topic_reader import ALL, ends_of, messages, reading
 from registry.kafka.topics import Topic, topics_of
+from registry.rollout.rollout_policy import RolloutFile, parse_policy
 from registry.settings import Settings
 from registry.versions.store import store_of
+from registry.wire.codec import encode
 from registry.wire.requests import Request
+
+GUIDE = (ROOT / "docs" / "ROLLOUT_GUIDE.md").read_text("utf-8")
+(LIKED,) = re.findall(r"^```yaml\n(# liked.yaml\n.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+"""The file of the guide's worked example."""
 
 WINDOW_SECONDS = 5.0
 USERS = 400
@@ -62,7 +70,7 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
         20,
         "both workers to act on the experiment",
     )
-    application = Application(client, random.Random(15))
+    application = Application(client, random.Random(15), CONVERSION)
 
     application.show_and_act(range(1, USERS // 2 + 1))
     workers[0].kill()
@@ -174,7 +182,7 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
         60,
         "both workers to have both versions",
     )
-    application = Application(client, random.Random(15))
+    application = Application(client, random.Random(15), CONVERSION)
     answers = application.show(ASKING)
 
     assert {answer["provenance"]["worker"] for answer in answers.values()} <= {
@@ -227,6 +235,54 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
     assert check.differences == ()
 
 
+def test_a_ramp_promotes_what_users_like_and_rolls_back_what_they_do_not_though_it_is_fine(
+    client: Client,
+    topics_created: Settings,
+    start_worker: Callable[..., Worker],
+    figure: Callable[[str], None],
+) -> None:
+    settings = topics_created.model_copy(update={"outcomes": "on", "attribution_seconds": 2.0})
+    publish_model(settings)
+    workers = [start_worker(settings).wait_ready() for _ in range(2)]
+    policy = parse_policy(RolloutFile, LIKED, "liked.yaml")
+    plan = json.loads(encode(policy.ramp))
+    for canary, end, words in ((0.1, "rolled_back", "fail; goal: "), (0.9, "promoted", "is met: ")):
+        version = publish_model(settings, seed=1)
+        began = time.monotonic()
+        start_ramp(client, version, plan)
+
+        def ramp_of(worker: Worker) -> Any:
+            return worker.get("/rollout/status")["state"]["ramp"]
+
+        def is_stepping(wanted: str = version) -> bool:
+            shown = [worker.get("/rollout/status") for worker in workers]
+            epochs = {each["acting_epoch"] for each in shown} | {
+                each["state"]["epoch"] for each in shown
+            }
+            return len(epochs) == 1 and all(
+                (each["state"]["ramp"]["version"], each["state"]["ramp"]["stage"]) == (wanted, 1)
+                for each in shown
+            )
+
+        wait_until(is_stepping, 90, "both workers to act on the step")
+        tastes = {"primary": 0.5, "canary": canary}
+        application = Application(client, random.Random(15), tastes, f"{version}-")
+        application.show_and_act(range(1, USERS + 1))
+        until, turn = time.monotonic() + 120, 0
+        while not (ramp := ramp_of(workers[0])).get("outcome"):  # guardrails need a steady traffic
+            assert time.monotonic() < until, workers[0].get("/fleet")["ramp"]
+            turn += 1
+            again = Application(client, random.Random(turn), tastes, f"{version}-{turn}-")
+            again.show_and_act(range(1, USERS + 1, 10))
+        state = workers[0].get("/rollout/status")["state"]
+        assert (ramp["outcome"], ramp["version"]) == (end, version), state["reason"]
+        assert words in state["reason"]
+        verdicts = {each["guardrail"]: each["verdict"] for each in ramp["findings"]}
+        assert verdicts.pop("goal") == ("pass" if end == "promoted" else "fail")
+        assert "fail" not in verdicts.values()
+        figure(f"{end} {time.monotonic() - began:.1f} s after its start: {state['reason']}")
+
+
 def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
     return found if len(found) == USERS else None
 
@@ -234,15 +290,23 @@ def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
 class Application:
     """Asks for users, some of whom then click; sends some records twice."""
 
-    def __init__(self, client: Client, rng: random.Random) -> None:
+    def __init__(
+        self,
+        client: Client,
+        rng: random.Random,
+        conversion: Mapping[str, float],
+        prefix: str = "",
+    ) -> None:
+        self._prefix = prefix
         self._client = client
         self._rng = rng
+        self._conversion = conversion
         self._producer = Producer(client_config(client.settings) | JAVAS | {"linger.ms": 5})
 
     def show_and_act(self, users: range) -> None:
         """Ask once or twice for each user, await the answers, and have some users click."""
         asked = [
-            (f"{user}-{turn}", user)
+            (f"{self._prefix}{user}-{turn}", user)
             for user in users
             for turn in range(self._rng.choice([1, 1, 2]))
         ]
@@ -253,9 +317,8 @@ class Application:
         self._producer.flush(10)
         answers = self._client.wait_for([name for name, _ in asked], 40)
         for user in users:
-            variant = "B" if user % 2 else "A"
-            if self._rng.random() < CONVERSION[variant]:
-                (answer, *_) = answers[f"{user}-0"]
+            (answer, *_) = answers[f"{self._prefix}{user}-0"]
+            if self._rng.random() < self._conversion[answer["variant"]]:
                 click = {
                     "user_id": user,
                     "item_id": self._rng.choice(answer["items"])["item_id"],

@@ -1,4 +1,4 @@
-"""What following the interactions costs, and how soon they count: ``bench fresh``.
+"""What following the interactions costs, and how soon they count; what joining outcomes costs.
 
 Only benchmarks of that live here.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +15,19 @@ from harness.builders import OutOfReach, confirmed, some_parts
 from msgspec.structs import replace
 
 from registry.errors import TransportError
+from registry.ramp_plans.ramp_validation import OutcomeTerms
 from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain
 from registry.wire.field_types import AnswerError
+from registry.wire.ramp_values import Goal, Ramp
 from streams.control.command_agent import ControlAgent
 from streams.delivery.outgoing import Outgoing
 from streams.state.rollout_view import RolloutView
 from tests.unit.registry.builders import BEGAN, BEGAN_AT, a_canary_state, a_command
+
+JOINED = OutcomeTerms(True, 60.0, math.inf, math.inf)
 
 
 class Table:
@@ -74,6 +79,7 @@ class Owner:
         failure: Exception | None = None,
         kafka: Any = None,
         training: Any = None,
+        terms: OutcomeTerms = JOINED,
     ) -> None:
         self.parts = some_parts(folder, a_canary_state())
         self.view = self.parts.node.view
@@ -82,7 +88,8 @@ class Owner:
         self.asked_anew: list[bool] = []
         node = self.parts.node
         surroundings: Any = (
-            self.table, self.kafka, training, self.parts.metrics, None, self._topic_id
+            self.table, self.kafka, training, self.parts.metrics, None, self._topic_id,
+            lambda: terms,
         )  # fmt: skip
         self.agent = ControlAgent(
             self.parts.topics, node.origin, self.view, node.residency, *surroundings
@@ -204,3 +211,17 @@ def test_the_topics_id_is_asked_anew_where_offsets_go_back(tmp_path: Path) -> No
     owner.decide(ABORT)
     owner.decide(ABORT)  # at the same offset: a redelivery, or another topic
     assert owner.asked_anew == [False, True]
+
+
+def test_a_ramp_that_is_decided_by_outcomes_is_refused_where_none_are_joined(
+    tmp_path: Path,
+) -> None:
+    goal = Ramp(steps=(50.0,), hold_seconds=100, goal=Goal("conversion"))
+    command = encode(a_command("rollout", canary_version="v0.4", ramp=goal))
+    off = Owner(tmp_path, terms=JOINED._replace(are_joined=False))
+    off.decide(command)
+    assert off.result.error is not None
+    assert off.result.error.code == "no_outcomes"
+    on = Owner(tmp_path)
+    on.decide(command)
+    assert on.result.error is None or on.result.error.code != "no_outcomes"
