@@ -40,8 +40,10 @@ class ConfigurationError(RecstreamError):
     code = ErrorCode.CONFIGURATION
 
 
-class RecordError(RecstreamError):
+class RecordError(RecstreamError, ValueError):
     """A record cannot be used as it is. ``code`` becomes the dead letter's reason.
+
+    Also a ValueError: msgspec turns one that a record's constructor raises into its own error.
 
     Parameters
     ----------

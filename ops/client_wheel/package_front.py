@@ -24,7 +24,7 @@ from registry.errors import (
 )
 from registry.ids import ItemId, UserId, parse_id
 from registry.wire.field_types import AnswerError
-from registry.wire.requests import MAX_K, Request
+from registry.wire.requests import MAX_K, Request, SessionItem
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.training_records.interactions import Interaction
 
@@ -45,6 +45,7 @@ __all__ = [
     "RecstreamError",
     "Request",
     "Response",
+    "SessionItem",
     "TooManyRequests",
     "TransportError",
     "UserId",

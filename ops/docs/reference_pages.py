@@ -27,7 +27,7 @@ from streams.metrics import Metrics
 
 FOLDER: Final = ROOT / "docs" / "reference"
 API: Final = ROOT / "docs" / "API_REFERENCE.md"
-HEAD: Final = "<!-- Made from the code by `make docs`; do not edit. -->\n\n"
+HEAD: Final = "<!-- Generated from the code by `make docs`; do not edit. -->\n\n"
 
 
 def pages() -> dict[str, str]:

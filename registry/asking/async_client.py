@@ -91,14 +91,22 @@ class AsyncClient:
         except TimeoutError:
             raise self._link.timed_out(request.request_id, seconds) from None
 
-    async def send_interaction(self, interaction: Interaction) -> None:
+    async def send_interaction(
+        self, interaction: Interaction, deadline_seconds: float | None = None
+    ) -> None:
         """Send what a user did; done once Kafka has confirmed it."""
+        seconds = None if deadline_seconds is None else require_seconds(deadline_seconds)
         payload = encode_interaction(interaction, time.time())
-        await asyncio.wrap_future(self._link.send_interaction(interaction.user_id, payload))
+        confirmed = self._link.send_interaction(interaction.user_id, payload)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.wrap_future(confirmed)
+        except TimeoutError:
+            raise self._link.unconfirmed(seconds) from None
 
-    async def forget(self, user_id: UserId) -> None:
-        """Take back all that the user did so far."""
-        await self.send_interaction(Interaction(user_id=user_id, event=FORGET))
+    async def forget(self, user_id: UserId, deadline_seconds: float | None = None) -> None:
+        """Remove all that the user did so far."""
+        await self.send_interaction(Interaction(user_id=user_id, event=FORGET), deadline_seconds)
 
     async def _connect(self, seconds: float) -> None:
         """Connect in a thread, one at a time: the loop's few threads are not for all who wait."""

@@ -39,7 +39,7 @@ class Client:
     config
         More settings of librdkafka, like ``security.protocol``.
     deadline_seconds
-        How long a call waits unless it says otherwise.
+        How long a request waits for its answer unless the call says otherwise.
     max_in_flight
         How many requests may wait for answers at once.
 
@@ -126,23 +126,32 @@ class Client:
         finally:
             self._link.give_up(request.request_id)
 
-    def send_interaction(self, interaction: Interaction) -> None:
+    def send_interaction(
+        self, interaction: Interaction, deadline_seconds: float | None = None
+    ) -> None:
         """Send what a user did; return once Kafka has confirmed it.
+
+        It waits for 30 s at most, or for `deadline_seconds`; what was not confirmed by then may
+        still be written. Sending it again does no harm.
 
         Raises
         ------
         RecordError
             If it could not be used; the message names the field.
         TransportError
-            If Kafka does not confirm it.
+            If Kafka does not confirm it in time.
         """
-        self._link.send_interaction(
-            interaction.user_id, encode_interaction(interaction, time.time())
-        ).result()
+        seconds = None if deadline_seconds is None else require_seconds(deadline_seconds)
+        payload = encode_interaction(interaction, time.time())
+        confirmed = self._link.send_interaction(interaction.user_id, payload)
+        try:
+            confirmed.result(seconds)
+        except TimeoutError:
+            raise self._link.unconfirmed(seconds) from None
 
-    def forget(self, user_id: UserId) -> None:
-        """Take back all that the user did so far; raises as :meth:`send_interaction` does."""
-        self.send_interaction(Interaction(user_id=user_id, event=FORGET))
+    def forget(self, user_id: UserId, deadline_seconds: float | None = None) -> None:
+        """Remove all that the user did so far; raises as :meth:`send_interaction` does."""
+        self.send_interaction(Interaction(user_id=user_id, event=FORGET), deadline_seconds)
 
     def close(self) -> None:
         """Send what is not sent yet, and end; requests in flight fail with ``ClientClosed``."""

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from registry.asking.fork_guard import is_own_process, require_own_process
-from registry.asking.librdkafka_clients import ClientFactory
+from registry.asking.librdkafka_clients import CONFIRMATION_SECONDS, ClientFactory
 from registry.asking.open_requests import OpenRequests
 from registry.asking.record_sender import RecordSender
 from registry.asking.reply_reader import ReplyReader
@@ -122,6 +122,15 @@ class KafkaLink:
             f"request {request_id} was not answered within {seconds:g} s: is a worker ready on "
             f"{self._clients.servers}, and does it read {self._requests_topic}?"
             + (f" Kafka's client last said: {seen}" if seen else "")
+        )
+
+    def unconfirmed(self, seconds: float | None) -> TransportError:
+        """Return what to say of an interaction that Kafka did not confirm in `seconds`."""
+        seen = self._clients.obstacle()
+        return TransportError(
+            f"an interaction was not confirmed within {seconds or CONFIRMATION_SECONDS:g} s by "
+            f"Kafka at {self._clients.servers}; it may still be written"
+            + (f". Kafka's client last said: {seen}" if seen else "")
         )
 
     def close(self) -> None:

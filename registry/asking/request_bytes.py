@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import uuid
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,13 +16,11 @@ from msgspec.structs import replace
 
 from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError, RecordError
+from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId
 from registry.wire.requests import Request, conflict_in
 from registry.wire.training_records.interactions import Interaction, require_usable
 
 Record = TypeVar("Record", bound=Struct)
-
-_request: Final = msgspec.json.Decoder(Request)
-_interaction: Final = msgspec.json.Decoder(Interaction)
 
 
 def new_request_id() -> str:
@@ -40,12 +39,18 @@ def encode_request(request: Request, seconds: float) -> bytes:
     RecordError
         If a worker would refuse it; the message names the field.
     """
+    if request.deadline_ms is None:
+        request = replace(request, deadline_ms=max(1, math.ceil(seconds * 1000)))
+    payload, request = _checked(request)
     conflict = conflict_in(request)
     if conflict is not None:
         raise RecordError(f"Request: {conflict}", RecordCode.INVALID)
-    if request.deadline_ms is None:
-        request = replace(request, deadline_ms=max(1, math.ceil(seconds * 1000)))
-    return _checked(request, _request)
+    for name, named in _ids(request):
+        if isinstance(named, int) and not LEAST_INTEGER <= named <= MOST_INTEGER:
+            raise RecordError(
+                f"Request: {name} {named}, must have 64 bits", RecordCode.OUT_OF_RANGE
+            )
+    return payload
 
 
 def encode_interaction(interaction: Interaction, now: float) -> bytes:
@@ -59,7 +64,7 @@ def encode_interaction(interaction: Interaction, now: float) -> bytes:
     RecordError
         If it cannot be used; the message names the field.
     """
-    payload = _checked(interaction, _interaction)
+    payload, interaction = _checked(interaction)
     for name in ("value", "timestamp"):
         number = getattr(interaction, name)
         if number is not None and not math.isfinite(number):  # JSON would have null
@@ -75,10 +80,21 @@ def require_seconds(seconds: float) -> float:
     return seconds
 
 
-def _checked(record: Record, decoder: msgspec.json.Decoder[Record]) -> bytes:
+def _ids(request: Request) -> Iterator[tuple[str, UserId | ItemId]]:
+    if request.user_id is not None:
+        yield "user_id", request.user_id
+    for name in ("exclude_items", "candidates", "like"):
+        for item_id in getattr(request, name) or ():
+            yield name, item_id
+    for item in request.items or ():
+        yield "items", item.item_id
+
+
+def _checked(record: Record) -> tuple[bytes, Record]:
+    """Return `record` as JSON, and with the types of its fields: a dict may stand for a record."""
     try:
-        payload = msgspec.json.encode(record)
-        decoder.decode(payload)
+        typed = msgspec.convert(msgspec.to_builtins(record), type(record))
+        payload = msgspec.json.encode(typed)
     except (msgspec.MsgspecError, UnicodeError, TypeError, OverflowError) as error:
         raise RecordError(f"{type(record).__name__}: {error}", RecordCode.INVALID) from error
-    return payload
+    return payload, typed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
+from registry.error_codes import RecordCode
+from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.wire.field_types import Id
 from registry.wire.training_records.event_weights import FORGET
@@ -29,8 +30,7 @@ LabelFilter: TypeAlias = Annotated[
 class SessionItem(Struct, frozen=True, omit_defaults=True):
     """What somebody does right now: an interaction that is on no topic, or not yet.
 
-    ``event`` and ``value`` are those of an interaction; what the version gives no weight teaches
-    nothing.
+    ``event`` and ``value`` are those of an interaction; a kind without a weight has no effect.
     """
 
     item_id: ItemId
@@ -73,7 +73,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if self.user_id is None and not (self.items or self.like):
-            raise ValueError("it needs a `user_id`, `items` or `like`")
+            raise RecordError("a request needs a `user_id`, `items` or `like`", RecordCode.INVALID)
 
     @property
     def key(self) -> UserId:
@@ -129,6 +129,4 @@ def _fault_of(item: SessionItem) -> str | None:
         return "items holds a forget, which is for the interaction topic"
     if item.event == "rate" and item.value is None:
         return f"items: a rate of {item.item_id!r} needs a value, the rating"
-    if item.value is not None and not math.isfinite(item.value):  # JSON would have null
-        return f"items: the value of {item.item_id!r} is {item.value}"
     return None

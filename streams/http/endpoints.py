@@ -127,7 +127,7 @@ ASK_ANSWERS: Final = (
     Answered(401, "a token is required, and missing or wrong", Problem),
     Answered(403, "sent by a page of another site", Problem),
     Answered(404, "`unknown_version`: no worker has the version that was asked for", Problem),
-    Answered(422, "not a request; the detail names the field", Problem),
+    Answered(422, "an invalid request, or `unknown_label`; the detail names the field", Problem),
     Answered(429, "too many requests of this worker wait for their answers", Problem),
     Answered(503, "no worker can answer now, or Kafka does not take the request", Problem),
     Answered(504, "not answered before its deadline", Problem),

@@ -264,6 +264,17 @@ class TestWithoutAWorker:
         with pytest.raises(TransportError, match=r"Kafka does not answer \(127\.0\.0\.1:1\)"):
             Client("127.0.0.1:1", deadline_seconds=1).connect()
 
+    def test_an_interaction_that_kafka_does_not_confirm_waits_no_longer_than_its_deadline(
+        self,
+    ) -> None:
+        click = Interaction(user_id=42, item_id=1, event="click")
+        unconfirmed = r"not confirmed within 0\.3 s by Kafka at 127\.0\.0\.1:1; it may still"
+
+        with pytest.raises(TransportError, match=unconfirmed):
+            Client("127.0.0.1:1").send_interaction(click, deadline_seconds=0.3)
+        with pytest.raises(TransportError, match=unconfirmed):
+            asyncio.run(AsyncClient("127.0.0.1:1").forget(42, deadline_seconds=0.3))
+
 
 def all_of(settings: Settings, topic: Topic) -> list[Message]:
     with reading(settings, topic, last=10_000) as consumer:
@@ -348,7 +359,8 @@ class TestExamples:
         assert run(python, "-c", foreign).stdout.strip() == "[]"
 
     def test_the_script(self, python: Path, fleet: Settings) -> None:
-        done = run(python, EXAMPLES / "python" / "ask.py", settings=fleet)
+        with a_click_that_names_its_answer(fleet):
+            done = run(python, EXAMPLES / "python" / "ask.py", settings=fleet)
 
         require_three_cases(done.stdout)
         assert "no answer in time" in done.stdout
@@ -360,9 +372,10 @@ class TestExamples:
         assert lines.count("deadline_seconds=2") == 1
         there = f"deadline_seconds=30, topic_prefix={fleet.topic_prefix!r}"
 
-        done = run(
-            python, "-c", lines.replace("deadline_seconds=2", there), settings=fleet
-        ).stdout.splitlines()
+        with a_click_that_names_its_answer(fleet):
+            done = run(
+                python, "-c", lines.replace("deadline_seconds=2", there), settings=fleet
+            ).stdout.splitlines()
 
         assert len(done) == 4, done
         assert done[-1].split()[0::2] == ["ok", "None"]
@@ -380,13 +393,15 @@ class TestExamples:
     def test_java(self, fleet: Settings) -> None:
         jars = str(fetched_jars() / "*")
         source = EXAMPLES / "java" / "AskRecstream.java"
-        done = run(java_command(), "-cp", jars, source, settings=fleet)
+        with a_click_that_names_its_answer(fleet):
+            done = run(java_command(), "-cp", jars, source, settings=fleet)
 
         require_three_cases(done.stdout)
         require_one_partition_for_each_user(fleet)
 
     def test_node(self, fleet: Settings, tmp_path: Path) -> None:
-        done = run("node", installed_node_modules(tmp_path), settings=fleet)
+        with a_click_that_names_its_answer(fleet):
+            done = run("node", installed_node_modules(tmp_path), settings=fleet)
 
         require_three_cases(done.stdout)
         require_one_partition_for_each_user(fleet)
@@ -402,17 +417,21 @@ class TestExamples:
         command = ["-m", "uvicorn", "--app-dir", folder, "fastapi_app:app", "--port", "{port}"]
         with served(python, command, fleet) as ask:
             assert ask("GET", "/films/43?k=3")["why"] in PERSONAL
-            assert len(ask("GET", "/films/42?k=3")["films"]) == 3
+            shown = ask("GET", "/films/42?k=3")
+            assert len(shown["films"]) == 3
             assert ask("GET", "/films/anna")["why"] == "popular"
             assert ask("GET", "/films/42?k=1001")["why"] == "invalid"
-            ask("POST", "/clicks/42/7", 201)
+            with a_click_that_names_its_answer(fleet):
+                ask("POST", f"/clicks/42/7?answer={shown['answer']}", 201)
 
     def test_the_django_view(self, python: Path, fleet: Settings) -> None:
         script = EXAMPLES / "python" / "django_view.py"
         with served(python, [script, "runserver", "--noreload", "{port}"], fleet) as ask:
             assert ask("GET", "/films/43")["why"] in PERSONAL
-            assert len(ask("GET", "/films/42")["films"]) == 3
-            ask("POST", "/clicks/42/7", 201)
+            shown = ask("GET", "/films/42")
+            assert len(shown["films"]) == 3
+            with a_click_that_names_its_answer(fleet):
+                ask("POST", f"/clicks/42/7?answer={shown['answer']}", 201)
 
 
 FORKS = """
@@ -447,6 +466,22 @@ def require_three_cases(printed: str) -> None:
     assert [line.split()[0] for line in lines[:5]] == ["item"] * 3 + ["sent", "error"], printed
     assert lines[4].startswith("error unknown_version"), printed
     assert {"answered 9007199254740993", "answered 日本"} <= set(lines), printed
+
+
+@contextmanager
+def a_click_that_names_its_answer(settings: Settings) -> Iterator[None]:
+    """Check that what runs in the block sends one: that answer's version gets the credit."""
+    topics = topics_of(settings)
+
+    def credited() -> int:
+        sent = [json.loads(message.value() or b"") for message in all_of(settings, topics.requests)]
+        done = [json.loads(found.value() or b"") for found in all_of(settings, topics.interactions)]
+        asked = {request["request_id"] for request in sent}
+        return sum(event.get("request_id") in asked for event in done)
+
+    before = credited()
+    yield
+    assert credited() == before + 1
 
 
 def require_one_partition_for_each_user(settings: Settings) -> None:

@@ -22,7 +22,6 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 public class AskRecstream implements AutoCloseable {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final long SECONDS = 15;
 
     private final Map<String, CompletableFuture<JsonNode>> waiting = new ConcurrentHashMap<>();
     private final KafkaProducer<String, String> producer;
@@ -36,7 +35,9 @@ public class AskRecstream implements AutoCloseable {
         Map<String, Object> config = Map.of("bootstrap.servers", servers);
         // A record with a key goes where murmur2 puts it: Java's default is the right one.
         producer = new KafkaProducer<>(config, new StringSerializer(), new StringSerializer());
-        consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
+        Map<String, Object> reading = new HashMap<>(config);
+        reading.put("fetch.max.wait.ms", 100); // the demo's embedded broker waits for half of it
+        consumer = new KafkaConsumer<>(reading, new StringDeserializer(), new StringDeserializer());
         List<TopicPartition> partitions = consumer.partitionsFor(prefix + ".responses").stream()
                 .map(found -> new TopicPartition(found.topic(), found.partition()))
                 .toList();
@@ -46,22 +47,28 @@ public class AskRecstream implements AutoCloseable {
         reader.start();
     }
 
-    public CompletableFuture<JsonNode> ask(Object userId, Map<String, Object> fields)
+    /** Asks; without a user (null), {@code fields} holds {@code items} or {@code like}. */
+    public CompletableFuture<JsonNode> ask(Object userId, Map<String, Object> fields, long seconds)
             throws Exception {
         String id = UUID.randomUUID().toString();
         Map<String, Object> request = new HashMap<>(fields);
-        request.putAll(Map.of("request_id", id, "user_id", userId, "deadline_ms", SECONDS * 1000));
+        request.put("request_id", id);
+        request.putIfAbsent("deadline_ms", seconds * 1000);
+        if (userId != null) {
+            request.put("user_id", userId);
+        }
+        Object key = userId != null ? userId : fields.getOrDefault("session_id", id);
         CompletableFuture<JsonNode> answer = new CompletableFuture<>();
         waiting.put(id, answer);
-        answer.orTimeout(SECONDS, TimeUnit.SECONDS).whenComplete((a, e) -> waiting.remove(id));
-        send("requests", userId, request);
+        answer.orTimeout(seconds, TimeUnit.SECONDS).whenComplete((a, e) -> waiting.remove(id));
+        send("requests", key, request);
         return answer;
     }
 
-    public Future<RecordMetadata> send(String part, Object userId, Map<String, Object> record)
+    public Future<RecordMetadata> send(String part, Object key, Map<String, Object> record)
             throws Exception {
         String value = JSON.writeValueAsString(record);
-        return producer.send(new ProducerRecord<>(prefix + "." + part, userId.toString(), value));
+        return producer.send(new ProducerRecord<>(prefix + "." + part, key.toString(), value));
     }
 
     private void readAnswers() {
@@ -94,23 +101,24 @@ public class AskRecstream implements AutoCloseable {
         String servers = env.getOrDefault("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092");
         String prefix = env.getOrDefault("RECSTREAM_TOPIC_PREFIX", "reco");
         try (AskRecstream client = new AskRecstream(servers, prefix)) {
-            JsonNode answer = client.ask(42L, Map.of("k", 3)).get();
+            JsonNode answer = client.ask(42L, Map.of("k", 3), 15).get();
             for (JsonNode item : answer.path("items")) {
                 System.out.println("item " + item.path("item_id") + " " + item.path("title").asText());
             }
 
             long film = answer.path("items").path(0).path("item_id").asLong();
-            client.send("interactions", 42L, Map.of("user_id", 42, "item_id", film, "event", "click"))
-                    .get();
+            String shownBy = answer.path("request_id").asText(); // that answer gets the credit
+            client.send("interactions", 42L, Map.of(
+                    "user_id", 42, "item_id", film, "event", "click", "request_id", shownBy)).get();
             System.out.println("sent a click on " + film);
 
-            JsonNode refused = client.ask(42L, Map.of("model_version", "v9.9")).get();
+            JsonNode refused = client.ask(42L, Map.of("model_version", "v9.9"), 15).get();
             if (!refused.path("status").asText().equals("ok")) {
                 System.out.println("error " + refused.path("error").path("code").asText());
             }
 
             for (Object userId : List.of(9007199254740993L, "日本")) { // long, or text
-                JsonNode answered = client.ask(userId, Map.of()).get();
+                JsonNode answered = client.ask(userId, Map.of(), 15).get();
                 System.out.println("answered " + answered.path("user_id").asText());
             }
         }

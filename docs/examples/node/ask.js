@@ -7,7 +7,10 @@ const prefix = process.env.RECSTREAM_TOPIC_PREFIX ?? 'reco'
 const brokers = (process.env.KAFKA_BOOTSTRAP_SERVERS ?? 'localhost:9092').split(',')
 const kafka = new Kafka({ brokers, logLevel: logLevel.ERROR })
 const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner }) // murmur2
-const consumer = kafka.consumer({ groupId: `${prefix}-reader-${randomUUID()}` })
+const consumer = kafka.consumer({
+  groupId: `${prefix}-reader-${randomUUID()}`,
+  maxWaitTimeInMs: 100 // the demo's embedded broker waits for half of it before it answers
+})
 const waiting = new Map() // what to call with the answer, by request id
 
 async function connect() {
@@ -29,7 +32,8 @@ async function connect() {
 }
 
 async function send(part, record) {
-  const message = { key: String(record.user_id), value: stringify(record) }
+  const key = String(record.user_id ?? record.session_id ?? record.request_id)
+  const message = { key, value: stringify(record) }
   await producer.send({ topic: `${prefix}.${part}`, messages: [message] })
 }
 
@@ -54,7 +58,8 @@ await connect()
 const answer = await ask(42, { k: 3 })
 for (const item of answer.items) console.log(`item ${item.item_id} ${item.title}`)
 
-const click = { user_id: 42, item_id: answer.items[0].item_id, event: 'click' }
+const film = answer.items[0].item_id // with its request_id, that answer gets the credit
+const click = { user_id: 42, item_id: film, event: 'click', request_id: answer.request_id }
 await send('interactions', click)
 console.log(`sent a click on ${click.item_id}`)
 
@@ -65,4 +70,4 @@ for (const userId of [9007199254740993n, '日本']) { // beyond 2^53: BigInt, or
   console.log(`answered ${(await ask(userId)).user_id}`)
 }
 
-await Promise.all([consumer.disconnect(), producer.disconnect()])
+await Promise.all([consumer.disconnect(), producer.disconnect()]) // when your program ends

@@ -12,9 +12,11 @@ with Client(kafka, topic_prefix=prefix) as client:
     for item in answer.items:
         print("item", item.item_id, item.title, round(item.score, 3))
 
-    click = Interaction(user_id=42, item_id=answer.items[0].item_id, event="click")
-    client.send_interaction(click)
-    print("sent a click on", click.item_id)
+    film = answer.items[0].item_id
+    client.send_interaction(
+        Interaction(user_id=42, item_id=film, event="click", request_id=answer.request_id)
+    )
+    print("sent a click on", film)
 
     refused = client.ask(42, model_version="v9.9")
     if refused.error is not None:

@@ -30,13 +30,24 @@ def films(_request: HttpRequest, user_id: str) -> JsonResponse:
     except RecstreamError as error:
         return JsonResponse({"films": BESTSELLERS, "why": error.code})
     found = [item.item_id for item in answer.items]
-    return JsonResponse({"films": found or BESTSELLERS, "why": answer.source})
+    return JsonResponse(
+        {"films": found or BESTSELLERS, "why": answer.source, "answer": answer.request_id}
+    )
 
 
 @require_POST
-def click(_request: HttpRequest, user_id: str, film_id: int) -> JsonResponse:
-    """Tell the recommender what the user did."""
-    client.send_interaction(Interaction(user_id=parse_id(user_id), item_id=film_id, event="click"))
+def click(request: HttpRequest, user_id: str, film_id: int) -> JsonResponse:
+    """Tell the recommender what the user did, and in which answer the film was shown."""
+    event = Interaction(
+        user_id=parse_id(user_id),
+        item_id=film_id,
+        event="click",
+        request_id=request.GET.get("answer"),
+    )
+    try:
+        client.send_interaction(event, deadline_seconds=5)
+    except RecstreamError as error:
+        return JsonResponse({"why": error.code}, status=503)
     return JsonResponse({}, status=201)
 
 

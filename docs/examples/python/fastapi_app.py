@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from recstream_client import AsyncClient, Interaction, RecstreamError, parse_id
 
 BESTSELLERS = [1, 2, 3]
@@ -35,12 +35,17 @@ async def films(user_id: str, k: int = 10) -> dict[str, object]:
         return {"films": BESTSELLERS[:k], "why": error.code}
     if answer.status != "ok":
         return {"films": BESTSELLERS[:k], "why": answer.error.code if answer.error else "expired"}
-    return {"films": [item.item_id for item in answer.items], "why": answer.source}
+    found = [item.item_id for item in answer.items]
+    return {"films": found, "why": answer.source, "answer": answer.request_id}
 
 
 @app.post("/clicks/{user_id}/{film_id}", status_code=201)
-async def click(user_id: str, film_id: int) -> None:
-    """Tell the recommender what the user did; done once Kafka has it."""
-    await client.send_interaction(
-        Interaction(user_id=parse_id(user_id), item_id=film_id, event="click")
+async def click(user_id: str, film_id: int, answer: str | None = None) -> None:
+    """Tell the recommender what the user did, and in which answer the film was shown."""
+    event = Interaction(
+        user_id=parse_id(user_id), item_id=film_id, event="click", request_id=answer
     )
+    try:
+        await client.send_interaction(event, deadline_seconds=2)
+    except RecstreamError as error:
+        raise HTTPException(503, error.code) from error

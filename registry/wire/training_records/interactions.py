@@ -46,7 +46,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.item_id is None and self.event != FORGET:
-            raise ValueError(f"a {self.event} needs an `item_id`")
+            raise RecordError(f"a {self.event} needs an `item_id`", RecordCode.INVALID)
 
 
 def require_usable(event: Interaction, at: float) -> None:

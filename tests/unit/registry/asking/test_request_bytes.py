@@ -20,6 +20,13 @@ def test_a_request_says_how_long_its_sender_waits() -> None:
     assert json.loads(encode_request(Request("r1", 42, deadline_ms=9), 1.0))["deadline_ms"] == 9
 
 
+def test_a_dict_may_stand_for_an_item_of_a_session() -> None:
+    request = Request("r1", items=[{"item_id": 7, "event": "click"}])  # type: ignore[list-item]
+    sent = encode_request(request, 1.0)
+
+    assert json.loads(sent)["items"] == [{"item_id": 7, "event": "click"}]
+
+
 def test_ids_beyond_53_bits_stay_as_they_are() -> None:
     assert b'"user_id":9223372036854775807' in encode_request(Request("r1", 2**63 - 1), 1.0)
 
@@ -40,7 +47,16 @@ def test_ids_beyond_53_bits_stay_as_they_are() -> None:
         ({"allow": {"": ["Drama"]}}, r"\$\.allow"),
         ({"items": [SessionItem(7)] * 201}, r"\$\.items"),
         ({"items": [SessionItem(7, "rate", 2e6)]}, r"\$\.items"),
-        ({"items": [SessionItem(7, "rate", math.inf)]}, "the value of 7 is inf"),
+        ({"items": [SessionItem(7, "rate", math.inf)]}, r"\$\.items"),
+        ({"items": [SessionItem(7, "rate", math.nan)]}, r"\$\.items"),
+        ({"items": [{"item_id": 7, "event": "rate"}]}, "a rate of 7 needs a value"),
+        ({"items": [{"event": "watch"}]}, "missing required field `item_id`"),
+        ({"user_id": None}, "needs a `user_id`, `items` or `like`"),
+        ({"user_id": 2**63}, "user_id 9223372036854775808, must have 64 bits"),
+        ({"exclude_items": [-(2**63) - 1]}, "exclude_items -9223372036854775809, must"),
+        ({"candidates": [1, 2**64]}, "candidates 18446744073709551616, must"),
+        ({"like": [2**63]}, "like 9223372036854775808, must"),
+        ({"items": [SessionItem(2**63)]}, "items 9223372036854775808, must"),
         ({"session_id": "s-1"}, "session_id"),
         ({"user_id": object()}, "object"),
         ({"user_id": "\ud800"}, "surrogates"),
@@ -62,6 +78,7 @@ def test_a_request_that_no_worker_could_use_is_refused_and_its_field_named(
         ({"value": math.nan}, "value is nan"),
         ({"timestamp": math.inf}, "timestamp is inf"),
         ({"event": "no spaces"}, r"\$\.event"),
+        ({"item_id": None}, "a watch needs an `item_id`"),
         ({"title": "x" * 501}, r"\$\.title"),
     ],
 )
