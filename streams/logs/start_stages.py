@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
 class Stages:
     """Notes the end of each stage; `age_seconds` is how old the process is already.
 
-    >>> stages = Stages(0.0)
+    >>> stages = Stages(0.25, iter([10.0, 11.0]).__next__)
     >>> stages.end("imports")
-    >>> str(stages).startswith("0.00 s: imports 0.00")
-    True
+    >>> str(stages)
+    '1.25 s: imports 1.25'
     """
 
-    def __init__(self, age_seconds: float) -> None:
-        self._started_at = self._ended_at = time.monotonic() - age_seconds
+    def __init__(self, age_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started_at = self._ended_at = clock() - age_seconds
         self._seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
         """Note that `stage` has ended now, and that the next one begins."""
-        now = time.monotonic()
+        now = self._clock()
         self._seconds[stage] = now - self._ended_at
         self._ended_at = now
 
