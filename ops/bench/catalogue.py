@@ -70,7 +70,7 @@ def measure(shapes: tuple[Catalogue, ...], say: Callable[[str], None]) -> Measur
         parameters={"asked": ASKED, "seen": SEEN, "sigma of skewed norms": SIGMA},
         rows=rows,
         bars=bars,
-        notes=["Users a second of one core, by processor time, medians; both kernels are exact."],
+        notes=["Users a second of one core, by CPU time, medians; both kernels are exact."],
     )
 
 

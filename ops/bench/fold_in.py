@@ -3,7 +3,7 @@
 ``python -m ops.bench.fold_in [--data FILE]`` needs no Kafka. It prints, by the number of a new
 user's first interactions, NDCG@10 of popularity, of fold-in and of a full retraining
 (`ops.bench.offline.left_out_users` has the protocol); hit rates with new items that no model knows,
-with and without their overlay (`ops.bench.offline.left_out_items`); and the processor time of a
+with and without their overlay (`ops.bench.offline.left_out_items`); and the CPU time of a
 fold-in of 20 items × 64 factors beside `implicit`'s ``recalculate_user``.
 """
 
@@ -134,7 +134,7 @@ def _verdict(few: Lists, many: Lists) -> str:
 
 def _print_costs(costs: Mapping[int, tuple[float, float]]) -> None:
     terminal.out.print(
-        f"{FACTORS} factors, {USERS:,} users in a batch, processor time, one thread, the best of "
+        f"{FACTORS} factors, {USERS:,} users in a batch, CPU time, one thread, the best of "
         f"{ROUNDS} rounds"
     )
     columns = ("items #", "µs a user #", "implicit's recalculate_user, µs #", "ratio #")

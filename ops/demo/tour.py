@@ -111,12 +111,14 @@ class Tour:
         screen.console.print(Text("Everything keeps running:", "bold"))
         screen.say(f"status page   {fleet.url}/")
         screen.say(f"report        {fleet.url}/models/v0.1/report")
-        screen.say("try, in another terminal:")
+        screen.say("try, in another terminal, in this folder:")
+        screen.say("  . .venv/bin/activate")
         screen.say(
             f"  export KAFKA_BOOTSTRAP_SERVERS={fleet.settings.kafka_bootstrap_servers} "
             f"MODEL_REGISTRY={fleet.settings.model_registry} "
             f"RECSTREAM_HTTP_PORT={fleet.url.rsplit(':', 1)[1]}"
         )
+        screen.say("  recstream rollout status")
         screen.say("  recstream explain 42")
         screen.say("  recstream fleet")
         screen.say("  recstream rollout set --strategy ab_test --canary-version v0.1")

@@ -14,6 +14,7 @@ from ops.clients.traffic_generator import TimedAnswer, Traffic, span_seconds
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import Fleet
 from ops.demo.tour_screen import Screen
+from ops.ingest.item_files import read_items
 from ops.ingest.send_once import records_of
 from ops.ingest.title_files import read_titles
 from ops.views import terminal
@@ -24,12 +25,14 @@ from ops.views.rollout_tables import trail_lines
 from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay, follow_run
 from ops.views.training_tables import training_tables
+from registry.catalogue.item_keys import key_of
 from registry.errors import RecstreamError
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
 from registry.policy_file import read_rollout_file
 from registry.settings import Settings, read_settings
+from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command
 from registry.wire.ramp_values import Outcome
@@ -72,8 +75,9 @@ class Steps:
         self.figures: dict[str, Any] = {}
 
     def ingest(self, settings: Settings) -> None:
-        """Send the shipped ratings to the interaction topic."""
+        """Send the shipped ratings to the interaction topic, and the films to the items topic."""
         titles = read_titles(demo_fleet.MOVIES)
+        films = read_items(demo_fleet.MOVIES).values()
         started = time.monotonic()
         with terminal.progress(self.screen.console) as progress:
             task = progress.add_task("interactions", total=demo_fleet.RATINGS_COUNT)
@@ -84,10 +88,16 @@ class Steps:
                 on_sent=lambda sent: progress.update(task, completed=sent),
             )
             progress.update(task, completed=demo_fleet.RATINGS_COUNT)
+        kafka_client.produce_all(
+            settings,
+            topics_of(settings).items,
+            ((key_of(film.item_id).decode(), encode(film)) for film in films),
+        )
         rate = demo_fleet.RATINGS_COUNT / (time.monotonic() - started)
         self.screen.say(
             f"MovieLens ml-latest-small (licence: ops/demo/README.txt); {rate:,.0f} a second"
         )
+        self.screen.say(f"titles and genres of {len(films):,} films into the items topic")
 
     def inspect(self, settings: Settings) -> None:
         """Show what is in the interactions, before anything is learned from them."""

@@ -62,7 +62,9 @@ def test_an_answer_is_the_one_of_the_topic(worker: Worker) -> None:
 
     assert (answer["user_id"], answer["status"], answer["source"]) == (42, "ok", "model")
     assert len(answer["items"]) == 3
-    trace = ask(worker, f"/trace/{answer['request_id']}")
+    path = f"/trace/{answer['request_id']}"  # there once the answer is confirmed
+    wait_until(lambda: worker.fetch(path, headers=PEEK).status == 200, 30, "the answer's trace")
+    trace = ask(worker, path)
     assert trace["response"]["model_version"] == answer["model_version"] == "v0.1"
 
 

@@ -109,10 +109,10 @@ def measure(on: Ground, sizes: Sizes, report: Callable[[str], None]) -> Measured
             at_most("MB for 1M interactions", megabytes, MEGABYTES_BAR),
             at_most("s to catch up", seconds, TAKEOVER_BAR),
             at_most("ms until reflected, p99", p99, REFLECTED_BAR),
-            at_most("times the processor time of none fresh", ratio, COST_BAR),
+            at_most("times the CPU time of none fresh", ratio, COST_BAR),
         ],
         notes=[
-            "Taking in: this process's processor time, Kafka's client included. Reflected: from an "
+            "Taking in: this process's CPU time, Kafka's client included. Reflected: from an "
             "interaction's time to the first answer, by its own time, that has seen it."
         ],
     )
@@ -240,7 +240,7 @@ class _Watchers(threading.Thread):
 
 
 def _compare(on: Ground, sizes: Sizes) -> float:
-    """Return the processor time of a request with a tenth of the users fresh, against none."""
+    """Return the CPU time of a request with a tenth of the users fresh, against none."""
     microseconds: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(sizes.rounds):
         for some in (False, True):

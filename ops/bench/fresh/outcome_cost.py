@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ground() as on:
         seen = measure(on, chosen.requests, chosen.rounds)
     ratio = statistics.median(seen["on"]) / statistics.median(seen["off"])
-    print(f"outcomes on against off: {ratio:.2f}x the processor time (bar {BAR}x)")
+    print(f"outcomes on against off: {ratio:.2f}x the CPU time (bar {BAR}x)")
     return 0 if ratio <= BAR else 1
 
 

@@ -1,7 +1,7 @@
 """``python -m ops.bench.offline.interleaving_cost``: what scoring each request twice costs.
 
 Needs no Kafka. Answers the same batches under ``fixed`` and under ``interleave``, in turns, and
-prints the processor time a request: decoding, scoring, mixing and encoding, without Kafka's part.
+prints the CPU time a request: decoding, scoring, mixing and encoding, without Kafka's part.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _microseconds(models: dict[str, Model], size: int) -> tuple[float, float]:
-    """Return the processor time a request under ``fixed`` and ``interleave``: medians of turns."""
+    """Return the CPU time a request under ``fixed`` and ``interleave``: medians of turns."""
     strategies: tuple[Strategy, ...] = ("fixed", "interleave")
     spent: dict[Strategy, list[float]] = {strategy: [] for strategy in strategies}
     users = np.random.default_rng(15).integers(1, synthetic.USERS, REQUESTS_A_TURN)

@@ -38,7 +38,7 @@ def main() -> int:
     print(
         f"{EXPOSURES:,} answers within the window, {USERS:,} users: {grown / 1e6:,.0f} MB, "
         f"{grown / EXPOSURES:,.0f} bytes each; {spent / EXPOSURES * 1e6:.1f} µs each "
-        f"({time.process_time() - began:.0f} s of processor time with the draws)"
+        f"({time.process_time() - began:.0f} s of CPU time with the draws)"
     )
     return 0
 

@@ -33,7 +33,7 @@ def replay(
     ] = None,
     max_slower: Annotated[
         float | None,
-        typer.Option(min=0, help="Largest ratio of processor time to the recorded versions'."),
+        typer.Option(min=0, help="Largest ratio of CPU time to the recorded versions'."),
     ] = None,
     as_json: AsJson = False,
     bootstrap: Bootstrap = None,
