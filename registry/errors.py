@@ -18,6 +18,8 @@ branch                      what the catcher does
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from registry.error_codes import (
     CommandCode,
     ErrorCode,
@@ -26,6 +28,8 @@ from registry.error_codes import (
     RefusedAnswerCode,
     TrainingCode,
 )
+
+Kept = TypeVar("Kept", bound=Exception)
 
 
 class RecstreamError(Exception):
@@ -153,3 +157,13 @@ class TrainingFailed(RecstreamError):
     def __init__(self, message: str, code: TrainingCode) -> None:
         super().__init__(message)
         self.code = code
+
+
+def without_frames(error: Kept) -> Kept:
+    """Return `error` without its traceback and causes, so that it can be kept like a value.
+
+    A traceback refers to the variables of all callers: a kept one holds the models that they use,
+    and forever, if a variable among them holds the error.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

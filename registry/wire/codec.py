@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from registry.error_codes import RecordCode
-from registry.errors import RecordError
+from registry.errors import RecordError, without_frames
 from registry.wire.commands import AnyCommand, Command, require_own_arguments
 from registry.wire.instants import read_instant, write_instant
 from registry.wire.older_records import state_origin
@@ -90,7 +90,7 @@ def _decode_or_error(
     try:
         return decode(kind, payload, max_bytes)
     except RecordError as error:
-        return error
+        return without_frames(error)
 
 
 def from_document(kind: type[Record], document: Any) -> Record:

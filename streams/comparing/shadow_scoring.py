@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from registry.answers.recommendation import Recommendation
+from registry.errors import without_frames
 from registry.fresh.fresh_sight import FreshSight
 from registry.guardrails.histogram import bucket_counts
 from registry.guardrails.overlap import compare
@@ -48,7 +49,7 @@ def score_chunk(model: Model, chunk: Sequence[Shadowed], origin: Origin) -> Scor
         return ScoredChunk(comparisons, _counts_of([comparison for _, comparison in comparisons]))
     except Exception as error:  # the edge of a version on trial: whatever it raises is counted
         if len(chunk) == 1:
-            return ScoredChunk([], ShadowCounts(failed=1), error)
+            return ScoredChunk([], ShadowCounts(failed=1), without_frames(error))
     singly = [score_chunk(model, [sample], origin) for sample in chunk]
     return ScoredChunk(
         [comparison for done in singly for comparison in done.comparisons],

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from registry.answers.recommendation import Recommendation
+from registry.errors import without_frames
 from registry.interleaving.team_draft import Team, coins_of, draft
 from registry.versions.model import Model
 from registry.wire.requests import Request
@@ -35,7 +36,7 @@ def score_each(model: Model, requests: Sequence[Request], score: Scoring) -> lis
         return list(score(model, requests))
     except Exception as error:  # a bug in scoring must cost one answer, not the whole fleet
         if len(requests) == 1:
-            return [error]
+            return [without_frames(error)]
     return [found for request in requests for found in score_each(model, [request], score)]
 
 

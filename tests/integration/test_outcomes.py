@@ -67,7 +67,7 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     epoch = result["epoch"]
     wait_until(
         lambda: all(worker.get("/rollout/status")["acting_epoch"] == epoch for worker in workers),
-        20,
+        60,
         "both workers to act on the experiment",
     )
     application = Application(client, random.Random(15), CONVERSION)
@@ -77,7 +77,7 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     application.show_and_act(range(USERS // 2 + 1, USERS + 1))
 
     found = wait_until(
-        lambda: full(closed_users(settings, client.topics.outcomes, epoch)), 40, "all to close"
+        lambda: full(closed_users(settings, client.topics.outcomes, epoch)), 60, "all to close"
     )
     twin = slow_twin(settings, client, epoch)
     joined = {
@@ -94,7 +94,7 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
         users = sum(experiment[arm]["sums"].get("users", 0) for arm in ("primary", "canary"))
         return experiment if users == USERS else None
 
-    experiment = wait_until(concluded, 10, "heartbeats to have all users")
+    experiment = wait_until(concluded, 60, "heartbeats to have all users")
     for name, variant in (("primary", "A"), ("canary", "B")):
         sums = experiment[name]["sums"]
         own = [x for user, (x, _) in twin.items() if ("B" if user % 2 else "A") == variant]
@@ -163,7 +163,7 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
     figure: Callable[[str], None],
 ) -> None:
     settings = topics_created.model_copy(
-        update={"outcomes": "on", "attribution_seconds": WINDOW_SECONDS}
+        update={"outcomes": "on", "attribution_seconds": 3 * WINDOW_SECONDS}
     )
     primary = publish_model(settings, users=len(ASKING))
     workers = [start_worker(settings).wait_ready() for _ in range(2)]
@@ -184,6 +184,7 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
     )
     application = Application(client, random.Random(15), CONVERSION)
     answers = application.show(ASKING)
+    application.click_by_taste(answers)  # at once: a click after the window is none
 
     assert {answer["provenance"]["worker"] for answer in answers.values()} <= {
         worker.name for worker in workers
@@ -200,7 +201,6 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
         drawn = draft(*lists, 5, coins_of(answer["request_id"], "coins"))
         assert [(item["item_id"], item["variant"]) for item in answer["items"]] == drawn
 
-    application.click_by_taste(answers)
     found = wait_until(
         lambda: (
             known
@@ -315,7 +315,7 @@ class Application:
             for _ in range(self._rng.choice([1, 1, 1, 2])):
                 self._send(self._client.topics.requests.name, user, request)
         self._producer.flush(10)
-        answers = self._client.wait_for([name for name, _ in asked], 40)
+        answers = self._client.wait_for([name for name, _ in asked], 60)
         for user in users:
             (answer, *_) = answers[f"{self._prefix}{user}-0"]
             if self._rng.random() < self._conversion[answer["variant"]]:
@@ -358,7 +358,7 @@ def records_of(settings: Settings, topic: Topic) -> dict[int, list[tuple[float, 
     """Return all records of a topic with their times, by partition."""
     found = defaultdict(list)
     with reading(settings, topic, ALL) as consumer:
-        for message in messages(consumer, 20, to_end=True):
+        for message in messages(consumer, 60, to_end=True):
             at = message.timestamp()[1]
             found[message.partition()].append((at, json.loads(message.value())))
     return found
