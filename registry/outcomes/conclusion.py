@@ -42,7 +42,8 @@ class Conclusion(Struct, frozen=True):
     words
         The same, as sentences.
     outlook
-        How long it will still take; None if it is not known how long users have been counted.
+        How long it will still take; None if it is not known how long users have been counted, or
+        for how long their windows are open.
     """
 
     primary: Arm

@@ -44,8 +44,8 @@ class Outlook(Struct, frozen=True):
 
 def outlook_of(
     conversion: Comparison, users: int, share: float, elapsed: Elapsed, *, is_broken: bool
-) -> Outlook:
-    """Return what is still needed.
+) -> Outlook | None:
+    """Return what is still needed; None if windows closed that could not have by `elapsed`.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ def outlook_of(
         Whether the users are split otherwise than by the rule.
     """
     closing_seconds = elapsed.seconds - elapsed.window_seconds
+    if closing_seconds <= 0 and users:
+        return None  # the workers' window is a shorter one, or clocks differ
     if closing_seconds <= 0:
         return Outlook(f"The first windows close in {in_words(-closing_seconds)}.")
     if not users:

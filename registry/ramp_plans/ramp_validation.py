@@ -42,6 +42,13 @@ def require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
             "100 %, with users of the primary version to compare with",
             CommandCode.BAD_RAMP,
         )
+    for name, margin in _outcome_limits(ramp):
+        if margin == 1 and ramp.guardrails.outcome_margin == "relative":
+            raise RefusedCommand(
+                f"ramp.guardrails.{name}: 1 of what the primary has, so that nothing could fail; "
+                f"give a share below 1, or null to turn it off",
+                CommandCode.BAD_RAMP,
+            )
     if ramp.hold_seconds + patience_seconds(ramp) <= 0:
         raise RefusedCommand(
             "ramp: hold_seconds and patience_seconds are both 0, so a step would end before its "
@@ -73,8 +80,16 @@ class OutcomeTerms(NamedTuple):
 
 def watches_outcomes(ramp: Ramp) -> bool:
     """Tell whether anything of `ramp` is decided by what users did."""
-    limits = ramp.guardrails.conversion, ramp.guardrails.outcomes_per_exposure
-    return ramp.goal is not None or any(limit is not None for limit in limits)
+    return ramp.goal is not None or bool(_outcome_limits(ramp))
+
+
+def _outcome_limits(ramp: Ramp) -> list[tuple[str, float]]:
+    """Return the guardrails on outcomes that are on."""
+    limits = {
+        "conversion": ramp.guardrails.conversion,
+        "outcomes_per_exposure": ramp.guardrails.outcomes_per_exposure,
+    }
+    return [(name, limit) for name, limit in limits.items() if limit is not None]
 
 
 def require_outcomes(ramp: Ramp, terms: OutcomeTerms) -> None:
@@ -83,8 +98,8 @@ def require_outcomes(ramp: Ramp, terms: OutcomeTerms) -> None:
     Raises
     ------
     RefusedCommand
-        With code ``no_outcomes``: nothing is joined, no window could close within a step, or the
-        topics forget before the step has ended.
+        With code ``no_outcomes``: nothing is joined, no window could close within a step that
+        outcomes decide, or the topics forget before the step has ended.
     """
     if not watches_outcomes(ramp):
         return
@@ -94,14 +109,21 @@ def require_outcomes(ramp: Ramp, terms: OutcomeTerms) -> None:
             "RECSTREAM_OUTCOMES=on",
             CommandCode.NO_OUTCOMES,
         )
-    steps = [stage for stage in stages_of(ramp) if stage.kind == "stepping"]
+    steps = [
+        stage
+        for stage in stages_of(ramp)
+        if stage.kind == "stepping" and stage.percentage < 100
+        if stage.decides or _outcome_limits(ramp)
+    ]
+    if not steps:
+        return  # only 100 %: `require_plan` refuses that
     times = [stage.hold_seconds + stage_patience_seconds(ramp, stage) for stage in steps]
     window = terms.window_seconds
     if min(times) <= window:
         raise RefusedCommand(
             f"ramp: a step takes at most {min(times):g} s with its patience, and no attribution "
             f"window closes before {window:g} s (RECSTREAM_ATTRIBUTION_SECONDS); give a longer "
-            f"hold_seconds or patience_seconds",
+            f"hold_seconds or patience_seconds; for the step of the goal, goal.patience_seconds",
             CommandCode.NO_OUTCOMES,
         )
     for name, kept, needed in (

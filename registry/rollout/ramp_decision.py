@@ -140,7 +140,8 @@ def _moment(ramp: RampState, stage: Stage, elapsed: float) -> Moment:
 
 def _deciding(plan: Ramp, moment: Moment, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """Return the findings that decide: a goal that is still not clear after its patience does not,
-    if its plan then promotes. Too few users are a finding of their own, and decide.
+    if its plan then promotes. Too few users are a finding of their own, and decide; so does a goal
+    for which nothing could be compared.
     """
     if moment != "overdue" or plan.goal is None or plan.goal.inconclusive != "promote":
         return findings
@@ -148,7 +149,9 @@ def _deciding(plan: Ramp, moment: Moment, findings: tuple[Finding, ...]) -> tupl
 
 
 def _is_open_goal(finding: Finding) -> bool:
-    return finding.guardrail == GOAL and finding.verdict == "inconclusive"
+    """Tell whether both arms were compared, and may be alike. Without figures none was compared."""
+    is_compared = finding.guardrail == GOAL and bool(finding.figures)
+    return is_compared and finding.verdict == "inconclusive"
 
 
 def _findings(

@@ -33,6 +33,14 @@ def test_every_state_of_an_experiment_has_its_outlook() -> None:
         assert outlook(*given).words.startswith(words), given
 
 
+def test_windows_that_closed_before_they_could_give_no_outlook() -> None:
+    arm = ArmSums(1_000, 400)
+    for seconds in (400, 1_000):  # the window that is known here is not that of the workers
+        elapsed = Elapsed(seconds, window_seconds=1_000)
+        found = conclude(Arm("A", "v1", arm), Arm("B", "v2", arm), 0.5, elapsed=elapsed)
+        assert found.outlook is None
+
+
 def test_an_undecided_experiment_foresees_the_users_that_its_own_difference_needs() -> None:
     seen = outlook(ArmSums(1_000, 400), ArmSums(1_000, 440))
     missing = users_needed(0.4, 0.1).anytime - 2_000
@@ -49,5 +57,6 @@ def test_more_users_than_that_difference_needs_may_be_told_any_time() -> None:
     assert users_needed(0.4, 0.015).anytime > 300_000  # four times out of five
     assert outlook(*arms).users_missing
     late = outlook_of(compare_conversion(*arms, 0.05), 10**9, 0.5, ELAPSED, is_broken=False)
+    assert late is not None
     assert (late.users_missing, late.seconds) == (0, 0.0)
     assert late.words.startswith("If the difference really is +0.60 percentage points, it is ")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from registry.errors import RefusedCommand
 from registry.ramp_plans.false_alarm import alpha_of
@@ -88,12 +89,14 @@ SAME, BETTER, WORSE, FEW = (
         ("promote", FEW, OVERDUE, "roll_back"),
         ("promote", (), OVERDUE, "roll_back"),
         ("promote", arms(0, 0), OVERDUE, "roll_back"),
+        ("promote", arms(0, 0, 150), OVERDUE, "roll_back"),
+        ("promote", arms(60, 60, 150), OVERDUE, "advance"),
     ],
 )
 def test_the_goal_decides_by_its_verdict_and_its_policy(
     policy: Any, outcomes: tuple[PartitionSums, ...], elapsed: float, action: str
 ) -> None:
-    plan = a_goal_plan(Goal("conversion", inconclusive=policy))
+    plan = a_goal_plan(Goal("conversion", min_users=100, inconclusive=policy))
     seen, commands = look_at(plan, outcomes, elapsed)
     assert seen.action == action, seen.findings
     kinds = {"hold": (), "advance": (Promote,), "roll_back": (Abort,)}[action]
@@ -145,8 +148,33 @@ def test_outcomes_need_a_step_with_users_of_the_primary(given: Any) -> None:
     from registry.wire.ramp_values import ShadowStep
 
     plan = a_plan(steps=(100.0,), shadow=ShadowStep(10, 0.5), **given)
+    require_outcomes(plan, JOINED)  # is asked first, and leaves this refusal to the plan's rules
     with pytest.raises(RefusedCommand, match="need a step below 100 %"):
         require_plan(plan, "modulo")
+
+
+def test_a_margin_of_all_that_the_primary_has_is_refused() -> None:
+    for name in ("conversion", "outcomes_per_exposure"):
+        guardrails = Guardrails(**{name: 1.0})  # type: ignore[arg-type]
+        with pytest.raises(RefusedCommand, match=f"ramp.guardrails.{name}: 1 of what") as refused:
+            require_plan(a_plan(guardrails=guardrails), "modulo")
+        assert refused.value.code == "bad_ramp"
+        for sound in (replace(guardrails, outcome_margin="absolute"), Guardrails(**{name: 0.99})):  # type: ignore[arg-type]
+            require_plan(a_plan(guardrails=sound), "modulo")
+
+
+def test_only_steps_that_outcomes_decide_must_outlast_a_window() -> None:
+    goal = Goal("conversion", patience_seconds=86_400)
+    plan = a_plan(steps=(1.0, 10.0, 50.0, 100.0), hold_seconds=600, soak_seconds=0.0, goal=goal)
+    hour = JOINED._replace(window_seconds=3_600.0, outcomes_kept_seconds=90_600.0)
+    require_outcomes(plan, hour)
+    for each, refused_terms, words in (
+        (plan, hour._replace(outcomes_kept_seconds=90_599.0), "this ramp needs 90600 s"),
+        (plan, hour._replace(window_seconds=87_000.0), "goal.patience_seconds"),
+        (replace(plan, guardrails=Guardrails(conversion=0.1)), hour, "a step takes at most 2400 s"),
+    ):
+        with pytest.raises(RefusedCommand, match=words):
+            require_outcomes(each, refused_terms)
 
 
 @pytest.mark.parametrize(

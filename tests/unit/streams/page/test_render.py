@@ -679,5 +679,12 @@ def test_an_experiment_is_said_in_the_words_of_its_conclusion_and_drawn_twice() 
     assert render(status).count('<path class="band good" d="M') == 2
 
 
+def test_figures_that_fall_below_what_is_compared_hide_the_picture_of_earlier_looks() -> None:
+    few = an_experiment()._replace(conclusion=a_conclusion(60, 70, users=150))
+    status = a_status(rollout=AB_TEST, experiment=few)
+    assert "it is compared from 200 users an arm on" in section(status, "experiment")
+    assert render(status).count('<path class="band ') == 1  # conversion's
+
+
 def test_a_state_that_compares_nothing_has_no_experiment() -> None:
     assert "What users like" not in text_of(a_status(rollout=a_state()))
