@@ -134,11 +134,15 @@ class KafkaLink:
         )
 
     def close(self) -> None:
-        """Send what is not sent yet, end the threads, and fail what still waits."""
-        if is_own_process(self._owner):
-            self._closing.set()  # whoever connects holds the lock, and gives up
+        """Send what is not sent yet, end the threads, and fail what still waits.
+
+        In a fork of the process that used it: nothing, as all of that belongs to the parent.
+        """
+        if not is_own_process(self._owner):
+            return  # before the lock: a thread of the parent may have held it at the fork
+        self._closing.set()  # whoever connects holds the lock, and gives up
         with self._changing:
-            if self._is_closed or not is_own_process(self._owner):
+            if self._is_closed:
                 return
             self._is_closed = True
             if self._sender is not None:

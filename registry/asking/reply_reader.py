@@ -15,7 +15,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.asking.librdkafka_clients import LASTING, ClientFactory
-from registry.errors import AccessRefused, ClientClosed, TransportError
+from registry.errors import AccessRefused, ClientClosed, ConfigurationError, TransportError
 from registry.partition_offsets import ends_now
 from registry.read_stall import ReadStall
 
@@ -102,6 +102,8 @@ class ReplyReader:
             except KafkaException as error:  # requests wait on: nothing that came is passed over
                 self._note_refusal(error.args[0])
                 self._closing.wait(CONTACT_SECONDS)
+            except ConfigurationError:  # no client could be made: no file handles, or no threads
+                self._closing.wait(CONTACT_SECONDS)
 
     def _read_on(self) -> None:
         """Read until the end of this reader.
@@ -150,8 +152,8 @@ class ReplyReader:
 
     def _connect_again(self) -> None:
         """Read on from where reading had come, by a consumer that does."""
-        self._consumer.close()
-        self._consumer = self._clients.consumer()
+        stalled, self._consumer = self._consumer, self._clients.consumer()
+        stalled.close()
         self._consumer.assign(self._places())
 
     def _places(self) -> list[TopicPartition]:

@@ -126,14 +126,19 @@ class Columns:
         """Return a generation of what `holds` is true for, by its places.
 
         With `pack`, the users who were active least recently, with half of all events, keep no more
-        than what they have seen; who has taken something back keeps everything.
+        than what they have seen; who has sent a `forget` keeps all that came later, and of what was
+        packed before it nothing.
         """
         users, items, kinds, values, times, places = (
             np.frombuffer(column, column.typecode) for column in self._columns()[:-1]
         )
         keep = holds(places)
         packed = {number: np.frombuffer(seen, PACKED) for number, seen in self.packed.items()}
-        packed = {number: seen[holds(seen["place"])] for number, seen in packed.items()}
+        packed = {
+            number: seen[holds(seen["place"])]
+            for number, seen in packed.items()
+            if number not in self.forgetters
+        }
         if pack:
             idle = self._idle_users(users, keep)
             for number in np.flatnonzero(idle).tolist():

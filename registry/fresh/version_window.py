@@ -185,6 +185,7 @@ class VersionWindow:
         packed = {
             names[item]
             for item, kind, place in log.packed(number)
+            if number not in log.columns.forgetters  # who is packed, then forgets: all went before
             if place >= bounds[place >> OFFSET_BITS] and kind in self._kinds and rows[item] < 0
         }
         known = log.columns.items

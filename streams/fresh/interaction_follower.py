@@ -204,6 +204,8 @@ class InteractionFollower:
             return low, high
         consumer.assign([place])
         fetched = consumer.consume(1, BROKER_SECONDS)
+        if not fetched:  # no word on where the log ends: it is not shorter for that
+            raise TransportError(f"{self._topic}: partition {number} gave no answer at {start}")
         is_there = any(_code(message) in (None, KafkaError._PARTITION_EOF) for message in fetched)
         return low, start if is_there else high
 

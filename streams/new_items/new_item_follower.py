@@ -8,7 +8,8 @@ An edge, without Faust: a consumer without a group, and the worker's producer. E
    (`streams.new_items.overlay_solving`).
 
 After any failure, or when it becomes the owner, it begins again at the topic's beginning, and sends
-all of its shares anew: that changes nothing for those who have them. Until it has read the topic to
+all of its shares anew: that changes nothing for those who have them. It also does so every
+`AGAIN_SECONDS`. Until it has read the topic to
 its end it shows what it showed before. Must not know what a share is made of.
 """
 
@@ -43,7 +44,7 @@ from registry.wire.codec import encode
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.fresh.freshness import Freshness
-from streams.kafka.follower_threads import follow_until_stopped
+from streams.kafka.follower_threads import Complaints, follow_until_stopped, place_of
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
 from streams.new_items.own_shares import OwnShares, has_new_items
 from streams.new_items.topic_reading import TopicReading
@@ -58,13 +59,17 @@ worker that has its tenth user, one of the owner. Shorter: every click costs a r
 SHARE_OF_TIME: Final = 0.05
 """Of a processor that looks may take: with millions of fresh events they come less often."""
 
+AGAIN_SECONDS: Final = 600.0
+"""Until a worker sends all of its shares again. An owner takes back those of a version that the
+rollout state does not name, and the workers never hear of it."""
+
+UNCONFIRMED_SECONDS: Final = 60.0
+"""How long Kafka may take to confirm what was sent, until that is called trouble."""
+
 BATCH_RECORDS: Final = 1_000
 POLL_SECONDS: Final = 0.1
 MISSING_SECONDS: Final = 4.0
 ASK_SECONDS: Final = 5.0
-
-WARN_SECONDS: Final = 30.0
-"""Between two lines on records that cannot be read."""
 
 
 class NewItemFollower:
@@ -112,7 +117,7 @@ class NewItemFollower:
         self._kept = kept
         self._stopping = threading.Event()
         self._read_anew = threading.Event()
-        self._warned_at = float("-inf")
+        self._complaints = Complaints()
         self.trouble: str | None = None
 
     def start(self) -> None:
@@ -169,36 +174,43 @@ class NewItemFollower:
         consumer.assign([TopicPartition(self._topic.name, *start) for start in starts.items()])
         unread, at = set(starts), dict(starts)
         own, look_at, stall = OwnShares(), 0.0, ReadStall(time.monotonic())
+        again_at = time.monotonic() + AGAIN_SECONDS
         while not self._stopping.is_set() and not self._read_anew.is_set():
             if self._is_owner() != owns:
                 return
             for message in consumer.consume(BATCH_RECORDS, POLL_SECONDS):
                 self._take(message, reading, unread, at)
             now = time.monotonic()
-            if stall.is_due(now) and stall.look(
-                now, at, current_ends(consumer, self._topic.name, at)
-            ):
-                raise TransportError("the client fetches no more, though there are records")
+            self._require_fetching(consumer, stall, now, at)
             if unread:
                 continue
-            models, self.trouble = self._models(), None
+            models = self._models()
             self._freshness.overlays = reading.overlays(models)
+            if now >= again_at:
+                own.send_again()
+                again_at = now + AGAIN_SECONDS
             if now >= look_at:
                 used = time.thread_time()
                 self._send([*self._shares(own, models), *self._vectors(reading, models)])
+                self.trouble = None  # not before: a topic that may only be read is trouble, too
                 used = time.thread_time() - used
                 look_at = time.monotonic() + max(LOOK_SECONDS, used / SHARE_OF_TIME)
+
+    def _require_fetching(
+        self, consumer: Consumer, stall: ReadStall, now: float, at: Mapping[int, int]
+    ) -> None:
+        if stall.is_due(now) and stall.look(now, at, current_ends(consumer, self._topic.name, at)):
+            raise TransportError("the client fetches no more, though there are records")
 
     def _take(
         self, message: Message, reading: TopicReading, unread: set[int], at: dict[int, int]
     ) -> None:
-        error, number, offset = message.error(), message.partition(), message.offset()
+        error = message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             if not error.retriable():
                 raise KafkaException(error)
             return
-        assert number is not None  # only a message that was never sent has none
-        assert offset is not None
+        _, number, offset = place_of(message)
         if error is not None:
             at[number] = offset
             unread.discard(number)
@@ -207,8 +219,7 @@ class NewItemFollower:
         try:
             reading.take(message.key(), message.value(), offset)
         except RecordError as why:
-            if time.monotonic() - self._warned_at > WARN_SECONDS:
-                self._warned_at = time.monotonic()
+            if self._complaints.are_due():
                 logger.warning("%s: a record is ignored: %s", self._topic.name, why)
 
     def _shares(self, own: OwnShares, models: Mapping[str, Model]) -> list[KeyedRecord]:
@@ -231,11 +242,19 @@ class NewItemFollower:
 
     def _send(self, records: Sequence[KeyedRecord]) -> None:
         """Send, and wait until Kafka has confirmed it."""
-        if records:
-            outgoing = [self._outgoing(*keyed) for keyed in records]
-            asyncio.run_coroutine_threadsafe(
-                send_until_confirmed(self._delivery, outgoing), self._loop
-            ).result()
+        if not records:
+            return
+        outgoing = [self._outgoing(*keyed) for keyed in records]
+        sending = asyncio.run_coroutine_threadsafe(
+            send_until_confirmed(self._delivery, outgoing), self._loop
+        )
+        try:
+            sending.result(UNCONFIRMED_SECONDS)
+        except TimeoutError as error:
+            sending.cancel()
+            raise TransportError(
+                f"Kafka has not confirmed {len(outgoing)} records for {UNCONFIRMED_SECONDS:g} s"
+            ) from error
 
     def _outgoing(self, key: NewItemKey, record: NewItemRecord | None) -> Outgoing:
         return Outgoing(

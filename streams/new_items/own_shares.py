@@ -74,6 +74,15 @@ class OwnShares:
         self._seen: tuple[Columns | None, int] = None, -1
         self._turn = 0
 
+    def send_again(self) -> None:
+        """Count nothing as sent: some of it may have been taken back since.
+
+        What was never sent goes first, then what was sent longest ago.
+        """
+        for sent in self._sent.values():
+            sent.counted = None
+            sent.marks = {item: ((), turn) for item, (_, turn) in sent.marks.items()}
+
     def due(
         self, sight: FreshSight, models: Mapping[str, Model], places: Sequence[Place]
     ) -> list[NewItemRecord]:

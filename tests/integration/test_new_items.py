@@ -143,7 +143,10 @@ def test_a_new_item_joins_the_lists_of_such_taste_survives_a_kill_and_is_learned
     assert len(answer["items"]) == len(before["items"])
     assert offset_of_new(scene.ask(40)) is None  # of the other taste
     assert offset_of_new(scene.ask(FANS[0])) is None  # has seen it
-    assert offset_of_new(scene.ask(FANS[0], exclude_seen=False)) is not None
+    wait_until(  # the worker of this one may hear of it later
+        lambda: offset_of_new(scene.ask(FANS[0], exclude_seen=False)) is not None,
+        60, "the new item for whoever has seen it",
+    )  # fmt: skip
     assert offset_of_new(scene.ask(asking, exclude_items=[NEW])) is None
     state = RolloutState("production", answer["provenance"]["rollout_epoch"], "fixed", version)
     made_of = recompute(

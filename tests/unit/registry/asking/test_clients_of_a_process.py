@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +44,17 @@ def test_a_client_that_another_process_has_used_says_so() -> None:
 
     with pytest.raises(ClientClosed, match="forked"):
         link.connect(1.0)
+
+
+def test_a_fork_of_a_process_that_was_connecting_may_close_its_copy() -> None:
+    link = KafkaLink("127.0.0.1:1", "reco", {}, 10)
+    link._owner = os.getpid() + 1
+    closing = threading.Thread(target=link.close, daemon=True)
+    with link._changing:  # as it was at the fork: whoever held it is not in the child
+        closing.start()
+        closing.join(60)
+
+        assert not closing.is_alive()
 
 
 def test_requests_that_wait_for_kafka_leave_the_loops_threads_to_others() -> None:

@@ -1,4 +1,4 @@
-"""The reader of answers goes on with another client when one refuses what it is told."""
+"""The reader of answers goes on with another client when one refuses, or cannot be made."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from registry.asking import reply_reader
 from registry.asking.reply_reader import ReplyReader
+from registry.errors import ConfigurationError
 
 
 class Broker:
-    """Makes clients of a topic that gets a second partition, which the first client refuses."""
+    """Makes clients of a topic that gets a second partition, which the first client refuses.
+
+    The second client cannot be made.
+    """
 
     def __init__(self) -> None:
         self.clients = 0
@@ -22,6 +26,8 @@ class Broker:
 
     def consumer(self) -> Any:
         self.clients += 1
+        if self.clients == 2:
+            raise ConfigurationError("too many open files")
         return self
 
     def list_topics(self, topic: str, **_: Any) -> Any:
@@ -65,7 +71,7 @@ def test_a_client_that_refuses_is_replaced_and_no_request_fails(
         assert answered.wait(60)
     finally:
         reader.close()
-    assert broker.clients == 2
+    assert broker.clients == 3
     assert broker.read[0] == broker.read[1] == [(0, 7)]
     assert [place[0] for place in broker.read[2]] == [1]
     assert failures == []

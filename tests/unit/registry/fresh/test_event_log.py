@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from registry.errors import ShapeError
 from registry.fresh.event_log import EventLog, FrozenLog
 from registry.fresh.fresh_events import FreshEvent, history_of
 from registry.fresh.version_window import ItemTranslation, VersionWindow
+from registry.ids import ItemId
 
 KINDS = ("watch", "click", "forget", "unheard-of")
 ITEMS = ("a", "b", 7, "7", None)
@@ -221,6 +223,25 @@ def test_idle_users_keep_what_they_have_seen_when_memory_is_short() -> None:
         assert rows == {ROWS[event.item_id] for event in counted}
         if window.is_whole(user):
             assert window.history(user).events == counted
+
+
+def test_who_was_packed_and_then_forgets_has_seen_nothing() -> None:
+    log, _ = a_small_log(17_000)
+    user = next(user for user in range(40) if not a_window(log.frozen, {}).is_whole(user))
+    at = log.frozen.ends[user % 2]
+    forget = FreshEvent(None, "forget", 1.0, 2.0, at, user % 2)
+    translation = ItemTranslation(lambda _: None)  # a version that knows no item
+
+    def seen() -> set[ItemId]:
+        window = VersionWindow(log.frozen, {}, ("watch", "click"), translation, 200)
+        return window.seen_unknown(user)
+
+    before = seen(), log.packed_users
+    take(log, user % 2, [Took(user, forget)], at + 1)
+    assert (bool(before[0]), seen()) == (True, set())
+    log.begin({0: 0, 1: 0})
+    a_generation = log._columns.kept(lambda places: np.ones(len(places), np.bool_))
+    assert len(a_generation.packed) == before[1] - 1
 
 
 def test_what_is_packed_goes_with_its_partition_and_with_its_versions() -> None:

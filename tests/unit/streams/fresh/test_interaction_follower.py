@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
+from registry.errors import TransportError
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from streams.fresh.interaction_follower import InteractionFollower
@@ -31,6 +33,9 @@ class Broker:
     def assign(self, partitions: Any) -> None:
         assert all(partition.offset != OFFSET_INVALID for partition in partitions)
 
+    def consume(self, *_: Any) -> list[Any]:
+        return []
+
 
 def test_a_partition_whose_end_comes_after_it_was_dropped_can_be_followed_again() -> None:
     consumer: Any = Broker()
@@ -41,3 +46,12 @@ def test_a_partition_whose_end_comes_after_it_was_dropped_can_be_followed_again(
     assert dict(follower.reading.log.ends) == {0: 4}
     follower._begin(consumer, {0: 4, 1: 5})
     assert dict(follower.reading.log.ends) == {0: 4, 1: 5}
+
+
+def test_a_broker_that_says_nothing_of_where_a_log_ends_makes_no_gap() -> None:
+    consumer: Any = Broker()
+    settings = Settings()
+    follower = InteractionFollower(settings, topics_of(settings).interactions)
+    with pytest.raises(TransportError, match="partition 0 gave no answer at 12"):
+        follower._begin(consumer, {0: 12})
+    assert follower.reading.gaps == {}

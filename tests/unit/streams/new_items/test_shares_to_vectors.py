@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 from harness.slow_twin import Done, SlowTwin
+from msgspec.structs import replace
 
 from ops.bench.rig.synthetic import watched_once
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.new_item_records import NewItemKey, decode_record, vector_of_record
 from registry.new_items.overlay import PlacedVector
+from registry.rollout.command_log import EMPTY_LOG
 from registry.settings import Settings
 from registry.versions.model import Model
 from registry.wire.codec import encode
 from registry.wire.training_records.event_weights import EventWeight, parse_event_weights
 from registry.wire.training_records.gate_results import DataSnapshot
 from streams.new_items import own_shares
+from streams.new_items.new_item_parts import kept_versions
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
 from streams.new_items.own_shares import OwnShares, has_new_items
-from tests.unit.registry.builders import a_description, a_manifest, some_arrays
+from streams.state.rollout_view import RolloutView
+from tests.unit.registry.builders import a_description, a_manifest, a_state, some_arrays
 
 NEW, OTHER = 1_000, 1_001
 USERS = 30
@@ -216,6 +220,46 @@ def test_a_version_that_nobody_names_any_more_takes_its_overlay_with_it() -> Non
     assert {key.kind for key in gone} == {"share", "counted", "solved"}
     assert set(fleet.placed) == {"v0.2"}
     assert fleet.solve("v0.2") == []
+
+
+def test_what_was_taken_back_comes_again_once_its_version_is_named_again() -> None:
+    fleet, worker = busy_fleet(), OwnShares()
+    for user in (12, 14, 16):
+        fleet.did(user, OTHER)
+    fleet.look(worker, 0, 1)
+    fleet.solve()
+    fleet.solve("v0.2")
+    assert fleet.look(worker, 0, 1) == 0  # it had both versions in memory all the time
+
+    worker.send_again()
+
+    assert fleet.look(worker, 0, 1) == 10  # 4 lists, 6 shares
+    fleet.solve()
+    fleet.require_twins(NEW, OTHER)
+    assert fleet.look(worker, 0, 1) == len(fleet.solve()) == 0
+
+
+def test_what_is_sent_again_lets_go_first_what_never_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet, worker = busy_fleet(), OwnShares()
+    fleet.look(worker, 0, 1)
+    monkeypatch.setattr(own_shares, "SHARES_AT_ONCE", 2)
+    fleet.did(11, OTHER)  # of another partition than the one before
+    worker.send_again()
+
+    places = [(name, number) for name in fleet.models for number in (0, 1)]
+    records = worker.due(fleet.sight(0, 1), fleet.models, places)
+
+    first = [record.share.item_id for record in records if record.share is not None]
+    assert first == [OTHER, OTHER]
+
+
+def test_an_owner_whose_lease_is_out_takes_nothing_back() -> None:
+    view = RolloutView(lease_seconds=10.0)
+    view.offer_log(replace(EMPTY_LOG, state=a_state(), last_offset=3))
+    assert kept_versions(view, None, 100.0) == ()
+    view.lease.renew(100.0, 3, 3, 100.0)
+    assert kept_versions(view, None, 105.0) == ("v0.1",)
+    assert kept_versions(view, None, 111.0) == ()
 
 
 def test_a_version_that_keeps_nothing_to_merge_with_has_no_new_items() -> None:
