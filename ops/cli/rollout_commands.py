@@ -161,8 +161,8 @@ def apply(
     """Start the ramp that FILE describes; it promotes or rolls back automatically.
 
     FILE gives the canary_version and the ramp {steps, hold_seconds, min_requests, guardrails,
-    shadow, patience_seconds, soak_seconds, false_alarm}; optionally environments, bucketing, salt
-    and a reason. The ramp starts in the first environment; the others follow one by one.
+    shadow, patience_seconds, soak_seconds, false_alarm, goal}; optionally environments, bucketing,
+    salt and a reason. The ramp starts in the first environment; the others follow one by one.
     --dry-run contacts no worker; if FILE gives no bucketing, it assumes modulo.
 
     A ramp with steps that get too few requests for a verdict, by what the workers answer now, is

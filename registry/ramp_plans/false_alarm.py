@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from registry.ramp_plans.ramp_validation import watches_outcomes
 from registry.wire.ramp_values import Guardrails, Ramp
 
 
@@ -22,11 +23,12 @@ def alpha_of(plan: Ramp) -> float:
     """Return the false-alarm probability of one guardrail in one stage.
 
     ``false_alarm / (stages × guardrails)``: by the union bound all of them together stay below
-    ``false_alarm``. A goal that is refuted counts as one of them.
+    ``false_alarm``. A goal that is refuted counts as one of them, and so does the check of the
+    split that comes with guardrails and a goal on outcomes.
 
     >>> round(alpha_of(Ramp(steps=(50.0, 100.0), hold_seconds=60)), 6)
     0.000667
     """
     stages = len(plan.steps) + (plan.shadow is not None) + 1
-    judged = guardrails_on(plan.guardrails) + (plan.goal is not None)
+    judged = guardrails_on(plan.guardrails) + (plan.goal is not None) + watches_outcomes(plan)
     return plan.false_alarm / (stages * max(judged, 1))

@@ -50,7 +50,8 @@ class Guardrails(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     outcomes_per_exposure
         The same of outcomes for each answer.
     outcome_margin
-        Whether these two are shares of the primary's (0.05: at least 95 % of it), or absolute.
+        Whether these two are shares of the primary's (0.05: at least 95 % of it; below 1), or
+        absolute.
     """
 
     error_rate: Margin | None = 0.01
@@ -124,8 +125,9 @@ class Ramp(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
         How long the promoted version is watched before the ramp ends or the next environment
         starts.
     false_alarm
-        Most probability that a version as good as the primary is rolled back by a guardrail, in
-        the whole ramp; shared out equally over its steps and guardrails.
+        Most probability that a version as good as the primary, and as good as the goal asks, is
+        rolled back by a failed guardrail or goal, in the whole ramp; shared out equally over its
+        steps and guardrails.
     guardrails, shadow, goal
         See there.
     """

@@ -138,7 +138,18 @@ def test_the_goal_is_judged_in_the_last_step_below_100_percent() -> None:
     usual = patience_seconds(plan)
     without = arithmetic_of(a_plan(steps=(5.0, 50.0, 100.0), soak_seconds=0.0))
     assert arithmetic_of(plan).to_promote_at_most == without.to_promote_at_most - usual + 900
-    assert alpha_of(plan) < alpha_of(a_plan(steps=(5.0, 50.0, 100.0)))
+
+
+def test_false_alarms_are_split_over_the_goal_and_its_check_of_the_split_as_well() -> None:
+    without, outcomes = Guardrails(), Guardrails(conversion=0.1, outcomes_per_exposure=0.1)
+    for goal, guardrails, judged in (
+        (None, without, 5),
+        (Goal("conversion"), without, 7),
+        (None, outcomes, 8),
+        (Goal("conversion"), outcomes, 9),
+    ):
+        plan = a_plan(steps=(50.0,), soak_seconds=0.0, goal=goal, guardrails=guardrails)
+        assert alpha_of(plan) == plan.false_alarm / (2 * judged)
 
 
 @pytest.mark.parametrize(
