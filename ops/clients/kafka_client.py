@@ -39,6 +39,10 @@ DEADLINE_SECONDS: Final = 15.0
 """How long to wait for a result or for answers. It must be longer than a rebalance, during which
 another worker takes over."""
 
+QUEUED_MILLISECONDS: Final = 60_000
+"""How long a record of many may wait for its turn: a slow broker may take its time as long as it
+confirms some within :data:`DEADLINE_SECONDS`."""
+
 AS_JAVA: Final = {"partitioner": "murmur2_random"}
 """Chooses the same partition as Java's producers, so that one worker gets all records of a user."""
 
@@ -231,7 +235,7 @@ def produce_all(
         | {
             "acks": "all",  # not idempotent: every record has an id, and the first send is faster
             "linger.ms": 5,
-            "message.timeout.ms": int(DEADLINE_SECONDS * 1000),
+            "message.timeout.ms": QUEUED_MILLISECONDS,
         }
         | AS_JAVA
     )
@@ -247,7 +251,7 @@ def produce_all(
                 on_sent(sent)
         if refusals:
             break
-    unconfirmed = producer.flush(DEADLINE_SECONDS + 5)
+    unconfirmed = _wait_for_confirmations(producer)
     if refusals or unconfirmed:
         what = (
             f"{len(refusals) + unconfirmed} of {sent} records to {topic.name} not confirmed by "
@@ -255,6 +259,14 @@ def produce_all(
         )
         raise _unconfirmed(what, refusals, topic)
     return sent
+
+
+def _wait_for_confirmations(producer: Producer) -> int:
+    """Wait while records are being confirmed; return how many were not."""
+    waiting = len(producer)
+    while waiting and (left := producer.flush(DEADLINE_SECONDS)) < waiting:
+        waiting = left
+    return waiting
 
 
 def _unconfirmed(what: str, refusals: Sequence[KafkaError], topic: Topic) -> TransportError:
