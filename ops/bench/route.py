@@ -1,6 +1,6 @@
 """``bench route``: what it costs to find out who answers a request.
 
-No Kafka: `registry.rollout.phase_transitions.assign` and the worker's
+No Kafka: `registry.rollout.assignment.assign` and the worker's
 `streams.serving.routing.route`, in a plain loop whose own cost is left in. Knows the states that
 are tried; must not know how assignment works.
 """

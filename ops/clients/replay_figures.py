@@ -20,7 +20,8 @@ class Replayed(NamedTuple):
     """One request, answered again.
 
     ``chosen`` are the items of the recorded answer that the user then chose. ``recorded_seconds``
-    is None if the version that answered is not in the registry any more.
+    is None if the version that answered is not in the registry any more. A candidate that refuses
+    the request, for a label that it does not know, has no items.
     """
 
     recorded: Sequence[Item]
@@ -30,6 +31,7 @@ class Replayed(NamedTuple):
     chosen: Sequence[ItemId]
     candidate_seconds: float
     recorded_seconds: float | None
+    candidate_is_refusal: bool = False
 
 
 class ChosenItems(Struct, frozen=True):
@@ -67,6 +69,9 @@ class ReplayFigures(Struct, frozen=True):
         With the recorded answers, means.
     recorded_fallbacks, candidate_fallbacks
         Shares of answers with popular items.
+    candidate_refusals
+        Share of requests that get an error, for a label that the candidate does not know; the limit
+        of fallbacks is for both together.
     scoring_ms, times_slower
         Median processor time a request; against that of the versions that answered, on this
         machine; None if they are not in the registry.
@@ -82,6 +87,7 @@ class ReplayFigures(Struct, frozen=True):
     rank_biased_overlap: float
     recorded_fallbacks: float
     candidate_fallbacks: float
+    candidate_refusals: float
     scoring_ms: float
     times_slower: float | None
     chosen: ChosenItems
@@ -109,6 +115,7 @@ def figures_of(version: str, leaking: int, replayed: Sequence[Replayed]) -> Repl
         mean(agreement.rank_biased_overlap for agreement in agreements),
         mean(single.recorded_is_popular for single in replayed),
         mean(single.candidate_is_popular for single in replayed),
+        mean(single.candidate_is_refusal for single in replayed),
         seconds * 1000,
         seconds / median(timed) if timed and median(timed) > 0 else None,
         _chosen(replayed),
@@ -119,6 +126,8 @@ def unmet(found: ReplayFigures, limits: Limits) -> tuple[str, ...]:
     """Return which limits are not met, with what was seen; what is not known is not met."""
     slower = "unknown" if found.times_slower is None else f"{found.times_slower:.2f}"
     least, most, factor = limits
+    refused = found.candidate_refusals
+    fallbacks = found.candidate_fallbacks + refused
     return tuple(
         words
         for is_unmet, words in (
@@ -127,8 +136,9 @@ def unmet(found: ReplayFigures, limits: Limits) -> tuple[str, ...]:
                 f"overlap {found.overlap:.3f}, at least {least} is required",
             ),
             (
-                most is not None and found.candidate_fallbacks > most,
-                f"fallbacks {found.candidate_fallbacks:.3f}, at most {most} are allowed",
+                most is not None and fallbacks > most,
+                f"fallbacks {fallbacks:.3f}, at most {most} are allowed"
+                + (f"; {refused:.3f} are refusals, of unknown labels" if refused else ""),
             ),
             (
                 factor is not None and (found.times_slower is None or found.times_slower > factor),

@@ -23,6 +23,7 @@ from registry.versions.model import Model
 from registry.versions.store import Store
 from registry.wire.outcome_kinds import value_of
 from registry.wire.requests import Request
+from streams.serving.request_refusals import unknown_label
 from streams.serving.seen_answers import recommend_seeing
 
 
@@ -48,7 +49,6 @@ class Replay:
         self._store = store
         self._version = version
         self._models: dict[str, Model | None] = {version: store.open(version)}
-        self._ranges = {version: _range_of(self._open(version))}
         self._events: defaultdict[int, list[Event]] = defaultdict(list)
         for event in events:
             self._events[event.partition].append(event)
@@ -66,7 +66,9 @@ class Replay:
         for single in sorted(recorded, key=_known_then):
             log = logs.get(single.partition)
             if log is None:
-                log = logs[single.partition] = _PartitionLog(self._events, self._ranges)
+                log = logs[single.partition] = _PartitionLog(
+                    self._events, self._open(self._version)
+                )
             replayed.append(self._replay(single, log))
             advance()
         return replayed
@@ -75,16 +77,18 @@ class Replay:
         ends = {int(number): end for number, end in single.answer.provenance.fresh_offsets.items()}
         sight = log.sight_until(ends, single.partition, self._settings) if ends else None
         candidate = self._open(self._version)
-        (found,) = recommend_seeing(candidate, [single.request], sight)
+        is_refused = unknown_label(single.request, candidate) is not None
+        found = None if is_refused else recommend_seeing(candidate, [single.request], sight)[0]
         answered_by = self._models_of(single.answer.model_version)
         return Replayed(
             single.answer.items,
-            found.items,
+            found.items if found is not None else (),
             single.answer.source == "popular",
-            found.source == "popular",
+            found is not None and found.source == "popular",
             self._chosen(single),
             _seconds(candidate, single.request),
             None if answered_by is None else _seconds(answered_by, single.request),
+            is_refused,
         )
 
     def _open(self, version: str) -> Model:
@@ -131,24 +135,28 @@ class Replay:
 
 
 class _PartitionLog:
-    """The interactions that requests of one partition may see, up to where the last one did."""
+    """The interactions that requests of one partition may see, up to where the last one did.
 
-    def __init__(
-        self, events: Mapping[int, Sequence[Event]], ranges: Mapping[str, FreshRange]
-    ) -> None:
+    It begins again for a request that saw less: another worker had answered it.
+    """
+
+    def __init__(self, events: Mapping[int, Sequence[Event]], candidate: Model) -> None:
         self._events = events
-        self._ranges = ranges
+        self._candidate = candidate
+        self._range = _range_of(candidate)
         self._log = EventLog()
         self._read: dict[int, int] = {}
+        self._ends: Mapping[int, int] = {}
 
     def sight_until(
         self, ends: Mapping[int, int], partition: int, settings: Settings
     ) -> FreshSight:
         """Return what could be seen when these offsets had been read."""
-        if self._read.keys() != ends.keys():
-            (snapshot,) = (known.ends for known in self._ranges.values())
+        is_other = self._ends.keys() != ends.keys()
+        if is_other or any(end < self._ends[number] for number, end in ends.items()):
+            self._range = _range_of(self._candidate)  # it knows the items by one log's numbers
             self._log, self._read = EventLog(), dict.fromkeys(ends, 0)
-            self._log.begin({number: snapshot.get(number, 0) for number in ends})
+            self._log.begin({number: self._range.ends.get(number, 0) for number in ends})
         for number, end in ends.items():
             begin, events = self._read[number], self._events.get(number, [])
             new = events[begin : bisect_left(events, end, begin, key=lambda event: event.offset)]
@@ -168,9 +176,10 @@ class _PartitionLog:
                 end=max(end, self._log.frozen.starts[number]),
             )
             self._read[number] += len(new)
+        self._ends = ends
         return FreshSight(
             self._log.frozen,
-            self._ranges,
+            {self._candidate.version: self._range},
             {partition: tuple(ends)},
             most=settings.fresh_items,
             fold_in_least=settings.fold_in_least,

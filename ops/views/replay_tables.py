@@ -22,6 +22,9 @@ def replay_table(found: ReplayFigures) -> Table:
         "popular items": (
             f"{found.candidate_fallbacks:.1%}, recorded {found.recorded_fallbacks:.1%}"
         ),
+        "refused": f"{found.candidate_refusals:.1%}, for labels that the version does not know"
+        if found.candidate_refusals
+        else None,
         "scoring": f"{found.scoring_ms:.2f} ms"
         + ("" if slower is None else f", {slower:.2f} times the recorded versions'"),
         "chosen later": f"{chosen.items:,} items, biased to the versions that showed them",

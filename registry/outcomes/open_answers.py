@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from hashlib import blake2b
-from struct import Struct, pack, unpack_from
+from struct import Struct, pack
 from typing import Final, NamedTuple, get_args
 
 from registry.ids import ItemId, UserId
@@ -26,6 +26,11 @@ CHUNK_BYTES: Final = 2**18
 """An answer begins within so many bytes of its chunk; a chunk goes when its answers have gone."""
 
 NOWHERE: Final = -1
+
+MANY: Final = 128
+"""Answers of one user that are looked through for a request id; of one with more, the ids are kept
+beside. Fewer would keep the ids of ordinary users, 100 bytes each; more make each of his answers
+take longer, by a microsecond each."""
 
 ARMS: Final[tuple[Variant | None, ...]] = (None, *get_args(Variant))
 """As one byte each."""
@@ -74,6 +79,7 @@ class OpenAnswers:
         self._first_chunk = 0
         self._oldest = 0
         self._latest_by_user: dict[UserId, int] = {}
+        self._names_by_user: dict[UserId, set[bytes]] = {}  # of those with `MANY`
         self._count = 0
 
     def __len__(self) -> int:
@@ -94,7 +100,7 @@ class OpenAnswers:
         """
         name = request_id.encode()
         before = self._latest_by_user.get(user_id, NOWHERE)
-        if any(each.request_id == name for each in self._back_from(before)):
+        if self._has(user_id, before, name):
             return False
         is_wide = not all(type(item) is int and item in NARROW for item in items)
         arm = ARMS.index(variant)
@@ -102,6 +108,8 @@ class OpenAnswers:
         teams_packed = bytes(map(ARMS.index, teams))
         packed = b"".join((head, name, _pack_items(items, is_wide), teams_packed))
         self._latest_by_user[user_id] = self._append(packed)
+        if user_id in self._names_by_user:
+            self._names_by_user[user_id].add(name)
         self._count += 1
         return True
 
@@ -114,6 +122,9 @@ class OpenAnswers:
         oldest = self._read(self._oldest)
         if self._latest_by_user[user_id] == self._oldest:
             del self._latest_by_user[user_id]
+            self._names_by_user.pop(user_id, None)
+        elif user_id in self._names_by_user:
+            self._names_by_user[user_id].discard(oldest.request_id)
         self._count -= 1
         self._oldest = self._first_chunk * CHUNK_BYTES + oldest.end
         if oldest.end >= len(oldest.chunk):
@@ -134,19 +145,27 @@ class OpenAnswers:
         name = request_id.encode() if isinstance(request_id, str) else None
         if request_id is not None and name is None:
             return None
-        narrow = item_id if type(item_id) is int and item_id in NARROW else None
-        wide = _wide(item_id)
+        narrow = pack("<i", item_id) if type(item_id) is int and item_id in NARROW else None
+        wide = pack("<q", _wide(item_id))
         for each in self._back_from(self._latest_by_user.get(user_id, NOWHERE)):
             wanted = wide if each.is_wide else narrow
             if wanted is None or name not in (None, each.request_id):
                 continue
-            items = unpack_from(_shape(each.items, each.is_wide), each.chunk, each.items_at)
-            if wanted in items:
-                position = items.index(wanted)
+            position = _position(wanted, each)
+            if position is not None:
                 arm = each.chunk[each.teams_at + position] if each.is_mixed else each.arm
                 named = each.request_id.decode()
                 return OpenAnswer(user_id, named, each.at, position, ARMS[arm], each.is_mixed)
         return None
+
+    def _has(self, user_id: UserId, latest: int, name: bytes) -> bool:
+        """Tell whether the user, whose latest answer is at `latest`, has one of this name."""
+        names = self._names_by_user.get(user_id)
+        if names is None:
+            names = {each.request_id for each in self._back_from(latest)}
+            if len(names) >= MANY:
+                self._names_by_user[user_id] = names
+        return name in names
 
     def _append(self, packed: bytes) -> int:
         """Add to the log; return where it is."""
@@ -179,6 +198,15 @@ class OpenAnswers:
         return _Packed(
             chunk, before, at, arm, name, items_at, items, is_wide, teams_at, is_mixed, end
         )
+
+
+def _position(wanted: bytes, answer: _Packed) -> int | None:
+    """Return the position of a packed item in an answer; None if it is not there."""
+    width, first = len(wanted), answer.items_at
+    at = answer.chunk.find(wanted, first, answer.teams_at)
+    while at >= 0 and (at - first) % width:  # the end of one item and the beginning of the next
+        at = answer.chunk.find(wanted, at + 1, answer.teams_at)
+    return None if at < 0 else (at - first) // width
 
 
 def _shape(items: int, is_wide: bool) -> str:

@@ -56,5 +56,5 @@ def first_of(rows: ItemRows, scores: npt.NDArray[np.floating], k: int) -> Ranked
 def likely(proposed: npt.NDArray[np.floating], rows: ItemRows, k: int, bound: float) -> ItemRows:
     """Return the rows that may be among the best, by the argument of `Ranking.best`."""
     kth = np.partition(proposed, len(rows) - k)[len(rows) - k]
-    likely: ItemRows = rows[proposed >= kth - 2 * bound]
-    return likely
+    near: ItemRows = rows[proposed >= kth - 2 * bound]
+    return near

@@ -50,6 +50,11 @@ class DeliveryBatch:
         self._sealed = False
         self._failed: list[Failure] = []
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the report of a queued record is missing."""
+        return self._reported < self._sent
+
     def add(self) -> None:
         """Count a record that was queued."""
         self._sent += 1
@@ -69,9 +74,9 @@ class DeliveryBatch:
         meaning = None if error is None else read_broker_error(error.code(), alone=alone)
         if error is not None and meaning is not None:
             self.note_failure(place, meaning, error.str())
+        self._reported += 1
         if meaning is None or meaning.kind != "unconfirmed":  # a refusal is an answer, too
             self._note_answer()
-        self._reported += 1
         if self._sealed and self._reported == self._sent:
             self._loop.call_soon_threadsafe(self._resolve)
 

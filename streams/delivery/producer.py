@@ -135,10 +135,11 @@ class Delivery:
         batch.seal()
         return batch.confirmed
 
-    def _queue(self, batch: DeliveryBatch, places: Iterable[int], *, alone: bool) -> None:
+    def _queue(self, batch: DeliveryBatch, places: Sequence[int], *, alone: bool) -> None:
         producer = self._producers.get(alone) or self._connect(alone=alone)
         produce, records = producer.produce, batch.records
-        self._contact.note_sent(time.monotonic())
+        if places:
+            self._contact.note_sent(time.monotonic())
         for place in places:
             topic, key, value, headers, _, partition = records[place]
             report = partial(batch.report, place, alone)
@@ -154,7 +155,8 @@ class Delivery:
                 batch.note_failure(place, QUEUE_FULL, str(error))
             else:
                 batch.add()
-        self._contact.note_sent(time.monotonic())  # the first ones may be confirmed already
+        if batch.is_waiting:  # the first ones may be confirmed already
+            self._contact.note_sent(time.monotonic())
 
     def _settle(self, batch: DeliveryBatch, failed: Sequence[Failure]) -> None:
         """Begin the next round, of what is tried alone or sent instead; without any, end."""

@@ -37,7 +37,14 @@ from streams.serving.batch_results import Answer, Batch, DeadLetter, Origin, Sen
 from streams.serving.deadlines import is_expired
 from streams.serving.durations import latency_ms
 from streams.serving.fallback_reasons import fallback_of
-from streams.serving.interleaved_answers import Both, mix, provenance_of_both, score_each, settle
+from streams.serving.interleaved_answers import (
+    Both,
+    Scored,
+    mix,
+    provenance_of_both,
+    score_each,
+    settle,
+)
 from streams.serving.request_refusals import (
     bad_combination,
     no_version,
@@ -258,12 +265,8 @@ class _BatchAnswerer:
 
     def _answer_mixed(self, primary: Model, canary: Model, group: Sequence[_Routed]) -> None:
         """Answer a group from the lists of both versions, where both have one."""
-        using, asked = self._using, [routed.request for routed in group]
-        found = []
-        for model in (primary, canary):
-            started = using.timer()
-            found.append(score_each(model, asked, self._score))
-            self.batch.scoring_seconds[model.version] += using.timer() - started
+        asked = [routed.request for routed in group]
+        found = [self._score_each(model, asked) for model in (primary, canary)]
         mixed: list[tuple[_Routed, Both]] = []
         alone: dict[Team, list[tuple[_Routed, Recommendation]]] = {"primary": [], "canary": []}
         for routed, of_primary, of_canary in zip(group, *found, strict=True):
@@ -282,6 +285,15 @@ class _BatchAnswerer:
             if answers:
                 self._send_group(model, *zip(*answers, strict=True))
         self._send_mixed(primary, canary, mixed)
+
+    def _score_each(self, model: Model, asked: Sequence[Request]) -> list[Scored]:
+        started = self._using.timer()
+        found = score_each(model, asked, self._score)
+        self.batch.scoring_seconds[model.version] += self._using.timer() - started
+        for made in found:
+            if isinstance(made, Exception):
+                self.batch.failures[model.version] = repr(made)
+        return found
 
     def _send_mixed(
         self, primary: Model, canary: Model, group: Sequence[tuple[_Routed, Both]]

@@ -84,7 +84,8 @@ class Batch:
     only once Kafka has confirmed the answers. ``samples`` are, while versions are being compared,
     the first requests that each arm's own version has answered: `streams.serving.probing` times
     them again, into ``scoring``. That is apart from ``arms``: meanwhile, in another thread, a
-    refused answer may be counted there.
+    refused answer may be counted there. ``failures`` has, of a version that could not score what
+    another could, one of the reasons.
     """
 
     epoch: int | None = None
@@ -100,6 +101,7 @@ class Batch:
     samples: defaultdict[Variant, list[Request]] = field(default_factory=lambda: defaultdict(list))
     scoring: dict[str, Histogram] = field(default_factory=dict)
     shadowed: list[Shadowed] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
 
     def count(self, counts: ArmCounts) -> None:
         """Add `counts` to those of their arm."""

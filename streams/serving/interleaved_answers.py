@@ -61,13 +61,13 @@ class Alone(NamedTuple):
 
 
 def settle(of_primary: Scored, of_canary: Scored) -> Both | Alone | Exception:
-    """Return who answers a request, and with what; the error if neither can.
+    """Return who answers a request, and with what; the primary's error if neither can.
 
     Popular items are no taste of a version: one that has nothing else steps back. If neither has,
     the primary answers with its own.
     """
     if isinstance(of_primary, Exception):
-        return of_canary if isinstance(of_canary, Exception) else Alone("canary", of_canary, True)
+        return of_primary if isinstance(of_canary, Exception) else Alone("canary", of_canary, True)
     if isinstance(of_canary, Exception):
         return Alone("primary", of_primary, True)
     if of_primary.source != "popular" and of_canary.source != "popular":
@@ -100,14 +100,14 @@ def provenance_of_both(of_primary: Provenance, of_canary: Provenance) -> Provena
     Their code and snapshots are not in it: both manifests have them.
     """
     withdrawn = [found for found in (of_primary, of_canary) if found.withdrawn_items is not None]
-    fewest = max(withdrawn, key=lambda found: found.withdrawn_items or 0, default=of_primary)
+    most = max(withdrawn, key=lambda found: found.withdrawn_items or 0, default=of_primary)
     return replace(
         of_primary,
         git_sha=None,
         data_snapshot=None,
         image_digest=None,
         fresh=max(of_primary.fresh, of_canary.fresh, key=KNOWS_LESS.index),
-        withdrawn_items=fewest.withdrawn_items,
-        items_offset=fewest.items_offset,
+        withdrawn_items=most.withdrawn_items,
+        items_offset=most.items_offset,
         unknown_items=max(of_primary.unknown_items, of_canary.unknown_items),
     )

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,8 @@ from streams.serving.batch_results import Batch
 from streams.serving.durations import known_latencies
 from streams.serving.probing import Prober
 from streams.serving.undelivered_answers import RefusedAnswers
+
+logger = logging.getLogger(__name__)
 
 BATCHES_AT_ONCE: Final = 2
 """While one batch is in the scoring kernel, which leaves the interpreter free, another is decoded
@@ -101,6 +104,7 @@ class Pipeline:
         self._answering_now = 0
         self._answered = asyncio.Event()
         self._prober = Prober(time.perf_counter)
+        self._failed: set[tuple[int | None, str]] = set()
 
     @property
     def is_busy(self) -> bool:
@@ -236,8 +240,16 @@ class Pipeline:
             known = known_latencies(sent_ms, now_ms)
             metrics.latency.observe(version, known)
             metrics.negative_durations.labels("latency").inc(len(sent_ms) - len(known))
+        self._log_failures(batch)
         for listener in self._listeners:
             listener(batch)
+
+    def _log_failures(self, batch: Batch) -> None:
+        """Log why a version could not score, once an epoch: it may fail at every request."""
+        for version, why in batch.failures.items():
+            if (batch.epoch, version) not in self._failed:
+                self._failed.add((batch.epoch, version))
+                logger.warning("%s could not score a request: %s", version, why)
 
     def stop(self) -> None:
         """Let go of the scoring thread."""

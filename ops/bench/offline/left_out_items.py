@@ -114,7 +114,7 @@ def _of_part(
     return judged, NewItemLists(
         *(
             _hits(cells, judged, items, wanted, ways)
-            for ways in ([one.items for one in lists], joined, [one.items for one in retrained])
+            for ways in ([each.items for each in lists], joined, [each.items for each in retrained])
         )
     )
 

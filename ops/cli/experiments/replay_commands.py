@@ -29,7 +29,8 @@ def replay(
         float | None, typer.Option(min=0, max=1, help="Least share of items in common.")
     ] = None,
     max_fallbacks: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Largest share of answers by popularity.")
+        float | None,
+        typer.Option(min=0, max=1, help="Largest share of popular answers and refusals."),
     ] = None,
     max_slower: Annotated[
         float | None,

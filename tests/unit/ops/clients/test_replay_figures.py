@@ -8,8 +8,16 @@ def items(*ids):
     return [Item(item, 1.0) for item in ids]
 
 
-def a_replayed(recorded=(1, 2), candidate=(2, 3), popular=False, chosen=(), seconds=(0.002, 0.001)):
-    return Replayed(items(*recorded), items(*candidate), False, popular, chosen, *seconds)
+def a_replayed(
+    recorded=(1, 2),
+    candidate=(2, 3),
+    popular=False,
+    chosen=(),
+    seconds=(0.002, 0.001),
+    refused=False,
+):
+    shown = items(*candidate)
+    return Replayed(items(*recorded), shown, False, popular, chosen, *seconds, refused)
 
 
 def test_the_figures_say_how_a_candidate_answers_what_was_asked():
@@ -43,4 +51,15 @@ def test_a_limit_that_is_not_met_is_named_with_what_was_seen():
     )
     assert unmet(replace(found, times_slower=None), Limits(max_slower=9.0)) == (
         "unknown times slower than what was recorded, at most 9.0 is allowed",
+    )
+
+
+def test_requests_that_the_candidate_refuses_count_against_the_limit_of_fallbacks():
+    replayed = [a_replayed(popular=True), a_replayed(candidate=(), refused=True), a_replayed()]
+    found = figures_of("v0.4", 0, [*replayed, a_replayed()])
+
+    assert (found.candidate_fallbacks, found.candidate_refusals) == (0.25, 0.25)
+    assert unmet(found, Limits(max_fallbacks=0.5)) == ()
+    assert unmet(found, Limits(max_fallbacks=0.4)) == (
+        "fallbacks 0.500, at most 0.4 are allowed; 0.250 are refusals, of unknown labels",
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from struct import pack, unpack
 from typing import Any
 
 import pytest
 
 from registry.ids import ItemId
-from registry.outcomes.open_answers import OpenAnswer, OpenAnswers
+from registry.outcomes.open_answers import MANY, OpenAnswer, OpenAnswers
 
 ARM: Any = ("canary", ())
 
@@ -71,3 +72,31 @@ def test_answers_beyond_a_chunk_are_found_and_forgotten_as_well() -> None:
         assert (answers.oldest_at(), answers.drop_oldest(1)) == (at, f"wide{at}")
     assert answers.add(1, "again", (7,), *ARM, 600)
     assert answers.oldest_at() == 600
+
+
+def test_of_many_answers_a_second_one_of_a_request_is_refused_till_the_first_is_gone() -> None:
+    answers, count = OpenAnswers(), MANY + 50
+    for at in range(count):
+        assert answers.add(1, f"r{at}", (7, at + 10), *ARM, at)
+        assert answers.add(2, f"r{at}", (8,), *ARM, at)
+    assert not any(answers.add(1, f"r{at}", (7,), *ARM, count) for at in range(count))
+    for _ in range(count):
+        name = answers.drop_oldest(1)
+        assert not answers.add(2, name, (8,), *ARM, count)
+        assert answers.drop_oldest(2) == name
+        assert answers.latest_with(1, 7, name) is None
+        assert answers.add(1, name, (9,), *ARM, count)
+        assert not answers.add(1, name, (9,), *ARM, count)
+    assert len(answers) == count
+    for _ in range(count):
+        answers.drop_oldest(1)
+    assert (len(answers), answers._names_by_user) == (0, {})
+
+
+def test_an_item_is_not_found_across_the_bytes_of_two_others() -> None:
+    answers, across = OpenAnswers(), 0x01000000
+    answers.add(1, "a", (0x0000_00AA, 0x7F00_0001, across), *ARM, 5)
+    (between,) = unpack("<i", pack("<ii", 0x0000_00AA, 0x7F00_0001)[1:5])
+    found = answers.latest_with(1, across, None)
+    assert found is not None
+    assert (between, found.position) == (across, 2)

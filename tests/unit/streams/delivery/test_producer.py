@@ -228,6 +228,19 @@ def test_records_are_queued_in_order_with_their_headers_and_confirmed_together(
     run(story())
 
 
+def test_nothing_is_waited_for_where_nothing_was_sent_or_all_is_confirmed_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with a_delivery(monkeypatch) as (delivery, _):
+            monkeypatch.setattr(FakeProducer, "produce", lambda *given: given[-1](None, REPORTED))
+            for records in ([], [Outgoing("responses", b"1", b"{}")] * 3):
+                await delivery.send(records)
+                assert delivery._contact.silent_seconds(float("inf")) == 0.0
+
+    run(story())
+
+
 @pytest.mark.parametrize("value", [b"huge", b"large"])
 def test_a_refused_record_without_a_substitute_is_reported_and_raised(
     monkeypatch: pytest.MonkeyPatch, value: bytes

@@ -37,7 +37,7 @@ class Broken(Model):
         self, requests: Sequence[Request], *, threads: int = 1, fresh: Any = ()
     ) -> list[Recommendation]:
         if any(request.user_id == self._broken_for for request in requests):
-            raise ZeroDivisionError("a bug")
+            raise ZeroDivisionError(f"a bug of the {self.version}")
         return super().recommend(requests, threads=threads, fresh=fresh)
 
 
@@ -130,6 +130,7 @@ def test_if_one_version_cannot_score_a_request_the_other_answers_it_and_only_it(
     assert by_id["r1"].versions == by_id["r3"].versions == BOTH
     assert batch.arms == {"primary": ArmCounts("primary", "v0.1", requests=3, fallbacks=1)}
     assert batch.fallbacks == {"not_interleaved": 1}
+    assert batch.failures == {broken: f"ZeroDivisionError('a bug of the {broken}')"}
 
 
 def test_if_neither_version_can_score_a_request_it_is_an_error(
@@ -142,6 +143,10 @@ def test_if_neither_version_can_score_a_request_it_is_an_error(
         "r1": "ok", "r2": "error",
     }  # fmt: skip
     assert batch.arms["primary"].errors == 1
+    (error,) = [response.error for response in found if response.error]
+    assert error.message == (
+        "v0.1 could not score this request: ZeroDivisionError('a bug of the v0.1')"
+    )
 
 
 def test_while_the_canary_is_not_ready_or_the_lease_is_lost_the_primary_answers_alone(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from harness.builders import NOW_MS, a_request_of, an_answering
 
 from registry.kafka.topics import topics_of
@@ -15,6 +16,7 @@ from registry.settings import Settings
 from streams.delivery.outgoing import Outgoing, Unconfirmed
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
+from streams.serving.batch_results import Batch
 from streams.serving.pipeline import Pipeline, received_ms
 
 
@@ -99,3 +101,16 @@ def test_the_reading_of_a_batch_is_that_of_its_latest_slice_by_the_wall_clock() 
         event.message.time_in = time_in
     assert received_ms(slices[:2], elapsed=45.0, now=1_000.0) == 997_500
     assert received_ms(slices, elapsed=45.0, now=1_000.0) == 1_000_000
+
+
+def test_why_a_version_cannot_score_is_logged_once_an_epoch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unused: Any = None
+    pipeline = Pipeline(topics_of(Settings()), unused, Metrics(), unused, 100, unused)
+    for epoch in (3, 3, 4):
+        pipeline._count(Batch(epoch, failures={"v0.2": "ZeroDivisionError('a bug')"}))
+    pipeline.stop()
+
+    words = "v0.2 could not score a request: ZeroDivisionError('a bug')"
+    assert [record.getMessage() for record in caplog.records] == [words] * 2
