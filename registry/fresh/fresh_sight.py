@@ -151,12 +151,21 @@ class FreshSight:
 
     def holds_all(self, version: str, partition: int) -> bool:
         """Tell whether all events of a partition that are fresh for a version are here."""
+        return self._is_read(version, partition) and not self._has_gap(version, partition)
+
+    def has_lost(self, version: str, partition: int) -> bool:
+        """Tell whether a partition is read as far as it goes, and misses events of a version."""
+        return self._is_read(version, partition) and self._has_gap(version, partition)
+
+    def _is_read(self, version: str, partition: int) -> bool:
         return (
             version in self.ranges
             and partition in self.log.ends
             and partition not in self._lagging.get(version, ())
-            and partition not in self._gaps.get(version, ())
         )
+
+    def _has_gap(self, version: str, partition: int) -> bool:
+        return partition in self._gaps.get(version, ())
 
     def _state(self, version: str, partition: int) -> FreshState:
         meeting = self._meeting.get(partition)

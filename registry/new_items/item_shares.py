@@ -4,9 +4,8 @@ Pure: arrays and offsets. Must not know Kafka, who owns which partition, or how 
 
 The vector of an item is the solution of the same equation as a user's, with the users' stored
 vectors in the place of the items'. An item's users are in many partitions, so each gives its
-*share* of the equation's two sums, with the offset up to which it counts. Of one partition the
-share that reaches further replaces the other: whoever sends it, twice or late, changes nothing.
-Shares travel as float32, and are added as float64.
+*share* of the equation's two sums, with the offset up to which it counts. Which share of a
+partition counts is the share book's rule (`registry.new_items.share_book`). Shares travel as float32, and are added as float64.
 """
 
 from __future__ import annotations
@@ -82,22 +81,6 @@ def share_of(
     return ItemShare(key, end, len(user), matrix[np.triu_indices(len(vector))], vector)
 
 
-def newest_shares(shares: Iterable[ItemShare]) -> dict[ShareKey, ItemShare]:
-    """Return of each partition and item the share that reaches furthest.
-
-    Parameters
-    ----------
-    shares
-        In any order, any of them several times.
-    """
-    found: dict[ShareKey, ItemShare] = {}
-    for share in shares:
-        held = found.get(share.key)
-        if held is None or share.end > held.end:
-            found[share.key] = share
-    return found
-
-
 class NewItem(NamedTuple):
     """An item that a version did not know.
 
@@ -121,7 +104,7 @@ def solve_new_items(
     Parameters
     ----------
     shares
-        Of one version, of each partition and item at most one (:func:`newest_shares`).
+        Of one version, of each partition and item at most one.
     solver
         Of the version's user factors.
     least_users
@@ -137,7 +120,7 @@ def solve_new_items(
     for share in shares:
         by_item[share.key.item_id].append(share)
         if share.key in keys:
-            raise ShapeError(f"two shares of {share.key}; the newest of each is needed")
+            raise ShapeError(f"two shares of {share.key}; the one that counts is needed")
         keys.add(share.key)
     if len(versions := {key.version for key in keys}) > 1:
         raise ShapeError(f"shares of {sorted(versions)}; those of one version are needed")

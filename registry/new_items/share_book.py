@@ -28,7 +28,8 @@ class ShareBook:
     """What the shares of all partitions add up to, by version.
 
     A share counts while its partition's newest list of counted items has it: so what a worker sent
-    that is gone counts for as long as the one that took its partition over says so.
+    that is gone counts for as long as the one that took its partition over says so. Others are not
+    kept: a worker sends again what comes to count again.
     """
 
     def __init__(self) -> None:
@@ -126,6 +127,11 @@ class ShareBook:
             listed = frozenset(counted.item_ids)
             self._counted[version][counted.partition] = counted.end, listed
             self._changed[version] |= items ^ listed
+            self._shares[version] = {  # what comes to count again is sent again
+                (number, item): share
+                for (number, item), share in self._shares[version].items()
+                if number != counted.partition or item in listed
+            }
 
     def _counts(self, version: str, partition: int, item_id: ItemId) -> bool:
         return item_id in self._counted[version].get(partition, (0, ()))[1]

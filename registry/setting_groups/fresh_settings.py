@@ -49,7 +49,8 @@ class FreshSettings(SettingGroup):
         alias="RECSTREAM_FRESH_MEMORY_BYTES",
         ge=1024 * 1024,
         description="Maximum memory for fresh interactions. Beyond it, the least recently active "
-        "users lose the data for their vectors; items that they have seen stay hidden.",
+        "users lose the data for their vectors; items that they have seen stay hidden. With new "
+        "items, each look at them takes up to as much again for a moment.",
     )
     new_items: Literal["on", "off"] = Field(
         "off",

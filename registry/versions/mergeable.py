@@ -1,7 +1,7 @@
 """Whether later events can be merged into a version, and what solves for their users then.
 
 Knows what manifest and arrays must say for that. Must not know how vectors are solved for
-(`registry.fresh`).
+(`registry.fold_in`).
 """
 
 from __future__ import annotations

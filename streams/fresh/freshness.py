@@ -147,13 +147,11 @@ class Freshness:
         with its number. Partitions that are not read to where they ended, or have lost records that
         the version needs, are left out. May be called in any thread.
         """
-        requests = self._counts[0]
-        return [
-            number
-            for number in sorted(self.following.starts)
-            if requests and number % requests in self._served
-            if sight.holds_all(version, number)
-        ]
+        return [number for number in self._summed_up() if sight.holds_all(version, number)]
+
+    def lost_partitions(self, sight: FreshSight, version: str) -> list[int]:
+        """Return those of which it would, if records that the version needs were not lost."""
+        return [number for number in self._summed_up() if sight.has_lost(version, number)]
 
     def ends(self, version: str) -> Mapping[int, int]:
         """Return where a version's snapshot ends, by partition; nothing for one without a range."""
@@ -163,6 +161,14 @@ class Freshness:
     def versions(self) -> tuple[str, ...]:
         """The versions whose fresh interactions are followed."""
         return tuple(self._ranges)
+
+    def _summed_up(self) -> list[int]:
+        requests = self._counts[0]
+        return [
+            number
+            for number in sorted(self.following.starts)
+            if requests and number % requests in self._served
+        ]
 
     def _known(self) -> set[str]:
         return {*self._ranges, *self.foreign}

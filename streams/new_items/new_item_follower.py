@@ -53,11 +53,12 @@ from streams.watch.notices import Notice
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 2.0
-"""Between two looks at what is to be sent. A new item joins the lists after two at most: one of the
-worker that has its tenth user, one of the owner. Shorter: every click costs a record."""
+"""Between two looks at what is to be sent. A new item joins the lists after two, as a rule: one of
+the worker that has its tenth user, one of the owner. Shorter: every click costs a record."""
 
 SHARE_OF_TIME: Final = 0.05
-"""Of a processor that looks may take: with millions of fresh events they come less often."""
+"""Of a processor that looks may take: with millions of fresh events they come less often
+than every `LOOK_SECONDS`."""
 
 AGAIN_SECONDS: Final = 600.0
 """Until a worker sends all of its shares again. An owner takes back those of a version that the
@@ -226,13 +227,12 @@ class NewItemFollower:
         sight = self._freshness.sight()
         if sight is None:
             return []
-        places = [
-            (version, number)
-            for version, model in models.items()
-            if has_new_items(model)
-            for number in self._freshness.own_partitions(sight, version)
-        ]
-        return [KeyedRecord.of(record) for record in own.due(sight, models, places)]
+        versions = [version for version, model in models.items() if has_new_items(model)]
+        places, lost = (
+            [(version, number) for version in versions for number in partitions(sight, version)]
+            for partitions in (self._freshness.own_partitions, self._freshness.lost_partitions)
+        )
+        return [KeyedRecord.of(record) for record in own.due(sight, models, places, lost)]
 
     def _vectors(self, reading: TopicReading, models: Mapping[str, Model]) -> list[KeyedRecord]:
         kept = self._kept()

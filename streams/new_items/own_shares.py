@@ -25,14 +25,15 @@ from registry.new_items.new_item_records import (
     NewItemRecord,
     record_of_share,
 )
-from registry.new_items.user_weights import weights_of_users
+from registry.new_items.user_weights import UserHistories, weights_of_users
 from registry.versions.model import Model
 
 SHARES_AT_ONCE: Final = 50
 """Of one look: half a megabyte with 64 factors. What is not sent waits for the next one."""
 
 USERS_AT_ONCE: Final = 5_000
-"""Of the shares of one look, or one share: a tenth of a second of the processor."""
+"""Of the shares of one look, or one share: with 200 fresh events each, some 2 s of the processor.
+A user with very many events costs one walk through them in a look, not one for each item."""
 
 Place = tuple[str, int]
 """A version, and a partition of the interactions."""
@@ -84,7 +85,11 @@ class OwnShares:
             sent.marks = {item: ((), turn) for item, (_, turn) in sent.marks.items()}
 
     def due(
-        self, sight: FreshSight, models: Mapping[str, Model], places: Sequence[Place]
+        self,
+        sight: FreshSight,
+        models: Mapping[str, Model],
+        places: Sequence[Place],
+        lost: Sequence[Place] = (),
     ) -> list[NewItemRecord]:
         """Return what is to be sent now; it counts as sent.
 
@@ -99,10 +104,13 @@ class OwnShares:
             The versions in memory.
         places
             Those of which this worker sums up the events, all of which it has read.
+        lost
+            Those of which it would, but whose events are not all there any more: none counts.
         """
         self._turn += 1
+        self._sent = {place: self._sent[place] for place in (*places, *lost) if place in self._sent}
         self._look(sight, places)
-        records, due = [], []
+        records, due = self._take_back(sight, lost), []
         for place in places:
             sent, users = self._sent.setdefault(place, _Sent()), self._users[place]
             counted = frozenset(users)
@@ -115,14 +123,26 @@ class OwnShares:
                 if mark != new.mark:
                     due.append(_Due(turn, place, new))
         due.sort(key=lambda share: (share.turn, -len(share.new.users)))
-        left = USERS_AT_ONCE
+        left, histories = USERS_AT_ONCE, _Histories(sight, models)
         for _, place, new in due[:SHARES_AT_ONCE]:
-            records.append(record_of_share(_share(place, new, sight, models[place[0]])))
+            records.append(
+                record_of_share(_share(place, new, sight, models[place[0]], histories[place[0]]))
+            )
             self._sent[place].marks[new.item_id] = new.mark, self._turn
             left -= len(new.users)
             if left <= 0:
                 break
         return records
+
+    def _take_back(self, sight: FreshSight, lost: Sequence[Place]) -> list[NewItemRecord]:
+        """Say once that of these places nothing counts, whoever sent it."""
+        found = [
+            place
+            for place in lost
+            if place not in self._sent or self._sent[place].counted != frozenset()
+        ]
+        self._sent |= {place: _Sent(frozenset()) for place in found}
+        return [_counted(place, sight, {}) for place in found]
 
     def _look(self, sight: FreshSight, places: Sequence[Place]) -> None:
         """Find who did what with new items, unless nothing has happened since the last look."""
@@ -130,7 +150,6 @@ class OwnShares:
         columns, count = self._seen
         if columns is not log.columns or count != log.count:
             self._users, self._seen = {}, (log.columns, log.count)
-        self._sent = {place: sent for place, sent in self._sent.items() if place in places}
         self._users = {place: users for place, users in self._users.items() if place in places}
         new = [place for place in places if place not in self._users]
         if not new:
@@ -150,12 +169,31 @@ def _counted(place: Place, sight: FreshSight, users: Mapping[ItemId, object]) ->
     return NewItemRecord(version, counted=counted)
 
 
-def _share(place: Place, new: NewItemUsers, sight: FreshSight, model: Model) -> ItemShare:
+class _Histories(dict[str, UserHistories]):
+    """By version: what its users did, as far as one look has asked for it."""
+
+    def __init__(self, sight: FreshSight, models: Mapping[str, Model]) -> None:
+        super().__init__()
+        self._sight = sight
+        self._models = models
+
+    def __missing__(self, version: str) -> UserHistories:
+        window, vectors = self._sight.window(version), self._models[version].fresh_vectors
+        assert window is not None  # the place is one of the sight's
+        assert vectors is not None  # `has_new_items`
+        found = self[version] = UserHistories(window, vectors)
+        return found
+
+
+def _share(
+    place: Place, new: NewItemUsers, sight: FreshSight, model: Model, histories: UserHistories
+) -> ItemShare:
     version, partition = place
-    window, vectors = sight.window(version), model.fresh_vectors
-    assert window is not None  # the place is one of the sight's
+    vectors = model.fresh_vectors
     assert vectors is not None  # `has_new_items`
-    rows, weight = weights_of_users(new, sight.log, window, vectors, model.learned_row, partition)
+    rows, weight = weights_of_users(
+        new, sight.log, histories, vectors, model.learned_row, partition
+    )
     key = ShareKey(version, partition, new.item_id)
     end = sight.log.ends[partition]
     return share_of(key, end, model.user_factors, vectors.loss, rows, weight)

@@ -10,7 +10,6 @@ from registry.fold_in.row_solver import Entries, RowSolver
 from registry.new_items.item_shares import (
     ItemShare,
     ShareKey,
-    newest_shares,
     share_of,
     solve_new_items,
 )
@@ -49,20 +48,6 @@ def test_shares_of_all_partitions_give_the_vector_of_all_users(solver: RowSolver
 def test_an_item_with_too_few_users_is_none() -> None:
     assert solve_new_items([share(0, 1), share(1, 2)], SOLVER, least_users=3) == {}
     assert solve_new_items([], SOLVER, least_users=1) == {}
-
-
-def test_in_any_order_and_any_number_of_times_the_share_that_reaches_furthest_counts() -> None:
-    old, new, other = share(0, 1, end=5), share(0, 1, 2, end=9), share(1, 7, end=3)
-    for arrived in ([old, new, other], [new, other, old], [other, new, old, new, other, old]):
-        found = solve_new_items(newest_shares(arrived).values(), SOLVER, 1)
-
-        assert found["new"].vector.tolist() == pytest.approx(whole(1, 2, 7), rel=1e-5)
-
-
-def test_a_share_of_nobody_takes_back_what_was_forgotten() -> None:
-    kept = newest_shares([share(0, 1, 2, end=5), share(1, 7), share(0, end=6)])
-
-    assert solve_new_items(kept.values(), SOLVER, 1)["new"].users == 1
 
 
 def test_each_item_is_solved_by_its_own_shares() -> None:

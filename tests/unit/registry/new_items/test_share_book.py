@@ -71,7 +71,17 @@ def test_of_a_partition_what_reaches_further_counts_so_a_worker_that_is_gone_cha
     book.count(0, end=12)
     assert book.solved() == {}
     book.count(0, "a", end=13)
-    assert is_by(book.solved()["a"], (4,))
+    assert book.solved() == {}  # it was let go of with the list, and is sent again
+    assert is_by(book.share(0, "a", 4, end=13).solved()["a"], (4,))
+
+
+def test_of_what_counts_no_more_nothing_is_kept() -> None:
+    book = Book().count(0, "a", "b").share(0, "a", 1).share(0, "b", 2).share(1, "a", 3)
+    book.count(0, "b", end=11)
+    assert NewItemKey("share", "v1", 0, "a") not in book.keys_of("v1")
+    assert len(book.keys_of("v1")) == 3  # of the other partition nobody has said anything
+    book.count(0, end=10)  # late
+    assert is_by(book.solved()["b"], (2,))
 
 
 def test_what_was_taken_back_counts_no_more() -> None:

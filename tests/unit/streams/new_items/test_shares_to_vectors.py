@@ -253,6 +253,27 @@ def test_what_is_sent_again_lets_go_first_what_never_was(monkeypatch: pytest.Mon
     assert first == [OTHER, OTHER]
 
 
+def test_of_a_partition_that_has_lost_events_nothing_counts_that_was_sent_before() -> None:
+    fleet, one, two = busy_fleet(), OwnShares(), OwnShares()
+    for user in (12, 14, 16):
+        fleet.did(user, OTHER)  # all in partition 0
+    fleet.look(one, 0)
+    fleet.look(two, 1)
+    fleet.solve()
+    fleet.require_twins(NEW, OTHER)
+    successor, lost = OwnShares(), [("v0.1", 0), ("v0.2", 0)]
+
+    records = successor.due(fleet.sight(0), fleet.models, [], lost)
+
+    assert len(records) == 2
+    for record in records:
+        fleet.solving.book.take(record)
+    assert {key.item_id for key in fleet.solve()} >= {OTHER}
+    assert all(OTHER not in vectors for vectors in fleet.placed.values())
+    assert successor.due(fleet.sight(0), fleet.models, [], lost) == []  # it is said once
+    assert fleet.look(successor, 0) == 6  # all is there again: of each version a list, two shares
+
+
 def test_an_owner_whose_lease_is_out_takes_nothing_back() -> None:
     view = RolloutView(lease_seconds=10.0)
     view.offer_log(replace(EMPTY_LOG, state=a_state(), last_offset=3))
