@@ -5,7 +5,8 @@ Pure: arrays and offsets. Must not know Kafka, who owns which partition, or how 
 The vector of an item is the solution of the same equation as a user's, with the users' stored
 vectors in the place of the items'. An item's users are in many partitions, so each gives its
 *share* of the equation's two sums, with the offset up to which it counts. Which share of a
-partition counts is the share book's rule (`registry.new_items.share_book`). Shares travel as float32, and are added as float64.
+partition counts is the share book's rule (`registry.new_items.share_book`). Shares travel as
+float32, and are added as float64.
 """
 
 from __future__ import annotations
