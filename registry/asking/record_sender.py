@@ -100,6 +100,9 @@ class RecordSender:
 
     def _report(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(POLL_SECONDS)
+            try:
+                self._producer.poll(POLL_SECONDS)
+            except KafkaException:  # it sends nothing any more; its records' reports say why
+                self._closing.wait(POLL_SECONDS)
             if self._clients.are_unauthenticated and not self._has_contact:
                 self._producer.purge(in_flight=False)  # their senders hear why at the next poll

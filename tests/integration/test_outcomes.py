@@ -318,7 +318,7 @@ class Application:
         answers = self._client.wait_for([name for name, _ in asked], 60)
         for user in users:
             (answer, *_) = answers[f"{self._prefix}{user}-0"]
-            if self._rng.random() < self._conversion[answer["variant"]]:
+            if "items" in answer and self._rng.random() < self._conversion[answer["variant"]]:
                 click = {
                     "user_id": user,
                     "item_id": self._rng.choice(answer["items"])["item_id"],
