@@ -44,6 +44,7 @@ class RolloutPage(Struct, frozen=True):
 
     state: RolloutState | None = None
     acting_epoch: int | None = None
+    resident_versions: tuple[str, ...] = ()
 
 
 class FleetPage(Struct, frozen=True):

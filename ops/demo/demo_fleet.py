@@ -83,14 +83,17 @@ def wait_until_ready(fleet: Fleet) -> None:
 
 
 def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
-    """Wait until every worker acts on `epoch` or a later one that names `version`; return it."""
+    """Wait until every worker acts on `epoch` or a later one that names `version`; return it.
+
+    The version is then in its memory: until it is, the primary answers for a canary.
+    """
 
     def acting_epoch(url: str) -> int | None:
         page = pages.rollout(url)
         if page.state is None or page.acting_epoch is None or page.acting_epoch < epoch:
             return None
         named = version in (page.state.primary_version, page.state.canary_version)
-        return page.acting_epoch if named else None
+        return page.acting_epoch if named and version in page.resident_versions else None
 
     seen = epoch
     for name, url in fleet.url_by_worker.items():
