@@ -41,6 +41,9 @@ HIGH_SECONDS: Final = 0.25
 
 IDLE_SECONDS: Final = 0.5
 
+LONGEST_FETCH_SECONDS: Final = 15.0
+"""A fetch at the end of a log takes a tenth of a second; on a starved machine, some seconds."""
+
 FOLLOWING: Final[dict[str, str | int]] = {
     "auto.offset.reset": "error",
     "fetch.wait.max.ms": 50,
@@ -195,17 +198,16 @@ class InteractionFollower:
     def _bounds(self, consumer: Consumer, number: int, start: int) -> tuple[int, int]:
         """Return the first offset that Kafka has, and where the partition ends.
 
-        An end before `start` counts only if Kafka refuses a fetch there: until the next record
-        comes, the embedded broker names an end inside the last batch.
+        An end before `start` counts only if a fetch there finds no end either. Until the next
+        record comes, the embedded broker names an end inside the last batch; it answers at the end
+        of a log, and never behind it. Kafka refuses at once.
         """
         place = TopicPartition(self._topic, number, start)
         low, high = consumer.get_watermark_offsets(place, timeout=BROKER_SECONDS)
         if start <= high:
             return low, high
         consumer.assign([place])
-        fetched = consumer.consume(1, BROKER_SECONDS)
-        if not fetched:  # no word on where the log ends: it is not shorter for that
-            raise TransportError(f"{self._topic}: partition {number} gave no answer at {start}")
+        fetched = consumer.consume(1, LONGEST_FETCH_SECONDS)
         is_there = any(_code(message) in (None, KafkaError._PARTITION_EOF) for message in fetched)
         return low, start if is_there else high
 
