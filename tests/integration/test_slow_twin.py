@@ -189,6 +189,8 @@ def test_every_answer_is_what_the_slow_twin_makes_of_topic_and_version(
     for worker in workers:
         wait_until(lambda worker=worker: is_up(worker), 60, str(worker))
     first = trained(client)
+    for worker in workers:  # one that has not heard of it yet answers `no_version`
+        worker.wait_ready()
     with crowd:
         crowd.wait_for_answers(200)
         second = trained(client)  # in mid-stream
