@@ -34,8 +34,6 @@ from registry.wire.responses import AnswerStatus, Provenance, Response
 from streams.raw_record import RawRecord
 from streams.serving.answer_provenance import provenance_of
 from streams.serving.batch_results import Answer, Batch, DeadLetter, Origin, Sent, Shadowed
-from streams.serving.deadlines import is_expired
-from streams.serving.durations import latency_ms
 from streams.serving.fallback_reasons import fallback_of
 from streams.serving.interleaved_answers import (
     Both,
@@ -45,6 +43,7 @@ from streams.serving.interleaved_answers import (
     score_each,
     settle,
 )
+from streams.serving.record_times import is_expired, latency_ms
 from streams.serving.request_refusals import (
     bad_combination,
     no_version,
