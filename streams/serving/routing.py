@@ -72,6 +72,23 @@ class Route(NamedTuple):
     arm: Variant | None = None
     partner: str | None = None
 
+    def alone(self, version: str, missed: str | None) -> Route:
+        """Return this route if one of its two versions answers alone; `missed` cannot.
+
+        >>> both = Route("v0.1", "primary", 3, arm="primary", partner="v0.2")
+        >>> made = both.alone("v0.2", missed=None)
+        >>> made.version, made.variant, made.partner, made.fallback_reason
+        ('v0.2', 'canary', None, None)
+        >>> made = both.alone("v0.1", missed="v0.2")
+        >>> made.version, made.assigned_version, str(made.fallback_reason)
+        ('v0.1', 'v0.2', 'not_interleaved')
+        """
+        variant: Variant = "primary" if version == self.version else "canary"
+        way = self._replace(version=version, variant=variant, partner=None)
+        if missed is None:
+            return way
+        return way._replace(assigned_version=missed, fallback_reason=FallbackCode.NOT_INTERLEAVED)
+
 
 def next_acting(
     wanted: RolloutState | None, acting: RolloutState | None, ready: Container[str]

@@ -17,14 +17,15 @@ from registry.answers.recommendation import Recommendation
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.rollout.assignment import is_shadowed
+from registry.rollout.current_phase import is_compared
 from registry.versions.model import Model
 from registry.wire.codec import decode
 from registry.wire.requests import Request
 from registry.wire.responses import Provenance, Response
 from registry.wire.training_records.event_weights import EventWeight
 from streams.comparing.shadow_scoring import score_chunk
-from streams.serving.answering import SAMPLES_AN_ARM, Answering, answer_batch, is_compared
-from streams.serving.batch_results import Batch
+from streams.serving.answering import Answering, answer_batch
+from streams.serving.batch_results import SAMPLES_AN_ARM, Batch
 from streams.serving.routing import RoutingRules
 from tests.unit.registry.builders import (
     a_canary_state,
@@ -292,7 +293,7 @@ def test_the_seconds_of_scoring_one_by_one_add_up(models: Any) -> None:
 
 
 def test_no_record_has_no_answer(fixed: Answering) -> None:
-    assert answer_batch([], fixed) == Batch(epoch=7)
+    assert answer_batch([], fixed) == Batch(7, version_by_arm={"primary": "v0.1"})
 
 
 # --- what is counted of each arm ------------------------------------------------------------
