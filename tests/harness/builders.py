@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from aiokafka.structs import ConsumerRecord
 
+from registry.answers.recommendation import Recommendation
 from registry.errors import TransportError
 from registry.kafka.topics import topics_of
 from registry.rollout.command_log import ControlLog, follow
@@ -88,6 +89,27 @@ def an_answering(
     """Return what worker ``w1`` answers with when its clocks stand still."""
     fields: dict[str, Any] = {"max_request_bytes": 10_000, "threads": 1, "timer": lambda: 0.0}
     return Answering(Origin("production", "w1"), rules, models, clock_ms=clock_ms, **fields | given)
+
+
+class Watched(Model):
+    """Notes which users each scoring call was for; cannot score `poison`, nor a batch with it."""
+
+    def __init__(self, model: Model, poison: Any = None) -> None:
+        vars(self).update(vars(model))
+        self.calls: list[list[Any]] = []
+        self._poison = poison
+
+    def recommend(
+        self, requests: Sequence[Request], *, threads: int = 1, fresh: Any = ()
+    ) -> list[Recommendation]:
+        self.calls.append([request.user_id for request in requests])
+        if self._poison in self.calls[-1]:
+            raise ZeroDivisionError("a bug")
+        return super().recommend(requests, threads=threads, fresh=fresh)
+
+
+def with_a_bug_for(poison: Any, models: Mapping[str, Model], rules: RoutingRules) -> Answering:
+    return an_answering({v: Watched(model, poison) for v, model in models.items()}, rules)
 
 
 class DecidedAtOnce:
