@@ -24,6 +24,7 @@ from registry.settings import Settings, read_settings
 from registry.versions.manifest import manifest_schema
 from streams import asyncapi
 from streams.metrics import Metrics
+from streams.topic_channels import CHANNELS, example_of
 
 FOLDER: Final = ROOT / "docs" / "reference"
 API: Final = ROOT / "docs" / "API_REFERENCE.md"
@@ -80,7 +81,7 @@ def topics() -> str:
     """Return the page of the topics."""
     defaults = topics_of(read_settings({}))
     rows = []
-    for name, channel in asyncapi.CHANNELS.items():
+    for name, channel in CHANNELS.items():
         topic = getattr(defaults, name)
         configs = ", ".join(f"`{key}={value}`" for key, value in topic.configs.items())
         who = "writes" if channel.action == "send" else "reads"
@@ -108,8 +109,8 @@ def messages() -> str:
     """Return the page of the messages."""
     schemas = asyncapi.schemas()
     examples = {
-        channel.message: asyncapi.example_of(channel)
-        for channel in asyncapi.CHANNELS.values()
+        channel.message: example_of(channel)
+        for channel in CHANNELS.values()
         if channel.example is not None
     }
     names = [*examples, *(name for name in schemas if name not in examples)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any, Final, get_args
+
+from msgspec.structs import replace
 
 from registry.wire.command_results import ResultType
 from registry.wire.field_types import Bucketing, Strategy
-from registry.wire.instants import Instant
-from registry.wire.rollout_state import RolloutState
 from streams.http.documents import Decided, Pending
 from streams.http.problems import Problem
+from streams.topic_channels import EXAMPLE_STATE
 
 _VERSION: Final = {"pattern": r"^v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,8})$"}
 _TYPES: Final = "|".join(get_args(ResultType))
@@ -71,16 +71,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "type": "Types of command, comma separated, like `swap,rollout`.",
 }
 
-_STATE: Final = RolloutState(
-    environment="production",
-    epoch=18,
-    strategy="canary",
-    primary_version="v0.3",
-    canary_version="v0.4",
-    canary_percentage=10.0,
-    updated_at=Instant(2026, 11, 23, 12, tzinfo=UTC),
-    updated_by="http:127.0.0.1",
-)
+_STATE: Final = replace(EXAMPLE_STATE, epoch=18, updated_by="http:127.0.0.1")
 _STALE: Final = "expected_epoch 17: the epoch is now 18 (…); read the state and decide again"
 EXAMPLES: Final[Mapping[str, Any]] = {
     "RolloutArguments": {

@@ -17,7 +17,8 @@ from registry.wire.codec import decode
 from registry.wire.commands import Command
 from registry.wire.requests import Request
 from registry.wire.training_records.interactions import Interaction
-from streams.asyncapi import CHANNELS, document
+from streams.asyncapi import document
+from streams.topic_channels import CHANNELS
 
 
 def one_of_each(schema: dict[str, Any]) -> dict[str, Any]:
