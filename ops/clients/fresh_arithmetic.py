@@ -243,10 +243,10 @@ def _counts(model: Model, sight: FreshSight, user_id: UserId) -> tuple[int, int,
     """Return the user's learned items, his fresh ones, and how many weigh something."""
     window, vectors = sight.window(model.version), model.fresh_vectors
     assert window is not None  # the version's range is given
-    row, _ = model.learned_row(user_id)
+    row, _ = model.known_users.learned_row(user_id)
     if vectors is None:
-        history = window.history(user_id)
-        return model.seen_items(row), len(set(window.seen_in(history).tolist())), None
+        learned, lately = model.known_users.seen_by(user_id), window.history(user_id)
+        return len(learned), len(set(window.seen_in(lately).tolist())), None
     history = window.newest(window.history(user_id, vectors.forgotten_until(user_id)))
     before, _ = vectors.merged([UserEvents(row, FreshHistory(forgotten=history.forgotten))])
     _, weight = vectors.merged([UserEvents(row, history)])

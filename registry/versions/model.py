@@ -1,9 +1,8 @@
 """The model that serves: one version's arrays, scored for a batch of requests at once.
 
 Knows who requests what. Must not know how scores are computed (:mod:`registry.scoring.ranking`),
-where a version comes from, who routes to it, or Kafka.
-
-Long because all that reads the arrays of a version is in one class.
+what is known of a user (:mod:`registry.scoring.known_users`), where a version comes from, who
+routes to it, or Kafka.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ from registry.catalogue.availability import Withdrawals
 from registry.catalogue.label_masks import LabelMasks
 from registry.catalogue.shown_rows import ShownRows
 from registry.fold_in.vector_cache import VectorCache
-from registry.fresh.version_window import FreshUser
-from registry.ids import ItemId, UserId, twin_of
+from registry.fresh.version_window import NO_ROWS, FreshUser
+from registry.ids import ItemId
 from registry.scoring.candidate_ranking import best_among, first_of
 from registry.scoring.id_index import Rows
 from registry.scoring.kernels import ItemRows
+from registry.scoring.known_users import KnownUsers
 from registry.scoring.model_arrays import Factors, ModelArrays
 from registry.scoring.ranking import Ranked, Ranking
 from registry.scoring.similar_items import nearest_among
@@ -57,14 +57,6 @@ class _Query(NamedTuple):
     indices: ItemRows
 
 
-class _Users(NamedTuple):
-    """Who asks in a batch: their vectors, which count unless popularity ranks, and seen rows."""
-
-    vectors: Factors
-    sources: list[Source]
-    seen: list[ItemRows]
-
-
 class Model:
     """One resident version. Immutable; any number of threads may score with it at once.
 
@@ -81,24 +73,20 @@ class Model:
     def __init__(self, manifest: Manifest, arrays: ModelArrays) -> None:
         self.manifest = manifest
         self.version = manifest.version
+        self.known_users = KnownUsers(arrays)
         self.users = len(arrays.user_ids)
         self.items = len(arrays.item_ids)
-        self._user_factors = arrays.user_factors
         self._ranking = Ranking(arrays.item_factors)
-        self._seen_bounds = arrays.seen_indptr
-        self._seen_items = arrays.seen_items
         self._popularity = arrays.popularity
         self._popular_rows: ItemRows = np.argsort(-arrays.popularity, kind="stable").astype(
             np.int32
         )
-        self._learned = np.any(arrays.user_factors, axis=1)
-        self._user_rows = Rows(arrays.user_ids)
         self._item_rows = Rows(arrays.item_ids)
         self._a_user = arrays.user_ids[0]
         self.texts = ItemTexts(arrays.item_ids, arrays.titles)
         self.learned = arrays.learned
         self.fresh_vectors = fresh_vectors_of(
-            manifest, arrays, int(self._learned.sum()), self._item_rows.of
+            manifest, arrays, self.known_users.learned, self._item_rows.of
         )
         self.vector_cache = VectorCache()
         self.labels = arrays.labels
@@ -125,12 +113,12 @@ class Model:
     def arrays(self) -> ModelArrays:
         """What it was made of, for comparisons; the users' ids are rebuilt."""
         return ModelArrays(
-            user_factors=self._user_factors,
+            user_factors=self.known_users.factors,
             item_factors=self._ranking.item_factors,
-            user_ids=self._user_rows.ids(),
+            user_ids=self.known_users.ids(),
             item_ids=self.texts.item_ids,
-            seen_indptr=self._seen_bounds,
-            seen_items=self._seen_items,
+            seen_indptr=self.known_users.seen_bounds,
+            seen_items=self.known_users.seen_items,
             popularity=self._popularity,
             titles=self.texts.titles,
             learned=self.learned,
@@ -146,11 +134,6 @@ class Model:
     def kernel(self) -> str:
         """Which kernel serves batches of which size, and how much of the catalogue it reads."""
         return self._ranking.kernel
-
-    @property
-    def user_factors(self) -> npt.NDArray[np.float32]:
-        """(users, factors) float32: the stored vectors; zeros, where nothing was learned."""
-        return self._user_factors
 
     def row_of(self, item_id: ItemId) -> int | None:
         """Return an item's row; None if the version does not know it."""
@@ -191,7 +174,7 @@ class Model:
         answers: list[Recommendation | None] = [None] * len(requests)
         queries_by_size: defaultdict[int, list[_Query]] = defaultdict(list)
         known = fresh or [None] * len(requests)
-        users = self._users(requests, known)
+        users = self.known_users.askers([request.user_id for request in requests], known)
         for position, (request, lately) in enumerate(zip(requests, known, strict=True)):
             hidden = self._hidden_rows(request, users.seen[position], lately)
             source = users.sources[position]
@@ -216,35 +199,16 @@ class Model:
     ) -> list[npt.NDArray[np.float32] | None]:
         """Return what ranks for each request, None for popularity; as :meth:`recommend` has it."""
         known = fresh or [None] * len(requests)
-        users = self._users(requests, known)
+        users = self.known_users.askers([request.user_id for request in requests], known)
         return [
             None if source == "popular" else vector
             for vector, source in zip(users.vectors, users.sources, strict=True)
         ]
 
-    def seen_items(self, user_row: int | None) -> int:
-        """Return how many items a user had had to do with when the version was made."""
-        return 0 if user_row is None else len(self._seen_rows(user_row))
-
-    def learned_row(self, user_id: UserId | None) -> tuple[int | None, bool]:
-        """Return a user's row, None if there is none, and whether its vector is not all zeros."""
-        row = None if user_id is None else self._user_rows.of(user_id)
-        return row, row is not None and bool(self._learned[row])
-
-    def seen_rows(self, user_id: UserId) -> ItemRows:
-        """Return the rows of the items that a user had seen when the version learned."""
-        row = self._user_rows.of(user_id)
-        return _NO_ROWS if row is None else self._seen_rows(row)
-
     def names_of(self, rows: ItemRows) -> list[tuple[ItemId, str | None]]:
         """Return the id and the title of some items."""
         ids, titles = self.texts.item_ids, self.texts.titles
         return [(ids[row], titles[row]) for row in rows.tolist()]
-
-    def knows_other_type_of(self, user_id: UserId) -> bool:
-        """Tell whether the training set holds this user's id with the other JSON type only."""
-        rows = self._user_rows  # the twin first: of most users without a row, there is none either
-        return rows.of(twin_of(user_id)) is not None and rows.of(user_id) is None
 
     def warm(self) -> None:
         """Touch every page and score once, so that the first request waits for neither."""
@@ -255,35 +219,14 @@ class Model:
 
     def _choose_kernel(self) -> None:
         """Time the kernels on users from all over the version."""
-        learned = np.flatnonzero(self._learned)
-        rows = learned[:: max(1, len(learned) // SAMPLED_USERS)][:SAMPLED_USERS]
+        users = self.known_users
+        rows = users.learned_sample(SAMPLED_USERS)
         queries = [
-            _Query(number, "model", 1, self._seen_rows(row))
+            _Query(number, "model", 1, users.seen_in_row(row))
             for number, row in enumerate(rows.tolist())
         ]
         if queries:
-            self._ranking.choose_kernel(self._user_factors[rows], queries, time.thread_time)
-
-    def _users(self, requests: Sequence[Request], known: Sequence[FreshUser | None]) -> _Users:
-        """Return what is known of who asks; of one who was forgotten, what he did since."""
-        rows = self._user_rows.all_of(
-            [
-                None if lately is not None and lately.forgotten else request.user_id
-                for request, lately in zip(requests, known, strict=True)
-            ]
-        )
-        vectors = self._user_factors[[-1 if row is None else row for row in rows]]
-        sources: list[Source] = []
-        for position, (row, lately) in enumerate(zip(rows, known, strict=True)):
-            source: Source = "popular"
-            if lately is not None and lately.source not in (None, "model"):
-                if lately.vector is not None:
-                    source, vectors[position] = lately.source, lately.vector
-            elif row is not None and self._learned.item(row):
-                source = "model"
-            sources.append(source)
-        seen = [_NO_ROWS if row is None else self._seen_rows(row) for row in rows]
-        return _Users(vectors, sources, seen)
+            self._ranking.choose_kernel(users.factors[rows], queries, time.thread_time)
 
     def _best(self, vectors: Factors, queries: Sequence[_Query], threads: int) -> list[Ranked]:
         users = vectors[[query.position for query in queries]]
@@ -323,7 +266,7 @@ class Model:
 
     def _hidden_rows(self, request: Request, seen: ItemRows, lately: FreshUser | None) -> ItemRows:
         if not request.exclude_seen:
-            seen = _NO_ROWS
+            seen = NO_ROWS
         elif lately is not None:
             seen = lately.seen if lately.is_all_seen else np.concatenate((seen, lately.seen))
         if not request.exclude_items:
@@ -335,18 +278,11 @@ class Model:
         ]
         return np.concatenate((seen, np.array(excluded, dtype=np.int32)))
 
-    def _seen_rows(self, user_row: int) -> ItemRows:
-        bounds = self._seen_bounds
-        return self._seen_items[bounds.item(user_row) : bounds.item(user_row + 1)]
-
     def _mapped(self) -> tuple[npt.NDArray[Any], ...]:
         return (
-            self._user_factors,
+            self.known_users.factors,
             self._ranking.item_factors,
-            self._seen_bounds,
-            self._seen_items,
+            self.known_users.seen_bounds,
+            self.known_users.seen_items,
             self._popularity,
         )
-
-
-_NO_ROWS: Final[ItemRows] = np.empty(0, dtype=np.int32)

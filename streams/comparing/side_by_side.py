@@ -176,9 +176,9 @@ def _answer(
         role=role,
         source=found.source,
         items=tuple(found.items),
-        known=model.learned_row(request.key)[1],
+        known=model.known_users.learned_row(request.key)[1],
         forgotten=lately is not None and lately.forgotten,
-        other_type=model.knows_other_type_of(request.key),
+        other_type=model.known_users.knows_other_type_of(request.key),
         own=_shown(model, own),
         own_total=len(own.rows),
         own_fresh=int(own.fresh.sum()),
@@ -192,10 +192,10 @@ def _own(model: Model, sight: FreshSight | None, user_id: UserId, lately: FreshU
     """Return a user's items, merged as his vector is; where that is not kept, the seen ones."""
     vectors = model.fresh_vectors
     if vectors is None:
-        learned = NO_ROWS if lately.forgotten else model.seen_rows(user_id)
+        learned = NO_ROWS if lately.forgotten else model.known_users.seen_by(user_id)
         rows = np.union1d(learned, lately.seen).astype(np.int32)
         return _unweighed(rows, lately.seen)
-    row, _ = model.learned_row(user_id)
+    row, _ = model.known_users.learned_row(user_id)
     history = _history(vectors, model.version, sight, user_id)
     cells, weight = vectors.merged([UserEvents(row, history)])
     merged = _Own(cells.item, cells.time, weight, np.isin(cells.item, lately.seen))

@@ -85,7 +85,7 @@ class OverlaySolving:
     def _of_version(
         self, version: str, model: Model, vectors: Mapping[ItemId, PlacedVector]
     ) -> list[KeyedRecord]:
-        factors = model.user_factors.shape[1]
+        factors = model.known_users.factors.shape[1]
         solved = self.book.solve(
             version, lambda: self._solver_of(version, model), factors, self._least_users
         )
@@ -102,7 +102,7 @@ class OverlaySolving:
         """Return what solves by a version's users: a second for each million of them, once."""
         if version not in self._solvers:
             assert model.fresh_vectors is not None  # `has_new_items`
-            self._solvers[version] = RowSolver(model.user_factors, model.fresh_vectors.loss)
+            self._solvers[version] = RowSolver(model.known_users.factors, model.fresh_vectors.loss)
         return self._solvers[version]
 
 

@@ -46,7 +46,7 @@ def has_new_items(model: Model) -> bool:
     statistics of the items, or that has more than `MOST_FACTORS`.
     """
     vectors = model.fresh_vectors
-    few = model.user_factors.shape[1] <= MOST_FACTORS
+    few = model.known_users.factors.shape[1] <= MOST_FACTORS
     return vectors is not None and vectors.weighs_alone and few
 
 
@@ -192,8 +192,8 @@ def _share(
     vectors = model.fresh_vectors
     assert vectors is not None  # `has_new_items`
     rows, weight = weights_of_users(
-        new, sight.log, histories, vectors, model.learned_row, partition
+        new, sight.log, histories, vectors, model.known_users.learned_row, partition
     )
     key = ShareKey(version, partition, new.item_id)
     end = sight.log.ends[partition]
-    return share_of(key, end, model.user_factors, vectors.loss, rows, weight)
+    return share_of(key, end, model.known_users.factors, vectors.loss, rows, weight)

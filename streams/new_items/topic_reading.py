@@ -67,7 +67,7 @@ class TopicReading:
         return {version: made for version, made in self._made.items() if made is not None}
 
     def _overlay_of(self, version: str, model: Model) -> Overlay | None:
-        factors = model.user_factors.shape[1]
+        factors = model.known_users.factors.shape[1]
         vectors = {
             item: placed
             for item, placed in self.placed.get(version, {}).items()

@@ -18,5 +18,5 @@ def fallback_of(request: Request, model: Model, source: Source) -> FallbackCode 
     if request.like is not None or request.user_id is None:
         can_fold_in = model.fresh_vectors is not None or request.like is not None
         return FallbackCode.UNKNOWN_ITEMS if can_fold_in else FallbackCode.NO_FOLD_IN
-    mistyped = model.knows_other_type_of(request.user_id)
+    mistyped = model.known_users.knows_other_type_of(request.user_id)
     return FallbackCode.USER_ID_OF_OTHER_TYPE if mistyped else FallbackCode.UNKNOWN_USER

@@ -146,7 +146,7 @@ def _session_of(
     if window is not None and user_id is not None:
         history = window.history(user_id, vectors.forgotten_until(user_id))
         newest = window.newest(history)
-    row, is_learned = model.learned_row(user_id)
+    row, is_learned = model.known_users.learned_row(user_id)
     user, whole = (
         UserEvents(row, some._replace(events=some.events + session_events(request)))
         for some in (newest, history)
@@ -224,7 +224,7 @@ def _solved(
     fold_in_least: int,
     marks: dict[UserId, tuple[int, ...]],
 ) -> dict[UserId, FreshUser]:
-    rows = [model.learned_row(user_id) for user_id in marks]
+    rows = [model.known_users.learned_row(user_id) for user_id in marks]
     histories = [window.history(user_id, vectors.forgotten_until(user_id)) for user_id in marks]
     users = [
         UserEvents(row, window.newest(history))
