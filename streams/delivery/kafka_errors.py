@@ -6,10 +6,11 @@ Pure. A table of librdkafka's codes. Must not know what is sent in place of a re
 =================  ==========================================================================
 meaning            what it means for the record
 =================  ==========================================================================
-``refused`` Kafka will never accept it: retrying does not help
+``refused``        Kafka will never accept it: retrying does not help
 ``company``        it came in a batch with a record that Kafka will never take, or is that
                    record itself: sent alone, it is taken or ``refused``
 ``full``           the client's own queue has no room for it yet
+``misplaced``      the topic has no such partition: sent by its key, it is taken
 ``unconfirmed``    nobody knows: an outage, or what ends like one. Asking again may help
 =================  ==========================================================================
 """

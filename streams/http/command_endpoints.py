@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -23,7 +22,6 @@ from registry.rollout.recreated_control_topic import FOREIGN_TOPIC
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import KINDS, Command, CommandType
-from registry.wire.instants import write_instant
 from registry.wire.origins import implied_origin
 from streams.control.command_agent import MAX_COMMAND_BYTES
 from streams.delivery.outgoing import Outgoing
@@ -31,15 +29,14 @@ from streams.delivery.producer import Delivery
 from streams.http.admission.login import ISSUER
 from streams.http.command_arguments import arguments_of
 from streams.http.documents import Decided, Pending
-from streams.http.endpoints import FORM
+from streams.http.endpoints import FORM, JSON
 from streams.http.problems import Handler, Refused
+from streams.http.responses_as_json import json_response
 from streams.state.rollout_view import RolloutView
 from streams.watch.topic_watch import TopicWatch
 
 RESULT_SECONDS: Final = 5.0
 """How long a write waits for its result before it answers 202 with the command's id."""
-
-JSON: Final = "application/json"
 
 UNNAMED: Final = "http:"
 """What ``issued_by`` begins with where a request gives none; see `streams.http.admission.login`."""
@@ -158,7 +155,7 @@ class Writes:
 
     def _answer(self, command: Command, result: CommandResult | None) -> web.Response:
         if result is None:
-            return _json(Pending("pending", command.command_id), 202)
+            return json_response(Pending("pending", command.command_id), 202)
         if result.error is not None:
             status = 409 if result.error.code in CONFLICTS else 422
             raise Refused(
@@ -169,7 +166,7 @@ class Writes:
         if is_new and epoch is not None:  # another command may have been faster than this answer
             state = view.states.get(epoch, state)
         outcome: Literal["applied", "duplicate"] = "applied" if is_new else "duplicate"
-        return _json(Decided(outcome, command.command_id, epoch, state), 200)
+        return json_response(Decided(outcome, command.command_id, epoch, state), 200)
 
 
 async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
@@ -220,9 +217,3 @@ def _note_failure(confirmed: asyncio.Future[None]) -> None:
     """Look at the error even if nobody waits any more: asyncio would log it as forgotten."""
     if not confirmed.cancelled():
         confirmed.exception()
-
-
-def _json(document: Any, status: int) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(document, enc_hook=write_instant), status=status, content_type=JSON
-    )

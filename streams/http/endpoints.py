@@ -37,6 +37,7 @@ from streams.http.problems import Problem
 from streams.serving.traces import Trace
 
 HTML: Final = "text/html"
+JSON: Final = "application/json"
 METRICS: Final = "text/plain"
 EVENTS: Final = "text/event-stream"
 FORM: Final = "application/x-www-form-urlencoded"

@@ -22,6 +22,7 @@ from streams.http.endpoints import (
     EVERYWHERE,
     FORM,
     HTML,
+    JSON,
     METRICS,
     READ_ANSWERS,
     Answered,
@@ -137,7 +138,7 @@ def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
         operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schema}}}
     if endpoint.body is not None:
         schema = {"$ref": REF.format(name=endpoint.body.__name__)}
-        content = {"application/json": {"schema": schema}}
+        content = {JSON: {"schema": schema}}
         operation["requestBody"] = {"required": True, "content": content}
     if endpoint.kind is not None and endpoint.method == "POST":
         arguments = ARGUMENTS[endpoint.kind].__name__
@@ -145,7 +146,7 @@ def _operation(endpoint: Endpoint, made: Mapping[str, Json]) -> Json:
             "description": "Its fields take precedence over those of the query.",
             "required": False,
             "content": {
-                "application/json": {"schema": {"$ref": REF.format(name=arguments)}},
+                JSON: {"schema": {"$ref": REF.format(name=arguments)}},
                 FORM: {"schema": _form(made[arguments])},
             },
         }
@@ -242,5 +243,5 @@ def content_of(content: Any) -> Json:
     if content in (HTML, METRICS, EVENTS):
         return {content: {"schema": {"type": "string"}}}
     (schema,), _ = msgspec.json.schema_components([content], ref_template=REF)
-    media = MEDIA_TYPE if content is Problem else "application/json"
+    media = MEDIA_TYPE if content is Problem else JSON
     return {media: {"schema": schema}}

@@ -61,20 +61,18 @@ class Probes:
         version = node.acting.primary_version if node.acting else None
         health = Health("ok" if alive else "stuck", version, node.view.state)
         shown = health if self._may_read(request) else Health(health.status)
-        return json_response(shown, alive)
+        return json_response(shown, 200 if alive else 503)
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Tell whether the worker answers from the current state; 503 with the reasons if not."""
         reasons = self._readiness.reasons()
+        status = 503 if reasons else 200
         if not self._may_read(request):
-            return json_response(
-                Readiness(not reasons, tuple(map(_code_alone, reasons))), not reasons
-            )
+            codes = tuple(map(_code_alone, reasons))
+            return json_response(Readiness(not reasons, codes), status)
         notices = self._notices.notices()
-        return json_response(
-            Readiness(not reasons, reasons, self._node.worker, notices, self._fresh_lag()),
-            not reasons,
-        )
+        readiness = Readiness(not reasons, reasons, self._node.worker, notices, self._fresh_lag())
+        return json_response(readiness, status)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Expose the metrics as Prometheus text."""

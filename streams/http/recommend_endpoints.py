@@ -24,6 +24,7 @@ from registry.wire.requests import Request
 from registry.wire.responses import Response
 from streams.http.command_arguments import from_json, from_text, pairs
 from streams.http.endpoint_arguments import RecommendBody, RecommendQuery
+from streams.http.endpoints import JSON
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 
@@ -36,8 +37,6 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     AnswerCode.BAD_COMBINATION: 422,
 }
 """Of answers with an error; others are 503."""
-
-JSON: Final = "application/json"
 
 
 class Recommendations:

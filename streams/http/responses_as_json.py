@@ -8,12 +8,13 @@ import msgspec
 from aiohttp import web
 
 from registry.wire.instants import write_instant
+from streams.http.endpoints import JSON
 
 
-def json_response(content: Any, good: bool = True) -> web.Response:
-    """Return `content` as JSON, with status 200 if all is `good` and 503 otherwise."""
+def json_response(content: Any, status: int = 200) -> web.Response:
+    """Return `content` as JSON."""
     return web.Response(
         body=msgspec.json.encode(content, enc_hook=write_instant),
-        status=200 if good else 503,
-        content_type="application/json",
+        status=status,
+        content_type=JSON,
     )

@@ -17,7 +17,7 @@ from aiohttp import web
 from streams.http.admission.login import IDENTITY, Login
 from streams.http.admission.request_limits import BODY_BYTES, SERVER_LIMITS, within_limits
 from streams.http.command_endpoints import Writes
-from streams.http.endpoints import ENDPOINTS, Endpoint
+from streams.http.endpoints import ENDPOINTS, JSON, Endpoint
 from streams.http.openapi import encode_document
 from streams.http.probes import Probes
 from streams.http.problems import Handler, errors_as_problems
@@ -136,7 +136,7 @@ class Pages:
 
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the API's own description."""
-        return web.Response(body=encode_document(), content_type="application/json")
+        return web.Response(body=encode_document(), content_type=JSON)
 
 
 def _application() -> web.Application:
