@@ -136,12 +136,13 @@ def _session_of(
     window = sight.window(model.version) if sight is not None else None
     user_id, vectors = request.user_id, model.fresh_vectors
     lately = None if window is None or user_id is None else window.user(user_id)
-    seen = _session_rows(model, request)
-    if lately is not None:
-        seen = np.concatenate((seen, lately.seen))
+    in_session = _session_rows(model, request)
     is_whole = window is None or user_id is None or window.is_whole(user_id)
     if vectors is None or not is_whole or request.like is not None:
-        return _Session(FreshUser(lately is not None and lately.forgotten, seen), None)
+        if lately is None:
+            return _Session(FreshUser(seen=in_session), None)
+        seen = np.concatenate((in_session, lately.seen))
+        return _Session(FreshUser(lately.forgotten, seen), None)
     history = newest = NOTHING_FRESH
     if window is not None and user_id is not None:
         history = window.history(user_id, vectors.forgotten_until(user_id))
@@ -155,7 +156,7 @@ def _session_of(
     alike = _is_fresh_for_any(sight, user_id, compared - {model.version})
     (made,) = vectors.of([user], [is_learned], 1 if request.items else least, [alike])
     all_seen = made.seen if newest is history else vectors.seen(whole)
-    seen = np.concatenate((_session_rows(model, request), all_seen))
+    seen = np.concatenate((in_session, all_seen))
     return _Session(
         FreshUser(history.forgotten, seen, made.source, made.vector, is_all_seen=True), made
     )
