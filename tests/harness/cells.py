@@ -11,12 +11,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any, TypeAlias
 
 import pytest
 from _pytest.mark import ParameterSet
 
-Test = TypeVar("Test", bound=Callable[..., None])
+Test: TypeAlias = Callable[..., None]
 
 Cell = tuple[str, dict[str, Any]]
 """Its name, and its arguments."""
@@ -58,7 +58,7 @@ def each_cell(
         vars(run).update(
             table=table, cell=cell, cells=len(table), __signature__=inspect.Signature(left)
         )
-        return run  # type: ignore[return-value]
+        return run
 
     return gather
 

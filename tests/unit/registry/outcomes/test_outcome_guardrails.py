@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from registry.guardrails.evidence import Sample, log_e_value, log_evidence_of_excess
 from registry.outcomes.outcome_guardrails import bar_of, goal_words, judge_goal, judge_outcomes
 from registry.wire.outcome_records import ArmSums
-from registry.wire.ramp_values import Finding, Goal, Guardrails
+from registry.wire.ramp_values import Finding, Goal, Guardrails, OutcomeMetric
 
 ALPHA = 0.001
 
@@ -18,8 +20,8 @@ def arm(users: int, converted: int) -> ArmSums:
     return ArmSums(users, converted, x, y, x, 2 * x, 4.0 * users)
 
 
-def verdict_of(primary: ArmSums, canary: ArmSums, **limits: object) -> Finding:
-    (found,) = judge_outcomes(Guardrails(**limits), primary, canary, 0.5, ALPHA)  # type: ignore[arg-type]
+def verdict_of(primary: ArmSums, canary: ArmSums, **limits: Any) -> Finding:
+    (found,) = judge_outcomes(Guardrails(**limits), primary, canary, 0.5, ALPHA)
     return found
 
 
@@ -54,7 +56,7 @@ def test_a_guardrail_that_is_off_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("metric", ["conversion", "outcomes_per_exposure"])
-def test_a_goal_is_met_refuted_or_not_clear_yet(metric: str) -> None:
+def test_a_goal_is_met_refuted_or_not_clear_yet(metric: OutcomeMetric) -> None:
     some = arm(20_000, 8_000)
     for better_by, converted, verdict in (
         (0.0, 8_800, "pass"),
@@ -66,7 +68,7 @@ def test_a_goal_is_met_refuted_or_not_clear_yet(metric: str) -> None:
         (-0.1, 8_000, "pass"),  # no worse than that
         (-0.1, 6_000, "fail"),
     ):
-        goal = Goal(metric, better_by=better_by)  # type: ignore[arg-type]
+        goal = Goal(metric, better_by=better_by)
         users, found = judge_goal(goal, some, arm(20_000, converted), 0.5, ALPHA)
         assert (users.guardrail, users.verdict) == ("min_users", "pass")
         assert (found.guardrail, found.verdict) == ("goal", verdict), (better_by, converted)

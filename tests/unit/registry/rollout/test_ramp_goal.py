@@ -18,6 +18,7 @@ from registry.rollout.ramp_decision import look, next_commands
 from registry.rollout.rollout_policy import RolloutFile, parse_policy
 from registry.rollout.rollout_transitions import refusal_beside
 from registry.wire.commands import Abort, Promote
+from registry.wire.field_types import Variant
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.outcome_records import ArmSums, PartitionSums
 from registry.wire.ramp_values import Goal, Guardrails, Ramp
@@ -41,9 +42,10 @@ def a_goal_plan(goal: Goal | None = None, **given: Any) -> Ramp:
 
 def arms(primary: int, canary: int, users: int = 20_000) -> tuple[PartitionSums, ...]:
     """Users with one exposure each, of whom some converted."""
+    converted: dict[Variant, int] = {"primary": primary, "canary": canary}
     return tuple(
-        PartitionSums(7, 0, variant, ArmSums(users, x, float(x), users, float(x), float(x), users))  # type: ignore[arg-type]
-        for variant, x in (("primary", primary), ("canary", canary))
+        PartitionSums(7, 0, variant, ArmSums(users, x, float(x), users, float(x), float(x), users))
+        for variant, x in converted.items()
     )
 
 
@@ -166,12 +168,12 @@ def test_outcomes_need_a_step_with_users_of_the_primary(given: Any) -> None:
 
 def test_a_margin_of_all_that_the_primary_has_is_refused() -> None:
     for name in ("conversion", "outcomes_per_exposure"):
-        guardrails = Guardrails(**{name: 1.0})  # type: ignore[arg-type]
+        guardrails = replace(Guardrails(), **{name: 1.0})
         with pytest.raises(RefusedCommand, match=f"ramp.guardrails.{name}: 1 of what") as refused:
             require_plan(a_plan(guardrails=guardrails), "modulo")
         assert refused.value.code == "bad_ramp"
-        for sound in (replace(guardrails, outcome_margin="absolute"), Guardrails(**{name: 0.99})):  # type: ignore[arg-type]
-            require_plan(a_plan(guardrails=sound), "modulo")
+        for sound in ({"outcome_margin": "absolute"}, {name: 0.99}):
+            require_plan(a_plan(guardrails=replace(guardrails, **sound)), "modulo")
 
 
 def test_only_steps_that_outcomes_decide_must_outlast_a_window() -> None:

@@ -13,6 +13,7 @@ import pytest
 from streams.retraining.child_priority import lower_priority
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux")
+"""CI is Linux, and skips none of these: elsewhere there is no idle class, and no ``/proc``."""
 
 TWO_THREADS = """
 import sys, threading

@@ -88,7 +88,8 @@ def test_each_users_answer_is_what_the_slow_twin_makes_of_log_and_version(seed: 
         user, item, kind = event.user_id, event.item_id, event.event
         log.take(0, [offset], [user], [item], [kind], [value], [at], offset + 1)
         assert isinstance(user, int)
-        done[user].append(Done(0, offset, item, kind, value, at))  # type: ignore[arg-type]
+        assert isinstance(item, int | None)
+        done[user].append(Done(0, offset, item, kind, value, at))
     range_of = FreshRange.of({"0": (0, learned)}, WEIGHTS, model.row_of)
     sight = FreshSight(log.frozen, {model.version: range_of}, {0: (0,)}, most=NEWEST)
     settings = read_settings(
