@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -93,32 +94,28 @@ class OutcomeMetrics:
     """What one worker says of an experiment's outcomes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.experiment_users = Gauge(
-            "experiment_users", "Users of an arm whose attribution window has closed.",
-            ["variant"], registry=registry,
-        )  # fmt: skip
-        self.experiment_difference = Gauge(
+        gauge = partial(Gauge, registry=registry)
+        self.experiment_users = gauge(
+            "experiment_users", "Users of an arm whose attribution window has closed.", ["variant"]
+        )
+        self.experiment_difference = gauge(
             "experiment_difference", "Canary minus primary, and its interval, which holds at all "
             "times together; absent while nothing can be said.",
-            ["metric", "bound"], registry=registry,
+            ["metric", "bound"],
         )  # fmt: skip
-        self.experiment_verdict = Gauge(
-            "experiment_verdict", "1 for what may be concluded from outcomes now.",
-            ["verdict"], registry=registry,
-        )  # fmt: skip
-        self.outcome_open_windows = Gauge(
-            "outcome_open_windows", "Users of this worker's partitions whose window is open.",
-            registry=registry,
-        )  # fmt: skip
-        self.outcome_delay = Gauge(
+        self.experiment_verdict = gauge(
+            "experiment_verdict", "1 for what may be concluded from outcomes now.", ["verdict"]
+        )
+        self.outcome_open_windows = gauge(
+            "outcome_open_windows", "Users of this worker's partitions whose window is open."
+        )
+        self.outcome_delay = gauge(
             "outcome_delay_seconds", "How far this worker's join is behind, in the partition where "
             "it is furthest; 0 while nothing waits to be joined.",
-            registry=registry,
         )  # fmt: skip
-        self.outcome_left_out = Gauge(
+        self.outcome_left_out = gauge(
             "outcome_left_out_records", "Records that this worker's joins leave out: answers to "
             "more users than are remembered, or what could not be decoded.", ["reason"],
-            registry=registry,
         )  # fmt: skip
 
 
@@ -128,162 +125,136 @@ class Metrics(OutcomeMetrics):
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         super().__init__(registry)
-        self.model_version_info = Gauge(
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        self.model_version_info = gauge(
             "model_version_info", "1 for each version that answers users.",
-            ["model_name", "version", "git_sha", "data_snapshot"], registry=registry,
+            ["model_name", "version", "git_sha", "data_snapshot"],
         )  # fmt: skip
-        self.model_switches = Counter(
+        self.model_switches = counter(
             "model_switches", "Changes of the version that this worker answers with.",
-            ["from_version", "to_version", "status"], registry=registry,
+            ["from_version", "to_version", "status"],
         )  # fmt: skip
-        self.requests = Counter(
-            "recommend_requests", "Requests answered.",
-            ["model_version", "variant", "status"], registry=registry,
-        )  # fmt: skip
+        self.requests = counter(
+            "recommend_requests", "Requests answered.", ["model_version", "variant", "status"]
+        )
         self.latency = BatchHistogram(
             "recommend_latency_seconds", "From the request's timestamp to its confirmed answer.",
             registry,
         )  # fmt: skip
-        self.negative_durations = Counter(
+        self.negative_durations = counter(
             "negative_durations", "Durations between two clocks that came out negative, or whose "
             "start has no timestamp; they are left out of what they would be part of.",
-            ["duration"], registry=registry,
+            ["duration"],
         )  # fmt: skip
         self.scoring = BatchHistogram(
             "recommend_scoring_seconds", "Scoring of one batch.", registry
         )
-        self.fallbacks = Counter(
-            "recommend_fallbacks", "Answers that were not produced as assigned.",
-            ["reason"], registry=registry,
-        )  # fmt: skip
-        self.rollout_info = Gauge(
+        self.fallbacks = counter(
+            "recommend_fallbacks", "Answers that were not produced as assigned.", ["reason"]
+        )
+        self.rollout_info = gauge(
             "rollout_info", "1 for the rollout state that this worker acts on.",
-            ["environment", "strategy", "primary_version", "canary_version"], registry=registry,
+            ["environment", "strategy", "primary_version", "canary_version"],
         )  # fmt: skip
-        self.rollout_epoch = Gauge(
-            "rollout_epoch", "Epoch of the state that this worker acts on.", registry=registry
+        self.rollout_epoch = gauge("rollout_epoch", "Epoch of the state that this worker acts on.")
+        self.rollout_age = gauge(
+            "rollout_age_seconds", "Seconds since this worker last heard from the rollout table."
         )
-        self.rollout_age = Gauge(
-            "rollout_age_seconds", "Seconds since this worker last heard from the rollout table.",
-            registry=registry,
-        )  # fmt: skip
-        self.ramp_info = Gauge(
+        self.ramp_info = gauge(
             "ramp_info", "1 for the ramp in progress.",
-            ["environment", "canary_version", "stage", "paused"], registry=registry,
+            ["environment", "canary_version", "stage", "paused"],
         )  # fmt: skip
-        self.ramp_stage = Gauge("ramp_stage", "Stage of the ramp, from 0.", registry=registry)
-        self.ramp_stages = Gauge("ramp_stages", "Stages of the ramp.", registry=registry)
-        self.ramp_outcome = Gauge(
+        self.ramp_stage = gauge("ramp_stage", "Stage of the ramp, from 0.")
+        self.ramp_stages = gauge("ramp_stages", "Stages of the ramp.")
+        self.ramp_outcome = gauge(
             "ramp_outcome", "1 for the outcome of the last ramp, until the next command.",
-            ["environment", "outcome"], registry=registry,
+            ["environment", "outcome"],
         )  # fmt: skip
-        self.guardrail_verdict = Gauge(
+        self.guardrail_verdict = gauge(
             "guardrail_verdict", "1 for the verdict of a guardrail on the ramp's current stage.",
-            ["guardrail", "verdict"], registry=registry,
+            ["guardrail", "verdict"],
         )  # fmt: skip
-        self.catalogue_items = Gauge(
-            "catalogue_items", "Items of which the items topic has a record.", registry=registry
+        self.catalogue_items = gauge(
+            "catalogue_items", "Items of which the items topic has a record."
         )
-        self.catalogue_withdrawn = Gauge(
-            "catalogue_withdrawn_items", "Items that no answer of this worker may show.",
-            registry=registry,
-        )  # fmt: skip
-        self.catalogue_lag = Gauge(
-            "catalogue_lag", "Records of the items topic that this worker has not read yet.",
-            registry=registry,
-        )  # fmt: skip
-        self.fleet_workers = Gauge(
-            "fleet_workers", "Workers that sent a heartbeat within the last seconds.",
-            registry=registry,
-        )  # fmt: skip
-        self.commands = Counter(
-            "control_commands", "Commands decided by this worker.", ["type", "status"],
-            registry=registry,
-        )  # fmt: skip
+        self.catalogue_withdrawn = gauge(
+            "catalogue_withdrawn_items", "Items that no answer of this worker may show."
+        )
+        self.catalogue_lag = gauge(
+            "catalogue_lag", "Records of the items topic that this worker has not read yet."
+        )
+        self.fleet_workers = gauge(
+            "fleet_workers", "Workers that sent a heartbeat within the last seconds."
+        )
+        self.commands = counter(
+            "control_commands", "Commands decided by this worker.", ["type", "status"]
+        )
         self.load_seconds = Histogram(
             "model_load_seconds", "Loading, checking and warming of one version.",
             buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100), registry=registry,
         )  # fmt: skip
-        self.models_resident = Gauge("models_resident", "Versions in memory.", registry=registry)
-        self.training_runs = Counter(
-            "training_runs", "Training runs of this worker.", ["status"], registry=registry
+        self.models_resident = gauge("models_resident", "Versions in memory.")
+        self.training_runs = counter("training_runs", "Training runs of this worker.", ["status"])
+        self.training_seconds = gauge(
+            "training_seconds", "Duration of the last run's stages.", ["stage"]
         )
-        self.training_seconds = Gauge(
-            "training_seconds", "Duration of the last run's stages.", ["stage"], registry=registry
-        )
-        self.training_unusable = Gauge(
+        self.training_unusable = gauge(
             "training_unusable_interactions",
             "Records of the last run's snapshot that could not be used.", ["reason"],
-            registry=registry,
         )  # fmt: skip
-        self.dead_letters = Counter(
-            "dead_letters", "Records that became dead letters.", ["topic", "reason"],
-            registry=registry,
-        )  # fmt: skip
-        self.records_refused = Counter(
+        self.dead_letters = counter(
+            "dead_letters", "Records that became dead letters.", ["topic", "reason"]
+        )
+        self.records_refused = counter(
             "records_refused", "Records that Kafka refused permanently, whether or not replaced.",
-            ["topic", "reason"], registry=registry,
+            ["topic", "reason"],
         )  # fmt: skip
-        self.requests_cut_off = Counter(
-            "requests_cut_off", "Requests that retention deleted before they were read.",
-            registry=registry,
-        )  # fmt: skip
-        self.topics_made_again = Counter(
-            "topics_made_again", "Times that a topic was found to have been re-created.",
-            ["topic"], registry=registry,
-        )  # fmt: skip
-        self.requests_in_flight = Gauge(
-            "requests_in_flight", "Requests in flight: read and not yet acknowledged.",
-            registry=registry,
-        )  # fmt: skip
-        self.consumer_lag = Gauge(
+        self.requests_cut_off = counter(
+            "requests_cut_off", "Requests that retention deleted before they were read."
+        )
+        self.topics_made_again = counter(
+            "topics_made_again", "Times that a topic was found to have been re-created.", ["topic"]
+        )
+        self.requests_in_flight = gauge(
+            "requests_in_flight", "Requests in flight: read and not yet acknowledged."
+        )
+        self.consumer_lag = gauge(
             "consumer_lag", "Records of an assigned partition that are not answered yet.",
-            ["topic", "partition"], registry=registry,
+            ["topic", "partition"],
         )  # fmt: skip
-        self.fresh_lag = Gauge(
-            "fresh_lag_records", "Fresh interactions that this worker has not read yet.",
-            registry=registry,
-        )  # fmt: skip
-        self.fresh_interactions = Gauge(
-            "fresh_interactions", "Fresh interactions in memory.", registry=registry
+        self.fresh_lag = gauge(
+            "fresh_lag_records", "Fresh interactions that this worker has not read yet."
         )
-        self.fresh_users = Gauge(
-            "fresh_users", "Users of whom there are fresh interactions.", registry=registry
-        )
-        self.fresh_bytes = Gauge(
-            "fresh_memory_bytes", "What fresh interactions take.", registry=registry
-        )
-        self.fresh_packed = Gauge(
+        self.fresh_interactions = gauge("fresh_interactions", "Fresh interactions in memory.")
+        self.fresh_users = gauge("fresh_users", "Users of whom there are fresh interactions.")
+        self.fresh_bytes = gauge("fresh_memory_bytes", "What fresh interactions take.")
+        self.fresh_packed = gauge(
             "fresh_packed_users",
             "Users of whom, for want of memory, no more is left than what they have seen.",
-            registry=registry,
         )  # fmt: skip
-        self.fresh_unusable = Counter(
+        self.fresh_unusable = counter(
             "fresh_unusable_interactions", "Followed records that are no usable interactions.",
-            ["reason"], registry=registry,
+            ["reason"],
         )  # fmt: skip
-        self.new_items = Gauge(
+        self.new_items = gauge(
             "new_items", "Items that a version does not know and that join its lists.",
-            ["model_version"], registry=registry,
+            ["model_version"],
         )  # fmt: skip
-        self.partitioner_share = Gauge(
+        self.partitioner_share = gauge(
             "partitioner_share", "Share of a topic's records that lie where this partitioner puts "
             "their keys, 0..1; only the one that was recognised, `other` if none was.",
-            ["topic", "partitioner"], registry=registry,
+            ["topic", "partitioner"],
         )  # fmt: skip
         versions = ["primary_version", "canary_version"]
-        self.shadow_comparisons = Counter(
-            "shadow_comparisons", "Answers compared with the canary version's.", versions,
-            registry=registry,
-        )  # fmt: skip
-        self.shadow_dropped = Counter(
-            "shadow_dropped", "Comparisons that were dropped.", ["reason"],
-            registry=registry,
-        )  # fmt: skip
-        self.shadow_failures = Counter(
-            "shadow_failures", "Comparisons that failed at scoring or at delivery.", ["reason"],
-            registry=registry,
-        )  # fmt: skip
+        self.shadow_comparisons = counter(
+            "shadow_comparisons", "Answers compared with the canary version's.", versions
+        )
+        self.shadow_dropped = counter(
+            "shadow_dropped", "Comparisons that were dropped.", ["reason"]
+        )
+        self.shadow_failures = counter(
+            "shadow_failures", "Comparisons that failed at scoring or at delivery.", ["reason"]
+        )
         self.shadow_overlap = Histogram(
             "shadow_overlap", "Share of an answer's items that the canary version gives too, 0..1.",
             versions, buckets=SHARE_BUCKETS, registry=registry,
@@ -295,6 +266,4 @@ class Metrics(OutcomeMetrics):
         self.shadow_scoring = BatchHistogram(
             "shadow_scoring_seconds", "Scoring of one compared request, of its chunk.", registry
         )
-        self.shadow_queue = Gauge(
-            "shadow_queue", "Answers that wait to be compared.", registry=registry
-        )
+        self.shadow_queue = gauge("shadow_queue", "Answers that wait to be compared.")
