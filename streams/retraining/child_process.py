@@ -75,36 +75,24 @@ async def run_child(
     limit_seconds
         ``RETRAIN_TIMEOUT``.
     """
-    following = _run_child(run, command, incumbent, environment, show, niceness)
-    try:
-        return await asyncio.wait_for(following, limit_seconds)
-    except TimeoutError:
-        why = f"ended after RETRAIN_TIMEOUT={limit_seconds:g} seconds"
-        return TrainingResult(run.run_id, "failed", code=TrainingCode.TIMEOUT, reason=why)
-
-
-async def _run_child(
-    run: TrainingRun,
-    command: Retrain,
-    incumbent: str | None,
-    environment: Mapping[str, str],
-    show: Callable[[TrainingRun], None],
-    niceness: int,
-) -> TrainingResult:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "training", *_arguments(command, incumbent),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES, env={**os.environ, **environment},
     )  # fmt: skip
     try:
-        lower_priority(child.pid, niceness)
-        result = await _follow(run, child, show)
-        if result is None:
-            why = _death(await child.wait())
-            return TrainingResult(run.run_id, "failed", code=TrainingCode.DIED, reason=why)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(child.wait(), EXIT_SECONDS)
-        return result
+        async with asyncio.timeout(limit_seconds):
+            lower_priority(child.pid, niceness)
+            result = await _follow(run, child, show)
+            if result is None:
+                why = _death(await child.wait())
+                return TrainingResult(run.run_id, "failed", code=TrainingCode.DIED, reason=why)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(child.wait(), EXIT_SECONDS)
+            return result
+    except TimeoutError:
+        why = f"ended after RETRAIN_TIMEOUT={limit_seconds:g} seconds"
+        return TrainingResult(run.run_id, "failed", code=TrainingCode.TIMEOUT, reason=why)
     finally:
         if child.returncode is None:
             child.kill()
