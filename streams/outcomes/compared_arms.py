@@ -65,8 +65,7 @@ def conclusion_of(
     """
     if state is None or compared(state) is None:
         return None
-    reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
-    sums = sums_by_arm(reported, state.epoch)
+    sums = _sums_under(state, fleet)
     primary, canary = (
         Arm(variant, version, sums.get(variant, ArmSums()))
         for version, variant in arms_of(state).items()
@@ -85,9 +84,13 @@ def preference_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Pre
     canary = None if state is None else partner_of(state)
     if state is None or canary is None:
         return None
-    reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
-    sums = sums_by_arm(reported, state.epoch)
+    sums = _sums_under(state, fleet)
     wins, losses, ties = (
         sums.get(variant, ArmSums()).users for variant in ("canary", "primary", None)
     )
     return prefer(state.primary_version, canary, Tally(wins, losses, ties))
+
+
+def _sums_under(state: RolloutState, fleet: Iterable[Heartbeat]) -> dict[Variant | None, ArmSums]:
+    reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
+    return sums_by_arm(reported, state.epoch)
