@@ -243,17 +243,22 @@ def test_producers_that_choose_partitions_differently_are_named_and_all_of_them_
     wait_until(names_outcomes, 60, "the disagreement, which still matters to outcomes")
 
 
+def lose_two_of_three(application: Application, settings: Settings, user: int) -> int:
+    """Let a user watch 1, 2 and 3, and the log lose 1 and 2; return the number of his partition."""
+    number = partition_of(user, settings.partitions)
+    for item in (1, 2, 3):
+        application.did(user, "watch", item)
+    admin = AdminClient(client_config(settings))
+    place = TopicPartition(topics_of(settings).interactions.name, number, 2)
+    admin.delete_records([place])[place].result(10)
+    return number
+
+
 def test_what_is_gone_from_the_log_is_named_and_the_rest_counts(
     application: Application, topics_created: Settings, start_worker: Start
 ) -> None:
     user = 7
-    number = partition_of(user, topics_created.partitions)
-    for item in (1, 2, 3):
-        application.did(user, "watch", item)
-    topic = topics_of(topics_created).interactions.name
-    admin = AdminClient(client_config(topics_created))
-    place = TopicPartition(topic, number, 2)
-    admin.delete_records([place])[place].result(10)
+    number = lose_two_of_three(application, topics_created, user)
     publish_model(topics_created)
     worker = start_worker(topics_created).wait_ready()
 
@@ -386,13 +391,7 @@ def test_a_list_is_not_recomputed_from_a_log_whose_beginning_is_gone(
     application: Application, topics_created: Settings
 ) -> None:
     user = 7
-    number = partition_of(user, topics_created.partitions)
-    for item in (1, 2, 3):
-        application.did(user, "watch", item)
-    topic = topics_of(topics_created).interactions.name
-    admin = AdminClient(client_config(topics_created))
-    place = TopicPartition(topic, number, 2)
-    admin.delete_records([place])[place].result(10)
+    number = lose_two_of_three(application, topics_created, user)
     version = publish_model(topics_created)
     sight = Provenance("production", "w1", fresh="followed", fresh_offsets={str(number): 3})
     answer = Response("r1", user, "ok", sight, [Item(4, 1.0)], version, source="model")
