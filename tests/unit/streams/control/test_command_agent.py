@@ -224,4 +224,5 @@ def test_a_ramp_that_is_decided_by_outcomes_is_refused_where_none_are_joined(
     assert off.result.error.code == "no_outcomes"
     on = Owner(tmp_path)
     on.decide(command)
-    assert on.result.error is None or on.result.error.code != "no_outcomes"
+    assert on.result.error is not None
+    assert on.result.error.code == "unusable_version"  # what it is refused for after that
