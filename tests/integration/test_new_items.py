@@ -163,7 +163,7 @@ def test_a_new_item_joins_the_lists_of_such_taste_survives_a_kill_and_is_learned
 
     scene.require_twins_vector(version, len(FANS) + 1)
     metric = f'new_items{{model_version="{version}"}} 1.0'
-    wait_until(lambda: metric in other.fetch("/metrics").text, 30, "the metric")
+    wait_until(lambda: metric in other.fetch("/metrics").text, 60, "the metric")
 
     ends = ends_of(settings, topics_of(settings).interactions)
     newer = publish_model(

@@ -96,7 +96,7 @@ def test_a_follower_whose_client_stands_still_reads_on_with_another(
     follower.start()
     try:
         watched(settings, 1)
-        wait_until(lambda: follower.records == 1, 30, "the first interaction")
+        wait_until(lambda: follower.records == 1, 60, "the first interaction")
 
         halting[-1].halt()
         watched(settings, 2)
@@ -128,7 +128,7 @@ def test_a_follower_of_items_whose_client_stands_still_reads_on_with_another(
 
         follower.start()
         try:
-            await _until(lambda: follower.reason() is None, 30, "the topic to be read")
+            await _until(lambda: follower.reason() is None, 60, "the topic to be read")
             for item in (1, 2, 3):
                 if item == 2:
                     halting[-1].halt()
@@ -176,7 +176,7 @@ def test_a_reader_of_answers_whose_client_stands_still_misses_none(
     reading = ReplyReader(clients, topic.name, 20, answers.append, lambda error: None)
     try:
         client.produce_all(settings, topic, [("1", b"first")])
-        wait_until(lambda: answers == [b"first"], 20, "the first answer")
+        wait_until(lambda: answers == [b"first"], 60, "the first answer")
 
         halting[-1].halt()
         client.produce_all(settings, topic, [("1", b"second"), ("2", b"third")])
@@ -194,7 +194,7 @@ def test_a_soak_whose_client_stands_still_near_its_end_hears_all_answers(
     topic = topics_of(settings).responses
     made_by = Provenance(settings.environment, "w1")
     with SoakTraffic(settings, 2) as traffic:
-        wait_until(lambda: traffic.waiting >= 1, 20, "the first request")
+        wait_until(lambda: traffic.waiting >= 1, 60, "the first request")
         halting[-1].halt()
         names = [f"{traffic._prefix}{number}" for number in range(40)]
         answers = [("1", encode(Response(name, 1, "ok", made_by))) for name in names]

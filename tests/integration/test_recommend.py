@@ -35,7 +35,7 @@ def settings_of_fleet(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> S
         RECSTREAM_API_TOKEN="sesame",
     )
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     publish_model(settings)
     return settings
 
@@ -63,7 +63,7 @@ def test_an_answer_is_the_one_of_the_topic(worker: Worker) -> None:
     assert (answer["user_id"], answer["status"], answer["source"]) == (42, "ok", "model")
     assert len(answer["items"]) == 3
     path = f"/trace/{answer['request_id']}"  # there once the answer is confirmed
-    wait_until(lambda: worker.fetch(path, headers=PEEK).status == 200, 30, "the answer's trace")
+    wait_until(lambda: worker.fetch(path, headers=PEEK).status == 200, 60, "the answer's trace")
     trace = ask(worker, path)
     assert trace["response"]["model_version"] == answer["model_version"] == "v0.1"
 

@@ -66,7 +66,7 @@ def change(client: Client, worker: Worker, **fields: Any) -> int:
         is_ready = sample(worker, "model_version_info", version=canary) == 1
         return is_ready and sample(worker, "rollout_epoch") == epoch
 
-    wait_until(acted_on, 15, f"epoch {epoch}")
+    wait_until(acted_on, 60, f"epoch {epoch}")
     return int(epoch)
 
 
@@ -107,7 +107,7 @@ def test_shadow_at_100_percent_changes_no_answer(client: Client, start_worker: S
         assert agreement == expected[number], one
     labels = {"primary_version": primary, "canary_version": canary}
     compared = partial(sample, worker, "shadow_comparisons_total", **labels)
-    wait_until(lambda: compared() == len(requests), 30, "the worker to have booked all")
+    wait_until(lambda: compared() == len(requests), 60, "the worker to have booked all")
     assert sample(worker, "shadow_overlap_count", **labels) == len(requests)
     assert sample(worker, "shadow_dropped_total") == 0
     assert sample(worker, "shadow_failures_total") == 0
@@ -127,7 +127,7 @@ def test_only_the_sampled_users_are_put_in_shadow(client: Client, start_worker: 
     found = comparisons(client.settings, len(sampled))
     assert {one.user_id for _, one in found} == sampled
     compared = partial(sample, worker, "shadow_comparisons_total")
-    wait_until(lambda: compared() == len(sampled), 30, "the worker to have booked all")
+    wait_until(lambda: compared() == len(sampled), 60, "the worker to have booked all")
 
 
 def test_under_overload_comparisons_are_shed_and_answers_are_not(

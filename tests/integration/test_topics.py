@@ -41,7 +41,7 @@ def test_creating_topics_twice_creates_them_once(fresh: Settings) -> None:
 
     assert set(create_topics(fresh)) == names
     assert create_topics(fresh) == []
-    wait_until(lambda: not check_topics(fresh), 10, "nothing to be wrong")
+    wait_until(lambda: not check_topics(fresh), 60, "nothing to be wrong")
 
 
 def test_missing_topics_are_named_with_the_command_that_makes_them(fresh: Settings) -> None:
@@ -57,7 +57,7 @@ def test_a_look_at_records_that_fails_is_no_sign_that_all_topics_are_correct(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 10, "nothing to be wrong")
+    wait_until(lambda: not check_topics(settings), 60, "nothing to be wrong")
     environment = environment_of(settings)
     assert CliRunner().invoke(app, ["topics", "check"], env=environment).exit_code == 0
 
@@ -71,7 +71,7 @@ def test_a_look_at_records_that_fails_is_no_sign_that_all_topics_are_correct(
 
 def test_the_topics_own_number_of_partitions_counts_not_the_setting(fresh: Settings) -> None:
     create_topics(fresh)
-    wait_until(lambda: not check_topics(fresh), 10, "nothing to be wrong")
+    wait_until(lambda: not check_topics(fresh), 60, "nothing to be wrong")
 
     assert check_topics(fresh.model_copy(update={"partitions": fresh.partitions + 1})) == []
 
@@ -79,10 +79,10 @@ def test_the_topics_own_number_of_partitions_counts_not_the_setting(fresh: Setti
 def test_a_training_set_that_would_expire_is_found(settings: Settings) -> None:
     topic = topics_of(settings).interactions
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 10, "nothing to be wrong")
+    wait_until(lambda: not check_topics(settings), 60, "nothing to be wrong")
     _set_config(settings, topic.name, "retention.ms", "3600000")
 
-    complaints = wait_until(lambda: check_topics(settings), 10, "the wrong retention to be found")
+    complaints = wait_until(lambda: check_topics(settings), 60, "the wrong retention to be found")
     assert complaints == [f"topic {topic.name}: retention.ms is 3600000, -1 is needed"]
     assert f"failed: {complaints[0]} recstream topics mend" in doctor_findings(settings)["topics"]
 
@@ -100,7 +100,7 @@ def test_a_topic_that_exists_is_left_as_it_is(settings: Settings) -> None:
     admin.create_topics([NewTopic(name, 1)])[name].result(timeout=10)
 
     assert name not in create_topics(settings)
-    complaint = wait_until(lambda: check_topics(settings), 10, "a complaint")[0]
+    complaint = wait_until(lambda: check_topics(settings), 60, "a complaint")[0]
     assert f"topic {name} has 1 partitions" in complaint
     assert "`recstream topics grow 4` makes them equal" in complaint
     assert complaint in doctor_findings(settings)["topics"]
@@ -126,13 +126,13 @@ def _set_config(settings: Settings, topic: str, name: str, value: str) -> None:
 def test_a_topic_that_is_made_again_has_another_id(fresh: Settings) -> None:
     create_topics(fresh)
     admin, name = AdminClient(client_config(fresh)), topics_of(fresh).control.name
-    wait_until(lambda: name in seen_topics(admin, [name]), 10, "the topic to be seen")
+    wait_until(lambda: name in seen_topics(admin, [name]), 60, "the topic to be seen")
     before = seen_topics(admin, [name, "not-there"])
     admin.delete_topics([name])[name].result(10)
-    wait_until(lambda: not seen_topics(admin, [name]), 10, "it to go")
-    wait_until(lambda: name in create_topics(fresh), 10, "it to be recreated")
+    wait_until(lambda: not seen_topics(admin, [name]), 60, "it to go")
+    wait_until(lambda: name in create_topics(fresh), 60, "it to be recreated")
 
-    after = wait_until(lambda: seen_topics(admin, [name]), 10, "it to be seen again")
+    after = wait_until(lambda: seen_topics(admin, [name]), 60, "it to be seen again")
     assert list(before) == [name]
     assert None not in (before[name].topic_id, after[name].topic_id)
     assert before[name].topic_id != after[name].topic_id
@@ -162,15 +162,15 @@ def test_looking_at_topics_again_and_again_keeps_no_memory(settings: Settings) -
 
 def test_an_optional_topic_may_be_missing_but_not_be_wrong(settings: Settings) -> None:
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "nothing to be wrong")
+    wait_until(lambda: not check_topics(settings), 60, "nothing to be wrong")
     admin = AdminClient(client_config(settings))
     items = topics_of(settings).items.name
     admin.delete_topics([items])[items].result()
-    wait_until(lambda: not seen_topics(admin, [items]), 10, "it to go")
+    wait_until(lambda: not seen_topics(admin, [items]), 60, "it to go")
     require_topics(settings)
 
     admin.create_topics([NewTopic(items, 3, 1)])[items].result()
-    wait_until(lambda: bool(seen_topics(admin, [items])), 10, "another one of its name")
+    wait_until(lambda: bool(seen_topics(admin, [items])), 60, "another one of its name")
 
     with pytest.raises(ConfigurationError, match=rf"{items}.* 3 partitions"):
         require_topics(settings)
