@@ -24,8 +24,8 @@ ASK_SECONDS: Final = 5.0
 def outcome_terms(settings: Settings) -> OutcomeTerms:
     """Return what a ramp that is decided by outcomes can rely on.
 
-    Where the broker does not say how long a topic keeps its records, because it may not be asked,
-    that is what ``recstream topics create`` sets.
+    Where the broker does not say how long a topic keeps its records (it may not be asked, has no
+    such topic, or is silent for `ASK_SECONDS`), that is what ``recstream topics create`` sets.
     """
     topics = topics_of(settings)
     admin = AdminClient(client_config(settings))
