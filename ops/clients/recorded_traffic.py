@@ -25,6 +25,9 @@ from registry.wire.responses import Response
 READ_SECONDS: Final = 600.0
 """Deadline for one topic; enough for some millions of records."""
 
+ANSWER_SECONDS: Final = 600.0
+"""How long after the last request an answer is looked for."""
+
 BROKER_SECONDS: Final = 10.0
 
 MARKERS: Final = 100
@@ -61,7 +64,7 @@ def recorded_requests(settings: Settings, since: float, until: float) -> list[Re
     """
     topics = topics_of(settings)
     answers: dict[str, tuple[Response, float]] = {}
-    for message in _records(settings, topics.responses, since, until + READ_SECONDS):
+    for message in _records(settings, topics.responses, since, until + ANSWER_SECONDS):
         answer = _read(Response, message)
         if answer is not None and answer.status == "ok":
             answers.setdefault(answer.request_id, (answer, _seconds(message)))
