@@ -63,7 +63,7 @@ def test_what_says_nothing_or_two_things_or_has_numbers_that_do_not_fit_is_refus
     ):
         with pytest.raises(RecordError, match=why):
             share_of_record("v", SharedSums(0, "a", 1, 1, matrix, vector))
-    with pytest.raises(RecordError):
+    with pytest.raises(RecordError, match="finite"):
         vector_of_record(SolvedVector(1, 2, nan))
-    with pytest.raises(RecordError):
+    with pytest.raises(RecordError, match="NewItemKey: "):
         decode_key(b"[]")

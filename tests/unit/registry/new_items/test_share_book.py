@@ -110,5 +110,5 @@ def test_the_items_with_the_most_users_are_solved(monkeypatch: pytest.MonkeyPatc
 def test_shares_of_another_number_of_factors_are_passed_over_and_damaged_ones_refused() -> None:
     book = Book().count(0, "a").share(0, "a", 1)
     assert dict(book.solve("v1", lambda: SOLVER, 5, 1)) == {}
-    with pytest.raises(RecordError):
+    with pytest.raises(RecordError, match="1 bytes are no float32"):
         book.take(NewItemRecord("v1", share=SharedSums(0, "a", 11, 1, b"1", b"1234")))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from registry.errors import RefusedCommand
+from registry.errors import ConfigurationError, RefusedCommand
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.ramp_plans.ramp_durations import arithmetic_of, patience_seconds
 from registry.ramp_plans.ramp_stages import stages_of
@@ -223,7 +223,7 @@ def test_a_fleet_that_cannot_know_outcomes_refuses(terms: OutcomeTerms, words: s
 )
 def test_a_bad_goal_in_a_file_is_refused_by_its_field(goal: str, words: str) -> None:
     text = f"canary_version: v0.2\nramp: {{steps: [50], hold_seconds: 60, goal: {goal}}}\n"
-    with pytest.raises(Exception, match=words):
+    with pytest.raises(ConfigurationError, match=words):
         parse_policy(RolloutFile, text, "ramp.yaml")
 
 
