@@ -47,6 +47,8 @@ def test_ci_runs_what_everybody_can_run_on_every_python_that_is_supported() -> N
     assert steps("ci.yml")[-1]["run"] == ".ci/run"
     (job,) = workflow("ci.yml")["jobs"].values()
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert "--cap-add SYS_ADMIN" in job["container"]["options"]
+    assert job["env"] == {"MAY_MOUNT": "true"}  # so no test with a disk of its own is skipped
 
 
 def test_retraining_is_scheduled_never_twice_at_once_and_never_cancelled_half_way() -> None:
