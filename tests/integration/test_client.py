@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
@@ -85,6 +86,12 @@ def fleet(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sett
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an application."""
     return installed_client(tmp_path_factory.mktemp("application"))
+
+
+@pytest.fixture(scope="module")
+def node_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Node example, beside the modules that it needs."""
+    return installed_node_modules(tmp_path_factory.mktemp("node"))
 
 
 class TestAsking:
@@ -354,6 +361,8 @@ class TestExamples:
             "('ops', 'registry', 'streams', 'training', 'faust') if u.find_spec(name)])"
         )
 
+        (wheel,) = (python.parents[2] / "dist").iterdir()
+        assert PAGE.read_text("utf-8").count(f"dist/{wheel.name}") == 2  # both commands for pip
         assert "'recstream_client.wire.requests'" in done.stdout
         assert "'asyncio'" in done.stdout
         assert run(python, "-c", foreign).stdout.strip() == "[]"
@@ -367,18 +376,52 @@ class TestExamples:
         assert done.stderr == ""
 
     def test_the_lines_on_the_page(self, python: Path, fleet: Settings) -> None:
-        _, _, after = PAGE.read_text("utf-8").partition("```python\n")
-        lines, _, _ = after.partition("```")
-        assert lines.count("deadline_seconds=2") == 1
         there = f"deadline_seconds=30, topic_prefix={fleet.topic_prefix!r}"
+        lines = lines_on_the_page("python", {"deadline_seconds=2": there})
 
         with a_click_that_names_its_answer(fleet):
-            done = run(
-                python, "-c", lines.replace("deadline_seconds=2", there), settings=fleet
-            ).stdout.splitlines()
+            done = run(python, "-c", lines, settings=fleet).stdout.splitlines()
 
         assert len(done) == 4, done
         assert done[-1].split()[0::2] == ["ok", "None"]
+
+    def test_the_java_lines_on_the_page(self, fleet: Settings, tmp_path: Path) -> None:
+        there = {'"reco"': f'"{fleet.topic_prefix}"', ", 2)": ", 30)"}
+        example = (EXAMPLES / "java" / "AskRecstream.java").read_text("utf-8")
+        head, main, _ = example.partition("main(String[] arguments) throws Exception {\n")
+        program = tmp_path / "AskRecstream.java"
+        program.write_text(f"{head}{main}{lines_on_the_page('java', there)}}} }}\n", "utf-8")
+
+        with a_click_that_names_its_answer(fleet):
+            printed = run_java(program, fleet)
+
+        require_three_films(printed)
+
+    def test_the_node_lines_on_the_page(self, node_script: Path, fleet: Settings) -> None:
+        example = node_script.read_text("utf-8")
+        head, connect, _ = example.partition("\nawait connect()\n")
+        program = node_script.with_name("page.js")
+        program.write_text(f"{head}{connect}{lines_on_the_page('js', {', 2)': ', 30)'})}", "utf-8")
+
+        with a_click_that_names_its_answer(fleet):
+            printed = run("node", program, settings=fleet).stdout
+
+        require_three_films(printed)
+
+    def test_what_python_may_ask_for_beside_a_users_list(
+        self, python: Path, fleet: Settings
+    ) -> None:
+        candidates = "Request(str(uuid4()), 42, candidates=[1, 356])"
+        nobody = 'Request(str(uuid4()), items=[SessionItem(item_id=356)], session_id="s1")'
+        page = " ".join(PAGE.read_text("utf-8").split())
+        assert f"`client.send_request({candidates})`" in page
+        assert f"`{nobody}`" in page
+        of_another = candidates.replace("42", "47")  # who has clicked on nothing
+        program = ASKS_FOR_MORE.format(of_another, nobody)
+
+        printed = run(python, "-c", program, settings=fleet).stdout.splitlines()
+
+        assert printed == ["ok [1] 1", "ok None s1"]
 
     def test_processes_that_a_server_forks_each_ask_by_a_client_made_before(
         self, python: Path, fleet: Settings, tmp_path: Path
@@ -391,26 +434,31 @@ class TestExamples:
         assert sorted(printed) == ["child 0 ok", "child 1 ok", "used before: client_closed"]
 
     def test_java(self, fleet: Settings) -> None:
-        jars = str(fetched_jars() / "*")
         source = EXAMPLES / "java" / "AskRecstream.java"
         with a_click_that_names_its_answer(fleet):
-            done = run(java_command(), "-cp", jars, source, settings=fleet)
+            printed = run_java(source, fleet)
 
-        require_three_cases(done.stdout)
+        require_three_cases(printed)
         require_one_partition_for_each_user(fleet)
 
-    def test_node(self, fleet: Settings, tmp_path: Path) -> None:
+    def test_node(self, node_script: Path, fleet: Settings) -> None:
         with a_click_that_names_its_answer(fleet):
-            done = run("node", installed_node_modules(tmp_path), settings=fleet)
+            done = run("node", node_script, settings=fleet)
 
         require_three_cases(done.stdout)
         require_one_partition_for_each_user(fleet)
 
     def test_the_tests_of_an_application_without_kafka(self, python: Path, tmp_path: Path) -> None:
         shop = shutil.copy(EXAMPLES / "python" / "test_shop.py", tmp_path)
-        done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", shop, folder=tmp_path)
+        _, conftest, test, *_ = blocks_on_the_page("python")
+        (tmp_path / "conftest.py").write_text(conftest)
+        page = tmp_path / "test_page.py"
+        page.write_text(test)
+        quiet = ["-q", "-p", "no:cacheprovider"]
 
-        assert "2 passed" in done.stdout
+        done = run(python, "-m", "pytest", *quiet, shop, page, folder=tmp_path)
+
+        assert "3 passed" in done.stdout
 
     def test_the_fastapi_application(self, python: Path, fleet: Settings) -> None:
         folder = EXAMPLES / "python"
@@ -458,6 +506,42 @@ os.waitpid(child, 0)
 client.close()
 """
 """What gunicorn and uWSGI do: the application is loaded, and forked then."""
+
+
+ASKS_FOR_MORE = """
+import os
+from uuid import uuid4
+from recstream_client import Client, Request, SessionItem
+
+servers, prefix = os.environ["KAFKA_BOOTSTRAP_SERVERS"], os.environ["RECSTREAM_TOPIC_PREFIX"]
+with Client(servers, topic_prefix=prefix, deadline_seconds=30) as client:
+    answer = client.send_request({})
+    items = [item.item_id for item in answer.items]
+    print(answer.status, items, answer.provenance.unknown_items)
+    answer = client.send_request({})
+    print(answer.status, answer.user_id, answer.session_id)
+"""
+
+
+def blocks_on_the_page(language: str) -> list[str]:
+    text = PAGE.read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def lines_on_the_page(language: str, there: Mapping[str, str]) -> str:
+    """Return the first lines in this language, with what is otherwise in this fleet."""
+    lines = blocks_on_the_page(language)[0]
+    for words, instead in there.items():
+        assert lines.count(words) == 1, words
+        lines = lines.replace(words, instead)
+    return lines
+
+
+def require_three_films(printed: str) -> None:
+    lines = printed.splitlines()
+    assert len(lines) == 3, printed
+    for line in lines:
+        assert re.fullmatch(r"(\d+) Film \1", line), printed
 
 
 def require_three_cases(printed: str) -> None:
@@ -513,6 +597,12 @@ def run(
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def run_java(source: Path, settings: Settings) -> str:
+    """Run a source file with Kafka's jars; return what it printed."""
+    jars = fetched_jars() / "*"
+    return run(java_command(), "-cp", jars, source, settings=settings).stdout
 
 
 @contextmanager
