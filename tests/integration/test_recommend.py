@@ -6,13 +6,15 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.waiting import wait_until
@@ -21,7 +23,7 @@ from harness.workers import ROOT, Worker
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
 from streams.http.problems import errors_as_problems
-from streams.http.recommend_endpoints import Recommendations
+from streams.http.recommend_endpoints import MOST_WAITING, Recommendations
 
 PEEK = {"Authorization": "Bearer peek"}
 
@@ -96,6 +98,7 @@ def test_a_body_may_hold_all_that_a_request_may(worker: Worker) -> None:
         ("/recommend/42?model_version=v9.9", {}, 404, "unknown_version"),
         ("/recommend", {"method": "POST", "body": {"k": 3}}, 422, "invalid"),
         ("/recommend", {"method": "POST", "body": {"user_id": 1, "kk": 3}}, 422, "invalid"),
+        ("/recommend", {"method": "POST", "body": {"user_id": 2**63}}, 422, "out_of_range"),
         (
             "/recommend",
             {"method": "POST", "body": {"user_id": 1, "like": [2], "explain": True}},
@@ -154,6 +157,52 @@ def test_the_command_asks_over_http(worker: Worker, settings_of_fleet: Settings)
 
     assert json.loads(request("-k", "3").stdout)["source"] == "model"
     assert "unknown_version" in request("--model-version", "v9.9", code=1).stderr
+
+
+def test_a_worker_refuses_more_callers_than_may_wait_and_answers_those_that_do(
+    worker: Worker, settings_of_fleet: Settings, start_worker: Callable[..., Worker]
+) -> None:
+    """They ask for users of another worker, which is paused for less than its session."""
+    patient = {"RECSTREAM_SESSION_TIMEOUT": "120", "RECSTREAM_LEASE_SECONDS": "240"}
+    other = start_worker(settings_of_fleet, "w2", variables=patient).wait_ready()
+    worker.wait_ready()  # again: partitions have moved
+    users = wait_until(lambda: users_of(other, worker), 60, "users of the other worker")
+    refusals = 20
+
+    async def scenario() -> tuple[tuple[int, str], list[tuple[int, str]], list[tuple[int, str]]]:
+        async with ClientSession(headers=PEEK, connector=TCPConnector(limit=0)) as session:
+
+            async def get(deadline_ms: int) -> tuple[int, str]:
+                url = f"http://127.0.0.1:{worker.port}/recommend/{users[0]}"
+                async with session.get(url, params={"deadline_ms": deadline_ms}) as answer:
+                    found = await answer.json()
+                    return answer.status, found.get("code") or found["provenance"]["worker"]
+
+            late = await get(500)
+            asked = [asyncio.create_task(get(30_000)) for _ in range(MOST_WAITING + refusals)]
+            refused = [await one for one in islice(asyncio.as_completed(asked), refusals)]
+            other.resume()
+            return late, refused, await asyncio.gather(*asked)
+
+    other.pause()
+    try:
+        late, refused, found = asyncio.run(scenario())
+    finally:
+        other.resume()
+
+    assert late == (504, "answer_timeout")
+    assert Counter(refused) == {(429, "too_many_requests"): refusals}
+    assert Counter(found) - Counter(refused) == {(200, "w2"): MOST_WAITING}
+
+
+def users_of(answering: Worker, asked: Worker) -> list[int]:
+    """Return the users whose requests `answering` answers, when `asked` is asked over HTTP."""
+    pages = {user: asked.fetch(f"/recommend/{user}", headers=PEEK) for user in range(1, 21)}
+    return [
+        user
+        for user, page in pages.items()
+        if page.status == 200 and page.json()["provenance"]["worker"] == answering.name
+    ]
 
 
 class TestWithoutAWorker:
