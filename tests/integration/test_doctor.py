@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, fresh_settings, publish_model, without
 from harness.secured import secured_broker
+from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
 from ops.clients.kafka_client import produce_all
@@ -21,6 +25,7 @@ from registry.kafka.partitioners import crc32_partition, murmur2_partition
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
+from registry.wire.heartbeats import Heartbeat
 from registry.wire.requests import Request
 
 Start = Callable[..., Worker]
@@ -120,6 +125,34 @@ def test_a_fleet_without_workers_is_named(topics_created: Settings) -> None:
 
     assert "no worker of environment production" in found["workers"]
     assert "no version is deployed" in found["rollout"]
+    printed = run_doctor(topics_created)
+    assert printed.returncode == 1
+    said = " ".join(printed.stdout.split())
+    assert "failed workers no worker of environment production has sent a heartbeat" in said
+    assert "do: recstream worker; are ENVIRONMENT and RECSTREAM_TOPIC_PREFIX the workers'?" in said
+
+
+def test_a_clock_that_is_off_and_requests_that_wait_are_named(topics_created: Settings) -> None:
+    producer = Producer({"bootstrap.servers": topics_created.kafka_bootstrap_servers})
+    fleet = topics_of(topics_created).fleet.name
+
+    def found_after_a_heartbeat() -> dict[str, str] | None:
+        """Return what is found; None if it took longer than a heartbeat counts."""
+        ahead = time.time() + 3_600
+        late = Heartbeat("w9", "w9@1", topics_created.environment, ahead, lag=5_000)
+        producer.produce(fleet, encode(late), b"w9")
+        assert producer.flush(15) == 0
+        found = doctor_findings(topics_created)
+        return found if "w9" in found["workers"] else None
+
+    found = wait_until(found_after_a_heartbeat, 60, "the heartbeat to be found in time")
+
+    assert found["workers"].startswith("warning: w9: 5000 requests are waiting start more workers")
+    off = (
+        r"failed: the clock of w9 is 3[56]\d\d\.\d s ahead of the brokers'; RECSTREAM_LEASE_SECONDS"
+    )
+    assert re.match(off, found["clocks"])
+    assert "synchronize the clocks" in found["clocks"]
 
 
 def test_a_kafka_that_is_not_there_is_named_and_asked_nothing_more(settings: Settings) -> None:
@@ -127,9 +160,10 @@ def test_a_kafka_that_is_not_there_is_named_and_asked_nothing_more(settings: Set
 
     assert "nothing listens there" in failures(found)["kafka"]
     assert {found[check][0]["verdict"] for check in ("topics", "workers")} == {"skipped"}
-    printed = run_doctor(settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1").stdout
-    assert "failed   kafka             Kafka does not answer on 127.0.0.1:1: nothing" in printed
-    assert "skipped  topics            kafka failed" in printed
+    done = run_doctor(settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert done.returncode == 1
+    assert "failed   kafka             Kafka does not answer on 127.0.0.1:1: nothing" in done.stdout
+    assert "skipped  topics            kafka failed" in done.stdout
 
 
 def test_settings_that_contradict_each_other_are_named(settings: Settings) -> None:
