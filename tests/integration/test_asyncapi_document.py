@@ -1,8 +1,12 @@
-"""The AsyncAPI document that a worker serves, looked at by AsyncAPI's own validator."""
+"""The AsyncAPI document that a worker serves, looked at by AsyncAPI's own validator.
+
+It is the one whose examples `tests/unit/streams/test_asyncapi.py` decodes.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +18,7 @@ from harness.workers import ROOT, Worker
 
 from registry.kafka.topics import Topics, topics_of
 from registry.settings import Settings
+from streams.asyncapi import document
 
 PACKAGE = ROOT / "tests" / "harness" / "asyncapi"
 
@@ -53,6 +58,7 @@ def test_asyncapis_own_validator_accepts_what_a_worker_serves(
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"messages: {len(Topics.__slots__)}" in done.stdout
+    assert served.json() == json.loads(json.dumps(document(topics_created)))
     channels = served.json()["channels"].values()
     assert {channel["address"] for channel in channels} == {
         topic.name for topic in topics_of(topics_created)
