@@ -22,20 +22,28 @@ from ops.docs import reference_pages as reference
 from ops.docs import rule_drawings as drawings
 from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
-from registry.error_codes import FallbackCode
+from registry.asking.blocking_client import DEADLINE_SECONDS, MAX_IN_FLIGHT
+from registry.asking.librdkafka_clients import CONFIRMATION_SECONDS
+from registry.error_codes import AnswerCode, FallbackCode
 from registry.guardrails.distinct_users import USERS_COUNTED
 from registry.guardrails.live_workers import LIVE_SECONDS
-from registry.kafka.topics import topics_of
+from registry.kafka.topics import LARGE_RECORD_BYTES, topics_of
 from registry.ramp_plans.ramp_durations import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
 from registry.rollout.command_log import COMMANDS_REMEMBERED
 from registry.rollout.phase_transitions import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.scoring.model_arrays import MAX_ITEMS
 from registry.settings import Settings, read_settings
+from registry.wire.field_types import ID_CHARACTERS
 from registry.wire.ramp_values import StageKind
-from registry.wire.responses import Source
+from registry.wire.requests import MAX_K, MOST_CANDIDATES, MOST_LIKED, MOST_SESSION_ITEMS
+from registry.wire.responses import AnswerStatus, Source
+from registry.wire.training_records.label_limits import MOST_LABELS
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
+from streams.delivery.header_passthrough import MOST_BYTES, MOST_HEADERS
 from streams.http import openapi
 from streams.http.command_endpoints import RESULT_SECONDS
+from streams.http.endpoint_arguments import WAIT_MS
+from streams.http.recommend_endpoints import MOST_WAITING
 from streams.observers import build_observers
 from streams.page_serving import build_pages
 from streams.retraining.takeover import SILENT_SECONDS
@@ -281,8 +289,10 @@ def test_the_page_for_applications_lists_every_source_and_every_reason_for_a_fal
         (table,) = [one for one in tables if one.lstrip().startswith(f"| `{head}`")]
         return {code for cell, *_ in rows_of(f"{table}\n") for code in INLINE.findall(cell)}
 
+    assert listed("status") == set(get_args(AnswerStatus))
     assert listed("source") == set(get_args(Source))
     assert listed("fallback_reason") == set(FallbackCode)
+    assert set(AnswerCode) <= set(INLINE.findall(text_of(ROOT / page)))
 
 
 def test_every_setting_that_a_page_names_exists() -> None:
@@ -346,6 +356,8 @@ def own_codes(error: type[errors.RecstreamError]) -> set[str]:
     return {error.code}.union(*below)
 
 
+DEFAULTS = Settings()
+FEW = ("no", "one", "two", "three", "four")
 NUMBERS = {
     "limits.md": [
         f"latest {COMMANDS_REMEMBERED} commands",
@@ -364,6 +376,26 @@ NUMBERS = {
         f"after {LIVE_SECONDS:g} s of silence it blocks no step",
     ],
     "explanation/ramps.md": [f"a heartbeat within the last {LIVE_SECONDS:g} s"],
+    "how-to/call-it-from-your-application.md": [
+        f"waits for `deadline_seconds`, {DEADLINE_SECONDS:g} s unless",
+        f"`TransportError` after {CONFIRMATION_SECONDS:g} s without a confirmation",
+        f"The default deadline is {WAIT_MS / 1000:g} s (`deadline_ms`)",
+        f"each worker has {MOST_WAITING} such requests in flight at most (then 429)",
+        f"up to {MOST_CANDIDATES:,} ids",
+        f"up to {MOST_LIKED} item ids",
+        f"up to {MOST_SESSION_ITEMS} of",
+        f"Up to {MOST_LABELS} labels with {MOST_LABELS} values each",
+        f"strings of up to {ID_CHARACTERS} characters",
+        f"from at least {FEW[DEFAULTS.fold_in_least]} items used since the training",
+        f"fewer than {FEW[DEFAULTS.fold_in_least]} known items were sent since",
+        f"`RECSTREAM_SESSION_TIMEOUT` ({DEFAULTS.session_timeout:g} s)",
+        f"`k` is at most {MAX_K}",
+        f"`RECSTREAM_MAX_REQUEST_BYTES` ({DEFAULTS.max_request_bytes // 1024} KiB)",
+        f"an answer may be {LARGE_RECORD_BYTES // 1024**2} MiB",
+        f"the first {MOST_HEADERS}, {MOST_BYTES // 1024} KiB in all",
+        f"has {MAX_IN_FLIGHT} requests in flight at most (`max_in_flight`)",
+        f"`RECSTREAM_HTTP_PORT`, {DEFAULTS.http_port} by default",
+    ],
     "how-to/bring-your-interactions.md": [f"it may send up to {NOTE_RECORDS:,} records again"],
     "how-to/when-something-is-wrong.md": [
         f"loading is tried again every {RETRY_SECONDS:g} s",
