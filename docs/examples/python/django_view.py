@@ -1,7 +1,8 @@
 """A Django project in one file: ``python django_view.py runserver``.
 
 The client is made when the module is imported, and connects at the first request: so it works under
-servers that fork their workers after they have loaded the application (gunicorn, uWSGI).
+servers that fork their workers after they have loaded the application (gunicorn; uWSGI with
+``enable-threads``).
 """
 
 import os
