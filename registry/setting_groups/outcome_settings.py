@@ -21,9 +21,9 @@ class OutcomeSettings(SettingGroup):
     outcomes: Literal["on", "off"] = Field(
         "off",
         alias="RECSTREAM_OUTCOMES",
-        description="Whether workers join answers with interactions during a canary or an A/B test "
-        "(`on`), into the outcome topic. Needs that topic (`recstream topics create`), and on a "
-        "secured Kafka the ACLs that `recstream topics acls` then prints.",
+        description="Whether workers join answers with interactions during a canary, an A/B test "
+        "or an interleaving (`on`), into the outcome topic. Needs that topic (`recstream topics "
+        "create`), and on a secured Kafka the ACLs that `recstream topics acls` then prints.",
     )
     outcome_events: Annotated[str, AfterValidator(_require_outcome_kinds)] = Field(
         DEFAULT_KINDS,
