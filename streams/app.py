@@ -22,7 +22,7 @@ from registry.connection.reachability import find_cause
 from registry.kafka.outcome_terms import outcome_terms
 from registry.kafka.permissions import serving_group
 from registry.kafka.topics import Topics, topics_of
-from registry.policy_file import read_training_ramp
+from registry.policy_reading import read_training_ramp
 from registry.settings import Settings, to_environment
 from streams.catalogue.item_follower import ItemFollower
 from streams.comparing.shadow import Shadow

@@ -173,7 +173,7 @@ def apply(
       recstream rollout apply ramp.yaml --dry-run
       recstream rollout apply ramp.yaml && recstream rollout status --follow
     """
-    from registry.policy_file import read_rollout_file
+    from registry.policy_reading import read_rollout_file
 
     if fit and ignore_traffic:
         raise typer.BadParameter("--fit and --ignore-traffic cannot be combined")

@@ -27,7 +27,7 @@ from registry.wire.commands import Deploy
 
 if TYPE_CHECKING:
     from ops.views.training_progress import StageDisplay
-    from registry.rollout.rollout_policy import RampPolicy
+    from registry.rollout.policy_fields import RampPolicy
     from registry.settings import Settings
     from registry.wire.command_results import CommandResult
     from registry.wire.commands import Command
@@ -279,7 +279,7 @@ def _announce(
 
 def _ramp_for(settings: Settings, deploy: Deploy) -> RampPolicy | None:
     """Return the plan of the version's ramp; checked before the run, so that no run is wasted."""
-    from registry.policy_file import read_training_ramp
+    from registry.policy_reading import read_training_ramp
 
     if deploy != "ramp":
         return None

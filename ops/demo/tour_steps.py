@@ -30,7 +30,7 @@ from registry.errors import RecstreamError
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
-from registry.policy_file import read_rollout_file
+from registry.policy_reading import read_rollout_file
 from registry.settings import Settings, read_settings
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult

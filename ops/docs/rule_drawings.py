@@ -1,7 +1,7 @@
 """The rules as tables and diagrams on the pages about rollouts, generated from the code: ``make
 docs``.
 
-Knows how the tables of `registry.rollout.phase_transitions` and `registry.rollout.ramp_decision`,
+Knows how the tables of `registry.rollout.command_transitions` and `registry.rollout.ramp_decision`,
 the phases' diagram and the guide's plan are shown as Markdown. A test compares.
 """
 
@@ -20,10 +20,10 @@ from rich.console import Console
 
 from ops.docs.markdown import ROOT, table
 from ops.views.ramp_plan_tables import plan_tables
-from registry.policy_file import read_rollout_file
+from registry.policy_reading import read_rollout_file
 from registry.ramp_plans.ramp_stages import SENTENCES
+from registry.rollout.command_transitions import ROWS, TRANSITIONS, Refusal, Transition
 from registry.rollout.current_phase import Phase
-from registry.rollout.phase_transitions import ROWS, TRANSITIONS, Refusal, Transition
 from registry.rollout.ramp_decision import ACTIONS, Moment
 from registry.rollout.ramp_dry_run import Plan, plan_of
 from registry.wire.commands import Rollout

@@ -17,7 +17,7 @@ from confluent_kafka import Message
 from registry.errors import RecordError, TransportError
 from registry.kafka.topic_reader import ALL, messages, reading
 from registry.kafka.topics import Topic, topics_of
-from registry.rollout.phase_transitions import versions_named
+from registry.rollout.command_transitions import versions_named
 from registry.settings import Settings
 from registry.versions.garbage import Named
 from registry.wire.codec import decode

@@ -3,7 +3,7 @@ included.
 
 Pure. Kafka delivers a command at least once; the same record may come again after a crash, and the
 same ``command_id`` may be produced twice. :func:`follow` turns both into one application. The rules
-for a single command are in :mod:`registry.rollout.phase_transitions`.
+for a single command are in :mod:`registry.rollout.command_transitions`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from registry.epochs import epoch_of, era_of
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
+from registry.rollout.command_transitions import apply_command
 from registry.rollout.expected_epoch import require_epoch
-from registry.rollout.phase_transitions import apply_command
 from registry.rollout.recreated_control_topic import (
     is_foreign,
     refuse_same_topic,
@@ -101,13 +101,13 @@ def follow(
     at
         The record's time, ISO 8601 in UTC.
     problems
-        As for :func:`registry.rollout.phase_transitions.apply_command`.
+        As for :func:`registry.rollout.command_transitions.apply_command`.
     refusal
         Why the caller cannot carry the command out, whatever the rules say.
     topic_id
         Of the control topic as it is now; None if this broker gives topics no ids.
     traffic
-        As for :func:`registry.rollout.phase_transitions.apply_command`.
+        As for :func:`registry.rollout.command_transitions.apply_command`.
     """
     era = era_of(log.last_offset)
     if isinstance(command, BeginEra) and is_foreign(log.topic_id, topic_id):

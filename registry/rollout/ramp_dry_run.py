@@ -14,7 +14,7 @@ from registry.ramp_plans.evidence_needs import Need, needs_of
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.ramp_plans.ramp_durations import arithmetic_of, stage_patience_seconds
 from registry.ramp_plans.ramp_stages import SENTENCES, stages_of
-from registry.rollout.phase_transitions import apply_command
+from registry.rollout.command_transitions import apply_command
 from registry.wire.commands import Command
 from registry.wire.instants import BEGINNING
 from registry.wire.ramp_values import Goal, Ramp, StageKind

@@ -1,6 +1,6 @@
 """The rules of a ramp: which plans are valid, and how the ramp of a rollout state begins and moves.
 
-Pure, like the table of `registry.rollout.phase_transitions` whose cells these are. Must not know
+Pure, like the table of `registry.rollout.command_transitions` whose cells these are. Must not know
 what a command does to the versions of a state, nor when a ramp moves
 (`registry.rollout.ramp_decision`).
 """

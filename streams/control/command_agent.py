@@ -27,8 +27,8 @@ from registry.ids import is_version_name
 from registry.kafka.topics import Topics
 from registry.ramp_plans.ramp_validation import OutcomeTerms, require_outcomes, watches_outcomes
 from registry.rollout.command_log import Decision, follow
-from registry.rollout.phase_transitions import versions_named
-from registry.rollout.rollout_transitions import refusal_beside
+from registry.rollout.command_transitions import versions_named
+from registry.rollout.rollout_fields import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain, Rollback, Rollout

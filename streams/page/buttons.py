@@ -1,7 +1,7 @@
 """What the page's forms offer: the commands that the rules would accept now, and the current
 values.
 
-Pure. Asks the rules themselves (`registry.rollout.phase_transitions`), so that the page and the
+Pure. Asks the rules themselves (`registry.rollout.command_transitions`), so that the page and the
 control log agree; whether a version can be loaded, only the control owner finds out. Must not know
 HTML.
 """
@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from registry.errors import RefusedCommand
+from registry.rollout.command_transitions import apply_command
 from registry.rollout.expected_epoch import NO_EPOCH
-from registry.rollout.phase_transitions import apply_command
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.rollout_transitions import ROLLOUT_FIELDS
+from registry.rollout.rollout_fields import ROLLOUT_FIELDS
 from registry.wire.commands import KINDS
 from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState

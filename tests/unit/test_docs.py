@@ -30,7 +30,7 @@ from registry.guardrails.live_workers import LIVE_SECONDS
 from registry.kafka.topics import LARGE_RECORD_BYTES, topics_of
 from registry.ramp_plans.ramp_durations import LOADING_SECONDS, PATIENCE_HOLDS, ROLL_BACK_SECONDS
 from registry.rollout.command_log import COMMANDS_REMEMBERED
-from registry.rollout.phase_transitions import PREVIOUS_VERSIONS_KEPT, ROWS
+from registry.rollout.command_transitions import PREVIOUS_VERSIONS_KEPT, ROWS
 from registry.scoring.model_arrays import MAX_ITEMS
 from registry.settings import Settings, read_settings
 from registry.wire.field_types import ID_CHARACTERS

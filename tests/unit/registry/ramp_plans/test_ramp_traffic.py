@@ -12,7 +12,7 @@ from registry.errors import RefusedCommand
 from registry.guardrails.fleet_counts import traffic_of
 from registry.ramp_plans.evidence_needs import needs_of, requests_to_pass
 from registry.ramp_plans.ramp_traffic import LONGEST_HOLD_SECONDS, shortfalls
-from registry.rollout.phase_transitions import apply_command
+from registry.rollout.command_transitions import apply_command
 from registry.rollout.ramp_decision import next_commands
 from registry.rollout.wording import ramp_words
 from registry.wire.commands import Rollout

@@ -1,7 +1,7 @@
 """Rollout policies: a ramp in words of YAML or JSON, of one version or of all that are trained.
 
-Pure: text in, values out. Must not know where the text is from (`registry.policy_file`). The rules
-that decide about a ramp are in `registry.rollout.phase_transitions`.
+Pure: text in, values out. Must not know where the text is from (`registry.policy_reading`). The
+rules that decide about a ramp are in `registry.rollout.command_transitions`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from registry.errors import ConfigurationError, RefusedCommand
-from registry.rollout.phase_transitions import apply_command
+from registry.rollout.command_transitions import apply_command
 from registry.wire.commands import Rollout
 from registry.wire.field_types import Bucketing, Id, Word
 from registry.wire.instants import BEGINNING

@@ -4,8 +4,8 @@ import pytest
 from msgspec import UNSET
 
 from registry.errors import ConfigurationError
-from registry.policy_file import read_rollout_file, read_training_ramp
-from registry.rollout.rollout_policy import RampPolicy
+from registry.policy_reading import read_rollout_file, read_training_ramp
+from registry.rollout.policy_fields import RampPolicy
 from registry.settings import Settings
 from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
 

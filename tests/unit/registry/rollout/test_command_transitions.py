@@ -15,16 +15,16 @@ from msgspec.structs import replace
 from registry.errors import RefusedCommand
 from registry.ramp_plans.ramp_stages import stage_of
 from registry.rollout.assignment import HASH_BUCKETS
-from registry.rollout.current_phase import is_compared, phase_of, words_for
-from registry.rollout.phase_transitions import (
+from registry.rollout.command_transitions import (
     PREVIOUS_VERSIONS_KEPT,
     TRANSITIONS,
     Transition,
     apply_command,
     versions_named,
 )
+from registry.rollout.current_phase import is_compared, phase_of, words_for
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.rollout_transitions import refusal_beside
+from registry.rollout.rollout_fields import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import ID_CHARACTERS

@@ -1,6 +1,6 @@
 """What the command ``rollout`` does to a state: the fields given change, and a ramp may start.
 
-Pure, like the table of `registry.rollout.phase_transitions`, of which this is a cell.
+Pure, like the table of `registry.rollout.command_transitions`, of which this is a cell.
 """
 
 from __future__ import annotations
