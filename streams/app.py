@@ -47,13 +47,13 @@ from streams.outcomes.experiment_watch import ExperimentWatch
 from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.parts import Parts
 from streams.retraining.retrain_agent import RetrainAgent
-from streams.serving.exposures import Exposures
+from streams.serving.arm_counts import Exposures
 from streams.serving.pipeline import Pipeline
 from streams.serving.traces import Traces
-from streams.state.acting_state import Node
 from streams.state.group_entry import Entry
 from streams.state.metric_series import begin_at_zero
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 from streams.watch.kafka_access import AccessCheck
 from streams.watch.kafka_contact import Contact
 from streams.watch.open_transactions import OpenTransactions

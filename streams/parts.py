@@ -25,9 +25,9 @@ from streams.outcomes.outcome_follower import OutcomeFollower
 from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.pipeline import Pipeline
 from streams.serving.traces import Traces
-from streams.state.acting_state import Node
 from streams.state.group_entry import Entry
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 from streams.watch.kafka_access import AccessCheck
 from streams.watch.kafka_contact import Contact
 from streams.watch.open_transactions import OpenTransactions

@@ -38,8 +38,8 @@ from training.judging.ranking_metrics import Judgement, Score, by_factors, by_po
 from training.log.rows import table_of
 from training.runs.learning_case import Rules
 from training.runs.progress import Journal
+from training.runs.regularization_choice import choose_regularization, settle
 from training.runs.run_rules import parameters_of
-from training.runs.settling import choose_regularization, settle
 
 OURS: Final = "recstream"
 POPULARITY: Final = "popularity"

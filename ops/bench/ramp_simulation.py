@@ -21,7 +21,7 @@ from ops.bench.offline.failure_screen import possible_failures
 from ops.bench.offline.ramp_counts import Arm, Traffic, Version, bucket_shares
 from registry.errors import ShapeError
 from registry.guardrails import verdicts
-from registry.guardrails.request_rates import RATES
+from registry.guardrails.rate_guardrails import RATES
 from registry.guardrails.verdicts import worst
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.ramp_plans.ramp_durations import patience_seconds

@@ -85,8 +85,8 @@ def _search(settings: Settings, trials: int, minutes: float, study: Path, *, hid
     from training.fitting.als import one_blas_thread
     from training.fitting.backends import fit_of
     from training.runs.progress import Journal
+    from training.runs.regularization_choice import choose_regularization, settle
     from training.runs.run_rules import parameters_of, rules_of
-    from training.runs.settling import choose_regularization, settle
     from training.runs.tune import Bounds, require_optuna, tune
 
     require_optuna()

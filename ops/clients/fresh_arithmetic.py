@@ -28,8 +28,8 @@ from registry.new_items.overlay import Overlay, PlacedVector
 from registry.settings import Settings
 from registry.versions.store import store_of
 from registry.wire.field_types import Variant
+from streams.serving.fresh_answers import named_in, recommend_seeing
 from streams.serving.interleaved_answers import mix
-from streams.serving.seen_answers import named_in, recommend_seeing
 
 if TYPE_CHECKING:
     from registry.answers.recommendation import Recommendation

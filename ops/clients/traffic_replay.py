@@ -23,8 +23,8 @@ from registry.versions.model import Model
 from registry.versions.store import Store
 from registry.wire.outcome_kinds import value_of
 from registry.wire.requests import Request
+from streams.serving.fresh_answers import recommend_seeing
 from streams.serving.request_refusals import unknown_label
-from streams.serving.seen_answers import recommend_seeing
 
 
 class Replay:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from registry.guardrails.finding_text import enough_seen
 from registry.guardrails.latency_ratio import judge_latency
-from registry.guardrails.request_rates import RATES, judge_rate
+from registry.guardrails.rate_guardrails import RATES, judge_rate
 from registry.guardrails.sample_ratio import sample_ratio
 from registry.wire.counts import ArmCounts
 from registry.wire.ramp_values import Finding, Guardrails, Verdict

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from registry.connection.client_config import client_config
 from registry.kafka.topics import Topic, topics_of
-from registry.ramp_plans.ramp_validation import OutcomeTerms
+from registry.ramp_plans.outcome_requirements import OutcomeTerms
 from registry.settings import Settings
 
 RETENTION: Final = "retention.ms"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.ramp_plans.ramp_validation import watches_outcomes
+from registry.ramp_plans.outcome_requirements import watches_outcomes
 from registry.wire.ramp_values import Guardrails, Ramp
 
 

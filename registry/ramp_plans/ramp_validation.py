@@ -1,21 +1,21 @@
 """Which ramps are refused when they are asked for, whatever is measured later. Pure.
 
 Here are the rules that look at more than one field. Bounds of a single field, like that of
-``false_alarm`` (above 0, at most 0.5), are its type's: `registry.wire.ramp_values`.
+``false_alarm`` (above 0, at most 0.5), are its type's: `registry.wire.ramp_values`. What a fleet
+must have for a ramp that outcomes decide: `registry.ramp_plans.outcome_requirements`.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 from msgspec import UNSET
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
+from registry.ramp_plans.outcome_requirements import outcome_limits, watches_outcomes
 from registry.ramp_plans.percentages import require_percentage
-from registry.ramp_plans.ramp_durations import patience_seconds, stage_patience_seconds
-from registry.ramp_plans.ramp_stages import stages_of
+from registry.ramp_plans.ramp_durations import patience_seconds
 from registry.wire.commands import Rollout
 from registry.wire.field_types import ID_CHARACTERS, Bucketing
 from registry.wire.ramp_values import Ramp
@@ -42,7 +42,7 @@ def require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
             "100 %, with users of the primary version to compare with",
             CommandCode.BAD_RAMP,
         )
-    for name, margin in _outcome_limits(ramp):
+    for name, margin in outcome_limits(ramp):
         if margin == 1 and ramp.guardrails.outcome_margin == "relative":
             raise RefusedCommand(
                 f"ramp.guardrails.{name}: 1 of what the primary has, so that nothing could fail; "
@@ -55,87 +55,6 @@ def require_plan(ramp: Ramp, bucketing: Bucketing) -> None:
             "first answer; set one of them",
             CommandCode.BAD_RAMP,
         )
-
-
-class OutcomeTerms(NamedTuple):
-    """What a fleet's settings and topics make of outcomes.
-
-    Parameters
-    ----------
-    are_joined
-        Whether workers join them (``RECSTREAM_OUTCOMES``).
-    window_seconds
-        The attribution window.
-    outcomes_kept_seconds, answers_kept_seconds
-        How long the outcome topic and the response topic keep a record; infinity: for ever. A
-        worker that takes over reads outcomes from the step's beginning, and answers back to the
-        users whose windows are still open.
-    """
-
-    are_joined: bool
-    window_seconds: float
-    outcomes_kept_seconds: float
-    answers_kept_seconds: float
-
-
-def watches_outcomes(ramp: Ramp) -> bool:
-    """Tell whether anything of `ramp` is decided by what users did."""
-    return ramp.goal is not None or bool(_outcome_limits(ramp))
-
-
-def _outcome_limits(ramp: Ramp) -> list[tuple[str, float]]:
-    """Return the guardrails on outcomes that are on."""
-    limits = {
-        "conversion": ramp.guardrails.conversion,
-        "outcomes_per_exposure": ramp.guardrails.outcomes_per_exposure,
-    }
-    return [(name, limit) for name, limit in limits.items() if limit is not None]
-
-
-def require_outcomes(ramp: Ramp, terms: OutcomeTerms) -> None:
-    """Refuse a ramp that is decided by outcomes where they cannot be known.
-
-    Raises
-    ------
-    RefusedCommand
-        With code ``no_outcomes``: nothing is joined, no window could close within a step that
-        outcomes decide, or the topics forget before the step has ended.
-    """
-    if not watches_outcomes(ramp):
-        return
-    if not terms.are_joined:
-        raise RefusedCommand(
-            "ramp: a goal and guardrails on outcomes need workers that join them; set "
-            "RECSTREAM_OUTCOMES=on",
-            CommandCode.NO_OUTCOMES,
-        )
-    steps = [
-        stage
-        for stage in stages_of(ramp)
-        if stage.kind == "stepping" and stage.percentage < 100
-        if stage.decides or _outcome_limits(ramp)
-    ]
-    if not steps:
-        return  # only 100 %: `require_plan` refuses that
-    times = [stage.hold_seconds + stage_patience_seconds(ramp, stage) for stage in steps]
-    window = terms.window_seconds
-    if min(times) <= window:
-        raise RefusedCommand(
-            f"ramp: a step takes at most {min(times):g} s with its patience, and no attribution "
-            f"window closes before {window:g} s (RECSTREAM_ATTRIBUTION_SECONDS); give a longer "
-            f"hold_seconds or patience_seconds; for the step of the goal, goal.patience_seconds",
-            CommandCode.NO_OUTCOMES,
-        )
-    for name, kept, needed in (
-        ("outcome", terms.outcomes_kept_seconds, max(times) + window),
-        ("response", terms.answers_kept_seconds, 2 * window),
-    ):
-        if kept < needed:
-            raise RefusedCommand(
-                f"ramp: the {name} topic keeps records for {kept:g} s, and this ramp needs "
-                f"{needed:g} s: raise its retention.ms, or shorten hold, patience or window",
-                CommandCode.NO_OUTCOMES,
-            )
 
 
 def require_environments(command: Rollout) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
+from registry.ramp_plans.outcome_requirements import watches_outcomes
 from registry.ramp_plans.percentages import require_percentage
-from registry.ramp_plans.ramp_validation import watches_outcomes
 from registry.rollout.ramp_handover import require_no_trial
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
 from registry.wire.commands import Command, Rollout

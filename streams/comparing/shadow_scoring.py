@@ -23,7 +23,7 @@ from registry.wire.instants import Instant
 from registry.wire.responses import Item
 from registry.wire.shadow_comparisons import ShadowComparison
 from streams.serving.batch_results import Origin, Shadowed
-from streams.serving.seen_answers import recommend_seeing
+from streams.serving.fresh_answers import recommend_seeing
 
 
 class ScoredChunk(NamedTuple):

@@ -25,7 +25,11 @@ from registry.guardrails.fleet_counts import traffic_of
 from registry.guardrails.predecessor_workers import predecessors
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
-from registry.ramp_plans.ramp_validation import OutcomeTerms, require_outcomes, watches_outcomes
+from registry.ramp_plans.outcome_requirements import (
+    OutcomeTerms,
+    require_outcomes,
+    watches_outcomes,
+)
 from registry.rollout.command_log import Decision, follow
 from registry.rollout.command_transitions import versions_named
 from registry.rollout.rollout_fields import refusal_beside

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -23,11 +22,12 @@ from registry.wire.codec import encode
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.outcome_records import PartitionSums
 from streams.comparing.shadow import Shadow
+from streams.control.answer_rate import AnswerRate
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery
-from streams.serving.exposures import Exposures
-from streams.state.acting_state import Node
+from streams.serving.arm_counts import Exposures
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +36,12 @@ HEARTBEAT_SECONDS: Final = 1.0
 come here; more often would only write more."""
 
 
-RATE_SECONDS: Final = 10.0
-"""Over which the rate of answers is taken. Shorter: one busy second decides whether a ramp has
-traffic enough. Longer: traffic that has just begun or ended shows late."""
-
-
 class FleetAgent:
     """Sends heartbeats; see the module. Set `url` once the pages listen.
 
     ``is_settled`` says whether an owner knows the state, or has yet to seed it: until then its
-    heartbeats renew no lease. ``requests_per_second`` is what this worker answered over the last
-    `RATE_SECONDS`.
+    heartbeats renew no lease. ``requests_per_second`` is what this worker answered lately
+    (`streams.control.answer_rate`).
     """
 
     def __init__(
@@ -71,9 +66,13 @@ class FleetAgent:
         started = str(node.started_at)
         self._instance = f"{node.worker}@{started}#{uuid.uuid4().hex[:8]}"
         self._sent_at: dict[str, float] = {}
-        self._answered: deque[tuple[float, int]] = deque()
-        self.requests_per_second = 0.0
+        self._rate = AnswerRate()
         self.url = ""
+
+    @property
+    def requests_per_second(self) -> float:
+        """What this worker answered a second, lately."""
+        return self._rate.per_second
 
     async def beat(
         self,
@@ -100,7 +99,7 @@ class FleetAgent:
             Whether it is the last one.
         """
         node, acting = self._node, self._node.acting
-        self._measure()
+        self._rate.note(self._exposures.answered, time.monotonic())
         heartbeat = Heartbeat(
             worker=node.worker,
             instance=self._instance,
@@ -152,12 +151,3 @@ class FleetAgent:
         due = [known[instance] for instance, at in sent_at.items() if abs(now - at) > CARRY_SECONDS]
         self._sent_at = sent_at | {beat.instance: now for beat in due}
         return due
-
-    def _measure(self) -> None:
-        now, answered = time.monotonic(), self._exposures.answered
-        while len(self._answered) > 1 and now - self._answered[1][0] >= RATE_SECONDS:
-            self._answered.popleft()
-        if self._answered:
-            since, before = self._answered[0]
-            self.requests_per_second = (answered - before) / max(now - since, 1e-3)
-        self._answered.append((now, answered))

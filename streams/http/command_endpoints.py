@@ -22,11 +22,11 @@ from registry.rollout.recreated_control_topic import FOREIGN_TOPIC
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import KINDS, Command, CommandType
-from registry.wire.origins import implied_origin
 from streams.control.command_agent import MAX_COMMAND_BYTES
 from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery
 from streams.http.admission.login import ISSUER
+from streams.http.admission.reserved_names import require_own_name
 from streams.http.command_arguments import arguments_of
 from streams.http.documents import Decided, Pending
 from streams.http.endpoints import FORM, JSON
@@ -37,9 +37,6 @@ from streams.watch.topic_watch import TopicWatch
 
 RESULT_SECONDS: Final = 5.0
 """How long a write waits for its result before it answers 202 with the command's id."""
-
-UNNAMED: Final = "http:"
-"""What ``issued_by`` begins with where a request gives none; see `streams.http.admission.login`."""
 
 CONFLICTS: Final = (
     CommandCode.NO_TRAFFIC,
@@ -106,7 +103,7 @@ class Writes:
         return write
 
     def _command(self, kind: CommandType, fields: dict[str, Any], request: web.Request) -> Command:
-        _require_own_name(fields.setdefault("issued_by", issuer := request[ISSUER]), issuer)
+        require_own_name(fields.setdefault("issued_by", issuer := request[ISSUER]), issuer)
         fields.setdefault("command_id", str(uuid.uuid4()))
         environment = self._environment
         if fields.setdefault("environment", environment) != environment:
@@ -189,21 +186,6 @@ async def _fields(kind: CommandType, request: web.Request) -> dict[str, Any]:
         return arguments_of(kind, query, body.decode(), b"")
     except UnicodeDecodeError as error:
         raise Refused(422, RecordCode.MALFORMED, f"form: not UTF-8: {error}") from error
-
-
-def _require_own_name(issued_by: str, issuer: str) -> None:
-    """Let nobody claim what only the fleet itself, or another sender, is called in the trail.
-
-    Its origin is `operator` in any case; the release before would judge it by its name.
-    """
-    is_reserved = implied_origin(issued_by) != "operator" or issued_by.startswith(UNNAMED)
-    if issued_by != issuer and is_reserved:
-        raise Refused(
-            422,
-            HttpCode.RESERVED_NAME,
-            f"issued_by {issued_by!r}: is a name that the fleet uses for its own commands; give "
-            f"your own name, or none",
-        )
 
 
 def _result_in(log: ControlLog, command_id: str) -> CommandResult | None:

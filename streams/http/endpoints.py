@@ -15,7 +15,7 @@ from registry.versions.manifest import Manifest
 from registry.wire.commands import CommandType
 from registry.wire.responses import Response
 from registry.wire.training_records.training_messages import TrainingRun
-from streams.comparing.side_by_side import SideBySide
+from streams.comparing.try_user import SideBySide
 from streams.http.documents import (
     Decided,
     Fleet,

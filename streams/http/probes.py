@@ -11,9 +11,9 @@ from streams.http.documents import Health, Readiness
 from streams.http.responses_as_json import json_response
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
-from streams.state.acting_state import Node
 from streams.state.liveness import LivenessCheck
 from streams.state.readiness import ReadinessCheck
+from streams.state.worker_node import Node
 from streams.watch.notice_board import NoticeBoard
 from streams.watch.notices import Reason
 

@@ -30,8 +30,8 @@ from streams.outcomes.compared_arms import preference_of
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.serving.traces import Traces, trace_of
-from streams.state.acting_state import Node
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 
 REPORT: Final = "report.html"
 

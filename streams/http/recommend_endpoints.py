@@ -22,14 +22,12 @@ from registry.ids import parse_id
 from registry.settings import Settings
 from registry.wire.requests import Request
 from registry.wire.responses import Response
+from streams.http.admission.request_limits import MOST_WAITING
 from streams.http.command_arguments import from_json, from_text, pairs
 from streams.http.endpoint_arguments import RecommendBody, RecommendQuery
 from streams.http.endpoints import JSON
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
-
-MOST_WAITING: Final = 100
-"""Requests of one worker that wait for answers, each with a connection: more are refused."""
 
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
     AnswerCode.UNKNOWN_VERSION: 404,

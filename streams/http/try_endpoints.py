@@ -15,7 +15,7 @@ from registry.error_codes import HttpCode, RecordCode
 from registry.errors import RecordError
 from registry.ids import UserId, parse_id
 from registry.kafka.partitioners import murmur2_partition
-from streams.comparing.side_by_side import SideBySide, answer_side_by_side
+from streams.comparing.try_user import SideBySide, answer_side_by_side
 from streams.http.command_arguments import from_text, pairs
 from streams.http.endpoint_arguments import TryPageQuery, TryQuery
 from streams.http.problems import Refused

@@ -10,10 +10,10 @@ from registry.wire.rollout_state import RolloutState
 from streams.delivery.producer import Delivery
 from streams.fresh.freshness import Freshness
 from streams.new_items.new_item_follower import NewItemFollower
-from streams.serving.routing import versions_to_keep
-from streams.state.acting_state import Node
+from streams.serving.residency import versions_to_keep
 from streams.state.rollout_table import RolloutTable
 from streams.state.rollout_view import RolloutView
+from streams.state.worker_node import Node
 
 
 def build_new_items(

@@ -26,9 +26,9 @@ from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
 from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
-from streams.state.acting_state import Node
 from streams.state.readiness import ReadinessCheck
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 from streams.watch.notice_board import NoticeBoard
 
 VERSIONS_SHOWN: Final = 12

@@ -20,7 +20,7 @@ from registry.ramp_plans.ramp_stages import SENTENCES
 from registry.rollout.expected_epoch import NO_EPOCH
 from registry.rollout.wording import diff, ramp_words
 from registry.wire.ramp_values import Guardrails, Ramp
-from streams.comparing.side_by_side import SideBySide
+from streams.comparing.try_user import SideBySide
 from streams.page import formatting as wording
 from streams.page.buttons import Now, fields, offers
 from streams.page.charts import arms, headline, rungs, steps, worst_first

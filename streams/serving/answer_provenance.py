@@ -11,7 +11,7 @@ from registry.wire.responses import Provenance
 from registry.wire.rollout_state import RolloutState
 from streams.raw_record import RawRecord
 from streams.serving.batch_results import Origin
-from streams.serving.record_times import latency_ms
+from streams.serving.deadline_and_latency import latency_ms
 
 
 def provenance_of(

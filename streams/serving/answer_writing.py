@@ -21,8 +21,8 @@ from registry.wire.rollout_state import RolloutState
 from streams.raw_record import RawRecord
 from streams.serving.answer_provenance import provenance_of
 from streams.serving.batch_results import Origin, Routed
+from streams.serving.deadline_and_latency import latency_ms
 from streams.serving.interleaved_answers import Both, mix, provenance_of_both
-from streams.serving.record_times import latency_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.answering import Answering, answer_batch
 from streams.serving.batch_results import Batch
+from streams.serving.deadline_and_latency import known_latencies
 from streams.serving.probing import Prober
-from streams.serving.record_times import known_latencies
 from streams.serving.undelivered_answers import RefusedAnswers
 
 logger = logging.getLogger(__name__)

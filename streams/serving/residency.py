@@ -18,6 +18,7 @@ from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
 from registry.errors import DamagedVersion, RecstreamError, UnknownVersion
 from registry.versions.model import Model
 from registry.versions.store import Store
+from registry.wire.rollout_state import RolloutState
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,20 @@ Read = TypeVar("Read")
 RETRY_SECONDS: Final = 5.0
 """After a failed load, or a withdrawal that failed. Shorter only repeats the failure; longer delays
 a repaired registry."""
+
+PREVIOUS_RESIDENT: Final = 1
+"""Previous primaries kept in memory: `rollback` is then instant. Each costs a model's memory."""
+
+
+def versions_to_keep(wanted: RolloutState | None, acting: RolloutState | None) -> tuple[str, ...]:
+    """Return the versions that must be in memory, most important first."""
+    if wanted is None:
+        return ()
+    previous = wanted.previous_versions[:PREVIOUS_RESIDENT]
+    named = [wanted.primary_version, wanted.canary_version, *previous]
+    if acting is not None:
+        named += [acting.primary_version, acting.canary_version]
+    return tuple(dict.fromkeys(version for version in named if version is not None))
 
 
 class Residency:

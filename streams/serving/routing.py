@@ -1,20 +1,16 @@
-"""Routing: which state a worker acts on, which versions it keeps, which one answers a request.
+"""Routing: which version answers a request.
 
 Pure functions of frozen values. Must not know records on the wire, models or Kafka. The assignment
-itself is `registry.rollout.assignment`; here are the rules for versions that are *not ready*
-(PRODUCT.md §3):
-
-- a worker acts on a new state as soon as its primary version is ready, and until then on the last
-  one, whose epoch its answers carry;
-- a canary version that is not ready is answered by the primary, and the answer says so; so it is
-  if the two should be interleaved.
+itself is `registry.rollout.assignment`; here is the rule for a canary
+version that is *not ready* (PRODUCT.md §3): the primary answers, and the answer says so; so it is
+if the two should be interleaved. Which state a worker acts on: `streams.state.acting_state`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from registry.error_codes import FallbackCode
 from registry.ids import UserId
@@ -29,9 +25,6 @@ from registry.rollout.assignment import (
 from registry.wire.field_types import Variant
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
-
-PREVIOUS_RESIDENT: Final = 1
-"""Previous primaries kept in memory: `rollback` is then instant. Each costs a model's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +81,6 @@ class Route(NamedTuple):
         if missed is None:
             return way
         return way._replace(assigned_version=missed, fallback_reason=FallbackCode.NOT_INTERLEAVED)
-
-
-def next_acting(
-    wanted: RolloutState | None, acting: RolloutState | None, ready: Container[str]
-) -> RolloutState | None:
-    """Return the state to act on from now: the newest if its primary is ready, else the last."""
-    if wanted is not None and wanted.primary_version in ready:
-        return wanted
-    return acting
-
-
-def versions_to_keep(wanted: RolloutState | None, acting: RolloutState | None) -> tuple[str, ...]:
-    """Return the versions that must be in memory, most important first."""
-    if wanted is None:
-        return ()
-    previous = wanted.previous_versions[:PREVIOUS_RESIDENT]
-    named = [wanted.primary_version, wanted.canary_version, *previous]
-    if acting is not None:
-        named += [acting.primary_version, acting.canary_version]
-    return tuple(dict.fromkeys(version for version in named if version is not None))
 
 
 def route(user_id: UserId, rules: RoutingRules) -> Route:

@@ -34,8 +34,8 @@ from registry.kafka.topics import Topic
 from registry.settings import Settings
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.rollout_state import RolloutState
-from streams.state.acting_state import Node
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 from streams.watch.notices import Reason
 
 logger = logging.getLogger(__name__)

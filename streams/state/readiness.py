@@ -9,9 +9,9 @@ import faust
 
 from registry.error_codes import ReadinessCode
 from registry.rollout.recreated_control_topic import FOREIGN_TOPIC
-from streams.state.acting_state import Node
 from streams.state.group_entry import Entry
 from streams.state.rollout_table import RolloutTable
+from streams.state.worker_node import Node
 from streams.watch.kafka_health import KafkaHealth
 from streams.watch.notices import Reason
 from streams.watch.topic_watch import TopicWatch

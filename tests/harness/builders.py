@@ -33,8 +33,8 @@ from streams.serving.answering import Answering
 from streams.serving.batch_results import Origin
 from streams.serving.routing import RoutingRules
 from streams.serving.traces import Traces
-from streams.state.acting_state import Node
 from streams.state.rollout_view import RolloutView
+from streams.state.worker_node import Node
 from streams.watch.kafka_access import AccessCheck
 from streams.watch.kafka_contact import Contact
 from streams.watch.open_transactions import OpenTransactions

@@ -22,8 +22,9 @@ from harness.workers import ROOT, Worker
 
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
+from streams.http.admission.request_limits import MOST_WAITING
 from streams.http.problems import errors_as_problems
-from streams.http.recommend_endpoints import MOST_WAITING, Recommendations
+from streams.http.recommend_endpoints import Recommendations
 
 PEEK = {"Authorization": "Bearer peek"}
 

@@ -41,9 +41,9 @@ from registry.wire.training_records.label_limits import MOST_LABELS
 from streams.control.fleet_agent import HEARTBEAT_SECONDS
 from streams.delivery.header_passthrough import MOST_BYTES, MOST_HEADERS
 from streams.http import openapi
+from streams.http.admission.request_limits import MOST_WAITING
 from streams.http.command_endpoints import RESULT_SECONDS
 from streams.http.endpoint_arguments import WAIT_MS
-from streams.http.recommend_endpoints import MOST_WAITING
 from streams.observers import build_observers
 from streams.page_serving import build_pages
 from streams.retraining.takeover import SILENT_SECONDS

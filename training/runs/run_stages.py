@@ -39,8 +39,8 @@ from training.runs.learn import learn
 from training.runs.memory_limit import peak_memory_bytes
 from training.runs.progress import Journal, Report
 from training.runs.provenance import code_sha, provenance_of
+from training.runs.regularization_choice import choose_regularization, settle
 from training.runs.run_rules import rules_of
-from training.runs.settling import choose_regularization, settle
 from training.runs.training_lock import training_lock
 from training.runs.version_arrays import arrays_of
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ops.bench.offline.ramp_counts import Arm, Counts, Floats
 from registry.guardrails.evidence import rank_bounds
 from registry.guardrails.histogram import MAPPING
-from registry.guardrails.request_rates import RATES
+from registry.guardrails.rate_guardrails import RATES
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.wire.ramp_values import Ramp
 

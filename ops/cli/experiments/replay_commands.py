@@ -11,8 +11,6 @@ from typing import Annotated
 import typer
 
 from ops.cli.options import AsJson, Bootstrap, Registry, moment_of, settings_with
-from registry.error_codes import CommandCode
-from registry.errors import RefusedCommand
 
 
 def replay(
@@ -53,6 +51,7 @@ def replay(
     """
     from ops.clients import recorded_traffic
     from ops.clients.replay_figures import Limits, figures_of, unmet
+    from ops.clients.replay_leaks import without_leaks
     from ops.clients.traffic_replay import Replay
     from ops.views import terminal
     from ops.views.replay_tables import replay_table
@@ -66,14 +65,7 @@ def replay(
     ends = recorded_traffic.snapshot_ends(settings, store.manifest(version))
     learned = recorded_traffic.learned_until(settings, ends)
     recorded = recorded_traffic.recorded_requests(settings, begin.timestamp(), end.timestamp())
-    fair = [single for single in recorded if single.asked_at > learned]
-    if not fair:
-        raise RefusedCommand(
-            f"replay: none of {len(recorded):,} answered requests came after what {version} has "
-            f"learned from (until {datetime.fromtimestamp(learned, UTC):%Y-%m-%d %H:%M:%S} UTC); "
-            f"replay later ones with --from and --to",
-            CommandCode.LEAKS,
-        )
+    fair = without_leaks(recorded, version, learned)
     events = recorded_traffic.interactions_from(settings, ends)
     with terminal.progress(terminal.err, hidden=as_json) as progress:
         task = progress.add_task("requests", total=len(fair))

@@ -1,4 +1,4 @@
-"""The limits of a request: the sizes of its path, headers and body, and its duration.
+"""The limits of requests: the sizes of path, headers and body, their duration, how many may wait.
 
 They apply to every endpoint, whether it reads a body or not: a request beyond them is refused
 before it is processed. Must not know endpoints.
@@ -18,6 +18,10 @@ BODY_BYTES: Final = 65_536
 PATH_BYTES: Final = 8_192
 HEADER_BYTES: Final = 16_384
 """Larger ones are refused. aiohttp's own limits come after ours, which say why in JSON."""
+
+MOST_WAITING: Final = 100
+"""Requests for recommendations (`streams.http.recommend_endpoints`) that wait for their answers,
+each with a connection: more are refused with 429."""
 
 BODY_SECONDS: Final = 10.0
 """How long a body may take to arrive."""

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from registry.errors import ConfigurationError, RefusedCommand
 from registry.ramp_plans.false_alarm import alpha_of
+from registry.ramp_plans.outcome_requirements import OutcomeTerms, require_outcomes
 from registry.ramp_plans.ramp_durations import arithmetic_of, patience_seconds
 from registry.ramp_plans.ramp_stages import stages_of
-from registry.ramp_plans.ramp_validation import OutcomeTerms, require_outcomes, require_plan
+from registry.ramp_plans.ramp_validation import require_plan
 from registry.rollout.command_log import ControlLog
 from registry.rollout.policy_fields import RolloutFile, parse_policy
 from registry.rollout.ramp_decision import look, next_commands

@@ -15,7 +15,7 @@ from harness.builders import OutOfReach, confirmed, some_parts
 from msgspec.structs import replace
 
 from registry.errors import TransportError
-from registry.ramp_plans.ramp_validation import OutcomeTerms
+from registry.ramp_plans.outcome_requirements import OutcomeTerms
 from registry.rollout.command_log import ControlLog
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult

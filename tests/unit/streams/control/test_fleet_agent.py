@@ -20,8 +20,8 @@ from registry.wire.counts import ArmCounts, ShadowCounts
 from registry.wire.heartbeats import Heartbeat
 from streams.control.fleet_agent import FleetAgent
 from streams.delivery.outgoing import Outgoing
+from streams.serving.arm_counts import Exposures
 from streams.serving.batch_results import Batch
-from streams.serving.exposures import Exposures
 from tests.unit.registry.builders import BEGAN, a_canary_state, a_heartbeat, an_arm
 
 

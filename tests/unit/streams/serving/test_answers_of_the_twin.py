@@ -20,7 +20,7 @@ from registry.wire.training_records.event_weights import (
     undo_targets,
 )
 from registry.wire.training_records.interactions import Interaction
-from streams.serving.seen_answers import recommend_seeing
+from streams.serving.fresh_answers import recommend_seeing
 from tests.unit.registry.builders import a_manifest, a_request
 from tests.unit.training.builders import parameters, rows_of
 from training.data.cell_weights import weights

@@ -17,8 +17,8 @@ import pytest
 from registry.catalogue.availability import Withdrawals
 from registry.versions.model import Model
 from registry.versions.store import Store
-from streams.serving.residency import RETRY_SECONDS, Residency
-from tests.unit.registry.builders import a_description, some_arrays
+from streams.serving.residency import RETRY_SECONDS, Residency, versions_to_keep
+from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 
 class GatedStore(Store):
@@ -378,3 +378,23 @@ def test_a_withdrawal_that_fails_in_one_version_is_logged_and_tried_again(
     run(story())
     assert "still shows what is withdrawn" in caplog.text
     assert "no room for the mask" in caplog.text
+
+
+def test_no_version_is_kept_before_the_first_state() -> None:
+    assert versions_to_keep(None, None) == ()
+
+
+def test_the_versions_to_keep_are_the_newest_states_first_and_each_only_once() -> None:
+    wanted = a_canary_state(previous_versions=("v0.0", "v0.7"))
+    acting = a_canary_state(primary_version="v0.0", canary_version="v0.5")
+    assert versions_to_keep(wanted, acting) == ("v0.1", "v0.2", "v0.0", "v0.5")
+
+
+def test_what_is_acted_on_is_kept_while_the_newest_state_is_on_its_way() -> None:
+    wanted = a_state(epoch=8, primary_version="v0.3", previous_versions=("v0.1",))
+    assert versions_to_keep(wanted, a_canary_state()) == ("v0.3", "v0.1", "v0.2")
+
+
+def test_one_previous_primary_is_kept_for_an_instant_rollback_and_no_more() -> None:
+    state = a_state(previous_versions=("v0.3", "v0.2"))
+    assert versions_to_keep(state, state) == ("v0.1", "v0.3")

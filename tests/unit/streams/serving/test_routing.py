@@ -10,10 +10,8 @@ from registry.error_codes import FallbackCode
 from streams.serving.routing import (
     Route,
     Routes,
-    next_acting,
     pinned_route,
     route,
-    versions_to_keep,
 )
 from tests.unit.registry.builders import a_canary_state, a_request, a_state
 
@@ -130,45 +128,6 @@ def test_a_pinned_version_that_is_not_in_memory_has_no_route() -> None:
 
 def test_a_request_that_pins_nothing_has_no_pinned_route() -> None:
     assert pinned_route(a_request(), some_rules(CANARY, ["v0.1"])) is None
-
-
-def test_nothing_is_acted_on_before_the_first_state() -> None:
-    assert next_acting(None, None, {"v0.1"}) is None
-
-
-def test_the_first_state_is_acted_on_once_its_primary_is_ready() -> None:
-    first = a_state()
-    assert next_acting(first, None, set()) is None
-    assert next_acting(first, None, {"v0.1"}) is first
-
-
-def test_a_new_state_waits_for_its_primary_and_for_nothing_else() -> None:
-    assert next_acting(CANARY, a_state(), {"v0.2"}) == a_state()
-    assert next_acting(CANARY, a_state(), {"v0.1"}) is CANARY
-
-
-def test_what_is_acted_on_stays_if_no_state_is_known() -> None:
-    acting = a_state()
-    assert next_acting(None, acting, {"v0.1"}) is acting
-
-
-def test_no_version_is_kept_before_the_first_state() -> None:
-    assert versions_to_keep(None, None) == ()
-
-
-def test_the_versions_to_keep_are_the_newest_states_first_and_each_only_once() -> None:
-    wanted = a_canary_state(previous_versions=("v0.0", "v0.7"))
-    acting = a_canary_state(primary_version="v0.0", canary_version="v0.5")
-    assert versions_to_keep(wanted, acting) == ("v0.1", "v0.2", "v0.0", "v0.5")
-
-
-def test_what_is_acted_on_is_kept_while_the_newest_state_is_on_its_way() -> None:
-    assert versions_to_keep(NEXT, CANARY) == ("v0.3", "v0.1", "v0.2")
-
-
-def test_one_previous_primary_is_kept_for_an_instant_rollback_and_no_more() -> None:
-    state = a_state(previous_versions=("v0.3", "v0.2"))
-    assert versions_to_keep(state, state) == ("v0.1", "v0.3")
 
 
 def test_the_routes_of_a_batch_are_those_of_its_users_one_by_one() -> None:

@@ -23,7 +23,7 @@ from registry.wire.requests import Request, SessionItem
 from registry.wire.responses import Response
 from registry.wire.training_records.event_weights import EventWeight
 from streams.serving.answering import answer_batch
-from streams.serving.seen_answers import recommend_seeing
+from streams.serving.fresh_answers import recommend_seeing
 from tests.unit.registry.builders import a_canary_state, a_manifest, some_arrays
 
 ITEMS = tuple(f"film-{row}" for row in range(7))

@@ -1,39 +1,28 @@
-"""The node: when a worker that has read the table begins to answer."""
+"""Which rollout state a worker acts on."""
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from streams.state.acting_state import next_acting
+from tests.unit.registry.builders import a_canary_state, a_state
 
-from harness.builders import some_parts
-
-from streams.state.acting_state import Node
-from tests.unit.registry.builders import a_state
+CANARY = a_canary_state()
 
 
-def a_starting_node(folder: Path, state: Any = None) -> Node:
-    node: Node = some_parts(folder, state).node
-    node.recovered_once = False
-    node.note_recovery()
-    assert not node.recovered_once
-    node.started_at = node.started_at - timedelta(seconds=node.settings.lease_seconds + 1)
-    return node
+def test_nothing_is_acted_on_before_the_first_state() -> None:
+    assert next_acting(None, None, {"v0.1"}) is None
 
 
-def test_a_known_state_is_answered_from_when_the_lease_is_overdue(tmp_path: Path) -> None:
-    node = a_starting_node(tmp_path, a_state())
-    node.note_recovery()
-    assert node.recovered_once
+def test_the_first_state_is_acted_on_once_its_primary_is_ready() -> None:
+    first = a_state()
+    assert next_acting(first, None, set()) is None
+    assert next_acting(first, None, {"v0.1"}) is first
 
 
-def test_a_starved_worker_waits_for_the_first_state_however_long_it_takes(tmp_path: Path) -> None:
-    node = a_starting_node(tmp_path)
-    node.note_recovery()
-    assert node.answering() is None  # requests wait: they are not refused as `no_version`
-    node.view.renew_lease(time.time(), -1, time.time())  # the owner: there is none
-    node.note_recovery()
-    answering = node.answering()
-    assert answering is not None
-    assert answering.rules is None
+def test_a_new_state_waits_for_its_primary_and_for_nothing_else() -> None:
+    assert next_acting(CANARY, a_state(), {"v0.2"}) == a_state()
+    assert next_acting(CANARY, a_state(), {"v0.1"}) is CANARY
+
+
+def test_what_is_acted_on_stays_if_no_state_is_known() -> None:
+    acting = a_state()
+    assert next_acting(None, acting, {"v0.1"}) is acting

@@ -16,8 +16,8 @@ from training.judging.findings import Learned
 from training.judging.holdout import order_of
 from training.runs.learn import learn
 from training.runs.progress import Journal
+from training.runs.regularization_choice import choose_regularization, settle
 from training.runs.run_rules import parameters_of, rules_of
-from training.runs.settling import choose_regularization, settle
 
 TASTES = 8
 

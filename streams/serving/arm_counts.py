@@ -15,7 +15,7 @@ from registry.rollout.assignment import arms_of
 from registry.wire.counts import ArmCounts, Histogram, sum_histograms
 from registry.wire.rollout_state import RolloutState
 from streams.serving.batch_results import Batch
-from streams.serving.record_times import known_latencies
+from streams.serving.deadline_and_latency import known_latencies
 
 
 class Exposures:

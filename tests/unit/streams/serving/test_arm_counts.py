@@ -13,8 +13,8 @@ from registry.guardrails import distinct_users
 from registry.guardrails.histogram import MAPPING, bucket_counts
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
+from streams.serving.arm_counts import Exposures
 from streams.serving.batch_results import Answer, Batch, Sent
-from streams.serving.exposures import Exposures
 from tests.unit.registry.builders import a_canary_state, a_state
 
 CANARY = a_canary_state()

@@ -19,7 +19,7 @@ from registry.new_items.overlay import Overlay, PlacedVector
 from registry.versions.model import Model
 from registry.wire.requests import Request, SessionItem
 from registry.wire.training_records.event_weights import parse_event_weights
-from streams.serving.seen_answers import recommend_seeing
+from streams.serving.fresh_answers import recommend_seeing
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 
 NEW, KNOWN = 99, 1

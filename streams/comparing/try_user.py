@@ -27,8 +27,8 @@ from registry.wire.requests import Request
 from registry.wire.responses import FreshState, Item, Source
 from registry.wire.rollout_state import RolloutState
 from streams.serving.answering import Answering
+from streams.serving.fresh_answers import named_in, recommend_seeing
 from streams.serving.routing import route
-from streams.serving.seen_answers import named_in, recommend_seeing
 
 OWN_SHOWN: Final = 30
 """Of the user's own items; many users have thousands."""

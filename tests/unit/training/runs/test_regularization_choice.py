@@ -15,10 +15,10 @@ from training.data.cells_from_rows import Gathered
 from training.fitting.als import fit_als
 from training.judging.holdout import split
 from training.judging.ranking_metrics import by_factors, judge
-from training.runs import settling
+from training.runs import regularization_choice
 from training.runs.progress import Journal
+from training.runs.regularization_choice import Settled, choose_regularization, settle
 from training.runs.run_rules import parameters_of, rules_of
-from training.runs.settling import Settled, choose_regularization, settle
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_of_few_users_luck_would_decide_so_the_rule_stands() -> None:
 
 
 def test_of_many_pairs_the_rule_stands(found: Gathered, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "MOST_PAIRS", 5_999)
+    monkeypatch.setattr(regularization_choice, "MOST_PAIRS", 5_999)
 
     parameters, settled, lines = chosen(found)
 

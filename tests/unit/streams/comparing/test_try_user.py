@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from harness.builders import an_answering, some_rules
 
-from streams.comparing.side_by_side import (
+from streams.comparing.try_user import (
     BECAUSE_SHOWN,
     SideBySide,
     VersionAnswer,
     answer_side_by_side,
 )
 from tests.unit.registry.builders import a_state
-from tests.unit.streams.serving.test_seen_answers import ITEMS, KNOWN, NEW, Log, a_model
+from tests.unit.streams.serving.test_fresh_answers import ITEMS, KNOWN, NEW, Log, a_model
 
 OLD, LATEST = a_model("v0.1"), a_model("v0.2")
 BARE = a_model("v0.3", learned=False)
