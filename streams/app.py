@@ -37,9 +37,9 @@ from streams.fresh.fresh_parts import build_fresh
 from streams.kafka.assignor import BalancedAssignor
 from streams.kafka.faust_workarounds import FolderlessApp
 from streams.kafka.oauth_tokens import ClientCredentials
-from streams.kafka.recovery import PromptTableManager
 from streams.kafka.request_progress import RequestProgress
 from streams.kafka.slice_transport import SliceTransport
+from streams.kafka.table_recovery import PromptTableManager
 from streams.metrics import Metrics
 from streams.new_items.new_item_parts import build_new_items
 from streams.outcomes.compared_arms import joined

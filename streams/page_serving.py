@@ -20,9 +20,9 @@ from streams.http.recommend_endpoints import Recommendations
 from streams.http.server import Pages
 from streams.http.try_endpoints import Trying
 from streams.observers import Observers
-from streams.page.collect import StatusCollector
 from streams.page.registry_listing import RegistryListing
 from streams.page.status import ItemsFollowed
+from streams.page.status_collector import StatusCollector
 from streams.parts import Parts
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
-from registry.fresh.intake import take_in
+from registry.fresh.usable_events import take_in
 from registry.ids import ItemId, UserId
 from registry.kafka.topic_reader import connected, slice_of
 from registry.kafka.topics import topics_of

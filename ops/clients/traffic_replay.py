@@ -16,7 +16,7 @@ from ops.clients.replay_figures import Replayed
 from registry.errors import ArtifactError
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
-from registry.fresh.intake import take_in
+from registry.fresh.usable_events import take_in
 from registry.ids import ItemId, UserId
 from registry.settings import Settings
 from registry.versions.model import Model

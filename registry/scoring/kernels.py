@@ -16,7 +16,7 @@ from registry.scoring.model_arrays import Factors
 from registry.scoring.topk_kernel import topk
 
 HIDDEN_SCORE: Final = -float(np.finfo(np.float32).max)
-"""What a kernel gives a hidden item; `registry.versions.artifact` keeps real scores above it."""
+"""What a kernel gives a hidden item; a version's real scores stay above it (`artifact_format`)."""
 
 UNIT_ROUNDOFF: Final = 2.0**-24
 """Of float32: the largest relative error of one operation."""

@@ -1,6 +1,6 @@
 """The arrays of one model version: their dtypes and shapes, and what must never be served.
 
-Pure. Must not know files (`registry.versions.artifact`), versions or scoring.
+Pure. Must not know files (`registry.versions.artifact_format`), versions or scoring.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ from registry.scoring.known_users import KnownUsers
 from registry.scoring.model_arrays import Factors, ModelArrays
 from registry.scoring.ranking import Ranked, Ranking
 from registry.scoring.similar_items import nearest_among
+from registry.versions.fresh_capability import fresh_vectors_of
 from registry.versions.manifest import Manifest
-from registry.versions.mergeable import fresh_vectors_of
-from registry.versions.narrowing import narrowed, rows_of
+from registry.versions.request_narrowing import narrowed, rows_of
 from registry.wire.requests import Request
 from registry.wire.responses import Source
 
@@ -67,7 +67,7 @@ class Model:
     manifest
         The version's manifest.
     arrays
-        Its arrays, as :func:`registry.versions.artifact.check_arrays` passed them.
+        Its arrays, as :func:`registry.versions.artifact_format.check_arrays` passed them.
     """
 
     def __init__(self, manifest: Manifest, arrays: ModelArrays) -> None:

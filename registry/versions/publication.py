@@ -30,7 +30,7 @@ from registry.errors import ArtifactError, ConfigurationError
 from registry.ids import VersionName
 from registry.scoring.model_arrays import ModelArrays
 from registry.storage.objects import Objects
-from registry.versions.artifact import write_artifact
+from registry.versions.artifact_format import write_artifact
 from registry.versions.checksums import entry_of
 from registry.versions.file_cache import full_disk
 from registry.versions.latest_version import LATEST, NONE_YET, named_latest, point_latest_to_newest

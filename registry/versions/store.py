@@ -20,7 +20,7 @@ from registry.scoring.model_arrays import ModelArrays
 from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
 from registry.versions import latest_version, publication, published_versions
-from registry.versions.artifact import FURTHER, OpenFile, read_artifact
+from registry.versions.artifact_format import FURTHER, OpenFile, read_artifact
 from registry.versions.file_cache import Cache
 from registry.versions.manifest import Description, Manifest, decode_manifest
 from registry.versions.model import Model

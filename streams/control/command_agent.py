@@ -39,6 +39,7 @@ from registry.wire.commands import Command, Retrain, Rollback, Rollout
 from registry.wire.field_types import AnswerError
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Ramp
+from streams.control.version_problems import problem_of
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery, send_until_confirmed
@@ -187,8 +188,8 @@ class ControlAgent:
         problems = {}
         for version in versions_named(self._view.state, command):
             if is_version_name(version):
-                problem = await self._residency.problem_of(
-                    version, from_memory=isinstance(command, Rollback)
+                problem = await problem_of(
+                    version, self._residency, from_memory=isinstance(command, Rollback)
                 )
                 if problem is not None:
                     problems[version] = problem

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
-from registry.fresh.following import Following, plan_following
+from registry.fresh.followed_partitions import Following, plan_following
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.overlay import Overlay
 from registry.settings import Settings

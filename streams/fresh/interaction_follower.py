@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from registry.errors import TransportError
 from registry.fresh.event_log import EventLog
-from registry.fresh.intake import take_in
+from registry.fresh.usable_events import take_in
 from registry.kafka.topic_reader import BROKER_SECONDS, current_ends
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall

@@ -1,6 +1,6 @@
 """Workarounds for behaviours of Faust 0.15.3, each with the behaviour that it works around.
 
-The largest ones have their own modules: `streams.kafka.slices`, `streams.kafka.recovery` and
+The largest ones have their own modules: `streams.kafka.slices`, `streams.kafka.table_recovery` and
 `streams.kafka.assignor`. Each behaviour is pinned by a test, so an upgrade that changes it is
 noticed.
 """

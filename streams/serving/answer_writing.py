@@ -12,7 +12,7 @@ from registry.answers.answer_bytes import Filling, Form, form_of, write_answers
 from registry.answers.recommendation import Recommendation
 from registry.fresh.fresh_sight import FreshSight
 from registry.versions.model import Model
-from registry.versions.narrowing import unknown_items
+from registry.versions.request_narrowing import unknown_items
 from registry.wire.codec import encode
 from registry.wire.field_types import AnswerError
 from registry.wire.requests import Request

@@ -24,7 +24,7 @@ from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
 from registry.new_items.overlaid_lists import KnownList, overlaid
 from registry.versions.model import Model
-from registry.versions.narrowing import rows_of
+from registry.versions.request_narrowing import rows_of
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.event_weights import undo_targets

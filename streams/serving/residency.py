@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from registry.catalogue.availability import NOTHING_WITHDRAWN, Withdrawals
-from registry.errors import DamagedVersion, RecstreamError, UnknownVersion
+from registry.errors import RecstreamError
 from registry.versions.model import Model
 from registry.versions.store import Store
 from registry.wire.rollout_state import RolloutState
@@ -47,7 +47,7 @@ class Residency:
     """The versions that this worker has in memory. All methods but the loading run on the loop."""
 
     def __init__(self, store: Store, on_loaded: Callable[[float], None]) -> None:
-        self._store = store
+        self.store = store
         self._on_loaded = on_loaded
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._ready: dict[str, Model] = {}
@@ -105,33 +105,12 @@ class Residency:
             if absent and now - tried_at >= RETRY_SECONDS:
                 self._loading[version] = asyncio.create_task(self._load(version))
 
-    async def problem_of(self, version: str, *, from_memory: bool = False) -> str | None:
-        """Find out whether `version` can be served; return why not, without naming it again.
-
-        Parameters
-        ----------
-        version
-            Which one.
-        from_memory
-            One that is in memory needs no files: a rollback must work while the registry does not.
-            Otherwise it needs them, because the next worker that starts does, unless the registry
-            does not answer.
-        """
-        resident = version in self._ready
-        if resident and from_memory:
-            return None
-        try:
-            if resident:
-                await asyncio.to_thread(self._store.require_files, version)
-            else:
-                await self._read(self._store.verify, version)
-        except RecstreamError as error:
-            why = str(error).removeprefix("version ").removeprefix(f"{version}: ")
-            if not resident:
-                return why
-            if isinstance(error, UnknownVersion | DamagedVersion):
-                return f"is in memory only, so a new worker could not load it: {why}"
-        return None
+    async def read(self, act: Callable[[str], Read], version: str) -> Read:
+        """Let `act` read `version` in the loader's thread, after what it reads already."""
+        reading = self._loader.submit(act, version)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.wrap_future(reading)
 
     @property
     def is_hiding(self) -> bool:
@@ -184,7 +163,7 @@ class Residency:
 
     async def _load(self, version: str) -> None:
         try:
-            model, seconds = await self._read(self._open, version)
+            model, seconds = await self.read(self._open, version)
             model = await self._made_current(model)
         except RecstreamError as error:
             self._note_failure(version, str(error))
@@ -202,16 +181,10 @@ class Residency:
         """Replace the failures whole: the page reads them in a thread of its own."""
         self._failed = {**self._failed, version: (time.monotonic(), why)}
 
-    async def _read(self, act: Callable[[str], Read], version: str) -> Read:
-        reading = self._loader.submit(act, version)
-        self._reading.add(reading)
-        reading.add_done_callback(self._reading.discard)
-        return await asyncio.wrap_future(reading)
-
     def _open(self, version: str) -> tuple[Model, float]:
         gc.collect()  # what is garbage now must not be frozen; what was frozen before is not walked
         started = time.monotonic()
-        model = self._store.open(version)
+        model = self.store.open(version)
         model.warm()
         return model, time.monotonic() - started
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from registry.catalogue.item_labels import labelled
 from registry.errors import DamagedVersion
 from registry.scoring.model_arrays import MAX_ITEMS, ModelArrays, check_arrays
-from registry.versions.artifact import files_in, read_artifact, write_artifact
+from registry.versions.artifact_format import files_in, read_artifact, write_artifact
 from tests.unit.registry.builders import some_arrays
 
 FILES = [

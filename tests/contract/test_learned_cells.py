@@ -30,7 +30,7 @@ from registry.fold_in.learned_cells import (
 )
 from registry.scoring.model_arrays import ModelArrays
 from registry.undo_events import NOTHING_UNDONE, UndoneEvents
-from registry.versions.artifact import files_in, read_artifact, write_artifact
+from registry.versions.artifact_format import files_in, read_artifact, write_artifact
 from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, a_request, some_arrays
 

@@ -78,7 +78,7 @@ slices.SliceConsumer.seek_to_committed = moved
 READS_ACROSS_THE_SEEK = """
 import asyncio, logging
 logging.basicConfig(level=logging.INFO)
-from streams.kafka.recovery import PromptRecovery
+from streams.kafka.table_recovery import PromptRecovery
 sought = asyncio.Event()
 wait, seek = slices.SliceConsumer._wait_next_records, PromptRecovery._seek
 look = PromptRecovery._look

@@ -24,7 +24,7 @@ from msgspec import Struct
 from ops.bench.rig.synthetic import Shape, arrays_of, description_of
 from registry.heap_trim import trim_memory
 from registry.scoring.model_arrays import ModelArrays
-from registry.versions.artifact import read_artifact, write_artifact
+from registry.versions.artifact_format import read_artifact, write_artifact
 from registry.versions.checksums import entry_of
 from registry.versions.file_cache import Cache
 from registry.versions.manifest import Manifest

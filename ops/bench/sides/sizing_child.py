@@ -22,7 +22,7 @@ from ops.bench.rig.made_up_interactions import SEED
 from ops.bench.sides.train_sides import peak_bytes
 from registry.settings import read_settings
 from registry.storage.objects import Objects
-from registry.versions.artifact import write_artifact
+from registry.versions.artifact_format import write_artifact
 from registry.versions.manifest import Parameters
 from registry.wire.codec import encode
 from training.data.cell_weights import weights

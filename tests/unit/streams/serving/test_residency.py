@@ -197,68 +197,6 @@ def test_the_failure_of_a_version_that_is_no_longer_wanted_is_forgotten(tmp_path
     run(story())
 
 
-def test_a_version_that_could_be_served_has_no_problem(store: Store) -> None:
-    async def story() -> None:
-        with a_residency(store) as residency:
-            assert await residency.problem_of("v0.1") is None
-            assert residency.residency_of("v0.1") == "absent", "it was looked at, not loaded"
-
-    run(story())
-
-
-def test_a_version_that_is_in_memory_only_is_no_longer_brought_in_but_is_gone_back_to(
-    tmp_path: Path,
-) -> None:
-    async def story() -> None:
-        store = published(tmp_path)
-        with a_residency(store) as residency:
-            residency.keep(["v0.1"], time.monotonic())
-            assert await settled(residency, "v0.1") == "ready"
-            assert await residency.problem_of("v0.1") is None
-
-            store.hide("v0.1")
-            told = await residency.problem_of("v0.1")
-            assert told is not None
-            assert told.startswith("is in memory only, so a new worker could not load it: ")
-            assert await residency.problem_of("v0.1", from_memory=True) is None
-
-    run(story())
-
-
-def test_a_registry_that_does_not_answer_is_no_problem_of_what_is_in_memory(
-    tmp_path: Path,
-) -> None:
-    async def story() -> None:
-        store = published(tmp_path / "models")
-        with a_residency(store) as residency:
-            residency.keep(["v0.1"], time.monotonic())
-            assert await settled(residency, "v0.1") == "ready"
-            (tmp_path / "models").rename(tmp_path / "elsewhere")
-            (tmp_path / "models").touch()
-            (tmp_path / "models").rename(tmp_path / "gone")
-            (tmp_path / "models").symlink_to(tmp_path / "models")  # a loop: no answer but an error
-            assert await residency.problem_of("v0.1") is None
-
-    run(story())
-
-
-@pytest.mark.parametrize(
-    ("version", "problem"), [("v0.9", "which holds v0.1"), ("v0.1", "als/titles.json is missing")]
-)
-def test_the_problem_of_a_version_tells_why_it_cannot_be_served(
-    version: str, problem: str, tmp_path: Path
-) -> None:
-    async def story() -> None:
-        store = published(tmp_path)
-        (store.root / "v0.1" / "als" / "titles.json").unlink()
-        with a_residency(store) as residency:
-            told = await residency.problem_of(version)
-            assert told is not None
-            assert problem in told
-
-    run(story())
-
-
 class Knot:
     """Garbage that only the collector can free."""
 

@@ -13,7 +13,7 @@ from registry.catalogue.availability import Withdrawals
 from registry.catalogue.item_labels import labelled
 from registry.scoring import candidate_ranking, similar_items
 from registry.versions.model import Model
-from registry.versions.narrowing import unknown_items
+from registry.versions.request_narrowing import unknown_items
 from registry.wire.requests import SessionItem
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 

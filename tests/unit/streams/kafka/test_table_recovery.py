@@ -13,9 +13,9 @@ import pytest
 from faust.types import TP
 from faust.types.events import EventT
 
-from streams.kafka import recovery as recovery_module
+from streams.kafka import table_recovery as recovery_module
 from streams.kafka.faust_workarounds import ROLLOUT_TABLE_OPTIONS, FolderlessApp
-from streams.kafka.recovery import PromptRecovery, PromptTableManager
+from streams.kafka.table_recovery import PromptRecovery, PromptTableManager
 
 
 def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Whether later events can be merged into a version, and what solves for their users then.
+"""Whether fresh events can be merged into a version, and what solves for their users then.
 
 Knows what manifest and arrays must say for that. Must not know how vectors are solved for
 (`registry.fold_in`).

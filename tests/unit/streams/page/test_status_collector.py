@@ -19,14 +19,14 @@ from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.observers import build_observers
-from streams.page.collect import (
+from streams.page.registry_listing import LIST_SECONDS, RegistryListing
+from streams.page.status_collector import (
     COMMANDS_SHOWN,
     StatusCollector,
     _roles,
     _share,
     latest_commands,
 )
-from streams.page.registry_listing import LIST_SECONDS, RegistryListing
 from streams.page_serving import collector_of
 from streams.state.liveness import REBALANCE_SECONDS
 from tests.unit.registry.builders import (
@@ -176,7 +176,7 @@ def test_a_rebalance_is_not_stuck_while_kafka_is_away(
 def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.page.collect.distribution_version", lambda name: "0.1.0")
+    monkeypatch.setattr("streams.page.status_collector.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path, a_canary_state(primary_version="v0.2", canary_version="v0.9"))
     for _ in range(2):
         Store(parts.settings.model_registry).publish(some_arrays(), a_description())
@@ -202,7 +202,7 @@ def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
 def test_the_registry_is_listed_when_something_is_told_and_now_and_then_but_not_at_each_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.page.collect.distribution_version", lambda name: "0.1.0")
+    monkeypatch.setattr("streams.page.status_collector.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path)
     versions, now = iter([["v0.1"], ["v0.2"], ["v0.3"], ["v0.4"]]), [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
@@ -228,7 +228,7 @@ def test_the_registry_is_listed_when_something_is_told_and_now_and_then_but_not_
 def test_the_page_tells_the_same_rate_of_requests_as_the_heartbeat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.page.collect.distribution_version", lambda name: "0.1.0")
+    monkeypatch.setattr("streams.page.status_collector.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path)
     parts.fleet.requests_per_second = 12.5
     assert collector(parts).collect().requests_per_second == 12.5
@@ -268,7 +268,7 @@ def test_a_command_whose_states_this_worker_has_not_seen_shows_no_guess_of_them(
 def test_where_older_commands_are_forgotten_the_oldest_one_left_shows_no_states(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streams.page.collect.COMMANDS_SHOWN", COMMANDS_REMEMBERED)
+    monkeypatch.setattr("streams.page.status_collector.COMMANDS_SHOWN", COMMANDS_REMEMBERED)
     remembered, states = after(*(swap(f"v0.{minor}") for minor in range(COMMANDS_REMEMBERED + 1)))
     *_, second, oldest = latest_commands(remembered, states)
     assert (oldest.before, oldest.after) == (None, None)
@@ -284,7 +284,7 @@ def test_only_the_newest_commands_are_shown() -> None:
 def test_the_status_holds_what_the_whole_fleet_counted_under_the_present_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.page.collect.distribution_version", lambda name: "0.1.0")
+    monkeypatch.setattr("streams.page.status_collector.distribution_version", lambda name: "0.1.0")
     parts = some_parts(tmp_path, a_canary_state(), api_token="secret")
     now = time.time()
     for name, epoch in (("w1", 7), ("w2", 7), ("w3", 6)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.fresh.following import Following, plan_following
+from registry.fresh.followed_partitions import Following, plan_following
 
 counts = st.integers(1, 16)
 
