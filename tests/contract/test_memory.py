@@ -14,7 +14,7 @@ SHAPE = Shape(users=400_000, items=10_000, seen=10)
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/smaps_rollup").exists(),
+    not Path("/proc/self/smaps").exists(),
     reason="only Linux tells of a process which of its pages are shared",
 )
 def test_a_served_version_takes_at_most_1_3_times_its_arrays_and_two_processes_share_them(

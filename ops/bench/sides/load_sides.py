@@ -67,11 +67,22 @@ class Opened(Struct, frozen=True):
 
 
 def memory_of(pid: int | str = "self") -> Memory:
-    """Return the memory of a process of this user."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    rows = [line.split() for line in lines if line.endswith("kB")]
-    sizes = {row[0]: int(row[1]) * 1024 for row in rows}
-    return Memory(sizes["Rss:"], sizes["Pss:"])
+    """Return the memory of a process of this user, without the programs' own code.
+
+    The share of a library's pages changes with every other process that starts or ends.
+    """
+    resident = proportional = 0
+    is_code = False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, *words = line.split()
+        if not name.endswith(":"):  # a mapping: addresses, rights, offset, device, inode, path
+            path = words[4] if len(words) > 4 else ""
+            is_code = ".so" in path or "/bin/" in path
+        elif name == "Rss:" and not is_code:
+            resident += int(words[0]) * 1024
+        elif name == "Pss:" and not is_code:
+            proportional += int(words[0]) * 1024
+    return Memory(resident, proportional)
 
 
 def publish(url: str, shape: Shape) -> Published:
