@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from registry.errors import ConfigurationError
-from registry.kafka.audit_trail import Asked, Trail, trail_of
+from registry.kafka.audit_trail import Trail, TrailQuery, trail_of
 from registry.settings import Settings
 from streams.http.admission.connections import BACKLOG, BoundedRunner
 from streams.http.admission.login import Login
@@ -34,7 +34,7 @@ LAST_ANSWERS_SECONDS: Final = 1.0
 def build_pages(
     parts: Parts,
     observers: Observers,
-    read_trail: Callable[[Settings, Asked], Trail] = trail_of,
+    read_trail: Callable[[Settings, TrailQuery], Trail] = trail_of,
 ) -> Pages:
     """Put the pages together; `read_trail` returns the audit trail, from Kafka."""
     settings, node, table = parts.settings, parts.node, parts.table

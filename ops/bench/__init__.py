@@ -44,9 +44,9 @@ def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = No
     from dataclasses import replace
 
     from ops.bench.rig.bench_run import publish_on_kafka, say
-    from ops.bench.serve import QUICK, Sizes, measure
+    from ops.bench.serve import QUICK, BacklogSizes, measure
 
-    sizes = QUICK if quick else Sizes()
+    sizes = QUICK if quick else BacklogSizes()
     sizes = replace(sizes, rounds=rounds or sizes.rounds)
     what = "decode, route, exact top 10, typed answer, confirmed; a backlog, one process"
     publish_on_kafka("serve", what, json, lambda on: measure(on, sizes, say))
@@ -135,9 +135,9 @@ def measure_scaling(quick: Quick = False, rounds: Rounds = None, json: Json = No
 def measure_shadow(quick: Quick = False, json: Json = None) -> None:
     """Measure what a shadow of all requests costs at p99, and what is shed under overload."""
     from ops.bench.rig.bench_run import publish_on_kafka, say
-    from ops.bench.shadow_cost import QUICK, Sizes, measure
+    from ops.bench.shadow_cost import QUICK, ShadowRates, measure
 
-    sizes = QUICK if quick else Sizes()
+    sizes = QUICK if quick else ShadowRates()
     what = "without and with the canary version in shadow; one worker, open loop"
     publish_on_kafka("shadow", what, json, lambda on: measure(on, sizes, say))
 
@@ -217,10 +217,10 @@ def measure_membership(
     json: Json = None,
 ) -> None:
     """Measure the longest wait of a request during restarts, joins, leaves and kills."""
-    from ops.bench.membership import EVENT_SECONDS, QUICK_EVENT_SECONDS, Sizes, measure
+    from ops.bench.membership import EVENT_SECONDS, QUICK_EVENT_SECONDS, MembershipSizes, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
 
-    sizes = Sizes(QUICK_EVENT_SECONDS if quick else EVENT_SECONDS, old_records)
+    sizes = MembershipSizes(QUICK_EVENT_SECONDS if quick else EVENT_SECONDS, old_records)
     what = "steady traffic on two workers while workers come and go"
     publish_on_kafka("membership", what, json, lambda on: measure(on, sizes, say))
 
@@ -228,8 +228,8 @@ def measure_membership(
 @app.command(name="fresh")
 def measure_fresh(quick: Quick = False, json: Json = None) -> None:
     """Measure what following the interactions costs, and how soon they count."""
-    from ops.bench.fresh.fresh_cost import MEASURED, QUICK, Sizes, measure
+    from ops.bench.fresh.fresh_cost import MEASURED, QUICK, FreshSizes, measure
     from ops.bench.rig.bench_run import publish_on_kafka, say
 
-    sizes = QUICK if quick else Sizes()
+    sizes = QUICK if quick else FreshSizes()
     publish_on_kafka("fresh", MEASURED, json, lambda on: measure(on, sizes, say))

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
-from ops.bench.rig.figures import Bar, at_least
+from ops.bench.rig.figures import Claim, at_least
 from registry.scoring.kernels import Hiding, ImplicitKernel, ItemRows, Kernel
 from registry.scoring.model_arrays import Factors
 from registry.scoring.ranking import Ranking
@@ -53,7 +53,7 @@ LARGE: Final = (*SHAPES, Catalogue(50, 5_000_000, True), Catalogue(50, 5_000_000
 QUICK: Final = (Catalogue(64, 10_000, True), Catalogue(64, 10_000, False))
 
 
-class _Seen(NamedTuple):
+class _HiddenItems(NamedTuple):
     indices: ItemRows
 
 
@@ -74,7 +74,7 @@ def measure(shapes: tuple[Catalogue, ...], say: Callable[[str], None]) -> Measur
     )
 
 
-def _measure(shape: Catalogue) -> tuple[dict[str, Cell], list[Bar]]:
+def _measure(shape: Catalogue) -> tuple[dict[str, Cell], list[Claim]]:
     items, users, hiding = _made_up(shape)
     ranking = Ranking(items)
     scans: dict[str, Kernel] = {
@@ -115,6 +115,6 @@ def _made_up(shape: Catalogue) -> tuple[Factors, Factors, list[Hiding]]:
         items = items[np.argsort(-np.linalg.norm(items, axis=1), kind="stable")]
     users = min(USERS, max(16, 200_000_000 // shape.items))
     hiding: list[Hiding] = [
-        _Seen(draw.integers(0, shape.items, SEEN, dtype=np.int32)) for _ in range(users)
+        _HiddenItems(draw.integers(0, shape.items, SEEN, dtype=np.int32)) for _ in range(users)
     ]
     return items, draw.standard_normal((users, shape.factors), dtype=np.float32), hiding

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ops.bench.offline.left_out_items import NewItemLists, compare_new_items
-from ops.bench.offline.left_out_users import NEXT, Judged, Lists, compare
+from ops.bench.offline.left_out_users import NEXT, JudgedLists, Lists, compare
 from ops.bench.quality import cells_of_file, default_parameters, shipped_cells
 from ops.views import terminal
 from registry.errors import ConfigurationError
@@ -76,7 +76,7 @@ def mean_difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Est
     return Estimate(float(paired.mean()), bounds[0] if bounds else None)
 
 
-def _print_quality(found: Mapping[int, Judged]) -> None:
+def _print_quality(found: Mapping[int, JudgedLists]) -> None:
     columns = (
         *("first interactions #", "popularity #", "fold-in #", "full retraining #"),
         *("fold-in over popularity #", "share of full retraining #"),

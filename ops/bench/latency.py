@@ -14,10 +14,10 @@ from ops.bench.rig import synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.disturbance import SWAPS, Disturbing, disturbance
-from ops.bench.rig.figures import Bar, at_most, latency_of
+from ops.bench.rig.figures import Claim, at_most, latency_of
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.rig.machine import process_seconds
-from ops.bench.rig.steady_traffic import Traffic, drive
+from ops.bench.rig.steady_traffic import TrafficOutcome, drive
 from ops.clients import kafka_client as client
 from ops.demo import demo_fleet
 from ops.ingest.send_once import records_of
@@ -45,13 +45,13 @@ def measure(on: Ground, seconds: float, say: Callable[[str], None]) -> Measured:
     """Run all phases at all rates, one after the other, on one worker."""
     versions = (synthetic.publish_model(on.registry, 1), synthetic.publish_model(on.registry, 2))
     rows: list[dict[str, Cell]] = []
-    bars: list[Bar] = []
+    bars: list[Claim] = []
     with fresh_topics(on, "latency", MODEL_VERSION=versions[0]) as settings:
         _ingest(settings)
         with worker(on, settings) as (pid, url):
             wait_until_ready(on, url)
             drive(settings, RATES[0], WARM_SECONDS)
-            fleet = _Fleet(on, settings, url, pid, versions)
+            fleet = _SwappedFleet(on, settings, url, pid, versions)
             for rate in RATES:
                 phases = {}
                 for name in PHASES:
@@ -77,7 +77,7 @@ def measure(on: Ground, seconds: float, say: Callable[[str], None]) -> Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fleet:
+class _SwappedFleet:
     """The one worker, and the two versions between which it is swapped."""
 
     on: Ground
@@ -88,31 +88,31 @@ class _Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Phase:
+class _LatencyPhase:
     """One phase: its traffic, the processor seconds of the worker, and the training, if any."""
 
-    traffic: Traffic
+    traffic: TrafficOutcome
     cpu_seconds: float | None
     run: TrainingRun | None = None
 
 
-def _phase(fleet: _Fleet, name: str, rate: int, seconds: float) -> _Phase:
+def _phase(fleet: _SwappedFleet, name: str, rate: int, seconds: float) -> _LatencyPhase:
     if name == CALM:
-        return _Phase(*_driven(fleet, rate, seconds))
+        return _LatencyPhase(*_driven(fleet, rate, seconds))
     planned = disturbance(fleet.settings, seconds, fleet.versions, training=name == TRAINING)
     with Disturbing(fleet.on, fleet.settings, fleet.url, planned) as disturbing:
         traffic, cpu_seconds = _driven(fleet, rate, seconds)
-    return _Phase(traffic, cpu_seconds, disturbing.training)
+    return _LatencyPhase(traffic, cpu_seconds, disturbing.training)
 
 
-def _driven(fleet: _Fleet, rate: int, seconds: float) -> tuple[Traffic, float | None]:
+def _driven(fleet: _SwappedFleet, rate: int, seconds: float) -> tuple[TrafficOutcome, float | None]:
     before = process_seconds(fleet.pid)
     traffic = drive(fleet.settings, rate, seconds)
     after = process_seconds(fleet.pid)
     return traffic, None if before is None or after is None else after - before
 
 
-def _row(rate: int, name: str, phase: _Phase, seconds: float) -> dict[str, Cell]:
+def _row(rate: int, name: str, phase: _LatencyPhase, seconds: float) -> dict[str, Cell]:
     traffic, run, cpu_seconds = phase.traffic, phase.run, phase.cpu_seconds
     confirmed = latency_of(traffic.confirmed_ms)
     row: dict[str, Cell] = {
@@ -132,7 +132,7 @@ def _row(rate: int, name: str, phase: _Phase, seconds: float) -> dict[str, Cell]
     return row
 
 
-def _bars(rate: int, phases: Mapping[str, _Phase]) -> list[Bar]:
+def _bars(rate: int, phases: Mapping[str, _LatencyPhase]) -> list[Claim]:
     p99 = {name: latency_of(phase.traffic.confirmed_ms).p99_ms for name, phase in phases.items()}
     ratios = [
         at_most(f"times the calm p99, {rate}/s, {name}", p99[name] / p99[CALM], BAR_RATIO)
@@ -143,7 +143,7 @@ def _bars(rate: int, phases: Mapping[str, _Phase]) -> list[Bar]:
     return [*ratios, at_most(claim, waiting, BAR_WAITING_SECONDS)]
 
 
-def _summary(traffic: Traffic) -> str:
+def _summary(traffic: TrafficOutcome) -> str:
     latency = latency_of(traffic.confirmed_ms)
     return f"p50 {latency.p50_ms:.1f} ms, p99 {latency.p99_ms:.1f} ms"
 

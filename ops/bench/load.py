@@ -18,10 +18,10 @@ import msgspec
 
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
-from ops.bench.rig.figures import Bar, at_most
+from ops.bench.rig.figures import Claim, at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.rig.synthetic import Shape, publish_model
-from ops.bench.sides.load_sides import Memory, Opened, Published, memory_of
+from ops.bench.sides.load_sides import Memory, Opened, PublicationTimes, memory_of
 from ops.bench.sides.side_process import prompt, read_value, run_side
 from ops.clients import kafka_client as client
 from ops.clients import worker_pages as pages
@@ -56,7 +56,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class OpenedVersion:
     """A version opened by a single process."""
 
     opened: Opened
@@ -67,7 +67,7 @@ class Alone:
 class Side:
     """One way of opening: the median of the rounds, and `WORKERS` processes at once."""
 
-    alone: Alone
+    alone: OpenedVersion
     together: Sequence[Opened]
 
     @property
@@ -118,7 +118,7 @@ def measure(on: Ground, shape: Shape, registry: str | None, say: Callable[[str],
 
 def _serve(
     on: Ground, settings: Settings, shape: Shape, say: Callable[[str], None]
-) -> tuple[Published, Arrived]:
+) -> tuple[PublicationTimes, Arrived]:
     """Publish a version and swap it in on workers that serve another one."""
     with ExitStack() as workers:
         names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
@@ -158,15 +158,15 @@ def _swap(
     return applied, sorted(ready.values())
 
 
-def _publish(settings: Settings, shape: Shape) -> Published:
+def _publish(settings: Settings, shape: Shape) -> PublicationTimes:
     words = ("publish", settings.model_registry, msgspec.json.encode(shape).decode())
     with run_side(SIDES, *words) as publisher:
-        return read_value(publisher, Published)
+        return read_value(publisher, PublicationTimes)
 
 
 def _sides(what: Sequence[str], say: Callable[[str], None]) -> dict[str, Side]:
     """Open the version both ways, alternating; `what` is the registry's URL, cache and version."""
-    rounds: dict[str, list[Alone]] = {way: [] for way in WAYS}
+    rounds: dict[str, list[OpenedVersion]] = {way: [] for way in WAYS}
     for number in range(1, ROUNDS + 1):
         say(f"one process opens it, mapped, then copied: {number} of {ROUNDS}")
         for way in WAYS:
@@ -175,15 +175,15 @@ def _sides(what: Sequence[str], say: Callable[[str], None]) -> dict[str, Side]:
     return {way: Side(_middle(rounds[way]), open_together(way, what)) for way in WAYS}
 
 
-def _middle(rounds: Sequence[Alone]) -> Alone:
+def _middle(rounds: Sequence[OpenedVersion]) -> OpenedVersion:
     return sorted(rounds, key=lambda alone: alone.opened.seconds)[len(rounds) // 2]
 
 
-def _alone(way: str, what: Sequence[str]) -> Alone:
+def _alone(way: str, what: Sequence[str]) -> OpenedVersion:
     with run_side(SIDES, way, *what) as process:
         read_value(process, str)
         opened = read_value(prompt(process), Opened)
-        return Alone(opened, read_value(prompt(process), dict[str, float]))
+        return OpenedVersion(opened, read_value(prompt(process), dict[str, float]))
 
 
 def open_together(way: str, what: Sequence[str]) -> list[Opened]:
@@ -213,7 +213,7 @@ def _remove(url: str) -> None:
 
 
 def _rows(
-    published: Published, arrived: Arrived, sides: Mapping[str, Side]
+    published: PublicationTimes, arrived: Arrived, sides: Mapping[str, Side]
 ) -> Iterator[dict[str, Cell]]:
     yield {"who": "publisher", "what": "published", "seconds": published.seconds}
     for part, seconds in published.seconds_by_part.items():
@@ -234,7 +234,7 @@ def _rows(
             yield {"who": "", "what": what, "seconds": opened.seconds, **sizes}
 
 
-def _sizes(memory: Memory, published: Published) -> dict[str, Cell]:
+def _sizes(memory: Memory, published: PublicationTimes) -> dict[str, Cell]:
     return {
         "resident MB": memory.resident / MEGABYTE,
         "times arrays": memory.resident / published.array_bytes,
@@ -242,7 +242,7 @@ def _sizes(memory: Memory, published: Published) -> dict[str, Cell]:
     }
 
 
-def _bars(published: Published, arrived: Arrived) -> list[Bar]:
+def _bars(published: PublicationTimes, arrived: Arrived) -> list[Claim]:
     resident = max(memory.resident for memory in arrived.memory)
     together = sum(memory.proportional for memory in arrived.memory)
     return [
@@ -257,7 +257,9 @@ def _bars(published: Published, arrived: Arrived) -> list[Bar]:
     ]
 
 
-def _notes(published: Published, arrived: Arrived, sides: Mapping[str, Side]) -> Iterator[str]:
+def _notes(
+    published: PublicationTimes, arrived: Arrived, sides: Mapping[str, Side]
+) -> Iterator[str]:
     whole = published.seconds + arrived.ready[0]
     yield (
         f"From the start of the publication to the first worker: {whole:.1f} s, to the last "

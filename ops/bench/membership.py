@@ -18,7 +18,7 @@ from typing import Final
 from ops.bench.rig import aged_changelog, synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
-from ops.bench.rig.figures import Bar, at_most
+from ops.bench.rig.figures import Claim, at_most
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.rig.steady_traffic import LEAD_SECONDS, drive
 from registry.settings import Settings
@@ -45,7 +45,7 @@ COMMANDS_A_DAY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class MembershipSizes:
     """How long each event is watched, and how many records an old release left."""
 
     event_seconds: float = EVENT_SECONDS
@@ -53,12 +53,12 @@ class Sizes:
 
 
 @dataclass(slots=True)
-class _Fleet:
+class _TwoWorkers:
     """Two workers under traffic; `seconds` by what happened, the longest so far."""
 
     on: Ground
     settings: Settings
-    sizes: Sizes
+    sizes: MembershipSizes
     say: Callable[[str], None]
     workers: dict[str, Iterator[str]]
     started: int = 0
@@ -86,7 +86,7 @@ class _Fleet:
         self.stop(name)
 
 
-def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
+def measure(on: Ground, sizes: MembershipSizes, say: Callable[[str], None]) -> Measured:
     """Measure all events, with a young changelog and with two aged ones."""
     version = synthetic.publish_model(on.registry, 1)
     ages = _ages(sizes.old_records)
@@ -123,7 +123,7 @@ def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
     )
 
 
-def _events(fleet: _Fleet, age: str, say: Callable[[str], None]) -> dict[str, float]:
+def _events(fleet: _TwoWorkers, age: str, say: Callable[[str], None]) -> dict[str, float]:
     starts: list[float] = []
 
     def roll() -> None:
@@ -147,7 +147,7 @@ def _events(fleet: _Fleet, age: str, say: Callable[[str], None]) -> dict[str, fl
     return found
 
 
-def _longest_wait(fleet: _Fleet, act: Callable[[], object], event: str) -> float:
+def _longest_wait(fleet: _TwoWorkers, act: Callable[[], object], event: str) -> float:
     """Return the longest wait of a request, in seconds, while `act` is done."""
     margin = fleet.sizes.event_seconds
     extra = {ROLLING: 14.0, JOIN: 6.0, KILL: fleet.settings.session_timeout + 2.0}.get(event, 0.0)
@@ -158,7 +158,7 @@ def _longest_wait(fleet: _Fleet, act: Callable[[], object], event: str) -> float
         return float(traffic.result().confirmed_ms.max()) / 1000
 
 
-def _bars(seen: Mapping[str, Mapping[str, float]], session_seconds: float) -> list[Bar]:
+def _bars(seen: Mapping[str, Mapping[str, float]], session_seconds: float) -> list[Claim]:
     wanted = {
         STEADY: STEADY_BAR,
         ROLLING: EVENT_BAR,
@@ -181,7 +181,7 @@ def _bars(seen: Mapping[str, Mapping[str, float]], session_seconds: float) -> li
     ]
 
 
-def ratio_bar(claim: str, aged: float, young: float) -> Bar:
+def ratio_bar(claim: str, aged: float, young: float) -> Claim:
     """Return the bar of the ratio of two longest waits, in seconds.
 
     >>> ratio_bar("join", 0.31, 0.25).verdict
@@ -189,7 +189,7 @@ def ratio_bar(claim: str, aged: float, young: float) -> Bar:
     """
     bar = at_most(claim, round(aged / young, 2), RATIO_BAR)
     if bar.verdict == "fail" and aged - young < NOISE_SECONDS:
-        return Bar(bar.claim, bar.seen, bar.wanted, "inconclusive")
+        return Claim(bar.claim, bar.seen, bar.wanted, "inconclusive")
     return bar
 
 
@@ -211,9 +211,9 @@ def _ages(old_records: int) -> dict[str, Callable[[Settings], str]]:
 
 @contextmanager
 def _fleet(
-    on: Ground, settings: Settings, sizes: Sizes, say: Callable[[str], None], workers: int
-) -> Iterator[_Fleet]:
-    fleet = _Fleet(on, settings, sizes, say, {})
+    on: Ground, settings: Settings, sizes: MembershipSizes, say: Callable[[str], None], workers: int
+) -> Iterator[_TwoWorkers]:
+    fleet = _TwoWorkers(on, settings, sizes, say, {})
     try:
         for _ in range(workers):
             fleet.start()

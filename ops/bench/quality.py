@@ -31,12 +31,12 @@ from training.data.matrix import Cells, Csr, csr
 from training.fitting.als import fit_als, one_blas_thread
 from training.fitting.neighbours import fit_neighbours
 from training.judging.bootstrap import bootstrap
-from training.judging.gate import Limits
+from training.judging.gate import GateLimits
 from training.judging.holdout import Split, inner_split, split
 from training.judging.quality_estimates import SEED, Estimate
 from training.judging.ranking_metrics import Judgement, Score, by_factors, by_popularity, judge
 from training.log.rows import table_of
-from training.runs.learning_case import Rules
+from training.runs.learning_case import RunRules
 from training.runs.progress import Journal
 from training.runs.regularization_choice import choose_regularization, settle
 from training.runs.run_rules import parameters_of
@@ -86,7 +86,7 @@ def default_parameters(cells: Cells) -> Parameters:
     """Return what a run without any setting would use for these interactions."""
     settings = read_settings({})
     asked = parameters_of(settings)
-    rules = Rules(Limits(0, 0, 0, 0.0), settings.retrain_holdout, settings.retrain_threads)
+    rules = RunRules(GateLimits(0, 0, 0, 0.0), settings.retrain_holdout, settings.retrain_threads)
     settled = settle(asked, cells)
     return choose_regularization(asked, settled, rules, Journal("", lambda _: None))
 

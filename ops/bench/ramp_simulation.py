@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.bench.offline.failure_screen import possible_failures
-from ops.bench.offline.ramp_counts import Arm, Traffic, Version, bucket_shares
+from ops.bench.offline.ramp_counts import SimulatedArm, SimulatedTraffic, Version, bucket_shares
 from registry.errors import ShapeError
 from registry.guardrails import verdicts
 from registry.guardrails.rate_guardrails import RATES
@@ -28,7 +28,7 @@ from registry.ramp_plans.ramp_durations import patience_seconds
 from registry.wire.ramp_values import Finding, Ramp
 
 PLAN: Final = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=600, patience_seconds=600)
-TRAFFIC: Final = Traffic()
+TRAFFIC: Final = SimulatedTraffic()
 UNDECIDED: Final = "no evidence"
 
 PASS_EVERY: Final = 20
@@ -51,13 +51,13 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SimulatedStep:
     """One step of several ramps: what was counted, and how it is judged."""
 
     plan: Ramp
     percentage: float
-    canary: Arm
-    primary: Arm
+    canary: SimulatedArm
+    primary: SimulatedArm
     compare_users: bool
 
     def judge(self, run: int, second: int) -> tuple[Finding, ...]:
@@ -87,7 +87,7 @@ def simulate(
     runs: int,
     seed: int,
     plan: Ramp = PLAN,
-    traffic: Traffic = TRAFFIC,
+    traffic: SimulatedTraffic = TRAFFIC,
     only_failures: bool = False,
 ) -> tuple[End, ...]:
     """Simulate ramps, each judged every second, and return how they ended.
@@ -132,13 +132,13 @@ def draw_steps(
     canary: Version,
     primary: Version,
     plan: Ramp,
-    traffic: Traffic,
+    traffic: SimulatedTraffic,
     runs: int,
-) -> Iterator[Step]:
+) -> Iterator[SimulatedStep]:
     """Draw one step after the other; a step of all users is compared with the previous step."""
     shape = (runs, _seconds(plan))
     first_bucket, shares = bucket_shares((canary.scoring_seconds, primary.scoring_seconds))
-    control: Arm | None = None
+    control: SimulatedArm | None = None
     for percentage in plan.steps:
         arms = []
         requests = random.binomial(traffic.requests, percentage / 100, shape)
@@ -153,15 +153,17 @@ def draw_steps(
             }
             timed = random.multinomial(np.minimum(answered, traffic.timed), share).cumsum(axis=1)
             so_far, seen_so_far = answered.cumsum(axis=1), seen.cumsum(axis=1)
-            arms.append(Arm(so_far, seen_so_far, bad, timed, first_bucket))
+            arms.append(SimulatedArm(so_far, seen_so_far, bad, timed, first_bucket))
         if percentage < 100 or control is None:
             control = arms[1]
-            yield Step(plan, percentage, arms[0], control, compare_users=True)
+            yield SimulatedStep(plan, percentage, arms[0], control, compare_users=True)
         else:
-            yield Step(plan, percentage, arms[0], control.last_second(), compare_users=False)
+            yield SimulatedStep(
+                plan, percentage, arms[0], control.last_second(), compare_users=False
+            )
 
 
-def _after(step: Step, run: int, suspect: NDArray[np.bool_], only_failures: bool) -> End:
+def _after(step: SimulatedStep, run: int, suspect: NDArray[np.bool_], only_failures: bool) -> End:
     """Return the state of a ramp after a step that can fail only in the seconds of `suspect`."""
     last = len(suspect)
     held = int(step.plan.hold_seconds)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ops.bench.rig import synthetic
-from ops.bench.rig.answer_reader import Answers, answered, read_answers
+from ops.bench.rig.answer_reader import FirstAnswers, answered, read_answers
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import SATURATED, Window, at_least, sustained, where_cores_allow
@@ -119,7 +119,7 @@ def _run(on: Ground, requests: int, workers: int) -> Run:
 
 def _answer_all(
     on: Ground, settings: Settings, requests: int, pids: list[int]
-) -> tuple[Answers, CpuSamples]:
+) -> tuple[FirstAnswers, CpuSamples]:
     topics = topics_of(settings)
     records = list(synthetic.requests(requests))  # made before, so that sending takes less time
     cpu = CpuSamples(pids)

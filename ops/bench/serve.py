@@ -40,7 +40,7 @@ DRAIN_SECONDS: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class BacklogSizes:
     """Requests in the backlog of each; slower ones get fewer, so that all take seconds."""
 
     ours: int = 200_000
@@ -49,10 +49,10 @@ class Sizes:
     rounds: int = 3
 
 
-QUICK: Final = Sizes(ours=60_000, noop=20_000, obvious=5_000, rounds=1)
+QUICK: Final = BacklogSizes(ours=60_000, noop=20_000, obvious=5_000, rounds=1)
 
 
-def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
+def measure(on: Ground, sizes: BacklogSizes, say: Callable[[str], None]) -> Measured:
     """Run all rounds."""
     synthetic.publish_model(on.registry, seed=1)
     ways = {

@@ -16,10 +16,10 @@ from typing import Final, TypeAlias
 from ops.bench.rig import synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
-from ops.bench.rig.figures import Bar, Window, at_least, at_most, latency_of, where_cores_allow
+from ops.bench.rig.figures import Claim, Window, at_least, at_most, latency_of, where_cores_allow
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until, wait_until_ready, worker
 from ops.bench.rig.machine import CpuSamples
-from ops.bench.rig.steady_traffic import Traffic, drive
+from ops.bench.rig.steady_traffic import TrafficOutcome, drive
 from ops.clients import kafka_client as client
 from ops.clients.fleet_observer import heartbeats
 from registry.errors import TransportError
@@ -40,7 +40,7 @@ HEARTBEAT_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class ShadowRates:
     """Rates in requests a second. ``overload`` is above what one worker answers on two cores."""
 
     rates: tuple[int, ...] = (200, 1_000)
@@ -50,20 +50,20 @@ class Sizes:
     overload_seconds: float = 2.0
 
 
-QUICK: Final = Sizes(seconds=3.0, turns=1, overload_seconds=1.0)
+QUICK: Final = ShadowRates(seconds=3.0, turns=1, overload_seconds=1.0)
 
 
-def measure(on: Ground, sizes: Sizes, say: Callable[[str], None]) -> Measured:
+def measure(on: Ground, sizes: ShadowRates, say: Callable[[str], None]) -> Measured:
     """Run all phases, one after the other, on one worker."""
     primary, canary = (synthetic.publish_model(on.registry, seed) for seed in (1, 2))
     rows: list[dict[str, Cell]] = []
-    bars: list[Bar] = []
+    bars: list[Claim] = []
     with (
         fresh_topics(on, "shadow", MODEL_VERSION=primary) as settings,
         worker(on, settings) as (_, url),
     ):
         wait_until_ready(on, url)
-        fleet = _Fleet(on, settings, canary)
+        fleet = _ShadowedWorker(on, settings, canary)
         _turn(fleet, sizes.rates[0], WARM_SECONDS)
         for rate in sizes.rates:
             turns = []
@@ -95,10 +95,10 @@ _BOTH: Final[tuple[Strategy, Strategy]] = ("fixed", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
-class _Phase:
+class _ShadowPhase:
     """One phase: its traffic, the share of all cores in use, what came of the comparisons."""
 
-    traffic: Traffic
+    traffic: TrafficOutcome
     busy_share: float | None
     counts: ShadowCounts
 
@@ -112,14 +112,14 @@ class _Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fleet:
+class _ShadowedWorker:
     """The one worker, and the version that is put in the shadow of its primary."""
 
     on: Ground
     settings: Settings
     canary_version: str
 
-    def phase(self, strategy: Strategy, rate: int, seconds: float) -> _Phase:
+    def phase(self, strategy: Strategy, rate: int, seconds: float) -> _ShadowPhase:
         """Set the strategy, send traffic, and wait until all comparisons are accounted for."""
         fields = {"strategy": strategy, "canary_version": self.canary_version}
         command = client.new_command(self.settings, "rollout", **fields)
@@ -134,10 +134,10 @@ class _Fleet:
         cpu.take()
         busy_share = cpu.busy_share(Window(started_ms, time.time() * 1000, rate * seconds))
         if strategy == "fixed":
-            return _Phase(traffic, busy_share, ShadowCounts())
+            return _ShadowPhase(traffic, busy_share, ShadowCounts())
         requests = len(traffic.confirmed_ms)
         last = self._wait_for(lambda beat: _accounted_for(shadow_at([beat], epoch)) >= requests)
-        return _Phase(traffic, busy_share, shadow_at([last], epoch))
+        return _ShadowPhase(traffic, busy_share, shadow_at([last], epoch))
 
     def _wait_for(self, seen: Callable[[Heartbeat], bool]) -> Heartbeat:
         found: list[Heartbeat] = []
@@ -154,10 +154,10 @@ def _accounted_for(counts: ShadowCounts) -> int:
     return counts.compared + counts.dropped + counts.failed
 
 
-_Turn: TypeAlias = Mapping[Strategy, _Phase]
+_Turn: TypeAlias = Mapping[Strategy, _ShadowPhase]
 
 
-def _turn(fleet: _Fleet, rate: int, seconds: float) -> _Turn:
+def _turn(fleet: _ShadowedWorker, rate: int, seconds: float) -> _Turn:
     """Go through one phase without shadow and one with it."""
     return {strategy: fleet.phase(strategy, rate, seconds) for strategy in _BOTH}
 
@@ -170,7 +170,7 @@ def _rows(rate: int, turns: Sequence[_Turn]) -> list[dict[str, Cell]]:
     return [_row(rate, strategy, [turn[strategy] for turn in turns]) for strategy in _BOTH]
 
 
-def _row(rate: int, strategy: Strategy, phases: Sequence[_Phase]) -> dict[str, Cell]:
+def _row(rate: int, strategy: Strategy, phases: Sequence[_ShadowPhase]) -> dict[str, Cell]:
     latencies, busy = [latency_of(phase.traffic.confirmed_ms) for phase in phases], _busy(phases)
     row: dict[str, Cell] = {
         "requests/s": rate,
@@ -190,18 +190,18 @@ def _row(rate: int, strategy: Strategy, phases: Sequence[_Phase]) -> dict[str, C
     return row
 
 
-def _p99_bar(rate: int, turns: Sequence[_Turn]) -> Bar:
+def _p99_bar(rate: int, turns: Sequence[_Turn]) -> Claim:
     fixed, shadow = (median(turn[strategy].p99_ms for turn in turns) for strategy in _BOTH)
     bar = at_most(f"times the p99 without shadow, {rate}/s", shadow / fixed, BAR_RATIO)
     return where_cores_allow(bar, _busy([turn["shadow"] for turn in turns]) or 0.0)
 
 
-def _busy(phases: Sequence[_Phase]) -> float | None:
+def _busy(phases: Sequence[_ShadowPhase]) -> float | None:
     known = [phase.busy_share for phase in phases if phase.busy_share is not None]
     return median(known) if known else None
 
 
-def _overload_bars(phase: _Phase) -> list[Bar]:
+def _overload_bars(phase: _ShadowPhase) -> list[Claim]:
     shed = phase.counts.dropped / phase.requests
     accounted = _accounted_for(phase.counts) / phase.requests
     return [

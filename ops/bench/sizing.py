@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured, publish_report, say
 from ops.bench.rig.machine import cores
-from ops.bench.rig.made_up_interactions import Sizes, pairs
+from ops.bench.rig.made_up_interactions import MadeUpSizes, pairs
 from ops.bench.sides.sizing_child import SHIPPED, Sized
 from ops.bench.train import FACTORS, ITERATIONS, MEGABYTE
 from registry.errors import TransportError
@@ -175,7 +175,7 @@ def _measure_in_child(backend: str, interactions: int) -> Sized:
 
 def _write_segments(folder: Path, interactions: int) -> None:
     segments, start = Segments(Objects(str(folder)), "sizing"), 0
-    for user, item in pairs(Sizes(interactions)):
+    for user, item in pairs(MadeUpSizes(interactions)):
         for first in range(0, len(user), SEGMENT_ROWS):
             part = slice(first, first + SEGMENT_ROWS)
             rows = _rows(start, user[part], item[part])

@@ -18,10 +18,10 @@ from typing import Final, NamedTuple
 
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured, say
-from ops.bench.rig.figures import Bar, at_most
-from ops.bench.rig.slopes import Reading, judged, slope_of
+from ops.bench.rig.figures import Claim, at_most
+from ops.bench.rig.slopes import TimedFigure, judged, slope_of
 from ops.bench.rig.soak_events import RESTLESS, STEADY, Soaked, do, soaked_fleet
-from ops.bench.rig.soak_plan import Event, planned
+from ops.bench.rig.soak_plan import PlannedEvent, planned
 from ops.bench.rig.soak_traffic import SoakTraffic
 from registry.errors import RecstreamError
 
@@ -38,7 +38,7 @@ MOST_DESCRIPTORS_AN_HOUR: Final = 5.0
 MOST_THREADS_AN_HOUR: Final = 1.0
 
 
-class Sample(NamedTuple):
+class ProcessSample(NamedTuple):
     """One look at a process: seconds since the start, MB of its own memory, and counts."""
 
     at: float
@@ -68,7 +68,9 @@ def measure(seconds: float, seed: int, per_second: int) -> Measured:
         return _found(soaked, samples, traffic, seconds, seed, per_second)
 
 
-def _carry_out(soaked: Soaked, plan: Sequence[Event], traffic: SoakTraffic, seconds: float) -> None:
+def _carry_out(
+    soaked: Soaked, plan: Sequence[PlannedEvent], traffic: SoakTraffic, seconds: float
+) -> None:
     for event in (*plan, None):
         until = traffic.started + (seconds if event is None else event.at)
         time.sleep(max(0.0, until - time.monotonic()))
@@ -86,10 +88,10 @@ def _carry_out(soaked: Soaked, plan: Sequence[Event], traffic: SoakTraffic, seco
 
 
 @contextmanager
-def _sampled(soaked: Soaked) -> Iterator[Mapping[str, list[Sample]]]:
+def _sampled(soaked: Soaked) -> Iterator[Mapping[str, list[ProcessSample]]]:
     """Look at each worker every few seconds, in a thread, until the block ends."""
     ended, started = threading.Event(), time.monotonic()
-    samples: dict[str, list[Sample]] = {name: [] for name in (STEADY, RESTLESS)}
+    samples: dict[str, list[ProcessSample]] = {name: [] for name in (STEADY, RESTLESS)}
 
     def look() -> None:
         while not ended.wait(SAMPLE_SECONDS):
@@ -106,14 +108,14 @@ def _sampled(soaked: Soaked) -> Iterator[Mapping[str, list[Sample]]]:
         thread.join()
 
 
-def _sample(soaked: Soaked, name: str, at: float) -> Sample:
+def _sample(soaked: Soaked, name: str, at: float) -> ProcessSample:
     process = Path(f"/proc/{soaked.on.group.pid(name)}")
     status = dict(
         line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line
     )
     with soaked.on.group.log(name).open("rb") as log:
         lines = sum(block.count(b"\n") for block in iter(lambda: log.read(1 << 16), b""))
-    return Sample(
+    return ProcessSample(
         at,
         int(status["RssAnon"].split()[0]) / 1024,
         len(list((process / "fd").iterdir())),
@@ -124,7 +126,7 @@ def _sample(soaked: Soaked, name: str, at: float) -> Sample:
 
 def _found(
     soaked: Soaked,
-    samples: Mapping[str, Sequence[Sample]],
+    samples: Mapping[str, Sequence[ProcessSample]],
     traffic: SoakTraffic,
     seconds: float,
     seed: int,
@@ -164,14 +166,14 @@ def _found(
 
 
 def _slopes(
-    name: str, samples: Sequence[Sample], long_enough: bool
-) -> tuple[dict[str, Cell], list[Bar]]:
+    name: str, samples: Sequence[ProcessSample], long_enough: bool
+) -> tuple[dict[str, Cell], list[Claim]]:
     """Return the row of a worker's figures, and how they are judged."""
     if len(samples) < 3:
         return {"worker": name}, []
-    memory = slope_of([Reading(sample.at, sample.rss_anon_mb) for sample in samples])
-    descriptors = slope_of([Reading(sample.at, sample.descriptors) for sample in samples])
-    threads = slope_of([Reading(sample.at, sample.threads) for sample in samples])
+    memory = slope_of([TimedFigure(sample.at, sample.rss_anon_mb) for sample in samples])
+    descriptors = slope_of([TimedFigure(sample.at, sample.descriptors) for sample in samples])
+    threads = slope_of([TimedFigure(sample.at, sample.threads) for sample in samples])
     first, last = samples[0], samples[-1]
     minutes = (last.at - first.at) / 60
     row: dict[str, Cell] = {
@@ -190,7 +192,7 @@ def _slopes(
     ]
 
 
-def _verdict(bars: Sequence[Bar]) -> str:
+def _verdict(bars: Sequence[Claim]) -> str:
     failed = [bar.claim for bar in bars if bar.verdict == "fail"]
     undecided = [bar.claim for bar in bars if bar.verdict == "inconclusive"]
     if failed:

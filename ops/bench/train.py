@@ -21,7 +21,7 @@ from ops.bench.rig.bench_run import Measured
 from ops.bench.rig.figures import at_most
 from ops.bench.rig.ground import Ground, child_environment, fresh_topics
 from ops.bench.rig.machine import cores
-from ops.bench.rig.made_up_interactions import Sizes, records
+from ops.bench.rig.made_up_interactions import MadeUpSizes, records
 from ops.bench.sides.train_sides import Fitted, Made, Ours, Read
 from ops.clients import kafka_client as client
 from registry.errors import TransportError
@@ -44,7 +44,7 @@ Found = TypeVar("Found", Ours, Read, Made, Fitted)
 
 def measure(on: Ground, interactions: int, say: Callable[[str], None]) -> Measured:
     """Fill a topic, then learn from it in one child process, and read and fit it in another."""
-    sizes = Sizes(interactions)
+    sizes = MadeUpSizes(interactions)
     chosen = {
         "RETRAIN_FACTORS": str(FACTORS),
         "RETRAIN_ITERATIONS": str(ITERATIONS),

@@ -91,7 +91,7 @@ def explain(
         raise typer.Exit(1)
 
 
-class Check(NamedTuple):
+class CheckedAnswer(NamedTuple):
     """What an answer was compared with, and how they differ.
 
     `not_recomputed` says why its list was not compared.
@@ -104,7 +104,7 @@ class Check(NamedTuple):
     not_recomputed: str | None = None
 
 
-def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> Check:
+def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> CheckedAnswer:
     """Explain, ask and compare; try again if the state has changed in between."""
     from ops.clients import kafka_client
     from registry.rollout import explanation
@@ -114,18 +114,20 @@ def _explain_and_check(settings: Settings, user: UserId, ask: bool) -> Check:
         state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
         expected = explanation.explain(user, state)
         if not ask:
-            return Check(expected)
+            return CheckedAnswer(expected)
         request = Request(request_id=str(uuid.uuid4()), user_id=user)
         answer = kafka_client.ask(settings, [request]).by_request_id[request.request_id]
         if answer.provenance.rollout_epoch == expected.epoch:
             break
     if answer.error is not None:
-        return Check(expected, answer, (f"answered with an error: {answer.error.message}",))
+        return CheckedAnswer(expected, answer, (f"answered with an error: {answer.error.message}",))
     differences = explanation.differences(expected, state, answer)
-    return _recomputed(settings, request, state, Check(expected, answer, differences))
+    return _recomputed(settings, request, state, CheckedAnswer(expected, answer, differences))
 
 
-def _recomputed(settings: Settings, request: Request, state: RolloutState, check: Check) -> Check:
+def _recomputed(
+    settings: Settings, request: Request, state: RolloutState, check: CheckedAnswer
+) -> CheckedAnswer:
     """Add what the answer's list is made of, and whether it is the same when it is recomputed."""
     from ops.clients.fresh_arithmetic import recompute
     from registry.errors import ArtifactError, TransportError
@@ -145,8 +147,8 @@ def _recomputed(settings: Settings, request: Request, state: RolloutState, check
 
 
 def compared(
-    check: Check, answer: Response, arithmetic: FreshArithmetic | MixedArithmetic
-) -> Check:
+    check: CheckedAnswer, answer: Response, arithmetic: FreshArithmetic | MixedArithmetic
+) -> CheckedAnswer:
     """Add whether the answer's list is the recomputed one, which knows nothing of withdrawals."""
     found = tuple(item.item_id for item in answer.items)
     expected, seen = _sides(arithmetic, answer)

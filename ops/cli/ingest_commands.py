@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ops.ingest.file_check import CheckedFile
     from ops.ingest.file_layout import Layout
-    from ops.ingest.file_tables import Asked
+    from ops.ingest.file_tables import FileOptions
     from registry.ids import ItemId
     from registry.settings import Settings
 
@@ -128,13 +128,13 @@ def ingest(
     from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
     from ops.ingest.file_check import check_file, warn_of_kinds
     from ops.ingest.file_layout import layout_of
-    from ops.ingest.file_tables import Asked
+    from ops.ingest.file_tables import FileOptions
     from ops.ingest.interaction_rows import WHOLE_FLOATS
     from ops.ingest.source_files import local_files
     from ops.views import terminal
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
-    asked = Asked(
+    asked = FileOptions(
         columns=roles_named(columns, INTERACTION_ROLES) if columns else {},
         delimiter=_delimiter(delimiter),
         encoding=encoding,
@@ -185,14 +185,14 @@ def _titles(path: Path | None, columns: str | None, *, quotes: bool) -> Mapping[
     return titles
 
 
-def _confirm(files: Sequence[_File], asked: Asked, *, yes: bool, as_json: bool) -> None:
+def _confirm(files: Sequence[_File], asked: FileOptions, *, yes: bool, as_json: bool) -> None:
     """Show how files are read, unless their format determines it; continue only if confirmed."""
-    from ops.ingest.file_tables import Asked
+    from ops.ingest.file_tables import FileOptions
     from ops.views import terminal
     from ops.views.layout_table import layout_table
 
     for path, layout in files:
-        if layout.guessed or asked != Asked():
+        if layout.guessed or asked != FileOptions():
             terminal.err.print(layout_table(path.name, layout))
         for note in layout.notes:
             terminal.err.print(f"{path.name}: {note}")

@@ -254,10 +254,10 @@ def gc(
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
     from registry.kafka.versions_in_use import versions_in_use_under
-    from registry.versions.garbage import Rules, collect
+    from registry.versions.garbage import RetentionRules, collect
     from registry.versions.version_listing import marks_in
 
-    rules = Rules(keep, timedelta(hours=grace_hours))
+    rules = RetentionRules(keep, timedelta(hours=grace_hours))
     store, labels = _open_registry(registry)
     now = datetime.now(UTC)
     if versions_in_use is None:

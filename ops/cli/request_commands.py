@@ -26,8 +26,8 @@ from ops.cli.request_options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ops.clients.answer_tally import Tally
-    from ops.clients.traffic_generator import Traffic
+    from ops.clients.answer_tally import AnswerTally
+    from ops.clients.traffic_generator import GeneratedTraffic
     from registry.ids import UserId
     from registry.settings import Settings
     from registry.wire.requests import Request
@@ -165,8 +165,8 @@ def traffic(
       recstream traffic
       recstream traffic --per-second 300 --seconds 60
     """
-    from ops.clients.answer_tally import Tally
-    from ops.clients.traffic_generator import Traffic
+    from ops.clients.answer_tally import AnswerTally
+    from ops.clients.traffic_generator import GeneratedTraffic
     from ops.local.child_group import stopped_by_signals
     from ops.views import terminal
     from ops.views.answer_tables import tally_table
@@ -174,10 +174,10 @@ def traffic(
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     user_ids = list(range(1, users + 1)) if users else _known_users(settings)
     random.Random(0).shuffle(user_ids)  # neighbours in the list may share a bucket or a history
-    tally = Tally()
+    tally = AnswerTally()
     with (
         stopped_by_signals(),
-        Traffic(
+        GeneratedTraffic(
             settings, user_ids, per_second, lambda answer: tally.add(answer.response)
         ) as running,
     ):
@@ -193,7 +193,9 @@ def traffic(
         raise typer.Exit(1)
 
 
-def _show_until_end(running: Traffic, tally: Tally, seconds: float | None, *, drawn: bool) -> None:
+def _show_until_end(
+    running: GeneratedTraffic, tally: AnswerTally, seconds: float | None, *, drawn: bool
+) -> None:
     """Show the tally until `seconds` are over, or Ctrl-C."""
     from ops.views import terminal
     from ops.views.answer_tables import tally_table
@@ -224,7 +226,7 @@ def _known_users(settings: Settings) -> list[UserId]:
 
 
 def _show_responses(responses: Sequence[Response], as_json: bool) -> None:
-    from ops.clients.answer_tally import Tally
+    from ops.clients.answer_tally import AnswerTally
     from ops.views import terminal
     from ops.views.answer_tables import answer_tables, tally_table
 
@@ -236,4 +238,4 @@ def _show_responses(responses: Sequence[Response], as_json: bool) -> None:
     for table in answer_tables(responses[0]):
         terminal.out.print(table)
     if len(responses) > 1:
-        terminal.out.print(tally_table(Tally(responses)))
+        terminal.out.print(tally_table(AnswerTally(responses)))

@@ -87,7 +87,7 @@ def _search(settings: Settings, trials: int, minutes: float, study: Path, *, hid
     from training.runs.progress import Journal
     from training.runs.regularization_choice import choose_regularization, settle
     from training.runs.run_rules import parameters_of, rules_of
-    from training.runs.tune import Bounds, require_optuna, tune
+    from training.runs.tune import SearchBounds, require_optuna, tune
 
     require_optuna()
     asked = parameters_of(settings)
@@ -107,7 +107,7 @@ def _search(settings: Settings, trials: int, minutes: float, study: Path, *, hid
             snapshot.described.id,
             start,
             rules.holdout,
-            Bounds(trials, minutes * 60),
+            SearchBounds(trials, minutes * 60),
             study,
             fit_of(settings),
             rules.threads,

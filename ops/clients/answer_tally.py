@@ -37,16 +37,16 @@ class Count(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Seen:
+class _GroupCounts:
     answers: int = 0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
 
-class Tally:
+class AnswerTally:
     """Counts the answers so far, by group."""
 
     def __init__(self, responses: Iterable[Response] = ()) -> None:
-        self._seen: dict[Group, _Seen] = {}
+        self._seen: dict[Group, _GroupCounts] = {}
         for response in responses:
             self.add(response)
 
@@ -55,7 +55,7 @@ class Tally:
         source = response.error.code if response.error else response.source
         version = response.model_version or " + ".join(response.versions.values())
         group = Group(response.status, version, response.counted_as, source or "")
-        seen = self._seen.setdefault(group, _Seen())
+        seen = self._seen.setdefault(group, _GroupCounts())
         seen.answers += 1
         if (latency_ms := response.provenance.latency_ms) is not None:
             seen.latencies_ms.append(latency_ms)

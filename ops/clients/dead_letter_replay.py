@@ -26,7 +26,7 @@ from registry.errors import AccessRefused, RefusedCommand, TransportError
 from registry.kafka.dead_letter_records import (
     Box,
     Letter,
-    Mark,
+    LetterMark,
     Wanted,
     What,
     letter_of,
@@ -254,7 +254,7 @@ def _whole(settings: Settings, letters: Iterable[Letter]) -> Iterator[Letter]:
                 return
 
 
-def _records(settings: Settings) -> Iterator[Letter | Mark | None]:
+def _records(settings: Settings) -> Iterator[Letter | LetterMark | None]:
     """Yield the topic's records, up to the end that it has now."""
     topic = topics_of(settings).dead_letter
     with connected(settings) as consumer:
@@ -269,7 +269,7 @@ def _records(settings: Settings) -> Iterator[Letter | Mark | None]:
             raise unreachable(settings, error) from error
 
 
-def _read(message: Message) -> Letter | Mark | None:
+def _read(message: Message) -> Letter | LetterMark | None:
     offset, (_, at_ms) = message.offset(), message.timestamp()
     assert offset is not None  # only a message that was never sent has no offset
     headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])

@@ -33,7 +33,7 @@ READ_SECONDS: Final = 10.0
 ALL_RECORDS: Final = 2**62
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """One observation: the state, the fleet, and the verdicts on the ramp if one is running."""
 
     state: RolloutState | None
@@ -41,27 +41,27 @@ class Seen(NamedTuple):
     ramp: Look | RampLook | None = None
 
 
-def observe(settings: Settings) -> Seen:
+def observe(settings: Settings) -> Observation:
     """Return the current state; heartbeats are read only while a ramp is running."""
     state = client.rollout_state(settings)
     if ramp_under_way(state) is None:
-        return Seen(state)
+        return Observation(state)
     from registry.rollout.ramp_decision import look
 
     fleet = heartbeats(settings, counted_under=state)
-    return Seen(state, fleet, look(state, fleet, time.time()))
+    return Observation(state, fleet, look(state, fleet, time.time()))
 
 
-def observe_worker(url: str) -> Seen:
+def observe_worker(url: str) -> Observation:
     """Return what the worker at `url` sees; its pages are read one after the other."""
     from ops.clients import worker_pages as pages
 
     state = pages.rollout(url).state
     if ramp_under_way(state) is None:
-        return Seen(state)
+        return Observation(state)
     fleet = pages.fleet(url)
     same = state is not None and fleet.epoch == state.epoch
-    return Seen(state, (), fleet.ramp if same else None)
+    return Observation(state, (), fleet.ramp if same else None)
 
 
 def heartbeats(

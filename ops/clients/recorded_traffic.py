@@ -48,7 +48,7 @@ class Recorded(NamedTuple):
     answered_at: float
 
 
-class Event(NamedTuple):
+class RecordedEvent(NamedTuple):
     """An interaction record."""
 
     partition: int
@@ -79,7 +79,7 @@ def recorded_requests(settings: Settings, since: float, until: float) -> list[Re
     return sorted(found, key=lambda single: single.asked_at)
 
 
-def interactions_from(settings: Settings, starts: Mapping[int, int]) -> list[Event]:
+def interactions_from(settings: Settings, starts: Mapping[int, int]) -> list[RecordedEvent]:
     """Return all interactions from these offsets on, by partition in their order."""
     topic = topics_of(settings).interactions.name
     with connected(settings, {"auto.offset.reset": "error"}) as consumer:
@@ -162,8 +162,8 @@ def _seconds(message: Message) -> float:
     return message.timestamp()[1] / 1000
 
 
-def _event(message: Message) -> Event:
+def _event(message: Message) -> RecordedEvent:
     number, offset = message.partition(), message.offset()
     assert number is not None  # only a message that was never sent has none
     assert offset is not None
-    return Event(number, offset, _seconds(message), message.value())
+    return RecordedEvent(number, offset, _seconds(message), message.value())

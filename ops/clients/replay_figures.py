@@ -93,7 +93,7 @@ class ReplayFigures(Struct, frozen=True):
     chosen: ChosenItems
 
 
-class Limits(NamedTuple):
+class ReplayLimits(NamedTuple):
     """What a candidate must keep to; None: no limit."""
 
     min_overlap: float | None = None
@@ -122,7 +122,7 @@ def figures_of(version: str, leaking: int, replayed: Sequence[Replayed]) -> Repl
     )
 
 
-def unmet(found: ReplayFigures, limits: Limits) -> tuple[str, ...]:
+def unmet(found: ReplayFigures, limits: ReplayLimits) -> tuple[str, ...]:
     """Return which limits are not met, with what was seen; what is not known is not met."""
     slower = "unknown" if found.times_slower is None else f"{found.times_slower:.2f}"
     least, most, factor = limits

@@ -35,7 +35,7 @@ class TimedAnswer(NamedTuple):
     response: Response
 
 
-class Traffic(BackgroundTraffic):
+class GeneratedTraffic(BackgroundTraffic):
     """Sends requests for `users` in turn, `per_second` in total, while the context lasts.
 
     Leaving the context waits for the last answers. `on_answer` is called with the first answer to

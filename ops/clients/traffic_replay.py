@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from ops.clients.recorded_traffic import Event, Recorded
+from ops.clients.recorded_traffic import Recorded, RecordedEvent
 from ops.clients.replay_figures import Replayed
 from registry.errors import ArtifactError
 from registry.fresh.event_log import EventLog
@@ -43,13 +43,13 @@ class Replay:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, version: str, events: Sequence[Event]
+        self, settings: Settings, store: Store, version: str, events: Sequence[RecordedEvent]
     ) -> None:
         self._settings = settings
         self._store = store
         self._version = version
         self._models: dict[str, Model | None] = {version: store.open(version)}
-        self._events: defaultdict[int, list[Event]] = defaultdict(list)
+        self._events: defaultdict[int, list[RecordedEvent]] = defaultdict(list)
         for event in events:
             self._events[event.partition].append(event)
         self._actions = self._actions_of(events)
@@ -108,7 +108,7 @@ class Replay:
         return self._models[version]
 
     def _actions_of(
-        self, events: Sequence[Event]
+        self, events: Sequence[RecordedEvent]
     ) -> Mapping[UserId, Sequence[tuple[float, ItemId]]]:
         """Return what each user chose, of the kinds that are outcomes, and when."""
         taken = take_in(
@@ -140,7 +140,7 @@ class _PartitionLog:
     It begins again for a request that saw less: another worker had answered it.
     """
 
-    def __init__(self, events: Mapping[int, Sequence[Event]], candidate: Model) -> None:
+    def __init__(self, events: Mapping[int, Sequence[RecordedEvent]], candidate: Model) -> None:
         self._events = events
         self._candidate = candidate
         self._range = _range_of(candidate)

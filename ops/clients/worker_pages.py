@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 3.0
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Readiness(Struct, frozen=True):
+class ReadinessPage(Struct, frozen=True):
     """``GET /readyz``: why the worker is not ready, and what to act on though it is."""
 
     reasons: tuple[Reason, ...] = ()
@@ -58,9 +58,9 @@ LATEST_RUN: Final[Decoder[TrainingRun | None]] = Decoder(TrainingRun | None, dec
 """``GET /training``."""
 
 
-def readiness(url: str) -> Readiness:
+def readiness(url: str) -> ReadinessPage:
     """Return why the worker at `url` is not ready (no reasons if it is), and its notices."""
-    return _read(url, "/readyz", Decoder(Readiness))
+    return _read(url, "/readyz", Decoder(ReadinessPage))
 
 
 def rollout(url: str) -> RolloutPage:

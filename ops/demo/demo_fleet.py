@@ -31,7 +31,7 @@ Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class DemoFleet:
     """The running workers: the addresses of their pages by name, and their common settings."""
 
     group: ChildGroup
@@ -60,7 +60,7 @@ def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
     }
 
 
-def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> Fleet:
+def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> DemoFleet:
     """Start the workers, each with its pages on a free port, without waiting for them."""
     urls = {}
     for name in WORKERS:
@@ -68,10 +68,10 @@ def start_workers(group: ChildGroup, variables: Mapping[str, str]) -> Fleet:
         command = [sys.executable, "-m", "ops.cli.main", "worker", "--name", name]
         group.start(name, [*command, "--http-port", str(port)], variables)
         urls[name] = f"http://{HOST}:{port}"
-    return Fleet(group, read_settings(variables), urls)
+    return DemoFleet(group, read_settings(variables), urls)
 
 
-def wait_until_ready(fleet: Fleet) -> None:
+def wait_until_ready(fleet: DemoFleet) -> None:
     """Wait until every worker has recovered; they may still lack a version."""
 
     def is_ready(url: str) -> Literal[True] | None:
@@ -82,7 +82,7 @@ def wait_until_ready(fleet: Fleet) -> None:
         wait_for(fleet, partial(is_ready, url), f"{name} to be ready", 40)
 
 
-def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
+def wait_until_acting(fleet: DemoFleet, version: str, epoch: int) -> int:
     """Wait until every worker acts on `epoch` or a later one that names `version`; return it.
 
     The version is then in its memory: until it is, the primary answers for a canary.
@@ -101,7 +101,7 @@ def wait_until_acting(fleet: Fleet, version: str, epoch: int) -> int:
     return seen
 
 
-def wait_for(fleet: Fleet, look: Callable[[], Seen | None], what: str, seconds: float) -> Seen:
+def wait_for(fleet: DemoFleet, look: Callable[[], Seen | None], what: str, seconds: float) -> Seen:
     """Call `look` until it returns a value; a worker that does not answer yet counts as None.
 
     Raises

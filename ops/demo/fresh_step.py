@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ops.clients import kafka_client
 from ops.demo import demo_fleet
-from ops.demo.demo_fleet import Fleet
+from ops.demo.demo_fleet import DemoFleet
 from ops.demo.tour_screen import Screen
 from ops.ingest.title_files import read_titles
 from registry.errors import TransportError
@@ -35,7 +35,7 @@ SECONDS: Final = 10.0
 """How long to wait until an interaction counts; it takes less than one."""
 
 
-def show_fresh(fleet: Fleet, screen: Screen) -> dict[str, Any]:
+def show_fresh(fleet: DemoFleet, screen: Screen) -> dict[str, Any]:
     """Watch films as a new and as a known user, then forget the new one; return the figures."""
     titles = read_titles(demo_fleet.MOVIES)
     before = _ask(fleet, NEW_USER)
@@ -81,12 +81,12 @@ def _items(answer: Response) -> list[ItemId]:
     return [item.item_id for item in answer.items]
 
 
-def _ask(fleet: Fleet, user: int) -> Response:
+def _ask(fleet: DemoFleet, user: int) -> Response:
     request = Request(request_id=str(uuid.uuid4()), user_id=user)
     return kafka_client.ask(fleet.settings, [request]).by_request_id[request.request_id]
 
 
-def _send(fleet: Fleet, user: int, event: str, *items: ItemId) -> Callable[[], float]:
+def _send(fleet: DemoFleet, user: int, event: str, *items: ItemId) -> Callable[[], float]:
     """Send an event of each item, or one without; return a clock of the seconds since."""
     records = [Interaction(user_id=user, item_id=item, event=event) for item in items or (None,)]
     topic = topics_of(fleet.settings).interactions
@@ -95,7 +95,7 @@ def _send(fleet: Fleet, user: int, event: str, *items: ItemId) -> Callable[[], f
     return lambda: time.monotonic() - sent
 
 
-def _wait(fleet: Fleet, user: int, counts: Callable[[Response], bool]) -> Response:
+def _wait(fleet: DemoFleet, user: int, counts: Callable[[Response], bool]) -> Response:
     """Ask until the answer takes account of what was sent."""
     deadline = time.monotonic() + SECONDS
     while not counts(answer := _ask(fleet, user)):

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ops.demo import demo_fleet
-from ops.demo.demo_fleet import Fleet
+from ops.demo.demo_fleet import DemoFleet
 from ops.demo.fresh_step import show_fresh
 from ops.demo.tour_screen import Screen
 from ops.demo.tour_steps import CANARY_PERCENTAGE, Steps
@@ -53,7 +53,7 @@ class Tour:
         """What the steps measured."""
         return self._steps.figures
 
-    def run(self, group: ChildGroup) -> Fleet:
+    def run(self, group: ChildGroup) -> DemoFleet:
         """Run all steps; return the running fleet."""
         steps, screen = self._steps, self.screen
         screen.console.print("recstream demo", style="bold")
@@ -101,7 +101,7 @@ class Tour:
         }
         return fleet
 
-    def leave(self, fleet: Fleet, *, exit_at_end: bool) -> None:
+    def leave(self, fleet: DemoFleet, *, exit_at_end: bool) -> None:
         """Show what is running and how to stop it."""
         screen = self.screen
         screen.console.print()

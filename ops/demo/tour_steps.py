@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from ops.clients import kafka_client
 from ops.clients.fleet_observer import observe
-from ops.clients.traffic_generator import TimedAnswer, Traffic, span_seconds
+from ops.clients.traffic_generator import GeneratedTraffic, TimedAnswer, span_seconds
 from ops.demo import demo_fleet
-from ops.demo.demo_fleet import Fleet
+from ops.demo.demo_fleet import DemoFleet
 from ops.demo.tour_screen import Screen
 from ops.ingest.item_files import read_items
 from ops.ingest.send_once import records_of
@@ -106,7 +106,7 @@ class Steps:
         self.screen.show(data_report_tables(report))
         self.figures["data_warnings"] = len(report.warnings)
 
-    def train(self, fleet: Fleet, **arguments: Any) -> str:
+    def train(self, fleet: DemoFleet, **arguments: Any) -> str:
         """Have the fleet train a version, follow the run, and return the version."""
         command = kafka_client.new_command(fleet.settings, "retrain", reason="demo", **arguments)
         _send(fleet, command)
@@ -130,7 +130,7 @@ class Steps:
         self.screen.say(f"report: {fleet.url}/models/{version}/report")
         return version
 
-    def answer_users(self, fleet: Fleet) -> None:
+    def answer_users(self, fleet: DemoFleet) -> None:
         """Show recommendations for a few users."""
         for response in _ask(fleet, SHOWN_USERS, k=5):
             self.figures.setdefault("first_answer_seconds", round(self.screen.elapsed_seconds, 2))
@@ -140,7 +140,7 @@ class Steps:
             f"first answer {self.figures['first_answer_seconds']:.1f} s after the start"
         )
 
-    def roll_out_canary(self, fleet: Fleet, version: str) -> None:
+    def roll_out_canary(self, fleet: DemoFleet, version: str) -> None:
         """Give `version` to a share of users, and show that the same users get it again."""
         command = kafka_client.new_command(
             fleet.settings,
@@ -174,7 +174,7 @@ class Steps:
         )
         self.figures |= {"canary_users": len(users[0]), "same_users_on_second_pass": same}
 
-    def ramp_good_version(self, fleet: Fleet, version: str) -> None:
+    def ramp_good_version(self, fleet: DemoFleet, version: str) -> None:
         """Ramp up `version` under traffic until it is promoted."""
         started = time.monotonic()
         answers: list[TimedAnswer] = []
@@ -211,7 +211,7 @@ class Steps:
         self.screen.say(f"{version} was published all the same: RETRAIN_INCONCLUSIVE=publish")
         return version
 
-    def ramp_bad_version(self, fleet: Fleet, version: str) -> None:
+    def ramp_bad_version(self, fleet: DemoFleet, version: str) -> None:
         """Ramp up `version` under traffic until it is rolled back."""
 
         def is_bad(response: Response) -> bool:
@@ -232,7 +232,7 @@ class Steps:
             "first_to_last_bad_answer_seconds": None if seconds is None else round(seconds, 2),
         }
 
-    def _ramp(self, fleet: Fleet, version: str, reason: str) -> Outcome:
+    def _ramp(self, fleet: DemoFleet, version: str, reason: str) -> Outcome:
         fields = read_rollout_file(demo_fleet.RAMP).command_fields(fleet.settings.environment)
         fields |= {"canary_version": version, "reason": reason}
         command = kafka_client.new_command(fleet.settings, "rollout", **fields)
@@ -247,19 +247,19 @@ class Steps:
             )
         return ended.outcome
 
-    def show_trail(self, fleet: Fleet) -> None:
+    def show_trail(self, fleet: DemoFleet) -> None:
         """Show the history of all commands."""
         results = read_trail(fleet.settings, environment=fleet.settings.environment)
         self.screen.show([trail_lines(results)])
         self.figures["commands"] = len(results)
 
 
-def _traffic(fleet: Fleet, answers: list[TimedAnswer]) -> Traffic:
+def _traffic(fleet: DemoFleet, answers: list[TimedAnswer]) -> GeneratedTraffic:
     """Return the demo's traffic, which appends its answers to `answers`."""
-    return Traffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND, answers.append)
+    return GeneratedTraffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND, answers.append)
 
 
-def _send(fleet: Fleet, command: Command) -> CommandResult:
+def _send(fleet: DemoFleet, command: Command) -> CommandResult:
     result = kafka_client.send_command(fleet.settings, command)
     if result.error is not None:
         raise RecstreamError(f"{command.type}: {result.error.message} ({result.error.code})")
@@ -273,7 +273,7 @@ def _version_of(result: TrainingResult | None) -> str:
     return result.version
 
 
-def _ask(fleet: Fleet, users: Sequence[int], *, k: int) -> list[Response]:
+def _ask(fleet: DemoFleet, users: Sequence[int], *, k: int) -> list[Response]:
     requests = [Request(request_id=str(uuid.uuid4()), user_id=user, k=k) for user in users]
     answers = kafka_client.ask(fleet.settings, requests)
     return [answers.by_request_id[request.request_id] for request in requests]

@@ -22,10 +22,10 @@ from ops.docs.markdown import ROOT, table
 from ops.views.ramp_plan_tables import plan_tables
 from registry.policy_reading import read_rollout_file
 from registry.ramp_plans.ramp_stages import SENTENCES
-from registry.rollout.command_transitions import ROWS, TRANSITIONS, Refusal, Transition
+from registry.rollout.command_transitions import ROWS, TRANSITIONS, RefusingCell, Transition
 from registry.rollout.current_phase import Phase
 from registry.rollout.ramp_decision import ACTIONS, Moment
-from registry.rollout.ramp_dry_run import Plan, plan_of
+from registry.rollout.ramp_dry_run import DryRun, plan_of
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Verdict
 
@@ -150,7 +150,7 @@ def write() -> None:
 
 
 @cache
-def _planned() -> Plan:
+def _planned() -> DryRun:
     """Return the plan of the guide's first rollout file."""
     found = re.search(r"^```yaml\n(.*?)^```", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert found is not None
@@ -181,9 +181,9 @@ def _name(phases: list[Phase]) -> str:
     return "_or_".join(phases)
 
 
-def _cell(cell: Transition | Refusal) -> str:
+def _cell(cell: Transition | RefusingCell) -> str:
     """Return what a cell does, in its first sentences, or the code of its refusal."""
-    if isinstance(cell, Refusal):
+    if isinstance(cell, RefusingCell):
         return f"refused: `{cell.code}`"
     return " ".join((cell.act.__doc__ or "").split()).rstrip(".").replace("``", "`")
 

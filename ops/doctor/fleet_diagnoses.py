@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ops.clients import fleet_observer, kafka_client, worker_pages
-from ops.clients.worker_pages import Readiness
+from ops.clients.worker_pages import ReadinessPage
 from ops.doctor.diagnosis import Diagnosis
 from registry.errors import RecordError, TransportError
 from registry.kafka.topic_reader import messages, reading
@@ -86,7 +86,7 @@ def workers(settings: Settings) -> Iterator[Diagnosis]:
     yield from worker_diagnoses(fleet, settings, pages)
 
 
-def _page(heartbeat: Heartbeat) -> Readiness | None:
+def _page(heartbeat: Heartbeat) -> ReadinessPage | None:
     """Return what a worker on this machine says of itself, which is more than its heartbeats do.
 
     Others are not asked: a heartbeat's address is anybody's who may write to the topic.
@@ -101,7 +101,7 @@ def _page(heartbeat: Heartbeat) -> Readiness | None:
 
 
 def worker_diagnoses(
-    fleet: Iterable[Heartbeat], settings: Settings, pages: Mapping[str, Readiness]
+    fleet: Iterable[Heartbeat], settings: Settings, pages: Mapping[str, ReadinessPage]
 ) -> Iterator[Diagnosis]:
     """Say of each live worker whether it is ready and keeps up, and what it asks to be looked at.
 
@@ -124,7 +124,7 @@ def worker_diagnoses(
             "recstream worker; are ENVIRONMENT and RECSTREAM_TOPIC_PREFIX the workers'?",
         )
     for worker in live:
-        page = pages.get(worker.instance, Readiness())
+        page = pages.get(worker.instance, ReadinessPage())
         if worker.reasons:
             why = {code: code for code in worker.reasons}
             why |= {reason.code: f"{reason.code}: {reason.message}" for reason in page.reasons}

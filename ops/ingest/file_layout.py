@@ -29,7 +29,7 @@ from ops.ingest.file_tables import (
     COMMAS,
     NEEDED_COLUMNS,
     RATING_COLUMNS,
-    Asked,
+    FileOptions,
     Table,
     own_columns,
     table_of_delimited,
@@ -92,7 +92,7 @@ class Layout:
     read_as: str = ""
 
 
-def layout_of(path: Path, asked: Asked | None = None) -> Layout:
+def layout_of(path: Path, asked: FileOptions | None = None) -> Layout:
     """Return how to read a file.
 
     Raises
@@ -100,7 +100,7 @@ def layout_of(path: Path, asked: Asked | None = None) -> Layout:
     ConfigurationError
         If the file is not readable, or does not say where users and items are.
     """
-    asked = asked or Asked()
+    asked = asked or FileOptions()
     suffix = Path(bare_name(path)).suffix
     if suffix == ".parquet" or first_bytes(path).startswith(b"PAR1"):
         require_unused(path, "a Parquet file", asked, ("delimiter", "encoding", "header", "quotes"))
@@ -111,7 +111,7 @@ def layout_of(path: Path, asked: Asked | None = None) -> Layout:
     return _chosen(path, "delimited", table_of_delimited(path, asked), asked)
 
 
-def require_unused(path: Path, kind: str, asked: Asked, names: tuple[str, ...]) -> None:
+def require_unused(path: Path, kind: str, asked: FileOptions, names: tuple[str, ...]) -> None:
     """Refuse options that mean nothing for a file, and would otherwise silently do nothing.
 
     Raises
@@ -119,7 +119,7 @@ def require_unused(path: Path, kind: str, asked: Asked, names: tuple[str, ...]) 
     ConfigurationError
         Naming the options.
     """
-    unset = Asked()
+    unset = FileOptions()
     if given := [name for name in names if getattr(asked, name) != getattr(unset, name)]:
         spelled = ", ".join("--no-quotes" if name == "quotes" else f"--{name}" for name in given)
         raise ConfigurationError(
@@ -127,7 +127,7 @@ def require_unused(path: Path, kind: str, asked: Asked, names: tuple[str, ...]) 
         )
 
 
-def _chosen(path: Path, kind: Kind, table: Table, asked: Asked) -> Layout:
+def _chosen(path: Path, kind: Kind, table: Table, asked: FileOptions) -> Layout:
     """Return the layout of a table whose columns are known."""
     own = table.own or own_columns(table.names)
     named = asked.columns or own
@@ -156,7 +156,7 @@ def _chosen(path: Path, kind: Kind, table: Table, asked: Asked) -> Layout:
         "unit of time": asked.unit is None and unit != "s",
     }
     event = asked.event or _event(table, places)
-    is_known = bool(own) and asked == Asked()
+    is_known = bool(own) and asked == FileOptions()
     return Layout(
         kind,
         table.names,
@@ -190,7 +190,7 @@ def _require_users_and_items(path: Path, table: Table, places: Places) -> None:
         )
 
 
-def _of_json(path: Path, asked: Asked) -> Layout:
+def _of_json(path: Path, asked: FileOptions) -> Layout:
     table = table_of_objects(path, asked)
     is_record = not table.names or set(NEEDED_COLUMNS) <= set(table.names)
     if is_record and (asked.columns, asked.event, asked.unit) == ({}, None, None):

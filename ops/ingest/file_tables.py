@@ -38,7 +38,7 @@ COMMAS: Final = Parting(",", True)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FileOptions:
     """The options for reading files; what is None or empty is detected."""
 
     columns: Mapping[Role, str] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def table_of_parquet(path: Path) -> Table:
     return Table(names, rows, "Parquet")
 
 
-def table_of_objects(path: Path, asked: Asked) -> Table:
+def table_of_objects(path: Path, asked: FileOptions) -> Table:
     """Return the table of a file of JSON lines: a column for each field that occurs.
 
     Raises
@@ -120,7 +120,7 @@ def table_of_objects(path: Path, asked: Asked) -> Table:
     return Table(names, rows, "JSON lines", encoding=encoding)
 
 
-def table_of_delimited(path: Path, asked: Asked) -> Table:
+def table_of_delimited(path: Path, asked: FileOptions) -> Table:
     """Return the table of a text file.
 
     Raises
@@ -150,7 +150,7 @@ def table_of_delimited(path: Path, asked: Asked) -> Table:
 
 
 def _known(
-    name: str, lines: Sequence[str], asked: Asked
+    name: str, lines: Sequence[str], asked: FileOptions
 ) -> tuple[Parting | None, Mapping[Role, str]]:
     """Return what parts the cells if a format says it, and the columns of one without a header."""
     if asked.delimiter is not None:
@@ -171,7 +171,7 @@ def _known(
     return None, {}
 
 
-def _has_header(path: Path, rows: Sequence[Sequence[str]], asked: Asked) -> bool:
+def _has_header(path: Path, rows: Sequence[Sequence[str]], asked: FileOptions) -> bool:
     if asked.header is not None:
         return asked.header
     if any(column in _names(rows[0]) for column in asked.columns.values() if not column.isdigit()):

@@ -47,7 +47,7 @@ NOTES_PARTITION: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentCounts:
     """How many interactions a run has sent, and how many had been sent before it."""
 
     now: int
@@ -87,7 +87,7 @@ def send_once(
     *,
     again: bool = False,
     on_sent: Callable[[int], None] = lambda _sent: None,
-) -> Sent:
+) -> SentCounts:
     """Send the records that earlier runs have not sent.
 
     Parameters
@@ -121,7 +121,7 @@ def send_once(
             if sent:
                 notes.write(done)
             if sent < NOTE_RECORDS:
-                return Sent(done - before, before)
+                return SentCounts(done - before, before)
 
 
 def _add(report: Callable[[int], None], before: int, sent: int) -> None:

@@ -71,7 +71,7 @@ def running_kafka() -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class NodeListener:
     """An additional address of a node, with its protocol.
 
     ``settings`` are the broker's ``listener.name.….`` settings, without that prefix.
@@ -86,7 +86,7 @@ class Listener:
 def start_node(
     jars: Path,
     folder: Path,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[NodeListener] = (),
     more: Mapping[str, str] = MappingProxyType({}),
     jvm: Sequence[str] = (),
 ) -> KafkaNode:
@@ -166,13 +166,13 @@ def _properties(
     port: int,
     controller_port: int,
     log_folder: Path,
-    listeners: Sequence[Listener],
+    listeners: Sequence[NodeListener],
     more: Mapping[str, str],
 ) -> str:
     controller = f"{HOST}:{controller_port}"
     known = [
-        Listener("PLAINTEXT", port, "PLAINTEXT"),
-        Listener("CONTROLLER", controller_port, "PLAINTEXT"),
+        NodeListener("PLAINTEXT", port, "PLAINTEXT"),
+        NodeListener("CONTROLLER", controller_port, "PLAINTEXT"),
         *listeners,
     ]
     addresses = ",".join(f"{each.name}://{HOST}:{each.port}" for each in known)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ops.clients.answer_tally import Tally
+from ops.clients.answer_tally import AnswerTally
 from ops.views.terminal import Text, grid, pairs
 from registry.error_codes import FallbackCode
 from registry.ids import twin_of
@@ -94,7 +94,7 @@ def _fallback(response: Response) -> str | None:
     )
 
 
-def tally_table(tally: Tally) -> Table:
+def tally_table(tally: AnswerTally) -> Table:
     """Return one row per status, version, variant and source."""
     rows = [
         (

@@ -8,10 +8,10 @@ from ops.views import terminal
 from ops.views.terminal import Text
 from registry.outcomes.outcome_guardrails import goal_words
 from registry.ramp_plans.evidence_needs import TIMES_THE_LIMIT
-from registry.rollout.ramp_dry_run import Plan
+from registry.rollout.ramp_dry_run import DryRun
 
 
-def plan_tables(plan: Plan) -> list[Table | Text]:
+def plan_tables(plan: DryRun) -> list[Table | Text]:
     """Return the plan as tables."""
     return [
         terminal.pairs(

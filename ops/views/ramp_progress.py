@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 
-from ops.clients.fleet_observer import Seen
+from ops.clients.fleet_observer import Observation
 from ops.views.rollout_tables import followed_ramp
 from ops.views.terminal import Text
 from registry.errors import TransportError
@@ -40,7 +40,7 @@ class RampDisplay:
         self._live = Live(console=console, auto_refresh=False)
         self._draws = not hidden and console.is_terminal
         self._last_line = ""
-        self._last_seen = Seen(None)
+        self._last_seen = Observation(None)
 
     def __enter__(self) -> RampDisplay:
         if self._draws:
@@ -52,7 +52,7 @@ class RampDisplay:
         if self._lines:
             self._console.print(Padding(followed_ramp(self._last_seen), (0, 0, 0, 4)))
 
-    def show(self, seen: Seen) -> None:
+    def show(self, seen: Observation) -> None:
         """Show one observation."""
         if self._draws:
             self._live.update(Padding(followed_ramp(seen), (0, 0, 0, 4)), refresh=True)
@@ -62,7 +62,7 @@ class RampDisplay:
         self._last_line, self._last_seen = line, seen
 
 
-def _line(seen: Seen) -> str:
+def _line(seen: Observation) -> str:
     ramp = ramp_words(seen.state.ramp if seen.state else None)
     if seen.ramp is None:
         return f"ramp {ramp}"
@@ -72,9 +72,9 @@ def _line(seen: Seen) -> str:
 
 
 def follow_ramp(
-    look: Callable[[], Seen],
+    look: Callable[[], Observation],
     ramp_id: str,
-    show: Callable[[Seen], None],
+    show: Callable[[Observation], None],
     check: Callable[[], None] = lambda: None,
     every_seconds: float = LOOK_SECONDS,
 ) -> Ended:

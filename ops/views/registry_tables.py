@@ -12,7 +12,7 @@ from rich.table import Table
 from ops.views import terminal
 from ops.views.terminal import Text
 from ops.views.training_tables import gate_table
-from registry.versions.garbage import Judged, Named
+from registry.versions.garbage import Named, VersionFate
 from registry.versions.manifest import Manifest
 from registry.versions.version_listing import Listing, Marks
 
@@ -156,7 +156,7 @@ def named_by(marks: Marks) -> Named:
     return named
 
 
-def retention_tables(judged: Sequence[Judged], *, dry_run: bool) -> list[Table | Text]:
+def retention_tables(judged: Sequence[VersionFate], *, dry_run: bool) -> list[Table | Text]:
     """Return the fate of each version, and a summary."""
     rows = [
         (version.version, Text(version.fate, FATE_STYLE[version.fate]), version.why)

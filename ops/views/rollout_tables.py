@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
-from ops.clients.fleet_observer import Seen
+from ops.clients.fleet_observer import Observation
 from ops.views.escape_text import on_one_line
 from ops.views.terminal import VERDICT_STYLE, Text, err, grid, out, pairs
 from registry.guardrails.live_workers import LIVE_SECONDS, age_seconds
@@ -81,20 +81,20 @@ def print_result(result: CommandResult) -> None:
         out.print(state_table(result.after))
 
 
-def seen_tables(seen: Seen) -> Group:
+def seen_tables(seen: Observation) -> Group:
     """Return the state, and its ramp if there is one."""
     assert seen.state is not None  # the caller checks
     return Group(state_table(seen.state), *_ramp_tables(seen))
 
 
-def followed_ramp(seen: Seen) -> Group:
+def followed_ramp(seen: Observation) -> Group:
     """Return the ramp alone, if there is one: the part that changes while it is followed."""
     if seen.state is None or seen.state.ramp is None:
         return Group()
     return Group(ramp_line(seen.state), *_ramp_tables(seen))
 
 
-def _ramp_tables(seen: Seen) -> list[Table]:
+def _ramp_tables(seen: Observation) -> list[Table]:
     """Return the stages, and the guardrails' verdicts, current or from the ramp's last step."""
     ramp = seen.state.ramp if seen.state else None
     if ramp is None:

@@ -28,7 +28,7 @@ AT_ONCE: Final = 1_000_000
 """Numbers that are checked at once: little memory, and other threads get their turn."""
 
 
-class Events(NamedTuple):
+class LearnedEvents(NamedTuple):
     """The latest events of some users, in columns.
 
     Parameters
@@ -52,10 +52,10 @@ class Events(NamedTuple):
     time: Floats
 
 
-def joined_events(first: Events, then: Events) -> Events:
+def joined_events(first: LearnedEvents, then: LearnedEvents) -> LearnedEvents:
     """Return both, one after the other."""
     columns: list[tuple[Any, Any]] = list(zip(first, then, strict=True))
-    return Events(*(np.concatenate(pair) for pair in columns))
+    return LearnedEvents(*(np.concatenate(pair) for pair in columns))
 
 
 class FurtherEvents(NamedTuple):
@@ -66,7 +66,7 @@ class FurtherEvents(NamedTuple):
     cell
         (n,) int64 cells, ascending.
     kind, value, time
-        (n,) as of :class:`Events`.
+        (n,) as of :class:`LearnedEvents`.
     """
 
     cell: NDArray[np.int64]
@@ -110,7 +110,7 @@ class LearnedCells:
 
     def events_of(
         self, rows: NDArray[np.int64], seen_indptr: Offsets, seen_items: NDArray[np.int32]
-    ) -> Events:
+    ) -> LearnedEvents:
         """Return the learned events of some users, and what undid others.
 
         Parameters
@@ -136,11 +136,11 @@ class LearnedCells:
         user, cell = np.repeat(np.arange(len(rows)), many), self.further.cell[place]
         return joined_events(found, _events(user, seen_items[cell], *self.further[1:], place))
 
-    def _undone_of(self, rows: NDArray[np.int64]) -> Events:
+    def _undone_of(self, rows: NDArray[np.int64]) -> LearnedEvents:
         user, place = self.undone.of(rows)
         value = np.full(len(place), TAKEN_BACK, np.float32)
         _, item, kind, time = self.undone
-        return Events(user, item[place], kind[place], value, time[place])
+        return LearnedEvents(user, item[place], kind[place], value, time[place])
 
 
 def _events(
@@ -150,8 +150,10 @@ def _events(
     value: NDArray[np.float32],
     time: Times,
     place: Offsets,
-) -> Events:
-    return Events(user, item, kind[place], value[place], time[place].astype(np.float64, copy=False))
+) -> LearnedEvents:
+    return LearnedEvents(
+        user, item, kind[place], value[place], time[place].astype(np.float64, copy=False)
+    )
 
 
 DTYPES: Final[Mapping[str, tuple[tuple[np.dtype[Any], ...], int]]] = {

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.bm25_statistics import CellPlaces
-from registry.fold_in.learned_cells import Events, LearnedCells, joined_events
+from registry.fold_in.learned_cells import LearnedCells, LearnedEvents, joined_events
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
 from registry.ids import ItemId
 from registry.latest_rows import Floats, Offsets, begins, largest_of_each
@@ -124,7 +124,7 @@ def _fresh_events(
     code_by_kind: Mapping[str, int],
     undoes: Mapping[str, str],
     item_row: Callable[[ItemId], int | None],
-) -> Events:
+) -> LearnedEvents:
     known = [
         (place, row, code, TAKEN_BACK if event.event in undoes else event.value, event.time)
         for place, events in enumerate(histories)
@@ -135,4 +135,6 @@ def _fresh_events(
     ]
     columns = zip(*known, strict=True) if known else ((),) * 5
     dtypes = (np.int64, np.int32, np.int8, np.float32, np.float64)
-    return Events(*(np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)))
+    return LearnedEvents(
+        *(np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True))
+    )

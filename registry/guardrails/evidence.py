@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from registry.guardrails.histogram import Bounds, bounds_of, bucket_at
+from registry.guardrails.histogram import DurationBounds, bounds_of, bucket_at
 from registry.wire.ramp_values import Verdict
 
 HALVINGS: Final = 45
@@ -132,7 +132,7 @@ def rank_bounds(count: int, share: float, alpha: float) -> tuple[int, int]:
     return least, above_most - 1
 
 
-def quantile_bounds(histogram: Mapping[int, int], share: float, alpha: float) -> Bounds:
+def quantile_bounds(histogram: Mapping[int, int], share: float, alpha: float) -> DurationBounds:
     """Return a confidence sequence for the `share` quantile of durations, in seconds.
 
     Howard and Ramdas 2022: between the order statistics of the :func:`rank_bounds`; here, between
@@ -149,7 +149,7 @@ def quantile_bounds(histogram: Mapping[int, int], share: float, alpha: float) ->
     """
     count = sum(histogram.values())
     least, most = rank_bounds(count, share, alpha)
-    return Bounds(
+    return DurationBounds(
         lower=bounds_of(bucket_at(histogram, least)).lower if least else 0.0,
         upper=bounds_of(bucket_at(histogram, most + 1)).upper if most < count else math.inf,
     )

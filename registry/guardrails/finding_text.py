@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from registry.guardrails.evidence import pass_alpha
-from registry.guardrails.histogram import Bounds
+from registry.guardrails.histogram import DurationBounds
 from registry.wire.ramp_values import Finding, Verdict
 
 
@@ -88,7 +88,7 @@ def points(margin: float) -> str:
     return f"{margin * 100:g} percentage point{'' if margin == 0.01 else 's'}"
 
 
-def span(middle: float, bounds: Bounds) -> str:
+def span(middle: float, bounds: DurationBounds) -> str:
     """Write a time and the bounds that it is known within."""
     upper = "?" if math.isinf(bounds.upper) else f"{bounds.upper * 1000:.2f}"
     return f"{middle * 1000:.2f} ms ({bounds.lower * 1000:.2f} to {upper})"

@@ -35,7 +35,7 @@ MAPPING: Final = LogarithmicMapping(RELATIVE_ACCURACY)
 LEAST_BUCKET: Final = MAPPING.key(LEAST_SECONDS)
 
 
-class Bounds(NamedTuple):
+class DurationBounds(NamedTuple):
     """What an unknown duration lies between, in seconds; ``upper`` may be infinite."""
 
     lower: float
@@ -76,7 +76,7 @@ def bucket_counts(seconds: NDArray[np.float64]) -> Histogram:
     return dict(zip((present + first).tolist(), counts[present].tolist(), strict=True))
 
 
-def bounds_of(bucket: int) -> Bounds:
+def bounds_of(bucket: int) -> DurationBounds:
     """Return the durations that `bucket` holds, in seconds.
 
     >>> bounds_of(LEAST_BUCKET).lower
@@ -84,7 +84,7 @@ def bounds_of(bucket: int) -> Bounds:
     """
     middle = MAPPING.value(bucket)
     lower = 0.0 if bucket <= LEAST_BUCKET else middle / (1 + RELATIVE_ACCURACY)
-    return Bounds(lower, middle / (1 - RELATIVE_ACCURACY))
+    return DurationBounds(lower, middle / (1 - RELATIVE_ACCURACY))
 
 
 def bucket_at(histogram: Mapping[int, int], rank: int) -> int:

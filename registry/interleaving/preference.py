@@ -23,7 +23,7 @@ GRID: Final = 10_000
 """Bounds of a share are found to a hundredth of a percentage point, outwards."""
 
 
-class Tally(NamedTuple):
+class PreferenceTally(NamedTuple):
     """Closed users, by the version that they prefer: the canary, the primary, neither."""
 
     wins: int
@@ -68,7 +68,7 @@ class Preference(Struct, frozen=True):
 
 
 def prefer(
-    primary_version: str, canary_version: str, tally: Tally, alpha: float = 0.05
+    primary_version: str, canary_version: str, tally: PreferenceTally, alpha: float = 0.05
 ) -> Preference:
     """Return which version users prefer.
 
@@ -83,9 +83,9 @@ def prefer(
 
     Examples
     --------
-    >>> prefer("v0.1", "v0.2", Tally(30, 8, 22)).verdict
+    >>> prefer("v0.1", "v0.2", PreferenceTally(30, 8, 22)).verdict
     'better'
-    >>> prefer("v0.1", "v0.2", Tally(0, 0, 22)).verdict
+    >>> prefer("v0.1", "v0.2", PreferenceTally(0, 0, 22)).verdict
     'undecided'
     """
     decided = tally.wins + tally.losses
@@ -124,7 +124,12 @@ def _bounds(sample: Sample, needed: float) -> tuple[float, float]:
 
 
 def _words(
-    primary: str, canary: str, tally: Tally, verdict: PreferenceVerdict, log_e: float, alpha: float
+    primary: str,
+    canary: str,
+    tally: PreferenceTally,
+    verdict: PreferenceVerdict,
+    log_e: float,
+    alpha: float,
 ) -> str:
     if verdict == "no data":
         return "No conclusion yet: no user has a closed window."

@@ -40,7 +40,7 @@ records are not read for ``since``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrailQuery:
     """Which results are asked for.
 
     Parameters
@@ -115,20 +115,20 @@ def read_trail(
     issued_by: str | None = None,
     origin: Origin | None = None,
 ) -> list[CommandResult]:
-    """Return the results that :class:`Asked` describes, the newest first. Reads Kafka.
+    """Return the results that :class:`TrailQuery` describes, the newest first. Reads Kafka.
 
     Raises
     ------
     ConfigurationError
-        As :class:`Asked` does.
+        As :class:`TrailQuery` does.
     TransportError
         As :func:`trail_of` does.
     """
-    asked = Asked(environment, limit, since, until, types, issued_by, origin)
+    asked = TrailQuery(environment, limit, since, until, types, issued_by, origin)
     return trail_of(settings, asked).results
 
 
-def trail_of(settings: Settings, asked: Asked) -> Trail:
+def trail_of(settings: Settings, asked: TrailQuery) -> Trail:
     """Return what was asked for, and how many records were no results. Reads Kafka.
 
     Raises
@@ -149,7 +149,7 @@ def trail_of(settings: Settings, asked: Asked) -> Trail:
     return Trail(found[: asked.limit], unreadable)
 
 
-def _backwards(settings: Settings, asked: Asked, deadline: float) -> Iterator[list[Message]]:
+def _backwards(settings: Settings, asked: TrailQuery, deadline: float) -> Iterator[list[Message]]:
     """Yield the topic's records from its end to its beginning, in growing chunks."""
     topic = topics_of(settings).control_results
     with connected(settings) as consumer:

@@ -96,7 +96,7 @@ class Letter:
         return next((_text(value) for name, value in self.headers if name == REPLAY_OF), None)
 
 
-class Mark(NamedTuple):
+class LetterMark(NamedTuple):
     """What was done about a letter."""
 
     source: Source
@@ -146,14 +146,14 @@ class Box:
     _marks: dict[Source, What] = field(default_factory=dict)
     foreign: int = 0
 
-    def add(self, record: Letter | Mark | None) -> None:
+    def add(self, record: Letter | LetterMark | None) -> None:
         """Take in one record of the topic, in the order of the topic.
 
         A letter comes without its value, which may be megabytes.
         """
         if isinstance(record, Letter):
             self._letters.setdefault(record.source, replace(record, value=None))
-        elif isinstance(record, Mark):
+        elif isinstance(record, LetterMark):
             self._marks[record.source] = record.what
         else:
             self.foreign += 1
@@ -166,7 +166,7 @@ class Box:
 
 def letter_of(
     offset: int, at_ms: int, key: bytes | None, value: bytes | None, headers: Headers
-) -> Letter | Mark | None:
+) -> Letter | LetterMark | None:
     """Return what a record of the dead-letter topic is; None if it is neither letter nor mark.
 
     Examples
@@ -175,7 +175,7 @@ def letter_of(
     >>> letter_of(1, 0, None, b"{", [("mine", b"1"), ("reason", b"malformed"), *place]).headers
     [('mine', b'1')]
     >>> letter_of(2, 0, None, None, [("mark", b"replayed"), *place])
-    Mark(source=Source(topic='t', partition=0, offset=7), what='replayed')
+    LetterMark(source=Source(topic='t', partition=0, offset=7), what='replayed')
     """
     last = max((place for place, (name, _) in enumerate(headers) if name == REASON), default=None)
     ours = {name: _text(content) for name, content in headers[last or 0 :]}
@@ -183,7 +183,7 @@ def letter_of(
     if source is None:
         return None
     if last is None:
-        return next((Mark(source, what) for what in DEALT if ours.get(MARK) == what), None)
+        return next((LetterMark(source, what) for what in DEALT if ours.get(MARK) == what), None)
     return Letter(
         offset,
         at_ms,

@@ -16,7 +16,7 @@ A = TypeVar("A")
 E = TypeVar("E")
 
 
-class Timed(NamedTuple, Generic[A]):
+class TimedRecord(NamedTuple, Generic[A]):
     """A record and the time that it counts at, in milliseconds."""
 
     at: int
@@ -35,19 +35,19 @@ class MergedStreams(Generic[A, E]):
     """
 
     def __init__(self) -> None:
-        self._answers: deque[Timed[A]] = deque()
-        self._events: deque[Timed[E]] = deque()
+        self._answers: deque[TimedRecord[A]] = deque()
+        self._events: deque[TimedRecord[E]] = deque()
         self._answers_until = self._events_until = 0
 
     def take_answer(self, at: int, answer: A) -> None:
         """Take in the next record of the answers."""
         self._answers_until = max(self._answers_until, at)
-        self._answers.append(Timed(self._answers_until, answer))
+        self._answers.append(TimedRecord(self._answers_until, answer))
 
     def take_event(self, at: int, event: E) -> None:
         """Take in the next record of the interactions."""
         self._events_until = max(self._events_until, at)
-        self._events.append(Timed(self._events_until, event))
+        self._events.append(TimedRecord(self._events_until, event))
 
     def pass_answers(self, until: int) -> None:
         """Note that no answer of before `until` is unread; one that comes late counts then."""

@@ -105,7 +105,7 @@ def apply_command(
                 f"version {version}: {problems[version]}", CommandCode.UNUSABLE_VERSION
             )
     cell = TRANSITIONS[phase_of(state), command.type]
-    if isinstance(cell, Refusal):
+    if isinstance(cell, RefusingCell):
         raise RefusedCommand(f"{command.type}: {cell.message}", cell.code)
     after = cell.act(state, command, at)
     if isinstance(command, Rollout):
@@ -132,7 +132,7 @@ class Transition(NamedTuple):
     to: tuple[Phase, ...]
 
 
-class Refusal(NamedTuple):
+class RefusingCell(NamedTuple):
     """A cell that refuses, whatever the command says."""
 
     code: CommandCode
@@ -210,13 +210,13 @@ def _without_canary(state: RolloutState) -> RolloutState:
     return replace(state, strategy="fixed", canary_version=None, canary_percentage=0.0)
 
 
-_NO_STATE: Final = Refusal(
+_NO_STATE: Final = RefusingCell(
     CommandCode.NO_STATE, "this environment has no version yet; swap one in first"
 )
-_NO_CANARY: Final = Refusal(CommandCode.NO_CANARY, "no canary version is on trial")
-_NO_RAMP: Final = Refusal(CommandCode.NO_RAMP, "no ramp is in progress")
+_NO_CANARY: Final = RefusingCell(CommandCode.NO_CANARY, "no canary version is on trial")
+_NO_RAMP: Final = RefusingCell(CommandCode.NO_RAMP, "no ramp is in progress")
 
-Row: TypeAlias = Mapping[CommandType, Transition | Refusal]
+Row: TypeAlias = Mapping[CommandType, Transition | RefusingCell]
 
 _AS_ASKED: Final = Transition(
     change_fields, ("fixed", "canary", "ab_test", "shadow", "interleave", "ramping")
@@ -279,7 +279,7 @@ ROWS: Final[Mapping[Phase, Row]] = {
     },
 }
 
-TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition | Refusal]] = {
+TRANSITIONS: Final[Mapping[tuple[Phase, CommandType], Transition | RefusingCell]] = {
     (phase, command): cell for phase, row in ROWS.items() for command, cell in row.items()
 }
 """Every cell of phase × command, with the phases that it leads to.

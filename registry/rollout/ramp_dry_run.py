@@ -33,7 +33,7 @@ class PlannedStage(Struct, frozen=True):
     at_most_seconds: float
 
 
-class Plan(Struct, frozen=True):
+class DryRun(Struct, frozen=True):
     """What a ramp comes to; seconds are those of all its environments together."""
 
     canary_version: str
@@ -49,7 +49,7 @@ class Plan(Struct, frozen=True):
     goal: Goal | None = None
 
 
-def plan_of(command: Command, users: int | None) -> Plan:
+def plan_of(command: Command, users: int | None) -> DryRun:
     """Return the durations, users and requests of the ramp of `command`.
 
     Parameters
@@ -70,7 +70,7 @@ def plan_of(command: Command, users: int | None) -> Plan:
     assert after.ramp is not None  # the caller's command has one
     ramp, later = after.ramp.plan, after.ramp.environments
     arithmetic = arithmetic_of(ramp, 1 + len(later))
-    return Plan(
+    return DryRun(
         canary_version=after.canary_version or "",
         environments=(command.environment, *later),
         stages=tuple(_stages(ramp, later, users)),

@@ -31,7 +31,7 @@ NEVER: Final = math.inf
 """Of `first_size`: batches of no size."""
 
 
-class Timed(NamedTuple):
+class KernelTimes(NamedTuple):
     """Seconds of processor time that each kernel took for a batch of `size` users."""
 
     size: int
@@ -39,7 +39,7 @@ class Timed(NamedTuple):
     large: float
 
 
-def first_size(timed: Sequence[Timed]) -> float:
+def first_size(timed: Sequence[KernelTimes]) -> float:
     """Return the size from which on the kernel for large batches is quicker.
 
     Parameters
@@ -49,9 +49,9 @@ def first_size(timed: Sequence[Timed]) -> float:
 
     Examples
     --------
-    >>> first_size([Timed(1, 1.0, 2.0), Timed(4, 3.0, 2.5), Timed(16, 9.0, 5.0)])
+    >>> first_size([KernelTimes(1, 1.0, 2.0), KernelTimes(4, 3.0, 2.5), KernelTimes(16, 9.0, 5.0)])
     4
-    >>> first_size([Timed(1, 1.0, 2.0)])
+    >>> first_size([KernelTimes(1, 1.0, 2.0)])
     inf
     """
     first: float = NEVER
@@ -70,7 +70,7 @@ def time_kernels(
     asked: int,
     hiding: Sequence[Hiding],
     timer: Callable[[], float],
-) -> list[Timed]:
+) -> list[KernelTimes]:
     """Time both kernels on batches of the first of `users`.
 
     Parameters
@@ -98,4 +98,6 @@ def time_kernels(
         return min(taken)
 
     sizes = [size for size in SIZES if size <= len(users) and size * items <= MOST_SCORES]
-    return [Timed(size, seconds(small, size), seconds(large, size)) for size in sizes or SIZES[:1]]
+    return [
+        KernelTimes(size, seconds(small, size), seconds(large, size)) for size in sizes or SIZES[:1]
+    ]

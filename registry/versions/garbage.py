@@ -33,7 +33,7 @@ Fate: TypeAlias = Literal["kept", "hidden", "hiding", "restored", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RetentionRules:
     """What is kept.
 
     Parameters
@@ -63,7 +63,7 @@ class Held:
     written_at: datetime
 
 
-class Judged(Struct, frozen=True):
+class VersionFate(Struct, frozen=True):
     """What becomes of one version, and why."""
 
     version: str
@@ -71,7 +71,9 @@ class Judged(Struct, frozen=True):
     why: str
 
 
-def judge(held: Iterable[Held], named: Named, rules: Rules, now: datetime) -> list[Judged]:
+def judge(
+    held: Iterable[Held], named: Named, rules: RetentionRules, now: datetime
+) -> list[VersionFate]:
     """Say what becomes of each version folder, oldest first. Pure.
 
     Parameters
@@ -97,8 +99,8 @@ def judge(held: Iterable[Held], named: Named, rules: Rules, now: datetime) -> li
 
 
 def _judged(
-    folder: Held, names: Sequence[str], is_new: bool, rules: Rules, now: datetime
-) -> Judged:
+    folder: Held, names: Sequence[str], is_new: bool, rules: RetentionRules, now: datetime
+) -> VersionFate:
     young = now - folder.written_at < rules.grace
     fates: list[tuple[bool, Fate, str]]  # the first that holds
     if folder.published:
@@ -114,7 +116,7 @@ def _judged(
             (young, "hidden", f"its files are removed after {rules.grace}"),
             (True, "removed", f"hidden, or never published, for {rules.grace}"),
         ]
-    return next(Judged(folder.version, fate, why) for holds, fate, why in fates if holds)
+    return next(VersionFate(folder.version, fate, why) for holds, fate, why in fates if holds)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -122,8 +124,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def collect(
-    store: Store, named: Named, rules: Rules, now: datetime, *, dry_run: bool
-) -> list[Judged]:
+    store: Store, named: Named, rules: RetentionRules, now: datetime, *, dry_run: bool
+) -> list[VersionFate]:
     """Do what :func:`judge` says, unless `dry_run`; return what it says.
 
     Raises
@@ -140,7 +142,7 @@ def collect(
     return done
 
 
-def _done(store: Store, judged: Judged) -> Judged:
+def _done(store: Store, judged: VersionFate) -> VersionFate:
     if judged.fate == "hiding":
         store.hide(judged.version)
     elif judged.fate == "removed":
@@ -149,7 +151,9 @@ def _done(store: Store, judged: Judged) -> Judged:
         try:
             store.restore(judged.version)
         except (MissingObject, DamagedVersion) as error:
-            return Judged(judged.version, "hidden", f"{judged.why}; cannot be restored: {error}")
+            return VersionFate(
+                judged.version, "hidden", f"{judged.why}; cannot be restored: {error}"
+            )
     return judged
 
 

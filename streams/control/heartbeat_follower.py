@@ -200,7 +200,7 @@ def heartbeats_since(settings: Settings, topic: Topic, since: float) -> list[Hea
             if stamped < since:  # the embedded broker begins at the topic's start
                 continue
             with contextlib.suppress(RecordError):  # the follower has counted it
-                sender = decode(_Sender, message.value(), MAX_HEARTBEAT_BYTES)
+                sender = decode(_HeartbeatSender, message.value(), MAX_HEARTBEAT_BYTES)
                 if sender.environment == settings.environment:
                     latest[sender.instance] = message
     found = []
@@ -210,7 +210,7 @@ def heartbeats_since(settings: Settings, topic: Topic, since: float) -> list[Hea
     return found
 
 
-class _Sender(Struct):
+class _HeartbeatSender(Struct):
     """Who sent a heartbeat: all that is decoded of those that a later one replaces."""
 
     instance: str

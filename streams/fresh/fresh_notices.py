@@ -16,7 +16,7 @@ STALLED_SECONDS: Final = 10.0
 """So long without progress, though there is something to read, is no pause of a broker."""
 
 
-class Progress:
+class Standstill:
     """Remembers since when nothing has moved."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from registry.kafka.partitioners import PartitionerSeen
-from streams.fresh.fresh_notices import Progress, gap_notice, stall_notice
+from streams.fresh.fresh_notices import Standstill, gap_notice, stall_notice
 from streams.fresh.fresh_reading import FreshStatus
 from streams.fresh.freshness import Freshness
 from streams.fresh.interaction_follower import InteractionFollower
@@ -33,7 +33,7 @@ class FreshWatch:
         self._freshness = freshness
         self._follower = follower
         self._partitioners = partitioners
-        self._progress = Progress()
+        self._progress = Standstill()
 
     @property
     def behind(self) -> int | None:

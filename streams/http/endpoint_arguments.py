@@ -26,7 +26,7 @@ MOST_TRIED: Final = 100
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which commands; see `registry.kafka.audit_trail.Asked`.
+    """Which commands; see `registry.kafka.audit_trail.TrailQuery`.
 
     Parameters
     ----------

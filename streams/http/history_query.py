@@ -8,14 +8,14 @@ from msgspec import UNSET, UnsetType
 
 from registry.error_codes import RecordCode
 from registry.errors import ConfigurationError
-from registry.kafka.audit_trail import Asked
+from registry.kafka.audit_trail import TrailQuery
 from registry.wire.instants import Instant
 from streams.http.command_arguments import from_text, pairs
 from streams.http.endpoint_arguments import HistoryQuery
 from streams.http.problems import Refused
 
 
-def asked_of(query: str, environment: str) -> Asked:
+def asked_of(query: str, environment: str) -> TrailQuery:
     """Return which results the query string of the history asks for.
 
     Raises
@@ -25,7 +25,7 @@ def asked_of(query: str, environment: str) -> Asked:
     """
     given = from_text(HistoryQuery, pairs(query))
     try:
-        return Asked(
+        return TrailQuery(
             environment,
             given.limit,
             _moment("since", given.since),

@@ -16,7 +16,7 @@ from aiohttp import web
 from registry.error_codes import HttpCode
 from registry.errors import UnknownVersion
 from registry.guardrails.live_workers import live
-from registry.kafka.audit_trail import Asked, Trail
+from registry.kafka.audit_trail import Trail, TrailQuery
 from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Look
 from registry.rollout.wording import diff
@@ -69,7 +69,7 @@ class Reads:
         listing: RegistryListing,
         look: Callable[[float], Look | None],
         experiment: Callable[[], Conclusion | None],
-        read_trail: Callable[[Settings, Asked], Trail],
+        read_trail: Callable[[Settings, TrailQuery], Trail],
     ) -> None:
         self._settings = settings
         self._node = node

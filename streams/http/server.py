@@ -23,7 +23,7 @@ from streams.http.probes import Probes
 from streams.http.problems import Handler, errors_as_problems
 from streams.http.reading_endpoints import Reads
 from streams.http.recommend_endpoints import Recommendations
-from streams.http.sse import Events
+from streams.http.sse import EventStream
 from streams.http.try_endpoints import Trying
 from streams.page.render import POLICY, render, render_main
 from streams.page.status import Status
@@ -90,7 +90,7 @@ class Pages:
             "logout": login.logout,
         }
         self._rendering = threading.Lock()
-        self._events = Events(lambda: self._render(render_main))
+        self._events = EventStream(lambda: self._render(render_main))
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""

@@ -35,7 +35,7 @@ CLOSE_SECONDS: Final = 0.5
 HEADERS: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 
 
-class Events:
+class EventStream:
     """Renders for, and sends to, the listeners of one worker.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from registry.ids import UserId
-from registry.interleaving.preference import Preference, Tally, prefer
+from registry.interleaving.preference import Preference, PreferenceTally, prefer
 from registry.outcomes.conclusion import Arm, Conclusion, conclude
 from registry.outcomes.outlook import Elapsed
 from registry.outcomes.partition_join import Experiment, sums_by_arm
@@ -88,7 +88,7 @@ def preference_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Pre
     wins, losses, ties = (
         sums.get(variant, ArmSums()).users for variant in ("canary", "primary", None)
     )
-    return prefer(state.primary_version, canary, Tally(wins, losses, ties))
+    return prefer(state.primary_version, canary, PreferenceTally(wins, losses, ties))
 
 
 def _sums_under(state: RolloutState, fleet: Iterable[Heartbeat]) -> dict[Variant | None, ArmSums]:

@@ -26,7 +26,7 @@ from streams.page.status import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ArmSegment:
     """One segment of the split bar; ``percentage`` of users, 0..100."""
 
     variant: Variant
@@ -61,7 +61,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StageBar:
     """One stage of a training run; ``filled`` is how much of its bar is drawn, 0..1."""
 
     stage: TrainingStage
@@ -70,7 +70,7 @@ class Step:
     seconds: float | None
 
 
-def arms(status: Status) -> tuple[Arm, ...]:
+def arms(status: Status) -> tuple[ArmSegment, ...]:
     """Return who answers which percentage of users, or of each answer, if they are interleaved."""
     state = status.rollout
     if state is None:
@@ -78,7 +78,7 @@ def arms(status: Status) -> tuple[Arm, ...]:
     residency = {version.version: version.residency for version in status.versions}
     canary = 50.0 if state.strategy == "interleave" else canary_share(state)
     return tuple(
-        Arm(
+        ArmSegment(
             variant,
             version,
             canary if version == state.canary_version else 100 - canary,
@@ -111,7 +111,7 @@ def rungs(ramp: RampState, now: Instant) -> tuple[Rung, ...]:
     )
 
 
-def steps(run: TrainingRun) -> tuple[Step, ...]:
+def steps(run: TrainingRun) -> tuple[StageBar, ...]:
     """Return all stages of `run`, in their order.
 
     While it is in progress, ``stage`` is the current one. Once it has ended, the stages with a
@@ -122,26 +122,30 @@ def steps(run: TrainingRun) -> tuple[Step, ...]:
         return tuple(_ended(stage, run, run.result) for stage in stages)
     at = stages.index(run.stage)
     return tuple(
-        Step(stage, "done", 1, None)
+        StageBar(stage, "done", 1, None)
         if place < at
-        else Step(stage, "current", run.done / run.total if run.total else 0, None)
+        else StageBar(stage, "current", run.done / run.total if run.total else 0, None)
         if place == at
-        else Step(stage, "waiting", 0, None)
+        else StageBar(stage, "waiting", 0, None)
         for place, stage in enumerate(stages)
     )
 
 
-def _ended(stage: TrainingStage, run: TrainingRun, result: TrainingResult) -> Step:
+def _ended(stage: TrainingStage, run: TrainingRun, result: TrainingResult) -> StageBar:
     seconds = result.stage_seconds.get(stage)
     if stage == "announce":
         if result.code == "not_announced":
-            return Step(stage, "failed", 1, seconds)
-        return Step(stage, "done", 1, seconds) if run.announced else Step(stage, "skipped", 0, None)
+            return StageBar(stage, "failed", 1, seconds)
+        return (
+            StageBar(stage, "done", 1, seconds)
+            if run.announced
+            else StageBar(stage, "skipped", 0, None)
+        )
     if seconds is None:
-        return Step(stage, "skipped", 0, None)
+        return StageBar(stage, "skipped", 0, None)
     last = [name for name in get_args(TrainingStage) if name in result.stage_seconds][-1]
     ended_here = stage == last and result.status != "published"
-    return Step(stage, "failed" if ended_here else "done", 1, seconds)
+    return StageBar(stage, "failed" if ended_here else "done", 1, seconds)
 
 
 def headline(status: Status) -> str:

@@ -22,7 +22,7 @@ ROOM: Final = 1.6
 are cut off: with all of them in it, the present one would be a line."""
 
 
-class Mark(NamedTuple):
+class AxisMark(NamedTuple):
     """A label of an axis: where, as a share of its length in percent, and what."""
 
     at: float
@@ -41,7 +41,7 @@ class EvidencePicture:
     band: str
     line: str
     zero: float
-    marks: tuple[Mark, ...]
+    marks: tuple[AxisMark, ...]
     since: float
     until: float
 
@@ -118,7 +118,7 @@ def _picture(looks: Sequence[tuple[float, Comparison]], unit: float) -> Evidence
         line=f"M{' L'.join(place(look.at, look.difference) for look in drawn)}",
         zero=HEIGHT / 2,
         marks=tuple(
-            Mark(round(50 - 50 * level / (reach * unit), 2), f"{level:+g}" if level else "0")
+            AxisMark(round(50 - 50 * level / (reach * unit), 2), f"{level:+g}" if level else "0")
             for level in levels
         ),
         since=since,

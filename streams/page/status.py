@@ -26,7 +26,7 @@ from streams.watch.notices import Notice, Reason
 Presence: TypeAlias = Literal["live", "silent", "stopped"]
 
 
-class Traffic(Struct, frozen=True):
+class VersionTraffic(Struct, frozen=True):
     """What one version answered on this worker since its start; latencies in milliseconds.
 
     Latency is record timestamp to confirmed answer; None before the first answer.
@@ -53,7 +53,7 @@ class VersionStatus(Struct, frozen=True):
     size_bytes: int | None = None
     kernel: str | None = None
     manifest: Manifest | None = None
-    traffic: Traffic = Traffic()
+    traffic: VersionTraffic = VersionTraffic()
 
 
 class PartitionLag(Struct, frozen=True):

@@ -25,7 +25,7 @@ from streams.outcomes.compared_arms import preference_of
 from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.fleet_overview import overview_of
 from streams.page.registry_listing import RegistryListing
-from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
+from streams.page.status import ItemsFollowed, PartitionLag, Status, VersionStatus, VersionTraffic
 from streams.state.readiness import ReadinessCheck
 from streams.state.rollout_table import RolloutTable
 from streams.state.worker_node import Node
@@ -158,14 +158,14 @@ class StatusCollector:
             for name in shown
         )
 
-    def _traffic(self, version: str, totals: Totals) -> Traffic:
+    def _traffic(self, version: str, totals: Totals) -> VersionTraffic:
         latency = self._metrics.latency
         counts = {
             labels: int(count)
             for labels, count in totals.get("recommend_requests_total", {}).items()
             if labels[0] == version
         }
-        return Traffic(
+        return VersionTraffic(
             answers=sum(counts.values()),
             errors=sum(count for labels, count in counts.items() if labels[2] == "error"),
             p50_ms=_milliseconds(latency.quantile(version, 0.5)),

@@ -62,7 +62,7 @@ class Answer(NamedTuple):
     way: Route | None = None
 
 
-class Sent(NamedTuple):
+class SentRequests(NamedTuple):
     """When the requests of one arm, or of none, were sent that one version has answered.
 
     ``at_ms`` are the records' timestamps, int64 (n,), in milliseconds since the epoch.
@@ -108,7 +108,7 @@ class Batch:
     version_by_arm: Mapping[Variant, str] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     records: list[RawRecord] = field(default_factory=list)
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentRequests] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     fallbacks: Counter[str] = field(default_factory=Counter)
@@ -157,7 +157,7 @@ class Batch:
             if is_empty:
                 empty[way.arm] += 1
         for arm, timestamps in sent_ms.items():
-            self.sent.append(Sent(version, arm, np.array(timestamps, np.int64)))
+            self.sent.append(SentRequests(version, arm, np.array(timestamps, np.int64)))
             if arm is not None:
                 self.count(
                     ArmCounts(

@@ -42,7 +42,7 @@ RENEWALS_A_LOG: Final = 4
 FLEET_KEY: Final = "fleet:"
 
 
-class Lease(msgspec.Struct, frozen=True):
+class PredecessorLease(msgspec.Struct, frozen=True):
     """When an owner of the release before last wrote, by its clock, and what log it knew."""
 
     at: float
@@ -154,7 +154,7 @@ class RolloutTable:
         self._renewals += 1
         if self._renewals % RENEWALS_A_LOG == 0 and log.last_offset >= 0:
             self._write_again(log)
-        self._table["lease"] = _plain(Lease(now, log.last_offset))
+        self._table["lease"] = _plain(PredecessorLease(now, log.last_offset))
 
     def _write_again(self, log: ControlLog) -> None:
         self._table["log"] = _plain(log)
@@ -183,7 +183,7 @@ class RolloutTable:
             self._echoed = log.last_offset
             self._view.offer_log(log)
         elif key == "lease":
-            lease = msgspec.convert(value, Lease)
+            lease = msgspec.convert(value, PredecessorLease)
             self._view.renew_lease(lease.at, lease.last_offset, time.time())
         elif key == "training":
             self._view.offer_training(from_document(TrainingRun, value))

@@ -12,7 +12,7 @@ from registry.error_codes import ReadinessCode
 from streams.watch.notices import Reason
 
 
-class Seen(Protocol):
+class KnownTopic(Protocol):
     """One topic that exists: its id, None if the broker gives none, and its partitions."""
 
     @property
@@ -36,7 +36,7 @@ class TopicChanges:
         self._needed = needed
         self._ids: dict[str, str] = {}
         self._made_again: dict[str, int] = {}
-        self._seen: Mapping[str, Seen] | None = None
+        self._seen: Mapping[str, KnownTopic] | None = None
 
     @property
     def partitions(self) -> Mapping[str, int]:
@@ -47,7 +47,7 @@ class TopicChanges:
         """Return the topic's id, as it was when it was last seen; None if the broker gives none."""
         return self._ids.get(name)
 
-    def look(self, seen: Mapping[str, Seen]) -> frozenset[str]:
+    def look(self, seen: Mapping[str, KnownTopic]) -> frozenset[str]:
         """Take what the broker shows; return the topics that were recreated since the last look.
 
         One that is missing meanwhile keeps its id: what comes under its name is compared with it.

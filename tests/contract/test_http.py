@@ -24,7 +24,7 @@ from harness.builders import (
 from pydantic import SecretStr
 
 from registry.errors import TransportError
-from registry.kafka.audit_trail import Asked, Trail
+from registry.kafka.audit_trail import Trail, TrailQuery
 from registry.settings import Settings
 from registry.versions.model import Model
 from registry.wire.codec import encode
@@ -93,7 +93,7 @@ def closed(tmp_path: Path) -> Any:
 def pages(parts: Any, *results: CommandResult) -> Pages:
     """The pages of a worker, and `results` on a Kafka that is not there."""
 
-    def read(_: Settings, asked: Asked) -> Trail:
+    def read(_: Settings, asked: TrailQuery) -> Trail:
         return Trail([one for one in results if asked.includes(one)][: asked.limit], 3)
 
     return build_pages(parts, build_observers(parts), read)
@@ -673,7 +673,7 @@ def test_a_wrong_filter_of_the_history_is_refused(query: str, told: str, parts: 
 
 
 def test_a_history_that_kafka_does_not_give_is_unavailable(parts: Any) -> None:
-    def read(settings: Settings, asked: Asked) -> Trail:
+    def read(settings: Settings, asked: TrailQuery) -> Trail:
         raise TransportError("Kafka does not answer")
 
     async def talk() -> tuple[int, Any]:

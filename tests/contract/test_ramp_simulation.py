@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ops.bench.offline.ramp_counts import Traffic, Version
+from ops.bench.offline.ramp_counts import SimulatedTraffic, Version
 from ops.bench.ramp_simulation import (
     FAILING,
     GOOD,
@@ -20,7 +20,7 @@ from ops.bench.ramp_simulation import (
 from registry.wire.ramp_values import Ramp
 
 LOOKS = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=8, patience_seconds=8)
-BUSY = Traffic(requests=40_000, users=1000, timed=100)
+BUSY = SimulatedTraffic(requests=40_000, users=1000, timed=100)
 
 
 def test_a_version_as_good_is_rolled_back_less_often_than_the_plan_allows() -> None:
@@ -41,7 +41,7 @@ def test_twenty_ramps_of_a_version_as_good_are_all_promoted() -> None:
 def test_a_worse_version_is_found_within_so_many_requests(
     canary: Version, guardrail: str, most: int
 ) -> None:
-    few = Traffic(requests=2000, users=200, timed=20)
+    few = SimulatedTraffic(requests=2000, users=200, timed=20)
     plan = msgspec.structs.replace(LOOKS, hold_seconds=100, patience_seconds=0)
 
     ends = simulate(canary, GOOD, runs=20, seed=4, plan=plan, traffic=few)

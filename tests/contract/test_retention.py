@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from registry.versions.garbage import Rules, collect
+from registry.versions.garbage import RetentionRules, collect
 from registry.versions.store import Store
 from tests.unit.registry.builders import a_description, some_arrays
 
-RULES = Rules(keep=1, grace=timedelta(days=1))
+RULES = RetentionRules(keep=1, grace=timedelta(days=1))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.clients.kafka_client import produce_all
-from ops.clients.traffic_generator import TimedAnswer, Traffic
+from ops.clients.traffic_generator import GeneratedTraffic, TimedAnswer
 from ops.local.ports import free_port
 from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import changelog_name, topics_of
@@ -202,7 +202,7 @@ def test_a_ramp_is_planned_applied_followed_and_read_in_the_trail(
     assert recstream(settings, "rollout", "status", "--follow").returncode == 1
 
     answers: list[TimedAnswer] = []
-    with Traffic(settings, range(1, 101), 100, answers.append) as traffic:
+    with GeneratedTraffic(settings, range(1, 101), 100, answers.append) as traffic:
         started = document(settings, "rollout", "apply", file, "--ignore-traffic")
         paused = document(settings, "rollout", "pause")
         assert paused["after"]["ramp"]["paused"]

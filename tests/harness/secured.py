@@ -25,7 +25,7 @@ from harness.certificates import Authority, Certificate
 from harness.tokens import AUDIENCE, CLIENT_SECRET, IdentityProvider
 
 from ops.local.kafka_jars import fetched_jars
-from ops.local.kafka_node import Listener, start_node
+from ops.local.kafka_node import NodeListener, start_node
 from ops.local.ports import HOST, free_ports
 from registry.kafka.permissions import Permission
 
@@ -169,10 +169,10 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
 
     scram = {"sasl.enabled.mechanisms": "SCRAM-SHA-512", "scram-sha-512.sasl.jaas.config": SCRAM}
     listeners = [
-        Listener("SCRAM", ports["SCRAM"], "SASL_SSL", tls(good) | scram),
-        Listener("EXPIRED", ports["EXPIRED"], "SASL_SSL", tls(expired) | scram),
-        Listener("FOREIGN", ports["FOREIGN"], "SASL_SSL", tls(foreign) | scram),
-        Listener("MUTUAL", ports["MUTUAL"], "SSL", tls(good) | {"ssl.client.auth": "required"}),
+        NodeListener("SCRAM", ports["SCRAM"], "SASL_SSL", tls(good) | scram),
+        NodeListener("EXPIRED", ports["EXPIRED"], "SASL_SSL", tls(expired) | scram),
+        NodeListener("FOREIGN", ports["FOREIGN"], "SASL_SSL", tls(foreign) | scram),
+        NodeListener("MUTUAL", ports["MUTUAL"], "SSL", tls(good) | {"ssl.client.auth": "required"}),
     ]
     token = {
         "sasl.enabled.mechanisms": "OAUTHBEARER",
@@ -181,7 +181,7 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
         "sasl.oauthbearer.jwks.endpoint.url": provider.keys.as_uri(),
         "sasl.oauthbearer.expected.audience": AUDIENCE,
     }
-    listeners.append(Listener("TOKEN", ports["TOKEN"], "SASL_SSL", tls(good) | token))
+    listeners.append(NodeListener("TOKEN", ports["TOKEN"], "SASL_SSL", tls(good) | token))
     more = {
         "inter.broker.listener.name": "PLAINTEXT",
         "authorizer.class.name": AUTHORIZER,

@@ -27,7 +27,7 @@ from harness.waiting import wait_until
 from harness.workers import Page, Worker
 
 from registry.connection.client_config import client_config
-from registry.kafka.audit_trail import CHUNK_GROWTH, FIRST_CHUNK, Asked, read_trail, trail_of
+from registry.kafka.audit_trail import CHUNK_GROWTH, FIRST_CHUNK, TrailQuery, read_trail, trail_of
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
@@ -257,7 +257,7 @@ def test_the_trail_is_read_backwards_as_far_as_needed(topics_created: Settings) 
     producer.produce(topic, encode(elsewhere), b"staging")
     assert producer.flush(15) == 0
 
-    newest = trail_of(topics_created, Asked("production", limit=3))
+    newest = trail_of(topics_created, TrailQuery("production", limit=3))
     assert [one.command_id for one in newest.results] == [f"c{count - n}" for n in (1, 2, 3)]
     assert newest.unreadable == 1
     whole = read_trail(topics_created, environment="production", limit=1000)

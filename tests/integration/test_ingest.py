@@ -10,7 +10,7 @@ from harness.brokers import Broker
 from harness.fresh import fresh_settings
 
 from ops.ingest import send_once as ingesting
-from ops.ingest.send_once import Sent, fingerprint, send_once
+from ops.ingest.send_once import SentCounts, fingerprint, send_once
 from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
 from registry.wire.codec import encode
@@ -34,17 +34,17 @@ def test_a_file_that_was_sent_is_not_sent_again_unless_that_is_asked_for(
     topics_created: Settings,
 ) -> None:
     runs = [send_once(topics_created, "abc", records(50)) for _ in range(2)]
-    assert runs == [Sent(50, 0), Sent(0, 50)]
+    assert runs == [SentCounts(50, 0), SentCounts(0, 50)]
     assert on_topic(topics_created) == 50
 
-    assert send_once(topics_created, "abc", records(50), again=True) == Sent(50, 0)
+    assert send_once(topics_created, "abc", records(50), again=True) == SentCounts(50, 0)
     assert on_topic(topics_created) == 100
 
 
 def test_another_file_is_sent_whole(topics_created: Settings) -> None:
     send_once(topics_created, "abc", records(50))
 
-    assert send_once(topics_created, "def", records(20)) == Sent(20, 0)
+    assert send_once(topics_created, "def", records(20)) == SentCounts(20, 0)
 
 
 def test_a_run_that_is_cut_off_is_gone_on_with_from_its_last_note(
@@ -56,7 +56,7 @@ def test_a_run_that_is_cut_off_is_gone_on_with_from_its_last_note(
     with pytest.raises(KeyboardInterrupt):
         send_once(topics_created, "abc", records(50, fail_at=45))
 
-    assert send_once(topics_created, "abc", records(50), on_sent=told.append) == Sent(10, 40)
+    assert send_once(topics_created, "abc", records(50), on_sent=told.append) == SentCounts(10, 40)
     assert (told[0], told[-1]) == (40, 50)
 
 
@@ -66,7 +66,7 @@ def test_the_note_goes_with_its_topic(topics_created: Settings, broker: Broker) 
     send_once(topics_created, "abc", records(50))
     make_again(topics_created)
 
-    assert send_once(topics_created, "abc", records(50)) == Sent(50, 0)
+    assert send_once(topics_created, "abc", records(50)) == SentCounts(50, 0)
 
 
 def test_notes_work_on_the_embedded_broker_too(embedded: str, tmp_path: Path) -> None:

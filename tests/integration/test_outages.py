@@ -19,7 +19,7 @@ from harness.training_children import child, lines, until_it_fits
 from harness.waiting import wait_until
 from harness.workers import Worker
 
-from ops.ingest.send_once import Sent, send_once
+from ops.ingest.send_once import SentCounts, send_once
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
 from registry.wire.codec import encode
@@ -296,11 +296,11 @@ def test_an_ingest_right_after_a_restart_waits_out_what_passes(
 ) -> None:
     settings = settings_of(one_broker, tmp_path)
     records = [("1", b'{"user_id": 1, "item_id": 2, "event": "click"}')]
-    assert send_once(settings, "a-file", iter(records)) == Sent(now=1, before=0)
+    assert send_once(settings, "a-file", iter(records)) == SentCounts(now=1, before=0)
 
     one_broker.restart(0, kill=True)
 
-    assert send_once(settings, "a-file", iter(records)) == Sent(now=0, before=1)
+    assert send_once(settings, "a-file", iter(records)) == SentCounts(now=0, before=1)
 
 
 def test_a_training_publishes_though_the_broker_that_keeps_its_lock_has_died(

@@ -21,7 +21,7 @@ from harness.ramps import start_ramp
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
-from ops.cli.explain_commands import Check, _explain_and_check
+from ops.cli.explain_commands import CheckedAnswer, _explain_and_check
 from ops.clients.fresh_arithmetic import MixedArithmetic
 from ops.clients.recorded_traffic import (
     interactions_from,
@@ -226,7 +226,7 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
     )
     figure(preference["words"])
 
-    def recomputed() -> Check | None:
+    def recomputed() -> CheckedAnswer | None:
         check = _explain_and_check(settings, 1, True)  # he has clicked: his list is another now
         return check if check.arithmetic is not None else None
 

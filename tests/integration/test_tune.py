@@ -26,7 +26,7 @@ from registry.wire.codec import encode
 from tests.unit.training.builders import cells_of, checkerboard_events, parameters, watch
 from training.data.matrix import Csr, Factors
 from training.fitting.als import fit_als
-from training.runs.tune import Bounds, Trial, Tuned, tune
+from training.runs.tune import SearchBounds, Trial, Tuned, tune
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 60.0
@@ -171,7 +171,7 @@ def searched(study: Path, trials: int, seconds: float = LONG, **more: Any) -> Tu
     return tune(
         cells=cells,
         holdout=0.2,
-        bounds=Bounds(trials, seconds),
+        bounds=SearchBounds(trials, seconds),
         study_file=study,
         threads=1,
         **given,
@@ -231,7 +231,7 @@ def test_without_anybody_to_judge_the_search_says_so(tmp_path: Path) -> None:
             "sha256:1",
             parameters(),
             0.2,
-            Bounds(1, LONG),
+            SearchBounds(1, LONG),
             tmp_path / "study",
             fit_als,
             1,

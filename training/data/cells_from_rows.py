@@ -48,7 +48,7 @@ from training.data.matrix import (
     starts_of,
 )
 from training.data.mistyped_forgets import FORGET_OF_OTHER_TYPE
-from training.data.report_counts import Tally
+from training.data.report_counts import ReportTally
 from training.log.rows import FORGOTTEN
 
 STANDARD_KINDS: Final = tuple(parse_event_weights(DEFAULT))
@@ -147,7 +147,7 @@ class _Events:
         self._titles = Titles(len(items))
         self._newest = -np.inf
         self._kinds: set[int] = set()  # those that occur
-        self._tally = Tally(len(items))
+        self._tally = ReportTally(len(items))
         self.interactions = 0
         self.unusable: Counter[str] = Counter()
         self.forgotten: list[Offsets] = []

@@ -39,7 +39,7 @@ SAMPLED_VALUES: Final = 1_000_000
 BINS: Final = (1, 2, 5, 10, 20, 50, 100, 1_000, 10_000)
 
 
-class Tally:
+class ReportTally:
     """What is counted while events are gathered."""
 
     def __init__(self, items: int) -> None:

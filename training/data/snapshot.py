@@ -39,7 +39,7 @@ from training.data.cells_from_rows import gather
 from training.data.matrix import Cells
 from training.log.interaction_log import Log, Ranges, opened
 from training.log.lost_ranges import Lost, lost_range, settle_lost
-from training.log.offset_ranges import Plan, Span, missing, plan
+from training.log.offset_ranges import RangePlan, Span, missing, plan
 from training.log.range_rows import RangeRows, by_segment
 from training.log.recreated_interactions import require_same_topic
 from training.log.rows import LOST, SCHEMA, table_of
@@ -185,7 +185,7 @@ def _assembled(
 def _read_new(
     log: Log,
     segments: Segments,
-    plans: Mapping[int, Plan],
+    plans: Mapping[int, RangePlan],
     advance: Callable[[int, int], None],
 ) -> int:
     """Read what is not held, and write it; return how many records there were."""

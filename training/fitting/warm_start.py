@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from registry.versions.manifest import ColdStart, Order, Parameters, Start, TrialStart, WarmStart
 from training.data.matrix import Factors
 from training.fitting.als import FitFrom
-from training.judging.incumbent import Incumbent, Published
+from training.judging.incumbent import Incumbent, IncumbentArrays
 
 SCALE: Final = 0.01
 """Largest first value of a row that is drawn; `implicit`'s own."""
@@ -69,7 +69,7 @@ def start_of(
     warming: Warming,
     parameters: Parameters,
     incumbent: Incumbent | None,
-    published: Published | None,
+    published: IncumbentArrays | None,
     holdout: float,
     order: Order = "time",
 ) -> Start | None:
@@ -106,7 +106,7 @@ def shortened(parameters: Parameters, start: Start | None) -> Parameters:
     return replace(parameters, iterations=start.iterations)
 
 
-def first_values(published: Published, parameters: Parameters) -> Factors:
+def first_values(published: IncumbentArrays, parameters: Parameters) -> Factors:
     """Return the incumbent's row of each id that it has learned, and a random one of the others.
 
     Parameters
@@ -146,7 +146,7 @@ def _from_incumbent(
     warming: Warming,
     parameters: Parameters,
     incumbent: Incumbent | None,
-    published: Published | None,
+    published: IncumbentArrays | None,
 ) -> WarmStart | ColdStart:
     """Decide whether the fit begins with the incumbent's factors."""
     if incumbent is None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from registry.wire.training_records.gate_results import Check, Verdict
 from training.judging.bootstrap import FEWEST_USERS
-from training.judging.gate import COMPARISONS, PLAUSIBLE, Limits, verdict
+from training.judging.gate import COMPARISONS, PLAUSIBLE, GateLimits, verdict
 from training.judging.holdout import Rows
 from training.judging.quality_estimates import PLAUSIBLE_SHARE, Estimate, Quality
 from training.judging.ranking_metrics import changed
@@ -22,7 +22,7 @@ BY_CHANCE: Final = " by a random split, because the times give no order"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ServedChange:
     """What a version would change for those who are served by the incumbent.
 
     Parameters
@@ -44,7 +44,7 @@ class Change:
 
 
 def check_quality(
-    quality: Quality | None, incumbent: str | None, limits: Limits, note: str = ""
+    quality: Quality | None, incumbent: str | None, limits: GateLimits, note: str = ""
 ) -> tuple[Check, ...]:
     """Check that the model beats popularity, and is not much worse than the incumbent.
 
@@ -119,7 +119,7 @@ def check_plausibility(quality: Quality | None) -> Check:
 
 
 def check_change(
-    change: Change | None, incumbent: str | None, limits: Limits, complaint: str = ""
+    change: ServedChange | None, incumbent: str | None, limits: GateLimits, complaint: str = ""
 ) -> tuple[Check, ...]:
     """Check how much would change for the users, and that the items are still there.
 
@@ -147,7 +147,7 @@ def check_change(
     )
 
 
-def change_of(ours: Rows, theirs: Rows, items: int, missing: int) -> Change:
+def change_of(ours: Rows, theirs: Rows, items: int, missing: int) -> ServedChange:
     """Return the change between two sets of lists of the same users.
 
     Parameters
@@ -157,7 +157,7 @@ def change_of(ours: Rows, theirs: Rows, items: int, missing: int) -> Change:
     items, missing
         Items of the incumbent, and how many of them the new version has not.
     """
-    return Change(len(ours), int(changed(ours, theirs).sum()), items, missing)
+    return ServedChange(len(ours), int(changed(ours, theirs).sum()), items, missing)
 
 
 def _decided(estimate: Estimate, *, strictly: bool) -> Verdict:

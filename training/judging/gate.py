@@ -27,7 +27,7 @@ PLAUSIBLE: Final = "plausible"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GateLimits:
     """What the settings allow.
 
     Parameters
@@ -66,10 +66,10 @@ def decide(checks: tuple[Check, ...], accepted: Collection[str] = ()) -> Gate:
     return Gate(passed=passed(closing), checks=checks)
 
 
-def accepted_open(quality: Quality | None, limits: Limits) -> tuple[str, ...]:
+def accepted_open(quality: Quality | None, limits: GateLimits) -> tuple[str, ...]:
     """Return the checks that may be inconclusive: by policy, and of what was measured only.
 
-    >>> accepted_open(None, Limits(1, 1, 1, 0.1, inconclusive="publish"))
+    >>> accepted_open(None, GateLimits(1, 1, 1, 0.1, inconclusive="publish"))
     ()
     """
     if quality is None or limits.inconclusive == "refuse":

@@ -26,7 +26,7 @@ Ids: TypeAlias = Sequence[UserId] | Sequence[ItemId]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Published:
+class IncumbentArrays:
     """The incumbent's arrays, in the rows of a new training set.
 
     Parameters
@@ -99,11 +99,11 @@ class Incumbent:
     digest: str = ""
 
 
-def align(arrays: ModelArrays, cells: Cells) -> Published:
+def align(arrays: ModelArrays, cells: Cells) -> IncumbentArrays:
     """Return a version in the rows of `cells`."""
     users = _rows_of(arrays.user_ids, cells.user_ids)
     items = _rows_of(arrays.item_ids, cells.item_ids)
-    return Published(
+    return IncumbentArrays(
         users=users,
         items=items,
         known=_seen(arrays, users[cells.user], items[cells.item]),

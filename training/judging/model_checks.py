@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from registry.wire.training_records.gate_results import Check, Verdict
 from training.data.matrix import Csr, Factors, Mask
-from training.judging.gate import Limits, verdict
+from training.judging.gate import GateLimits, verdict
 
 DEAD_VARIATION: Final = 1e-6
 """A column whose standard deviation is below this share of the matrix's largest number tells no
@@ -43,7 +43,7 @@ class Counts:
     events: int = 0
 
 
-def check_counts(counts: Counts, limits: Limits) -> tuple[Check, ...]:
+def check_counts(counts: Counts, limits: GateLimits) -> tuple[Check, ...]:
     """Check that there is enough to learn from."""
     return (
         _at_least("users", counts.users, limits.min_users),

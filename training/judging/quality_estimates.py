@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from registry.versions.manifest import Order
 from training.judging.bootstrap import Bounds, bootstrap
-from training.judging.ranking_metrics import MEANS, Judgement, Metrics
+from training.judging.ranking_metrics import MEANS, Judgement, RankingMetrics
 
 Basis: TypeAlias = Literal["published", "recipe"]
 """What stood for the incumbent: its published factors, or its parameters fitted anew."""
@@ -79,15 +79,15 @@ class Quality:
     """
 
     users: int
-    candidate: Metrics
-    popularity: Metrics
-    incumbent: Metrics | None
+    candidate: RankingMetrics
+    popularity: RankingMetrics
+    incumbent: RankingMetrics | None
     basis: Basis | None
     over_popularity: Estimate
     over_floor: Estimate | None
     intervals: Mapping[str, Bounds]
     differences: Mapping[str, Mapping[str, Estimate]]
-    baselines: Mapping[str, Metrics] = field(default_factory=dict)
+    baselines: Mapping[str, RankingMetrics] = field(default_factory=dict)
     strongest: str | None = None
     over_plausible: Estimate | None = None
     order: Order = "time"

@@ -65,7 +65,7 @@ Score: TypeAlias = Callable[[Rows], Scores]
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class RankingMetrics:
     """The metrics as the module defines them."""
 
     ndcg: float
@@ -96,10 +96,10 @@ class Judgement:
     coverage: float
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> RankingMetrics:
         """The means over the users."""
         means = dict(zip(MEANS, self.values.mean(axis=0).tolist(), strict=True))
-        return Metrics(**means, coverage=self.coverage)
+        return RankingMetrics(**means, coverage=self.coverage)
 
     def of(self, metric: str) -> NDArray[np.float64]:
         """Return (users,): one of `MEANS`."""

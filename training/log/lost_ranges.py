@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
-from training.log.offset_ranges import Plan, Span
+from training.log.offset_ranges import RangePlan, Span
 from training.log.rows import lost_rows
 from training.log.segments import Segments
 
@@ -18,7 +18,7 @@ Lost: TypeAlias = Mapping[str, Sequence[tuple[int, int]]]
 
 
 def settle_lost(
-    lost_ranges: LostRanges, topic: str, segments: Segments, plans: Mapping[int, Plan]
+    lost_ranges: LostRanges, topic: str, segments: Segments, plans: Mapping[int, RangePlan]
 ) -> None:
     """Refuse lost ranges, or note that they are lost for ever."""
     for partition, planned in plans.items():

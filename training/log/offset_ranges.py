@@ -58,7 +58,7 @@ def missing(segments: Iterable[Span], wanted: Span) -> list[Span]:
     return [Span(*gap) for gap in zip(starts, ends, strict=True) if gap[0] < gap[1]]
 
 
-class Plan(NamedTuple):
+class RangePlan(NamedTuple):
     """What a snapshot of one partition consists of.
 
     Parameters
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     lost: list[Span]
 
 
-def plan(segments: Sequence[Span], low: int, high: int) -> Plan:
+def plan(segments: Sequence[Span], low: int, high: int) -> RangePlan:
     """Return how to get all of a partition.
 
     It begins where the segments begin, or where Kafka does if that is earlier. What went before is
@@ -98,4 +98,4 @@ def plan(segments: Sequence[Span], low: int, high: int) -> Plan:
     gaps = missing(segments, whole)
     unread = [Span(max(gap.start, low), gap.end) for gap in gaps if gap.end > low]
     lost = [Span(gap.start, min(gap.end, low)) for gap in gaps if gap.start < low]
-    return Plan(whole, unread, lost)
+    return RangePlan(whole, unread, lost)

@@ -25,7 +25,7 @@ from training.judging.holdout import HELD_OUT, Rows, evenly
 from training.judging.quality_estimates import Estimate, Quality
 from training.judging.ranking_metrics import NOTHING, Judgement
 from training.report import svg as drawings
-from training.report.svg import Bar
+from training.report.svg import IntervalBar
 
 HTML: Final = "report.html"
 MARKDOWN: Final = "report.md"
@@ -218,7 +218,9 @@ def _bars(quality: Quality) -> str:
     return drawings.bars(
         {
             METRICS[name]: [
-                Bar(kind, getattr(metrics, name), quality.intervals.get(f"{prefix}{name}_at_10"))
+                IntervalBar(
+                    kind, getattr(metrics, name), quality.intervals.get(f"{prefix}{name}_at_10")
+                )
                 for kind, (prefix, metrics) in judged.items()
                 if metrics is not None
             ]
@@ -230,7 +232,10 @@ def _bars(quality: Quality) -> str:
 def _differences(quality: Quality, rival: str) -> str:
     found = quality.differences[rival]
     return drawings.differences(
-        {METRICS[name]: Bar("candidate", gain.value, gain.bounds) for name, gain in found.items()}
+        {
+            METRICS[name]: IntervalBar("candidate", gain.value, gain.bounds)
+            for name, gain in found.items()
+        }
     )
 
 

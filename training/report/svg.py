@@ -24,7 +24,7 @@ HEIGHT: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class IntervalBar:
     """A value with its interval. ``kind`` is the style class: whose value it is."""
 
     kind: str
@@ -32,7 +32,7 @@ class Bar:
     bounds: Bounds | None = None
 
 
-def bars(groups: Mapping[str, Sequence[Bar]]) -> str:
+def bars(groups: Mapping[str, Sequence[IntervalBar]]) -> str:
     """Return horizontal bars with whiskers, in groups; all on one scale from 0."""
     most = max((_top(bar) for group in groups.values() for bar in group), default=0.0) or 1.0
     parts, y = [], 4.0
@@ -45,7 +45,7 @@ def bars(groups: Mapping[str, Sequence[Bar]]) -> str:
     return _svg(y, parts)
 
 
-def differences(rows: Mapping[str, Bar]) -> str:
+def differences(rows: Mapping[str, IntervalBar]) -> str:
     """Return points with whiskers around a line at zero."""
     reach = max((_reach(bar) for bar in rows.values()), default=0.0) or 1.0
     middle, scale = LEFT + ROOM / 2, ROOM / 2 / reach
@@ -96,7 +96,7 @@ def curves(
     return _svg(HEIGHT, parts)
 
 
-def _bar(bar: Bar, y: float, scale: float) -> list[str]:
+def _bar(bar: IntervalBar, y: float, scale: float) -> list[str]:
     middle = y + LINE / 2
     parts = [
         f'<rect class="{bar.kind}" x="{LEFT}" y="{y + 3}" '
@@ -125,9 +125,9 @@ def _svg(height: float, parts: Sequence[str]) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-hidden="true">{inside}</svg>'
 
 
-def _top(bar: Bar) -> float:
+def _top(bar: IntervalBar) -> float:
     return bar.value if bar.bounds is None else max(bar.value, bar.bounds[1])
 
 
-def _reach(bar: Bar) -> float:
+def _reach(bar: IntervalBar) -> float:
     return max(abs(bar.value), *(abs(bound) for bound in bar.bounds or ()), 0.0)

@@ -30,21 +30,21 @@ from training.data.matrix import Cells, Csr, Factors, csr
 from training.fitting.als import Fit
 from training.fitting.warm_start import Warming, first_values, shortened
 from training.judging.comparison_checks import (
-    Change,
+    ServedChange,
     change_of,
     check_change,
     check_plausibility,
     check_quality,
 )
 from training.judging.findings import Evaluation, Learned
-from training.judging.gate import Limits, accepted_open, decide, passed
+from training.judging.gate import GateLimits, accepted_open, decide, passed
 from training.judging.holdout import Rows, evenly, split
 from training.judging.incumbent import Incumbent, align
 from training.judging.model_checks import Counts, check_counts, check_factors, check_life
 from training.judging.quality_estimates import Quality
 from training.judging.ranking_metrics import best_unseen, by_factors
 from training.runs.evaluation import evaluate
-from training.runs.learning_case import Case, Rules
+from training.runs.learning_case import Case, RunRules
 from training.runs.progress import Journal
 
 COMPARED_USERS: Final = 2_000
@@ -56,7 +56,7 @@ def learn(
     cells: Cells,
     parameters: Parameters,
     incumbent: Incumbent | None,
-    rules: Rules,
+    rules: RunRules,
     fit: Fit,
     journal: Journal,
     warming: Warming | None = None,
@@ -169,12 +169,12 @@ def _quality_checks(case: Case, quality: Quality | None) -> tuple[Check, ...]:
     return *compared, check_plausibility(quality)
 
 
-def _told(incumbent: Incumbent | None, limits: Limits) -> tuple[str | None, Limits, str]:
+def _told(incumbent: Incumbent | None, limits: GateLimits) -> tuple[str | None, GateLimits, str]:
     """Return what the gate's comparisons are told: version, limits, complaint."""
     return (incumbent.version, limits, incumbent.complaint) if incumbent else (None, limits, "")
 
 
-def _change(case: Case, factors: Factors | None) -> Change | None:
+def _change(case: Case, factors: Factors | None) -> ServedChange | None:
     """Compare a model's lists with the incumbent's, for users of both."""
     published = case.published
     if factors is None or published is None:

@@ -11,19 +11,19 @@ from registry.versions.manifest import Order, Parameters, Start
 from training.data.matrix import Cells
 from training.fitting.als import Fit
 from training.fitting.warm_start import Warming, shortened, start_of
-from training.judging.gate import Limits
-from training.judging.incumbent import Incumbent, Published
+from training.judging.gate import GateLimits
+from training.judging.incumbent import Incumbent, IncumbentArrays
 from training.judging.model_checks import Counts
 from training.runs.progress import Journal
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RunRules:
     """How a run learns and judges: the gate's limits, the fit's threads, and what is held out: the
     share, and in which order of each user's interactions it is the last one.
     """
 
-    limits: Limits
+    limits: GateLimits
     holdout: float
     threads: int
     order: Order = "time"
@@ -38,8 +38,8 @@ class Case:
     counts: Counts
     parameters: Parameters
     incumbent: Incumbent | None
-    published: Published | None
-    rules: Rules
+    published: IncumbentArrays | None
+    rules: RunRules
     fit: Fit
     warming: Warming | None
     journal: Journal

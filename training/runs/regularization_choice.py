@@ -27,7 +27,7 @@ from training.fitting.als import fit_als
 from training.fitting.size_rules import BY_SIZE, rounded, settle_sizes
 from training.judging.holdout import Split, inner_split
 from training.judging.ranking_metrics import by_factors, judge
-from training.runs.learning_case import Rules
+from training.runs.learning_case import RunRules
 from training.runs.progress import Journal
 
 TIMES: Final = (0.6, 0.8, 1.0, 1.5, 2.0)
@@ -60,7 +60,7 @@ def settle(asked: Parameters, cells: Cells) -> Settled:
 
 
 def choose_regularization(
-    asked: Parameters, settled: Settled, rules: Rules, journal: Journal
+    asked: Parameters, settled: Settled, rules: RunRules, journal: Journal
 ) -> Parameters:
     """Return the parameters with the best regularization of the path, if it was left open.
 

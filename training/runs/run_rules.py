@@ -11,9 +11,9 @@ from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.event_weights import EventWeight, EventWeights
 from training.data.cells_from_rows import STANDARD_KINDS
 from training.fitting.size_rules import BY_SIZE, SPARK
-from training.judging.gate import Limits
+from training.judging.gate import GateLimits
 from training.judging.holdout import order_of
-from training.runs.learning_case import Rules
+from training.runs.learning_case import RunRules
 
 
 def parameters_of(settings: Settings) -> Parameters:
@@ -52,9 +52,9 @@ def older_weights(by_kind: EventWeights) -> dict[str, float]:
     }
 
 
-def rules_of(settings: Settings, report: DataReport) -> Rules:
+def rules_of(settings: Settings, report: DataReport) -> RunRules:
     """Return how `settings` have a run learn and judge from what there is."""
-    limits = Limits(
+    limits = GateLimits(
         min_users=settings.retrain_min_users,
         min_items=settings.retrain_min_items,
         min_interactions=settings.retrain_min_interactions,
@@ -64,4 +64,4 @@ def rules_of(settings: Settings, report: DataReport) -> Rules:
         inconclusive=settings.retrain_inconclusive,
     )
     order = order_of(settings.retrain_split, report)
-    return Rules(limits, settings.retrain_holdout, settings.retrain_threads, order)
+    return RunRules(limits, settings.retrain_holdout, settings.retrain_threads, order)

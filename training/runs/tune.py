@@ -53,7 +53,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class SearchBounds:
     """When a search ends, whichever comes first: trials of the whole study, seconds of this run."""
 
     trials: int
@@ -113,7 +113,7 @@ def tune(
     snapshot_id: str,
     start: Parameters,
     holdout: float,
-    bounds: Bounds,
+    bounds: SearchBounds,
     study_file: Path,
     fit: Fit,
     threads: int,

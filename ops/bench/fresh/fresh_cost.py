@@ -54,7 +54,7 @@ FRESH_EACH: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class FreshSizes:
     """How much is followed, how long traffic lasts, and how many requests are compared."""
 
     taken: int = 1_000_000
@@ -64,21 +64,21 @@ class Sizes:
     rounds: int = 3
 
 
-QUICK: Final = Sizes(100_000, 50_000, 5.0, 30_000, 1)
+QUICK: Final = FreshSizes(100_000, 50_000, 5.0, 30_000, 1)
 
 
-class _Seen(Struct):
+class _SeenOffsets(Struct):
     fresh_offsets: dict[str, int] = {}
 
 
 class _Answered(Struct):
-    provenance: _Seen
+    provenance: _SeenOffsets
 
 
 _decode = msgspec.json.Decoder(_Answered).decode
 
 
-def measure(on: Ground, sizes: Sizes, report: Callable[[str], None]) -> Measured:
+def measure(on: Ground, sizes: FreshSizes, report: Callable[[str], None]) -> Measured:
     """Measure all four."""
     rows: list[dict[str, Cell]] = []
 
@@ -146,7 +146,7 @@ def _take_in(on: Ground, count: int) -> tuple[float, int]:
         return seconds * 1e6 / count, follower.size_bytes
 
 
-def _take_over(on: Ground, sizes: Sizes) -> float:
+def _take_over(on: Ground, sizes: FreshSizes) -> float:
     """Return the seconds from when a worker is ready until it has read a long log."""
     with fresh_topics(on, "fresh", RECSTREAM_PARTITIONS=str(PARTITIONS)) as settings:
         topic = topics_of(settings).interactions
@@ -239,7 +239,7 @@ class _Watchers(threading.Thread):
             self.stamped.append((number, offset, message.timestamp()[1]))
 
 
-def _compare(on: Ground, sizes: Sizes) -> float:
+def _compare(on: Ground, sizes: FreshSizes) -> float:
     """Return the CPU time of a request with a tenth of the users fresh, against none."""
     microseconds: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(sizes.rounds):

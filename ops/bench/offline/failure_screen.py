@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.bench.offline.ramp_counts import Arm, Counts, Floats
+from ops.bench.offline.ramp_counts import Counts, Floats, SimulatedArm
 from registry.guardrails.evidence import rank_bounds
 from registry.guardrails.histogram import MAPPING
 from registry.guardrails.rate_guardrails import RATES
@@ -27,7 +27,12 @@ ROUNDING: Final = 1e-6
 
 
 def possible_failures(
-    canary: Arm, primary: Arm, plan: Ramp, percentage: float, *, compare_users: bool
+    canary: SimulatedArm,
+    primary: SimulatedArm,
+    plan: Ramp,
+    percentage: float,
+    *,
+    compare_users: bool,
 ) -> Mask:
     """Return the seconds in which a guardrail could fail: bool (runs, seconds)."""
     limits, alpha = plan.guardrails, alpha_of(plan)
@@ -46,7 +51,9 @@ def possible_failures(
     return found
 
 
-def _rate_suspects(canary: Arm, primary: Arm, field: str, margin: float, alpha: float) -> Mask:
+def _rate_suspects(
+    canary: SimulatedArm, primary: SimulatedArm, field: str, margin: float, alpha: float
+) -> Mask:
     """Weigh the evidence at the pair of rates closest to the counts (least squares)."""
     bad, count = canary.bad[field], canary.requests
     other_bad, other_count = primary.bad[field], primary.requests
@@ -58,7 +65,9 @@ def _rate_suspects(canary: Arm, primary: Arm, field: str, margin: float, alpha: 
     return suspects
 
 
-def _latency_suspects(canary: Arm, primary: Arm, ratio: float, share: float, alpha: float) -> Mask:
+def _latency_suspects(
+    canary: SimulatedArm, primary: SimulatedArm, ratio: float, share: float, alpha: float
+) -> Mask:
     """Compare the bounds of the quantiles by bucket; `ratio` is rounded down to whole buckets."""
     slow, fast = canary.scoring.cumsum(axis=2), primary.scoring.cumsum(axis=2)
     least = _ranks(slow[..., -1], share, alpha)[..., 0]

@@ -51,14 +51,14 @@ class Lists(NamedTuple):
     retrained: NDArray[np.float64]
 
 
-class Judged(NamedTuple):
+class JudgedLists(NamedTuple):
     """How good the lists of all left-out users are after so many first interactions."""
 
     next: Lists
     all: Lists
 
 
-def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Judged]:
+def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, JudgedLists]:
     """Return, by the number of first interactions, what each way earns.
 
     Parameters
@@ -78,13 +78,13 @@ def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Judged
     place = _places(cells, random)
     judged = np.flatnonzero(np.diff(cells.indptr) >= LONGEST + NEXT)
     parts = np.array_split(random.permutation(judged), PARTS)
-    found: dict[int, list[Judged]] = {first: [] for first in FIRST}
+    found: dict[int, list[JudgedLists]] = {first: [] for first in FIRST}
     for part in parts:
         if len(part):
             for first, judged_by in _of_part(cells, parameters, place, np.sort(part)):
                 found[first].append(judged_by)
     return {
-        first: Judged(*(_joined(lists) for lists in zip(*of_parts, strict=True)))
+        first: JudgedLists(*(_joined(lists) for lists in zip(*of_parts, strict=True)))
         for first, of_parts in found.items()
         if of_parts
     }
@@ -96,7 +96,7 @@ def _joined(parts: Sequence[Lists]) -> Lists:
 
 def _of_part(
     cells: Cells, parameters: Parameters, place: NDArray[np.int64], users: NDArray[np.int64]
-) -> Iterator[tuple[int, Judged]]:
+) -> Iterator[tuple[int, JudgedLists]]:
     left_out = np.isin(cells.user, users)
     others = only(cells, ~left_out)
     factors = _fitted(others, parameters)
@@ -117,7 +117,7 @@ def _of_part(
             _split(cells, parameters, seen, wanted, users, popular)
             for wanted in (rest & (place < first + NEXT), rest)
         ]
-        yield first, Judged(*(Lists(*(_ndcg(score, one) for score in scores)) for one in by))
+        yield first, JudgedLists(*(Lists(*(_ndcg(score, one) for score in scores)) for one in by))
 
 
 def _places(cells: Cells, random: np.random.Generator) -> NDArray[np.int64]:

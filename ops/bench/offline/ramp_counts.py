@@ -31,7 +31,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class SimulatedTraffic:
     """Per second: requests, new users, and at most so many scoring times of each arm."""
 
     requests: int = 1000
@@ -40,7 +40,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class SimulatedArm:
     """Counts since the step began, int64 (runs, seconds); `scoring` (runs, seconds, buckets)."""
 
     requests: Counts
@@ -65,7 +65,7 @@ class Arm:
             empty=int(self.bad["empty"][run, second]),
         )
 
-    def last_second(self) -> Arm:
+    def last_second(self) -> SimulatedArm:
         """Return the counts of the last second alone, to compare with those of any second."""
         return replace(
             self,

@@ -59,7 +59,7 @@ Curve = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ground:
+class SharedByFits:
     """What all fits share: the shipped ratings, our defaults, what teaches, the gate's split."""
 
     cells: Cells
@@ -68,23 +68,23 @@ class Ground:
     halves: Split
 
 
-def ground() -> Ground:
+def ground() -> SharedByFits:
     """Return what all fits share."""
     cells = shipped_cells()
     parameters = default_parameters(cells)
     weight = weights(cells, parameters)
     halves = split(cells, weight, read_settings({}).retrain_holdout)
-    return Ground(cells, parameters, (weight > 0) & ~halves.held, halves)
+    return SharedByFits(cells, parameters, (weight > 0) & ~halves.held, halves)
 
 
-def first_by_time(share: float, on: Ground) -> Mask:
+def first_by_time(share: float, on: SharedByFits) -> Mask:
     """Return (cells,): the first of the cells that teach."""
     time = on.cells.time
     first: Mask = on.teaches & (time <= np.quantile(time[on.teaches], share))
     return first
 
 
-def first_of_each_user(share: float, on: Ground) -> Mask:
+def first_of_each_user(share: float, on: SharedByFits) -> Mask:
     """Return (cells,): the first of each user's cells that teach, one at least."""
     user = on.cells.user
     order = np.lexsort((on.cells.time, user))
@@ -97,7 +97,7 @@ def first_of_each_user(share: float, on: Ground) -> Mask:
 
 
 def older_version(
-    on: Ground, first: Mask, parameters: Parameters, before: ModelArrays | None = None
+    on: SharedByFits, first: Mask, parameters: Parameters, before: ModelArrays | None = None
 ) -> ModelArrays:
     """Return a version that has learned from, and seen, the first cells only.
 
@@ -113,17 +113,17 @@ def older_version(
     return arrays_of(*by_falling_norm(cells, learned), parameters)
 
 
-def by_time(share: float, on: Ground, parameters: Parameters) -> ModelArrays:
+def by_time(share: float, on: SharedByFits, parameters: Parameters) -> ModelArrays:
     """Return the older version that has learned from the first interactions of all."""
     return older_version(on, first_by_time(share, on), parameters)
 
 
-def by_user(share: float, on: Ground, parameters: Parameters) -> ModelArrays:
+def by_user(share: float, on: SharedByFits, parameters: Parameters) -> ModelArrays:
     """Return the older version that has learned from the first interactions of each user."""
     return older_version(on, first_of_each_user(share, on), parameters)
 
 
-def chain(on: Ground, parameters: Parameters) -> ModelArrays:
+def chain(on: SharedByFits, parameters: Parameters) -> ModelArrays:
     """Return the last of ten versions, each but the first begun with the one before."""
     version: ModelArrays | None = None
     for share in np.linspace(0.5, 0.95, 10).tolist():
@@ -132,7 +132,7 @@ def chain(on: Ground, parameters: Parameters) -> ModelArrays:
     return version
 
 
-OLDER: Final[Mapping[str, Callable[[Ground, Parameters], ModelArrays]]] = {
+OLDER: Final[Mapping[str, Callable[[SharedByFits, Parameters], ModelArrays]]] = {
     "80 % by time": partial(by_time, 0.8),
     "95 % by time": partial(by_time, 0.95),
     "ten versions, 50 to 95 % by time": chain,
@@ -141,14 +141,14 @@ OLDER: Final[Mapping[str, Callable[[Ground, Parameters], ModelArrays]]] = {
 """Older versions, by what they have learned from."""
 
 
-def trial(on: Ground, parameters: Parameters) -> Factors:
+def trial(on: SharedByFits, parameters: Parameters) -> Factors:
     """Return the trial of a run on what teaches; all ids have their rows in it."""
     cells = only(on.cells, on.teaches)
     halves = split(cells, weights(cells, parameters), read_settings({}).retrain_holdout)
     return fit_als(halves.older, parameters, 1, _silently)
 
 
-def curve(on: Ground, parameters: Parameters, start: Factors | None = None) -> Curve:
+def curve(on: SharedByFits, parameters: Parameters, start: Factors | None = None) -> Curve:
     """Return how good the factors are after each iteration."""
     judged = []
     for _ in range(parameters.iterations):
@@ -159,7 +159,7 @@ def curve(on: Ground, parameters: Parameters, start: Factors | None = None) -> C
     return np.stack(judged)
 
 
-def curves(on: Ground, seed: int) -> dict[str, Curve]:
+def curves(on: SharedByFits, seed: int) -> dict[str, Curve]:
     """Return the curve of each beginning."""
     parameters = replace(on.parameters, seed=seed)
     found = {RANDOM: curve(on, parameters), TRIAL: curve(on, parameters, trial(on, parameters))}

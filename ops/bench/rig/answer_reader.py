@@ -42,7 +42,7 @@ class Given(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class FirstAnswers:
     """The first answer to each request: the milliseconds since the epoch at which it was produced,
     float64 (n,), answers by worker, and how many requests were answered again.
     """
@@ -63,7 +63,7 @@ def answered(consumer: Consumer) -> int:
     )
 
 
-def read_answers(settings: Settings, requests: int) -> Answers:
+def read_answers(settings: Settings, requests: int) -> FirstAnswers:
     """Read all answers back, and check that they are what was asked for.
 
     Raises
@@ -82,4 +82,4 @@ def read_answers(settings: Settings, requests: int) -> Answers:
         raise TransportError(f"{requests} requests, but answers {dict(statuses)}")
     times = np.array([at for at, _ in first.values()])
     by_worker = Counter(given.provenance.worker for _, given in first.values())
-    return Answers(times, dict(by_worker), len(records) - requests)
+    return FirstAnswers(times, dict(by_worker), len(records) - requests)

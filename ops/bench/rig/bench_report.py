@@ -14,7 +14,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from ops.bench.rig.figures import Bar, Verdict
+from ops.bench.rig.figures import Claim, Verdict
 from ops.bench.rig.machine import Machine
 from ops.views import terminal
 from ops.views.terminal import Text
@@ -37,7 +37,7 @@ class Report(Struct, frozen=True):
     machine: Machine
     parameters: dict[str, Cell]
     rows: list[dict[str, Cell]]
-    bars: list[Bar]
+    bars: list[Claim]
     notes: list[str] = []
 
 

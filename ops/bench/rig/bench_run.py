@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ops.bench.rig.bench_report import Cell, Report, show, write
-from ops.bench.rig.figures import Bar
+from ops.bench.rig.figures import Claim
 from ops.bench.rig.ground import Ground, ground
 from ops.bench.rig.machine import this_machine
 from ops.views import terminal
@@ -23,7 +23,7 @@ class Measured:
 
     parameters: dict[str, Cell]
     rows: list[dict[str, Cell]]
-    bars: list[Bar]
+    bars: list[Claim]
     notes: list[str] = field(default_factory=list)
 
 

@@ -26,7 +26,7 @@ Verdict = Literal["pass", "fail", "inconclusive"]
 Times = npt.NDArray[np.float64]
 
 
-class Bar(Struct, frozen=True):
+class Claim(Struct, frozen=True):
     """One claim: what was seen, what is wanted, and the verdict."""
 
     claim: str
@@ -109,22 +109,22 @@ def latency_of(times_ms: Times) -> Latency:
     return Latency(float(p50), float(p99), float(times_ms.max()))
 
 
-def at_least(claim: str, seen: float, bar: float) -> Bar:
+def at_least(claim: str, seen: float, bar: float) -> Claim:
     """Return the bar of a figure that must reach `bar`."""
-    return Bar(claim, seen, f"at least {bar:g}", "pass" if seen >= bar else "fail")
+    return Claim(claim, seen, f"at least {bar:g}", "pass" if seen >= bar else "fail")
 
 
-def at_most(claim: str, seen: float, bar: float) -> Bar:
+def at_most(claim: str, seen: float, bar: float) -> Claim:
     """Return the bar of a figure that must not pass `bar`."""
-    return Bar(claim, seen, f"at most {bar:g}", "pass" if seen <= bar else "fail")
+    return Claim(claim, seen, f"at most {bar:g}", "pass" if seen <= bar else "fail")
 
 
-def where_cores_allow(bar: Bar, busy_share: float) -> Bar:
+def where_cores_allow(bar: Claim, busy_share: float) -> Claim:
     """Return `bar`, not as missed but as undecided if the machine had no core left.
 
     >>> where_cores_allow(at_least("twice", 1.2, 1.6), 0.97).verdict
     'inconclusive'
     """
     if bar.verdict == "fail" and busy_share >= SATURATED:
-        return Bar(bar.claim, bar.seen, bar.wanted, "inconclusive")
+        return Claim(bar.claim, bar.seen, bar.wanted, "inconclusive")
     return bar

@@ -29,7 +29,7 @@ Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class MadeUpSizes:
     """How much there is to learn from."""
 
     interactions: int
@@ -45,7 +45,7 @@ class Sizes:
         return max(100, self.interactions // PER_ITEM)
 
 
-def records(sizes: Sizes) -> Iterator[tuple[UserId, bytes]]:
+def records(sizes: MadeUpSizes) -> Iterator[tuple[UserId, bytes]]:
     """Yield interactions as (key, record); the same ones for the same sizes."""
     at = 0
     for user, item in pairs(sizes):
@@ -58,10 +58,10 @@ def records(sizes: Sizes) -> Iterator[tuple[UserId, bytes]]:
             )
 
 
-def pairs(sizes: Sizes) -> Iterator[Pairs]:
+def pairs(sizes: MadeUpSizes) -> Iterator[Pairs]:
     """Yield the users and the items of the interactions, some at a time.
 
-    >>> user, item = next(pairs(Sizes(1000)))
+    >>> user, item = next(pairs(MadeUpSizes(1000)))
     >>> len(user), bool(np.mean(user % TASTES == item % TASTES) > 0.7)
     (1000, True)
     """

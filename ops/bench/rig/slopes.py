@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ops.bench.rig.figures import Bar
+from ops.bench.rig.figures import Claim
 from registry.errors import ShapeError
 
 CONFIDENCE = 0.95
 
 
-class Reading(NamedTuple):
+class TimedFigure(NamedTuple):
     """A figure, and its time in seconds after the start."""
 
     at: float
@@ -37,7 +37,7 @@ class Slope(NamedTuple):
         return f"{self.per_hour:+.2f} [{self.lower:+.2f}, {self.upper:+.2f}] an hour"
 
 
-def slope_of(readings: Sequence[Reading]) -> Slope:
+def slope_of(readings: Sequence[TimedFigure]) -> Slope:
     """Return the slope of `readings`.
 
     Raises
@@ -47,7 +47,7 @@ def slope_of(readings: Sequence[Reading]) -> Slope:
 
     Examples
     --------
-    >>> str(slope_of([Reading(at, 100 + at / 3600) for at in range(0, 3600, 600)]))
+    >>> str(slope_of([TimedFigure(at, 100 + at / 3600) for at in range(0, 3600, 600)]))
     '+1.00 [+1.00, +1.00] an hour'
     """
     if len(readings) < 3:
@@ -59,7 +59,7 @@ def slope_of(readings: Sequence[Reading]) -> Slope:
     return Slope(float(slope) * 3600, float(lower) * 3600, float(upper) * 3600)
 
 
-def judged(claim: str, slope: Slope, most: float, long_enough: bool) -> Bar:
+def judged(claim: str, slope: Slope, most: float, long_enough: bool) -> Claim:
     """Return whether a figure grows by at most `most` an hour.
 
     Parameters
@@ -85,5 +85,5 @@ def judged(claim: str, slope: Slope, most: float, long_enough: bool) -> Bar:
     """
     wanted = f"at most {most:g} an hour"
     if not long_enough:
-        return Bar(claim, slope.per_hour, wanted, "inconclusive")
-    return Bar(claim, slope.per_hour, wanted, "pass" if slope.per_hour <= most else "fail")
+        return Claim(claim, slope.per_hour, wanted, "inconclusive")
+    return Claim(claim, slope.per_hour, wanted, "pass" if slope.per_hour <= most else "fail")

@@ -31,14 +31,14 @@ REST_SECONDS: Final = 20.0
 """Without events, before the end: what is lost must be lost, not late."""
 
 
-class Event(NamedTuple):
+class PlannedEvent(NamedTuple):
     """An event, and its time in seconds after the start."""
 
     at: float
     kind: Kind
 
 
-def planned(seconds: float, seed: int) -> tuple[Event, ...]:
+def planned(seconds: float, seed: int) -> tuple[PlannedEvent, ...]:
     """Return the events of a soak of `seconds`, in order.
 
     Each kind comes once before any is drawn, as far as there is time: a short run is no one-sided
@@ -54,10 +54,10 @@ def planned(seconds: float, seed: int) -> tuple[Event, ...]:
     draw = random.Random(seed)
     first = list(KINDS)
     draw.shuffle(first)
-    events: list[Event] = []
+    events: list[PlannedEvent] = []
     at = AFTER_SECONDS["swap"]
     while at < seconds - REST_SECONDS:
         kind = first.pop() if first else draw.choices(KINDS, [WEIGHTS[kind] for kind in KINDS])[0]
-        events.append(Event(round(at, 1), kind))
+        events.append(PlannedEvent(round(at, 1), kind))
         at += AFTER_SECONDS[kind] * draw.uniform(0.8, 1.2)
     return tuple(events)

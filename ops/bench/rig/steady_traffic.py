@@ -33,7 +33,7 @@ DRAIN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class TrafficOutcome:
     """What became of the requests; all float64 (n,), in milliseconds.
 
     Parameters
@@ -58,7 +58,7 @@ class Traffic:
     waiting_at_end: int
 
 
-def drive(settings: Settings, per_second: int, seconds: float) -> Traffic:
+def drive(settings: Settings, per_second: int, seconds: float) -> TrafficOutcome:
     """Send requests at a steady rate and wait for all answers.
 
     Raises
@@ -68,11 +68,11 @@ def drive(settings: Settings, per_second: int, seconds: float) -> Traffic:
     """
     records = list(requests(round(per_second * seconds)))
     with reading(settings, topics_of(settings).responses) as consumer:
-        sender = _Sender(settings, records, per_second)
+        sender = _DueSender(settings, records, per_second)
         listener = _Listener(len(records))
         sender.start()
         waiting_at_end = listener.listen(consumer, sender)
-    return Traffic(
+    return TrafficOutcome(
         confirmed_ms=listener.seen_ms - sender.due_ms,
         stamped_ms=listener.stamped_ms - sender.stamped_ms,
         scored_ms=listener.scored_ms,
@@ -81,7 +81,7 @@ def drive(settings: Settings, per_second: int, seconds: float) -> Traffic:
     )
 
 
-class _Sender(threading.Thread):
+class _DueSender(threading.Thread):
     """Sends each record when it is due."""
 
     def __init__(
@@ -125,7 +125,7 @@ class _Listener:
         self.scored_ms: Times = np.zeros(count)
         self._waiting = count
 
-    def listen(self, consumer: Consumer, sender: _Sender) -> int:
+    def listen(self, consumer: Consumer, sender: _DueSender) -> int:
         """Listen until all are answered; return how many were not when the last was sent."""
         waiting_at_end: int | None = None
         deadline = 0.0

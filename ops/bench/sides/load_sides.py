@@ -48,7 +48,7 @@ class Memory(Struct, frozen=True):
         return Memory(self.resident - before.resident, self.proportional - before.proportional)
 
 
-class Published(Struct, frozen=True):
+class PublicationTimes(Struct, frozen=True):
     """A publication, whole, and its largest parts on their own."""
 
     version: str
@@ -85,7 +85,7 @@ def memory_of(pid: int | str = "self") -> Memory:
     return Memory(resident, proportional)
 
 
-def publish(url: str, shape: Shape) -> Published:
+def publish(url: str, shape: Shape) -> PublicationTimes:
     """Publish a version, and do the largest parts of that once more, each on its own."""
     arrays, store = arrays_of(shape, SEED), Store(url)
     seconds, manifest = timed(lambda: store.publish(arrays, description_of(shape, SEED)))
@@ -93,7 +93,7 @@ def publish(url: str, shape: Shape) -> Published:
         folder = Path(name)
         written, _ = timed(lambda: write_artifact(arrays, folder))
         digested, _ = timed(lambda: _digest(sorted(folder.iterdir())))
-    return Published(
+    return PublicationTimes(
         version=manifest.version,
         array_bytes=sum(array.nbytes for array in _columns(arrays).values()),
         file_bytes=sum(entry.bytes for entry in manifest.files.values()),

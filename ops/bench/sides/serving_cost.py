@@ -13,7 +13,7 @@ from typing import Final
 from ops.bench.rig import synthetic
 from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured
-from ops.bench.rig.figures import Bar, at_most, latency_of
+from ops.bench.rig.figures import Claim, at_most, latency_of
 from ops.bench.rig.ground import Ground, fresh_topics, wait_until_ready, worker
 from ops.bench.rig.machine import process_seconds
 from ops.bench.rig.steady_traffic import drive
@@ -34,7 +34,7 @@ def measure(on: Ground, seconds: float, say: Callable[[str], None]) -> Measured:
     """Drive one worker at each rate, one after the other."""
     version = synthetic.publish_model(on.registry, 1)
     rows: list[dict[str, Cell]] = []
-    bars: list[Bar] = []
+    bars: list[Claim] = []
     idle = 0.0
     with (
         fresh_topics(on, "cost", MODEL_VERSION=version) as settings,

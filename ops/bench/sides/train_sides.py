@@ -40,7 +40,7 @@ STALL_SECONDS: Final = 30.0
 MATRIX: Final = "matrix.npz"
 
 
-class Stage(Struct, frozen=True):
+class MeasuredStage(Struct, frozen=True):
     """One stage of a run, the way to the next one included: how much memory up to its end."""
 
     name: str
@@ -52,7 +52,7 @@ class Ours(Struct, frozen=True):
     """A run, by its stages in order; `fit` occurs twice."""
 
     status: str
-    stages: list[Stage]
+    stages: list[MeasuredStage]
     cpu_seconds: float
 
     @property
@@ -128,7 +128,7 @@ def ours(settings: Settings) -> Ours:
         raise TransportError(f"the run failed: {result.reason}")
     mark("end")
     stages = [
-        Stage(name, after - before, grown)
+        MeasuredStage(name, after - before, grown)
         for (name, before, _), (_, after, grown) in pairwise(marks)
     ]
     return Ours(result.status, stages, time.process_time() - used)
@@ -191,9 +191,9 @@ def _read(settings: Settings, more: dict[str, Any]) -> int:
 
 
 def _matrix(interactions: int) -> Csr:
-    from ops.bench.rig.made_up_interactions import Sizes, pairs
+    from ops.bench.rig.made_up_interactions import MadeUpSizes, pairs
 
-    sizes = Sizes(interactions)
+    sizes = MadeUpSizes(interactions)
     keys = np.unique(np.concatenate([user * sizes.items + item for user, item in pairs(sizes)]))
     user, item = np.divmod(keys, sizes.items)
     indptr = starts_of(np.bincount(user, minlength=sizes.users))

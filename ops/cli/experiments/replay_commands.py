@@ -50,7 +50,7 @@ def replay(
       recstream replay v0.4 --from 1d --to 1h --min-overlap 0.3 --max-slower 1.5 --json
     """
     from ops.clients import recorded_traffic
-    from ops.clients.replay_figures import Limits, figures_of, unmet
+    from ops.clients.replay_figures import ReplayLimits, figures_of, unmet
     from ops.clients.replay_leaks import without_leaks
     from ops.clients.traffic_replay import Replay
     from ops.views import terminal
@@ -73,7 +73,7 @@ def replay(
             fair, lambda: progress.advance(task)
         )
     found = figures_of(version, len(recorded) - len(fair), replayed)
-    failed = unmet(found, Limits(min_overlap, max_fallbacks, max_slower))
+    failed = unmet(found, ReplayLimits(min_overlap, max_fallbacks, max_slower))
     if as_json:
         terminal.print_json({"figures": found, "unmet": failed})
     else:

@@ -42,7 +42,7 @@ class Identity(NamedTuple):
     by_session: bool = False
 
 
-class Refusal(NamedTuple):
+class NotAdmitted(NamedTuple):
     """Why not: an HTTP status and a sentence that says what to do."""
 
     status: int
@@ -65,33 +65,33 @@ def identify(authorization: str, session: str, tokens: Tokens, now: float) -> Id
     return Identity(role, by_session=True) if role else None
 
 
-def read_refusal(identity: Identity | None, tokens: Tokens) -> Refusal | None:
+def read_refusal(identity: Identity | None, tokens: Tokens) -> NotAdmitted | None:
     """Return why the sender may not read; None if it may."""
     if not tokens.read or identity is not None:
         return None
-    return Refusal(
+    return NotAdmitted(
         401, "Authorization: Bearer and RECSTREAM_READ_TOKEN (or RECSTREAM_API_TOKEN) are required"
     )
 
 
-def ask_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> Refusal | None:
+def ask_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> NotAdmitted | None:
     """Return why the sender may not ask for recommendations; None if it may.
 
     Whoever may read may ask, but for a browser that acts for another site: what it asks is counted.
     """
     if caller.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        return Refusal(403, "pages of other sites may not send requests")
+        return NotAdmitted(403, "pages of other sites may not send requests")
     return read_refusal(identity, tokens)
 
 
-def write_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> Refusal | None:
+def write_refusal(caller: Caller, identity: Identity | None, tokens: Tokens) -> NotAdmitted | None:
     """Return why the sender may not write; None if it may."""
     if not tokens.command:
         return _without_token(caller)
     if identity is None:
-        return Refusal(401, "Authorization: Bearer $RECSTREAM_API_TOKEN is required")
+        return NotAdmitted(401, "Authorization: Bearer $RECSTREAM_API_TOKEN is required")
     if identity.role != "command":
-        return Refusal(403, "this token may only read; commands need RECSTREAM_API_TOKEN")
+        return NotAdmitted(403, "this token may only read; commands need RECSTREAM_API_TOKEN")
     return _with_token(caller, identity)
 
 
@@ -100,38 +100,38 @@ def issuer_of(caller: Caller, identity: Identity | None) -> str:
     return "http:token" if identity else f"http:{caller.remote}"
 
 
-def _without_token(caller: Caller) -> Refusal | None:
+def _without_token(caller: Caller) -> NotAdmitted | None:
     """Only a program on this machine, or our own page in its browser, may write."""
     host = caller.headers.get("Host", "")
     if not _is_loopback(caller.remote) or _is_forwarded(caller):
-        return Refusal(
+        return NotAdmitted(
             403, "writes are accepted from loopback only; set RECSTREAM_API_TOKEN to allow others"
         )
     if not is_local_host(host):
-        return Refusal(
+        return NotAdmitted(
             403,
             f"Host {host[:200]!r}: without RECSTREAM_API_TOKEN, writes must be sent to "
             "127.0.0.1, [::1] or localhost",
         )
     if caller.method != "POST":
-        return Refusal(
+        return NotAdmitted(
             403, f"{caller.method} without a token may not write: use POST, or RECSTREAM_API_TOKEN"
         )
     site = caller.headers.get("Sec-Fetch-Site", "same-origin")
     origin = caller.headers.get("Origin", f"http://{host}")
     if site != "same-origin" or origin != f"http://{host}":
-        return Refusal(403, "pages of other sites may not send commands")
+        return NotAdmitted(403, "pages of other sites may not send commands")
     return None
 
 
-def _with_token(caller: Caller, identity: Identity) -> Refusal | None:
+def _with_token(caller: Caller, identity: Identity) -> NotAdmitted | None:
     """A page of another site can use neither a login nor a token that a proxy adds.
 
     A browser sends the cookie for any page of this host, so it must say that the page was ours;
     a sender with a token need not be a browser.
     """
     if identity.by_session and caller.method != "POST":
-        return Refusal(403, f"{caller.method} with a login may not write: use POST")
+        return NotAdmitted(403, f"{caller.method} with a login may not write: use POST")
     site, origin = caller.headers.get("Sec-Fetch-Site"), caller.headers.get("Origin")
     if site is not None:
         is_ours = site == "same-origin" or (site == "none" and not identity.by_session)
@@ -142,7 +142,7 @@ def _with_token(caller: Caller, identity: Identity) -> Refusal | None:
         is_ours = not identity.by_session
     if is_ours:
         return None
-    return Refusal(
+    return NotAdmitted(
         403,
         "pages of other sites may not send commands; if this is our page behind a proxy, "
         "the proxy must pass on the Host header",

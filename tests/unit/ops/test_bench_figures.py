@@ -74,7 +74,7 @@ def test_quantiles_are_of_the_times_themselves() -> None:
         (at_most("x", 2.01, 2.0), "fail"),
     ],
 )
-def test_a_bar_is_passed_when_it_is_reached(bar: figures.Bar, verdict: str) -> None:
+def test_a_bar_is_passed_when_it_is_reached(bar: figures.Claim, verdict: str) -> None:
     assert bar.verdict == verdict
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ops.bench.rig.made_up_interactions import CHUNK, Sizes, pairs, records
+from ops.bench.rig.made_up_interactions import CHUNK, MadeUpSizes, pairs, records
 from registry.wire.codec import decode
 from registry.wire.training_records.interactions import Interaction
 
 
 def test_the_same_size_gives_the_same_interactions_and_each_can_be_used() -> None:
-    sizes = Sizes(500)
+    sizes = MadeUpSizes(500)
     one, other = list(records(sizes)), list(records(sizes))
     events = [decode(Interaction, payload) for _, payload in one]
 
@@ -18,7 +18,7 @@ def test_the_same_size_gives_the_same_interactions_and_each_can_be_used() -> Non
 
 
 def test_ids_stay_below_what_the_size_says() -> None:
-    sizes = Sizes(2000)
+    sizes = MadeUpSizes(2000)
     ((user, item),) = pairs(sizes)
 
     assert CHUNK > 2000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from harness.cells import each_cell
 
-from ops.bench.rig.slopes import Reading, Slope, judged, slope_of
+from ops.bench.rig.slopes import Slope, TimedFigure, judged, slope_of
 from ops.bench.rig.soak_plan import AFTER_SECONDS, KINDS, REST_SECONDS, WEIGHTS, planned
 from registry.errors import ShapeError
 
@@ -37,18 +37,18 @@ def test_a_slope_is_found_through_noise_and_bursts() -> None:
     at = np.arange(0.0, 3600.0, 5.0)
     values = 100 + 3 * at / 3600 + draw.normal(0, 0.2, len(at))
     values[::50] += 40
-    slope = slope_of([Reading(*pair) for pair in zip(at, values, strict=True)])
+    slope = slope_of([TimedFigure(*pair) for pair in zip(at, values, strict=True)])
     assert slope.lower < 3 < slope.upper
     assert slope.per_hour == pytest.approx(3, abs=0.2)
 
 
 def test_what_stays_has_no_slope() -> None:
-    assert slope_of([Reading(float(at), 7.0) for at in range(10)]) == Slope(0.0, 0.0, 0.0)
+    assert slope_of([TimedFigure(float(at), 7.0) for at in range(10)]) == Slope(0.0, 0.0, 0.0)
 
 
 def test_two_readings_give_no_slope() -> None:
     with pytest.raises(ShapeError, match="2 readings"):
-        slope_of([Reading(0, 1), Reading(1, 2)])
+        slope_of([TimedFigure(0, 1), TimedFigure(1, 2)])
 
 
 @each_cell(

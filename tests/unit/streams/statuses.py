@@ -17,7 +17,7 @@ from registry.wire.rollout_state import RolloutState
 from registry.wire.training_records.gate_results import Check, DataSnapshot, Gate
 from registry.wire.training_records.training_messages import TrainingResult, TrainingRun
 from streams.page.fleet_overview import shadow_of, split_of, traffic_of, workers_of
-from streams.page.status import PartitionLag, Status, Traffic, VersionStatus
+from streams.page.status import PartitionLag, Status, VersionStatus, VersionTraffic
 from streams.watch.notices import Reason
 
 NOW = Instant.read("2026-11-23T12:00:00+00:00")
@@ -167,7 +167,9 @@ def everything() -> Status:
         lease_age_seconds=3.0,
         owns_control=True,
         versions=(
-            a_version(share=90.0, manifest=a_manifest(), traffic=Traffic(1_234, 5, 4.3, 18.7)),
+            a_version(
+                share=90.0, manifest=a_manifest(), traffic=VersionTraffic(1_234, 5, 4.3, 18.7)
+            ),
             a_version("v0.4", role="canary", residency="failed", share=10.0, error="a flipped bit"),
         ),
         lag=(PartitionLag(0, 12), PartitionLag(1, 0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.cells import each_cell
 
-from ops.cli.explain_commands import Check, compared
+from ops.cli.explain_commands import CheckedAnswer, compared
 from ops.clients.fresh_arithmetic import FreshArithmetic
 from registry.rollout.explanation import explain
 from registry.wire.responses import Item, Provenance, Response
@@ -14,7 +14,7 @@ EXPLANATION = explain("u", RolloutState("production", 1, "fixed", "v0.1"))
 ARITHMETIC = FreshArithmetic("v0.1", "model", {}, 1, 0, 1, (1, 2))
 
 
-def checked(*item_ids: int, withdrawn: int | None = None) -> Check:
+def checked(*item_ids: int, withdrawn: int | None = None) -> CheckedAnswer:
     answer = Response(
         "r1",
         "u",
@@ -24,7 +24,7 @@ def checked(*item_ids: int, withdrawn: int | None = None) -> Check:
         "v0.1",
         source="model",
     )
-    return compared(Check(EXPLANATION, answer), answer, ARITHMETIC)
+    return compared(CheckedAnswer(EXPLANATION, answer), answer, ARITHMETIC)
 
 
 @each_cell("withdrawn", [None, 3])

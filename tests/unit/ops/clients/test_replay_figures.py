@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from ops.clients.replay_figures import ChosenItems, Limits, Replayed, figures_of, unmet
+from ops.clients.replay_figures import ChosenItems, Replayed, ReplayLimits, figures_of, unmet
 from registry.wire.responses import Item
 
 
@@ -43,13 +43,13 @@ def test_without_choices_or_recorded_times_the_figures_say_that_nothing_is_known
 def test_a_limit_that_is_not_met_is_named_with_what_was_seen():
     found = figures_of("v0.4", 0, [a_replayed(popular=True)])
 
-    assert unmet(found, Limits()) == unmet(found, Limits(0.5, 1.0, 2.0)) == ()
-    assert unmet(found, Limits(0.6, 0.9, 1.5)) == (
+    assert unmet(found, ReplayLimits()) == unmet(found, ReplayLimits(0.5, 1.0, 2.0)) == ()
+    assert unmet(found, ReplayLimits(0.6, 0.9, 1.5)) == (
         "overlap 0.500, at least 0.6 is required",
         "fallbacks 1.000, at most 0.9 are allowed",
         "2.00 times slower than what was recorded, at most 1.5 is allowed",
     )
-    assert unmet(replace(found, times_slower=None), Limits(max_slower=9.0)) == (
+    assert unmet(replace(found, times_slower=None), ReplayLimits(max_slower=9.0)) == (
         "unknown times slower than what was recorded, at most 9.0 is allowed",
     )
 
@@ -59,7 +59,7 @@ def test_requests_that_the_candidate_refuses_count_against_the_limit_of_fallback
     found = figures_of("v0.4", 0, [*replayed, a_replayed()])
 
     assert (found.candidate_fallbacks, found.candidate_refusals) == (0.25, 0.25)
-    assert unmet(found, Limits(max_fallbacks=0.5)) == ()
-    assert unmet(found, Limits(max_fallbacks=0.4)) == (
+    assert unmet(found, ReplayLimits(max_fallbacks=0.5)) == ()
+    assert unmet(found, ReplayLimits(max_fallbacks=0.4)) == (
         "fallbacks 0.500, at most 0.4 are allowed; 0.250 are refusals, of unknown labels",
     )

@@ -1,6 +1,6 @@
 import json
 
-from ops.clients.recorded_traffic import Event, Recorded
+from ops.clients.recorded_traffic import Recorded, RecordedEvent
 from ops.clients.traffic_replay import Replay
 from registry.settings import read_settings
 from registry.versions.store import Store
@@ -23,7 +23,7 @@ def test_a_request_sees_the_interactions_that_its_answer_had_seen_and_no_later_o
 
     def watched(offset, at, item):
         record = {"user_id": 1, "item_id": item.item_id, "event": "watch"}
-        return Event(number, start + offset, at, json.dumps(record).encode())
+        return RecordedEvent(number, start + offset, at, json.dumps(record).encode())
 
     def asked(known, at, *shown):
         rule = Provenance("production", "w1", fresh_offsets={str(number): start + known})
@@ -55,7 +55,7 @@ def test_a_request_that_the_candidate_refuses_has_no_items_and_one_that_saw_less
     version = store.publish(some_arrays(), a_description(data_snapshot=learned)).version
     first, second, *_ = store.open(version).recommend([Request("r", 1, k=7)])[0].items
     events = [
-        Event(
+        RecordedEvent(
             number,
             100,
             1.0,

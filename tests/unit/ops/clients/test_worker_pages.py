@@ -64,7 +64,7 @@ def worker() -> Iterator[Worker]:
 @each_cell(
     ("read", "answered"),
     [
-        (pages.Readiness, documents.Readiness),
+        (pages.ReadinessPage, documents.Readiness),
         (pages.RolloutPage, documents.RolloutStatus),
         (pages.FleetPage, documents.Fleet),
     ],
@@ -97,9 +97,9 @@ def test_without_a_ramp_a_worker_is_not_asked_about_one(worker: Worker) -> None:
 def test_the_token_for_reading_is_sent_and_asked_for(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.answers = {"/readyz": pages.Readiness()}
+    worker.answers = {"/readyz": pages.ReadinessPage()}
     worker.token = "peek"
     with pytest.raises(TransportError, match="HTTP 401; set RECSTREAM_READ_TOKEN"):
         pages.readiness(worker.url)
     monkeypatch.setenv("RECSTREAM_READ_TOKEN", "peek")
-    assert pages.readiness(worker.url) == pages.Readiness()
+    assert pages.readiness(worker.url) == pages.ReadinessPage()

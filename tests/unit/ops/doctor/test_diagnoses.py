@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.cells import each_cell
 
-from ops.clients.worker_pages import Readiness
+from ops.clients.worker_pages import ReadinessPage
 from ops.doctor.checkup import examine
 from ops.doctor.fleet_diagnoses import clock_diagnoses, worker_diagnoses
 from registry.settings import Settings
@@ -64,7 +64,7 @@ def test_a_worker_is_judged_by_its_heartbeat(
 
 
 def test_what_a_worker_says_on_its_page_is_passed_on() -> None:
-    page = Readiness(
+    page = ReadinessPage(
         (Reason("no_state", "create the topics"),), "w1", (Notice("same_name", "rename one"),)
     )
     unready = a_heartbeat(reasons=("no_state", "joining"))

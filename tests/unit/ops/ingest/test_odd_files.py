@@ -18,7 +18,7 @@ from harness.cells import each_cell
 from ops.ingest.column_roles import INTERACTION_ROLES, roles_named
 from ops.ingest.file_check import check_file, warn_of_kinds
 from ops.ingest.file_layout import NO_TIME, Layout, layout_of
-from ops.ingest.file_tables import Asked
+from ops.ingest.file_tables import FileOptions
 from ops.ingest.interaction_files import BadLine, read_interactions
 from ops.ingest.interaction_rows import WHOLE_FLOATS
 from ops.ingest.source_files import local_files
@@ -120,7 +120,7 @@ def test_a_first_row_that_may_be_either_is_asked_for(tmp_path: Path) -> None:
     path = file_of(tmp_path, "x.tsv", "anna\tsku-1\nbert\tsku-2\n")
     with pytest.raises(ConfigurationError, match="a header"):
         layout_of(path)
-    assert len(read(path, layout_of(path, Asked(header=False)))) == 2
+    assert len(read(path, layout_of(path, FileOptions(header=False)))) == 2
 
 
 # --- what is said -----------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_a_first_row_that_may_be_either_is_asked_for(tmp_path: Path) -> None:
 def test_columns_go_by_name_or_by_place(tmp_path: Path) -> None:
     path = file_of(tmp_path, "x.csv", "when,who,what\n1478000000000,7,9\n")
     for said in ("user=who,item=what,time=when", "user=2,item=3,time=1"):
-        layout = layout_of(path, Asked(columns(said), event="click", unit="ms", header=True))
+        layout = layout_of(path, FileOptions(columns(said), event="click", unit="ms", header=True))
         assert layout.guessed == ()
         assert read(path, layout) == [
             Interaction(user_id=7, item_id=9, event="click", timestamp=1478000000.0)
@@ -141,7 +141,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
     with pytest.raises(
         ConfigurationError, match=r"item=movie: no such .* userID, artistID, weight"
     ):
-        layout_of(path, Asked(columns("user=userID,item=movie")))
+        layout_of(path, FileOptions(columns("user=userID,item=movie")))
 
 
 @each_cell("text", ["user", "user=a", "who=a,item=b", "user=a,user=b,item=c", ""])
@@ -164,7 +164,7 @@ def test_a_unit_of_time_is_seen_or_said(
     tmp_path: Path, cell: str, unit: Any, seconds: float
 ) -> None:
     path = file_of(tmp_path, "x.tsv", f"user\titem\ttime\n1\t2\t{cell}\n")
-    for asked in (Asked(), Asked(unit=unit)):
+    for asked in (FileOptions(), FileOptions(unit=unit)):
         layout = layout_of(path, asked)
         assert layout.unit == unit
         assert [one.timestamp for one in read(path, layout)] == [seconds]
@@ -184,14 +184,14 @@ def test_a_time_of_another_unit_is_a_bad_line(
     tmp_path: Path, cell: str, unit: Any, reason: str
 ) -> None:
     path = file_of(tmp_path, "x.tsv", f"user\titem\ttime\n1\t2\t{cell}\n")
-    ((number, why),) = reasons(path, layout_of(path, Asked(unit=unit)))
+    ((number, why),) = reasons(path, layout_of(path, FileOptions(unit=unit)))
     assert (number, reason in why) == (2, True)
 
 
 def test_an_event_that_a_column_says_is_not_said_twice(tmp_path: Path) -> None:
     path = file_of(tmp_path, "x.csv", "user_id,item_id,event\n1,2,watch\n")
     with pytest.raises(ConfigurationError, match="--event click contradicts the column event"):
-        layout_of(path, Asked(event="click"))
+        layout_of(path, FileOptions(event="click"))
 
 
 # --- nothing is read wrongly in silence -------------------------------------------------------
@@ -276,7 +276,7 @@ def test_a_file_that_is_something_else_is_named_for_what_it_is(
 
 def test_utf_16_is_read_where_it_is_said(tmp_path: Path) -> None:
     path = file_of(tmp_path, "r.csv", (HEADER + "1,2,3,4\n").encode("utf-16"))
-    assert len(read(path, layout_of(path, Asked(encoding="utf-16")))) == 1
+    assert len(read(path, layout_of(path, FileOptions(encoding="utf-16")))) == 1
 
 
 def test_numbers_of_pandas_are_integers_and_counted(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_parquet_of_pandas_with_gaps_has_integers_and_other_names_are_guessed(
 
 def test_json_of_other_names_keeps_the_ids_types(tmp_path: Path) -> None:
     path = file_of(tmp_path, "e.jsonl", '{"who": "42", "what": 7}\n{"who": 42, "what": 7}\n[1]\n')
-    layout = layout_of(path, Asked(columns("user=who,item=what"), event="click"))
+    layout = layout_of(path, FileOptions(columns("user=who,item=what"), event="click"))
     first, second, bad = read_interactions(path, layout=layout)
     assert first == Interaction(user_id="42", item_id=7, event="click")
     assert second == Interaction(user_id=42, item_id=7, event="click")
@@ -465,4 +465,4 @@ def test_an_option_that_would_do_nothing_for_a_file_is_refused(
     else:
         path.write_text('{"user_id": 1, "item_id": 2, "event": "watch"}\n')
     with pytest.raises(ConfigurationError, match=f"{name}: {spelled}"):
-        layout_of(path, Asked(**options))
+        layout_of(path, FileOptions(**options))

@@ -4,7 +4,7 @@ import pytest
 from harness.cells import each_cell
 from msgspec.structs import replace
 
-from ops.clients.fleet_observer import Seen
+from ops.clients.fleet_observer import Observation
 from ops.views import ramp_progress as watching
 from ops.views.ramp_progress import follow_ramp
 from registry.errors import TransportError
@@ -21,16 +21,16 @@ RAMP = RampState(
 ENDED = replace(STATE, ramp=replace(RAMP, outcome="promoted"))
 
 
-def looks(*states: RolloutState | None) -> Callable[[], Seen]:
+def looks(*states: RolloutState | None) -> Callable[[], Observation]:
     """Return a look that sees `states`, one after the other."""
     coming = iter(states)
-    return lambda: Seen(next(coming))
+    return lambda: Observation(next(coming))
 
 
 @each_cell("outcome", ["promoted", "rolled_back", "cancelled"])
 def test_a_ramp_is_followed_to_its_end(outcome: Outcome) -> None:
     going, gone = replace(STATE, ramp=RAMP), replace(STATE, ramp=replace(RAMP, outcome=outcome))
-    shown: list[Seen] = []
+    shown: list[Observation] = []
     ended = follow_ramp(looks(going, going, gone), "r1", shown.append, every_seconds=0)
     assert ended.outcome == outcome
     assert [seen.state for seen in shown] == [going, going, gone]
@@ -71,9 +71,9 @@ def test_a_ramp_whose_environment_is_gone_was_cancelled() -> None:
 
 
 def test_a_broker_that_is_away_for_a_moment_ends_no_following() -> None:
-    seen = iter([TransportError("away"), TransportError("away"), Seen(ENDED)])
+    seen = iter([TransportError("away"), TransportError("away"), Observation(ENDED)])
 
-    def look() -> Seen:
+    def look() -> Observation:
         one = next(seen)
         if isinstance(one, TransportError):
             raise one
@@ -85,7 +85,7 @@ def test_a_broker_that_is_away_for_a_moment_ends_no_following() -> None:
 def test_a_broker_that_stays_away_ends_the_following(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "BLIND_SECONDS", 0.0)
 
-    def look() -> Seen:
+    def look() -> Observation:
         raise TransportError("away")
 
     with pytest.raises(TransportError):

@@ -4,7 +4,7 @@ from harness.cells import each_cell
 from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
-from ops.clients.fleet_observer import Seen
+from ops.clients.fleet_observer import Observation
 from ops.views import rollout_tables as rollout_view
 from ops.views.ramp_progress import RampDisplay
 from registry.rollout.explanation import explain
@@ -34,8 +34,8 @@ def shown(*renderables: RenderableType, width: int = 140) -> str:
     return captured.get()
 
 
-def seen(state: RolloutState, now: float = AT) -> Seen:
-    return Seen(state, (), look(state, (), now))
+def seen(state: RolloutState, now: float = AT) -> Observation:
+    return Observation(state, (), look(state, (), now))
 
 
 def test_a_ramp_shows_what_is_done_where_it_is_and_what_is_to_come() -> None:
@@ -62,8 +62,8 @@ def test_a_paused_ramp_says_so_in_its_stage() -> None:
 
 
 def test_a_state_without_a_ramp_shows_none() -> None:
-    assert "ramp" not in shown(rollout_view.seen_tables(Seen(FIXED)))
-    assert shown(rollout_view.followed_ramp(Seen(FIXED))) == ""
+    assert "ramp" not in shown(rollout_view.seen_tables(Observation(FIXED)))
+    assert shown(rollout_view.followed_ramp(Observation(FIXED))) == ""
 
 
 def test_a_ramp_that_is_followed_names_its_versions() -> None:
@@ -138,7 +138,7 @@ def test_environments_are_shown_one_a_row() -> None:
 
 def test_a_ramp_that_has_ended_names_its_version_and_no_other() -> None:
     ramp = replace(RAMP, outcome="rolled_back", version="v0.2")
-    text = shown(rollout_view.followed_ramp(Seen(replace(FIXED, ramp=ramp))))
+    text = shown(rollout_view.followed_ramp(Observation(replace(FIXED, ramp=ramp))))
     assert text.splitlines()[0].rstrip() == "ramp rolled back, v0.2 was at 10 %"
 
 

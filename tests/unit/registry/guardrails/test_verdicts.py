@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from harness.cells import each_cell
 
-from ops.bench.offline.ramp_counts import Traffic, Version
+from ops.bench.offline.ramp_counts import SimulatedTraffic, Version
 from ops.bench.ramp_simulation import (
     AT_THE_LIMITS,
     GOOD,
@@ -315,7 +315,7 @@ def test_shadow_counts_that_contradict_themselves_are_an_error(counts: ShadowCou
 # Whole ramps: 16 looks a step; hundreds of ramps are in `tests/contract/test_ramp_simulation.py`
 
 LOOKS = Ramp(steps=(1, 5, 25, 50, 100), hold_seconds=8, patience_seconds=8)
-BUSY = Traffic(requests=40_000, users=1000, timed=100)
+BUSY = SimulatedTraffic(requests=40_000, users=1000, timed=100)
 
 
 def test_a_version_exactly_at_every_limit_is_rolled_back_as_rarely() -> None:
@@ -331,7 +331,7 @@ def test_a_version_exactly_at_every_limit_is_rolled_back_as_rarely() -> None:
 def test_the_simulation_misses_no_failure_that_the_guardrails_would_see() -> None:
     plan = msgspec.structs.replace(LOOKS, steps=(25, 100), false_alarm=0.5)
     canary = Version(errors=0.022, fallbacks=0.08, empty=0.015, scoring_seconds=0.0083)
-    few = Traffic(requests=1000, users=50, timed=40)
+    few = SimulatedTraffic(requests=1000, users=50, timed=40)
     steps = draw_steps(np.random.default_rng(6), canary, GOOD, plan, few, 4)
     for step in steps:
         suspects = step.suspects()

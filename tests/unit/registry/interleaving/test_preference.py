@@ -4,21 +4,21 @@ import random
 import pytest
 
 from registry.guardrails.evidence import Sample, log_e_value
-from registry.interleaving.preference import Tally, prefer
+from registry.interleaving.preference import PreferenceTally, prefer
 
 
 @pytest.mark.parametrize(
     ("tally", "verdict"),
     [
-        (Tally(0, 0, 0), "no data"),
-        (Tally(0, 0, 500), "undecided"),
-        (Tally(1, 0, 0), "undecided"),
-        (Tally(6, 0, 0), "undecided"),
-        (Tally(7, 0, 900), "better"),
-        (Tally(0, 7, 900), "worse"),
-        (Tally(520, 480, 0), "undecided"),
-        (Tally(600, 400, 0), "better"),
-        (Tally(400, 600, 10_000), "worse"),
+        (PreferenceTally(0, 0, 0), "no data"),
+        (PreferenceTally(0, 0, 500), "undecided"),
+        (PreferenceTally(1, 0, 0), "undecided"),
+        (PreferenceTally(6, 0, 0), "undecided"),
+        (PreferenceTally(7, 0, 900), "better"),
+        (PreferenceTally(0, 7, 900), "worse"),
+        (PreferenceTally(520, 480, 0), "undecided"),
+        (PreferenceTally(600, 400, 0), "better"),
+        (PreferenceTally(400, 600, 10_000), "worse"),
     ],
 )
 def test_the_verdict_follows_from_wins_and_losses_and_never_from_ties(tally, verdict):
@@ -27,7 +27,7 @@ def test_the_verdict_follows_from_wins_and_losses_and_never_from_ties(tally, ver
 
 def test_the_bounds_of_the_share_leave_one_half_out_exactly_where_there_is_a_verdict():
     for wins in range(41):
-        found = prefer("v0.1", "v0.2", Tally(wins, 40 - wins, 3))
+        found = prefer("v0.1", "v0.2", PreferenceTally(wins, 40 - wins, 3))
 
         assert found.lower <= wins / 40 <= found.upper
         assert (found.verdict == "undecided") == (found.lower <= 0.5 <= found.upper), wins
@@ -37,16 +37,16 @@ def test_the_bounds_of_the_share_leave_one_half_out_exactly_where_there_is_a_ver
 
 
 def test_the_words_name_the_preferred_version_first():
-    better = prefer("v0.1", "v0.2", Tally(30, 8, 22))
-    worse = prefer("v0.1", "v0.2", Tally(8, 30, 22))
+    better = prefer("v0.1", "v0.2", PreferenceTally(30, 8, 22))
+    worse = prefer("v0.1", "v0.2", PreferenceTally(8, 30, 22))
 
     assert better.words.startswith(
         "Users prefer canary (v0.2) to primary (v0.1): 30 against 8 users, 22 ties (e-value "
     )
     assert worse.words.startswith("Users prefer primary (v0.1) to canary (v0.2): ")
     assert "95 % confidence, however often you look" in better.words
-    assert prefer("v0.1", "v0.2", Tally(3, 2, 9)).words.startswith("No conclusion yet: ")
-    assert prefer("v0.1", "v0.2", Tally(0, 0, 0)).words == (
+    assert prefer("v0.1", "v0.2", PreferenceTally(3, 2, 9)).words.startswith("No conclusion yet: ")
+    assert prefer("v0.1", "v0.2", PreferenceTally(0, 0, 0)).words == (
         "No conclusion yet: no user has a closed window."
     )
 

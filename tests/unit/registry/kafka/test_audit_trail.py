@@ -13,7 +13,7 @@ from harness.cells import each_cell
 from msgspec.structs import replace
 
 from registry.errors import ConfigurationError
-from registry.kafka.audit_trail import Asked, distinct
+from registry.kafka.audit_trail import TrailQuery, distinct
 from registry.rollout.wording import Change, diff, ramp_words
 from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
@@ -55,7 +55,7 @@ def a_ramp(**given: Any) -> RampState:
     ],
 )
 def test_a_result_is_included_or_not(asked: dict[str, Any], included: bool) -> None:
-    assert Asked(**{"environment": "production"} | asked).includes(a_result()) is included
+    assert TrailQuery(**{"environment": "production"} | asked).includes(a_result()) is included
 
 
 @each_cell(
@@ -70,11 +70,11 @@ def test_a_result_is_included_or_not(asked: dict[str, Any], included: bool) -> N
 )
 def test_what_can_match_nothing_is_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Asked("production", **asked)
+        TrailQuery("production", **asked)
 
 
 def test_the_end_of_a_training_run_can_be_asked_for_like_a_command() -> None:
-    asked = Asked("production", types=("training",))
+    asked = TrailQuery("production", types=("training",))
     assert asked.includes(a_result(type="training", status="rejected"))
     assert not asked.includes(a_result(type="retrain"))
 

@@ -13,7 +13,7 @@ from registry.errors import RecordError
 from registry.kafka.dead_letter_records import (
     Box,
     Letter,
-    Mark,
+    LetterMark,
     Source,
     Wanted,
     counts,
@@ -52,9 +52,9 @@ def put_aside(headers: Any = (), value: bytes | None = b"{", refused: bool = Fal
     return letter
 
 
-def mark(what: Any, source: Source = SOURCE) -> Mark:
+def mark(what: Any, source: Source = SOURCE) -> LetterMark:
     record = letter_of(9, 2000, None, None, as_bytes(mark_headers(source, what, "anna")))
-    assert isinstance(record, Mark)
+    assert isinstance(record, LetterMark)
     return record
 
 

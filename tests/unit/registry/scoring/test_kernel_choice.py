@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 from harness.cells import each_cell
 
-from registry.scoring.kernel_choice import MOST_SCORES, NEVER, Timed, first_size, time_kernels
+from registry.scoring.kernel_choice import MOST_SCORES, NEVER, KernelTimes, first_size, time_kernels
 from registry.scoring.kernels import Hiding, ItemRows, Proposal
 from registry.scoring.model_arrays import Factors
 
@@ -47,7 +47,7 @@ class Recording:
 def test_tiles_serve_from_the_size_on_from_which_they_are_always_quicker(
     seconds: list[tuple[int, float, float]], expected: float
 ) -> None:
-    assert first_size([Timed(*timed) for timed in seconds]) == expected
+    assert first_size([KernelTimes(*timed) for timed in seconds]) == expected
 
 
 @each_cell(

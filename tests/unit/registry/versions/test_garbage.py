@@ -8,10 +8,10 @@ import pytest
 from harness.cells import each_cell
 
 from registry.errors import ConfigurationError
-from registry.versions.garbage import Held, Judged, Rules, judge
+from registry.versions.garbage import Held, RetentionRules, VersionFate, judge
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
-RULES = Rules(keep=1, grace=timedelta(days=1))
+RULES = RetentionRules(keep=1, grace=timedelta(days=1))
 
 
 def held(version: str, published: bool = True, age: timedelta = timedelta(days=3)) -> Held:
@@ -51,7 +51,7 @@ def test_the_newest_are_kept_by_number_not_by_text_nor_by_time() -> None:
 
 def test_it_says_who_names_a_version_each_once() -> None:
     (judged,) = judge([held("v0.1")], {"v0.1": ["eu", "us", "eu"]}, RULES, NOW)
-    assert judged == Judged("v0.1", "kept", "eu, us")
+    assert judged == VersionFate("v0.1", "kept", "eu, us")
 
 
 def test_nothing_is_no_problem() -> None:
@@ -61,4 +61,4 @@ def test_nothing_is_no_problem() -> None:
 @each_cell(("keep", "hours"), [(0, 1), (-1, 1), (1, -0.1)])
 def test_rules_that_cannot_be_meant_are_refused(keep: int, hours: float) -> None:
     with pytest.raises(ConfigurationError, match="must"):
-        Rules(keep, timedelta(hours=hours))
+        RetentionRules(keep, timedelta(hours=hours))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.fresh.event_log import EventLog
-from streams.fresh.fresh_notices import STALLED_SECONDS, Progress, gap_notice, stall_notice
+from streams.fresh.fresh_notices import STALLED_SECONDS, Standstill, gap_notice, stall_notice
 from streams.fresh.fresh_reading import Gap, Reading
 
 TOPIC = "reco.interactions"
@@ -17,7 +17,7 @@ def a_reading(end: int, high: int, gaps: dict[int, Gap] | None = None) -> Readin
 
 
 def test_a_follower_stalls_while_something_waits_and_nothing_moves() -> None:
-    progress = Progress()
+    progress = Standstill()
     assert progress.stalled_seconds(a_reading(5, 9), None, 100.0) == 0
     assert progress.stalled_seconds(a_reading(5, 9), None, 107.0) == 7
     assert progress.stalled_seconds(a_reading(6, 9), None, 108.0) == 0  # it moved

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from streams.http import sse as events
 from streams.http.problems import errors_as_problems
-from streams.http.sse import Events
+from streams.http.sse import EventStream
 
 Talk = Callable[[TestClient[Any, Any]], Coroutine[Any, Any, None]]
 
@@ -39,7 +39,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_listeners(render: Callable[[], str], talk: Talk) -> None:
-    made = Events(render)
+    made = EventStream(render)
 
     async def run() -> None:
         app = web.Application(middlewares=[errors_as_problems])
@@ -145,7 +145,7 @@ def test_more_listeners_than_allowed_are_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_a_worker_that_stops_ends_its_streams() -> None:
     async def run() -> None:
-        made = Events(Rendered())
+        made = EventStream(Rendered())
         app = web.Application()
         app.router.add_get("/events", made.listen)
         app.on_shutdown.append(made.close)

@@ -13,7 +13,7 @@ import pytest
 from harness.cells import each_cell
 from msgspec.structs import replace
 
-from registry.interleaving.preference import Tally, prefer
+from registry.interleaving.preference import PreferenceTally, prefer
 from registry.wire.counts import ShadowCounts
 from registry.wire.field_types import AnswerError
 from registry.wire.instants import Instant
@@ -25,7 +25,7 @@ from streams.outcomes.experiment_watch import WatchedExperiment
 from streams.page.charts import steps
 from streams.page.formatting import ago
 from streams.page.render import POLICY, render, render_login, render_main
-from streams.page.status import ItemsFollowed, PartitionLag, Status, Traffic, VersionStatus
+from streams.page.status import ItemsFollowed, PartitionLag, Status, VersionStatus, VersionTraffic
 from streams.watch.notices import Reason
 from tests.unit.streams.experiments import a_conclusion, an_experiment
 from tests.unit.streams.statuses import (
@@ -159,7 +159,7 @@ def test_a_version_shows_its_provenance() -> None:
 
 
 def test_a_version_shows_its_traffic_and_latency() -> None:
-    status = a_status(versions=(a_version(traffic=Traffic(1_234, 5, 4.31, 1_870.0)),))
+    status = a_status(versions=(a_version(traffic=VersionTraffic(1_234, 5, 4.31, 1_870.0)),))
     assert "1,234 5 4.3 ms 1.87 s" in section(status, "versions")
 
 
@@ -167,7 +167,7 @@ def test_a_version_without_latency_says_no_data_yet_rather_than_zero() -> None:
     unasked = section(a_status(versions=(a_version(),)), "versions")
     assert "no data yet" in unasked
     assert " ms" not in unasked
-    all_failed = section(a_status(versions=(a_version(traffic=Traffic(2, 2)),)), "versions")
+    all_failed = section(a_status(versions=(a_version(traffic=VersionTraffic(2, 2)),)), "versions")
     assert "2 2 no data yet no data yet" in all_failed
 
 
@@ -565,7 +565,7 @@ def test_shadow_without_a_comparison_says_no_data_yet() -> None:
 
 def test_an_interleaving_shows_both_halves_of_an_answer_and_whom_users_prefer() -> None:
     state = a_canary(strategy="interleave")
-    preference = prefer("v0.3", "v0.4", Tally(1_030, 980, 22))
+    preference = prefer("v0.3", "v0.4", PreferenceTally(1_030, 980, 22))
     status = replace(a_fleet_status(state), interleaving=preference)
     shown = section(status, "rollout")
     assert "Rollout interleaving" in shown

@@ -14,7 +14,7 @@ from registry.guardrails.histogram import MAPPING, bucket_counts
 from registry.wire.counts import ArmCounts
 from registry.wire.field_types import Variant
 from streams.serving.arm_counts import Exposures
-from streams.serving.batch_results import Answer, Batch, Sent
+from streams.serving.batch_results import Answer, Batch, SentRequests
 from tests.unit.registry.builders import a_canary_state, a_state
 
 CANARY = a_canary_state()
@@ -43,8 +43,8 @@ def a_batch(epoch: int | None = 7, **arms: Got) -> Batch:
     return batch
 
 
-def sent(*ago_ms: int, arm: Variant | None = "canary") -> Sent:
-    return Sent("v0.2", arm, NOW_MS - np.array(ago_ms))
+def sent(*ago_ms: int, arm: Variant | None = "canary") -> SentRequests:
+    return SentRequests("v0.2", arm, NOW_MS - np.array(ago_ms))
 
 
 def counted(*batches: Batch, exposures: Exposures | None = None) -> Exposures:

@@ -19,14 +19,14 @@ from training.data.matrix import Cells, Csr, Factors, csr, popularity
 from training.fitting.als import fit_als
 from training.fitting.warm_start import Warming, first_values, start_of
 from training.judging.findings import Learned
-from training.judging.gate import Limits
+from training.judging.gate import GateLimits
 from training.judging.holdout import split
 from training.judging.incumbent import Incumbent, align
 from training.runs.learn import learn
-from training.runs.learning_case import Rules
+from training.runs.learning_case import RunRules
 from training.runs.progress import Journal
 
-RULES = Rules(Limits(20, 20, 200, tolerance=0.1), holdout=0.2, threads=1)
+RULES = RunRules(GateLimits(20, 20, 200, tolerance=0.1), holdout=0.2, threads=1)
 WARMING = Warming(2, "implicit", fit_als)
 EVENTS = checkerboard_events()
 NEW = watch("new", "novel", at=99.0)

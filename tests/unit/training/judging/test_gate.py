@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from registry.wire.training_records.gate_results import Check, Verdict
 from training.data.matrix import Csr, Factors
 from training.judging.comparison_checks import (
-    Change,
+    ServedChange,
     check_change,
     check_plausibility,
     check_quality,
 )
-from training.judging.gate import Limits, Policy, accepted_open, decide, refusal
+from training.judging.gate import GateLimits, Policy, accepted_open, decide, refusal
 from training.judging.model_checks import Counts, check_counts, check_factors, check_life
 from training.judging.quality_estimates import Quality, measure
 from training.judging.ranking_metrics import MEANS, Judgement
 
-LIMITS = Limits(min_users=3, min_items=4, min_interactions=5, tolerance=0.1)
+LIMITS = GateLimits(min_users=3, min_items=4, min_interactions=5, tolerance=0.1)
 ENOUGH = Counts(users=3, items=4, interactions=5)
 
 
@@ -316,7 +316,7 @@ def test_life_cannot_be_told_without_sound_factors() -> None:
 def test_the_share_of_changed_users_has_a_limit(most: float, verdict: str) -> None:
     limits = replace(LIMITS, max_changed=most)
 
-    check, _ = check_change(Change(50, 10, 100, 0), "v0.3", limits)
+    check, _ = check_change(ServedChange(50, 10, 100, 0), "v0.3", limits)
 
     assert (check.verdict, check.seen) == (verdict, "10 of 50 (20.0%)")
 
@@ -325,7 +325,7 @@ def test_the_share_of_changed_users_has_a_limit(most: float, verdict: str) -> No
 def test_the_share_of_items_that_are_gone_has_a_limit(most: float, verdict: str) -> None:
     limits = replace(LIMITS, max_missing_items=most)
 
-    _, check = check_change(Change(50, 10, 100, 3), "v0.3", limits)
+    _, check = check_change(ServedChange(50, 10, 100, 3), "v0.3", limits)
 
     assert (check.verdict, check.seen) == (verdict, "3 of 100 (3.0%)")
 
@@ -337,7 +337,7 @@ def test_a_change_that_could_not_be_seen_is_inconclusive_where_it_has_a_limit() 
         "changed_users": "inconclusive",
         "missing_items": "pass",
     }
-    nobody = Change(0, 0, 100, 0)
+    nobody = ServedChange(0, 0, 100, 0)
     assert verdicts(check_change(nobody, "v0.3", limits))["changed_users"] == "inconclusive"
 
 

@@ -20,7 +20,7 @@ from training.judging.ranking_metrics import (
     MEANS,
     NOTHING,
     Judgement,
-    Metrics,
+    RankingMetrics,
     Score,
     best,
     by_factors,
@@ -44,7 +44,7 @@ def judged(score: Score, by: Split) -> Judgement:
     return judgement
 
 
-def metrics_of(score: Score, by: Split) -> Metrics:
+def metrics_of(score: Score, by: Split) -> RankingMetrics:
     return judged(score, by).metrics
 
 
@@ -235,7 +235,7 @@ def test_the_metrics_are_those_of_rectools() -> None:
 
     metrics = metrics_of(score, by)
 
-    assert metrics == Metrics(
+    assert metrics == RankingMetrics(
         ndcg=pytest.approx(0.6809178275029445),
         hr=1.0,
         recall=pytest.approx(0.9583333333333334),
@@ -301,7 +301,7 @@ def test_an_empty_list_has_nothing_of_anything() -> None:
 
     metrics = metrics_of(listing([-np.inf, -np.inf]), halves(cells))
 
-    assert metrics == Metrics(0, 0, 0, 0, 0, 0, 0)
+    assert metrics == RankingMetrics(0, 0, 0, 0, 0, 0, 0)
 
 
 def test_only_what_is_new_to_another_model_is_relevant_and_nothing_that_it_knows_is_listed() -> (

@@ -6,7 +6,7 @@ from harness.cells import each_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.log.offset_ranges import Plan, Span, cover, missing, plan
+from training.log.offset_ranges import RangePlan, Span, cover, missing, plan
 from training.log.segment_merging import SEGMENT_RECORDS, absorbed
 
 spans = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(
@@ -53,7 +53,9 @@ def test_the_plan_reads_what_is_not_held_and_names_what_is_lost(
 ) -> None:
     told = plan([Span(*one) for one in held], *limits)
 
-    assert told == Plan(Span(*range_), [Span(*one) for one in unread], [Span(*one) for one in lost])
+    assert told == RangePlan(
+        Span(*range_), [Span(*one) for one in unread], [Span(*one) for one in lost]
+    )
 
 
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=300))

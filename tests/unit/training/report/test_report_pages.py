@@ -16,13 +16,13 @@ from training.data.matrix import Cells
 from training.fitting.als import fit_als
 from training.fitting.warm_start import Warming
 from training.judging.findings import Learned
-from training.judging.gate import Limits
+from training.judging.gate import GateLimits
 from training.judging.incumbent import Incumbent
 from training.report import svg as drawings
 from training.report.report_pages import HTML, MARKDOWN, About, report_pages
-from training.report.svg import Bar
+from training.report.svg import IntervalBar
 from training.runs.learn import learn
-from training.runs.learning_case import Rules
+from training.runs.learning_case import RunRules
 from training.runs.progress import Journal
 
 ABOUT = About(
@@ -39,7 +39,7 @@ NASTY = "<script>alert(1)</script> | & Sons"
 
 
 def learned(cells: Cells, least: int = 1, warming: Warming | None = None) -> Learned:
-    rules = Rules(Limits(least, 1, 1, tolerance=0.1), holdout=0.2, threads=1)
+    rules = RunRules(GateLimits(least, 1, 1, tolerance=0.1), holdout=0.2, threads=1)
     incumbent = Incumbent("v0.3", parameters())
     journal = Journal("run", lambda _: None)
     return learn(cells, parameters(), incumbent, rules, fit_als, journal, warming)
@@ -132,7 +132,7 @@ def test_where_the_fit_began_is_told_if_a_warm_start_was_asked_for() -> None:
 
 def test_the_first_version_has_nothing_to_be_compared_with() -> None:
     cells = cells_of(*checkerboard_events())
-    rules = Rules(Limits(1, 1, 1, tolerance=0.1), holdout=0.2, threads=1)
+    rules = RunRules(GateLimits(1, 1, 1, tolerance=0.1), holdout=0.2, threads=1)
     first = learn(cells, parameters(), None, rules, fit_als, Journal("run", lambda _: None))
 
     for page in report_pages(replace(ABOUT, incumbent=None), first, cells).values():
@@ -145,9 +145,13 @@ def test_the_first_version_has_nothing_to_be_compared_with() -> None:
     "drawing",
     [
         drawings.bars({}),
-        drawings.bars({"a": [Bar("candidate", 0.0), Bar("popularity", 0.2, (0.1, 0.3))]}),
+        drawings.bars(
+            {"a": [IntervalBar("candidate", 0.0), IntervalBar("popularity", 0.2, (0.1, 0.3))]}
+        ),
         drawings.differences({}),
-        drawings.differences({"a": Bar("candidate", -0.1, (-0.2, 0.0)), "b": Bar("x", 0.0)}),
+        drawings.differences(
+            {"a": IntervalBar("candidate", -0.1, (-0.2, 0.0)), "b": IntervalBar("x", 0.0)}
+        ),
         drawings.curves({"candidate": [0.0, 0.5, 1.0]}, {"1": 0.0, "10": 1.0}, "across", "up"),
     ],
 )

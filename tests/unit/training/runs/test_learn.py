@@ -18,16 +18,16 @@ from training.data.matrix import Cells, Csr, Factors, csr, popularity
 from training.fitting.als import Fit, fit_als
 from training.fitting.neighbours import BASELINES
 from training.judging.findings import Learned
-from training.judging.gate import Limits
+from training.judging.gate import GateLimits
 from training.judging.incumbent import Incumbent
 from training.judging.quality_estimates import TOLD_OF_BASELINES
 from training.judging.ranking_metrics import MEANS
 from training.runs.learn import learn
-from training.runs.learning_case import Rules
+from training.runs.learning_case import RunRules
 from training.runs.progress import Journal
 
-LIMITS = Limits(min_users=20, min_items=20, min_interactions=200, tolerance=0.1)
-RULES = Rules(LIMITS, holdout=0.2, threads=1)
+LIMITS = GateLimits(min_users=20, min_items=20, min_interactions=200, tolerance=0.1)
+RULES = RunRules(LIMITS, holdout=0.2, threads=1)
 
 
 def learned(

@@ -25,7 +25,7 @@ from tests.unit.training.builders import (
 from training.data.cells_from_rows import gather
 from training.fitting.als import fit_als
 from training.runs.search_space import SearchSpace, space_of
-from training.runs.tune import Bounds, merged, tune
+from training.runs.tune import SearchBounds, merged, tune
 
 RAW = parameters(event_weights=parse_event_weights("watch=1,rate=2:log:floor=1"), factors=8)
 
@@ -85,7 +85,7 @@ def test_on_play_counts_the_search_leaves_linear_and_says_what_that_is_worth(
         "sha256:1",
         start,
         0.2,
-        Bounds(4, 60),
+        SearchBounds(4, 60),
         tmp_path / "study",
         fit_als,
         1,
