@@ -236,14 +236,14 @@ def test_a_process_killed_in_mid_download_holds_nobody_up_and_leaves_nothing_hal
         assert line(dying) == "ready"
         go(dying)
         assert line(dying) == "half"
-        begun = threading.Event()
+        writing = threading.Event()
 
         def open_here() -> str:
-            begun.set()
+            writing.set()
             return Store(url, cache=Cache(cache)).open("v0.1").version
 
         waiting = pool.submit(open_here)
-        begun.wait(5)
+        writing.wait(5)
         dying.send_signal(signal.SIGKILL)
         assert waiting.result(timeout=30) == "v0.1"
     files = {path.name: path.read_bytes() for path in cache.iterdir() if path.name != ".lock"}

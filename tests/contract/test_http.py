@@ -654,7 +654,7 @@ def test_the_history_is_filtered(query: str, found: list[str], parts: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ("limit=0", ">= 1"),
         ("limit=1001", "<= 1000"),
@@ -666,10 +666,10 @@ def test_the_history_is_filtered(query: str, found: list[str], parts: Any) -> No
         ("limit=1&limit=2", "limit: given more than once"),
     ],
 )
-def test_a_wrong_filter_of_the_history_is_refused(query: str, told: str, parts: Any) -> None:
+def test_a_wrong_filter_of_the_history_is_refused(query: str, message: str, parts: Any) -> None:
     answer = ask(parts, "GET", f"/rollout/history?{query}")
     assert problem(answer)[0] == 422
-    assert told in answer.document["detail"]
+    assert message in answer.document["detail"]
 
 
 def test_a_history_that_kafka_does_not_give_is_unavailable(parts: Any) -> None:
@@ -775,9 +775,9 @@ def test_the_lag_of_a_partition_that_another_worker_took_over_is_not_told_any_mo
 ) -> None:
     for assigned in (1, 2):
         monkeypatch.setattr(RequestProgress, "lags", lambda _, lags={assigned: 7}: lags)
-        told = ask(parts, "GET", "/metrics").document
-    assert 'partition="2"' in told
-    assert 'partition="1"' not in told
+        page = ask(parts, "GET", "/metrics").document
+    assert 'partition="2"' in page
+    assert 'partition="1"' not in page
 
 
 def test_an_unknown_page_is_a_problem(parts: Any) -> None:
@@ -879,7 +879,7 @@ def test_an_id_is_read_by_the_rule_for_untyped_ids_or_taken_as_a_text(parts: Any
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ("", "user_id"),
         ("?user_id=", "user_id"),
@@ -889,10 +889,10 @@ def test_an_id_is_read_by_the_rule_for_untyped_ids_or_taken_as_a_text(parts: Any
         ("?user=1", "user"),
     ],
 )
-def test_a_user_who_cannot_be_tried_is_refused(query: str, told: str, parts: Any) -> None:
+def test_a_user_who_cannot_be_tried_is_refused(query: str, message: str, parts: Any) -> None:
     answer = trying(parts, f"/try.json{query}")
     assert problem(answer)[0] == 422
-    assert told in answer.document["detail"]
+    assert message in answer.document["detail"]
 
 
 def test_the_page_shows_the_answers_and_runs_nothing(parts: Any) -> None:

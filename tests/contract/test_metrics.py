@@ -73,11 +73,13 @@ def test_the_ranking_metrics_are_those_of_ranx() -> None:
 
 def test_the_defaults_beat_popularity_with_intervals_that_do_not_overlap() -> None:
     cells = shipped_cells()
-    told = default_parameters(cells)
-    by = split(cells, weights(cells, told), 0.2)
-    ours = judge(by_factors(fit_als(by.older, told, 1, lambda _done: None)), by)
+    hyperparameters = default_parameters(cells)
+    by = split(cells, weights(cells, hyperparameters), 0.2)
+    ours = judge(by_factors(fit_als(by.older, hyperparameters, 1, lambda _done: None)), by)
     popular = judge(by_popularity(by.popular), by)
-    as_it_comes = judge(implicit_as_it_comes(values_as_they_came(cells, by), told.seed), by)
+    as_it_comes = judge(
+        implicit_as_it_comes(values_as_they_came(cells, by), hyperparameters.seed), by
+    )
     assert ours is not None
     assert popular is not None
 

@@ -479,12 +479,12 @@ class TestStore:
     def test_threads_that_publish_at_once_get_a_version_each(self, store: Store) -> None:
         together = threading.Barrier(6)
 
-        def one(seed: int) -> str:
+        def publish_model(seed: int) -> str:
             together.wait(timeout=10)
             return publish(store, seed=seed).version
 
         with ThreadPoolExecutor(6) as pool:
-            published = list(pool.map(one, range(6)))
+            published = list(pool.map(publish_model, range(6)))
         assert sorted(published) == sorted(store.versions()) == [f"v0.{n}" for n in range(1, 7)]
         assert store.latest() == "v0.6"
         for seed, version in enumerate(published):

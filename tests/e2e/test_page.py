@@ -36,16 +36,16 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page that must leave no error, no blocked script and no reload behind."""
     page = browser.new_page()
-    said: list[str] = []
+    console: list[str] = []
     loads: list[str] = []
     logins: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: console.append(f"error: {error}"))
     page.on("load", lambda loaded: loads.append(loaded.url))
     page.on("request", lambda sent: logins.append(sent.url) if "/log" in sent.url else None)
     yield page
     page.close()
-    bad = [one for one in said if one.startswith(("error", "warning"))]
+    bad = [one for one in console if one.startswith(("error", "warning"))]
     assert [one for one in bad if not REFUSED.search(one)] == []
     assert len(loads) <= 1 + len(logins)
 
@@ -291,12 +291,12 @@ def test_nginx_on_the_same_machine_makes_nobody_local(
     for seed in (0, 1):
         publish_model(topics_created, seed=seed)
     worker = start_worker(topics_created).wait_ready()
-    told = "proxy_http_version 1.1; proxy_set_header {};"
+    directives = "proxy_http_version 1.1; proxy_set_header {};"
     for header in (
         "",
-        told.format("X-Real-IP $remote_addr"),
-        told.format("X-Forwarded-For $proxy_add_x_forwarded_for"),
-        told.format("Host fleet.example"),
+        directives.format("X-Real-IP $remote_addr"),
+        directives.format("X-Forwarded-For $proxy_add_x_forwarded_for"),
+        directives.format("Host fleet.example"),
     ):
         with nginx(worker.port, tmp_path, settings=header) as address:
             with pytest.raises(HTTPError, match="403") as refused:

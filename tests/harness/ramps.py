@@ -93,7 +93,7 @@ def last_look(client: Client, environment: str | None = None) -> Look | None:
 def wait_for_step(client: Client, ramp_id: str, percentage: float, seconds: float) -> Answer:
     """Return the command with which the ramp began the step of `percentage`."""
 
-    def begun() -> Answer | None:
+    def step_result() -> Answer | None:
         for result in applied(client):
             after = result.get("after", {})
             mine = (after.get("ramp") or {}).get("ramp_id") == ramp_id
@@ -102,6 +102,6 @@ def wait_for_step(client: Client, ramp_id: str, percentage: float, seconds: floa
         return None
 
     try:
-        return wait_until(begun, seconds, f"the step of {percentage:g} %")
+        return wait_until(step_result, seconds, f"the step of {percentage:g} %")
     except AssertionError as error:
         raise AssertionError(f"{error}; last look: {last_look(client)}") from None

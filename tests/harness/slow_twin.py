@@ -63,13 +63,13 @@ def read_interactions(settings: Settings) -> dict[User, list[Done]]:
 
 
 def _read(message: Message) -> tuple[User, Done]:
-    said: dict[str, Any] = json.loads(message.value() or b"")
-    value, time = said.get("value"), said.get("timestamp")
-    return said["user_id"], Done(
+    record: dict[str, Any] = json.loads(message.value() or b"")
+    value, time = record.get("value"), record.get("timestamp")
+    return record["user_id"], Done(
         message.partition() or 0,
         message.offset() or 0,
-        said.get("item_id"),
-        said["event"],
+        record.get("item_id"),
+        record["event"],
         1.0 if value is None else value,
         message.timestamp()[1] / 1000 if time is None else time,
     )

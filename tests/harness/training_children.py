@@ -38,8 +38,8 @@ def lines(process: subprocess.Popen[bytes]) -> Iterator[TrainingLine]:
     return (decoder.decode(line) for line in process.stdout)
 
 
-def until_it_fits(told: Iterator[TrainingLine]) -> None:
-    for line in told:
+def until_it_fits(printed: Iterator[TrainingLine]) -> None:
+    for line in printed:
         if isinstance(line, TrainingProgress) and line.stage == "fit" and line.done:
             return
     raise AssertionError("the run ended before its fit")

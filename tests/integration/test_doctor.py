@@ -127,9 +127,9 @@ def test_a_fleet_without_workers_is_named(topics_created: Settings) -> None:
     assert "no version is deployed" in found["rollout"]
     printed = run_doctor(topics_created)
     assert printed.returncode == 1
-    said = " ".join(printed.stdout.split())
-    assert "failed workers no worker of environment production has sent a heartbeat" in said
-    assert "do: recstream worker; are ENVIRONMENT and RECSTREAM_TOPIC_PREFIX the workers'?" in said
+    words = " ".join(printed.stdout.split())
+    assert "failed workers no worker of environment production has sent a heartbeat" in words
+    assert "do: recstream worker; are ENVIRONMENT and RECSTREAM_TOPIC_PREFIX the workers'?" in words
 
 
 def test_a_clock_that_is_off_and_requests_that_wait_are_named(topics_created: Settings) -> None:

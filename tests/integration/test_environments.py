@@ -91,10 +91,13 @@ def test_a_ramp_goes_through_environments_by_itself_and_a_failure_stops_the_rest
             ("step", "ramp"),  # the soak is over
         ]
     for earlier, later in (("staging", "eu"), ("eu", "us")):
-        promoted, begun = commands(client, ramp_id, earlier)[2], commands(client, ramp_id, later)[0]
-        assert begun["command_id"] == f"{ramp_id}@{later}"
-        assert begun["epoch"] > promoted["epoch"]
-        assert begun["reason"] == f"promoted and soaked in {earlier}"
+        promoted, handed_over = (
+            commands(client, ramp_id, earlier)[2],
+            commands(client, ramp_id, later)[0],
+        )
+        assert handed_over["command_id"] == f"{ramp_id}@{later}"
+        assert handed_over["epoch"] > promoted["epoch"]
+        assert handed_over["reason"] == f"promoted and soaked in {earlier}"
 
     ramp_id = start_ramp(client, FAILING_IN_EU, PLAN, environments=list(ENVIRONMENTS))
     assert end_of(client, ramp_id, 40, "staging")["after"]["primary_version"] == FAILING_IN_EU

@@ -172,13 +172,13 @@ def exit_code_of(claims: list[str]) -> int:
 
 def holds(claim: str, state: RolloutState, printed: str) -> bool:
     """Tell whether a claim is so; ``…`` stands for anything."""
-    kind, _, said = claim.partition(" ")
+    kind, _, claimed = claim.partition(" ")
     if kind == "strategy":
         return claim == words_for(state)
     if kind == "ramp":
-        return re.fullmatch(pattern(said), ramp_words(state.ramp)) is not None
+        return re.fullmatch(pattern(claimed), ramp_words(state.ramp)) is not None
     if kind == "refused:":
-        return f"({said})" in printed
+        return f"({claimed})" in printed
     return claim == "exit code 1" or re.search(pattern(claim), printed) is not None
 
 

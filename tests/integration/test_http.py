@@ -178,9 +178,9 @@ def test_of_fifty_who_write_at_once_one_wins_and_the_others_are_told(
     assert won["updated_by"] == f"operator-{share:g}"
     for one in pages:
         if one.status == 409:
-            told = one.json()
-            assert told["code"] == "stale_epoch"
-            assert f"operator-{share:g} changed it at" in told["detail"]
+            document = one.json()
+            assert document["code"] == "stale_epoch"
+            assert f"operator-{share:g} changed it at" in document["detail"]
     for one in workers:
         wait_until(lambda at=one: at.get("/rollout/status")["state"] == won, 5, f"{one} to know")
 

@@ -51,13 +51,15 @@ def test_a_run_that_is_cut_off_is_gone_on_with_from_its_last_note(
     topics_created: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingesting, "NOTE_RECORDS", 20)
-    told: list[int] = []
+    advances: list[int] = []
 
     with pytest.raises(KeyboardInterrupt):
         send_once(topics_created, "abc", records(50, fail_at=45))
 
-    assert send_once(topics_created, "abc", records(50), on_sent=told.append) == SentCounts(10, 40)
-    assert (told[0], told[-1]) == (40, 50)
+    assert send_once(topics_created, "abc", records(50), on_sent=advances.append) == SentCounts(
+        10, 40
+    )
+    assert (advances[0], advances[-1]) == (40, 50)
 
 
 def test_the_note_goes_with_its_topic(topics_created: Settings, broker: Broker) -> None:

@@ -313,13 +313,13 @@ def test_a_training_publishes_though_the_broker_that_keeps_its_lock_has_died(
     group = lock_group(settings)
     seconds_long = ("--factors", "8", "--iterations", "1000")
     with child(settings, "-m", "training", *seconds_long) as running:
-        told = lines(running)
-        until_it_fits(told)
+        printed = lines(running)
+        until_it_fits(printed)
         keeper = coordinator_of(three_brokers, group)
         assert keeper is not None
         three_brokers.kill(keeper)
         killed = time.monotonic()
-        *_, last = told
+        *_, last = printed
     assert isinstance(last, TrainingResult)
     assert (last.status, last.reason) == ("published", None)
     assert coordinator_of(three_brokers, group) not in (None, keeper)

@@ -123,8 +123,8 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
         )
         assert "v0.2" in shown.stdout
 
-        begun = workers[0].fetch("/rollout/begin-era", "POST", {"reason": "made again"})
-        assert (begun.status, begun.json()["status"]) == (200, "applied"), begun
+        era = workers[0].fetch("/rollout/begin-era", "POST", {"reason": "made again"})
+        assert (era.status, era.json()["status"]) == (200, "applied"), era
         again = workers[1].fetch("/rollout/begin-era", "POST")
         assert (again.status, again.json()["code"]) == (422, "same_control_topic"), again
         for one in workers:
@@ -207,8 +207,8 @@ def test_a_broker_that_lost_its_disk_is_said_quietly_and_the_fleet_comes_back_wi
     assert "-rollout-changelog" in created.stdout
     for one in workers:
         wait_until(lambda at=one: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason")
-    begun = recstream(settings, "rollout", "begin-era", "--yes")
-    assert begun.returncode == 0, begun.stdout + begun.stderr
+    era = recstream(settings, "rollout", "begin-era", "--yes")
+    assert era.returncode == 0, era.stdout + era.stderr
     for one in workers:
         one.wait_ready()
         assert one.get("/rollout/status")["state"] == state
@@ -255,8 +255,8 @@ def test_a_fleet_moves_to_another_cluster_with_its_registry_and_its_state(
         (answer, *_) = moved.wait_for(["moved"])["moved"]
         assert (answer["status"], answer["model_version"]) == ("ok", "v0.2")  # 1 % 100 < 30
 
-        begun = recstream(there, "rollout", "begin-era", "--yes")
-        assert begun.returncode == 0, begun.stdout + begun.stderr
+        era = recstream(there, "rollout", "begin-era", "--yes")
+        assert era.returncode == 0, era.stdout + era.stderr
         for one in workers:
             one.wait_ready()
         promoted = moved.command(type="promote")

@@ -218,8 +218,8 @@ def test_a_training_ends_with_its_worker_and_the_next_owner_starts_it_anew(
     wait_until(
         lambda: (next_owner.get("/training") or {})["run_id"] == f"{run_id}-again", 60, "a new run"
     )
-    told = client.result_of(f"ended-{digest(run_id.encode())[:32]}")
-    assert (told["type"], told["error"]["code"]) == ("training", "worker_lost")
+    ended = client.result_of(f"ended-{digest(run_id.encode())[:32]}")
+    assert (ended["type"], ended["error"]["code"]) == ("training", "worker_lost")
     wait_until(lambda: stage_of(next_owner) == "fit", 60, "the fit of the same command")
     again = training_child(next_owner)
     assert again is not None
@@ -279,8 +279,8 @@ def ended(client: Client, worker: Worker, run_id: str, code: str) -> str:
     result = finished_run(worker, run_id)["result"]
     assert (result["status"], result["code"]) == ("failed", code)
     assert f'training_runs_total{{status="{code}"}} 1.0' in worker.fetch("/metrics").text
-    told = client.result_of(f"ended-{digest(run_id.encode())[:32]}")
-    assert told["error"] == {"code": code, "message": result["reason"]}
+    end_record = client.result_of(f"ended-{digest(run_id.encode())[:32]}")
+    assert end_record["error"] == {"code": code, "message": result["reason"]}
     return str(result["reason"])
 
 

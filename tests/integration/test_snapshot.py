@@ -250,14 +250,14 @@ def test_a_forgotten_user_is_gone_from_the_next_snapshot_and_from_the_segments(
     assert after.described.unusable == again.described.unusable == {"forgotten": 1}
     assert after.described == again.described
     assert same_cells(after.cells, again.cells)
-    told = [
+    snapshots = [
         row
         for partition, span in after.described.partitions.items()
         for _, table in segments_of(topics_created).read(int(partition), Span(*span))
         for row in table.to_pylist()
         if row["user_text"] == "anna"
     ]
-    assert [row["event"] for row in told] == ["forget"]
+    assert [row["event"] for row in snapshots] == ["forget"]
 
 
 def test_many_small_runs_leave_few_segments(topics_created: Settings) -> None:

@@ -114,8 +114,8 @@ def fitted(board: Csr) -> Fitted:
         steps.append(done)
         if done == TOLD.iterations:
             tracker = SparkContext.getOrCreate().statusTracker()
-            told = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(GROUP)]
-            jobs[:] = [tracker.getStageInfo(max(one.stageIds)).name for one in told]
+            group_jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(GROUP)]
+            jobs[:] = [tracker.getStageInfo(max(one.stageIds)).name for one in group_jobs]
 
     return Fitted(fit_spark(LOCAL, board, TOLD, 1, follow), steps, jobs)
 
@@ -188,11 +188,13 @@ def test_a_run_that_must_end_stops_spark_and_leaves_nothing_in_the_staging_folde
 
 def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
     cells = shipped_cells()
-    told = settle_transforms(parameters_of(read_settings({"TRAIN_BACKEND": "spark"})), cells)
-    halves = split(cells, weights(cells, told), read_settings({}).retrain_holdout)
+    hyperparameters = settle_transforms(
+        parameters_of(read_settings({"TRAIN_BACKEND": "spark"})), cells
+    )
+    halves = split(cells, weights(cells, hyperparameters), read_settings({}).retrain_holdout)
 
-    ours = judged(partial(fit_spark, LOCAL), halves, told)
-    theirs = judged(fit_als, halves, told)
+    ours = judged(partial(fit_spark, LOCAL), halves, hyperparameters)
+    theirs = judged(fit_als, halves, hyperparameters)
 
     compared = measure(ours, ours, theirs, "recipe", 0.0)
     for metric in ("ndcg", "hr", "recall"):
@@ -203,21 +205,21 @@ def test_the_quality_on_the_shipped_data_is_that_of_implicit() -> None:
     assert low <= compared.metrics["ndcg_at_10"] <= high
 
 
-def judged(fit: Fit, halves: Split, told: Parameters) -> Judgement:
-    found = judge(by_factors(fit(halves.older, told, 1, silently)), halves)
+def judged(fit: Fit, halves: Split, hyperparameters: Parameters) -> Judgement:
+    found = judge(by_factors(fit(halves.older, hyperparameters, 1, silently)), halves)
     assert found is not None
     return found
 
 
 def test_a_whole_run_by_spark_publishes_a_version_like_any_other(topics_created: Settings) -> None:
-    told = {
+    by_fit = {
         "train_backend": "spark",
         "train_spark_memory": "1g",
         "retrain_factors": 4,
         "retrain_iterations": 4,
         "retrain_regularization": 0.5,
     }
-    settings = topics_created.model_copy(update=told)
+    settings = topics_created.model_copy(update=by_fit)
     producer = Producer(client_config(settings))
     for event in checkerboard_events(40, 40):
         producer.produce(topics_of(settings).interactions.name, encode(event))

@@ -48,8 +48,8 @@ def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_nee
     start_worker: Callable[..., Worker],
     tmp_path: Path,
 ) -> None:
-    told = {"retrain_factors": 4, "retrain_iterations": 8, "retrain_canary_percentage": 0.5}
-    settings = topics_created.model_copy(update=OPEN_GATE | told)
+    options = {"retrain_factors": 4, "retrain_iterations": 8, "retrain_canary_percentage": 0.5}
+    settings = topics_created.model_copy(update=OPEN_GATE | options)
     for event in checkerboard_events():
         client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
     client.flush()

@@ -78,12 +78,15 @@ def snapshot_of(settings: Settings) -> Snapshot:
 
 
 def run(
-    settings: Settings, told: Parameters | None = None, incumbent: str | None = None, **more: Any
+    settings: Settings,
+    hyperparameters: Parameters | None = None,
+    incumbent: str | None = None,
+    **more: Any,
 ) -> TrainingResult:
     given: dict[str, Any] = {"report": lambda _line: None, "created_by": "test", **more}
     return train(
         settings,
-        told or parameters(),
+        hyperparameters or parameters(),
         run_id=uuid.uuid4().hex,
         incumbent=incumbent,
         **given,
@@ -160,10 +163,10 @@ def test_a_second_run_is_compared_with_the_incumbents_recipe(
 
 
 def test_progress_passes_through_the_stages_in_order(checkerboard: Settings) -> None:
-    told: list[TrainingProgress] = []
-    run(checkerboard, report=told.append)
+    reported: list[TrainingProgress] = []
+    run(checkerboard, report=reported.append)
 
-    stages = list(dict.fromkeys(line.stage for line in told))
+    stages = list(dict.fromkeys(line.stage for line in reported))
     assert stages == ["lock", "snapshot", "fit", "evaluate", "gate", "publish"]
 
 
@@ -184,9 +187,9 @@ def refused_checks(settings: Settings, **more: Any) -> dict[str, str]:
 
 def spoiled(change: Callable[[Factors], Factors]) -> Fit:
     def fit(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
-        return change(fit_als(weights, told, threads, advance))
+        return change(fit_als(weights, hyperparameters, threads, advance))
 
     return fit
 
@@ -266,12 +269,12 @@ def test_a_registry_that_cannot_be_published_to_ends_a_run_before_it_reads_anyth
 
 def test_a_run_that_was_stopped_for_too_long_does_not_publish(checkerboard: Settings) -> None:
     with child(checkerboard, *long_run()) as running:
-        told = lines(running)
-        until_it_fits(told)
+        printed = lines(running)
+        until_it_fits(printed)
         running.send_signal(signal.SIGSTOP)
         with training_lock(checkerboard, TAKEOVER_SECONDS):
             running.send_signal(signal.SIGCONT)
-            *_, last = told
+            *_, last = printed
             assert running.wait(30) == 1
     assert isinstance(last, TrainingResult)
     assert (last.status, last.code) == ("failed", "lost_lock")
@@ -362,14 +365,14 @@ def test_records_that_cannot_be_used_are_counted_by_reason_and_told(
     produce_events(
         checkerboard, [watch(1, 2, value=1e300), Interaction(user_id=1, item_id=2, event="rate")]
     )
-    told: list[TrainingProgress] = []
+    stages: list[TrainingProgress] = []
 
-    result = run(checkerboard, report=told.append)
+    result = run(checkerboard, report=stages.append)
 
     assert result.status == "published"
     assert result.snapshot is not None
     assert result.snapshot.interactions == len(checkerboard_events())
-    (message,) = (line.message for line in told if line.message and line.stage == "snapshot")
+    (message,) = (line.message for line in stages if line.message and line.stage == "snapshot")
     assert message is not None
     assert message.endswith(
         "8 records could not be used: 3 invalid, 1 empty, 1 malformed, 1 no_rating, 1 no_weight, "
@@ -412,9 +415,9 @@ def test_a_second_run_is_told_so_and_the_first_keeps_the_lock(
     settings_on_each_broker: Settings,
 ) -> None:
     with training_lock(settings_on_each_broker) as first:
-        with pytest.raises(TrainingFailed) as told, training_lock(settings_on_each_broker, 8):
+        with pytest.raises(TrainingFailed) as failure, training_lock(settings_on_each_broker, 8):
             raise AssertionError("two runs at once")
-        assert told.value.code == "already_running"
+        assert failure.value.code == "already_running"
         first.confirm()
 
 

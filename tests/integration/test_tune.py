@@ -198,9 +198,9 @@ def test_trials_of_another_snapshot_are_not_taken_for_this_ones(tmp_path: Path) 
 def test_no_trial_sees_what_the_winner_is_judged_by(tmp_path: Path) -> None:
     sizes: list[int] = []
 
-    def counted(weights: Csr, told: Parameters, threads: int, advance: Any) -> Factors:
+    def counted(weights: Csr, hyperparameters: Parameters, threads: int, advance: Any) -> Factors:
         sizes.append(len(weights.indices))
-        return fit_als(weights, told, threads, advance)
+        return fit_als(weights, hyperparameters, threads, advance)
 
     searched(tmp_path / "study", 2, fit=counted)
 
@@ -211,16 +211,18 @@ def test_no_trial_sees_what_the_winner_is_judged_by(tmp_path: Path) -> None:
 
 
 def test_a_fit_that_fails_is_a_trial_that_failed(tmp_path: Path) -> None:
-    told: list[Trial] = []
+    reported: list[Trial] = []
 
     def failing(weights: Csr, asked: Parameters, threads: int, advance: Any) -> Factors:
         if asked != parameters():
             raise TrainingFailed("no", TrainingCode.NOT_A_NUMBER)
         return fit_als(weights, asked, threads, advance)
 
-    found = searched(tmp_path / "study", 3, fit=failing, report=lambda one, _best: told.append(one))
+    found = searched(
+        tmp_path / "study", 3, fit=failing, report=lambda one, _best: reported.append(one)
+    )
 
-    assert [one.ndcg is None for one in told] == [False, True, True]
+    assert [one.ndcg is None for one in reported] == [False, True, True]
     assert found.best == parameters()
 
 

@@ -36,7 +36,9 @@ def settings(kafka: str, tmp_path: Path) -> Settings:
     fresh = fresh_settings(kafka, tmp_path, RETRAIN_WARM_ITERATIONS="2")
     create_topics(fresh)
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) < 20))
-    assert begun(fresh, None) == TrialStart(0.2, 3, "there is no version to start from", "time")
+    assert start_of_fit(fresh, None) == TrialStart(
+        0.2, 3, "there is no version to start from", "time"
+    )
     produce(fresh, (one for one in EVENTS if (one.timestamp or 0) >= 20))
     return fresh
 
@@ -58,7 +60,7 @@ def trained(settings: Settings, incumbent: str | None, **more: Any) -> Manifest:
     return Store(settings.model_registry).manifest(str(result.version))
 
 
-def begun(settings: Settings, incumbent: str | None) -> Start | None:
+def start_of_fit(settings: Settings, incumbent: str | None) -> Start | None:
     made = trained(settings, incumbent).provenance
     assert made is not None
     return made.start
@@ -73,16 +75,16 @@ def test_the_manifest_names_what_the_fit_began_with_and_it_is_made_again_from_th
     settings: Settings,
 ) -> None:
     store = Store(settings.model_registry)
-    told: list[TrainingProgress] = []
+    stages: list[TrainingProgress] = []
 
-    manifest = trained(settings, "v0.1", report=told.append)
+    manifest = trained(settings, "v0.1", report=stages.append)
 
     digest = content_digest(store.manifest("v0.1"))
     assert manifest.provenance is not None
     assert manifest.provenance.start == WarmStart("v0.1", digest, users=24, items=24, iterations=2)
     assert manifest.parameters == parameters()
     assert b"from v0.1" in store.read("v0.2", "report.md")
-    assert any("from v0.1" in (line.message or "") for line in told)
+    assert any("from v0.1" in (line.message or "") for line in stages)
     shown = CliRunner().invoke(app, ["show", "v0.2", "--registry", store.url])
     assert "from v0.1's factors" in shown.output
     assert again(settings, "v0.2").is_equal
@@ -99,15 +101,15 @@ def test_a_version_that_began_with_its_trial_is_made_again_as_is_one_that_began_
     settings: Settings,
 ) -> None:
     store = Store(settings.model_registry)
-    told: list[TrainingProgress] = []
+    stages: list[TrainingProgress] = []
     plain = settings.model_copy(update={"retrain_warm_iterations": 0})
-    ours = trained(plain, None, report=told.append)
+    ours = trained(plain, None, report=stages.append)
     other = trained(plain.model_copy(update={"retrain_holdout": 0.3}), None)
     cold = trained(plain.model_copy(update={"retrain_final_iterations": 0}), None)
 
     starts = [one.provenance.start for one in (ours, other, cold) if one.provenance]
     assert starts == [TrialStart(0.2, 3, order="time"), TrialStart(0.3, 3, order="time"), None]
-    assert any("from the trial's factors" in (line.message or "") for line in told)
+    assert any("from the trial's factors" in (line.message or "") for line in stages)
     assert b"from the trial&#39;s factors" in store.read(ours.version, "report.html")
     shown = CliRunner().invoke(app, ["show", ours.version, "--registry", store.url])
     assert "from the trial's factors" in shown.output
@@ -134,10 +136,10 @@ def test_a_version_whose_start_is_gone_or_another_is_not_made_again(settings: Se
 
 def test_what_was_forgotten_does_not_live_on_in_the_next_version(settings: Settings) -> None:
     produce(settings, (one for user in range(100, 140) for one in _watches(user)))
-    assert isinstance(begun(settings, "v0.1"), WarmStart)
+    assert isinstance(start_of_fit(settings, "v0.1"), WarmStart)
     produce(settings, [forget(100, at=1e9)])
 
-    start = begun(settings, "v0.2")
+    start = start_of_fit(settings, "v0.2")
 
     assert isinstance(start, TrialStart)
     assert "that v0.2 has seen are no longer in the training set" in start.reason
@@ -156,12 +158,12 @@ def test_an_incumbent_that_is_damaged_or_of_other_parameters_is_not_begun_with(
         report=lambda _line: None,
     )
     assert done.status == "published", done
-    told = Store(settings.model_registry).manifest(str(done.version)).provenance
-    assert told is not None
-    assert told.start == TrialStart(0.2, 3, "v0.1 was trained with factors=4 (now 5)", "time")
+    provenance = Store(settings.model_registry).manifest(str(done.version)).provenance
+    assert provenance is not None
+    assert provenance.start == TrialStart(0.2, 3, "v0.1 was trained with factors=4 (now 5)", "time")
 
     (Path(settings.model_registry) / "v0.1" / "als" / "item_factors.npy").unlink()
-    start = begun(settings, "v0.1")
+    start = start_of_fit(settings, "v0.1")
 
     assert isinstance(start, TrialStart)
     assert "item_factors.npy is missing" in start.reason

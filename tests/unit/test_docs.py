@@ -411,7 +411,7 @@ NUMBERS = {
 def test_a_number_that_a_page_says_is_that_of_the_code(page: str) -> None:
     words = " ".join(text_of(DOCS / page).split())
 
-    assert [said for said in NUMBERS[page] if said not in words] == []
+    assert [number for number in NUMBERS[page] if number not in words] == []
 
 
 def test_the_changelog_begins_with_the_version_to_come() -> None:

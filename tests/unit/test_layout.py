@@ -84,9 +84,9 @@ def test_a_package_holds_at_most_sixteen_modules_and_says_what_lives_there() -> 
 
     assert {str(room): many for room, many in rooms.items() if many > 16} == {}
     for room in rooms:
-        said = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
-        assert said is not None, room
-        assert len(said.splitlines()) >= 3, f"{room}: what lives there, and what may not?"
+        docstring = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+        assert docstring is not None, room
+        assert len(docstring.splitlines()) >= 3, f"{room}: what lives there, and what may not?"
 
 
 LONG = 300

@@ -174,7 +174,7 @@ def test_settings_are_frozen() -> None:
 
 
 @each_cell(
-    ("variables", "told"),
+    ("variables", "excerpt"),
     [
         ({"RECSTREAM_READ_TOKEN": "peek"}, "needs RECSTREAM_API_TOKEN as well"),
         (
@@ -185,10 +185,10 @@ def test_settings_are_frozen() -> None:
     ],
 )
 def test_settings_of_the_pages_that_contradict_each_other_are_refused(
-    variables: dict[str, str], told: str
+    variables: dict[str, str], excerpt: str
 ) -> None:
     message = refusal_of(**variables)
-    assert told in message
+    assert excerpt in message
     assert "peek" not in message
     assert "same" not in message
 

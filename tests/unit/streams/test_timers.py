@@ -128,13 +128,13 @@ def test_only_the_owner_of_the_control_partition_renews_moves_and_seeds(tmp_path
 def test_before_the_fleet_is_known_no_ramp_moves_and_no_training_is_taken_over(
     tmp_path: Path,
 ) -> None:
-    owner, looks, begun = Owner(tmp_path, a_state()), [], []
+    owner, looks, runs = Owner(tmp_path, a_state()), [], []
     owner.parts.node.view.knows_fleet = lambda now: False
     owner.parts.ramp.show = looks.append
-    owner.parts.training.start_if_due = begun.append
+    owner.parts.training.start_if_due = runs.append
     moved = moves_of(owner)
     owner.run_until(lambda: len(looks) > 2)
-    assert (owner.renewed_at, moved, begun) == ([], [], [])
+    assert (owner.renewed_at, moved, runs) == ([], [], [])
 
 
 def test_before_all_evidence_is_heard_no_ramp_moves(tmp_path: Path) -> None:

@@ -75,11 +75,11 @@ def test_a_fold_in_is_a_half_step_of_the_fit() -> None:
     # after many iterations a user's factors are what his row and the items' factors give
     board = ones_at([(user, item) for user in range(9) for item in range(7) if (user * item) % 3],
                     (9, 7))  # fmt: skip
-    told = parameters(factors=3, iterations=400, regularization=0.5, alpha=2.0)
+    hyperparameters = parameters(factors=3, iterations=400, regularization=0.5, alpha=2.0)
 
-    factors = fit_als(board, told, 1, lambda _done: None)
+    factors = fit_als(board, hyperparameters, 1, lambda _done: None)
 
-    assert fold_in(factors.items, board, told) == pytest.approx(factors.users, abs=1e-3)
+    assert fold_in(factors.items, board, hyperparameters) == pytest.approx(factors.users, abs=1e-3)
 
 
 def test_the_files_of_both_papers_are_read_and_judged(tmp_path: Path) -> None:

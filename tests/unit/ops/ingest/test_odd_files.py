@@ -128,8 +128,8 @@ def test_a_first_row_that_may_be_either_is_asked_for(tmp_path: Path) -> None:
 
 def test_columns_go_by_name_or_by_place(tmp_path: Path) -> None:
     path = file_of(tmp_path, "x.csv", "when,who,what\n1478000000000,7,9\n")
-    for said in ("user=who,item=what,time=when", "user=2,item=3,time=1"):
-        layout = layout_of(path, FileOptions(columns(said), event="click", unit="ms", header=True))
+    for given in ("user=who,item=what,time=when", "user=2,item=3,time=1"):
+        layout = layout_of(path, FileOptions(columns(given), event="click", unit="ms", header=True))
         assert layout.guessed == ()
         assert read(path, layout) == [
             Interaction(user_id=7, item_id=9, event="click", timestamp=1478000000.0)

@@ -41,11 +41,11 @@ VERSION = FreshVectors(  # user 0 has seen a and b, user 1 has rated and watched
 
 
 def did(*events: tuple[str, str, float, float], forgotten: bool = False) -> FreshHistory:
-    told = (
+    fresh_events = (
         FreshEvent(item, event, value, time, offset)
         for offset, (item, event, value, time) in enumerate(events)
     )
-    return FreshHistory(tuple(told), forgotten, 5.0 if forgotten else -math.inf)
+    return FreshHistory(tuple(fresh_events), forgotten, 5.0 if forgotten else -math.inf)
 
 
 def vector_of(row: int | None, history: FreshHistory, learned: bool = True) -> FreshVector:

@@ -281,23 +281,23 @@ def test_on_a_foreign_topic_nothing_is_decided_nor_remembered(
 
 def test_a_new_era_keeps_the_state_and_its_epochs_are_larger() -> None:
     log = decide(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
-    begun = decide(log, begin_era(), 2, topic_id="t2")
-    assert (begun.log.state, begun.log.topic_id) == (log.state, "t2")
-    assert (begun.result.status, begun.result.epoch) == ("applied", 5)
-    assert begun.result.after == log.state  # so that the trail of a new cluster has it
-    again = decide(begun.log, begin_era(), 2, topic_id="t2")
-    assert (again.log, again.result.status, again.is_new) == (begun.log, "applied", False)
+    era = decide(log, begin_era(), 2, topic_id="t2")
+    assert (era.log.state, era.log.topic_id) == (log.state, "t2")
+    assert (era.result.status, era.result.epoch) == ("applied", 5)
+    assert era.result.after == log.state  # so that the trail of a new cluster has it
+    again = decide(era.log, begin_era(), 2, topic_id="t2")
+    assert (again.log, again.result.status, again.is_new) == (era.log, "applied", False)
 
-    result = decide(begun.log, a_swap("c2", "v0.2"), 3, topic_id="t2").result
+    result = decide(era.log, a_swap("c2", "v0.2"), 3, topic_id="t2").result
     assert result.epoch == 2**40 + 3
-    third = decide(begun.log, begin_era("e2"), 0, topic_id="t3").log
+    third = decide(era.log, begin_era("e2"), 0, topic_id="t3").log
     assert decide(third, a_swap("c3", "v0.3"), 1, topic_id="t3").result.epoch == 2**41 + 1
 
 
 def test_commands_before_the_one_that_began_the_era_are_never_decided() -> None:
     log = decide(EMPTY_LOG, a_swap("c1"), 5, topic_id="t1").log
-    begun = decide(log, begin_era(), 2, topic_id="t2").log
-    result = decide(begun, a_swap("c2", "v0.2"), 1, topic_id="t2").result
+    era_log = decide(log, begin_era(), 2, topic_id="t2").log
+    result = decide(era_log, a_swap("c2", "v0.2"), 1, topic_id="t2").result
     assert (result.status, result.error and result.error.code) == ("duplicate", "redelivered")
 
 

@@ -76,13 +76,13 @@ def test_it_says_what_the_assignment_is(
     state = a_canary_state(
         strategy=strategy, bucketing=bucketing, canary_percentage=float(percentage), salt="x"
     )
-    told, assigned = explain(user_id, state), assign(user_id, state)
+    explained, assigned = explain(user_id, state), assign(user_id, state)
 
-    assert (told.variant, told.version, told.bucket) == assigned
-    assert told.sentence.endswith(f": {assigned.variant}, {assigned.version}")
-    assert (told.epoch, told.environment, told.salt) == (7, "production", "x")
-    if told.bucket is not None:
-        assert (told.bucket, told.buckets) == bucket_of(user_id, bucketing, "x")
+    assert (explained.variant, explained.version, explained.bucket) == assigned
+    assert explained.sentence.endswith(f": {assigned.variant}, {assigned.version}")
+    assert (explained.epoch, explained.environment, explained.salt) == (7, "production", "x")
+    if explained.bucket is not None:
+        assert (explained.bucket, explained.buckets) == bucket_of(user_id, bucketing, "x")
 
 
 def test_of_interleaved_versions_both_answer_or_one_with_a_reason() -> None:

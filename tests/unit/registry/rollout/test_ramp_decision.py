@@ -435,7 +435,7 @@ def taken_over(command: Command, state: RolloutState) -> Decision:
     return follow(log, command, offset=20, at=stamp(BEGAN_AT), problems={})
 
 
-def told(commands: list[Command]) -> list[Any]:
+def moves_of(commands: list[Command]) -> list[Any]:
     return [one.step if one.type == "step" else one.type for one in commands]
 
 
@@ -453,7 +453,7 @@ def test_a_good_version_goes_through_every_stage_and_ends_promoted(
     plan: dict[str, Any], commands: list[Any]
 ) -> None:
     log, given = played(started(a_plan(**plan)))
-    assert told(given) == commands
+    assert moves_of(given) == commands
     assert log.state is not None
     assert log.state.ramp is not None
     assert (log.state.primary_version, log.state.strategy) == ("v0.2", "fixed")
@@ -471,7 +471,7 @@ def test_a_version_that_fails_in_any_stage_ends_rolled_back(failing: int) -> Non
         return a_failing_fleet(state, now) if bad else a_good_fleet(state, now)
 
     log, given = played(started(a_plan()), fleet)
-    assert told(given)[-1] == ("rollback" if failing == 3 else "abort")
+    assert moves_of(given)[-1] == ("rollback" if failing == 3 else "abort")
     assert log.state is not None
     assert log.state.ramp is not None
     assert (log.state.primary_version, log.state.canary_version) == ("v0.1", None)
@@ -482,7 +482,7 @@ def test_a_version_that_fails_in_any_stage_ends_rolled_back(failing: int) -> Non
 @each_cell("kind", ["step", "promote"])
 def test_a_refused_command_leads_to_a_rollback_and_to_no_repetition(kind: CommandType) -> None:
     log, given = played(started(a_plan()), refused={kind: "x" * 3000})
-    assert told(given)[-2:] == [1 if kind == "step" else "promote", "abort"]
+    assert moves_of(given)[-2:] == [1 if kind == "step" else "promote", "abort"]
     assert f"{kind} was refused: version v0.2: xxx" in str(given[-1].reason)
     assert log.state is not None
     assert log.state.ramp is not None
@@ -493,7 +493,7 @@ def test_a_refused_command_leads_to_a_rollback_and_to_no_repetition(kind: Comman
 def test_a_refused_rollback_ends_the_ramp_and_says_so_instead_of_asking_for_ever() -> None:
     soaking = a_log(a_soaking_state(a_ramp(3, baseline=BASELINE, environments=("eu",))))
     log, given = played(soaking, a_failing_fleet, refused={"rollback": "is damaged"})
-    assert told(given) == ["rollback", "abort"]
+    assert moves_of(given) == ["rollback", "abort"]
     assert str(given[-1].reason).startswith(
         "rollback was refused: version v0.1: is damaged; soaking: fail; error_rate: "
     )
@@ -507,7 +507,7 @@ def test_a_refused_rollback_ends_the_ramp_and_says_so_instead_of_asking_for_ever
 
 def test_without_traffic_a_ramp_waits_its_patience_and_goes_back() -> None:
     log, given = played(started(a_plan()), an_idle_fleet)
-    assert told(given) == [1, "abort"]
+    assert moves_of(given) == [1, "abort"]
     assert log.state is not None
     waited = 60 + patience_seconds(a_plan())
     assert log.state.updated_at == stamp(BEGAN_AT + waited)
@@ -517,8 +517,8 @@ def test_without_traffic_a_ramp_waits_its_patience_and_goes_back() -> None:
 def test_with_all_guardrails_off_a_ramp_still_waits_for_its_requests() -> None:
     off = Guardrails(None, None, None, None, sample_ratio=False)
     plan = a_plan(guardrails=off, soak_seconds=0.0)
-    assert told(played(started(plan), a_failing_fleet)[1]) == [1, 2, "promote"]
-    assert told(played(started(plan), an_idle_fleet)[1]) == [1, "abort"]
+    assert moves_of(played(started(plan), a_failing_fleet)[1]) == [1, 2, "promote"]
+    assert moves_of(played(started(plan), an_idle_fleet)[1]) == [1, "abort"]
 
 
 def test_a_resumed_ramp_goes_on_in_its_stage_and_its_hold_begins_anew() -> None:
@@ -552,7 +552,9 @@ def test_an_operator_in_mid_ramp_wins_over_the_command_that_the_ramp_has_sent(ki
     assert late.result.error is not None
     assert (late.result.error.code, late.log.state) == ("stale_epoch", log.state)
     given = played(late.log)[1]
-    assert told(given) == ([4] if kind == "promote" else [])  # after a promotion the soak goes on
+    assert moves_of(given) == (
+        [4] if kind == "promote" else []
+    )  # after a promotion the soak goes on
 
 
 # --- environments ---------------------------------------------------------------------------
@@ -561,7 +563,7 @@ def test_an_operator_in_mid_ramp_wins_over_the_command_that_the_ramp_has_sent(ki
 def test_each_environment_starts_the_next_once_it_has_soaked_and_the_last_ends_the_chain() -> None:
     environments = ("production", "eu", "us")
     log, given = played(started(a_plan(), environments))
-    assert told(given) == [1, 2, "promote", "rollout", 4]
+    assert moves_of(given) == [1, 2, "promote", "rollout", 4]
     hand_over = given[-2]
     assert (hand_over.command_id, hand_over.environment) == ("c1@eu", "eu")
     assert (hand_over.issued_by, hand_over.expected_epoch) == ("ramp", None)
@@ -573,11 +575,11 @@ def test_each_environment_starts_the_next_once_it_has_soaked_and_the_last_ends_t
     assert eu.state.ramp is not None
     assert eu.state.ramp.plan == a_plan()
     eu, given = played(eu)
-    assert told(given) == [1, 2, "promote", "rollout", 4]
+    assert moves_of(given) == [1, 2, "promote", "rollout", 4]
     assert (given[-2].command_id, given[-2].environments) == ("c1@us", ("us",))
 
     us, given = played(taken_over(given[-2], a_state()).log)
-    assert told(given) == [1, 2, "promote", 4]
+    assert moves_of(given) == [1, 2, "promote", 4]
     for log_ in (log, eu, us):
         assert log_.state is not None
         assert log_.state.ramp is not None
@@ -589,7 +591,7 @@ def test_each_move_of_a_trained_version_names_its_run_in_every_environment() -> 
     words = "; training run run-7, asked for by anna: new films"
     state = a_ramping_state(a_ramp(cause=cause, environments=("eu",)), bucketing="hash")
     given = played(a_log(state))[1]
-    assert told(given) == [2, "promote", "rollout", 4]
+    assert moves_of(given) == [2, "promote", "rollout", 4]
     assert given[0].reason == f"step of 10 %: all guardrails pass{words}"
     assert {str(one.reason).endswith(words) for one in given} == {True}
     eu = taken_over(given[-2], a_state()).log
@@ -642,7 +644,7 @@ def test_the_end_of_a_ramp_tells_what_the_next_environment_made_of_it(
     following: RolloutState, verdict: str, words: str
 ) -> None:
     log, given = played(a_log(HANDING_OVER), following=following)
-    assert told(given) == ["rollout", 4]
+    assert moves_of(given) == ["rollout", 4]
     assert str(given[-1].reason).startswith(f"soaked; {words}")
     assert log.state is not None
     assert log.state.ramp is not None

@@ -79,20 +79,25 @@ def fleet(tmp_path: Path) -> Fleet:
 
 def test_a_worker_says_what_it_acts_on_and_what_it_counted(fleet: Fleet) -> None:
     fleet.agent.url = "http://127.0.0.1:6066/"
-    told = fleet.beaten()
-    assert (told.worker, told.environment, told.epoch) == ("w1", "production", 7)
-    assert told.instance.startswith("w1@20")
-    assert (told.reasons, told.lag, told.owns_control) == (("loading",), 12, True)
-    assert (told.url, told.stopping) == ("http://127.0.0.1:6066/", False)
-    assert [(arm.version, arm.requests, arm.errors) for arm in told.arms] == [("v0.2", 1, 1)]
-    assert told.shadow == ShadowCounts(compared=3)
+    heartbeat = fleet.beaten()
+    assert (heartbeat.worker, heartbeat.environment, heartbeat.epoch) == ("w1", "production", 7)
+    assert heartbeat.instance.startswith("w1@20")
+    assert (heartbeat.reasons, heartbeat.lag, heartbeat.owns_control) == (("loading",), 12, True)
+    assert (heartbeat.url, heartbeat.stopping) == ("http://127.0.0.1:6066/", False)
+    assert [(arm.version, arm.requests, arm.errors) for arm in heartbeat.arms] == [("v0.2", 1, 1)]
+    assert heartbeat.shadow == ShadowCounts(compared=3)
     sent = fleet.kafka.sent[0]
     assert (sent.topic, sent.key) == ("reco.fleet", b"w1")
 
 
 def test_a_worker_that_acts_on_nothing_yet_says_so(tmp_path: Path) -> None:
-    told = Fleet(tmp_path).beaten()
-    assert (told.epoch, told.arms, told.shadow, told.ready) == (None, (), None, ())
+    heartbeat = Fleet(tmp_path).beaten()
+    assert (heartbeat.epoch, heartbeat.arms, heartbeat.shadow, heartbeat.ready) == (
+        None,
+        (),
+        None,
+        (),
+    )
 
 
 def test_an_owner_that_has_yet_to_seed_renews_no_lease(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_later_start_with_the_same_values_or_none_says_nothing() -> None:
 
 
 @each_cell(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({"MODEL_VERSION": "v0.9"}, "MODEL_VERSION=v0.9 (now v0.1)"),
         ({"CANARY_VERSION": "v0.9"}, "CANARY_VERSION=v0.9 (now v0.2)"),
@@ -130,10 +130,10 @@ def test_a_later_start_with_the_same_values_or_none_says_nothing() -> None:
     ],
 )
 def test_a_later_start_with_other_values_says_which_and_that_they_change_nothing(
-    variables: dict[str, object], told: str
+    variables: dict[str, object], message: str
 ) -> None:
     assert a_notice(SEEDED, **variables) == (
-        f"{told}: these only seed an environment without a state; production is at epoch 7, set "
+        f"{message}: these only seed an environment without a state; production is at epoch 7, set "
         "by environment. Use `recstream rollout` to change it"
     )
 

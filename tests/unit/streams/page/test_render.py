@@ -449,10 +449,10 @@ def test_every_field_of_a_form_has_a_label() -> None:
 
 def test_a_restarted_worker_makes_the_page_load_anew() -> None:
     def mark(status: Status) -> str:
-        (told,) = (
+        (opened,) = (
             value for name, value in read(render_main(status)).attributes if name == "data-now"
         )
-        return str(json.loads(told)["mark"])
+        return str(json.loads(opened)["mark"])
 
     status = a_status()
     assert mark(status) == mark(replace(status, now=Instant.read("2026-11-23T12:00:02+00:00")))

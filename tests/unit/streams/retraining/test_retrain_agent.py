@@ -297,14 +297,14 @@ def test_a_run_that_ends_without_a_version_is_told_on_the_page_in_metrics_and_in
     seen.end(TrainingResult("run-1", status, code=code, reason="why"))
     assert seen.runs.written[-1].result == TrainingResult("run-1", status, code=code, reason="why")
     assert seen.counted(counted) == 1
-    (told,) = seen.trail.results
-    assert (told.type, told.status, told.error) == (
+    (result,) = seen.trail.results
+    assert (result.type, result.status, result.error) == (
         "training",
         "rejected",
         AnswerError(code, "why"),
     )
-    assert told.command_id != "run-1"  # there is one result per command
-    assert told.reason == "training run run-1, asked for by anna"
+    assert result.command_id != "run-1"  # there is one result per command
+    assert result.reason == "training run run-1, asked for by anna"
 
 
 def test_a_version_that_is_for_the_registry_only_is_no_failure_of_the_trail(tmp_path: Path) -> None:
@@ -366,9 +366,9 @@ def ran(seen: Run) -> TrainingResult:
 
 def a_child_that(does: str, folder: Path, before: str = "") -> str:
     """Return a program that says that it has published v0.9, and then `does` something."""
-    told = encode(TrainingResult("run-1", "published", version="v0.9")).decode()
+    line = encode(TrainingResult("run-1", "published", version="v0.9")).decode()
     child = folder / "child"
-    child.write_text(f"#!/bin/sh\necho '{before}'\necho '{told}'\n{does}\n")
+    child.write_text(f"#!/bin/sh\necho '{before}'\necho '{line}'\n{does}\n")
     child.chmod(0o755)
     return str(child)
 
@@ -396,8 +396,8 @@ def test_a_bug_at_the_end_of_a_run_does_not_leave_it_under_way_for_ever(
 def test_a_run_after_that_of_a_worker_whose_clock_is_ahead_is_the_latest_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = encode(TrainingProgress("run-1", "fit", 1, 2)).decode()
-    monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path, told))
+    line = encode(TrainingProgress("run-1", "fit", 1, 2)).decode()
+    monkeypatch.setattr(sys, "executable", a_child_that("exit", tmp_path, line))
     seen, ahead = Run(tmp_path, a_state()), Instant(2100, 1, 1, tzinfo=UTC)
     ended = TrainingResult("run-0", "published", version="v0.8")
     seen.view.offer_training(TrainingRun("run-0", "w1", "anna", ahead, ahead, result=ended))

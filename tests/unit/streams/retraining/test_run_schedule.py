@@ -63,10 +63,10 @@ def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> date
 
 def runs(expression: str, after: datetime, until: datetime) -> list[datetime]:
     """Return when runs begin that each take no time."""
-    settings, begun = Settings(retrain_cron=expression, **BERLIN), [after]
-    while (due := next_run_at(settings, begun[-1])) is not None and due <= until:
-        begun.append(due)
-    return begun[1:]
+    settings, starts = Settings(retrain_cron=expression, **BERLIN), [after]
+    while (due := next_run_at(settings, starts[-1])) is not None and due <= until:
+        starts.append(due)
+    return starts[1:]
 
 
 def test_a_cron_expression_is_read_in_the_time_zone_that_is_set() -> None:

@@ -71,13 +71,13 @@ def test_nothing_is_resident_at_first(store: Store) -> None:
 
 def test_wanted_versions_are_loaded_and_each_one_is_told(store: Store) -> None:
     async def story() -> None:
-        told: list[float] = []
-        with a_residency(store, told.append) as residency:
+        seconds_loaded: list[float] = []
+        with a_residency(store, seconds_loaded.append) as residency:
             residency.keep(["v0.2", "v0.1"], time.monotonic())
             assert [await settled(residency, one) for one in ("v0.1", "v0.2")] == ["ready"] * 2
             assert sorted(residency.ready) == ["v0.1", "v0.2"]
             assert residency.ready["v0.2"].version == "v0.2"
-            assert len(told) == 2
+            assert len(seconds_loaded) == 2
 
     run(story())
 

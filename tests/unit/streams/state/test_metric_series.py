@@ -71,8 +71,8 @@ def test_of_many_versions_that_go_at_once_only_the_last_ones_linger() -> None:
         observe(metrics, f"v0.{minor}", f"v0.{minor + 1}")
         series.keep([f"v0.{minor}", f"v0.{minor + 1}"], float(minor))
     shown = generate_latest(metrics.registry).decode()
-    told = [minor for minor in range(13) if f'"v0.{minor}"' in shown]
-    assert told == list(range(13 - 2 - MOST_LINGERING, 13))
+    kept = [minor for minor in range(13) if f'"v0.{minor}"' in shown]
+    assert kept == list(range(13 - 2 - MOST_LINGERING, 13))
 
 
 def test_a_version_that_was_observed_after_it_had_gone_goes_again() -> None:

@@ -16,10 +16,10 @@ from training.data.cell_weights import settle_transforms, weights
 from training.data.matrix import Cells, csr
 
 
-def one_cell(*told: float | None) -> Values:
+def one_cell(*values: float | None) -> Values:
     return {
         kind: np.array([np.nan if one is None else one], np.float32)
-        for kind, one in zip(("watch", "click", "rate"), told, strict=True)
+        for kind, one in zip(("watch", "click", "rate"), values, strict=True)
     }
 
 
@@ -43,9 +43,9 @@ def test_kinds_of_events_add_up() -> None:
     ],
 )
 def test_the_mapping_to_weights_is_as_documented(values: Values, weight: float) -> None:
-    told = parameters(weight_watch=2.0, weight_click=0.25, rating_floor=2.0)
+    hyperparameters = parameters(weight_watch=2.0, weight_click=0.25, rating_floor=2.0)
 
-    assert weigh(values, told.weights).tolist() == [weight]
+    assert weigh(values, hyperparameters.weights).tolist() == [weight]
 
 
 def test_a_rating_at_the_floor_teaches_nothing_but_counts_as_seen() -> None:
@@ -67,36 +67,38 @@ def plays() -> Cells:
 @each_cell(("spelled", "k1", "b"), [("bm25", 100, 0.8), ("bm25:k1=1.2:b=0.75", 1.2, 0.75)])
 def test_bm25_is_that_of_implicit(spelled: str, k1: float, b: float) -> None:
     cells = plays()
-    told = parameters(event_weights=parse_event_weights(f"watch=1:{spelled}"))
+    hyperparameters = parameters(event_weights=parse_event_weights(f"watch=1:{spelled}"))
     matrix = csr_matrix(
         (cells.values["watch"].astype(float), (cells.item, cells.user)), shape=cells.shape[::-1]
     )
 
     expected = bm25_weight(matrix, K1=k1, B=b).toarray()[cells.item, cells.user]
 
-    assert weights(cells, told) == pytest.approx(expected, rel=1e-6)
+    assert weights(cells, hyperparameters) == pytest.approx(expected, rel=1e-6)
 
 
 def test_bm25_per_user_has_users_and_items_change_places() -> None:
     cells = plays()
-    told = parameters(event_weights=parse_event_weights("watch=1:bm25:per=user"))
+    hyperparameters = parameters(event_weights=parse_event_weights("watch=1:bm25:per=user"))
     matrix = csr_matrix(
         (cells.values["watch"].astype(float), (cells.user, cells.item)), shape=cells.shape
     )
 
     expected = np.maximum(bm25_weight(matrix, K1=100, B=0.8).toarray(), 0)[cells.user, cells.item]
 
-    assert weights(cells, told) == pytest.approx(expected, rel=1e-6)
+    assert weights(cells, hyperparameters) == pytest.approx(expected, rel=1e-6)
 
 
 def test_by_default_counts_are_weighted_by_their_logarithm_and_ratings_are_not() -> None:
     cells = cells_of(watch(1, 7, value=352_698.0), watch(2, 7), rate(1, 8, 5.0))
-    told = settle_transforms(
+    hyperparameters = settle_transforms(
         parameters(event_weights=parse_event_weights("watch=1:auto,rate=1:auto:floor=2")), cells
     )
 
-    assert spell_event_weights(told.weights) == "watch=1:log,rate=1:floor=2"
-    assert weights(cells, told) == pytest.approx([np.log1p(352_698), 3.0, np.log1p(1)], rel=1e-6)
+    assert spell_event_weights(hyperparameters.weights) == "watch=1:log,rate=1:floor=2"
+    assert weights(cells, hyperparameters) == pytest.approx(
+        [np.log1p(352_698), 3.0, np.log1p(1)], rel=1e-6
+    )
 
 
 # --- age ---
@@ -109,9 +111,9 @@ def aged(*days: float) -> Cells:
 
 
 def test_an_interaction_as_old_as_the_half_life_weighs_half() -> None:
-    told = parameters(half_life_days=10.0)
+    hyperparameters = parameters(half_life_days=10.0)
 
-    assert weights(aged(0, 10, 20), told).tolist() == [1.0, 0.5, 0.25]
+    assert weights(aged(0, 10, 20), hyperparameters).tolist() == [1.0, 0.5, 0.25]
 
 
 def test_what_is_older_than_the_window_teaches_nothing_but_counts_as_seen() -> None:

@@ -231,8 +231,8 @@ def test_the_fast_path_agrees_with_a_slow_readable_twin(
 ) -> None:
     latest: dict[tuple[object, object, str], tuple[float, int, int, float]] = {}
     for partition in range(3):
-        told = [event for number, event in log if number == partition]
-        for offset, event in enumerate(told):
+        events_there = [event for number, event in log if number == partition]
+        for offset, event in enumerate(events_there):
             if event.event == "forget" or _forgotten(log, partition, offset, event):
                 continue
             key = (_typed(event.user_id), _typed(event.item_id), event.event)

@@ -32,26 +32,29 @@ UNDOS = ("unwatch", "unplay", "return")
 RECORDED_AT = 50.0
 
 
-def gathered_of(events: Sequence[Interaction], told: Parameters) -> Cells:
+def gathered_of(events: Sequence[Interaction], hyperparameters: Parameters) -> Cells:
     table = rows_of(events, RECORDED_AT)
-    weights = told.weights
+    weights = hyperparameters.weights
     return gather(
         lambda _columns: [(0, table)], kinds_weighed(weights), undo_targets(weights)
     ).cells
 
 
 def by_training(
-    events: Sequence[Interaction], learned: int, told: Parameters
+    events: Sequence[Interaction], learned: int, hyperparameters: Parameters
 ) -> dict[UserId, WeightsByItem]:
     """Weigh the cells of the whole log with what the snapshot of its first part settled."""
-    before, whole = gathered_of(events[:learned], told), gathered_of(events, told)
+    before, whole = (
+        gathered_of(events[:learned], hyperparameters),
+        gathered_of(events, hyperparameters),
+    )
     row_by_item = {item: row for row, item in enumerate(before.item_ids)}
     known = np.array([item in row_by_item for item in whole.item_ids], np.bool_)[whole.item]
     rows = [row_by_item.get(item, 0) for item in whole.item_ids]
     item = np.array(rows, np.int32)[whole.item[known]]
     user = whole.user[known]
     values = {kind: column[known] for kind, column in whole.values.items()}
-    weighing = weighing_of(before, told)
+    weighing = weighing_of(before, hyperparameters)
     weight = weighing.of(values, whole.time[known], CellPlaces(user, item, whole.shape[0]))
     found: dict[UserId, WeightsByItem] = {}
     for row, at, counted in zip(user.tolist(), item.tolist(), weight.tolist(), strict=True):
@@ -60,10 +63,10 @@ def by_training(
 
 
 def by_merging(
-    events: Sequence[Interaction], learned: int, told: Parameters
+    events: Sequence[Interaction], learned: int, hyperparameters: Parameters
 ) -> dict[UserId, WeightsByItem]:
-    cells = gathered_of(events[:learned], told)
-    kept = cells_to_keep(cells, told)
+    cells = gathered_of(events[:learned], hyperparameters)
+    kept = cells_to_keep(cells, hyperparameters)
     check_learned(kept, len(cells.item), cells.shape[1])
     fresh: dict[UserId, list] = {user: [] for user in cells.user_ids}
     for offset, event in enumerate(events[learned:], learned):
@@ -75,9 +78,9 @@ def by_merging(
         for user, own in fresh.items()
     ]
     seen = csr(cells, np.ones(len(cells.item), np.bool_))
-    undoes = undo_targets(told.weights)
+    undoes = undo_targets(hyperparameters.weights)
     merged = merge(users, kept, seen.indptr, seen.indices, cells.shape[1], row_by_item.get, undoes)
-    weight = merged.weigh(weighing_of(cells, told)._replace(bm25=kept.bm25))
+    weight = merged.weigh(weighing_of(cells, hyperparameters)._replace(bm25=kept.bm25))
     found = {}
     for user, start, end in zip(fresh, merged.indptr[:-1], merged.indptr[1:], strict=True):
         ids = [cells.item_ids[row] for row in merged.item[start:end].tolist()]
@@ -123,18 +126,18 @@ SPELLED = (
 def test_learned_cells_and_fresh_events_weigh_what_training_makes_of_the_whole_log(
     spelled: str, days: float, events: list[Interaction], share: float
 ) -> None:
-    told = parameters(
+    hyperparameters = parameters(
         event_weights=parse_event_weights(spelled), half_life_days=days, window_days=2 * days
     )
     learned = round(share * len(events))
 
-    expected = by_training(events, learned, told)
+    expected = by_training(events, learned, hyperparameters)
 
-    assert by_merging(events, learned, told) == expected
+    assert by_merging(events, learned, hyperparameters) == expected
 
 
 def test_what_was_undone_stays_undone_wherever_the_snapshot_ends() -> None:
-    told = parameters(event_weights=parse_event_weights(SPELLED[1]))
+    hyperparameters = parameters(event_weights=parse_event_weights(SPELLED[1]))
     for did in (
         (("watch", 10.0), ("unwatch", 20.0), ("watch", 15.0), ("buy", 5.0)),
         (("unwatch", 20.0), ("watch", 15.0), ("return", 30.0), ("buy", 25.0)),
@@ -145,7 +148,9 @@ def test_what_was_undone_stays_undone_wherever_the_snapshot_ends() -> None:
         for learned in range(len(own) + 1):
             log = others + own
             cut = len(others) + learned
-            assert by_merging(log, cut, told) == by_training(log, cut, told), (did, learned)
+            assert by_merging(log, cut, hyperparameters) == by_training(
+                log, cut, hyperparameters
+            ), (did, learned)
 
 
 def test_whole_seconds_take_four_bytes_and_others_eight() -> None:
@@ -159,11 +164,13 @@ def test_whole_seconds_take_four_bytes_and_others_eight() -> None:
 
 
 def test_of_a_cell_with_several_kinds_the_latest_comes_first_and_the_others_lie_apart() -> None:
-    told = parameters(event_weights=parse_event_weights("watch=1,play=1,buy=1"))
+    hyperparameters = parameters(event_weights=parse_event_weights("watch=1,play=1,buy=1"))
     played = Interaction(user_id=1, item_id=7, event="play", timestamp=9.5)
     bought = Interaction(user_id=1, item_id=7, event="buy", timestamp=9.5)
 
-    kept = cells_to_keep(gathered_of([watch(1, 7, at=3.5), bought, played], told), told)
+    kept = cells_to_keep(
+        gathered_of([watch(1, 7, at=3.5), bought, played], hyperparameters), hyperparameters
+    )
 
     assert (kept.kind.tolist(), kept.time.tolist()) == ([1], [9.5])
     assert [column.tolist() for column in kept.further] == [[0, 0], [0, 2], [1, 1], [3.5, 9.5]]

@@ -53,18 +53,18 @@ def test_the_same_weights_and_seed_give_the_same_bytes() -> None:
 
 def test_alpha_makes_the_same_bytes_as_implicits_own() -> None:
     made = matrix(cells_of(*checkerboard_events()))
-    told = parameters(alpha=2.3)
+    hyperparameters = parameters(alpha=2.3)
     theirs = AlternatingLeastSquares(
-        told.factors,
-        told.regularization,
-        told.alpha,
-        iterations=told.iterations,
+        hyperparameters.factors,
+        hyperparameters.regularization,
+        hyperparameters.alpha,
+        iterations=hyperparameters.iterations,
         num_threads=1,
-        random_state=told.seed,
+        random_state=hyperparameters.seed,
     )
     theirs.fit(csr_matrix((made.values, made.indices, made.indptr), made.shape), False)
 
-    ours = fit_als(made, told, 1, lambda _done: None)
+    ours = fit_als(made, hyperparameters, 1, lambda _done: None)
 
     assert ours.users.tobytes() == theirs.user_factors.tobytes()
     assert ours.items.tobytes() == theirs.item_factors.tobytes()
@@ -74,10 +74,10 @@ def test_one_sweep_solves_the_normal_equations_of_the_paper() -> None:
     # a twin of the last half-sweep: (XᵀX + Xᵀ(C - I)X + λI) y = XᵀC p, with c = alpha × weight
     cells = cells_of(*(rate(user, item, 1.0 + (user * item) % 5) for user in range(6)
                        for item in range(5) if (user + item) % 3))  # fmt: skip
-    told = parameters(factors=2, iterations=300, regularization=0.5, alpha=3.0)
-    factors = fit_als(matrix(cells), told, 1, lambda _done: None)
+    hyperparameters = parameters(factors=2, iterations=300, regularization=0.5, alpha=3.0)
+    factors = fit_als(matrix(cells), hyperparameters, 1, lambda _done: None)
     confidence = np.zeros(cells.shape)
-    confidence[cells.user, cells.item] = 3.0 * weigh(cells.values, told.weights)
+    confidence[cells.user, cells.item] = 3.0 * weigh(cells.values, hyperparameters.weights)
 
     for item, row in enumerate(factors.items):
         c, x = confidence[:, item], factors.users.astype(np.float64)
@@ -94,10 +94,12 @@ def test_a_user_who_taught_nothing_gets_a_row_of_zeros() -> None:
 
 
 def test_each_iteration_is_told() -> None:
-    told: list[int] = []
-    fit_als(matrix(cells_of(watch(1, 7), watch(2, 8))), parameters(iterations=3), 1, told.append)
+    advances: list[int] = []
+    fit_als(
+        matrix(cells_of(watch(1, 7), watch(2, 8))), parameters(iterations=3), 1, advances.append
+    )
 
-    assert told == [1, 2, 3]
+    assert advances == [1, 2, 3]
 
 
 def test_what_the_listener_raises_ends_the_fit() -> None:

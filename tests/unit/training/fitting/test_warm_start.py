@@ -214,9 +214,11 @@ def learned(
     """Learn; return what came out, and entries and iterations of each fit that began at random."""
     cold: list[tuple[int, int]] = []
 
-    def fit(matrix: Csr, told: Parameters, threads: int, advance: Callable[[int], None]) -> Factors:
-        cold.append((len(matrix.indices), told.iterations))
-        return fit_als(matrix, told, threads, advance)
+    def fit(
+        matrix: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
+    ) -> Factors:
+        cold.append((len(matrix.indices), hyperparameters.iterations))
+        return fit_als(matrix, hyperparameters, threads, advance)
 
     journal = Journal("run", (lines if lines is not None else []).append)
     cells = cells_of(*EVENTS)
@@ -266,10 +268,14 @@ def test_what_is_published_goes_on_from_where_the_trial_has_arrived() -> None:
     given: list[Factors] = []
 
     def fit_from(
-        matrix: Csr, told: Parameters, threads: int, advance: Callable[[int], None], start: Factors
+        matrix: Csr,
+        hyperparameters: Parameters,
+        threads: int,
+        advance: Callable[[int], None],
+        start: Factors,
     ) -> Factors:
         given.append(Factors(start.users.copy(), start.items.copy()))
-        return fit_als(matrix, told, threads, advance, start)
+        return fit_als(matrix, hyperparameters, threads, advance, start)
 
     lines: list[TrainingProgress] = []
     ours, fits = learned(None, Warming(0, "implicit", fit_from, 3), lines)

@@ -90,7 +90,9 @@ def test_a_model_that_was_not_fitted_is_inconclusive() -> None:
     assert set(verdicts(check_factors(None, ENOUGH, 2)).values()) == {"inconclusive"}
 
 
-def told(candidate: float, popular: float, incumbent: float | None = None, **more: Any) -> Quality:
+def a_quality(
+    candidate: float, popular: float, incumbent: float | None = None, **more: Any
+) -> Quality:
     """Every user's NDCG is the same, give or take: intervals as narrow as `spread` makes them."""
     spread = more.pop("spread", 0.0)
     noise = np.random.default_rng(3).normal(0, 1, 40)
@@ -115,7 +117,7 @@ def judgement(ndcg: NDArray[np.float64]) -> Judgement:
 
 @each_cell(("popular", "verdict"), [(0.09, "pass"), (0.1, "fail"), (0.11, "fail")])
 def test_a_model_must_beat_popularity(popular: float, verdict: str) -> None:
-    checks = check_quality(told(0.1, popular), None, LIMITS)
+    checks = check_quality(a_quality(0.1, popular), None, LIMITS)
 
     assert verdicts(checks)["better_than_popularity"] == verdict
 
@@ -124,7 +126,7 @@ def test_a_model_must_beat_popularity(popular: float, verdict: str) -> None:
 def test_a_model_that_beats_popularity_by_chance_only_is_inconclusive(
     spread: float, verdict: str
 ) -> None:
-    check, _ = check_quality(told(0.12, 0.1, spread=spread), None, LIMITS)
+    check, _ = check_quality(a_quality(0.12, 0.1, spread=spread), None, LIMITS)
 
     assert check.verdict == verdict
     assert "+0.0200 [" in check.seen or np.isnan(spread)
@@ -135,7 +137,7 @@ def test_a_model_that_beats_popularity_by_chance_only_is_inconclusive(
 def test_a_model_may_be_worse_than_the_incumbent_by_the_tolerance(
     incumbent: float, verdict: str
 ) -> None:
-    _, check = check_quality(told(0.1, 0.01, incumbent), "v0.3", LIMITS)
+    _, check = check_quality(a_quality(0.1, 0.01, incumbent), "v0.3", LIMITS)
 
     assert check.verdict == verdict
     assert check.seen.startswith("NDCG@10 0.1000: ")
@@ -144,7 +146,7 @@ def test_a_model_may_be_worse_than_the_incumbent_by_the_tolerance(
 
 @each_cell(("incumbent", "verdict"), [(0.07, "pass"), (0.111, "inconclusive"), (0.16, "fail")])
 def test_what_the_interval_leaves_open_is_inconclusive(incumbent: float, verdict: str) -> None:
-    _, check = check_quality(told(0.1, 0.01, incumbent, spread=0.05), "v0.3", LIMITS)
+    _, check = check_quality(a_quality(0.1, 0.01, incumbent, spread=0.05), "v0.3", LIMITS)
 
     assert check.verdict == verdict
 
@@ -159,21 +161,21 @@ def test_the_same_as_the_incumbent_passes_even_without_a_tolerance() -> None:
 
 
 def test_the_check_says_what_stood_for_the_incumbent() -> None:
-    _, served = check_quality(told(0.1, 0.01, 0.1, basis="published"), "v0.3", LIMITS)
-    _, recipe = check_quality(told(0.1, 0.01, 0.1), "v0.3", LIMITS, "its file is gone")
+    _, served = check_quality(a_quality(0.1, 0.01, 0.1, basis="published"), "v0.3", LIMITS)
+    _, recipe = check_quality(a_quality(0.1, 0.01, 0.1), "v0.3", LIMITS, "its file is gone")
 
     assert "v0.3 as served, on interactions that are new to it" in served.allowed
     assert "v0.3's parameters, fitted again, for its file is gone" in recipe.allowed
 
 
 def test_without_an_incumbent_there_is_nothing_to_be_worse_than() -> None:
-    _, check = check_quality(told(0.1, 0.01), None, LIMITS)
+    _, check = check_quality(a_quality(0.1, 0.01), None, LIMITS)
 
     assert (check.verdict, check.allowed) == ("pass", "anything: no incumbent")
 
 
 def test_an_incumbent_that_could_not_be_judged_is_inconclusive() -> None:
-    _, check = check_quality(told(0.1, 0.01), "v0.3", LIMITS)
+    _, check = check_quality(a_quality(0.1, 0.01), "v0.3", LIMITS)
 
     assert check.verdict == "inconclusive"
 
@@ -201,7 +203,7 @@ def test_a_model_far_below_the_best_baseline_has_something_wrong(
     candidate: float, spread: float, verdict: str
 ) -> None:
     baselines = {"cosine": 0.2, "bm25": 0.1}
-    check = check_plausibility(told(candidate, 0.01, spread=spread, baselines=baselines))
+    check = check_plausibility(a_quality(candidate, 0.01, spread=spread, baselines=baselines))
 
     assert check.verdict == verdict
     assert check.allowed == (
@@ -210,12 +212,12 @@ def test_a_model_far_below_the_best_baseline_has_something_wrong(
 
 
 def test_without_a_baseline_nothing_is_implausible_and_without_a_user_nothing_is_known() -> None:
-    assert check_plausibility(told(0.001, 0.01)).verdict == "pass"
+    assert check_plausibility(a_quality(0.001, 0.01)).verdict == "pass"
     assert check_plausibility(None).verdict == "inconclusive"
 
 
 def test_the_check_says_that_the_split_was_random() -> None:
-    check, _ = check_quality(told(0.1, 0.01, order="random"), None, LIMITS)
+    check, _ = check_quality(a_quality(0.1, 0.01, order="random"), None, LIMITS)
 
     assert check.seen.startswith("NDCG@10 0.1000 by a random split, because the times give no")
 
@@ -242,14 +244,14 @@ def test_the_policy_decides_about_a_comparison_that_remained_open(
     policy: Policy, passes: bool
 ) -> None:
     good = Check("users", "pass", "1", "1")
-    accepted = accepted_open(told(0.1, 0.1), replace(LIMITS, inconclusive=policy))
+    accepted = accepted_open(a_quality(0.1, 0.1), replace(LIMITS, inconclusive=policy))
 
     assert decide((good, OPEN), accepted).passed is passes
 
 
 @each_cell("verdict", ["fail", "error"])
 def test_no_policy_publishes_what_failed(verdict: Verdict) -> None:
-    accepted = accepted_open(told(0.1, 0.1), replace(LIMITS, inconclusive="publish"))
+    accepted = accepted_open(a_quality(0.1, 0.1), replace(LIMITS, inconclusive="publish"))
 
     assert not decide((structs.replace(OPEN, verdict=verdict),), accepted).passed
 
@@ -260,7 +262,7 @@ def test_no_policy_publishes_what_was_not_measured() -> None:
 
     assert not decide((good, OPEN), accepted_open(None, publish)).passed
     not_fitted = Check("finite_factors", "inconclusive", "not fitted", "all finite")
-    assert not decide((good, not_fitted), accepted_open(told(1, 0), publish)).passed
+    assert not decide((good, not_fitted), accepted_open(a_quality(1, 0), publish)).passed
 
 
 WEIGHTS = Csr(np.array([0, 2, 3, 3]), np.array([0, 1, 2], np.int32), np.ones(3, np.float32), (3, 4))

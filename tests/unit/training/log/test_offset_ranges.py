@@ -51,9 +51,9 @@ def test_the_plan_reads_what_is_not_held_and_names_what_is_lost(
     unread: list[tuple[int, int]],
     lost: list[tuple[int, int]],
 ) -> None:
-    told = plan([Span(*one) for one in held], *limits)
+    planned = plan([Span(*one) for one in held], *limits)
 
-    assert told == RangePlan(
+    assert planned == RangePlan(
         Span(*range_), [Span(*one) for one in unread], [Span(*one) for one in lost]
     )
 

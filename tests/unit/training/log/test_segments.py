@@ -123,8 +123,8 @@ def test_a_damaged_file_is_named(objects: Objects, segments: Segments, payload: 
 
 
 def test_wiping_rows_out_does_not_change_what_is_learned(segments: Segments) -> None:
-    told = [watch(1, 7, title="Heat"), watch("a", 8), rate(2, 7, 3.0), forget(1), forget("a")]
-    segments.add(0, Span(0, 5), rows_of(told))
+    events = [watch(1, 7, title="Heat"), watch("a", 8), rate(2, 7, 3.0), forget(1), forget("a")]
+    segments.add(0, Span(0, 5), rows_of(events))
     before = gathered(segments, Span(0, 5))
 
     segments.forget(0, Span(0, 5), before.forgotten[0])

@@ -73,8 +73,8 @@ class Balance(HTMLParser):
 
 def test_both_forms_tell_the_same(pages: tuple[str, str]) -> None:
     for page in pages:
-        for told in ("run-7", "sha256:1", "0: 0–288", "NDCG@10", "popularity bias@10", "passed"):
-            assert told in page
+        for text in ("run-7", "sha256:1", "0: 0–288", "NDCG@10", "popularity bias@10", "passed"):
+            assert text in page
         assert "v0.3 is represented by its parameters, fitted again" in page.replace("&#39;", "'")
         assert "missing items" in page
 

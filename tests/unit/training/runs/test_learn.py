@@ -81,9 +81,9 @@ def test_one_user_is_refused() -> None:
 
 def broken(change: Callable[[Factors], Factors]) -> Fit:
     def fit(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
-        return change(fit_als(weights, told, threads, advance))
+        return change(fit_als(weights, hyperparameters, threads, advance))
 
     return fit
 
@@ -124,10 +124,10 @@ def test_a_model_worse_than_the_incumbents_recipe_is_refused() -> None:
     better = Incumbent("v0.1", parameters(iterations=9))
 
     def crippled(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
-        right = fit_als(weights, told, threads, advance)
-        if told == better.parameters:
+        right = fit_als(weights, hyperparameters, threads, advance)
+        if hyperparameters == better.parameters:
             return right
         blurred = right.users.copy()
         blurred[::2] = right.users[1]  # the users of one colour get the other's items
@@ -143,10 +143,10 @@ def test_an_incumbent_of_the_same_recipe_is_not_fitted_again() -> None:
     fits: list[Parameters] = []
 
     def counted(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
-        fits.append(told)
-        return fit_als(weights, told, threads, advance)
+        fits.append(hyperparameters)
+        return fit_als(weights, hyperparameters, threads, advance)
 
     result = learned(incumbent=Incumbent("v0.1", parameters()), fit=counted)
 
@@ -159,10 +159,10 @@ def test_neither_evaluated_model_has_seen_what_is_held_out() -> None:
     entries: list[int] = []
 
     def counted(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
         entries.append(len(weights.indices))
-        return fit_als(weights, told, threads, advance)
+        return fit_als(weights, hyperparameters, threads, advance)
 
     learned(incumbent=Incumbent("v0.1", parameters(factors=5)), fit=counted)
 
@@ -186,10 +186,10 @@ def test_a_model_whose_trial_does_not_pass_is_not_fitted_and_all_checks_are_of_t
     entries: list[int] = []
 
     def turned(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
         entries.append(len(weights.indices))
-        right = fit_als(weights, told, threads, advance)
+        right = fit_als(weights, hyperparameters, threads, advance)
         right.items[7] = 0
         return Factors(-right.users, right.items)
 
@@ -210,9 +210,9 @@ def test_a_model_whose_trial_does_not_pass_is_not_fitted_and_all_checks_are_of_t
 
 def test_what_only_the_second_model_shows_is_refused_as_well() -> None:
     def dead(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
-        right = fit_als(weights, told, threads, advance)
+        right = fit_als(weights, hyperparameters, threads, advance)
         if len(weights.indices) == len(checkerboard_events()):
             right.users[5] = 0
         return right
@@ -281,10 +281,10 @@ def test_the_incumbent_is_judged_as_served_on_what_is_new_to_it() -> None:
     fits: list[Parameters] = []
 
     def counted(
-        weights: Csr, told: Parameters, threads: int, advance: Callable[[int], None]
+        weights: Csr, hyperparameters: Parameters, threads: int, advance: Callable[[int], None]
     ) -> Factors:
-        fits.append(told)
-        return fit_als(weights, told, threads, advance)
+        fits.append(hyperparameters)
+        return fit_als(weights, hyperparameters, threads, advance)
 
     result = learned(cells_of(*events), served(older(events)), counted)
 

@@ -40,16 +40,16 @@ def test_the_peak_stays_when_the_memory_is_given_back() -> None:
 
 
 def test_a_run_beyond_its_limit_is_ended_with_what_it_has_and_what_it_may() -> None:
-    told, ended = list[str](), threading.Event()
+    reasons, ended = list[str](), threading.Event()
 
     def end(reason: str) -> None:
-        told.append(reason)
+        reasons.append(reason)
         ended.set()
 
     watch_memory(MEGABYTE, end)
     assert ended.wait(60)
-    assert told[0].startswith("ended at ")
-    assert told[0].endswith(" bytes of memory, more than RETRAIN_MEMORY_BYTES=1000000")
+    assert reasons[0].startswith("ended at ")
+    assert reasons[0].endswith(" bytes of memory, more than RETRAIN_MEMORY_BYTES=1000000")
 
 
 def test_without_a_limit_nobody_watches() -> None:

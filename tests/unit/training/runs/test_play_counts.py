@@ -31,8 +31,8 @@ def learned(found: Gathered, **settings: str) -> Learned:
     given = read_settings({"RETRAIN_FACTORS": "16", **settings})
     asked, rules = parameters_of(given), rules_of(given, found.report)
     journal = Journal("run", lambda _: None)
-    told = choose_regularization(asked, settle(asked, found.cells), rules, journal)
-    return learn(found.cells, told, None, rules, fit_als, journal, report=found.report)
+    chosen = choose_regularization(asked, settle(asked, found.cells), rules, journal)
+    return learn(found.cells, chosen, None, rules, fit_als, journal, report=found.report)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def test_the_order_of_the_file_changes_nothing(by_default: Learned) -> None:
 
 def test_they_are_warned_of(found: Gathered) -> None:
     asked = read_settings({}).event_weights
-    told = settle_transforms(parameters_of(read_settings({})), found.cells).weights
+    weights = settle_transforms(parameters_of(read_settings({})), found.cells).weights
 
-    warnings = {one.code: one.found for one in warned(found.report, asked, told).warnings}
+    warnings = {one.code: one.found for one in warned(found.report, asked, weights).warnings}
 
-    assert spell_event_weights(told) == "watch=1:log,click=0.5,rate=1:floor=2"
+    assert spell_event_weights(weights) == "watch=1:log,click=0.5,rate=1:floor=2"
     assert warnings.keys() == {"wide_values", "no_times"}
     assert ", median " in warnings["wide_values"]
     assert warnings["no_times"] == "no timestamps: all times are those of the ingestion"

@@ -127,6 +127,6 @@ def test_auto_is_linear_for_a_small_range_and_log_beyond(
 
 
 def test_a_transform_that_was_asked_for_stays_whatever_the_values() -> None:
-    told = parse_event_weights("play=1,buy=1:sqrt")
+    weights = parse_event_weights("play=1,buy=1:sqrt")
 
-    assert settled(told, {"play": 1e6, "buy": 1.0}) == told
+    assert settled(weights, {"play": 1e6, "buy": 1.0}) == weights
