@@ -69,9 +69,9 @@ def main() -> None:
     _print_costs(costs)
 
 
-def mean_difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Estimate:
+def mean_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Estimate:
     """Return by how much the first mean is larger, with the interval of a paired bootstrap."""
-    paired = one - other
+    paired = first - second
     bounds = bootstrap(paired[:, None], SEED)
     return Estimate(float(paired.mean()), bounds[0] if bounds else None)
 

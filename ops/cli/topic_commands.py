@@ -81,15 +81,15 @@ def check(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
         problems.append(wrong)
     if as_json:
         partitioners = [
-            {"topic": one.topic, "partitioner": one.partitioner, "share": one.share,
-             "records": one.records}
-            for one in seen
+            {"topic": topic.topic, "partitioner": topic.partitioner, "share": topic.share,
+             "records": topic.records}
+            for topic in seen
         ]  # fmt: skip
         terminal.print_json({"wrong": problems, "partitioners": partitioners})
     elif not problems:
         terminal.out.print("all topics are correct")
-    for one in [] if as_json else seen:
-        terminal.out.print(str(one), soft_wrap=True)
+    for topic in [] if as_json else seen:
+        terminal.out.print(str(topic), soft_wrap=True)
     for sentence in [] if as_json else problems:
         terminal.err.print(sentence)
     if not as_json and any(fault.is_mendable for fault in faults):

@@ -251,8 +251,9 @@ class EventLog:
 
     def _require_begun(self, partition: int) -> None:
         if partition not in self.frozen.starts:
-            begun = sorted(self.frozen.starts)
-            raise ShapeError(f"partition {partition} is none of those that were begun: {begun}")
+            raise ShapeError(
+                f"partition {partition} was not begun; these were: {sorted(self.frozen.starts)}"
+            )
 
     def _freeze(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Show what is here: whole, in one assignment."""

@@ -53,7 +53,7 @@ class FreshWatch:
             follower.users,
             follower.size_bytes,
             follower.packed_users,
-            tuple(str(one) for one in seen if one.partitioner is not None),
+            tuple(str(topic) for topic in seen if topic.partitioner is not None),
             {version: len(new) for version, new in sorted(self._freshness.overlays.items())},
         )
 

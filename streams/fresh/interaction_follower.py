@@ -144,17 +144,17 @@ class InteractionFollower:
         self.trouble = str(error) or repr(error)
 
     def _follow(self, consumer: Consumer) -> None:
-        begun: Mapping[int, int] | None = None
+        followed: Mapping[int, int] | None = None
         looked_at, stall = 0.0, ReadStall(time.monotonic())
         while not self._stopping.is_set():
             wanted = self._wanted
             if self._made_again:
-                self._made_again, begun = False, None
+                self._made_again, followed = False, None
                 self._log.begin({})
-            if wanted is not begun:
+            if wanted is not followed:
                 self._changed.clear()
                 self._begin(consumer, wanted)
-                begun = wanted
+                followed = wanted
             if not wanted:
                 self._changed.wait(IDLE_SECONDS)
                 continue

@@ -59,14 +59,14 @@ def assert_same(left: ModelArrays, right: ModelArrays) -> None:
     for field in dataclasses.fields(ModelArrays):
         if field.name == "learned":
             continue
-        one, other = getattr(left, field.name), getattr(right, field.name)
+        first, other = getattr(left, field.name), getattr(right, field.name)
         if field.name == "labels":
-            assert (one is None) == (other is None)
-        elif isinstance(one, np.ndarray):
-            assert one.dtype == other.dtype
-            np.testing.assert_array_equal(one, other)
+            assert (first is None) == (other is None)
+        elif isinstance(first, np.ndarray):
+            assert first.dtype == other.dtype
+            np.testing.assert_array_equal(first, other)
         else:
-            assert [(type(value), value) for value in one] == [(type(v), v) for v in other]
+            assert [(type(value), value) for value in first] == [(type(v), v) for v in other]
 
 
 def test_it_reads_back_as_it_was_written(folder: Path) -> None:

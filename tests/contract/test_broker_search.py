@@ -31,12 +31,12 @@ def finds_the_other_broker(prepare: Callable[[AIOKafkaClient], None]) -> bool:
     clusters = [MockCluster(), MockCluster()]
 
     async def story() -> bool:
-        client = AIOKafkaClient(bootstrap_servers=[one.address for one in clusters])
+        client = AIOKafkaClient(bootstrap_servers=[cluster.address for cluster in clusters])
         prepare(client)
         await client.bootstrap()
         known = ports_of(client)
-        (dying,) = [one for one in clusters if one.port in known]
-        (other,) = [one for one in clusters if one.port not in known]
+        (dying,) = [cluster for cluster in clusters if cluster.port in known]
+        (other,) = [cluster for cluster in clusters if cluster.port not in known]
         await asyncio.to_thread(dying.end)
         found = await client.force_metadata_update()
         ports = ports_of(client)

@@ -216,12 +216,12 @@ def test_two_processes_that_open_a_version_at_once_download_each_file_once(
     url = f"{s3}/{tmp_path.name}/two"
     Store(url).publish(some_arrays(), a_description())
     cache = tmp_path / "cache"
-    with start(url, cache) as one, start(url, cache) as other:
-        assert [line(process) for process in (one, other)] == ["ready", "ready"]
-        for process in (one, other):
+    with start(url, cache) as first, start(url, cache) as other:
+        assert [line(process) for process in (first, other)] == ["ready", "ready"]
+        for process in (first, other):
             go(process)
-        assert sum(int(line(process)) for process in (one, other)) == 9
-        for process in (one, other):
+        assert sum(int(line(process)) for process in (first, other)) == 9
+        for process in (first, other):
             go(process)
     assert len(held(Cache(cache))) == 9
 

@@ -94,7 +94,7 @@ def pages(parts: Any, *results: CommandResult) -> Pages:
     """The pages of a worker, and `results` on a Kafka that is not there."""
 
     def read(_: Settings, asked: TrailQuery) -> Trail:
-        return Trail([one for one in results if asked.includes(one)][: asked.limit], 3)
+        return Trail([result for result in results if asked.includes(result)][: asked.limit], 3)
 
     return build_pages(parts, build_observers(parts), read)
 
@@ -151,7 +151,7 @@ def test_without_a_token_writes_from_elsewhere_are_forbidden(parts: Any) -> None
 
 def rolled_back(parts: Any, remote: str, **headers: str) -> Any:
     """Send a write as if from `remote`, through the guard."""
-    (endpoint,) = [one for one in ENDPOINTS if one.kind == "rollback"]
+    (endpoint,) = [endpoint for endpoint in ENDPOINTS if endpoint.kind == "rollback"]
     guarded = Login(parts.settings).guard(endpoint, pages(parts)._writes.endpoint("rollback"))
     return guarded(make_mocked_request("POST", "/", headers=headers).clone(remote=remote))
 
@@ -255,10 +255,10 @@ def test_who_may_not_write_is_told_so_whatever_the_body(guarded: Any) -> None:
 
 # Who may read
 
-READ = [one for one in ENDPOINTS if one.access == "read"]
+READ = [endpoint for endpoint in ENDPOINTS if endpoint.access == "read"]
 
 
-@pytest.mark.parametrize("endpoint", READ, ids=[one.name for one in READ])
+@pytest.mark.parametrize("endpoint", READ, ids=[endpoint.name for endpoint in READ])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_with_a_read_token_reading_needs_it_or_the_other(
     endpoint: Any, method: str, closed: Any
@@ -286,7 +286,7 @@ def test_probes_need_no_token_and_keep_what_they_know_to_themselves(closed: Any)
         200, {"status": "ok", "version": None, "rollout": None},
     )  # fmt: skip
     assert (ready.status, ready.document["worker"]) == (503, "")
-    assert {one["code"] for one in ready.document["reasons"]} == {
+    assert {reason["code"] for reason in ready.document["reasons"]} == {
         "rollout_lease_expired", "version_not_ready",
     }  # fmt: skip
     assert "v0.1" not in str(ready.document)
@@ -650,7 +650,7 @@ def test_the_history_comes_from_kafka_with_what_each_command_changed(parts: Any)
 )
 def test_the_history_is_filtered(query: str, found: list[str], parts: Any) -> None:
     answer = ask(parts, "GET", f"/rollout/history?{query}", RAISED, SWAPPED)
-    assert [one["command_id"] for one in answer.document] == found
+    assert [entry["command_id"] for entry in answer.document] == found
 
 
 @pytest.mark.parametrize(
@@ -692,13 +692,13 @@ def test_the_fleet_is_shown_with_ages_and_what_it_counted(parts: Any) -> None:
     view, now = parts.node.view, time.time()
     counts = ArmCounts("primary", "v0.1", requests=7, errors=1, users=5)
     for worker, age in (("w1", 0.5), ("w2", 30.0)):
-        one = Heartbeat(
+        heartbeat = Heartbeat(
             worker, f"{worker}@1", "production", now - age, 0, ("v0.1",), arms=(counts,)
         )
-        view.hear([one], now)
+        view.hear([heartbeat], now)
     document = ask(parts, "GET", "/fleet").document
-    assert [one["presence"] for one in document["workers"]] == ["live", "silent"]
-    assert [one["heartbeat"]["worker"] for one in document["workers"]] == ["w1", "w2"]
+    assert [worker["presence"] for worker in document["workers"]] == ["live", "silent"]
+    assert [worker["heartbeat"]["worker"] for worker in document["workers"]] == ["w1", "w2"]
     assert document["workers"][1]["age_seconds"] == pytest.approx(30, abs=5)
     assert document["arms"][0]["requests"] == 14
     assert (document["epoch"], document["ramp"], document["split"]) == (0, None, None)

@@ -26,10 +26,10 @@ def test_a_served_version_takes_at_most_1_3_times_its_arrays_and_two_processes_s
     copied = open_together("copied", what)
 
     arrays = mapped[0].array_bytes
-    assert max(one.memory.resident for one in mapped) <= MEMORY_BAR * arrays
-    assert sum(one.memory.proportional for one in mapped) <= MEMORY_BAR * arrays
+    assert max(process.memory.resident for process in mapped) <= MEMORY_BAR * arrays
+    assert sum(process.memory.proportional for process in mapped) <= MEMORY_BAR * arrays
     # the control: what is not shared shows
-    assert sum(one.memory.proportional for one in copied) >= 2 * arrays
+    assert sum(process.memory.proportional for process in copied) >= 2 * arrays
 
 
 def test_a_process_that_cannot_open_it_ends_the_benchmark(tmp_path: Path) -> None:

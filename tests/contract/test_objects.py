@@ -41,7 +41,7 @@ class TestObjects:
     @pytest.mark.parametrize("url", CONDITIONAL, indirect=True)
     def test_of_many_that_create_it_at_once_one_does(self, objects: Objects) -> None:
         with ThreadPoolExecutor(8) as pool:
-            created = list(pool.map(lambda one: objects.create("a", b"%d" % one), range(8)))
+            created = list(pool.map(lambda number: objects.create("a", b"%d" % number), range(8)))
         assert created.count(True) == 1
         assert objects.read("a") == b"%d" % created.index(True)
 
@@ -98,9 +98,9 @@ class TestObjects:
         assert objects.names() == ["a", "b", "bb"]
         assert objects.names("b") == ["c", "e"]
         found = objects.found("b")
-        assert [(one.path, one.size_bytes) for one in found] == [("c/d", 5), ("e", 3)]
+        assert [(file.path, file.size_bytes) for file in found] == [("c/d", 5), ("e", 3)]
         day = timedelta(days=1)
-        assert all(abs(datetime.now(UTC) - one.modified_at) < day for one in found)
+        assert all(abs(datetime.now(UTC) - file.modified_at) < day for file in found)
         assert objects.existing(["bb", "b", "a", "x"]) == ["bb", "a"]
 
     def test_deleting_leaves_no_empty_folder_and_is_done_once_or_twice(

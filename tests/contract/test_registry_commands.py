@@ -46,7 +46,7 @@ def test_labels_and_pins_are_set_listed_shown_used_and_taken_back(store: Store) 
     assert (moved["before"]["version"], moved["after"]["version"]) == ("v0.1", "v0.2")
     assert document(store, "pin", "v0.1", "--reason", "audit")["reason"] == "audit"
     listing = document(store, "list")
-    assert [one["version"] for one in listing["versions"]] == ["v0.1", "v0.2"]
+    assert [version["version"] for version in listing["versions"]] == ["v0.1", "v0.2"]
     assert listing["latest"] == "v0.2"
     assert listing["labels"]["stable"]["reason"] == "good"
     assert list(listing["pins"]) == ["v0.1"]
@@ -70,8 +70,8 @@ def test_a_version_is_shown_with_its_provenance(store: Store) -> None:
 
 def test_two_versions_are_compared_field_by_field(store: Store) -> None:
     found = {
-        one["field"]: (one["left"], one["right"])
-        for one in document(store, "diff", "v0.1", "latest")
+        row["field"]: (row["left"], row["right"])
+        for row in document(store, "diff", "v0.1", "latest")
     }
     assert found["parameters.factors"] == ("3", "8")
     assert found["provenance.host"] == ("host-1", None)
@@ -83,7 +83,7 @@ def test_two_versions_are_compared_field_by_field(store: Store) -> None:
 def test_a_version_that_cannot_be_read_is_listed_with_the_reason(store: Store) -> None:
     store.objects.replace("v0.1/meta.json", b"{}")
     listing = document(store, "list")
-    assert [one["version"] for one in listing["versions"]] == ["v0.2"]
+    assert [version["version"] for version in listing["versions"]] == ["v0.2"]
     assert "schema_version" in listing["problems"]["v0.1"]
     assert "schema_version" in text(store, "list")
 
@@ -93,7 +93,9 @@ def test_gc_says_what_it_would_do_and_needs_no_kafka_if_told_what_is_in_use(stor
     text(store, "pin", "v0.1")
     arguments = ("gc", "--keep", "1", "--grace-hours", "0", "--versions-in-use", "v0.2")
     done = document(store, *arguments)
-    assert [(one["version"], one["fate"], one["why"]) for one in done["versions"]] == [
+    assert [
+        (version["version"], version["fate"], version["why"]) for version in done["versions"]
+    ] == [
         ("v0.1", "kept", done["versions"][0]["why"]),
         ("v0.2", "kept", "--versions-in-use"),
         ("v0.3", "kept", "latest"),

@@ -26,7 +26,7 @@ def store(shared_url: str) -> Store:
 def run(store: Store, days: int, *named: str, dry_run: bool = False) -> dict[str, str]:
     now = datetime.now(UTC) + timedelta(days=days)
     names = {version: ["eu"] for version in named}
-    return {one.version: one.fate for one in collect(store, names, RULES, now, dry_run=dry_run)}
+    return {fate.version: fate.fate for fate in collect(store, names, RULES, now, dry_run=dry_run)}
 
 
 def test_a_dry_run_only_says_what_would_be_done(store: Store) -> None:

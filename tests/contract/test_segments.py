@@ -30,9 +30,9 @@ def test_what_is_added_is_read_again_and_small_segments_become_one(segments: Seg
 
 
 def test_the_first_of_two_writers_stays_and_the_second_agrees(url: str) -> None:
-    for one in (Segments(Objects(url), "t"), Segments(Objects(url), "t")):
-        one.add(0, Span(0, 2), rows_of([watch(1, 7), watch(2, 7)]))
-        assert users(one, Span(0, 2)) == [1, 2]
+    for segments in (Segments(Objects(url), "t"), Segments(Objects(url), "t")):
+        segments.add(0, Span(0, 2), rows_of([watch(1, 7), watch(2, 7)]))
+        assert users(segments, Span(0, 2)) == [1, 2]
 
 
 def test_who_is_forgotten_is_wiped_out_in_place(segments: Segments) -> None:

@@ -107,8 +107,8 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(temporary: Path) -> N
 
 def test_a_folder_that_may_be_about_to_be_locked_stays(temporary: Path) -> None:
     young, others = temporary / "recstream-spark-young", temporary / "something-else"
-    for one in (young, others):
-        one.mkdir()
+    for folder in (young, others):
+        folder.mkdir()
     os.utime(others, (0, 0))
 
     with staged(WEIGHTS, None):

@@ -57,7 +57,7 @@ def publish(store: Store, **arrays: Any) -> Manifest:
 
 
 def snapshot_of(objects: Objects, folder: str = "") -> dict[str, bytes]:
-    return {one.path: objects.read(f"{folder}/{one.path}") for one in objects.found(folder)}
+    return {file.path: objects.read(f"{folder}/{file.path}") for file in objects.found(folder)}
 
 
 def refusal_of(kind: type[RecstreamError], call: Callable[..., object], *arguments: object) -> str:
@@ -113,8 +113,8 @@ class TestStore:
         self, store: Store, objects: Objects
     ) -> None:
         model = store.open("v0.1")
-        for one in objects.found():
-            objects.delete(one.path)
+        for file in objects.found():
+            objects.delete(file.path)
         assert model.recommend([a_request(1, k=2)])[0].source == "model"
 
     def test_publishing_never_touches_an_earlier_version(
@@ -203,8 +203,8 @@ class TestStore:
         self, store: Store, objects: Objects
     ) -> None:
         publish(store)
-        for one in [*objects.found("v0.2"), *objects.found("v0.1")]:
-            objects.delete(f"v0.2/{one.path}")
+        for file in [*objects.found("v0.2"), *objects.found("v0.1")]:
+            objects.delete(f"v0.2/{file.path}")
         objects.delete("latest.txt")
         assert publish(store).version == "v0.3"
 
@@ -466,7 +466,7 @@ class TestStore:
         for _ in range(3):
             version = publish(store).version
             assert watching.versions()[-1] == watching.latest() == version
-            assert {one.path for one in watching.objects.found(version)} >= {"meta.json"}
+            assert {file.path for file in watching.objects.found(version)} >= {"meta.json"}
             watching.require_files(version)
 
     def test_a_slow_publisher_does_not_move_latest_back(self, store: Store) -> None:
@@ -659,18 +659,18 @@ def test_processes_that_publish_at_once_get_different_versions_and_latest_only_r
     shared_url: str,
 ) -> None:
     each = 5
-    with start(PUBLISH, shared_url, each) as one, start(PUBLISH, shared_url, each) as other:
-        for process in (one, other):
+    with start(PUBLISH, shared_url, each) as first, start(PUBLISH, shared_url, each) as other:
+        for process in (first, other):
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-        for process in (one, other):
+        for process in (first, other):
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
         store, observed = Store(shared_url), []
-        while one.poll() is None or other.poll() is None:
+        while first.poll() is None or other.poll() is None:
             observed.append(int((store.latest() or "v0.0").removeprefix("v0.")))
-        published = [one.communicate()[0].split(), other.communicate()[0].split()]
+        published = [first.communicate()[0].split(), other.communicate()[0].split()]
     every = [f"v0.{minor}" for minor in range(1, 2 * each + 1)]
     assert sorted(published[0] + published[1]) == sorted(every)
     assert store.versions() == every

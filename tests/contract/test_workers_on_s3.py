@@ -50,7 +50,10 @@ def test_two_workers_serve_from_one_cache_and_refuse_what_is_not_signed(
         for version in reversed(versions):
             assert client.command(type="swap", model_version=version)["status"] == "applied"
             ids = [f"{version}-{user}" for user in range(20)]
-            client.send({"request_id": one, "user_id": user} for user, one in enumerate(ids, 1))
+            client.send(
+                {"request_id": request_id, "user_id": user}
+                for user, request_id in enumerate(ids, 1)
+            )
             answers = [answer for several in client.wait_for(ids).values() for answer in several]
             assert {answer["model_version"] for answer in answers} <= set(versions)
             assert {answer["status"] for answer in answers} == {"ok"}
@@ -60,7 +63,7 @@ def test_two_workers_serve_from_one_cache_and_refuse_what_is_not_signed(
     assert "is not signed" in refused["error"]["message"]
     cached = {path.name: path for path in (tmp_path / "cache").iterdir() if path.name != ".lock"}
     store = Store(settings.model_registry)
-    files = {one.sha256 for version in versions for one in store.manifest(version).files.values()}
+    files = {file.sha256 for version in versions for file in store.manifest(version).files.values()}
     assert set(cached) == files
     assert all(name == digest(path.read_bytes()) for name, path in cached.items())
 

@@ -152,7 +152,7 @@ def test_a_version_is_swapped_in_asked_and_put_on_trial(
     settings = topics_created
     first, second = publish_model(settings), publish_model(settings, seed=1)
     listed = document(settings, "registry", "list")
-    assert [one["version"] for one in listed["versions"]] == [first, second]
+    assert [version["version"] for version in listed["versions"]] == [first, second]
     assert recstream(settings, "registry", "verify").returncode == 0
     worker = start_worker(settings)
     wait_until(lambda: has_recovered(worker), 60, "the worker to have recovered")
@@ -212,10 +212,10 @@ def test_a_ramp_is_planned_applied_followed_and_read_in_the_trail(
     assert "ramp promoted" in followed.stdout
     assert traffic.unanswered == 0
     assert len(answers) == traffic.asked
-    assert second in {one.response.model_version for one in answers}
+    assert second in {answer.response.model_version for answer in answers}
 
     trail = document(settings, "rollout", "history", "--since", "1h", "--issued-by", "ramp")
-    applied = [one["type"] for one in trail if one["status"] == "applied"]
+    applied = [entry["type"] for entry in trail if entry["status"] == "applied"]
     assert applied == ["promote", "step", "step"]  # a step that met the pause was refused
     assert recstream(settings, "rollout", "history", "--type", "party").returncode == 2
     shown = recstream(settings, "rollout", "history", "--limit", "1").stdout

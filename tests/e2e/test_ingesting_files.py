@@ -66,7 +66,9 @@ def test_ids_of_two_types_and_a_forget_that_meets_nobody_are_reported(
     )
     assert document(topics_created, "ingest", path)["sent"] == 4
     ran = recstream(topics_created, "registry", "ids", "--json")
-    found = {(one["kind"], one["of"], one["id"]) for one in json.loads(ran.stdout)["faults"]}
+    found = {
+        (fault["kind"], fault["of"], fault["id"]) for fault in json.loads(ran.stdout)["faults"]
+    }
     assert ran.returncode == 1
     assert found == {
         ("two_types", "user", "42"),
@@ -90,7 +92,7 @@ def test_movielens_in_latin_1_and_several_files_go_in_whole(
     assert "read as Latin-1" in ran.stderr
     assert "4 interactions sent" in ran.stdout
     found = interactions(topics_created)
-    assert {one.item_id: one.title for one in found} == {
+    assert {item.item_id: item.title for item in found} == {
         73: "Misérables, Les (1995)",
         4: "Léon::The Professional",
     }

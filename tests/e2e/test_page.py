@@ -45,8 +45,8 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("request", lambda sent: logins.append(sent.url) if "/log" in sent.url else None)
     yield page
     page.close()
-    bad = [one for one in console if one.startswith(("error", "warning"))]
-    assert [one for one in bad if not REFUSED.search(one)] == []
+    bad = [line for line in console if line.startswith(("error", "warning"))]
+    assert [line for line in bad if not REFUSED.search(line)] == []
     assert len(loads) <= 1 + len(logins)
 
 

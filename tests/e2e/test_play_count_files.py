@@ -36,7 +36,7 @@ def test_counts_without_times_become_a_version_that_was_judged_by_what_can_be_kn
 ) -> None:
     settings = topics_created
     monkeypatch.chdir(tmp_path)
-    rows = [f"{one.user_id};{one.item_id};{one.value:.0f};Café" for one in play_counts()]
+    rows = [f"{play.user_id};{play.item_id};{play.value:.0f};Café" for play in play_counts()]
     plays = "\n".join(["userID;artistID;weight;name", *rows])
     Path("plays.csv").write_bytes(f"{plays}\n".encode("latin-1"))
     ingest, inspect, train = COMMANDS
@@ -45,7 +45,9 @@ def test_counts_without_times_become_a_version_that_was_judged_by_what_can_be_kn
     assert sent["sent"] == len(rows)
     seen = ran(settings, inspect)
     assert {warning["code"] for warning in seen["warnings"]} == {"wide_values", "no_times"}
-    (largest,) = [one["found"] for one in seen["warnings"] if one["code"] == "wide_values"]
+    (largest,) = [
+        warning["found"] for warning in seen["warnings"] if warning["code"] == "wide_values"
+    ]
     assert re.search(r"reach 3\d\d,\d{3}", largest), largest
 
     result = ran(settings, f"{train} --report report.html")["training"]

@@ -37,8 +37,8 @@ def each_cell(
     def gather(test: Test) -> Test:
         inner = getattr(test, "table", [("", {})])
         table = [
-            ("-".join(filter(None, (one, other))), {**given, **more})
-            for (one, given), (other, more) in product(inner, own)
+            ("-".join(filter(None, (inner_id, other))), {**given, **more})
+            for (inner_id, given), (other, more) in product(inner, own)
         ]
         cell = getattr(test, "cell", test)
 

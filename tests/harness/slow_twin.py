@@ -102,9 +102,9 @@ class SlowTwin:
     ) -> Expected:
         """Return the answer for a user who did this, of whom what is before `offsets` was seen."""
         learned, fresh, forgotten = self._counting(done, offsets)
-        undos = [one for one in fresh if self._undone_by(one)]
-        plain = [one for one in fresh if not self._undone_by(one)]
-        plain.sort(key=lambda one: (one.time, one.partition, one.offset))
+        undos = [event for event in fresh if self._undone_by(event)]
+        plain = [event for event in fresh if not self._undone_by(event)]
+        plain.sort(key=lambda event: (event.time, event.partition, event.offset))
         newest = [*undos, *plain[-self.most :]]
         weights = {
             item: self._weight(kinds) for item, kinds in self._latest(learned, newest).items()
@@ -112,9 +112,9 @@ class SlowTwin:
         seen = set(self._latest(learned, fresh))
         stored = self.vectors.get(user)
         is_known = stored is not None and bool(np.any(stored)) and not forgotten
-        is_fresh = any(one.item in self.row_of for one in newest)
+        is_fresh = any(event.item in self.row_of for event in newest)
         taught = {item: weight for item, weight in weights.items() if weight > 0}
-        if is_known and not (is_fresh or any(one.touched(done, offsets) for one in others)):
+        if is_known and not (is_fresh or any(event.touched(done, offsets) for event in others)):
             return self._ranked("model", self.y @ stored.astype(np.float64), seen, k)
         if is_known and taught:
             return self._ranked("recomputed", self._solved(taught), seen, k)
@@ -125,7 +125,7 @@ class SlowTwin:
     def touched(self, done: Collection[Done], offsets: Mapping[str, int]) -> bool:
         """Tell whether anything of this is fresh for the version."""
         _, fresh, forgotten = self._counting(done, offsets)
-        return forgotten or any(one.item in self.row_of for one in fresh)
+        return forgotten or any(event.item in self.row_of for event in fresh)
 
     def new_vector(
         self, done: Mapping[User, Collection[Done]], item: int
@@ -138,8 +138,8 @@ class SlowTwin:
         taught = {}
         for user, theirs in done.items():
             _, fresh, forgotten = self._counting(theirs, everything)
-            latest = {one.kind: one for one in sorted(fresh, key=lambda one: (one.time, one.offset))
-                      if one.item == item}  # fmt: skip
+            in_time = sorted(fresh, key=lambda event: (event.time, event.offset))
+            latest = {event.kind: event for event in in_time if event.item == item}
             is_known = user in self.vectors and bool(np.any(self.vectors[user]))
             if latest and is_known and not forgotten and self._weight(latest) > 0:
                 taught[user] = self._weight(latest)
@@ -158,49 +158,53 @@ class SlowTwin:
 
         An interaction is in one of them, or not seen: never in both.
         """
-        before = [one for one in done if one.offset < self.ends.get(one.partition, 0)]
+        before = [event for event in done if event.offset < self.ends.get(event.partition, 0)]
         since = [
-            one
-            for one in done
-            if self.ends.get(one.partition, 0) <= one.offset < offsets.get(str(one.partition), 0)
+            event
+            for event in done
+            if self.ends.get(event.partition, 0)
+            <= event.offset
+            < offsets.get(str(event.partition), 0)
         ]
-        forgets = [one for one in since if one.kind == "forget"]
-        old_forgets = [one for one in before if one.kind == "forget"]
+        forgets = [event for event in since if event.kind == "forget"]
+        old_forgets = [event for event in before if event.kind == "forget"]
         learned = [] if forgets else _left(before, old_forgets)
-        until = max((one.time for one in old_forgets), default=-math.inf)
-        fresh = [one for one in _left(since, forgets) if one.time >= until]
+        until = max((event.time for event in old_forgets), default=-math.inf)
+        fresh = [event for event in _left(since, forgets) if event.time >= until]
         kinds = self.parameters.weights
         return (
-            [one for one in learned if one.kind in kinds],
-            [one for one in fresh if one.kind in kinds],
+            [event for event in learned if event.kind in kinds],
+            [event for event in fresh if event.kind in kinds],
             bool(forgets),
         )
 
-    def _undone_by(self, one: Done) -> str | None:
-        return self.parameters.weights[one.kind].undoes
+    def _undone_by(self, event: Done) -> str | None:
+        return self.parameters.weights[event.kind].undoes
 
     def _latest(self, learned: list[Done], fresh: list[Done]) -> dict[int, dict[str, Done]]:
         """Return what counts of each item: of each kind the latest event, if it was not undone."""
         ordered = [
-            *sorted(learned, key=lambda one: (one.partition, one.offset)),
-            *sorted(fresh, key=lambda one: (one.partition, one.offset)),
+            *sorted(learned, key=lambda event: (event.partition, event.offset)),
+            *sorted(fresh, key=lambda event: (event.partition, event.offset)),
         ]
         cells: defaultdict[int, dict[str, Done]] = defaultdict(dict)
-        for one in sorted(ordered, key=lambda one: one.time):  # stable: of equal times the last
-            if one.item in self.row_of and (undone := self._undone_by(one)):
-                cells[one.item].pop(undone, None)
-            elif one.item in self.row_of:
-                cells[one.item][one.kind] = one
+        for event in sorted(
+            ordered, key=lambda event: event.time
+        ):  # stable: of equal times the last
+            if event.item in self.row_of and (undone := self._undone_by(event)):
+                cells[event.item].pop(undone, None)
+            elif event.item in self.row_of:
+                cells[event.item][event.kind] = event
         return {item: kinds for item, kinds in cells.items() if kinds}
 
     def _weight(self, latest: Mapping[str, Done]) -> float:
         total = 0.0
-        for kind, one in latest.items():
+        for kind, event in latest.items():
             weight = self.parameters.weights[kind]
-            x = one.value - weight.floor
+            x = event.value - weight.floor
             f = {"linear": abs(x), "log": math.log1p(abs(x))}[weight.transform]
             total += weight.weight * math.copysign(f, x)
-        age = max(0.0, self.newest - max(one.time for one in latest.values())) / DAY_SECONDS
+        age = max(0.0, self.newest - max(event.time for event in latest.values())) / DAY_SECONDS
         half_life = self.parameters.half_life_days
         return max(0.0, total) * (2 ** (-age / half_life) if half_life else 1.0)
 
@@ -210,7 +214,7 @@ class SlowTwin:
         c = self.parameters.alpha * np.array(list(taught.values()))
         penalty = self.parameters.regularization * np.eye(y.shape[1])
         matrix = self.product + penalty + sum(
-            (one - 1) * np.outer(row, row) for one, row in zip(c, y, strict=True)
+            (event - 1) * np.outer(row, row) for event, row in zip(c, y, strict=True)
         )  # fmt: skip
         return self.y @ np.linalg.solve(matrix, c @ y)
 
@@ -226,12 +230,12 @@ class SlowTwin:
 def _left(events: Collection[Done], forgets: Collection[Done]) -> list[Done]:
     """Return what no `forget` takes back: what is earlier by time, or stands before it."""
     return [
-        one
-        for one in events
-        if one.kind != "forget"
+        event
+        for event in events
+        if event.kind != "forget"
         and not any(
-            one.time < forget.time
-            or (one.partition == forget.partition and one.offset < forget.offset)
+            event.time < forget.time
+            or (event.partition == forget.partition and event.offset < forget.offset)
             for forget in forgets
         )
     ]

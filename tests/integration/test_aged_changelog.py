@@ -85,7 +85,7 @@ def test_what_an_older_release_left_in_the_changelog_is_gone_minutes_after_it_wa
     assert len(records_of(topics_created)) == OLD_RECORDS
     wait_until(lambda: len(faults_of(topics_created)) == len(COMPACTED) - 1, 10, "five faults")
     mended = mend_topics(topics_created)
-    assert {one.setting for one in mended} >= {"segment.ms", "min.cleanable.dirty.ratio"}
+    assert {fault.setting for fault in mended} >= {"segment.ms", "min.cleanable.dirty.ratio"}
     wait_until(lambda: not faults_of(topics_created), 10, "nothing to be wrong")
     assert mend_topics(topics_created) == []
     left = wait_until(
@@ -125,14 +125,14 @@ def test_a_topic_whose_copies_may_be_too_few_is_found_and_mended(topics_created:
     alter(topics_created, name, AlterConfigOpType.SET, ["min.insync.replicas"], "2")
     complaint = f"topic {name}: min.insync.replicas is 2, 1 is needed"
     wait_until(lambda: list(map(str, faults_of(topics_created))) == [complaint], 10, complaint)
-    assert [one.topic for one in mend_topics(topics_created)] == [name]
+    assert [fault.topic for fault in mend_topics(topics_created)] == [name]
     wait_until(lambda: not faults_of(topics_created), 10, "nothing to be wrong")
 
 
 def test_too_few_copies_are_named_and_left_to_kafkas_tools(topics_created: Settings) -> None:
     wanted = topics_created.model_copy(update={"replication_factor": 3})
     found = faults_of(wanted)
-    assert {one.is_mendable for one in found} == {False}
-    assert {one.setting for one in found} == {"replication factor"}
+    assert {fault.is_mendable for fault in found} == {False}
+    assert {fault.setting for fault in found} == {"replication factor"}
     assert "replication factor is 1, 3 is needed (RECSTREAM_REPLICATION_FACTOR)" in str(found[0])
     assert mend_topics(wanted) == []

@@ -23,8 +23,8 @@ from tests.unit.training.builders import checkerboard_events, parameters
 from training.runs.run_stages import train
 
 EVENTS = checkerboard_events(120)
-OLDER = [one for one in EVENTS if (one.timestamp or 0) < 16]
-NEWER = [one for one in EVENTS if (one.timestamp or 0) >= 16]
+OLDER = [event for event in EVENTS if (event.timestamp or 0) < 16]
+NEWER = [event for event in EVENTS if (event.timestamp or 0) >= 16]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def run(settings: Settings, incumbent: str | None = None) -> TrainingResult:
 
 def allowed(result: TrainingResult) -> str:
     assert result.gate is not None
-    (check,) = (one for one in result.gate.checks if one.name == "not_worse_than_incumbent")
+    (check,) = (check for check in result.gate.checks if check.name == "not_worse_than_incumbent")
     return check.allowed
 
 

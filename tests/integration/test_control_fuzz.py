@@ -110,7 +110,9 @@ def truncated(drawn: Drawn, number: int) -> Bad:
 
 def mistyped(drawn: Drawn, number: int) -> Bad:
     field = drawn.choice(list(WRONG_TYPES))
-    kind = next((name for name, one in KINDS.items() if field in one.__struct_fields__), "swap")
+    kind = next(
+        (name for name, struct in KINDS.items() if field in struct.__struct_fields__), "swap"
+    )
     return Bad(text(a_command(number, **{"type": kind, field: drawn.choice(WRONG_TYPES[field])})))
 
 
@@ -250,8 +252,8 @@ def test_ten_thousand_fuzzed_control_records_change_nothing_and_each_is_refused_
     records = list(islice(bad_records(SEED), RECORDS))
     heard = len(client.trail)
     started = time.monotonic()
-    client.produce_all(client.topics.control, [one.value for one in records])
-    refusals = sum(one.ours for one in records)
+    client.produce_all(client.topics.control, [record.value for record in records])
+    refusals = sum(record.ours for record in records)
     try:
         wait_until(lambda: len(client.trail) - heard >= refusals, 120, f"{refusals} results")
     finally:
@@ -260,15 +262,19 @@ def test_ten_thousand_fuzzed_control_records_change_nothing_and_each_is_refused_
     assert swapped["status"] == "applied", swapped
     results = client.trail[heard:-1]
     assert len(results) == refusals
-    assert {one["status"] for one in results} == {"rejected"}
-    assert all(one["error"]["message"] for one in results)
-    codes = Counter(one["error"]["code"] for one in results)
+    assert {result["status"] for result in results} == {"rejected"}
+    assert all(result["error"]["message"] for result in results)
+    codes = Counter(result["error"]["code"] for result in results)
     figure(f"by code: {dict(codes)}")
     first = before[0]["epoch"] + 1
-    assert [named(one) for one in results] == [
-        one.command_id or f"offset {first + place}" for place, one in enumerate(records) if one.ours
+    assert [named(result) for result in results] == [
+        record.command_id or f"offset {first + place}"
+        for place, record in enumerate(records)
+        if record.ours
     ]
-    undecodable = [one.value or None for one in records if one.ours and one.command_id is None]
+    undecodable = [
+        record.value or None for record in records if record.ours and record.command_id is None
+    ]
     assert [letter.value or None for letter in client.letters] == undecodable
     assert swapped["before"] == before[0] == before[1]
     for worker in workers:

@@ -77,7 +77,7 @@ def put_aside(settings: Settings, count: int) -> None:
 def replays(settings: Settings, topic: Topic) -> Counter[bytes | None]:
     """Return how often each letter's record stands on `topic`, transactions that count only."""
     with reading(settings, topic, last=10 * LETTERS) as consumer:
-        found = [dict(one.headers() or []) for one in messages(consumer, 30, to_end=True)]
+        found = [dict(message.headers() or []) for message in messages(consumer, 30, to_end=True)]
     return Counter(headers[REPLAY_OF] for headers in found if REPLAY_OF in headers)  # type: ignore[misc]
 
 
@@ -97,7 +97,7 @@ def test_what_was_too_large_is_replayed_once_when_the_limit_is_raised(
     client.dead_letters(3)
 
     listed = document(settings, "list")
-    assert Counter((one["reason"], one["state"]) for one in listed) == {
+    assert Counter((letter["reason"], letter["state"]) for letter in listed) == {
         ("too_large", "open"): 1,
         ("malformed", "open"): 2,
     }
@@ -134,14 +134,14 @@ def test_what_was_too_large_is_replayed_once_when_the_limit_is_raised(
     assert "1 not replayed: not requests" in everything.stderr
     source = f"{client.topics.requests.name}/{garbage['partition']}/{garbage['source_offset']}"
     wait_until(
-        lambda: source in {one["replay_of"] for one in document(settings, "list")},
+        lambda: source in {row["replay_of"] for row in document(settings, "list")},
         15,
         "the vain replay to be put aside again",
     )
     assert document(settings, "drop", "--all", "--dry-run")["dropped"] == 2
     assert document(settings, "drop", "--reason", "malformed")["dropped"] == 2
     assert document(settings, "list") == []
-    assert Counter(one["state"] for one in document(settings, "list", "--state", "any")) == {
+    assert Counter(row["state"] for row in document(settings, "list", "--state", "any")) == {
         "replayed": 2,
         "dropped": 2,
     }
@@ -201,7 +201,7 @@ def test_of_two_replays_at_once_one_goes_on_and_nothing_is_sent_twice(
         ends = list(pool.map(attempt, range(3)))
     found = replays(topics_created, topics_of(topics_created).requests)
     assert (len(found), found.total()) == (LETTERS, LETTERS), ends
-    assert any(one.startswith("done") for one in ends)
+    assert any(end.startswith("done") for end in ends)
 
 
 def test_a_replay_in_whose_midst_another_begins_ends_and_says_so(

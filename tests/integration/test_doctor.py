@@ -87,7 +87,9 @@ def test_a_healthy_fleet_then_strays_then_a_damaged_version(
 
     healthy = doctor(settings, code=0)
 
-    verdicts = {(check, one["verdict"]) for check, found in healthy.items() for one in found}
+    verdicts = {
+        (check, diagnosis["verdict"]) for check, found in healthy.items() for diagnosis in found
+    }
     not_ok = {(check, verdict) for check, verdict in verdicts if verdict != "ok"}
     assert not_ok == {("acls", "skipped")}, healthy  # on a Kafka that has none
     assert "w1 is ready" in healthy["workers"][0]["detail"]

@@ -51,12 +51,13 @@ def traffic(
     """Traffic in each environment, of one worker each; only that of eu is faulty."""
     with ExitStack() as ends:
         clients = {
-            name: ends.enter_context(Client(one)) for name, one in settings_by_environment.items()
+            name: ends.enter_context(Client(own_settings))
+            for name, own_settings in settings_by_environment.items()
         }
         faults = faulty_arguments({FAILING_IN_EU: Fault(failing=0.5)})
         workers = [
-            start_worker(one, name, **({"arguments": faults} if name == "eu" else {}))
-            for name, one in settings_by_environment.items()
+            start_worker(own_settings, name, **({"arguments": faults} if name == "eu" else {}))
+            for name, own_settings in settings_by_environment.items()
         ]
         for worker in workers:
             worker.wait_ready()
@@ -68,9 +69,9 @@ def traffic(
 
 def commands(client: Client, ramp_id: str, environment: str) -> list[Answer]:
     return [
-        one
-        for one in applied(client, environment)
-        if (one["after"].get("ramp") or {}).get("ramp_id") == ramp_id
+        command
+        for command in applied(client, environment)
+        if (command["after"].get("ramp") or {}).get("ramp_id") == ramp_id
     ]
 
 
@@ -83,7 +84,9 @@ def test_a_ramp_goes_through_environments_by_itself_and_a_failure_stops_the_rest
         result = end_of(client, ramp_id, 40, name)
         assert result["after"]["ramp"]["outcome"] == "promoted", result
         assert result["after"]["primary_version"] == GOOD
-        moves = [(one["type"], one["issued_by"]) for one in commands(client, ramp_id, name)]
+        moves = [
+            (command["type"], command["issued_by"]) for command in commands(client, ramp_id, name)
+        ]
         assert moves == [
             ("rollout", "test" if name == "staging" else "ramp"),
             ("step", "ramp"),
@@ -109,8 +112,8 @@ def test_a_ramp_goes_through_environments_by_itself_and_a_failure_stops_the_rest
     traffic["us"].wait_for_more(3)  # longer than hold and soak together
     assert commands(client, ramp_id, "us") == []
     versions = {
-        name: {answer["model_version"] for answer in one.answers() if answer["status"] == "ok"}
-        for name, one in traffic.items()
+        name: {answer["model_version"] for answer in client_.answers() if answer["status"] == "ok"}
+        for name, client_ in traffic.items()
     }
     assert versions["staging"] == {"v0.1", GOOD, FAILING_IN_EU}
     assert versions["us"] == {"v0.1", GOOD}

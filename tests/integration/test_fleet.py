@@ -45,11 +45,13 @@ def presence(worker: Worker) -> dict[str, str]:
 
 def owner_and_others(workers: Sequence[Worker]) -> tuple[Worker, list[Worker]]:
     owner = wait_until(
-        lambda: next((one for one in workers if one.get("/rollout/status")["owns_control"]), None),
+        lambda: next(
+            (worker for worker in workers if worker.get("/rollout/status")["owns_control"]), None
+        ),
         30,
         "an owner of the control partition",
     )
-    return owner, [one for one in workers if one is not owner]
+    return owner, [worker for worker in workers if worker is not owner]
 
 
 def test_every_worker_shows_all_and_one_that_stops_or_dies_is_no_longer_waited_for(
@@ -86,7 +88,7 @@ def test_every_worker_shows_all_and_one_that_stops_or_dies_is_no_longer_waited_f
 def readiness(worker: Worker) -> Mapping[str, Any]:
     """Return what the barrier says of the ramp under way; nothing while there is none."""
     ramp = worker.get("/fleet")["ramp"] or {"findings": [], "moment": ""}
-    found = {one["guardrail"]: one for one in ramp["findings"]}
+    found = {finding["guardrail"]: finding for finding in ramp["findings"]}
     return found.get("readiness", {"verdict": "", "message": ""}) | {"moment": ramp["moment"]}
 
 
@@ -110,7 +112,9 @@ def heard_again(client: Client, times: int) -> None:
     since = time.time()
     wait_until(
         lambda: all(
-            one.at > since + times for one in client.fleet.values() if one.at > since - LIVE_SECONDS
+            heartbeat.at > since + times
+            for heartbeat in client.fleet.values()
+            if heartbeat.at > since - LIVE_SECONDS
         ),
         times + 10,
         f"{times} heartbeats",
@@ -196,9 +200,11 @@ def test_what_a_worker_counted_that_died_before_the_new_owner_started_is_evidenc
         step = wait_for_step(client, ramp_id, 50, 20)
         traffic.wait_for_more(3)
         answers = traffic.answers()
-    expected = sum(one["provenance"]["rollout_epoch"] == step["epoch"] for one in answers)
+    expected = sum(answer["provenance"]["rollout_epoch"] == step["epoch"] for answer in answers)
     wait_until(lambda: counted(owner) == expected, 5, f"{expected} requests to be counted")
-    assert all(one.arms for one in client.fleet.values())  # each of the two has counted some
+    assert all(
+        heartbeat.arms for heartbeat in client.fleet.values()
+    )  # each of the two has counted some
     killed.kill()
     wait_until(lambda: presence(owner).get("killed") == "silent", LIVE_SECONDS + 2, "silence")
     late = start_worker(settings, "late").wait_ready()
@@ -243,4 +249,4 @@ def test_workers_that_are_too_many_and_workers_of_one_name_are_named_everywhere(
 
 
 def notices(worker: Worker) -> set[str]:
-    return {one["code"] for one in worker.get("/readyz")["notices"]}
+    return {notice["code"] for notice in worker.get("/readyz")["notices"]}

@@ -72,9 +72,9 @@ def changelog(settings: Settings) -> list[Message]:
 
 def offsets_of_logs(settings: Settings) -> list[int]:
     return [
-        json.loads(one.value() or b"")["last_offset"]
-        for one in changelog(settings)
-        if one.key() == b'"log"'
+        json.loads(record.value() or b"")["last_offset"]
+        for record in changelog(settings)
+        if record.key() == b'"log"'
     ]
 
 
@@ -90,7 +90,9 @@ def epoch_of(worker: Worker) -> Any:
 
 def wait_until_all_act_on(epoch: int, workers: Sequence[Worker]) -> None:
     wait_until(
-        lambda: {epoch_of(one) for one in workers} == {epoch}, MENDED_SECONDS, f"epoch {epoch}"
+        lambda: {epoch_of(worker) for worker in workers} == {epoch},
+        MENDED_SECONDS,
+        f"epoch {epoch}",
     )
 
 
@@ -98,7 +100,7 @@ def beats(client: Client, count: int) -> None:
     """Return when each worker has sent so many more heartbeats."""
     since = time.time()
     wait_until(
-        lambda: all(one.at > since + count for one in client.fleet.values()),
+        lambda: all(heartbeat.at > since + count for heartbeat in client.fleet.values()),
         count + 10,
         f"{count} heartbeats",
     )
@@ -109,9 +111,9 @@ def test_a_fleet_that_does_nothing_writes_nothing_to_the_changelog(
 ) -> None:
     for _ in range(2):
         start_worker(fleet_settings).wait_ready()
-    before = [(one.key(), one.offset()) for one in changelog(fleet_settings)]
+    before = [(record.key(), record.offset()) for record in changelog(fleet_settings)]
     beats(client, 8)
-    assert [(one.key(), one.offset()) for one in changelog(fleet_settings)] == before
+    assert [(record.key(), record.offset()) for record in changelog(fleet_settings)] == before
     assert {key for key, _ in before} == {b'"log"'}
 
 
@@ -134,7 +136,7 @@ def test_an_older_log_over_the_newest_is_mended_once_and_nobody_goes_back(
     assert mended[-3:] == [epochs[-1], epochs[-2], epochs[-1]]
     beats(client, 5)
     assert offsets_of_logs(fleet_settings) == mended
-    assert [epoch_of(one) for one in workers] == [epochs[-1]] * 2
+    assert [epoch_of(worker) for worker in workers] == [epochs[-1]] * 2
     late = start_worker(fleet_settings).wait_ready()
     assert epoch_of(late) == epochs[-1]
 

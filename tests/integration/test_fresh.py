@@ -191,7 +191,7 @@ def test_an_interaction_is_fresh_for_the_versions_that_have_not_learned_from_it(
 
 
 def notices(worker: Worker) -> dict[str, str]:
-    return {one["code"]: one["message"] for one in worker.get("/readyz")["notices"]}
+    return {notice["code"]: notice["message"] for notice in worker.get("/readyz")["notices"]}
 
 
 def partition_of(user: int, count: int) -> int:
@@ -221,7 +221,7 @@ def test_producers_that_choose_partitions_differently_are_named_and_all_of_them_
         look_at_partitioner(topics_created, topic)
         for topic in (topics.requests, topics.interactions)
     ]
-    assert [one.partitioner for one in seen] == ["murmur2", "crc32"]
+    assert [topic_seen.partitioner for topic_seen in seen] == ["murmur2", "crc32"]
     apart = [
         user for user in users
         if crc32_partition(str(user).encode(), 4) != partition_of(user, 4)
@@ -370,7 +370,7 @@ def test_an_interaction_in_the_midst_of_a_training_counts_as_learned_or_as_fresh
 
 def is_without_a_version(worker: Worker) -> bool:
     try:
-        return [one["code"] for one in worker.get("/readyz")["reasons"]] == ["no_version"]
+        return [reason["code"] for reason in worker.get("/readyz")["reasons"]] == ["no_version"]
     except (OSError, HTTPException):
         return False
 
@@ -382,7 +382,7 @@ def wait_until_all_read(application: Application, settings: Settings, users: Ite
 
     def seen() -> bool:
         offsets = [application.ask(user)["provenance"]["fresh_offsets"] for user in asking.values()]
-        return all(int(end) >= ends[int(n)] for one in offsets for n, end in one.items())
+        return all(int(end) >= ends[int(n)] for offset in offsets for n, end in offset.items())
 
     wait_until(seen, 10, "all interactions to be read")
 

@@ -65,7 +65,7 @@ def test_a_registry_that_is_read_only_fails_a_training_at_once_and_a_full_one_at
     worker = start_worker(settings).wait_ready()
 
     def notices() -> dict[str, str]:
-        return {one["code"]: one["message"] for one in worker.get("/readyz")["notices"]}
+        return {notice["code"]: notice["message"] for notice in worker.get("/readyz")["notices"]}
 
     def answered(name: str) -> tuple[str, str]:
         client.send([Request(name, 1)])

@@ -51,9 +51,9 @@ def grow(settings: Settings, partitions: int) -> list[str]:
 
 def read_by(*workers: Worker) -> list[int]:
     """Return the request partitions that the workers read, each as often as it is read."""
-    lines = [one for worker in workers for one in worker.fetch("/metrics").text.splitlines()]
-    lags = [one for one in lines if one.startswith("consumer_lag{")]
-    return sorted(int(one.split('partition="')[1].split('"')[0]) for one in lags)
+    lines = [line for worker in workers for line in worker.fetch("/metrics").text.splitlines()]
+    lags = [line for line in lines if line.startswith("consumer_lag{")]
+    return sorted(int(lag.split('partition="')[1].split('"')[0]) for lag in lags)
 
 
 def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost(
@@ -73,7 +73,10 @@ def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost
         with Client(topics_created.model_copy(update={"partitions": GROWN})) as newer:
             newer.follow_growth(GROWN)
             ids = [f"grown-{number}" for number in range(200)]
-            newer.send({"request_id": one, "user_id": n % 50 + 1} for n, one in enumerate(ids))
+            newer.send(
+                {"request_id": request_id, "user_id": n % 50 + 1}
+                for n, request_id in enumerate(ids)
+            )
             newer.wait_for(ids, BAR_SECONDS)
         seconds = time.monotonic() - started
         third = start_worker(topics_created).wait_ready()  # its setting still says 4
@@ -82,7 +85,7 @@ def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost
         traffic.wait_for_more(1)
         answers = traffic.answers()
     figure(f"{len(answers)} answers; those of new partitions after {seconds:.1f} s")
-    assert {one["status"] for one in answers} == {"ok"}
+    assert {answer["status"] for answer in answers} == {"ok"}
     assert check_topics(topics_created) == []
 
 
@@ -93,7 +96,9 @@ def test_all_topics_by_user_grow_in_order_and_a_call_that_broke_off_is_made_agai
     responses = topics.responses.name
     admin.create_partitions([NewPartitions(responses, GROWN)])[responses].result(10)
     wait_until(lambda: len(check_topics(topics_created)) == 4, 60, "four topics to be smaller")
-    assert all(f"grow {GROWN}` makes them equal" in one for one in check_topics(topics_created))
+    assert all(
+        f"grow {GROWN}` makes them equal" in complaint for complaint in check_topics(topics_created)
+    )
 
     grown: list[str] = []
     grow_topics(topics_created, GROWN, lambda topic: grown.append(topic.name))
@@ -104,7 +109,7 @@ def test_all_topics_by_user_grow_in_order_and_a_call_that_broke_off_is_made_agai
     with pytest.raises(RefusedCommand, match="Kafka cannot shrink a topic; nothing was changed"):
         grow_topics(topics_created, GROWN - 1)
     counts = partitions_by_topic(admin)
-    assert {counts[one.name] for one in topics.by_user} == {GROWN}
+    assert {counts[topic.name] for topic in topics.by_user} == {GROWN}
 
 
 def test_a_worker_names_topics_that_do_not_belong_together_any_more_and_serves(
@@ -118,7 +123,7 @@ def test_a_worker_names_topics_that_do_not_belong_together_any_more_and_serves(
 
     def notices() -> dict[str, str]:
         found = worker.get("/readyz")["notices"]
-        return {one["code"]: one["message"] for one in found}
+        return {notice["code"]: notice["message"] for notice in found}
 
     wait_until(lambda: "topics_differ" in notices(), 60, "the mismatch to be named")
     assert f"`recstream topics grow {GROWN}`" in notices()["topics_differ"]

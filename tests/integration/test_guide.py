@@ -130,9 +130,9 @@ def test_each_command_of_the_tutorial_prints_what_the_tutorial_shows(
     for line, shown in sessions_of(TUTORIAL):
         code = operator(line)
         printed = " ".join(" ".join(capsys.readouterr()).split())
-        assert code == any("rejected" in one for one in shown), printed
-        for one in filter(SAME_EVERYWHERE.match, shown):
-            assert re.search(words_of(one), printed), f"{line}\n{one}\n{printed}"
+        assert code == any("rejected" in line for line in shown), printed
+        for shown_line in filter(SAME_EVERYWHERE.match, shown):
+            assert re.search(words_of(shown_line), printed), f"{line}\n{shown_line}\n{printed}"
             compared += 1
     assert compared > 30
 

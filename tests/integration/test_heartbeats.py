@@ -48,7 +48,7 @@ class Heard:
     def _hear(self, heartbeats: list[Heartbeat]) -> None:
         self.calls += 1
         self.longest = max(self.longest, len(heartbeats))
-        self.fleet |= {one.instance: one for one in heartbeats}
+        self.fleet |= {heartbeat.instance: heartbeat for heartbeat in heartbeats}
 
     def _end(self) -> None:
         self.ends += 1
@@ -118,7 +118,11 @@ def test_of_many_records_and_garbage_the_latest_of_each_worker_comes_in_few_call
         send(on_either_broker, a_beat("w1", 5000))
         wait_until(lambda: heard.lag_of("w1@1") == 5000, 2, "a new one at once")
     found = heartbeats_since(on_either_broker, topics_of(on_either_broker).fleet, time.time() - 60)
-    assert {one.instance: one.lag for one in found} == {"w0@1": 2997, "w1@1": 5000, "w2@1": 2999}
+    assert {heartbeat.instance: heartbeat.lag for heartbeat in found} == {
+        "w0@1": 2997,
+        "w1@1": 5000,
+        "w2@1": 2999,
+    }
     later = time.time() + 3600
     assert heartbeats_since(on_either_broker, topics_of(on_either_broker).fleet, later) == []
 

@@ -39,7 +39,7 @@ def worker(topics_created: Settings, start_worker: Start) -> Worker:
 
 def latencies(answers: Sequence[Answer]) -> list[float]:
     """Return the milliseconds from each request's record to its answer, sorted."""
-    return sorted(one["provenance"]["latency_ms"] for one in answers)
+    return sorted(answer["provenance"]["latency_ms"] for answer in answers)
 
 
 def test_a_compressed_bomb_is_not_unpacked_and_delays_no_answer(

@@ -101,31 +101,32 @@ def test_ten_thousand_requests_that_must_be_refused_change_nothing(
     found = asyncio.run(refused(worker.port, Refusals(SEED).attempts(REQUESTS)))
     seconds = time.monotonic() - started
     wrong = [
-        (one.attempt.kind, one.attempt.payload[:200], one.status, one.text[:200])
-        for one in found
-        if one.status not in one.attempt.statuses
+        (answer.attempt.kind, answer.attempt.payload[:200], answer.status, answer.text[:200])
+        for answer in found
+        if answer.status not in answer.attempt.statuses
     ]
     assert wrong[:10] == []
     assert len(found) == REQUESTS
-    for one in found:
-        if one.attempt.payload.startswith(b"HEAD "):
+    for answer in found:
+        if answer.attempt.payload.startswith(b"HEAD "):
             continue
-        if one.attempt.kind == "no HTTP":
-            assert one.text, one.attempt
+        if answer.attempt.kind == "no HTTP":
+            assert answer.text, answer.attempt
             continue
-        assert one.content_type.startswith("application/problem+json"), one
-        assert one.document["status"] == one.status
-        assert one.document["code"], one
-        assert one.document["detail"], one
+        assert answer.content_type.startswith("application/problem+json"), answer
+        assert answer.document["status"] == answer.status
+        assert answer.document["code"], answer
+        assert answer.document["detail"], answer
     after = worker.get("/rollout/status")
     assert after["state"] == before["state"]
     assert worker.process.poll() is None
     assert worker.fetch("/readyz").status == 200
     assert "an unexpected error" not in worker.log.read_text(errors="replace")
-    kinds = Counter(one.attempt.kind for one in found)
+    kinds = Counter(answer.attempt.kind for answer in found)
     assert len(kinds) == 22, kinds
     by_status = ", ".join(
-        f"{n} x {status}" for status, n in sorted(Counter(one.status for one in found).items())
+        f"{n} x {status}"
+        for status, n in sorted(Counter(answer.status for answer in found).items())
     )
     figure(f"{REQUESTS} refused in {seconds:.1f} s: {by_status}; epoch {after['state']['epoch']}")
 
@@ -135,19 +136,19 @@ def test_any_worker_takes_a_write_and_the_owner_decides_it(
 ) -> None:
     versions = [publish_model(topics_created, seed=seed) for seed in range(2)]
     workers = [start_worker(topics_created) for _ in range(2)]
-    for one in workers:
-        one.wait_ready()
-    roles = {one.get("/rollout/status")["owns_control"]: one for one in workers}
+    for worker in workers:
+        worker.wait_ready()
+    roles = {worker.get("/rollout/status")["owns_control"]: worker for worker in workers}
     assert set(roles) == {True, False}
-    for number, one in enumerate((roles[False], roles[True])):
-        answer = one.fetch(f"/switch?model={versions[number]}", "POST")
+    for number, worker_ in enumerate((roles[False], roles[True])):
+        answer = worker_.fetch(f"/switch?model={versions[number]}", "POST")
         assert answer.status == 200, answer
         assert answer.json()["state"]["primary_version"] == versions[number]
     stale = roles[False].fetch("/rollout/rollback?expected_epoch=0", "POST")
     assert (stale.status, stale.json()["code"]) == (409, "stale_epoch")
-    histories = [one.get("/rollout/history") for one in workers]
+    histories = [worker.get("/rollout/history") for worker in workers]
     assert histories[0] == histories[1]
-    assert [one["status"] for one in histories[0][:3]] == ["rejected", "applied", "applied"]
+    assert [entry["status"] for entry in histories[0][:3]] == ["rejected", "applied", "applied"]
 
 
 def test_of_fifty_who_write_at_once_one_wins_and_the_others_are_told(
@@ -156,8 +157,8 @@ def test_of_fifty_who_write_at_once_one_wins_and_the_others_are_told(
     publish_model(topics_created)
     publish_model(topics_created, seed=1)
     workers = [start_worker(topics_created) for _ in range(2)]
-    for one in workers:
-        one.wait_ready()
+    for worker in workers:
+        worker.wait_ready()
     epoch = workers[0].get("/rollout/status")["state"]["epoch"]
 
     def write(number: int) -> Page:
@@ -172,17 +173,19 @@ def test_of_fifty_who_write_at_once_one_wins_and_the_others_are_told(
 
     with ThreadPoolExecutor(WRITERS) as operators:
         pages = list(operators.map(write, range(1, WRITERS + 1)))
-    assert Counter(one.status for one in pages) == {200: 1, 409: WRITERS - 1}
-    (won,) = [one.json()["state"] for one in pages if one.status == 200]
+    assert Counter(page.status for page in pages) == {200: 1, 409: WRITERS - 1}
+    (won,) = [page.json()["state"] for page in pages if page.status == 200]
     share = won["canary_percentage"]
     assert won["updated_by"] == f"operator-{share:g}"
-    for one in pages:
-        if one.status == 409:
-            document = one.json()
+    for page in pages:
+        if page.status == 409:
+            document = page.json()
             assert document["code"] == "stale_epoch"
             assert f"operator-{share:g} changed it at" in document["detail"]
-    for one in workers:
-        wait_until(lambda at=one: at.get("/rollout/status")["state"] == won, 5, f"{one} to know")
+    for worker in workers:
+        wait_until(
+            lambda at=worker: at.get("/rollout/status")["state"] == won, 5, f"{worker} to know"
+        )
 
 
 def test_with_a_token_only_its_holder_writes(topics_created: Settings, start_worker: Start) -> None:
@@ -221,14 +224,14 @@ def test_the_history_survives_every_worker_and_is_filtered(
     # an owner that is killed right after it decided has not reported yet: the next one does
     wait_until(lambda: len(late.get("/rollout/history")) == 3, 30, "the whole history")
     history = late.get("/rollout/history")
-    assert [one["type"] for one in history] == ["abort", "rollout", "swap"]
+    assert [entry["type"] for entry in history] == ["abort", "rollout", "swap"]
     assert history[1]["changes"] == [
         {"field": "strategy", "before": "fixed", "after": "canary"},
         {"field": "canary", "before": "none", "after": "v0.1"},
         {"field": "canary percentage", "before": "0 %", "after": "5 %"},
     ]
-    assert [one["type"] for one in late.get("/rollout/history?issued_by=anna")] == ["rollout"]
-    assert [one["type"] for one in late.get("/rollout/history?type=swap,abort&limit=1")] == [
+    assert [entry["type"] for entry in late.get("/rollout/history?issued_by=anna")] == ["rollout"]
+    assert [entry["type"] for entry in late.get("/rollout/history?type=swap,abort&limit=1")] == [
         "abort"
     ]
     since = history[0]["at"].replace("+", "%2B")
@@ -258,14 +261,14 @@ def test_the_trail_is_read_backwards_as_far_as_needed(topics_created: Settings) 
     assert producer.flush(15) == 0
 
     newest = trail_of(topics_created, TrailQuery("production", limit=3))
-    assert [one.command_id for one in newest.results] == [f"c{count - n}" for n in (1, 2, 3)]
+    assert [result.command_id for result in newest.results] == [f"c{count - n}" for n in (1, 2, 3)]
     assert newest.unreadable == 1
     whole = read_trail(topics_created, environment="production", limit=1000)
-    assert [one.command_id for one in whole] == [f"c{n}" for n in reversed(range(count))]
+    assert [result.command_id for result in whole] == [f"c{n}" for n in reversed(range(count))]
     (oldest,) = read_trail(topics_created, environment="production", issued_by="anna")
     assert oldest.command_id == "c0"
     everywhere = read_trail(topics_created, environment=None, limit=1)
-    assert [one.environment for one in everywhere] == ["staging"]
+    assert [result.environment for result in everywhere] == ["staging"]
 
 
 def test_a_recent_answer_is_traced_and_its_rule_recomputed(

@@ -79,10 +79,10 @@ def test_notes_work_on_the_embedded_broker_too(embedded: str, tmp_path: Path) ->
 
 
 def test_a_file_is_known_by_its_bytes_not_by_its_name(tmp_path: Path) -> None:
-    one, same, other = (tmp_path / name for name in ("a", "b", "c"))
-    one.write_bytes(b"x")
+    original, same, other = (tmp_path / name for name in ("a", "b", "c"))
+    original.write_bytes(b"x")
     same.write_bytes(b"x")
     other.write_bytes(b"y")
 
-    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
-    assert fingerprint(one, other) != fingerprint(other, one)
+    assert fingerprint(original) == fingerprint(same) != fingerprint(other)
+    assert fingerprint(original, other) != fingerprint(other, original)

@@ -85,7 +85,7 @@ def test_items_are_sent_once_withdrawn_and_brought_back_by_the_command_line(
     sent = recstream(settings, "items", "load", str(file), "--json")
     assert (sent.returncode, json.loads(sent.stdout)["sent"]) == (0, 4), sent.stderr
     withdrawn = recstream(settings, "items", "withdraw", "0", "-5", "sku-1", "--json")
-    assert [(one["item_id"], one["withdrawn"]) for one in items_of(withdrawn)] == [
+    assert [(item["item_id"], item["withdrawn"]) for item in items_of(withdrawn)] == [
         (0, True),
         (-5, True),
         ("sku-1", True),
@@ -100,8 +100,8 @@ def test_items_are_sent_once_withdrawn_and_brought_back_by_the_command_line(
     for words in ("Zero of the topic", "withdrawn", "available until 2100-01-01", "'nobody'"):
         assert words in shown.stdout + shown.stderr, shown
     back = items_of(recstream(settings, "items", "restore", "0", "2", "--json"))
-    assert [one["title"] for one in back] == ["Zero of the topic", "Two of the topic"]
-    assert not any("withdrawn" in one or "available_until" in one for one in back)
+    assert [item["title"] for item in back] == ["Zero of the topic", "Two of the topic"]
+    assert not any("withdrawn" in item or "available_until" in item for item in back)
     records = read_item_records(settings)
     assert (len(records), records.end) == (5, 10)
 

@@ -37,7 +37,9 @@ def shares(settings: Settings) -> Mapping[str, list[int]]:
     requests = topics_of(settings).requests.name
     return {
         member.member_id: sorted(
-            one.partition for one in member.assignment.topic_partitions if one.topic == requests
+            place.partition
+            for place in member.assignment.topic_partitions
+            if place.topic == requests
         )
         for member in described.members
     }

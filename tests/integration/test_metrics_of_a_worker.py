@@ -110,7 +110,10 @@ def try_out(client: Client, worker: Worker, version: str, *, by_http: bool, stra
 def ask(client: Client, users: Sequence[int]) -> None:
     number = len(client.answers)
     ids = [f"r{number}-{user}" for user in users]
-    client.send({"request_id": one, "user_id": user} for one, user in zip(ids, users, strict=True))
+    client.send(
+        {"request_id": request_id, "user_id": user}
+        for request_id, user in zip(ids, users, strict=True)
+    )
     client.wait_for(ids)
 
 

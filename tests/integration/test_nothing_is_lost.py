@@ -74,11 +74,13 @@ def test_each_record_that_cannot_be_used_is_put_aside_and_the_stream_goes_on(
     start_worker(fleet_settings).wait_ready()
     good = [f"good{number}" for number in range(200)]
     for number, payload in enumerate(POISON.values()):
-        client.send({"request_id": one, "user_id": 7} for one in good[number * 50 :][:50])
+        client.send(
+            {"request_id": request_id, "user_id": 7} for request_id in good[number * 50 :][:50]
+        )
         client.produce(client.topics.requests, payload, b"7", {"traceparent": b"00-4bf9"})
     client.send([{"request_id": "pinned", "user_id": 7, "model_version": "v9.9"}])
     answers = client.wait_for([*good, "pinned"])
-    assert {answers[one][0]["status"] for one in good} == {"ok"}
+    assert {answers[request_id][0]["status"] for request_id in good} == {"ok"}
     refused = answers["pinned"][0]
     assert (refused["status"], refused["error"]["code"]) == ("error", "unknown_version")
     assert "v0.1" in refused["error"]["message"]
@@ -132,7 +134,7 @@ def test_a_time_that_is_none_is_absent_from_traces_and_harms_no_page(
         value = json.dumps(request).encode()
         client.produce(client.topics.requests, value, b"7", timestamp=stamp)
     answers = client.wait_for(stamps)
-    assert {one: answers[one][0]["status"] for one in stamps} == {
+    assert {request_id: answers[request_id][0]["status"] for request_id in stamps} == {
         "year-36000000": "ok",
         "tomorrow": "ok",
         "1970": "expired",
@@ -167,8 +169,13 @@ def test_deadlines_count_from_the_brokers_time_where_the_topic_has_it(
 
     answers = client.wait_for(sent, 60)
 
-    assert [answers[one][0]["status"] for one in sent] == ["expired", "expired", "ok", "ok"]
-    latencies = [answers[one][0]["provenance"]["latency_ms"] for one in sent]
+    assert [answers[request_id][0]["status"] for request_id in sent] == [
+        "expired",
+        "expired",
+        "ok",
+        "ok",
+    ]
+    latencies = [answers[request_id][0]["provenance"]["latency_ms"] for request_id in sent]
     assert all(500 < latency < 60_000 for latency in latencies), latencies
     assert 'negative_durations_total{duration="latency"} 0.0' in worker.fetch("/metrics").text
 

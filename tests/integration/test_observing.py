@@ -15,7 +15,10 @@ HOUR = 3600.0
 
 
 def send(settings: Settings, *beats: Heartbeat | bytes) -> None:
-    records = (("w", one if isinstance(one, bytes) else encode(one)) for one in beats)
+    records = (
+        ("w", heartbeat if isinstance(heartbeat, bytes) else encode(heartbeat))
+        for heartbeat in beats
+    )
     client.produce_all(settings, topics_of(settings).fleet, records)
 
 
@@ -29,8 +32,8 @@ def test_a_worker_whose_clock_is_wrong_is_as_fresh_as_the_broker_says(
         *(Heartbeat(f"w{off:+g}", f"i{off:+g}", ours, began + off) for off in (-HOUR, HOUR)),
     )
     seen = heartbeats(topics_created)
-    assert [one.worker for one in seen] == ["w+3600", "w-3600"]
-    assert all(began - 1 <= one.at <= time.time() + 1 for one in seen)
+    assert [heartbeat.worker for heartbeat in seen] == ["w+3600", "w-3600"]
+    assert all(began - 1 <= heartbeat.at <= time.time() + 1 for heartbeat in seen)
 
 
 def test_the_newest_heartbeat_of_each_instance_counts_and_what_is_none_is_left_out(
@@ -46,4 +49,7 @@ def test_the_newest_heartbeat_of_each_instance_counts_and_what_is_none_is_left_o
         Heartbeat("w1", "i1 after a restart", ours, now, lag=1),
     )
     seen = heartbeats(topics_created)
-    assert {one.instance: one.lag for one in seen} == {"i1": 3, "i1 after a restart": 1}
+    assert {heartbeat.instance: heartbeat.lag for heartbeat in seen} == {
+        "i1": 3,
+        "i1 after a restart": 1,
+    }

@@ -129,9 +129,9 @@ def hear_all_partitions(client: Client, traffic: SteadyTraffic) -> float:
     def users_heard() -> int:
         return len(
             {
-                client.answers[one][0]["user_id"]
-                for one, at in list(client.answered_at.items())
-                if traffic.confirmed_at(one) > started and at
+                client.answers[request_id][0]["user_id"]
+                for request_id, at in list(client.answered_at.items())
+                if traffic.confirmed_at(request_id) > started and at
             }
         )
 
@@ -159,11 +159,15 @@ def take_brokers_away(
             cluster.kill(broker)
         started = time.monotonic()
         for worker in workers:
-            wait_until(lambda one=worker: readiness(one) == ["kafka_unreachable"], 30, "/readyz")
+            wait_until(
+                lambda watched=worker: readiness(watched) == ["kafka_unreachable"], 30, "/readyz"
+            )
         if bound < seconds:
             for worker in workers:
                 wait_until(
-                    lambda one=worker: one.fetch("/healthz").status == 503, bound + 10, "/healthz"
+                    lambda watched=worker: watched.fetch("/healthz").status == 503,
+                    bound + 10,
+                    "/healthz",
                 )
         wait_until(lambda: time.monotonic() - started > seconds, seconds + 5, "the outage")
         require_alive(workers)

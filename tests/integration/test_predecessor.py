@@ -52,7 +52,7 @@ def acts_on(worker: Worker, epoch: int) -> bool:
 
 def owner_of(workers: Sequence[Worker]) -> Worker:
     def owner() -> Worker | None:
-        owners = [one for one in workers if one.get("/rollout/status")["owns_control"]]
+        owners = [worker for worker in workers if worker.get("/rollout/status")["owns_control"]]
         return owners[0] if len(owners) == 1 else None
 
     return wait_until(owner, 30, "an owner of the control partition")
@@ -63,11 +63,11 @@ def assert_it_works(client: Client, workers: Sequence[Worker], version: str) -> 
     result = client.command(30, type="swap", model_version=version)
     assert result["status"] == "applied", result
     wait_until(
-        lambda: all(acts_on(one, result["epoch"]) for one in workers),
+        lambda: all(acts_on(worker, result["epoch"]) for worker in workers),
         10,
         f"{workers} to act on epoch {result['epoch']}",
     )
-    names = {one.name for one in workers}
+    names = {worker.name for worker in workers}
     for worker in workers:
         worker.wait_ready(20)
         wait_until(lambda of=worker: live(of) == names, 15, f"{worker} to know {names}")
@@ -75,7 +75,7 @@ def assert_it_works(client: Client, workers: Sequence[Worker], version: str) -> 
     while time.time() < since + LEASE_SECONDS + 2:
         for worker in workers:
             reasons = worker.get("/readyz")["reasons"]  # a rebalance may be under way
-            assert {one["code"] for one in reasons} <= {"recovering"}, (worker, worker.tail())
+            assert {reason["code"] for reason in reasons} <= {"recovering"}, (worker, worker.tail())
         wait_for_beat(client)
     for worker in workers:
         worker.wait_ready(20)
@@ -87,8 +87,10 @@ def live(worker: Worker) -> set[str]:
 
 
 def wait_for_beat(client: Client) -> None:
-    at = max(one.at for one in client.fleet.values())
-    wait_until(lambda: max(one.at for one in client.fleet.values()) > at, 5, "a heartbeat")
+    at = max(heartbeat.at for heartbeat in client.fleet.values())
+    wait_until(
+        lambda: max(heartbeat.at for heartbeat in client.fleet.values()) > at, 5, "a heartbeat"
+    )
 
 
 def test_a_fleet_is_rolled_over_to_this_release_and_back_and_loses_no_request(

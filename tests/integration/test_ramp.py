@@ -85,7 +85,7 @@ def fleet(lasting_fleet: Fleet) -> Fleet:
 
 
 def findings_by_guardrail(result: Answer) -> dict[str, Answer]:
-    return {one["guardrail"]: one for one in result["after"]["ramp"]["findings"]}
+    return {finding["guardrail"]: finding for finding in result["after"]["ramp"]["findings"]}
 
 
 def assert_rolled_back(result: Answer, guardrail: str) -> None:
@@ -95,8 +95,8 @@ def assert_rolled_back(result: Answer, guardrail: str) -> None:
     assert after["ramp"]["outcome"] == "rolled_back"
     assert (after["strategy"], after["primary_version"]) == ("fixed", "v0.1")
     assert after["canary_version"] is None
-    failed = [one for one in after["ramp"]["findings"] if one["verdict"] == "fail"]
-    assert [one["guardrail"] for one in failed] == [guardrail]
+    failed = [finding for finding in after["ramp"]["findings"] if finding["verdict"] == "fail"]
+    assert [finding["guardrail"] for finding in failed] == [guardrail]
     assert failed[0]["message"] in result["reason"]
     assert failed[0]["figures"]
 
@@ -104,8 +104,8 @@ def assert_rolled_back(result: Answer, guardrail: str) -> None:
 def by_time(client: Client, ids: Iterable[str]) -> list[tuple[float, Answer]]:
     """Return the first answer to each request with its time, in seconds since the epoch."""
     several = client.wait_for(ids)
-    timed = [(client.answered_at[one][0], answers[0]) for one, answers in several.items()]
-    return sorted(timed, key=lambda one: one[0])
+    timed = [(client.answered_at[release][0], answers[0]) for release, answers in several.items()]
+    return sorted(timed, key=lambda timing: timing[0])
 
 
 def test_a_version_that_fails_for_one_user_in_twenty_is_rolled_back_within_five_seconds(
@@ -135,7 +135,9 @@ def test_a_version_that_fails_for_one_user_in_twenty_is_rolled_back_within_five_
     )
     assert bad[0][0] < evidence_at
     assert last - evidence_at <= ROLL_BACK_SECONDS
-    assert {(one["status"], one["model_version"]) for _, one in answers[-100:]} == {("ok", "v0.1")}
+    assert {(answer["status"], answer["model_version"]) for _, answer in answers[-100:]} == {
+        ("ok", "v0.1")
+    }
 
 
 def time_of_evidence(
@@ -149,7 +151,7 @@ def time_of_evidence(
     None if the heartbeats, which are not all of the same moment, had it first.
     """
     ramp = msgspec.convert(plan, Ramp)
-    states = {one["epoch"]: state_after(one) for one in applied(client)}
+    states = {command["epoch"]: state_after(command) for command in applied(client)}
     since = first = None
     requests: Counter[tuple[int, str]] = Counter()
     errors: Counter[tuple[int, str]] = Counter()
@@ -177,7 +179,9 @@ def time_of_evidence(
             min_requests=ramp.min_requests,
             compare_users=False,
         )
-        if not any(one.guardrail == "error_rate" and one.verdict == "fail" for one in found):
+        if not any(
+            finding.guardrail == "error_rate" and finding.verdict == "fail" for finding in found
+        ):
             since = None
         elif since is None:
             first, since = first or at, at
@@ -224,14 +228,14 @@ def test_a_ramp_begins_in_shadow_and_goes_on_with_a_version_that_says_the_same(
     result = end_of(client, ramp_id, 60)
     assert result["after"]["ramp"]["outcome"] == "promoted", result
     assert result["after"]["primary_version"] == GOOD
-    strategies = [(one["type"], one["after"]["strategy"]) for one in shadowed()]
+    strategies = [(result["type"], result["after"]["strategy"]) for result in shadowed()]
     assert strategies == [
         ("rollout", "canary"),  # at 0 %: every worker loads it
         ("step", "shadow"),
         ("step", "canary"),
         ("promote", "fixed"),
     ]
-    seen = {one["guardrail"]: one for one in shadowed()[2]["after"]["ramp"]["findings"]}
+    seen = {finding["guardrail"]: finding for finding in shadowed()[2]["after"]["ramp"]["findings"]}
     assert seen["min_overlap"]["verdict"] == "pass"
     assert seen["min_overlap"]["figures"]["overlap"] == 1.0
 
@@ -253,9 +257,9 @@ def epochs_of(client: Client, ramp_id: str) -> Callable[[], list[Answer]]:
 
     def commands() -> list[Answer]:
         return [
-            one
-            for one in applied(client)
-            if (one.get("after", {}).get("ramp") or {}).get("ramp_id") == ramp_id
+            command
+            for command in applied(client)
+            if (command.get("after", {}).get("ramp") or {}).get("ramp_id") == ramp_id
         ]
 
     return commands
@@ -272,7 +276,7 @@ def test_a_paused_ramp_holds_until_it_is_resumed(fleet: Fleet) -> None:
     assert commands()[-1]["command_id"] == paused["command_id"]
     assert client.command(type="resume")["status"] == "applied"
     assert end_of(client, ramp_id, 30)["after"]["ramp"]["outcome"] == "promoted"
-    assert [(one["type"], one["issued_by"]) for one in commands()] == [
+    assert [(command["type"], command["issued_by"]) for command in commands()] == [
         ("rollout", "test"),
         ("step", "ramp"),
         ("pause", "test"),
@@ -338,19 +342,19 @@ def test_a_ramp_over_a_good_version_finishes_while_its_owner_is_killed_twice(
     assert {answer["status"] for answer in answers} == {"ok"}
     assert {answer["model_version"] for answer in answers} == {"v0.1", GOOD}
     trail = read_trail(settings, environment=settings.environment)
-    moves = [one for one in reversed(trail) if one.issued_by == "ramp"]
-    assert [one.type for one in moves] == ["step"] * 4 + ["promote"]
-    assert {one.status for one in moves} == {"applied"}
-    shares = [one.after.canary_percentage for one in moves if one.after is not None]
+    moves = [result for result in reversed(trail) if result.issued_by == "ramp"]
+    assert [move.type for move in moves] == ["step"] * 4 + ["promote"]
+    assert {move.status for move in moves} == {"applied"}
+    shares = [move.after.canary_percentage for move in moves if move.after is not None]
     assert shares == [1, 10, 50, 100, 0]
-    epochs = [one.epoch for one in moves if one.epoch is not None]
+    epochs = [move.epoch for move in moves if move.epoch is not None]
     assert epochs == sorted(set(epochs))
     assert len(epochs) == 5
     assert_each_answer_is_what_its_epoch_says(client, answers)
 
 
 def assert_each_answer_is_what_its_epoch_says(client: Client, answers: Sequence[Answer]) -> None:
-    states = {one["epoch"]: state_after(one) for one in applied(client)}
+    states = {command["epoch"]: state_after(command) for command in applied(client)}
     for answer in answers:
         epoch = answer["provenance"]["rollout_epoch"]
         if epoch in states:

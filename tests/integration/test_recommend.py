@@ -181,7 +181,7 @@ def test_a_worker_refuses_more_callers_than_may_wait_and_answers_those_that_do(
 
             late = await get(500)
             asked = [asyncio.create_task(get(30_000)) for _ in range(MOST_WAITING + refusals)]
-            refused = [await one for one in islice(asyncio.as_completed(asked), refusals)]
+            refused = [await request for request in islice(asyncio.as_completed(asked), refusals)]
             other.resume()
             return late, refused, await asyncio.gather(*asked)
 

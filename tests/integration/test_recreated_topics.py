@@ -45,18 +45,27 @@ def test_requests_of_a_topic_that_was_made_again_are_all_answered(
     client: Client, fleet_settings: Settings, start_worker: Start
 ) -> None:
     workers = [start_worker(fleet_settings), start_worker(fleet_settings)]
-    for one in workers:
-        one.wait_ready()
-    client.send({"request_id": f"old-{one}", "user_id": one % 50 + 1} for one in range(300))
-    client.wait_for(f"old-{one}" for one in range(300))
+    for worker in workers:
+        worker.wait_ready()
+    client.send(
+        {"request_id": f"old-{request_number}", "user_id": request_number % 50 + 1}
+        for request_number in range(300)
+    )
+    client.wait_for(f"old-{request_number}" for request_number in range(300))
 
     make_again(fleet_settings, topics_of(fleet_settings).requests)
     with Client(fleet_settings) as newer:
-        newer.send({"request_id": f"new-{one}", "user_id": one % 50 + 1} for one in range(900))
-        newer.wait_for((f"new-{one}" for one in range(900)), SECONDS)
-        newer.send({"request_id": f"newer-{one}", "user_id": one % 50 + 1} for one in range(90))
-        newer.wait_for((f"newer-{one}" for one in range(90)), SECONDS)
-    assert [one.process.poll() for one in workers] == [None, None]
+        newer.send(
+            {"request_id": f"new-{request_number}", "user_id": request_number % 50 + 1}
+            for request_number in range(900)
+        )
+        newer.wait_for((f"new-{request_number}" for request_number in range(900)), SECONDS)
+        newer.send(
+            {"request_id": f"newer-{request_number}", "user_id": request_number % 50 + 1}
+            for request_number in range(90)
+        )
+        newer.wait_for((f"newer-{request_number}" for request_number in range(90)), SECONDS)
+    assert [worker.process.poll() for worker in workers] == [None, None]
 
 
 def test_outcomes_are_joined_from_the_beginning_of_a_topic_that_was_made_again(
@@ -99,16 +108,18 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
     client: Client, fleet_settings: Settings, start_worker: Start
 ) -> None:
     workers = [start_worker(fleet_settings), start_worker(fleet_settings)]
-    for one in workers:
-        one.wait_ready()
+    for worker in workers:
+        worker.wait_ready()
     for version in ("v0.1", "v0.2", "v0.1", "v0.2"):
         before = client.command(type="swap", model_version=version)
     refused = recstream(fleet_settings, "rollout", "begin-era", "--yes")
     assert (refused.returncode, "same_control_topic" in refused.stderr) == (1, True), refused
 
     make_again(fleet_settings, topics_of(fleet_settings).control)
-    for one in workers:
-        wait_until(lambda at=one: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason")
+    for worker in workers:
+        wait_until(
+            lambda at=worker: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason"
+        )
     assert workers[0].fetch("/switch?model=v0.1", "POST").status == 409
     found = doctor_findings(fleet_settings)["workers"]
     assert "is not ready: foreign_control_topic: " in found
@@ -127,15 +138,15 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
         assert (era.status, era.json()["status"]) == (200, "applied"), era
         again = workers[1].fetch("/rollout/begin-era", "POST")
         assert (again.status, again.json()["code"]) == (422, "same_control_topic"), again
-        for one in workers:
-            one.wait_ready()
-            assert one.get("/rollout/status")["state"] == before["after"]
+        for worker in workers:
+            worker.wait_ready()
+            assert worker.get("/rollout/status")["state"] == before["after"]
         swapped = operator.command(type="swap", model_version="v0.1")
         assert (swapped["status"], swapped["epoch"] >> ERA_BITS) == ("applied", 1)
         stale = operator.command(type="swap", model_version="v0.2", expected_epoch=before["epoch"])
         assert stale["error"]["code"] == "stale_epoch"
-        for one in workers:
-            wait_until(lambda at=one: acting(at) == swapped["epoch"], 15, "the era's epoch")
+        for worker in workers:
+            wait_until(lambda at=worker: acting(at) == swapped["epoch"], 15, "the era's epoch")
         operator.send([{"request_id": "era", "user_id": 1}])
         (answer, *_) = operator.wait_for(["era"])["era"]
         assert answer["provenance"]["rollout_epoch"] == swapped["epoch"]
@@ -149,21 +160,27 @@ def test_requests_that_retention_took_are_counted_and_the_rest_is_answered(
     client: Client, fleet_settings: Settings, start_worker: Start
 ) -> None:
     worker = start_worker(fleet_settings).wait_ready()
-    client.send([{"request_id": "first", "user_id": one} for one in range(1, 40)])
+    client.send(
+        [{"request_id": "first", "user_id": request_number} for request_number in range(1, 40)]
+    )
     client.wait_for(["first"])
     worker.pause()
     lost = [f"lost-{number}" for number in range(300)]
-    client.send({"request_id": one, "user_id": n % 50 + 1} for n, one in enumerate(lost))
+    client.send(
+        {"request_id": request_id, "user_id": n % 50 + 1} for n, request_id in enumerate(lost)
+    )
     requests, admin = client.topics.requests, AdminClient(client_config(fleet_settings))
     places = [TopicPartition(requests.name, number, -1) for number in range(requests.partitions)]
     for deleted in admin.delete_records(places).values():
         deleted.result(10)
     worker.resume()
     kept = [f"kept-{number}" for number in range(50)]
-    client.send({"request_id": one, "user_id": n + 1} for n, one in enumerate(kept))
+    client.send({"request_id": request_id, "user_id": n + 1} for n, request_id in enumerate(kept))
     client.wait_for(kept)
 
-    answered = sum(one in client.answers for one in lost)  # a fetch may have been under way
+    answered = sum(
+        request_id in client.answers for request_id in lost
+    )  # a fetch may have been under way
     wanted = f"requests_cut_off_total {300.0 - answered}"
     wait_until(lambda: wanted in worker.fetch("/metrics").text, 10, wanted)
     (notice,) = worker.get("/readyz")["notices"]
@@ -191,8 +208,8 @@ def test_a_broker_that_lost_its_disk_is_said_quietly_and_the_fleet_comes_back_wi
     publish_model(settings, seed=1)
     publish_model(settings, seed=2)
     workers = [start_worker(settings), start_worker(settings)]
-    for one in workers:
-        one.wait_ready()
+    for worker in workers:
+        worker.wait_ready()
     with Client(settings) as client:
         state = client.command(type="swap", model_version="v0.1")["after"]
 
@@ -201,23 +218,27 @@ def test_a_broker_that_lost_its_disk_is_said_quietly_and_the_fleet_comes_back_wi
     lines = sum(map(lines_of, workers))
     cluster.start(0)
     cluster.wait_started(0)
-    for one in workers:
-        wait_until(lambda at=one: reasons(at) == ["topic_missing"], SECONDS, "missing topics")
+    for worker in workers:
+        wait_until(lambda at=worker: reasons(at) == ["topic_missing"], SECONDS, "missing topics")
     created = recstream(settings, "topics", "create", "--json")
     assert "-rollout-changelog" in created.stdout
-    for one in workers:
-        wait_until(lambda at=one: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason")
+    for worker in workers:
+        wait_until(
+            lambda at=worker: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason"
+        )
     era = recstream(settings, "rollout", "begin-era", "--yes")
     assert era.returncode == 0, era.stdout + era.stderr
-    for one in workers:
-        one.wait_ready()
-        assert one.get("/rollout/status")["state"] == state
+    for worker in workers:
+        worker.wait_ready()
+        assert worker.get("/rollout/status")["state"] == state
     logged = sum(map(lines_of, workers)) - lines
     figure(f"{logged} log lines of two workers since the wipe")
     assert logged < MOST_LINES
     with Client(settings) as client:
         ids = [f"r{number}" for number in range(100)]
-        client.send({"request_id": one, "user_id": n % 50 + 1} for n, one in enumerate(ids))
+        client.send(
+            {"request_id": request_id, "user_id": n % 50 + 1} for n, request_id in enumerate(ids)
+        )
         client.wait_for(ids, SECONDS)
     late = start_worker(settings).wait_ready()
     assert late.get("/rollout/status")["state"] == state
@@ -247,9 +268,9 @@ def test_a_fleet_moves_to_another_cluster_with_its_registry_and_its_state(
     copied = copy_changelog(fleet_settings, there)
     assert copied > 0
     workers = [start_worker(there), start_worker(there)]
-    for one in workers:
-        wait_until(lambda at=one: foreign_alone(at), SECONDS, "the reason")
-        assert one.get("/rollout/status")["state"] == state
+    for worker in workers:
+        wait_until(lambda at=worker: foreign_alone(at), SECONDS, "the reason")
+        assert worker.get("/rollout/status")["state"] == state
     with Client(there) as moved:
         moved.send([{"request_id": "moved", "user_id": 1}])
         (answer, *_) = moved.wait_for(["moved"])["moved"]
@@ -257,8 +278,8 @@ def test_a_fleet_moves_to_another_cluster_with_its_registry_and_its_state(
 
         era = recstream(there, "rollout", "begin-era", "--yes")
         assert era.returncode == 0, era.stdout + era.stderr
-        for one in workers:
-            one.wait_ready()
+        for worker in workers:
+            worker.wait_ready()
         promoted = moved.command(type="promote")
         assert (promoted["status"], promoted["epoch"] >> ERA_BITS) == ("applied", 1)
         assert promoted["after"]["previous_versions"][0] == "v0.1"
@@ -328,7 +349,7 @@ def recstream(settings: Settings, *words: str) -> subprocess.CompletedProcess[st
 def reasons(worker: Worker) -> list[str]:
     """Return why the worker is not ready, by code."""
     page: Any = worker.get("/readyz")
-    return [one["code"] for one in page["reasons"]]
+    return [reason["code"] for reason in page["reasons"]]
 
 
 def acting(worker: Worker) -> int | None:

@@ -48,10 +48,12 @@ def test_an_answer_that_fits_nowhere_becomes_an_error_answer_and_the_stream_goes
     worker = start_worker(topics_created).wait_ready()
     large, small = [f"large{n}" for n in range(3)], [f"small{n}" for n in range(200)]
     for number, request_id in enumerate(large):
-        client.send({"request_id": one, "user_id": 7, "k": 1} for one in small[number::3])
+        client.send(
+            {"request_id": request_id, "user_id": 7, "k": 1} for request_id in small[number::3]
+        )
         client.send([{"request_id": request_id, "user_id": 7, "k": 1000, "exclude_seen": False}])
     answers = client.wait_for([*large, *small])
-    assert {answers[one][0]["status"] for one in small} == {"ok"}
+    assert {answers[request_id][0]["status"] for request_id in small} == {"ok"}
     for request_id in large:
         (answer,) = answers[request_id]
         assert (answer["status"], answer["error"]["code"]) == ("error", "answer_too_large")
@@ -74,14 +76,14 @@ def test_a_limit_that_is_lowered_harms_only_the_answers_that_are_too_large(
     large, small = [f"large{n}" for n in range(5)], [f"small{n}" for n in range(400)]
     client.send(
         [
-            *({"request_id": one, "user_id": 7, "k": 5} for one in small[:200]),
-            *({"request_id": one, "user_id": 7, "k": 1000} for one in large),
-            *({"request_id": one, "user_id": 7, "k": 5} for one in small[200:]),
+            *({"request_id": request_id, "user_id": 7, "k": 5} for request_id in small[:200]),
+            *({"request_id": request_id, "user_id": 7, "k": 1000} for request_id in large),
+            *({"request_id": request_id, "user_id": 7, "k": 5} for request_id in small[200:]),
         ]
     )
     answers = client.wait_for([*large, *small])
-    assert {answers[one][0]["status"] for one in small} == {"ok"}
-    assert {answers[one][0]["error"]["code"] for one in large} == {"answer_too_large"}
+    assert {answers[request_id][0]["status"] for request_id in small} == {"ok"}
+    assert {answers[request_id][0]["error"]["code"] for request_id in large} == {"answer_too_large"}
     lower_limit(topics_created, client.topics.responses, 100)  # nothing fits, errors neither
     client.send([{"request_id": "gone", "user_id": 7}])
     (letter,) = client.dead_letters(1)
@@ -119,10 +121,10 @@ def test_dead_letters_results_comparisons_and_heartbeats_that_are_refused_stop_n
         lambda: worker.get("/rollout/status")["state"]["strategy"] == "shadow", 10, "the command"
     )
     sent = [f"s{number}" for number in range(100)]
-    client.send({"request_id": one, "user_id": 7} for one in sent)
+    client.send({"request_id": request_id, "user_id": 7} for request_id in sent)
     client.wait_for(sent)
     wait_until(
-        lambda: any("delivery" in one for one in series(worker, "shadow_failures_total")),
+        lambda: any("delivery" in sample for sample in series(worker, "shadow_failures_total")),
         10,
         "the refused comparisons to be counted",
     )
@@ -130,7 +132,8 @@ def test_dead_letters_results_comparisons_and_heartbeats_that_are_refused_stop_n
 
     def refused() -> set[str]:
         return {
-            one.split('topic="')[1].split('"')[0] for one in series(worker, "records_refused_total")
+            sample.split('topic="')[1].split('"')[0]
+            for sample in series(worker, "records_refused_total")
         }
 
     wait_until(lambda: lowered <= refused(), 10, "a heartbeat to be refused too")
@@ -150,13 +153,16 @@ def test_an_answer_that_the_topics_policy_forbids_costs_its_request_alone(
     keyed, without_key = [f"k{n}" for n in range(200)], [f"n{n}" for n in range(5)]
     client.send(
         [
-            *({"request_id": one, "user_id": 7} for one in keyed[:100]),
-            *(b'{"request_id": "%s", "user_id": 7}' % one.encode() for one in without_key),
-            *({"request_id": one, "user_id": 7} for one in keyed[100:]),
+            *({"request_id": request_id, "user_id": 7} for request_id in keyed[:100]),
+            *(
+                b'{"request_id": "%s", "user_id": 7}' % request_id.encode()
+                for request_id in without_key
+            ),
+            *({"request_id": request_id, "user_id": 7} for request_id in keyed[100:]),
         ]
     )
     answers = client.wait_for(keyed)
-    assert {answers[one][0]["status"] for one in keyed} == {"ok"}
+    assert {answers[request_id][0]["status"] for request_id in keyed} == {"ok"}
     letters = client.dead_letters(len(without_key))
     assert {letter.headers["reason"] for letter in letters} == {b"answer_invalid"}
     assert {json.loads(letter.value or b"")["request_id"] for letter in letters} == {*without_key}

@@ -44,14 +44,20 @@ def canary_users(client: Client, percentage: float, **rollout: Any) -> set[int]:
     epoch = result["epoch"]
     wait_until(
         lambda: (
-            [(one.epoch or -1) >= epoch and "v0.2" in one.ready for one in client.fleet.values()]
+            [
+                (heartbeat.epoch or -1) >= epoch and "v0.2" in heartbeat.ready
+                for heartbeat in client.fleet.values()
+            ]
             == [True, True]
         ),
         15,
         "both workers to act on the command",
     )
     user_by_id = {f"{epoch}-{user}": user for user in USERS}
-    client.send({"request_id": one, "user_id": user, "k": 1} for one, user in user_by_id.items())
+    client.send(
+        {"request_id": request_id, "user_id": user, "k": 1}
+        for request_id, user in user_by_id.items()
+    )
     answers = [several[0] for several in client.wait_for(user_by_id, 60).values()]
     assert {answer["provenance"]["rollout_epoch"] for answer in answers} == {epoch}
     assert {(answer["variant"], answer["model_version"]) for answer in answers} == {
@@ -70,11 +76,13 @@ def within_three_sigma(users: set[int], percentage: float) -> bool:
 def test_a_raised_percentage_moves_users_only_from_the_primary_to_the_canary(
     asking: Client,
 ) -> None:
-    by_modulo = [canary_users(asking, one, bucketing="modulo") for one in PERCENTAGES]
-    by_hash = [canary_users(asking, one, bucketing="hash") for one in PERCENTAGES]
+    by_modulo = [canary_users(asking, percentage, bucketing="modulo") for percentage in PERCENTAGES]
+    by_hash = [canary_users(asking, percentage, bucketing="hash") for percentage in PERCENTAGES]
     for smaller, larger in (*pairwise(by_modulo), *pairwise(by_hash)):
         assert smaller < larger
-    assert by_modulo == [{user for user in USERS if user % 100 < one} for one in PERCENTAGES]
+    assert by_modulo == [
+        {user for user in USERS if user % 100 < percentage} for percentage in PERCENTAGES
+    ]
     for percentage, users in zip(PERCENTAGES, by_hash, strict=True):
         assert within_three_sigma(users, percentage), (percentage, len(users))
     salted = canary_users(asking, 60, salt="another experiment")

@@ -392,7 +392,9 @@ def test_an_applications_client_names_what_keeps_it_out(
 
 def _ask(client: Client, count: int) -> None:
     ids = [f"r{number}" for number in range(count)]
-    client.send(Request(request_id=one, user_id=number, k=3) for number, one in enumerate(ids))
+    client.send(
+        Request(request_id=request_id, user_id=number, k=3) for number, request_id in enumerate(ids)
+    )
     client.wait_for(ids)
 
 
@@ -406,7 +408,7 @@ def _answers(worker: Worker) -> bool:
 
 def _result(workers: list[Worker]) -> Any:
     seen = [worker.get("/training") for worker in workers]
-    return next((one["result"] for one in seen if one and one.get("result")), None)
+    return next((run["result"] for run in seen if run and run.get("result")), None)
 
 
 def _command_lines() -> str:
@@ -430,7 +432,9 @@ def test_each_acl_that_a_worker_lacks_is_named_at_its_start(
             continue
         secured.forbid(principal, permission)
         wait_until(
-            lambda one=permission: _names_only(missing_permissions(settings, "worker"), one),
+            lambda lacking=permission: _names_only(
+                missing_permissions(settings, "worker"), lacking
+            ),
             10,
             f"{permission} to be named",
         )
@@ -455,7 +459,7 @@ def _acl_findings(settings: Settings) -> str:
 
 def _names_only(missing: list[Permission], lacking: Permission) -> bool:
     """Tell whether it is named, and nothing else but what is hidden with the topic itself."""
-    return lacking in missing and {one.name for one in missing} == {lacking.name}
+    return lacking in missing and {sentence.name for sentence in missing} == {lacking.name}
 
 
 def test_without_acls_each_command_names_what_is_missing(
@@ -466,7 +470,10 @@ def test_without_acls_each_command_names_what_is_missing(
     settings = fresh_settings(secured.scram, tmp_path, **secured.variables(user=user))
     with pytest.raises(AccessRefused, match=r"CREATE on topic .*\.requests"):
         create_topics(settings)
-    assert all("Kafka does not allow this user DESCRIBE" in one for one in check_topics(settings))
+    assert all(
+        "Kafka does not allow this user DESCRIBE" in complaint
+        for complaint in check_topics(settings)
+    )
     for words in (["request", "1"], ["rollout", "history"], ["fleet"], ["train"]):
         ended = recstream(settings, *words)
         assert ended.returncode == 1, words
@@ -544,7 +551,7 @@ def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_m
     assert worker.process.poll() is None
     worker.wait_ready()
     errors = {str(letter.headers["error"]) for letter in client.letters}
-    assert all("Allow the worker's principal to write to the topic" in one for one in errors)
+    assert all("Allow the worker's principal to write to the topic" in error for error in errors)
 
 
 def _ask_until(client: Client, name: str, ends: Callable[[], bool]) -> list[str]:
@@ -563,7 +570,7 @@ def _ask_until(client: Client, name: str, ends: Callable[[], bool]) -> list[str]
 def _reason(worker: Worker, code: str) -> str:
     assert worker.process.poll() is None, worker.tail()
     reasons = worker.get("/readyz")["reasons"]
-    return next((one["message"] for one in reasons if one["code"] == code), "")
+    return next((reason["message"] for reason in reasons if reason["code"] == code), "")
 
 
 def test_a_worker_that_may_not_see_the_optional_topics_decides_commands_all_the_same(
@@ -573,7 +580,11 @@ def test_a_worker_that_may_not_see_the_optional_topics_decides_commands_all_the_
     secured.set_password(user)
     settings = fresh_settings(secured.scram, tmp_path, **secured.variables(user=user))
     optional = topics_of(settings).optional
-    needed = [one for one in permissions_of(settings, "worker") if one.name not in optional]
+    needed = [
+        permission
+        for permission in permissions_of(settings, "worker")
+        if permission.name not in optional
+    ]
     secured.allow(f"User:{user}", needed)
     operator = allow_as_printed(secured, settings, "operator")
     create_topics(operator)

@@ -69,9 +69,9 @@ def test_workers_that_start_together_seed_once_and_a_restart_with_other_values_c
         assert "ROLLOUT_STRATEGY=canary (now ab_test)" in notice
     client.post_command(type="rollout", canary_version="v0.3", command_id=duplicated)
     wait_until(lambda: len(client.results[duplicated]) > 1, 15, "the second result")
-    assert [one["status"] for one in client.results[duplicated]] == ["applied", "duplicate"]
+    assert [result["status"] for result in client.results[duplicated]] == ["applied", "duplicate"]
     assert [state_of(worker) for worker in workers] == [before, before]
-    assert [(one["type"], one["issued_by"], one["status"]) for one in client.trail] == [
+    assert [(result["type"], result["issued_by"], result["status"]) for result in client.trail] == [
         ("swap", "environment", "applied"),
         ("rollout", "environment", "applied"),
         ("rollout", "test", "applied"),
@@ -81,7 +81,7 @@ def test_workers_that_start_together_seed_once_and_a_restart_with_other_values_c
 
 def seed_notice(worker: Worker) -> str:
     lines = worker.log.read_text().splitlines()
-    return next((one for one in lines if "only seed an environment without a state" in one), "")
+    return next((line for line in lines if "only seed an environment without a state" in line), "")
 
 
 def test_of_fifty_writers_that_saw_the_same_state_one_wins_and_the_others_learn_what_changed(
@@ -106,11 +106,11 @@ def test_of_fifty_writers_that_saw_the_same_state_one_wins_and_the_others_learn_
 
     with ThreadPoolExecutor(WRITERS) as writers:
         ids = list(writers.map(write, range(1, WRITERS + 1)))
-    results = [client.result_of(one) for one in ids]
-    (winner,) = [one for one in results if one["status"] == "applied"]
+    results = [client.result_of(command_id) for command_id in ids]
+    (winner,) = [result for result in results if result["status"] == "applied"]
     percentage = winner["after"]["canary_percentage"]
     assert winner["issued_by"] == f"operator {percentage:g}"
-    losers = [one for one in results if one is not winner]
+    losers = [result for result in results if result is not winner]
     assert len(losers) == WRITERS - 1
     for loser in losers:
         assert (loser["status"], loser["error"]["code"]) == ("rejected", "stale_epoch")

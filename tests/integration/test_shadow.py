@@ -34,18 +34,18 @@ def comparisons(settings: Settings, count: int) -> list[tuple[bytes | None, Shad
     """Return the first `count` comparisons on the shadow topic, with their keys, or fewer."""
     with reading(settings, topics_of(settings).shadow, last=count) as consumer:
         first = islice(messages(consumer, 15), count)
-        return [(one.key(), decode(ShadowComparison, one.value())) for one in first]
+        return [(request.key(), decode(ShadowComparison, request.value())) for request in first]
 
 
 def ask(client: Client, prefix: str, requests: list[Request]) -> list[dict[str, Any]]:
     """Ask all, each under an id that begins with `prefix`; return the answers in order."""
     named = {f"{prefix}-{number}": request for number, request in enumerate(requests)}
     client.send(
-        Request(one, request.user_id, request.k, request.exclude_seen, request.exclude_items)
-        for one, request in named.items()
+        Request(name, request.user_id, request.k, request.exclude_seen, request.exclude_items)
+        for name, request in named.items()
     )
     answers = client.wait_for(named)
-    return [answers[one][0] for one in named]
+    return [answers[name][0] for name in named]
 
 
 def put_in_shadow(client: Client, worker: Worker, **given: Any) -> tuple[list[str], int]:
@@ -74,10 +74,10 @@ def sample(worker: Worker, name: str, **labels: str) -> float:
     """Return the sum of the metric's samples that have `labels`."""
     families = text_string_to_metric_families(worker.fetch("/metrics").text)
     return sum(
-        one.value
+        sample.value
         for family in families
-        for one in family.samples
-        if one.name == name and labels.items() <= one.labels.items()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
 
 
@@ -96,15 +96,21 @@ def test_shadow_at_100_percent_changes_no_answer(client: Client, start_worker: S
 
     found = comparisons(client.settings, len(requests))
     assert len(found) == len(requests)
-    assert {one.request_id for _, one in found} == {answer["request_id"] for answer in during}
-    assert all(key == str(one.user_id).encode() for key, one in found)
-    assert {(one.primary_version, one.canary_version) for _, one in found} == {(primary, canary)}
-    assert {(one.rollout_epoch, one.worker) for _, one in found} == {(epoch, worker.name)}
+    assert {comparison.request_id for _, comparison in found} == {
+        answer["request_id"] for answer in during
+    }
+    assert all(key == str(comparison.user_id).encode() for key, comparison in found)
+    assert {(comparison.primary_version, comparison.canary_version) for _, comparison in found} == {
+        (primary, canary)
+    }
+    assert {(comparison.rollout_epoch, comparison.worker) for _, comparison in found} == {
+        (epoch, worker.name)
+    }
     expected = compared_here(client.settings, primary, canary, requests)
-    for _, one in found:
-        number = int(one.request_id.rpartition("-")[2])
-        agreement = (one.overlap, one.rank_biased_overlap, one.score_shift)
-        assert agreement == expected[number], one
+    for _, comparison in found:
+        number = int(comparison.request_id.rpartition("-")[2])
+        agreement = (comparison.overlap, comparison.rank_biased_overlap, comparison.score_shift)
+        assert agreement == expected[number], comparison
     labels = {"primary_version": primary, "canary_version": canary}
     compared = partial(sample, worker, "shadow_comparisons_total", **labels)
     wait_until(lambda: compared() == len(requests), 60, "the worker to have booked all")
@@ -125,7 +131,7 @@ def test_only_the_sampled_users_are_put_in_shadow(client: Client, start_worker: 
     assert 0 < len(sampled) < len(KNOWN)
     ask(client, "r", [Request("", user) for user in KNOWN])
     found = comparisons(client.settings, len(sampled))
-    assert {one.user_id for _, one in found} == sampled
+    assert {comparison.user_id for _, comparison in found} == sampled
     compared = partial(sample, worker, "shadow_comparisons_total")
     wait_until(lambda: compared() == len(sampled), 60, "the worker to have booked all")
 
@@ -155,5 +161,10 @@ def compared_here(
 ) -> list[Compared]:
     """Return what the comparisons must say, by both versions' own answers."""
     store = Store(settings.model_registry)
-    given, tried = (store.open(one).recommend(requests) for one in (primary, canary))
-    return [compare(one.items, other.items) for one, other in zip(given, tried, strict=True)]
+    given, tried = (
+        store.open(given_answer).recommend(requests) for given_answer in (primary, canary)
+    )
+    return [
+        compare(given_answer.items, other.items)
+        for given_answer, other in zip(given, tried, strict=True)
+    ]

@@ -150,8 +150,8 @@ def send_and_wait(client: Client, count: int, tag: str = "", user: int | None = 
     tag = f"{tag}-{uuid.uuid4().hex[:6]}"
     ids = [f"{tag}-{number}" for number in range(count)]
     client.send(
-        {"request_id": one, "user_id": number % 50 + 1 if user is None else user}
-        for number, one in enumerate(ids)
+        {"request_id": request_id, "user_id": number % 50 + 1 if user is None else user}
+        for number, request_id in enumerate(ids)
     )
     client.wait_for(ids)
 
@@ -209,10 +209,14 @@ def test_nothing_is_committed_past_a_slice_that_was_not_acknowledged(
 ) -> None:
     worker = start_worker(fleet_settings, **program(NEVER_ACKNOWLEDGES_THE_MARKED)).wait_ready()
     nothing_is_committed_past_an_unacknowledged_slice(client)
-    marked = [one for one in client.answers if one.startswith("never")]
+    marked = [answer for answer in client.answers if answer.startswith("never")]
     worker.kill()
     start_worker(fleet_settings).wait_ready()
-    wait_until(lambda: all(len(client.answers[one]) == 2 for one in marked), 30, "an answer again")
+    wait_until(
+        lambda: all(len(client.answers[request_id]) == 2 for request_id in marked),
+        30,
+        "an answer again",
+    )
 
 
 def test_committing_the_last_acknowledged_slice_would_lose_the_one_before(
@@ -227,9 +231,9 @@ def test_committing_the_last_acknowledged_slice_would_lose_the_one_before(
 def most_in_flight(client: Client, worker: Worker, backlog: int) -> int:
     """Return the most unacknowledged requests seen; commands must go on being decided."""
     ids = [f"b{number}" for number in range(backlog)]
-    client.send({"request_id": one, "user_id": 1} for one in ids)
+    client.send({"request_id": request_id, "user_id": 1} for request_id in ids)
     most = 0
-    while any(one not in client.answers for one in ids):
+    while any(request_id not in client.answers for request_id in ids):
         seen = worker.fetch("/metrics").text
         most = max(most, int(float(seen.split("\nrequests_in_flight ")[1].split("\n")[0])))
         if most and worker.name not in client.results:
@@ -267,8 +271,10 @@ def answered_twice_when_a_worker_joins(
     ids = []
     second = None
     for number in range(300):
-        batch = [f"j{number}-{one}" for one in range(20)]
-        client.send({"request_id": one, "user_id": user} for user, one in enumerate(batch, 1))
+        batch = [f"j{number}-{place}" for place in range(20)]
+        client.send(
+            {"request_id": request_id, "user_id": user} for user, request_id in enumerate(batch, 1)
+        )
         ids += batch
         time.sleep(0.02)
         if number == 50:

@@ -203,7 +203,9 @@ def test_every_answer_is_what_the_slow_twin_makes_of_topic_and_version(
         crowd.wait_for_answers(1_000)
         assert client.command(type="promote")["status"] == "applied"
         crowd.wait_for_answers(300)
-    answers = [one for several in client.wait_for(crowd.ids, 60).values() for one in several]
+    answers = [
+        release for several in client.wait_for(crowd.ids, 60).values() for release in several
+    ]
 
     done = read_interactions(tuned)
     store = store_of(tuned)
@@ -241,7 +243,7 @@ def test_every_answer_is_what_the_slow_twin_makes_of_topic_and_version(
 
 def is_up(worker: Worker) -> bool:
     try:
-        return [one["code"] for one in worker.get("/readyz")["reasons"]] == ["no_version"]
+        return [reason["code"] for reason in worker.get("/readyz")["reasons"]] == ["no_version"]
     except OSError:
         return False
 

@@ -88,7 +88,7 @@ def test_a_second_snapshot_reads_from_kafka_only_what_is_new(topics_created: Set
     second = snapshot_of(topics_created)
     third = snapshot_of(topics_created)
 
-    assert [(one.fresh, one.records) for one in (first, second, third)] == [
+    assert [(snapshot.fresh, snapshot.records) for snapshot in (first, second, third)] == [
         (size, size),
         (2, size + 2),
         (0, size + 2),
@@ -111,7 +111,7 @@ def test_the_same_ranges_train_the_same_factors_however_they_were_read(
         fitted = fit_als(
             csr(snapshot.cells, weight > 0, weight), parameters(), 1, lambda _done: None
         )
-        return [one.tobytes() for one in fitted]
+        return [factors.tobytes() for factors in fitted]
 
     assert in_parts.described == at_once.described
     assert same_cells(in_parts.cells, at_once.cells)
@@ -228,11 +228,11 @@ def test_two_runs_at_once_get_the_same_snapshot(topics_created: Settings) -> Non
     produce(topics_created, checkerboard_events())
 
     with ThreadPoolExecutor(3) as pool:
-        one, *others = pool.map(lambda _: snapshot_of(topics_created), range(3))
+        snapshot, *others = pool.map(lambda _: snapshot_of(topics_created), range(3))
 
     for other in [*others, snapshot_of(topics_created)]:
-        assert other.described == one.described
-        assert same_cells(other.cells, one.cells)
+        assert other.described == snapshot.described
+        assert same_cells(other.cells, snapshot.cells)
 
 
 def test_a_forgotten_user_is_gone_from_the_next_snapshot_and_from_the_segments(

@@ -115,7 +115,9 @@ def fitted(board: Csr) -> Fitted:
         if done == TOLD.iterations:
             tracker = SparkContext.getOrCreate().statusTracker()
             group_jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(GROUP)]
-            jobs[:] = [tracker.getStageInfo(max(one.stageIds)).name for one in group_jobs]
+            jobs[:] = [
+                tracker.getStageInfo(max(group_job.stageIds)).name for group_job in group_jobs
+            ]
 
     return Fitted(fit_spark(LOCAL, board, TOLD, 1, follow), steps, jobs)
 

@@ -33,8 +33,8 @@ def test_twenty_swaps_under_steady_traffic_go_unnoticed(
         while not done.is_set() and len(ids) < PER_SECOND * SECONDS * 3:
             batch = [f"s{len(ids) + number}" for number in range(PER_SECOND // 20)]
             client.send(
-                {"request_id": one, "user_id": len(ids) + number}
-                for number, one in enumerate(batch)
+                {"request_id": request_id, "user_id": len(ids) + number}
+                for number, request_id in enumerate(batch)
             )
             ids.extend(batch)
             time.sleep(max(0.0, len(ids) / PER_SECOND - (time.monotonic() - started)))

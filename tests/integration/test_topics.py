@@ -48,7 +48,9 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(fresh: Settin
     complaints = check_topics(fresh)
 
     assert len(complaints) == len(list(topics_of(fresh)))
-    assert all("was not found; run `recstream topics create`" in one for one in complaints)
+    assert all(
+        "was not found; run `recstream topics create`" in complaint for complaint in complaints
+    )
     with pytest.raises(ConfigurationError, match=r"\.requests was not found"):
         require_topics(fresh)
 

@@ -48,7 +48,7 @@ def offered(client: Client, run_id: str) -> Answer:
     """Return the command with which the fleet has offered the version of a run."""
 
     def offer() -> Answer | None:
-        mine = (one for one in applied(client) if run_id in (one.get("reason") or ""))
+        mine = (command for command in applied(client) if run_id in (command.get("reason") or ""))
         return next(mine, None)
 
     return wait_until(offer, 60, f"the version of run {run_id} to be offered")
@@ -83,12 +83,12 @@ def test_what_is_trained_ramps_up_by_itself_and_back_where_users_fail(
             assert end["after"]["ramp"]["outcome"] == outcome, end
             assert end["after"]["primary_version"] == GOOD
             moves = [
-                one
-                for one in applied(client)
-                if one["issued_by"] == "ramp" and one["after"]["ramp"]["version"] == version
+                command
+                for command in applied(client)
+                if command["issued_by"] == "ramp" and command["after"]["ramp"]["version"] == version
             ]
             why = f"; training run {run_id}, asked for by test: {reason}"
-            assert [one["reason"][-len(why) :] for one in moves] == [why] * len(moves)
+            assert [move["reason"][-len(why) :] for move in moves] == [why] * len(moves)
             assert moves[-1]["type"] == ("promote" if outcome == "promoted" else "abort")
     assert "error_rate" in end["reason"]
 

@@ -182,7 +182,7 @@ def refused_checks(settings: Settings, **more: Any) -> dict[str, str]:
     assert result.reason
     assert Store(settings.model_registry).versions() == []
     assert Store(settings.model_registry).latest() is None
-    return {one.name: one.verdict for one in result.gate.checks if one.verdict != "pass"}
+    return {check.name: check.verdict for check in result.gate.checks if check.verdict != "pass"}
 
 
 def spoiled(change: Callable[[Factors], Factors]) -> Fit:
@@ -331,10 +331,10 @@ def test_a_snapshot_has_every_record_of_a_batch(settings_on_each_broker: Setting
 
 
 def test_the_same_ranges_give_the_same_snapshot(checkerboard: Settings) -> None:
-    one, other = snapshot_of(checkerboard), snapshot_of(checkerboard)
+    first, other = snapshot_of(checkerboard), snapshot_of(checkerboard)
 
-    assert one.described == other.described
-    assert one.cells.values["watch"].tobytes() == other.cells.values["watch"].tobytes()
+    assert first.described == other.described
+    assert first.cells.values["watch"].tobytes() == other.cells.values["watch"].tobytes()
 
 
 def test_what_is_produced_after_the_start_belongs_to_the_next_snapshot(
@@ -430,8 +430,8 @@ def test_the_lock_is_free_again_when_its_run_ends(settings_on_each_broker: Setti
 def test_environments_do_not_wait_for_each_other(settings_on_each_broker: Settings) -> None:
     staging = settings_on_each_broker.model_copy(update={"environment": "staging"})
 
-    with training_lock(settings_on_each_broker) as one, training_lock(staging) as other:
-        one.confirm()
+    with training_lock(settings_on_each_broker) as first, training_lock(staging) as other:
+        first.confirm()
         other.confirm()
 
 
@@ -484,7 +484,7 @@ def test_play_counts_are_right_by_default_and_warned_of(topics_created: Settings
     result = run(settings, parameters_of(settings))
 
     assert result.status == "published", result.reason
-    assert {one.code for one in result.warnings} == {"wide_values", "no_times"}
+    assert {warning.code for warning in result.warnings} == {"wide_values", "no_times"}
     manifest = Store(settings.model_registry).manifest(str(result.version))
     assert manifest.parameters.event_weights["watch"].transform == "log"
     assert manifest.data_report is not None
@@ -494,11 +494,14 @@ def test_play_counts_are_right_by_default_and_warned_of(topics_created: Settings
 
 
 def test_a_custom_kind_counts_once_it_has_a_weight(topics_created: Settings) -> None:
-    played = [structs.replace(one, event="play") for one in checkerboard_events()]
+    played = [structs.replace(event, event="play") for event in checkerboard_events()]
     produce_events(topics_created, played)
 
     ignored = run(topics_created)
     weighted = run(topics_created, parameters(event_weights=parse_event_weights("play=2:binary")))
 
-    assert (ignored.status, {one.code for one in ignored.warnings}) == ("refused", {"no_weight"})
+    assert (ignored.status, {warning.code for warning in ignored.warnings}) == (
+        "refused",
+        {"no_weight"},
+    )
     assert weighted.status == "published", weighted.reason

@@ -38,8 +38,8 @@ def transaction(settings: Settings, ids: list[str], partition: int = 0) -> Itera
     producer = Producer(client_config(settings) | {"transactional.id": f"test-{uuid.uuid4()}"})
     producer.init_transactions(SECONDS)
     producer.begin_transaction()
-    for one in ids:
-        payload = json.dumps({"request_id": one, "user_id": 7, "k": 3}).encode()
+    for request_id in ids:
+        payload = json.dumps({"request_id": request_id, "user_id": 7, "k": 3}).encode()
         producer.produce(topics_of(settings).requests.name, payload, b"7", partition)
     producer.flush(SECONDS)
     yield producer
@@ -90,7 +90,7 @@ def test_garbage_on_the_response_topic_keeps_nobody_from_its_answers(
         serving.resume()
         answers = asking.result(SECONDS)
 
-    assert set(answers.by_request_id) == {one.request_id for one in requests}
+    assert set(answers.by_request_id) == {request.request_id for request in requests}
 
 
 def sent_to(client: Client) -> int:
@@ -108,4 +108,6 @@ def lags(worker: Worker) -> dict[str, float]:
 
 def notices(worker: Worker) -> dict[str, str]:
     """Return what the worker warns of, by code."""
-    return {one["code"]: one["message"] for one in worker.get("/readyz").get("notices", [])}
+    return {
+        notice["code"]: notice["message"] for notice in worker.get("/readyz").get("notices", [])
+    }

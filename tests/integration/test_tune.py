@@ -75,7 +75,7 @@ def test_a_search_goes_on_where_it_was_and_writes_the_winner(
     second = tuned(settings, study, 5, "--env", str(env))
     third = tuned(settings, study, 5)
 
-    assert [one["trials"] for one in (first, second, third)] == [3, 5, 5]
+    assert [trial["trials"] for trial in (first, second, third)] == [3, 5, 5]
     assert third == second  # nothing was left to try
     assert second["metrics"]["ndcg_at_10"] > second["metrics"]["popularity_ndcg_at_10"]
     lines = dict(line.split("=", 1) for line in env.read_text().splitlines())
@@ -181,7 +181,7 @@ def searched(study: Path, trials: int, seconds: float = LONG, **more: Any) -> Tu
 def test_the_search_begins_with_the_present_settings(tmp_path: Path) -> None:
     found = searched(tmp_path / "study", 1)
 
-    assert [one.parameters for one in found.trials] == [parameters()]
+    assert [trial.parameters for trial in found.trials] == [parameters()]
     assert found.best == parameters()
     assert found.quality.differences["incumbent"]["ndcg"].value == 0
 
@@ -219,10 +219,13 @@ def test_a_fit_that_fails_is_a_trial_that_failed(tmp_path: Path) -> None:
         return fit_als(weights, asked, threads, advance)
 
     found = searched(
-        tmp_path / "study", 3, fit=failing, report=lambda one, _best: reported.append(one)
+        tmp_path / "study",
+        3,
+        fit=failing,
+        report=lambda ended_trial, _best: reported.append(ended_trial),
     )
 
-    assert [one.ndcg is None for one in reported] == [False, True, True]
+    assert [trial.ndcg is None for trial in reported] == [False, True, True]
     assert found.best == parameters()
 
 

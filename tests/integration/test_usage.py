@@ -40,7 +40,9 @@ def result(environment: str, epoch: int, at: Instant, **state: Any) -> bytes:
 
 
 def say(settings: Settings, *results: bytes) -> None:
-    produce_all(settings, topics_of(settings).control_results, [("x", one) for one in results])
+    produce_all(
+        settings, topics_of(settings).control_results, [("x", result) for result in results]
+    )
 
 
 def test_states_history_and_waiting_commands_of_all_environments_name_versions(
@@ -131,7 +133,7 @@ def test_gc_keeps_what_kafka_names_and_removes_nothing_without_kafka(
     expected = {"v0.1": "hiding", "v0.2": "kept", "v0.3": "hiding", "v0.4": "kept"}
     for arguments in (["--grace-hours", "0"], ["--grace-hours", "0", "--remove"]):
         done = json.loads(collected(settings, *arguments).stdout)
-        assert {one["version"]: one["fate"] for one in done["versions"]} == expected
+        assert {version["version"]: version["fate"] for version in done["versions"]} == expected
         assert done["dry_run"] == ("--remove" not in arguments)
     assert store.versions() == ["v0.2", "v0.4"]
 

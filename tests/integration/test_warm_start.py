@@ -35,11 +35,11 @@ def settings(kafka: str, tmp_path: Path) -> Settings:
     """Settings with warm starts, and a version that has learned from all but the newest events."""
     fresh = fresh_settings(kafka, tmp_path, RETRAIN_WARM_ITERATIONS="2")
     create_topics(fresh)
-    produce(fresh, (one for one in EVENTS if (one.timestamp or 0) < 20))
+    produce(fresh, (event for event in EVENTS if (event.timestamp or 0) < 20))
     assert start_of_fit(fresh, None) == TrialStart(
         0.2, 3, "there is no version to start from", "time"
     )
-    produce(fresh, (one for one in EVENTS if (one.timestamp or 0) >= 20))
+    produce(fresh, (event for event in EVENTS if (event.timestamp or 0) >= 20))
     return fresh
 
 
@@ -93,7 +93,7 @@ def test_the_manifest_names_what_the_fit_began_with_and_it_is_made_again_from_th
     other = trained(settings.model_copy(update={"retrain_warm_iterations": 0}), "v0.1")
     assert other.provenance is not None
     assert other.provenance.start == TrialStart(0.2, 3, order="time")
-    theirs, ours = (store.open(one).arrays.item_factors for one in ("v0.2", other.version))
+    theirs, ours = (store.open(version).arrays.item_factors for version in ("v0.2", other.version))
     assert not (theirs == ours).all()
 
 
@@ -107,7 +107,7 @@ def test_a_version_that_began_with_its_trial_is_made_again_as_is_one_that_began_
     other = trained(plain.model_copy(update={"retrain_holdout": 0.3}), None)
     cold = trained(plain.model_copy(update={"retrain_final_iterations": 0}), None)
 
-    starts = [one.provenance.start for one in (ours, other, cold) if one.provenance]
+    starts = [manifest.provenance.start for manifest in (ours, other, cold) if manifest.provenance]
     assert starts == [TrialStart(0.2, 3, order="time"), TrialStart(0.3, 3, order="time"), None]
     assert any("from the trial's factors" in (line.message or "") for line in stages)
     assert b"from the trial&#39;s factors" in store.read(ours.version, "report.html")
@@ -115,7 +115,7 @@ def test_a_version_that_began_with_its_trial_is_made_again_as_is_one_that_began_
     assert "from the trial's factors" in shown.output
     for version in (ours.version, other.version, cold.version):
         assert again(settings, version).is_equal  # whatever the settings of now
-    items = [store.open(one.version).arrays.item_factors for one in (ours, other, cold)]
+    items = [store.open(manifest.version).arrays.item_factors for manifest in (ours, other, cold)]
     assert not (items[0] == items[1]).all()
     assert not (items[0] == items[2]).all()
 
@@ -135,7 +135,7 @@ def test_a_version_whose_start_is_gone_or_another_is_not_made_again(settings: Se
 
 
 def test_what_was_forgotten_does_not_live_on_in_the_next_version(settings: Settings) -> None:
-    produce(settings, (one for user in range(100, 140) for one in _watches(user)))
+    produce(settings, (event for user in range(100, 140) for event in _watches(user)))
     assert isinstance(start_of_fit(settings, "v0.1"), WarmStart)
     produce(settings, [forget(100, at=1e9)])
 

@@ -45,11 +45,11 @@ class Shop:
         self._asked += 1
         ids = [f"a{self._asked}-{user}" for user in (*USERS, *NEW_USERS)]
         self._client.send(
-            {"request_id": one, "user_id": user, "k": k, "exclude_seen": False}
-            for one, user in zip(ids, (*USERS, *NEW_USERS), strict=True)
+            {"request_id": request_id, "user_id": user, "k": k, "exclude_seen": False}
+            for request_id, user in zip(ids, (*USERS, *NEW_USERS), strict=True)
         )
         found = self._client.wait_for(ids)
-        return [found[one][0] for one in ids]
+        return [found[request_id][0] for request_id in ids]
 
     def seconds_until_gone(self, item_ids: Iterable[int], since: float) -> float:
         """Ask until nobody is shown one of the items; return how long after `since` that was.
@@ -63,12 +63,12 @@ class Shop:
             both = {answer["provenance"]["worker"] for answer in answers}
             if len(both) == 2 and not any(gone & shown(answer) for answer in answers):
                 ids = [answer["request_id"] for answer in answers]
-                return max(self._client.answered_at[one][0] for one in ids) - since
+                return max(self._client.answered_at[request_id][0] for request_id in ids) - since
         raise AssertionError(f"{gone} are still shown after {DEADLINE_SECONDS:g} s")
 
     def wait_until_shown(self, item_id: int) -> None:
         what = f"item {item_id} to come back"
-        wait_until(lambda: all(item_id in shown(one) for one in self.answers(40)), 10, what)
+        wait_until(lambda: all(item_id in shown(answer) for answer in self.answers(40)), 10, what)
 
 
 def shown(answer: dict[str, Any]) -> set[Any]:
@@ -87,13 +87,13 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     before = wait_until(
         lambda: (
             (found := shop.answers())
-            and len({one["provenance"]["worker"] for one in found}) == 2
+            and len({answer["provenance"]["worker"] for answer in found}) == 2
             and found
         ),
         30,
         "answers of both workers",
     )
-    assert all("withdrawn_items" not in one["provenance"] for one in before)
+    assert all("withdrawn_items" not in answer["provenance"] for answer in before)
 
     since = time.time()
     shop.send(CatalogueItem(7, "Seven", withdrawn=True))
@@ -101,9 +101,9 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     figure(f"gone from two workers' answers {seconds:.2f} s after the withdrawal was sent")
     assert seconds <= BAR_SECONDS
     after = shop.answers()
-    assert {one["source"] for one in after} == {"model", "popular"}
-    assert {len(one["items"]) for one in after} == {38}
-    assert {one["provenance"]["withdrawn_items"] for one in after} == {1}
+    assert {answer["source"] for answer in after} == {"model", "popular"}
+    assert {len(answer["items"]) for answer in after} == {38}
+    assert {answer["provenance"]["withdrawn_items"] for answer in after} == {1}
 
     explained = recstream(topics_created, "explain", "1")
     assert f"withdrawn: 1 items of {version} are in no answer" in explained.stdout, explained
@@ -134,11 +134,11 @@ def test_an_item_that_is_withdrawn_is_gone_from_both_workers_within_a_second(
     assert workers[0].stop() == 0
     restarted = start_worker(topics_created, "again").wait_ready()
     found = wait_until(
-        lambda: [one for one in shop.answers() if one["provenance"]["worker"] == "again"],
+        lambda: [answer for answer in shop.answers() if answer["provenance"]["worker"] == "again"],
         30,
         "answers of the worker that was started again",
     )
-    assert not [one for one in found if 7 in shown(one)]
+    assert not [answer for answer in found if 7 in shown(answer)]
     assert not [a for several in client.answers.values() for a in several if is_late(a)]
     assert restarted.get("/readyz")["ready"]
 
@@ -184,7 +184,7 @@ def test_a_worker_of_a_deployment_without_an_items_topic_starts_and_says_so(
     version = publish_model(topics_created)
     worker = start_worker(topics_created).wait_ready()
     assert client.command(type="swap", model_version=version)["status"] == "applied"
-    assert "items_topic_missing" in [one["code"] for one in worker.get("/readyz")["notices"]]
+    assert "items_topic_missing" in [notice["code"] for notice in worker.get("/readyz")["notices"]]
     assert items not in admin.list_topics(timeout=10).topics
 
     assert create_topics(topics_created) == [items]

@@ -92,7 +92,9 @@ def rows_of(text: str) -> Iterator[list[str]]:
 
 def unknown(named: Callable[[Path], list[str]], known: set[str]) -> list[str]:
     """Return what is `named` by a page and is not `known`, with the page."""
-    return [f"{name_of(page)}: {one}" for page in PAGES for one in named(page) if one not in known]
+    return [
+        f"{name_of(page)}: {name}" for page in PAGES for name in named(page) if name not in known
+    ]
 
 
 def section(page: str, title: str) -> str:
@@ -176,7 +178,9 @@ def test_every_page_is_reached_from_the_readme() -> None:
             continue
         reached.add(page)
         targets = [target.partition("#")[0] for target in LINK.findall(prose_of(page))]
-        waiting += [(page.parent / one).resolve() for one in targets if one and "://" not in one]
+        waiting += [
+            (page.parent / target).resolve() for target in targets if target and "://" not in target
+        ]
 
     assert {page for page in PAGES if page.name != "CHANGELOG.md"} <= reached
 
@@ -221,8 +225,8 @@ def test_every_command_that_a_page_shows_exists(page: Path, commands: dict[str, 
         command = commands[name]
         is_group = hasattr(command, "commands") or name == "bench"
         assert not (is_group and rest and not rest[0].startswith("-")), line
-        known = {"--help", *(word for one in command.params for word in one.opts)}
-        known |= {word for one in command.params for word in one.secondary_opts}
+        known = {"--help", *(word for param in command.params for word in param.opts)}
+        known |= {word for param in command.params for word in param.secondary_opts}
         assert {word for word in rest if word.startswith("-")} <= known, line
 
 
@@ -249,7 +253,9 @@ def routes() -> set[str]:
     parts = some_parts(Path("nowhere"))
     app = build_pages(parts, build_observers(parts)).application()
     found = {
-        f"{one.method} {one.resource.canonical}" for one in app.router.routes() if one.resource
+        f"{route.method} {route.resource.canonical}"
+        for route in app.router.routes()
+        if route.resource
     }
     return {route for route in found if not route.startswith("HEAD ")}
 
@@ -261,13 +267,13 @@ def test_the_api_reference_is_what_the_code_makes() -> None:
 def test_the_api_reference_lists_the_endpoints_that_there_are() -> None:
     listed = [cell for cell, *_ in rows_of(text_of(DOCS / "API_REFERENCE.md"))]
 
-    assert {" ".join(one) for one in ENDPOINT.findall("\n".join(listed))} == routes()
+    assert {" ".join(match) for match in ENDPOINT.findall("\n".join(listed))} == routes()
 
 
 def test_every_endpoint_that_a_page_names_exists() -> None:
     def named(page: Path) -> list[str]:
         inline = " ; ".join(INLINE.findall(prose_of(page)))
-        return [" ".join(one) for one in ENDPOINT.findall(inline)]
+        return [" ".join(match) for match in ENDPOINT.findall(inline)]
 
     assert unknown(named, routes()) == []
 
@@ -276,7 +282,7 @@ def test_every_path_of_a_page_that_a_page_names_exists() -> None:
     known = {route.partition(" ")[2] for route in routes()} | {"/recommend"}
 
     def named(page: Path) -> list[str]:
-        return [one for one in INLINE.findall(prose_of(page)) if BARE_PATH.fullmatch(one)]
+        return [match for match in INLINE.findall(prose_of(page)) if BARE_PATH.fullmatch(match)]
 
     assert unknown(named, known) == []
 
@@ -286,7 +292,7 @@ def test_the_page_for_applications_lists_every_source_and_every_reason_for_a_fal
     tables = section(page, "What an answer means").split("\n\n")
 
     def listed(head: str) -> set[str]:
-        (table,) = [one for one in tables if one.lstrip().startswith(f"| `{head}`")]
+        (table,) = [table for table in tables if table.lstrip().startswith(f"| `{head}`")]
         return {code for cell, *_ in rows_of(f"{table}\n") for code in INLINE.findall(cell)}
 
     assert listed("status") == set(get_args(AnswerStatus))
@@ -297,10 +303,10 @@ def test_the_page_for_applications_lists_every_source_and_every_reason_for_a_fal
 
 def test_every_setting_that_a_page_names_exists() -> None:
     settings = {str(field.alias) for field in Settings.model_fields.values()}
-    known = settings | {f"{one[:end]}*" for one in settings for end in range(len(one))}
+    known = settings | {f"{setting[:end]}*" for setting in settings for end in range(len(setting))}
 
     def named(page: Path) -> list[str]:
-        return ["".join(one) for one in SETTING.findall(text_of(page))]
+        return ["".join(match) for match in SETTING.findall(text_of(page))]
 
     assert unknown(named, known) == []
 
@@ -312,7 +318,7 @@ def test_every_metric_that_a_page_names_exists() -> None:
     known |= {name for schema in schemas for name in schema.get("properties", {})}
 
     def named(page: Path) -> list[str]:
-        return [one for one in INLINE.findall(prose_of(page)) if METRIC.fullmatch(one)]
+        return [match for match in INLINE.findall(prose_of(page)) if METRIC.fullmatch(match)]
 
     assert unknown(named, known) == []
 
@@ -352,7 +358,7 @@ def alerts() -> set[str]:
 
 
 def own_codes(error: type[errors.RecstreamError]) -> set[str]:
-    below = [own_codes(one) for one in error.__subclasses__()]
+    below = [own_codes(child) for child in error.__subclasses__()]
     return {error.code}.union(*below)
 
 

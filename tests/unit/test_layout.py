@@ -133,7 +133,9 @@ def test_the_lock_holds_what_the_project_and_each_of_its_extras_ask_for() -> Non
     for requirement in map(Requirement, asked):
         versions = locked.get(_normal(requirement.name), set())
         assert versions, f"requirements.lock lacks {requirement}: `make lock`"
-        assert all(requirement.specifier.contains(Version(one)) for one in versions), requirement
+        assert all(requirement.specifier.contains(Version(version)) for version in versions), (
+            requirement
+        )
 
 
 @each_cell(("lock", "least"), [("requirements.lock", 100), ("ops/setup/uv.txt", 1)])
@@ -157,7 +159,7 @@ def test_the_settings_example_loaded_as_its_head_says_changes_nothing() -> None:
     loaded = subprocess.run(
         ["sh", "-c", script], cwd=ROOT, env={}, capture_output=True, text=True, check=True
     )
-    variables = dict(one.split("=", 1) for one in loaded.stdout.split("\0") if one)
+    variables = dict(part.split("=", 1) for part in loaded.stdout.split("\0") if part)
     assert read_settings(variables) == read_settings({})
 
 

@@ -60,7 +60,7 @@ def test_retraining_is_scheduled_never_twice_at_once_and_never_cancelled_half_wa
 def test_retraining_sets_only_variables_that_there_are() -> None:
     (job,) = workflow("retrain.yml")["jobs"].values()
     named = set(job["env"]) | set(re.findall(r"vars\.(\w+)", (FOLDER / "retrain.yml").read_text()))
-    assert {one for one in named if not one.startswith("AWS_")} <= SETTINGS
+    assert {name for name in named if not name.startswith("AWS_")} <= SETTINGS
 
 
 def test_retraining_calls_commands_that_there_are() -> None:
@@ -69,7 +69,7 @@ def test_retraining_calls_commands_that_there_are() -> None:
     )
     assert [call for call, _ in calls] == ["train", "registry show"]
     command: Any = get_command(app)
-    assert "--deploy" in {word for one in command.commands["train"].params for word in one.opts}
+    assert "--deploy" in {word for param in command.commands["train"].params for word in param.opts}
     assert "show" in command.commands["registry"].commands
 
 

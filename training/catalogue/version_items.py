@@ -87,6 +87,6 @@ def decode_items(payload: bytes) -> VersionItems:
     """
     try:
         lines = gzip.decompress(payload).splitlines()
-        return VersionItems(tuple(msgspec.json.decode(one, type=CatalogueItem) for one in lines))
+        return VersionItems(tuple(msgspec.json.decode(line, type=CatalogueItem) for line in lines))
     except (OSError, EOFError, zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedVersion(f"{ITEMS_FILE}: {error}") from error

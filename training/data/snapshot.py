@@ -193,13 +193,13 @@ def _read_new(
     total = sum(span.length for _, span in spans)
     passed = records = 0
     for partition, span in spans:
-        begun, tables = span.start, [SCHEMA.empty_table()]
+        segment_start, tables = span.start, [SCHEMA.empty_table()]
         for position, messages in log.batches(partition, span):
             tables.append(_table(messages))
             records += len(messages)
-            if position == span.end or position - begun >= SEGMENT_RECORDS:
-                segments.add(partition, Span(begun, position), pa.concat_tables(tables))
-                begun, tables = position, [SCHEMA.empty_table()]
+            if position == span.end or position - segment_start >= SEGMENT_RECORDS:
+                segments.add(partition, Span(segment_start, position), pa.concat_tables(tables))
+                segment_start, tables = position, [SCHEMA.empty_table()]
             advance(passed + position - span.start, total)
         passed += span.length
     advance(total, total)

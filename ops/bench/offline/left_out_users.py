@@ -117,7 +117,10 @@ def _of_part(
             _split(cells, parameters, seen, wanted, users, popular)
             for wanted in (rest & (place < first + NEXT), rest)
         ]
-        yield first, JudgedLists(*(Lists(*(_ndcg(score, one) for score in scores)) for one in by))
+        yield (
+            first,
+            JudgedLists(*(Lists(*(_ndcg(score, split) for score in scores)) for split in by)),
+        )
 
 
 def _places(cells: Cells, random: np.random.Generator) -> NDArray[np.int64]:
@@ -160,7 +163,7 @@ def _folded(
     ]
     found = version.of(fresh, [False] * len(fresh), fold_in_least=1)
     nothing = np.zeros(parameters.factors, np.float32)
-    return np.stack([nothing if one.vector is None else one.vector for one in found])
+    return np.stack([nothing if fresh.vector is None else fresh.vector for fresh in found])
 
 
 def _events(

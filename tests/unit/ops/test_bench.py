@@ -29,7 +29,7 @@ from registry.wire.requests import Request
 @pytest.fixture(scope="module")
 def command_lines() -> list[Any]:
     """Both command lines as Typer builds them at each call."""
-    return [typer.main.get_command(one.app) for one in (cli, bench)]
+    return [typer.main.get_command(module.app) for module in (cli, bench)]
 
 
 @pytest.fixture(autouse=True)
@@ -136,10 +136,10 @@ def test_a_written_report_can_be_read_again(tmp_path: Path) -> None:
 
 def test_requests_are_of_known_users_and_count_up() -> None:
     made = [decode(Request, value) for _, value in requests(500)]
-    assert [one.request_id for one in made] == [str(number) for number in range(500)]
-    assert {type(one.user_id) for one in made} == {int}
-    assert all(1 <= int(one.user_id) <= USERS for one in made)
-    assert {one.k for one in made} == {10}
+    assert [pair.request_id for pair in made] == [str(number) for number in range(500)]
+    assert {type(pair.user_id) for pair in made} == {int}
+    assert all(1 <= int(pair.user_id) <= USERS for pair in made)
+    assert {pair.k for pair in made} == {10}
 
 
 def test_requests_are_the_same_for_everyone_who_is_measured() -> None:
@@ -149,7 +149,7 @@ def test_requests_are_the_same_for_everyone_who_is_measured() -> None:
 def test_a_disturbance_swaps_evenly_and_ends_where_it_began() -> None:
     plan = disturbance(Settings(), 40.0, ("v0.1", "v0.2"), training=False).plan
     assert [at for at, _ in plan] == [1.0 + 2.0 * number for number in range(SWAPS)]
-    assert [one.model_version for _, one in plan] == ["v0.2", "v0.1"] * (SWAPS // 2)
+    assert [event.model_version for _, event in plan] == ["v0.2", "v0.1"] * (SWAPS // 2)
 
 
 def test_a_disturbance_with_a_training_asks_for_it_first_and_deploys_nothing() -> None:

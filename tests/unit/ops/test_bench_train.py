@@ -9,11 +9,11 @@ from registry.wire.training_records.interactions import Interaction
 
 def test_the_same_size_gives_the_same_interactions_and_each_can_be_used() -> None:
     sizes = MadeUpSizes(500)
-    one, other = list(records(sizes)), list(records(sizes))
-    events = [decode(Interaction, payload) for _, payload in one]
+    first, other = list(records(sizes)), list(records(sizes))
+    events = [decode(Interaction, payload) for _, payload in first]
 
-    assert one == other
-    assert [event.user_id for event in events] == [user for user, _ in one]
+    assert first == other
+    assert [event.user_id for event in events] == [user for user, _ in first]
     assert [event.timestamp for event in events] == list(range(1, 501))
 
 

@@ -33,20 +33,20 @@ def test_two_workers_wait_for_the_topics_which_wait_for_kafka() -> None:
 
 
 def test_every_file_that_is_mounted_is_there() -> None:
-    mounts = [one for each in COMPOSE["services"].values() for one in each.get("volumes", [])]
-    paths = [one.split(":")[0] for one in mounts if one.startswith("./")]
+    mounts = [volume for each in COMPOSE["services"].values() for volume in each.get("volumes", [])]
+    paths = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
     assert paths
     assert all((ROOT / path).exists() for path in paths)
 
 
 def test_every_named_volume_is_declared() -> None:
-    mounts = [one for each in COMPOSE["services"].values() for one in each.get("volumes", [])]
-    named = {one.split(":")[0] for one in mounts if not one.startswith("./")}
+    mounts = [volume for each in COMPOSE["services"].values() for volume in each.get("volumes", [])]
+    named = {mount.split(":")[0] for mount in mounts if not mount.startswith("./")}
     assert named == set(COMPOSE["volumes"])
 
 
 def test_every_port_is_published_on_loopback_only() -> None:
-    ports = [one for each in COMPOSE["services"].values() for one in each.get("ports", [])]
+    ports = [port for each in COMPOSE["services"].values() for port in each.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -58,7 +58,7 @@ def test_prometheus_scrapes_both_workers() -> None:
 
 def test_prometheus_reads_the_alerts_that_are_mounted_beside_its_configuration() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
-    mounted = {Path(one.split(":")[1]).name for one in service("prometheus")["volumes"]}
+    mounted = {Path(volume.split(":")[1]).name for volume in service("prometheus")["volumes"]}
     assert config["rule_files"] == ["alerts.yml"]
     assert set(config["rule_files"]) <= mounted
 

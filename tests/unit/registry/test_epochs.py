@@ -19,8 +19,10 @@ def test_an_epoch_holds_its_era_and_its_offset(era: int, offset: int) -> None:
 
 
 @given(st.tuples(ERAS, OFFSETS), st.tuples(ERAS, OFFSETS))
-def test_epochs_compare_as_era_and_offset_do(one: tuple[int, int], other: tuple[int, int]) -> None:
-    assert (epoch_of(*one) < epoch_of(*other)) == (one < other)
+def test_epochs_compare_as_era_and_offset_do(
+    first: tuple[int, int], other: tuple[int, int]
+) -> None:
+    assert (epoch_of(*first) < epoch_of(*other)) == (first < other)
 
 
 @given(OFFSETS)

@@ -14,7 +14,7 @@ from registry.wire.training_records.event_weights import parse_event_weights
 
 def weight_of(spelled: str, *values: float) -> list[float]:
     found = weigh({"play": np.array(values, np.float32)}, parse_event_weights(f"play={spelled}"))
-    return [round(float(one), 4) for one in found]
+    return [round(float(weight), 4) for weight in found]
 
 
 @each_cell(

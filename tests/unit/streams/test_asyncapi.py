@@ -90,9 +90,9 @@ def made() -> dict[str, Any]:
 def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         yield from ([node["$ref"]] if "$ref" in node else [])
-        yield from (one for below in node.values() for one in references(below))
+        yield from (reference for below in node.values() for reference in references(below))
     elif isinstance(node, list):
-        yield from (one for below in node for one in references(below))
+        yield from (reference for below in node for reference in references(below))
 
 
 def validator(made: dict[str, Any], name: str) -> Draft202012Validator:
@@ -100,7 +100,7 @@ def validator(made: dict[str, Any], name: str) -> Draft202012Validator:
 
 
 def test_it_has_the_structure_of_the_specification(made: dict[str, Any]) -> None:
-    assert [one.message for one in Draft202012Validator(ASYNCAPI).iter_errors(made)] == []
+    assert [error.message for error in Draft202012Validator(ASYNCAPI).iter_errors(made)] == []
 
 
 def test_every_reference_in_it_leads_somewhere(made: dict[str, Any]) -> None:
@@ -115,10 +115,10 @@ def test_every_topic_has_a_channel_and_an_operation(made: dict[str, Any]) -> Non
     names = set(Topics.__slots__)
 
     assert set(CHANNELS) == set(made["channels"]) == names
-    assert {one["channel"]["$ref"] for one in made["operations"].values()} == {
+    assert {operation["channel"]["$ref"] for operation in made["operations"].values()} == {
         f"#/channels/{name}" for name in names
     }
-    assert {one["address"] for one in made["channels"].values()} == {
+    assert {channel["address"] for channel in made["channels"].values()} == {
         topic.name for topic in topics_of(read_settings({}))
     }
 
@@ -136,7 +136,7 @@ def test_every_example_fits_its_schema(made: dict[str, Any]) -> None:
 
     assert len(shown) == len(CHANNELS) - 1  # a dead letter is any bytes
     for name, payload in shown:
-        assert [one.message for one in validator(made, name).iter_errors(payload)] == []
+        assert [error.message for error in validator(made, name).iter_errors(payload)] == []
 
 
 @each_cell("name", [name for name, channel in CHANNELS.items() if channel.example])

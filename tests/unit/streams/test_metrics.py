@@ -24,10 +24,14 @@ def exposed(registry: CollectorRegistry) -> dict[tuple[str, str, float], float]:
     """Read what a scrape would: by sample, version and upper bound in units of 1e-9 seconds."""
     text = generate_latest(registry).decode()
     return {
-        (one.name, one.labels["model_version"], round(float(one.labels.get("le", 0)), 9)): one.value
+        (
+            sample.name,
+            sample.labels["model_version"],
+            round(float(sample.labels.get("le", 0)), 9),
+        ): sample.value
         for family in text_string_to_metric_families(text)
-        for one in family.samples
-        if not one.name.endswith("_created")
+        for sample in family.samples
+        if not sample.name.endswith("_created")
     }
 
 

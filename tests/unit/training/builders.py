@@ -67,10 +67,10 @@ def checkerboard_events(users: int = 24, items: int = 24) -> list[Interaction]:
     ]
 
 
-def same_cells(one: Cells, other: Cells) -> bool:
+def same_cells(first: Cells, other: Cells) -> bool:
     names = ("user_ids", "item_ids", "titles", "newest")
-    return all(getattr(one, name) == getattr(other, name) for name in names) and (
-        _bytes_of(one) == _bytes_of(other)
+    return all(getattr(first, name) == getattr(other, name) for name in names) and (
+        _bytes_of(first) == _bytes_of(other)
     )
 
 

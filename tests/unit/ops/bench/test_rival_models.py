@@ -32,6 +32,6 @@ def test_ease_looks_only_at_where_there_is_a_weight() -> None:
 def test_the_grid_changes_nothing_but_what_is_tuned() -> None:
     tried = list(grid(parameters(seed=7)))
 
-    varied = {(one.factors, one.regularization, one.alpha) for one in tried}
+    varied = {(model.factors, model.regularization, model.alpha) for model in tried}
     assert len(varied) == len(tried) == 48
-    assert {one.seed for one in tried} == {7}
+    assert {model.seed for model in tried} == {7}

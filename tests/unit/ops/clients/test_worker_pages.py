@@ -72,8 +72,8 @@ def worker() -> Iterator[Worker]:
 def test_what_is_read_of_a_page_is_what_a_worker_answers(
     read: type[Struct], answered: type[Struct]
 ) -> None:
-    theirs = {one.name: one.type for one in fields(answered)}
-    assert {one.name: one.type for one in fields(read)}.items() <= theirs.items()
+    theirs = {field.name: field.type for field in fields(answered)}
+    assert {field.name: field.type for field in fields(read)}.items() <= theirs.items()
 
 
 @pytest.mark.parametrize(("epoch", "look"), [(7, LOOK), (8, None)])

@@ -128,7 +128,7 @@ def test_a_bad_row_of_a_parquet_table_comes_out_with_its_number(tmp_path: Path) 
     )
     good, *bad = read_interactions(path)
     assert good == Interaction(user_id=1, item_id=1, event="watch")
-    assert [one.number for one in bad if isinstance(one, BadLine)] == [2, 3, 4]
+    assert [line.number for line in bad if isinstance(line, BadLine)] == [2, 3, 4]
 
 
 def test_a_parquet_table_without_the_columns_is_refused_and_says_what_it_has(
@@ -182,7 +182,9 @@ def test_a_bad_json_line_names_the_field(tmp_path: Path) -> None:
 def test_a_title_goes_with_the_first_interaction_of_its_item_only(tmp_path: Path) -> None:
     path = file_of(tmp_path, "r.csv", HEADER + "1,2,4,3\n5,2,4,3\n")
     titles = [
-        one.title for one in read_interactions(path, {2: "Jumanji"}) if isinstance(one, Interaction)
+        interaction.title
+        for interaction in read_interactions(path, {2: "Jumanji"})
+        if isinstance(interaction, Interaction)
     ]
     assert titles == ["Jumanji", None]
 
@@ -220,9 +222,9 @@ def test_the_shipped_ratings_are_whole_and_every_movie_has_a_title() -> None:
     head, *ratings = gzip.decompress(RATINGS.read_bytes()).decode("ascii").split()
     assert (head, len(ratings)) == (HEADER.strip(), RATINGS_COUNT)
     assert {int(line.split(",", 2)[1]) for line in ratings} <= set(titles)
-    for one in islice(read_interactions(RATINGS, titles), 1_000):
-        assert isinstance(one, Interaction)
-        assert one.item_id in titles
+    for interaction in islice(read_interactions(RATINGS, titles), 1_000):
+        assert isinstance(interaction, Interaction)
+        assert interaction.item_id in titles
 
 
 def test_the_licence_of_the_shipped_ratings_lies_beside_them() -> None:

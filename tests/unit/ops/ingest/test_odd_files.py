@@ -44,13 +44,17 @@ def columns(text: str) -> Any:
 
 def read(path: Path, layout: Layout | None = None) -> list[Interaction]:
     found = list(read_interactions(path, layout=layout))
-    assert [one for one in found if isinstance(one, BadLine)] == []
-    return [one for one in found if isinstance(one, Interaction)]
+    assert [interaction for interaction in found if isinstance(interaction, BadLine)] == []
+    return [interaction for interaction in found if isinstance(interaction, Interaction)]
 
 
 def reasons(path: Path, layout: Layout | None = None) -> list[tuple[int, str]]:
     found = read_interactions(path, layout=layout)
-    return [(one.number, one.reason) for one in found if isinstance(one, BadLine)]
+    return [
+        (interaction.number, interaction.reason)
+        for interaction in found
+        if isinstance(interaction, BadLine)
+    ]
 
 
 # --- what nobody must say ---------------------------------------------------------------------
@@ -167,7 +171,7 @@ def test_a_unit_of_time_is_seen_or_said(
     for asked in (FileOptions(), FileOptions(unit=unit)):
         layout = layout_of(path, asked)
         assert layout.unit == unit
-        assert [one.timestamp for one in read(path, layout)] == [seconds]
+        assert [interaction.timestamp for interaction in read(path, layout)] == [seconds]
 
 
 @pytest.mark.parametrize(
@@ -199,9 +203,9 @@ def test_an_event_that_a_column_says_is_not_said_twice(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_part_of_no_id(tmp_path: Path) -> None:
     dat = file_of(tmp_path, "ratings.dat", "\ufeff1::1193::5::978300760\n")
-    assert [one.user_id for one in read(dat)] == [1]
+    assert [interaction.user_id for interaction in read(dat)] == [1]
     joined = file_of(tmp_path, "r.csv", "\ufeff" + HEADER + "1,2,3,4\n\ufeff5,6,7,8\n")
-    assert [one.user_id for one in read(joined)] == [1, 5]
+    assert [interaction.user_id for interaction in read(joined)] == [1, 5]
 
 
 def test_a_byte_order_mark_refuses_no_json_line(tmp_path: Path) -> None:
@@ -386,7 +390,7 @@ def test_parquet_has_integers_of_any_width(tmp_path: Path, width: str) -> None:
         pa.table({"userId": numbers, "movieId": numbers, "rating": numbers, "timestamp": numbers}),
         path,
     )
-    assert [one.user_id for one in read(path)] == [7, 100]
+    assert [interaction.user_id for interaction in read(path)] == [7, 100]
 
 
 def test_parquet_of_pandas_with_gaps_has_integers_and_other_names_are_guessed(

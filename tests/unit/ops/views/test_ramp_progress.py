@@ -74,10 +74,10 @@ def test_a_broker_that_is_away_for_a_moment_ends_no_following() -> None:
     seen = iter([TransportError("away"), TransportError("away"), Observation(ENDED)])
 
     def look() -> Observation:
-        one = next(seen)
-        if isinstance(one, TransportError):
-            raise one
-        return one
+        next_look = next(seen)
+        if isinstance(next_look, TransportError):
+            raise next_look
+        return next_look
 
     assert follow_ramp(look, "r1", lambda _seen: None, every_seconds=0).outcome == "promoted"
 

@@ -29,8 +29,8 @@ RAMPING = RolloutState("production", 7, "canary", "v0.1", "v0.2", 10.0, ramp=RAM
 def shown(*renderables: RenderableType, width: int = 140) -> str:
     console = Console(width=width, force_terminal=False)
     with console.capture() as captured:
-        for one in renderables:
-            console.print(one)
+        for renderable in renderables:
+            console.print(renderable)
     return captured.get()
 
 

@@ -36,8 +36,8 @@ from registry.wire.training_records.training_messages import TrainingResult
 def shown(*renderables: object) -> str:
     console = Console(width=100, record=True, file=None, force_terminal=False)
     with console.capture() as captured:
-        for one in renderables:
-            console.print(one)
+        for renderable in renderables:
+            console.print(renderable)
     return captured.get()
 
 
@@ -150,8 +150,8 @@ HARMLESS = r"\x1b]52;c;aGk=\x07\x9b2J\x0d\u202e\x00"
 def on_a_terminal(*renderables: Any) -> str:
     """Return what a colour terminal gets, without the colours that are ours."""
     console = terminal.PlainConsole(width=200, file=io.StringIO(), force_terminal=True)
-    for one in renderables:
-        console.print(one)
+    for renderable in renderables:
+        console.print(renderable)
     assert isinstance(console.file, io.StringIO)
     return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
 

@@ -53,11 +53,11 @@ class Twin:
 
 
 def take(log: EventLog, partition: int, took: list[Took], end: int) -> None:
-    events = [one.event for one in took]
+    events = [event.event for event in took]
     log.take(
         partition,
         [event.offset for event in events],
-        [one.user for one in took],
+        [event.user for event in took],
         [event.item_id for event in events],
         [event.event for event in events],
         [event.value for event in events],
@@ -216,7 +216,7 @@ def test_idle_users_keep_what_they_have_seen_when_memory_is_short() -> None:
     assert window.is_whole(3)  # what was taken back is never given up
     assert not window.is_whole(1)
     for user in range(40):
-        fresh = [one.event for one in took if one.user == user and one.event.offset >= 20]
+        fresh = [event.event for event in took if event.user == user and event.event.offset >= 20]
         counted = history_of(fresh).events
         found = window.user(user)
         rows = set() if found is None else set(found.seen.tolist())
@@ -268,6 +268,6 @@ def test_a_forget_is_told_from_any_number_of_kinds_that_are_made_up() -> None:
 def test_only_partitions_that_were_begun_are_read() -> None:
     log = EventLog(1 << 62)
     log.begin({0: 0})
-    with pytest.raises(ShapeError, match=r"partition 3 is none of those that were begun: \[0\]"):
+    with pytest.raises(ShapeError, match=r"partition 3 was not begun; these were: \[0\]"):
         log.pass_over(3, 50)
     assert log.begin({0: 0, 3: 0}) == {0: 0, 3: 0}

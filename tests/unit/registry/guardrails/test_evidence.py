@@ -171,6 +171,6 @@ def test_a_quantile_stays_within_its_bounds_while_it_is_looked_at() -> None:
     for _ in range(20):
         times = random.lognormal(0, 1, 2000)
         bounds = [quantile_bounds(bucket_counts(times[:n]), 0.9, 0.05) for n in (20, 200, 2000)]
-        outside += not all(one.lower <= truth <= one.upper for one in bounds)
+        outside += not all(bound.lower <= truth <= bound.upper for bound in bounds)
 
     assert outside <= 2

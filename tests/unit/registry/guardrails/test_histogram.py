@@ -70,9 +70,9 @@ def test_a_quantile_is_within_the_accuracy_of_the_exact_one(count: int, share: f
 
 
 def test_the_sum_of_two_histograms_is_the_histogram_of_both() -> None:
-    one, other = Counter(bucket_counts(SOME[:100])), Counter(bucket_counts(SOME[100:300]))
+    first, other = Counter(bucket_counts(SOME[:100])), Counter(bucket_counts(SOME[100:300]))
 
-    assert one + other == bucket_counts(SOME[:300])
+    assert first + other == bucket_counts(SOME[:300])
 
 
 def test_ranks_count_from_one_to_the_number_of_durations() -> None:

@@ -22,12 +22,12 @@ PERSISTENCES = st.floats(0.05, 0.95)
 
 
 def items(*ids: ItemId, score: float = 1.0) -> list[Item]:
-    return [Item(one, score) for one in ids]
+    return [Item(item_id, score) for item_id in ids]
 
 
-def by_the_definition(one: Sequence[int], other: Sequence[int], p: float) -> float:
+def by_the_definition(first: Sequence[int], other: Sequence[int], p: float) -> float:
     """Equation 32 of Webber et al., term by term; neither ranking is empty."""
-    shorter, longer = sorted((one, other), key=len)
+    shorter, longer = sorted((first, other), key=len)
     s, l = len(shorter), len(longer)  # noqa: E741 (the paper's names)
 
     def x(d: int) -> int:
@@ -79,7 +79,7 @@ def test_ids_of_another_json_type_are_other_items() -> None:
 
 
 @each_cell(
-    ("one", "other", "p", "expected"),
+    ("first", "other", "p", "expected"),
     [
         ("ab", "ba", 0.5, 0.5),  # A = 0, 1:         0.5 · 0.5 + 0.25
         ("abc", "acb", 0.5, 0.875),  # A = 1, 1/2, 1:   0.5 · (1 + 1/4 + 1/4) + 1/8
@@ -90,9 +90,9 @@ def test_ids_of_another_json_type_are_other_items() -> None:
     ],
 )
 def test_rank_biased_overlap_is_as_worked_out_by_hand(
-    one: str, other: str, p: float, expected: float
+    first: str, other: str, p: float, expected: float
 ) -> None:
-    assert rank_biased_overlap(one, other, p) == pytest.approx(expected)
+    assert rank_biased_overlap(first, other, p) == pytest.approx(expected)
 
 
 def test_the_first_ten_items_carry_86_percent_of_the_weight() -> None:
@@ -104,19 +104,19 @@ def test_the_first_ten_items_carry_86_percent_of_the_weight() -> None:
 
 
 @given(RANKINGS.filter(bool), RANKINGS.filter(bool), PERSISTENCES)
-def test_it_is_equation_32(one: list[int], other: list[int], p: float) -> None:
-    assert rank_biased_overlap(one, other, p) == pytest.approx(by_the_definition(one, other, p))
+def test_it_is_equation_32(first: list[int], other: list[int], p: float) -> None:
+    assert rank_biased_overlap(first, other, p) == pytest.approx(by_the_definition(first, other, p))
 
 
 @given(RANKINGS, RANKINGS, PERSISTENCES)
-def test_it_is_symmetric_and_between_0_and_1(one: list[int], other: list[int], p: float) -> None:
-    agreement = rank_biased_overlap(one, other, p)
-    assert agreement == rank_biased_overlap(other, one, p)
+def test_it_is_symmetric_and_between_0_and_1(first: list[int], other: list[int], p: float) -> None:
+    agreement = rank_biased_overlap(first, other, p)
+    assert agreement == rank_biased_overlap(other, first, p)
     assert 0 <= agreement <= 1 + 1e-12
 
 
 def test_a_difference_weighs_the_more_the_higher_it_is() -> None:
     ranking = list(range(6))
     replaced = [[*ranking[:place], "other", *ranking[place + 1 :]] for place in range(6)]
-    agreements = [rank_biased_overlap(ranking, one) for one in replaced]
+    agreements = [rank_biased_overlap(ranking, item_id) for item_id in replaced]
     assert all(higher < lower for higher, lower in itertools.pairwise(agreements))

@@ -48,8 +48,8 @@ def findings(
 ) -> dict[str, Finding]:
     asked: dict[str, Any] = {"percentage": 50, "alpha": ALPHA, "min_requests": 1000}
     judged = judge(limits, canary, primary, **asked | given)
-    assert len({one.guardrail for one in judged}) == len(judged)
-    return {one.guardrail: one for one in judged}
+    assert len({finding.guardrail for finding in judged}) == len(judged)
+    return {finding.guardrail: finding for finding in judged}
 
 
 def only(limit: str, value: Any) -> Guardrails:
@@ -70,19 +70,19 @@ def test_a_rate_is_judged_against_the_primarys_plus_the_margin(
 ) -> None:
     canary, primary = an_arm(**{field: bad}), an_arm(**{field: 10})
 
-    one = findings(canary, primary, only(rule, 0.05))[rule]
+    finding = findings(canary, primary, only(rule, 0.05))[rule]
 
-    assert one.verdict == verdict
-    assert one.figures["canary"] == bad / 10_000
-    assert one.figures["primary"] == 0.001
+    assert finding.verdict == verdict
+    assert finding.figures["canary"] == bad / 10_000
+    assert finding.figures["primary"] == 0.001
 
 
 def test_the_message_of_a_failure_quotes_what_was_seen_and_what_is_allowed() -> None:
     canary, primary = an_arm(requests=1204, errors=61), an_arm(requests=21_450, errors=4)
 
-    one = findings(canary, primary, only("error_rate", 0.01))["error_rate"]
+    finding = findings(canary, primary, only("error_rate", 0.01))["error_rate"]
 
-    assert one.message == (
+    assert finding.message == (
         "errors 5.07 % of 1,204 against 0.02 % of 21,450: more than 1 percentage point worse "
         "(e-value 6.5e+17, needs 5.0e+02)"
     )
@@ -116,9 +116,9 @@ def test_no_margin_cannot_be_proven_and_a_whole_one_cannot_be_missed(
 @each_cell("count", [-1, 10_001])
 def test_counts_that_contradict_themselves_are_an_error(rule: str, field: str, count: int) -> None:
     for arms in ((an_arm(**{field: count}), an_arm()), (an_arm(), an_arm(**{field: count}))):
-        one = findings(*arms, only(rule, 0.05))[rule]
-        assert one.verdict == "error"
-        assert f"{count:,}" in one.message
+        finding = findings(*arms, only(rule, 0.05))[rule]
+        assert finding.verdict == "error"
+        assert f"{count:,}" in finding.message
 
 
 @each_cell(
@@ -149,21 +149,21 @@ def test_the_requests_that_a_verdict_needs_are_those_of_the_page(
 def test_a_latency_is_judged_against_the_ratio(seconds: float, verdict: str) -> None:
     canary, primary = an_arm(scoring=timed(seconds)), an_arm(scoring=timed(0.004))
 
-    one = findings(canary, primary, only("latency_ratio", 2.0))["latency_ratio"]
+    finding = findings(canary, primary, only("latency_ratio", 2.0))["latency_ratio"]
 
-    assert one.verdict == verdict
-    assert "scoring p50" in one.message
-    assert one.figures["canary_lower_seconds"] < one.figures["canary_seconds"]
+    assert finding.verdict == verdict
+    assert "scoring p50" in finding.message
+    assert finding.figures["canary_lower_seconds"] < finding.figures["canary_seconds"]
 
 
 def test_the_primary_times_it_takes_to_be_sure_are_said_to_be_missing() -> None:
     few, many = an_arm(scoring=timed(0.004, 4)), an_arm(scoring=timed(0.004))
 
-    one = findings(few, many, only("latency_ratio", 2.0))["latency_ratio"]
+    finding = findings(few, many, only("latency_ratio", 2.0))["latency_ratio"]
 
-    assert one.verdict == "inconclusive"
-    assert "to ?) of 4 " in one.message
-    assert "canary_upper_seconds" not in one.figures
+    assert finding.verdict == "inconclusive"
+    assert "to ?) of 4 " in finding.message
+    assert "canary_upper_seconds" not in finding.figures
 
 
 def test_a_bucket_cannot_hold_less_than_nothing() -> None:
@@ -199,18 +199,18 @@ def test_users_must_be_split_as_the_rule_says(
 
 def test_the_classical_test_is_told_and_not_used() -> None:
     """χ² = 10²/50 + 10²/50 = 4, P = 0.0455 (as scipy.stats.chisquare has it)."""
-    one = sample_ratio(60, 40, 0.5, 0.05)
+    finding = sample_ratio(60, 40, 0.5, 0.05)
 
-    assert one.figures["chi_squared"] == pytest.approx(4)
-    assert one.figures["p_value"] == pytest.approx(0.04550026389635857)
-    assert "not valid if checked repeatedly" in one.message
-    assert one.verdict == "pass"
+    assert finding.figures["chi_squared"] == pytest.approx(4)
+    assert finding.figures["p_value"] == pytest.approx(0.04550026389635857)
+    assert "not valid if checked repeatedly" in finding.message
+    assert finding.verdict == "pass"
 
 
 def test_an_ab_test_names_its_own_arms() -> None:
-    one = sample_ratio(60, 40, 0.5, 1 / 3000, names=("B", "A"))
+    finding = sample_ratio(60, 40, 0.5, 1 / 3000, names=("B", "A"))
 
-    assert one.message.startswith(
+    assert finding.message.startswith(
         "users 60 B, 40 A: 60.00 % B, the rule says 50.00 % (e-value 6.0e-01"
     )
 
@@ -231,7 +231,7 @@ def test_no_data_is_never_a_pass(arms: tuple[ArmCounts | None, ArmCounts | None]
     del judged["min_requests"]
 
     assert len(judged) == 5
-    assert {one.verdict for one in judged.values()} <= {"inconclusive", "fail"}
+    assert {finding.verdict for finding in judged.values()} <= {"inconclusive", "fail"}
     rules = ("error_rate", "fallback_rate", "empty_rate", "latency_ratio")
     assert all("no data yet" in judged[rule].message for rule in rules)
 
@@ -242,11 +242,11 @@ def test_a_guardrail_that_is_off_says_nothing() -> None:
 
 @each_cell(("requests", "verdict"), [(999, "inconclusive"), (1000, "pass")])
 def test_a_canary_needs_its_least_number_of_requests(requests: int, verdict: str) -> None:
-    one = findings(an_arm(requests=requests), an_arm(), OFF)["min_requests"]
+    finding = findings(an_arm(requests=requests), an_arm(), OFF)["min_requests"]
 
-    assert one.verdict == verdict
-    assert f"{requests:,}" in one.message
-    assert "1,000" in one.message
+    assert finding.verdict == verdict
+    assert f"{requests:,}" in finding.message
+    assert "1,000" in finding.message
 
 
 def test_figures_survive_json_even_where_evidence_is_infinite() -> None:
@@ -277,24 +277,26 @@ def test_figures_survive_json_even_where_evidence_is_infinite() -> None:
 def test_shadow_answers_must_overlap_enough(overlap: float, least: float, verdict: str) -> None:
     counts = ShadowCounts(compared=1000, overlap=overlap)
 
-    enough, one = judge_shadow(counts, min_overlap=least, alpha=ALPHA, min_compared=1000)
+    enough, finding = judge_shadow(counts, min_overlap=least, alpha=ALPHA, min_compared=1000)
 
-    assert (enough.verdict, one.verdict) == ("pass", verdict)
+    assert (enough.verdict, finding.verdict) == ("pass", verdict)
 
 
 def test_a_comparison_that_failed_is_no_overlap() -> None:
     counts = ShadowCounts(compared=1000, overlap=950.0, failed=300)
 
-    _, one = judge_shadow(counts, min_overlap=0.8, alpha=ALPHA, min_compared=1)
+    _, finding = judge_shadow(counts, min_overlap=0.8, alpha=ALPHA, min_compared=1)
 
-    assert one.verdict == "fail"
-    assert "mean overlap 0.731 of 1,300 (300 failed, counted as 0): less than 0.8" in one.message
+    assert finding.verdict == "fail"
+    assert (
+        "mean overlap 0.731 of 1,300 (300 failed, counted as 0): less than 0.8" in finding.message
+    )
 
 
 def test_nothing_compared_is_no_pass_even_where_anything_is_allowed() -> None:
     judged = judge_shadow(ShadowCounts(), min_overlap=0, alpha=ALPHA, min_compared=1)
 
-    assert [one.verdict for one in judged] == ["inconclusive", "inconclusive"]
+    assert [finding.verdict for finding in judged] == ["inconclusive", "inconclusive"]
 
 
 @each_cell(
@@ -307,9 +309,9 @@ def test_nothing_compared_is_no_pass_even_where_anything_is_allowed() -> None:
     ],
 )
 def test_shadow_counts_that_contradict_themselves_are_an_error(counts: ShadowCounts) -> None:
-    (one,) = judge_shadow(counts, min_overlap=0.5, alpha=ALPHA, min_compared=1)
+    (finding,) = judge_shadow(counts, min_overlap=0.5, alpha=ALPHA, min_compared=1)
 
-    assert one.verdict == "error"
+    assert finding.verdict == "error"
 
 
 # Whole ramps: 16 looks a step; hundreds of ramps are in `tests/contract/test_ramp_simulation.py`

@@ -26,7 +26,7 @@ NOW = BEGAN_AT
 def test_a_worker_is_live_until_it_has_been_silent_for_too_long() -> None:
     fleet = (a_heartbeat("new", at=NOW), a_heartbeat("late", at=NOW - LIVE_SECONDS))
     silent = a_heartbeat("silent", at=NOW - LIVE_SECONDS - 0.1)
-    assert [one.worker for one in live((*fleet, silent), NOW)] == ["late", "new"]
+    assert [heartbeat.worker for heartbeat in live((*fleet, silent), NOW)] == ["late", "new"]
 
 
 def test_a_worker_that_said_goodbye_is_not_waited_for() -> None:
@@ -35,7 +35,7 @@ def test_a_worker_that_said_goodbye_is_not_waited_for() -> None:
 
 def test_a_restart_under_the_same_name_is_another_row() -> None:
     fleet = (a_heartbeat(instance="w1@2", ready=()), a_heartbeat(instance="w1@1"))
-    assert [one.instance for one in live(fleet, NOW)] == ["w1@1", "w1@2"]
+    assert [heartbeat.instance for heartbeat in live(fleet, NOW)] == ["w1@1", "w1@2"]
     assert readiness(fleet, NOW, 7, "v0.2").verdict == "inconclusive"
 
 
@@ -57,7 +57,7 @@ def test_a_silent_worker_is_remembered_while_its_counts_are_of_the_present_state
 
 def test_before_the_first_state_only_recent_workers_are_remembered() -> None:
     fleet = [a_heartbeat("old", at=NOW - 86_400, epoch=None), a_heartbeat("new", epoch=None)]
-    assert [one.worker for one in remembered(fleet, NOW, None)] == ["new"]
+    assert [heartbeat.worker for heartbeat in remembered(fleet, NOW, None)] == ["new"]
 
 
 def test_the_counts_of_dead_workers_stay_and_those_of_another_epoch_do_not_count() -> None:
@@ -228,7 +228,7 @@ def test_a_worker_is_behind_if_it_said_of_late_that_it_knows_an_older_log(
     given: dict[str, Any], is_behind: bool
 ) -> None:
     fleet = (a_heartbeat("owner", log_offset=7), a_heartbeat("w2", **given))
-    assert [one.worker for one in behind(fleet, 7, 2.0)] == ["w2"] * is_behind
+    assert [heartbeat.worker for heartbeat in behind(fleet, 7, 2.0)] == ["w2"] * is_behind
 
 
 def test_a_worker_that_is_no_longer_live_is_not_behind_however_long_ago_the_log_was_written() -> (

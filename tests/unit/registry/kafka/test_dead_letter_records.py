@@ -28,7 +28,9 @@ SOURCE = Source("reco.requests", 3, 17)
 
 
 def as_bytes(headers: Any) -> list[tuple[str, bytes | None]]:
-    return [(name, one.encode() if isinstance(one, str) else one) for name, one in headers]
+    return [
+        (name, header.encode() if isinstance(header, str) else header) for name, header in headers
+    ]
 
 
 def put_aside(headers: Any = (), value: bytes | None = b"{", refused: bool = False) -> Letter:
@@ -108,7 +110,7 @@ def test_what_was_put_aside_twice_is_one_letter_and_the_newest_mark_counts() -> 
     for record in (put_aside(), replace(put_aside(), offset=6), other, mark("dropped")):
         box.add(record)
     box.add(mark("replayed"))
-    assert [(one.offset, one.state, one.value) for one in box.letters()] == [
+    assert [(letter.offset, letter.state, letter.value) for letter in box.letters()] == [
         (5, "replayed", None),
         (7, "open", None),
     ]

@@ -15,7 +15,7 @@ EIGHT = {f"reco.{name}": 8 for name in ("requests", "responses", "interactions",
 
 def test_requests_grow_last_so_that_each_answer_has_a_partition_to_go_to() -> None:
     grown = topics_to_grow(TOPICS, EIGHT, 12)
-    assert [one.name for one in grown] == [
+    assert [topic.name for topic in grown] == [
         "reco.responses",
         "reco.shadow",
         "reco.interactions",
@@ -34,7 +34,7 @@ def test_the_outcomes_grow_with_the_others_where_there_are_any() -> None:
 
 def test_what_has_grown_before_is_left_alone() -> None:
     half = EIGHT | {"reco.responses": 12, "reco.shadow": 12}
-    assert [one.name for one in topics_to_grow(TOPICS, half, 12)] == [
+    assert [topic.name for topic in topics_to_grow(TOPICS, half, 12)] == [
         "reco.interactions",
         "reco.requests",
     ]

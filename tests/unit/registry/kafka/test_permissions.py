@@ -20,9 +20,9 @@ SETTINGS = read_settings(
 
 def allowed(role: Role, operation: str) -> set[str]:
     return {
-        one.name
-        for one in permissions_of(SETTINGS, role)
-        if one.operation == operation and one.kind == "topic"
+        permission.name
+        for permission in permissions_of(SETTINGS, role)
+        if permission.operation == operation and permission.kind == "topic"
     }
 
 
@@ -86,14 +86,20 @@ def test_a_worker_may_check_every_topic() -> None:
 
 @each_cell("role", ROLES)
 def test_all_groups_are_under_the_prefix(role: Role) -> None:
-    groups = [one for one in permissions_of(SETTINGS, role) if one.kind == "group"]
+    groups = [
+        permission for permission in permissions_of(SETTINGS, role) if permission.kind == "group"
+    ]
     assert groups
-    assert all(one.name.startswith("shop-") for one in groups)
+    assert all(group.name.startswith("shop-") for group in groups)
 
 
 def test_only_an_operator_replays_dead_letters_which_is_a_transaction() -> None:
     ids = {
-        role: [one for one in permissions_of(SETTINGS, role) if one.kind not in ("topic", "group")]
+        role: [
+            permission
+            for permission in permissions_of(SETTINGS, role)
+            if permission.kind not in ("topic", "group")
+        ]
         for role in ROLES
     }
     assert ids.pop("operator") == [
@@ -104,7 +110,7 @@ def test_only_an_operator_replays_dead_letters_which_is_a_transaction() -> None:
 
 def test_no_role_may_delete_or_alter_what_it_does_not_make() -> None:
     for role in ("worker", "application", "catalogue", "trainer"):
-        operations = {one.operation for one in permissions_of(SETTINGS, role)}
+        operations = {permission.operation for permission in permissions_of(SETTINGS, role)}
         assert not operations & {"ALTER", "ALTER_CONFIGS"}
 
 
@@ -122,8 +128,8 @@ def test_the_commands_are_those_of_kafkas_tool() -> None:
 @each_cell("role", ROLES)
 def test_the_commands_name_every_permission(role: Role) -> None:
     printed = " ".join(acl_commands(SETTINGS, role, "User:anna")) + " "
-    for one in permissions_of(SETTINGS, role):
-        assert f"--{one.kind} {one.name} " in printed
+    for permission in permissions_of(SETTINGS, role):
+        assert f"--{permission.kind} {permission.name} " in printed
     assert ("DescribeConfigs" in printed) == (role in ("worker", "operator"))
 
 

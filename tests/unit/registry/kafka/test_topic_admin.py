@@ -33,7 +33,8 @@ def test_the_prefix_is_that_of_the_settings() -> None:
 def test_environments_may_share_the_control_topics_and_nothing_else() -> None:
     shared = {"RECSTREAM_CONTROL_PREFIX": "all"}
     topics = [
-        topics_of(read_settings({"RECSTREAM_TOPIC_PREFIX": one} | shared)) for one in ("eu", "us")
+        topics_of(read_settings({"RECSTREAM_TOPIC_PREFIX": prefix} | shared))
+        for prefix in ("eu", "us")
     ]
     names = [{topic.name for topic in some} for some in topics]
     assert names[0] & names[1] == {"all.control", "all.control-results"}

@@ -104,10 +104,10 @@ def test_the_arithmetic_adds_holds_soak_and_patience_for_each_environment() -> N
 ORDER: tuple[Verdict, ...] = ("pass", "inconclusive", "error", "fail")
 
 
-@each_cell(("one", "other"), list(product(ORDER, ORDER)))
-def test_findings_are_put_together_to_the_worst(one: Verdict, other: Verdict) -> None:
-    findings = (Finding("a", one, ""), Finding("b", other, ""))
-    assert worst(findings) == max(one, other, key=ORDER.index)
+@each_cell(("first", "other"), list(product(ORDER, ORDER)))
+def test_findings_are_put_together_to_the_worst(first: Verdict, other: Verdict) -> None:
+    findings = (Finding("a", first, ""), Finding("b", other, ""))
+    assert worst(findings) == max(first, other, key=ORDER.index)
 
 
 def test_no_finding_is_never_a_pass() -> None:

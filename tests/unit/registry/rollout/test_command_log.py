@@ -145,9 +145,11 @@ def test_a_redelivered_command_that_is_forgotten_has_no_second_effect() -> None:
 
 def test_the_latest_commands_are_remembered_oldest_first_and_no_more() -> None:
     log = after(*[a_swap(f"c{n}", f"v0.{n}") for n in range(COMMANDS_REMEMBERED + 20)])
-    ids = [one.result.command_id for one in log.remembered]
+    ids = [remembered_command.result.command_id for remembered_command in log.remembered]
     assert ids == [f"c{n}" for n in range(20, COMMANDS_REMEMBERED + 20)]
-    assert [one.offset for one in log.remembered] == list(range(20, COMMANDS_REMEMBERED + 20))
+    assert [remembered_command.offset for remembered_command in log.remembered] == list(
+        range(20, COMMANDS_REMEMBERED + 20)
+    )
 
 
 def test_duplicates_push_no_command_out_of_the_memory() -> None:
@@ -158,7 +160,10 @@ def test_duplicates_push_no_command_out_of_the_memory() -> None:
 
 def test_states_are_not_remembered_with_each_command() -> None:
     log = after(a_swap("c1"), a_swap("c2", "v0.2"))
-    assert {(one.result.before, one.result.after) for one in log.remembered} == {(None, None)}
+    assert {
+        (remembered_command.result.before, remembered_command.result.after)
+        for remembered_command in log.remembered
+    } == {(None, None)}
 
 
 @each_cell(
@@ -250,7 +255,7 @@ def test_a_stream_that_is_read_again_from_anywhere_has_the_effects_of_one_readin
 
     once = [decide(after(*commands[:n]), command, n) for n, command in enumerate(commands)]
     assert log == once[-1].log
-    assert effects == [(n, one.result.status) for n, one in enumerate(once) if one.is_new]
+    assert effects == [(n, record.result.status) for n, record in enumerate(once) if record.is_new]
     epochs = [state.epoch if state else -1 for state in states]
     assert epochs == sorted(epochs)
 

@@ -96,7 +96,7 @@ def a_failing_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
 
 
 def an_idle_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
-    return tuple(replace(one, arms=(), shadow=None) for one in a_good_fleet(state, now))
+    return tuple(replace(heartbeat, arms=(), shadow=None) for heartbeat in a_good_fleet(state, now))
 
 
 def a_senseless_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
@@ -122,7 +122,7 @@ def seen(state: RolloutState, fleet: Fleet, now: float = BEGAN_AT) -> Any:
 
 
 def by_name(state: RolloutState, fleet: Fleet, now: float = BEGAN_AT) -> dict[str, str]:
-    return {one.guardrail: one.verdict for one in seen(state, fleet, now).findings}
+    return {finding.guardrail: finding.verdict for finding in seen(state, fleet, now).findings}
 
 
 # --- one look -------------------------------------------------------------------------------
@@ -266,8 +266,8 @@ def test_a_soak_that_an_operator_brought_on_before_any_step_watches_the_workers_
 def dying(state: RolloutState, now: float) -> Fleet:
     """Return two workers that answered well, and have been silent for too long."""
     return tuple(
-        replace(one, worker=name, instance=name)
-        for one in a_good_fleet(state, now - LIVE_SECONDS - 1)
+        replace(heartbeat, worker=name, instance=name)
+        for heartbeat in a_good_fleet(state, now - LIVE_SECONDS - 1)
         for name in ("w1", "w2")
     )
 
@@ -295,7 +295,7 @@ def test_a_worker_that_joins_in_mid_step_is_waited_for() -> None:
     state, now = a_ramping_state(), BEGAN_AT + 100
     joining = a_heartbeat("w2", at=now, epoch=None, ready=())
     fleet = a_good_fleet(state, now)
-    assert [one.type for one in next_commands(a_log(state), fleet, now)] == ["step"]
+    assert [command.type for command in next_commands(a_log(state), fleet, now)] == ["step"]
     assert next_commands(a_log(state), (*fleet, joining), now) == ()
 
 
@@ -303,7 +303,9 @@ def test_the_counts_of_a_worker_that_died_are_evidence_still() -> None:
     state, now = a_ramping_state(), BEGAN_AT + 100
     dead = replace(a_failing_fleet(state)[0], instance="w1@before")
     found = seen(state, (*a_good_fleet(state, now), dead), now)
-    assert {one.guardrail for one in found.findings if one.verdict == "fail"} == {"error_rate"}
+    assert {finding.guardrail for finding in found.findings if finding.verdict == "fail"} == {
+        "error_rate"
+    }
 
 
 def test_counts_of_another_epoch_are_no_evidence() -> None:
@@ -324,7 +326,7 @@ def test_a_command_of_a_ramp_says_what_it_saw_and_which_state_it_is_for() -> Non
         "production",
         "step of 10 %: all guardrails pass",
     )
-    assert [one.verdict for one in command.findings] == ["pass"] * 8
+    assert [finding.verdict for finding in command.findings] == ["pass"] * 8
     assert command.baseline == replace(BASELINE, users=0)
     assert decode(Command, encode(command)) == command
 
@@ -340,9 +342,9 @@ def test_the_last_step_keeps_the_baseline_of_the_one_before() -> None:
 def test_two_owners_that_look_at_once_say_the_same_and_the_second_changes_nothing() -> None:
     state, now = a_ramping_state(), BEGAN_AT + 60
     fleet = a_good_fleet(state, now)
-    one, other = (next_commands(a_log(state), fleet, now)[0] for _ in range(2))
-    assert one == other
-    log = follow(a_log(state), one, offset=8, at=stamp(now), problems={}).log
+    earlier, other = (next_commands(a_log(state), fleet, now)[0] for _ in range(2))
+    assert earlier == other
+    log = follow(a_log(state), earlier, offset=8, at=stamp(now), problems={}).log
     again = follow(log, other, offset=9, at=stamp(now), problems={})
     assert (again.result.status, again.log.state) == ("duplicate", log.state)
 
@@ -423,7 +425,7 @@ def played(
             else:
                 versions = {log.state.canary_version, *log.state.previous_versions[:1]}
                 why = refused.get(command.type)
-                problems = {str(one): why for one in versions} if why else {}
+                problems = {str(version): why for version in versions} if why else {}
                 offset = log.last_offset + 1
                 log = follow(log, command, offset=offset, at=stamp(now), problems=problems).log
     return log, given
@@ -436,7 +438,7 @@ def taken_over(command: Command, state: RolloutState) -> Decision:
 
 
 def moves_of(commands: list[Command]) -> list[Any]:
-    return [one.step if one.type == "step" else one.type for one in commands]
+    return [command.step if command.type == "step" else command.type for command in commands]
 
 
 @each_cell(
@@ -467,7 +469,9 @@ def test_a_version_that_fails_in_any_stage_ends_rolled_back(failing: int) -> Non
     def fleet(state: RolloutState, now: float) -> Fleet:
         bad = state.ramp is not None and state.ramp.stage == failing
         if bad and failing == 0:
-            return tuple(replace(one, ready=("v0.1",)) for one in a_good_fleet(state, now))
+            return tuple(
+                replace(heartbeat, ready=("v0.1",)) for heartbeat in a_good_fleet(state, now)
+            )
         return a_failing_fleet(state, now) if bad else a_good_fleet(state, now)
 
     log, given = played(started(a_plan()), fleet)
@@ -500,9 +504,9 @@ def test_a_refused_rollback_ends_the_ramp_and_says_so_instead_of_asking_for_ever
     assert log.state is not None
     assert log.state.ramp is not None
     assert (log.state.primary_version, log.state.ramp.outcome) == ("v0.2", "cancelled")
-    assert [one.guardrail for one in log.state.ramp.findings if one.verdict == "fail"] == [
-        "error_rate"
-    ]
+    assert [
+        finding.guardrail for finding in log.state.ramp.findings if finding.verdict == "fail"
+    ] == ["error_rate"]
 
 
 def test_without_traffic_a_ramp_waits_its_patience_and_goes_back() -> None:
@@ -593,7 +597,7 @@ def test_each_move_of_a_trained_version_names_its_run_in_every_environment() -> 
     given = played(a_log(state))[1]
     assert moves_of(given) == [2, "promote", "rollout", 4]
     assert given[0].reason == f"step of 10 %: all guardrails pass{words}"
-    assert {str(one.reason).endswith(words) for one in given} == {True}
+    assert {str(command.reason).endswith(words) for command in given} == {True}
     eu = taken_over(given[-2], a_state()).log
     back = played(eu, a_failing_fleet)[1][-1]
     assert (back.type, back.environment) == ("abort", "eu")
@@ -612,7 +616,7 @@ def test_the_longest_words_of_a_run_leave_the_verdict_in_the_reason() -> None:
 def test_a_ramp_that_fails_starts_no_further_environment() -> None:
     for fleet in (a_failing_fleet, an_idle_fleet):
         given = played(started(a_plan(), ("production", "eu")), fleet)[1]
-        assert {one.environment for one in given} == {"production"}
+        assert {command.environment for command in given} == {"production"}
 
 
 HANDING_OVER = a_soaking_state(a_ramp(3, baseline=BASELINE, environments=("eu", "us")))
@@ -680,7 +684,7 @@ def test_the_hand_over_has_the_same_id_after_a_pause() -> None:
         command = replace(a_command(kind), command_id=kind)
         log = follow(log, command, offset=offset, at=stamp(BEGAN_AT), problems={}).log
     given = played(log)[1]
-    assert [one.command_id for one in given] == ["deploy@eu", "ramp-9-step"]
+    assert [command.command_id for command in given] == ["deploy@eu", "ramp-9-step"]
 
 
 def test_an_operator_who_aborts_the_soak_keeps_the_next_environment_from_beginning() -> None:

@@ -25,7 +25,8 @@ def needs_of(ramp: Ramp) -> dict[str, Need]:
 def test_stages_have_their_users_and_their_least_and_most_time() -> None:
     plan = plan_of(a_command(), 12_345)
     assert [
-        (one.kind, one.users, one.hold_seconds, one.at_most_seconds) for one in plan.stages
+        (stage.kind, stage.users, stage.hold_seconds, stage.at_most_seconds)
+        for stage in plan.stages
     ] == [
         ("preparing", 0, 0, 1800),
         ("stepping", 123, 600, 2400),
@@ -36,7 +37,7 @@ def test_stages_have_their_users_and_their_least_and_most_time() -> None:
 
 
 def test_nobody_s_users_are_not_made_up() -> None:
-    assert {one.users for one in plan_of(a_command(), None).stages} == {None}
+    assert {stage.users for stage in plan_of(a_command(), None).stages} == {None}
 
 
 def test_the_time_to_promote_is_that_of_all_environments() -> None:
@@ -75,11 +76,11 @@ def test_the_requests_needed_are_those_at_which_the_guardrail_says_so() -> None:
         arm = ArmCounts("", "", count)
         guardrails = Guardrails(error_rate=0.01)
         (found,) = [
-            one
-            for one in judge(
+            judged
+            for judged in judge(
                 guardrails, arm, arm, percentage=50, alpha=alpha_of(RAMP), min_requests=1
             )
-            if one.guardrail == "error_rate"
+            if judged.guardrail == "error_rate"
         ]
         return found.verdict
 

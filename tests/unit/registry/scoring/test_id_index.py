@@ -17,29 +17,29 @@ IDS = st.one_of(
 )
 
 
-@given(st.lists(IDS, unique_by=lambda one: (type(one), one)), st.lists(IDS))
+@given(st.lists(IDS, unique_by=lambda unknown: (type(unknown), unknown)), st.lists(IDS))
 def test_it_finds_what_a_dictionary_finds(ids: list[UserId], others: list[UserId]) -> None:
     rows = Rows(ids)
-    expected = {(type(one), one): row for row, one in enumerate(ids)}
-    for one in [*ids, *others]:
-        assert rows.of(one) == expected.get((type(one), one))
+    expected = {(type(sought), sought): row for row, sought in enumerate(ids)}
+    for sought in [*ids, *others]:
+        assert rows.of(sought) == expected.get((type(sought), sought))
     assert rows.all_of(others) == list(map(rows.of, others))
-    assert [(type(one), one) for one in rows.ids()] == list(expected)
+    assert [(type(sought), sought) for sought in rows.ids()] == list(expected)
 
 
 def test_only_the_exact_type_is_found() -> None:
     rows = Rows([1, 0, "2"])
-    assert [rows.of(one) for one in (True, 1.0, False, 2, None, b"2", [1])] == [None] * 7
+    assert [rows.of(unknown) for unknown in (True, 1.0, False, 2, None, b"2", [1])] == [None] * 7
 
 
 def test_no_ids_have_no_rows() -> None:
-    assert [Rows([]).of(one) for one in (0, "", 2**70)] == [None] * 3
+    assert [Rows([]).of(unknown) for unknown in (0, "", 2**70)] == [None] * 3
 
 
 def test_texts_of_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "_hash", len)
     rows = Rows(["ab", "b", "ba", "a"])
-    assert [rows.of(one) for one in ("a", "b", "ab", "ba", "bb", "c", "")] == [
+    assert [rows.of(unknown) for unknown in ("a", "b", "ab", "ba", "bb", "c", "")] == [
         *(3, 1, 0, 2),
         *(None, None, None),
     ]

@@ -19,7 +19,7 @@ def held(version: str, published: bool = True, age: timedelta = timedelta(days=3
 
 
 def fates(*folders: Held, named: dict[str, list[str]] | None = None) -> dict[str, str]:
-    return {one.version: one.fate for one in judge(folders, named or {}, RULES, NOW)}
+    return {judged.version: judged.fate for judged in judge(folders, named or {}, RULES, NOW)}
 
 
 @each_cell(

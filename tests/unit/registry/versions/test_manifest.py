@@ -77,12 +77,12 @@ def test_what_fitted_a_version_is_implicit_unless_it_says_otherwise() -> None:
 
 def test_the_content_digest_is_of_names_and_checksums_alone() -> None:
     entries = {name: FileEntry(name * 64, 1) for name in "ab"}
-    one = a_manifest(files=entries)
+    manifest = a_manifest(files=entries)
     same = a_manifest(files=dict(reversed(entries.items())), created_by="somebody else")
-    assert content_digest(one) == content_digest(same)
-    assert content_digest(one) == digest(b"a " + b"a" * 64 + b"\nb " + b"b" * 64 + b"\n")
+    assert content_digest(manifest) == content_digest(same)
+    assert content_digest(manifest) == digest(b"a " + b"a" * 64 + b"\nb " + b"b" * 64 + b"\n")
     for other in ({"a": entries["a"]}, {"a": entries["b"], "b": entries["a"]}):
-        assert content_digest(a_manifest(files=other)) != content_digest(one)
+        assert content_digest(a_manifest(files=other)) != content_digest(manifest)
 
 
 def test_a_manifest_of_before_provenance_is_readable() -> None:

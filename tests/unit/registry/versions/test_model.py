@@ -34,7 +34,12 @@ def scores_of(recommendation: Recommendation) -> list[float]:
 
 def row_of(wanted: Any, ids: list[Any]) -> int | None:
     return next(
-        (row for row, one in enumerate(ids) if type(one) is type(wanted) and one == wanted), None
+        (
+            row
+            for row, item_id in enumerate(ids)
+            if type(item_id) is type(wanted) and item_id == wanted
+        ),
+        None,
     )
 
 
@@ -112,9 +117,9 @@ def test_scores_are_pinned_by_hand() -> None:
         seen_items=np.array([1], np.int32),
         popularity=np.array([1.0, 5.0, 5.0]),
     )
-    one, two, cold = a_model(arrays).recommend([a_request(user) for user in (1, 2, 3)])
+    known, two, cold = a_model(arrays).recommend([a_request(user) for user in (1, 2, 3)])
     assert [
-        tuple(item.__getattribute__(n) for n in ("item_id", "score")) for item in one.items
+        tuple(item.__getattribute__(n) for n in ("item_id", "score")) for item in known.items
     ] == [
         ("film-1", 4.0),
         ("film-0", 3.0),
@@ -122,7 +127,7 @@ def test_scores_are_pinned_by_hand() -> None:
     ]
     assert (ids_of(two), scores_of(two)) == (["film-2", "film-0"], [1.0, 0.0])
     assert (ids_of(cold), scores_of(cold)) == (["film-1", "film-2", "film-0"], [5.0, 5.0, 1.0])
-    assert (one.source, two.source, cold.source) == ("model", "model", "popular")
+    assert (known.source, two.source, cold.source) == ("model", "model", "popular")
 
 
 # --- what may never show ----------------------------------------------------------------------

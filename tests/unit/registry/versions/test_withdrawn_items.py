@@ -47,7 +47,9 @@ def test_a_version_answers_as_if_each_request_had_excluded_what_is_withdrawn(
     model = hiding = a_model(seed)
     for item_ids in steps:
         hiding = hiding.hiding(withdrawn(*item_ids))
-    excluding = [replace(one, exclude_items=[*one.exclude_items, *steps[-1]]) for one in requests]
+    excluding = [
+        replace(request, exclude_items=[*request.exclude_items, *steps[-1]]) for request in requests
+    ]
     assert hiding.recommend(requests) == model.recommend(excluding)
     assert hiding.withdrawn_items == sum(item_id in steps[-1] for item_id in IDS)
 

@@ -24,9 +24,9 @@ def test_histograms_add_up_bucket_by_bucket() -> None:
 
 
 def test_adding_changes_none_of_the_histograms_added() -> None:
-    one = {1: 2}
-    sum_histograms([one, {1: 3}])
-    assert one == {1: 2}
+    counts = {1: 2}
+    sum_histograms([counts, {1: 3}])
+    assert counts == {1: 2}
 
 
 def test_arms_are_summed_by_variant_and_version() -> None:
@@ -55,8 +55,8 @@ def test_the_order_of_workers_changes_no_sum(some: list[ArmCounts], random: obje
 
 
 def test_shadows_are_summed_field_by_field() -> None:
-    one = ShadowCounts(2, 3, 4, 1.5, 1.25, -0.5, {1: 2}, {2: 2})
-    assert sum_shadows([one, one, ShadowCounts()]) == ShadowCounts(
+    counts = ShadowCounts(2, 3, 4, 1.5, 1.25, -0.5, {1: 2}, {2: 2})
+    assert sum_shadows([counts, counts, ShadowCounts()]) == ShadowCounts(
         4, 6, 8, 3.0, 2.5, -1.0, {1: 4}, {2: 4}
     )
     assert sum_shadows([]) == ShadowCounts()

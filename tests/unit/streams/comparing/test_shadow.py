@@ -157,8 +157,8 @@ def samples(
     asked = [a_request(user, **request) for user in users]
     answers = models["v0.1"].recommend(asked)
     return [
-        Shadowed(b"key", one, answer.items, epoch, *VERSIONS, 0.004)
-        for one, answer in zip(asked, answers, strict=True)
+        Shadowed(b"key", request_, answer.items, epoch, *VERSIONS, 0.004)
+        for request_, answer in zip(asked, answers, strict=True)
     ]
 
 
@@ -206,11 +206,13 @@ def test_the_comparisons_of_an_epoch_add_up(models: Mapping[str, Model]) -> None
             await bench.until_compared(5)
             counts, seen = bench.counts, bench.sent.comparisons()
         assert (counts.compared, counts.dropped, counts.failed) == (5, 0, 0)
-        assert counts.overlap == pytest.approx(sum(one.overlap for one in seen))
+        assert counts.overlap == pytest.approx(sum(comparison.overlap for comparison in seen))
         assert counts.rank_biased_overlap == pytest.approx(
-            sum(one.rank_biased_overlap for one in seen)
+            sum(comparison.rank_biased_overlap for comparison in seen)
         )
-        assert counts.score_shift == pytest.approx(sum(one.score_shift for one in seen))
+        assert counts.score_shift == pytest.approx(
+            sum(comparison.score_shift for comparison in seen)
+        )
         assert counts.primary == bucket_counts(np.full(5, 0.004))
         assert sum(counts.canary.values()) == 5
 
@@ -328,7 +330,7 @@ def test_what_does_not_fit_is_dropped_and_counted(models: Mapping[str, Model]) -
             assert (bench.dropped("queue_full"), bench.counts.dropped) == (3, 3)
             bench.busy = False
             await bench.until_compared(3)
-            assert [one.user_id for one in bench.sent.comparisons()] == [1, 2, 3]
+            assert [comparison.user_id for comparison in bench.sent.comparisons()] == [1, 2, 3]
 
     run(story())
 
@@ -405,7 +407,7 @@ def test_a_chunk_that_ends_in_the_next_epoch_counts_in_none(models: Mapping[str,
             await bench.until(lambda: bench.metric("shadow_scoring_seconds_count",
                                                    model_version="v0.2") == 1)  # fmt: skip
             assert bench.shadow.counts_at(EPOCH + 1) == ShadowCounts()
-            assert [one.rollout_epoch for one in bench.sent.comparisons()] == [EPOCH]
+            assert [comparison.rollout_epoch for comparison in bench.sent.comparisons()] == [EPOCH]
 
     run(story())
 
@@ -428,7 +430,7 @@ def test_a_bug_in_the_version_on_trial_costs_one_comparison(
             bench.shadow.offer(samples(models, [2]))
             await bench.until_compared(4)
             assert (bench.counts.compared, bench.counts.failed) == (2, 2)
-            assert [one.user_id for one in bench.sent.comparisons()] == [1, 3]
+            assert [comparison.user_id for comparison in bench.sent.comparisons()] == [1, 3]
             assert bench.metric("shadow_failures_total", reason="scoring") == 2
 
     with caplog.at_level(logging.WARNING):

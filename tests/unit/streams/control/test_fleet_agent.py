@@ -154,7 +154,7 @@ def owner(fleet: Fleet) -> Fleet:
 
 def said_again(fleet: Fleet) -> list[Heartbeat]:
     asyncio.run(fleet.agent.beat((), 0))
-    sent = [decode(Heartbeat, one.value) for one in fleet.kafka.sent]
+    sent = [decode(Heartbeat, record.value) for record in fleet.kafka.sent]
     fleet.kafka.sent.clear()
     return sent[1:]
 

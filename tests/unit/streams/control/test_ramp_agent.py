@@ -38,7 +38,7 @@ class FakeConsumer:
     """A librdkafka consumer of a topic with one partition, which holds `results`."""
 
     def __init__(self, results: list[CommandResult], config: dict[str, Any]) -> None:
-        self._values = [encode(one) for one in results]
+        self._values = [encode(result) for result in results]
         self._assigned: list[TopicPartition] = []
         self._next = 0
 
@@ -99,7 +99,7 @@ class Owner:
 
     def gauges(self, name: str) -> dict[tuple[str, ...], float]:
         (metric,) = getattr(self.metrics, name).collect()
-        return {tuple(one.labels.values()): one.value for one in metric.samples}
+        return {tuple(sample.labels.values()): sample.value for sample in metric.samples}
 
 
 def test_a_step_that_is_due_is_sent_and_the_ramp_moves(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_a_refused_record_without_a_substitute_is_reported_and_raised(
             with pytest.raises(RefusedRecord, match="of t for good") as error:
                 await delivery.send([Outgoing("t", None, b"{}"), large])
             assert error.value.code == "too_large"
-            assert [(one.place, one.record, one.cause) for one in refusals] == [
+            assert [(refusal.place, refusal.record, refusal.cause) for refusal in refusals] == [
                 (1, large, "too_large")
             ]
             assert len(produced(False)) == 1 + (value == b"large")
@@ -271,7 +271,7 @@ def test_what_was_refused_together_with_another_is_sent_again_alone(
             await delivery.send(
                 [Outgoing("t", b"1", v, None, lambda _: substitute) for v in values]
             )
-            assert [one.place for one in refusals] == [1]
+            assert [refusal.place for refusal in refusals] == [1]
             assert [value for _, _, value, _ in produced(True)] == [*values, b"small"]
 
     run(story())
@@ -286,7 +286,7 @@ def test_a_substitute_that_is_refused_has_its_own_substitute(
             last = Outgoing("dead", b"1", b"{}")
             second = Outgoing("forbidden", b"1", b"error", None, lambda _: last)
             await delivery.send([Outgoing("forbidden", b"1", b"ok", None, lambda _: second)])
-            assert [one.cause for one in refusals] == ["unauthorized", "unauthorized"]
+            assert [refusal.cause for refusal in refusals] == ["unauthorized", "unauthorized"]
             assert [topic for topic, *_ in produced(True)] == ["forbidden", "dead"]
 
     run(story())
@@ -327,7 +327,7 @@ def test_a_record_goes_to_its_partition_or_by_its_key_where_there_is_none_such(
     async def story() -> None:
         async with a_delivery(monkeypatch) as (delivery, produced):
             numbers = (PARTITIONS - 1, PARTITIONS)
-            await delivery.send(Outgoing("t", b"1", b"{}", partition=one) for one in numbers)
+            await delivery.send(Outgoing("t", b"1", b"{}", partition=number) for number in numbers)
             assert delivery._producers[False].partitions == [PARTITIONS - 1]
             assert delivery._producers[True].partitions == [BY_KEY]
             assert len(produced(False)) == len(produced(True)) == 1

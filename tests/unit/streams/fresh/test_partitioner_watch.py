@@ -26,8 +26,8 @@ def records_of(choose: Callable[[bytes, int], int]) -> list[Any]:
 
 def messages_of(choose: Callable[[bytes, int], int]) -> list[Any]:
     return [
-        SimpleNamespace(key=lambda one=one: one.key, partition=lambda one=one: one.partition)
-        for one in records_of(choose)
+        SimpleNamespace(key=lambda at=record: at.key, partition=lambda at=record: at.partition)
+        for record in records_of(choose)
     ]
 
 

@@ -33,10 +33,12 @@ def test_every_route_is_in_it_and_nothing_else(tmp_path: Path) -> None:
     parts = some_parts(tmp_path)
     app = build_pages(parts, build_observers(parts)).application()
     routes = {
-        f"{one.method} {one.resource.canonical}" for one in app.router.routes() if one.resource
+        f"{route.method} {route.resource.canonical}"
+        for route in app.router.routes()
+        if route.resource
     }
     assert {name for name, _ in operations()} == {
-        one for one in routes if not one.startswith("HEAD ")
+        route for route in routes if not route.startswith("HEAD ")
     }
 
 
@@ -52,7 +54,7 @@ def test_every_operation_has_a_name_of_its_own() -> None:
 def test_every_reference_leads_somewhere() -> None:
     text = encode_document().decode()
     referenced = set(text.split('"$ref":"#/components/schemas/')[1:])
-    assert {one.partition('"')[0] for one in referenced} <= set(SCHEMAS)
+    assert {schema.partition('"')[0] for schema in referenced} <= set(SCHEMAS)
 
 
 @each_cell("name", [name for name, schema in SCHEMAS.items() if "examples" in schema])
@@ -65,20 +67,20 @@ def test_every_example_is_valid(name: str) -> None:
 def test_every_argument_says_what_it_means() -> None:
     for fields in ARGUMENTS.values():
         properties = SCHEMAS[fields.__name__]["properties"]
-        assert all(one["description"] for one in properties.values())
+        assert all(property_["description"] for property_ in properties.values())
     for name, operation in operations():
-        assert all(one["description"] for one in operation["parameters"]), name
+        assert all(parameter["description"] for parameter in operation["parameters"]), name
 
 
 def test_a_write_has_every_status_and_a_security_scheme() -> None:
-    writes = [one for _, one in operations() if one["tags"] == ["writing"]]
+    writes = [operation for _, operation in operations() if operation["tags"] == ["writing"]]
     assert len(writes) == 10
-    for one in writes:
-        assert set(one["responses"]) == {
+    for write in writes:
+        assert set(write["responses"]) == {
             "200", "202", "400", "401", "403", "408", "409", "413", "414", "415", "422", "431",
             "503",
         }  # fmt: skip
-        assert one["security"] == [{}, {"token": []}, {"session": []}]
+        assert write["security"] == [{}, {"token": []}, {"session": []}]
 
 
 def test_every_refusal_is_a_problem() -> None:

@@ -93,8 +93,8 @@ def test_all_listeners_share_one_rendering() -> None:
     render = Rendered(pages=1)
 
     async def talk(client: TestClient[Any, Any]) -> None:
-        async with listening(client) as one, listening(client) as other:
-            for response in (one, other):
+        async with listening(client) as first, listening(client) as other:
+            for response in (first, other):
                 await next_event(response)
                 assert (await next_event(response))[1] == "id: 1"
 

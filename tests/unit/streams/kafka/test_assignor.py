@@ -44,14 +44,14 @@ class Member:
 def rebalance(
     leader: Member, members: Mapping[str, Member], counts: Mapping[str, int] = COUNTS
 ) -> None:
-    metadata = {name: one.assignor.metadata(one.topics) for name, one in members.items()}
+    metadata = {name: member.assignor.metadata(member.topics) for name, member in members.items()}
     topics = Topics({**counts, leader.changelog: 1})
     for name, assignment in leader.assignor.assign(topics, metadata).items():
         members[name].assignor.on_assignment(assignment)  # checks what it was sent
 
 
 def of(topic: str, members: Mapping[str, Member]) -> list[int]:
-    return [number for one in members.values() for number in one.has(topic)]
+    return [number for member in members.values() for number in member.has(topic)]
 
 
 def test_it_has_the_name_and_version_of_fausts_own() -> None:

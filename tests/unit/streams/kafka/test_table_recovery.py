@@ -46,7 +46,7 @@ class Consumer:
     async def seek_wait(self, offsets: Mapping[TP, int]) -> None:
         for tp, offset in offsets.items():
             self.sought.append(offset)
-            run = [one for one in self.records if one.offset >= offset]
+            run = [record for record in self.records if record.offset >= offset]
             if run:
                 asyncio.get_running_loop().create_task(self.recovery.take(tp, run))
 

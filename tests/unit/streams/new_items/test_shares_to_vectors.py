@@ -141,28 +141,28 @@ def busy_fleet() -> Fleet:
 
 
 def test_two_workers_shares_make_the_slow_twins_vector() -> None:
-    fleet, one, two = busy_fleet(), OwnShares(), OwnShares()
+    fleet, first, two = busy_fleet(), OwnShares(), OwnShares()
 
-    assert fleet.look(one, 0) == 6  # of each version a list, and two shares
+    assert fleet.look(first, 0) == 6  # of each version a list, and two shares
     assert fleet.look(two, 1) == 4
     fleet.solve()
 
     fleet.require_twins(NEW)  # of the other item too few users
-    assert fleet.look(one, 0) == fleet.look(two, 1) == len(fleet.solve()) == 0
+    assert fleet.look(first, 0) == fleet.look(two, 1) == len(fleet.solve()) == 0
 
 
 def test_what_users_do_later_changes_the_vector_and_a_forget_takes_a_part_back() -> None:
-    fleet, one, two = busy_fleet(), OwnShares(), OwnShares()
+    fleet, first, two = busy_fleet(), OwnShares(), OwnShares()
     for users in ((12, 14, 16), (9, 13)):
         for user in users:
             fleet.did(user, OTHER)
-        fleet.look(one, 0)
+        fleet.look(first, 0)
         fleet.look(two, 1)
         fleet.solve()
         fleet.require_twins(NEW, OTHER)
     for user in (12, 14, 16, 9):
         fleet.did(user, None, "forget")
-    fleet.look(one, 0)
+    fleet.look(first, 0)
     fleet.look(two, 1)
 
     assert NewItemKey("solved", "v0.1", None, OTHER) in fleet.solve()
@@ -170,8 +170,8 @@ def test_what_users_do_later_changes_the_vector_and_a_forget_takes_a_part_back()
 
 
 def test_whoever_takes_a_partition_over_doubles_nothing_and_loses_nothing() -> None:
-    fleet, one, two = busy_fleet(), OwnShares(), OwnShares()
-    fleet.look(one, 0)
+    fleet, first, two = busy_fleet(), OwnShares(), OwnShares()
+    fleet.look(first, 0)
     fleet.look(two, 1)
     fleet.solve()
     fleet.did(20, NEW)  # `one` is killed before it has looked
@@ -188,11 +188,11 @@ def test_whoever_takes_a_partition_over_doubles_nothing_and_loses_nothing() -> N
 
 
 def test_a_user_in_two_partitions_after_a_growth_counts_once() -> None:
-    fleet, one, two = busy_fleet(), OwnShares(), OwnShares()
+    fleet, first, two = busy_fleet(), OwnShares(), OwnShares()
     for user in (2, 8):
         fleet.did(user, NEW, partition=1)
 
-    fleet.look(one, 0, 1, sums=(0,))
+    fleet.look(first, 0, 1, sums=(0,))
     fleet.look(two, 0, 1, sums=(1,))
     fleet.solve()
 
@@ -254,10 +254,10 @@ def test_what_is_sent_again_lets_go_first_what_never_was(monkeypatch: pytest.Mon
 
 
 def test_of_a_partition_that_has_lost_events_nothing_counts_that_was_sent_before() -> None:
-    fleet, one, two = busy_fleet(), OwnShares(), OwnShares()
+    fleet, first, two = busy_fleet(), OwnShares(), OwnShares()
     for user in (12, 14, 16):
         fleet.did(user, OTHER)  # all in partition 0
-    fleet.look(one, 0)
+    fleet.look(first, 0)
     fleet.look(two, 1)
     fleet.solve()
     fleet.require_twins(NEW, OTHER)

@@ -35,7 +35,7 @@ SOAKING = a_state(ramp=a_ramp(4, plan=a_plan(soak_seconds=60)), previous_version
 def test_each_button_says_what_it_does_and_whether_the_rules_would_take_it(
     state: RolloutState | None, labels: list[str]
 ) -> None:
-    shown = [f"({one.label})" if one.refusal else one.label for one in offers(state)]
+    shown = [f"({offer.label})" if offer.refusal else offer.label for offer in offers(state)]
     assert shown == labels
 
 

@@ -72,7 +72,7 @@ def test_a_stage_that_began_by_a_clock_ahead_of_this_one_has_just_begun() -> Non
 def test_findings_are_ordered_by_verdict_and_otherwise_stay_as_they_were() -> None:
     verdicts: tuple[Verdict, ...] = ("pass", "fail", "inconclusive", "fail", "error")
     findings = [Finding(str(place), verdict, "") for place, verdict in enumerate(verdicts)]
-    assert [one.guardrail for one in worst_first(findings)] == ["1", "3", "4", "2", "0"]
+    assert [finding.guardrail for finding in worst_first(findings)] == ["1", "3", "4", "2", "0"]
 
 
 def test_the_headline_is_the_state_in_one_sentence() -> None:

@@ -382,7 +382,7 @@ def test_texts_of_others_cannot_run_or_break_out() -> None:
 
 
 def test_only_the_pages_own_script_and_style_are_allowed() -> None:
-    policy = dict(one.split(" ", 1) for one in POLICY["Content-Security-Policy"].split("; "))
+    policy = dict(part.split(" ", 1) for part in POLICY["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
     html = render(everything())
     for name in ("script", "style"):
@@ -426,7 +426,7 @@ def test_no_form_and_no_field_stands_where_a_new_picture_would_take_it_away() ->
 def test_what_can_have_the_focus_in_a_picture_has_an_id_to_give_it_back_by() -> None:
     inside = render_main(everything())
     assert "<summary" in inside
-    assert all(" id=" in one for one in re.findall("<(?:a|summary)\\b[^>]*>", inside))
+    assert all(" id=" in match for match in re.findall("<(?:a|summary)\\b[^>]*>", inside))
 
 
 def test_the_page_without_its_script_says_that_it_stands_still() -> None:

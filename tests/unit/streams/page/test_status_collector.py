@@ -135,7 +135,7 @@ def test_a_worker_whose_faust_has_crashed_is_not_ready_and_begins_again_by_itsel
     parts = some_parts(tmp_path, a_canary_state(primary_version="v0.1"))
     parts.app.crashed = True
 
-    assert [one.code for one in build_observers(parts).readiness.reasons()] == ["recovering"]
+    assert [reason.code for reason in build_observers(parts).readiness.reasons()] == ["recovering"]
     assert build_observers(parts).liveness.is_alive()
 
 
@@ -146,7 +146,7 @@ def test_a_worker_that_kafka_does_not_hear_says_so_and_is_alive_until_the_bound(
     observers, now = build_observers(parts), time.monotonic()
     liveness = observers.liveness
     parts.contact.note_sent(now - 50)
-    assert [one.code for one in observers.readiness.reasons()] == ["kafka_unreachable"]
+    assert [reason.code for reason in observers.readiness.reasons()] == ["kafka_unreachable"]
     assert liveness.is_alive()
 
     monkeypatch.setattr("time.monotonic", lambda: now + 60)
@@ -185,14 +185,17 @@ def test_the_status_shows_what_is_named_and_what_is_in_the_registry(
     parts.metrics.fallbacks.labels("unknown_user").inc(2)
 
     status = collector(parts).collect()
-    versions = [(one.version, one.role, one.residency, one.share) for one in status.versions]
+    versions = [
+        (version.version, version.role, version.residency, version.share)
+        for version in status.versions
+    ]
     assert versions == [
         ("v0.9", "canary", "absent", 10),
         ("v0.2", "primary", "absent", 90),
         ("v0.0", "previous", "absent", 0),
     ]
-    assert [one.manifest is not None for one in status.versions] == [False, True, False]
-    assert [one.traffic.answers for one in status.versions] == [0, 7, 0]
+    assert [version.manifest is not None for version in status.versions] == [False, True, False]
+    assert [version.traffic.answers for version in status.versions] == [0, 7, 0]
     assert status.fallbacks_by_reason == {"unknown_user": 2}
     assert (status.worker, status.environment, status.rollout) == (
         *("w1", "production"), parts.node.view.state,
@@ -211,7 +214,7 @@ def test_the_registry_is_listed_when_something_is_told_and_now_and_then_but_not_
     pages = collector(parts)
 
     def shown() -> list[str]:
-        return [one.version for one in pages.collect().versions]
+        return [version.version for version in pages.collect().versions]
 
     assert [shown(), shown()] == [["v0.1"], ["v0.1"]]
     parts.node.view.offer_log(ControlLog(3))
@@ -278,7 +281,7 @@ def test_where_older_commands_are_forgotten_the_oldest_one_left_shows_no_states(
 def test_only_the_newest_commands_are_shown() -> None:
     remembered, states = after(*(swap(f"v0.{minor}") for minor in range(COMMANDS_SHOWN + 5)))
     shown = latest_commands(remembered, states)
-    assert [one.epoch for one in shown] == list(range(COMMANDS_SHOWN + 4, 4, -1))
+    assert [worker.epoch for worker in shown] == list(range(COMMANDS_SHOWN + 4, 4, -1))
 
 
 def test_the_status_holds_what_the_whole_fleet_counted_under_the_present_state(

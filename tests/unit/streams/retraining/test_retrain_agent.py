@@ -188,7 +188,7 @@ def test_a_published_version_is_announced_and_the_run_says_how(
     tmp_path: Path, state: RolloutState
 ) -> None:
     run, commands, trail = finished(tmp_path, state)
-    assert [one.type for one in commands] == [run.announced] == ["swap"]
+    assert [command.type for command in commands] == [run.announced] == ["swap"]
     assert trail == []
     assert run.result is not None
     assert (run.result.version, run.result.code) == ("v0.9", None)

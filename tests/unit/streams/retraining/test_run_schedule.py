@@ -94,7 +94,7 @@ def test_a_run_that_began_within_the_hour_that_comes_twice_stands_for_it(minute:
 @each_cell("day", [utc(2026, 3, 28, 22), utc(2026, 10, 24, 22)])
 def test_what_is_due_every_half_hour_goes_by_the_time_that_has_passed(day: datetime) -> None:
     found = runs("*/30 * * * *", day, day + timedelta(hours=8))
-    assert found == [day + timedelta(minutes=30) * (one + 1) for one in range(16)]
+    assert found == [day + timedelta(minutes=30) * (minutes + 1) for minutes in range(16)]
 
 
 @each_cell("name", ["Europe/Bern", "../etc/passwd", "/etc/passwd", "Europe", "?"])
@@ -109,8 +109,8 @@ def test_a_time_zone_that_is_none_stops_the_start(name: str) -> None:
 def test_jitter_delays_a_run_by_less_than_it_says_and_by_the_same_on_every_worker() -> None:
     daily = Settings(retrain_cron="0 3 * * *", retrain_jitter=600)
     due = [next_run_at(DAILY, NOON + timedelta(days=day)) for day in range(200)]
-    late = [jitter_seconds(daily, one) for one in due if one]
-    assert all(0 <= one < 600 for one in late)
+    late = [jitter_seconds(daily, moment) for moment in due if moment]
+    assert all(0 <= moment < 600 for moment in late)
     assert 250 < sum(late) / len(late) < 350
     assert next_run_at(daily, NOON) == utc(2026, 1, 2, 3) + timedelta(seconds=late[0])
 

@@ -26,8 +26,8 @@ ENDED = replace(RUN, result=TrainingResult("run-1", "failed"))
 def asked_for(*ids: str, at: Instant = ASKED) -> ControlLog:
     """Return a log of `retrain` commands, from offset 0 on."""
     log = EMPTY_LOG
-    for offset, one in enumerate(ids):
-        command = Retrain(one, "anna")
+    for offset, run_id in enumerate(ids):
+        command = Retrain(run_id, "anna")
         log = follow(log, command, offset=offset, at=at, problems={}).log
     return log
 

@@ -183,7 +183,7 @@ def test_a_record_that_is_no_request_becomes_a_dead_letter_while_its_neighbours_
     wrong = a_record(value)
     batch = answer_batch([a_request_of(1, "left"), wrong, a_request_of(2, "right")], fixed)
     assert [(dead.record, dead.error.code) for dead in batch.dead_letters] == [(wrong, code)]
-    assert [(one.request_id, one.status) for one in read(batch)] == [
+    assert [(answer.request_id, answer.status) for answer in read(batch)] == [
         ("left", "ok"),
         ("right", "ok"),
     ]
@@ -196,7 +196,7 @@ def test_each_version_scores_all_its_users_in_one_call(models: Any) -> None:
     records = [a_request_of(user, f"r{user}") for user in users]
     batch = answer_batch(records, an_answering(watched, some_rules(CANARY, watched)))
     assert (watched["v0.2"].calls, watched["v0.1"].calls) == ([[1, 2, 3]], [[110, 111]])
-    versions = {one.user_id: (one.model_version, one.variant) for one in read(batch)}
+    versions = {answer.user_id: (answer.model_version, answer.variant) for answer in read(batch)}
     assert versions == {user: ("v0.2", "canary") for user in (1, 2, 3)} | {
         user: ("v0.1", "primary") for user in (110, 111)
     }
@@ -216,7 +216,7 @@ def test_a_clock_that_is_set_back_makes_no_duration_negative(models: Any) -> Non
     using = an_answering(models, some_rules(shadow, models), lambda: next(ticks))
     batch = answer_batch([a_request_of(KNOWN)], using)
     assert batch.scoring_seconds["v0.1"] == 0
-    assert [one.primary_seconds for one in batch.shadowed] == [0]
+    assert [sample.primary_seconds for sample in batch.shadowed] == [0]
 
 
 def test_a_canary_that_is_not_ready_is_told_in_the_answer(models: Any) -> None:
@@ -248,7 +248,7 @@ def test_an_answer_without_the_lease_says_so_also_to_an_unknown_user(models: Any
 def test_a_bug_in_scoring_harms_the_one_request_that_meets_it(models: Any) -> None:
     using = with_a_bug_for(2, models, some_rules(a_state(), models))
     batch = answer_batch([a_request_of(user, f"r{user}") for user in (1, 2, 3)], using)
-    responses = {one.user_id: one for one in read(batch)}
+    responses = {answer.user_id: answer for answer in read(batch)}
     assert [responses[user].status for user in (1, 2, 3)] == ["ok", "error", "ok"]
     error = responses[2].error
     assert error is not None
@@ -287,15 +287,15 @@ def test_a_shadowed_answer_is_handed_over_with_what_the_comparison_needs(models:
         a_request_of(3, "r3", model_version="v0.1"),
     ]
     batch = answer_batch(records, using)
-    answers = {one.request_id: one.items for one in read(batch)}
-    assert {(one.request.request_id, one.primary_version, one.canary_version, one.epoch)
-            for one in batch.shadowed} == {
+    answers = {answer.request_id: answer.items for answer in read(batch)}
+    assert {(sample.request.request_id, sample.primary_version, sample.canary_version, sample.epoch)
+            for sample in batch.shadowed} == {
         ("r1", "v0.1", "v0.2", 7), ("r2", "v0.1", "v0.2", 7)
     }  # fmt: skip
-    assert all(one.items == answers[one.request.request_id] for one in batch.shadowed)
-    assert {one.key for one in batch.shadowed} == {b"1", b"2"}
+    assert all(sample.items == answers[sample.request.request_id] for sample in batch.shadowed)
+    assert {sample.key for sample in batch.shadowed} == {b"1", b"2"}
     assert batch.shadowed[0].primary_seconds == pytest.approx(0.5 / 3)
-    assert {one.variant for one in read(batch)} == {"primary"}
+    assert {answer.variant for answer in read(batch)} == {"primary"}
 
 
 def test_users_outside_of_the_sample_are_not_shadowed(models: Any) -> None:
@@ -303,7 +303,7 @@ def test_users_outside_of_the_sample_are_not_shadowed(models: Any) -> None:
     using = an_answering(models, some_rules(state, models))
     users = range(200)
     batch = answer_batch([a_request_of(user, f"r{user}") for user in users], using)
-    shadowed = {one.request.user_id for one in batch.shadowed}
+    shadowed = {sample.request.user_id for sample in batch.shadowed}
     assert shadowed == {user for user in users if is_shadowed(user, state)}
     assert 0 < len(shadowed) < len(users)
 

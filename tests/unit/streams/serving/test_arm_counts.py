@@ -60,9 +60,9 @@ def test_before_the_first_answer_there_is_nothing_to_tell() -> None:
 
 
 def test_batches_add_up_by_arm() -> None:
-    one = Got(3, 1, 1, 0, {1, 2}, [0.001])
+    first = Got(3, 1, 1, 0, {1, 2}, [0.001])
     other = Got(2, 0, 0, 1, {2, 3}, [0.001, 0.2])
-    exposures = counted(a_batch(canary=one), a_batch(canary=other, primary=Got(9, users={7})))
+    exposures = counted(a_batch(canary=first), a_batch(canary=other, primary=Got(9, users={7})))
     primary, canary = exposures.arms(CANARY)
     assert (primary.variant, primary.version, primary.requests) == ("primary", "v0.1", 9)
     assert (canary.variant, canary.version) == ("canary", "v0.2")

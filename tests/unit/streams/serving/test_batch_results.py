@@ -60,7 +60,10 @@ def test_a_fallback_of_a_canary_user_is_counted_in_the_canarys_arm(models: Any) 
     assert tallied([a_request_of(KNOWN)], using) == {"canary": (1, 0, 1, 0)}
     batch = answer_batch([a_request_of(KNOWN)], using)
     assert batch.counts == {("v0.1", "primary", "ok"): 1}
-    assert [(one.version, one.arm, one.at_ms.size) for one in batch.sent] == [("v0.1", "canary", 1)]
+    assert [
+        (requests_sent.version, requests_sent.arm, requests_sent.at_ms.size)
+        for requests_sent in batch.sent
+    ] == [("v0.1", "canary", 1)]
 
 
 def test_an_unknown_user_is_a_fallback_of_the_own_arm(canary: Answering) -> None:
@@ -95,7 +98,9 @@ def test_pinned_expired_and_unusable_requests_are_part_of_no_comparison(models: 
     ]
     batch = answer_batch(records, using)
     assert (batch.arms, batch.samples) == ({}, {})
-    assert {(one.arm, one.at_ms.size) for one in batch.sent} == {(None, 1)}  # the pinned ones
+    assert {(requests_sent.arm, requests_sent.at_ms.size) for requests_sent in batch.sent} == {
+        (None, 1)
+    }  # the pinned ones
     assert answer_batch([a_request_of(1)], an_answering({}, None)).arms == {}
     failing = with_a_bug_for(1, models, some_rules(CANARY, models))
     assert tallied([a_request_of(1, model_version="v0.2")], failing) == {}
@@ -132,14 +137,14 @@ def test_each_arm_has_samples_that_its_own_version_answered(canary: Answering) -
     batch = answer_batch(records, canary)
     versions = {arm: batch.arms[arm].version for arm in batch.samples}
     assert versions == {"primary": "v0.1", "canary": "v0.2"}
-    users = {arm: [one.user_id for one in samples] for arm, samples in batch.samples.items()}
+    users = {arm: [sample.user_id for sample in samples] for arm, samples in batch.samples.items()}
     assert users == {"primary": [110, 111], "canary": [1, 2]}
 
 
 def test_a_large_batch_has_no_more_samples_than_a_probe_needs(canary: Answering) -> None:
     users = range(400)  # 40 of them in the canary
     batch = answer_batch([a_request_of(user, f"r{user}") for user in users], canary)
-    assert all(0 < len(one) <= SAMPLES_AN_ARM for one in batch.samples.values())
+    assert all(0 < len(sample) <= SAMPLES_AN_ARM for sample in batch.samples.values())
     assert batch.arms["canary"].requests == 40
 
 

@@ -74,7 +74,9 @@ def test_wanted_versions_are_loaded_and_each_one_is_told(store: Store) -> None:
         seconds_loaded: list[float] = []
         with a_residency(store, seconds_loaded.append) as residency:
             residency.keep(["v0.2", "v0.1"], time.monotonic())
-            assert [await settled(residency, one) for one in ("v0.1", "v0.2")] == ["ready"] * 2
+            assert [await settled(residency, version) for version in ("v0.1", "v0.2")] == [
+                "ready"
+            ] * 2
             assert sorted(residency.ready) == ["v0.1", "v0.2"]
             assert residency.ready["v0.2"].version == "v0.2"
             assert len(seconds_loaded) == 2

@@ -42,7 +42,7 @@ def test_an_answer_becomes_an_error_answer_of_the_same_request(
     models: Mapping[str, Model],
 ) -> None:
     batch = answered(models, a_request_of(1, "r1"), a_request_of(2, "r2"))
-    place = next(at for at, one in enumerate(batch.answers) if one.request_id == "r2")
+    place = next(at for at, answer in enumerate(batch.answers) if answer.request_id == "r2")
     before = batch.answers[place]
     sent = RefusedAnswers(batch, "dead", "w1").instead(refusal_of(batch, place))
     status, code, message = error_of(sent)
@@ -58,7 +58,7 @@ def test_an_answer_becomes_an_error_answer_of_the_same_request(
 
 def test_it_counts_as_an_error_of_its_version_and_of_its_arm(models: Mapping[str, Model]) -> None:
     batch = answered(models, a_request_of(1, "r1"), a_request_of(101, "r2", k=3))
-    (place,) = [at for at, one in enumerate(batch.answers) if one.request_id == "r2"]
+    (place,) = [at for at, answer in enumerate(batch.answers) if answer.request_id == "r2"]
     arm = batch.answers[place].way
     assert arm is not None
     assert arm.arm == "canary"
@@ -99,6 +99,6 @@ def test_answers_and_records_go_in_pairs(models: Mapping[str, Model]) -> None:
     requests = [a_request_of(user, f"r{user}") for user in (1, 2, 101, 102)]
     requests += [a_request_of(3, "r3", model_version="v9.9"), a_record(b"{")]
     batch = answered(models, *requests)
-    asked = [decode(Request, one.value).request_id for one in batch.records]
-    assert [one.request_id for one in batch.answers] == asked
+    asked = [decode(Request, record.value).request_id for record in batch.records]
+    assert [answer.request_id for answer in batch.answers] == asked
     assert len(batch.answers) == 5

@@ -269,7 +269,7 @@ def offered(*heartbeats: Any, state: Any = None) -> RolloutView:
 
 
 def known_to(view: RolloutView) -> list[Heartbeat]:
-    return sorted(view.fleet, key=lambda one: (one.worker, one.instance))
+    return sorted(view.fleet, key=lambda heartbeat: (heartbeat.worker, heartbeat.instance))
 
 
 def test_the_latest_heartbeat_of_each_worker_is_known() -> None:

@@ -20,7 +20,7 @@ def a_beat(worker: str, partitions: int | None = 1, **given: Any) -> Heartbeat:
 
 
 def codes(*fleet: Heartbeat, partitions: int = 2) -> list[str]:
-    return [one.code for one in fleet_notices(fleet, NOW, partitions)]
+    return [notice.code for notice in fleet_notices(fleet, NOW, partitions)]
 
 
 def test_workers_that_all_have_something_to_answer_are_as_they_should_be() -> None:

@@ -20,7 +20,7 @@ def test_a_notice_is_logged_once_while_it_stays_and_again_when_it_comes_again(
     notices.log([])
     notices.log([Notice("open_transaction", "open for 10 s")])
 
-    assert [(one.levelname, one.message) for one in caplog.records] == [
+    assert [(record.levelname, record.message) for record in caplog.records] == [
         ("WARNING", "open_transaction: open for 0 s"),
         ("INFO", "open_transaction: over"),
         ("WARNING", "open_transaction: open for 10 s"),

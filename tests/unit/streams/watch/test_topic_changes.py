@@ -55,6 +55,6 @@ def test_more_partitions_do_not_make_another_topic() -> None:
 
 def test_a_broker_without_ids_shows_nothing_made_again() -> None:
     changes = TopicChanges(NEEDED)
-    without = {name: SeenTopic(None, one.partitions) for name, one in BOTH.items()}
+    without = {name: SeenTopic(None, seen.partitions) for name, seen in BOTH.items()}
     assert changes.look(without) == frozenset()
     assert changes.look(without) == frozenset()

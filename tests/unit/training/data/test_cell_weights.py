@@ -18,8 +18,8 @@ from training.data.matrix import Cells, csr
 
 def one_cell(*values: float | None) -> Values:
     return {
-        kind: np.array([np.nan if one is None else one], np.float32)
-        for kind, one in zip(("watch", "click", "rate"), values, strict=True)
+        kind: np.array([np.nan if value is None else value], np.float32)
+        for kind, value in zip(("watch", "click", "rate"), values, strict=True)
     }
 
 

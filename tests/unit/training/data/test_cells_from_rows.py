@@ -212,17 +212,17 @@ logs = st.lists(st.tuples(st.integers(0, 2), events), max_size=20)
 def test_how_a_partition_is_cut_into_tables_does_not_change_a_byte(
     log: list[tuple[int, Interaction]], size: int
 ) -> None:
-    partitions = [[event for number, event in log if number == one] for one in range(3)]
+    partitions = [[event for number, event in log if number == user] for user in range(3)]
     rows = [rows_of(events) for events in partitions]
     cut = [
         (number, table.slice(start, size))
         for number, table in enumerate(rows)
         for start in range(0, len(table), size)
     ]
-    one, other = gather_rows(cut), gathered(*partitions)
+    first, other = gather_rows(cut), gathered(*partitions)
 
-    assert same_cells(one.cells, other.cells)
-    assert (one.interactions, one.unusable) == (other.interactions, other.unusable)
+    assert same_cells(first.cells, other.cells)
+    assert (first.interactions, first.unusable) == (other.interactions, other.unusable)
 
 
 @given(logs)
@@ -239,7 +239,7 @@ def test_the_fast_path_agrees_with_a_slow_readable_twin(
             found = (event.timestamp or 0.0, partition, offset, event.value or 0.0)
             latest[key] = max(latest.get(key, found), found)
 
-    cells = gathered(*([e for n, e in log if n == one] for one in range(3))).cells
+    cells = gathered(*([e for n, e in log if n == user] for user in range(3))).cells
     fast = {
         (_typed(cells.user_ids[user]), _typed(cells.item_ids[item]), kind): value
         for kind, values in cells.values.items()
@@ -253,15 +253,15 @@ def test_the_fast_path_agrees_with_a_slow_readable_twin(
 def _forgotten(
     log: list[tuple[int, Interaction]], partition: int, offset: int, event: Interaction
 ) -> bool:
-    for one in range(3):
-        for place, other in enumerate(other for number, other in log if number == one):
+    for user in range(3):
+        for place, other in enumerate(other for number, other in log if number == user):
             if other.event != "forget" or _typed(other.user_id) != _typed(event.user_id):
                 continue
             earlier = (event.timestamp or 0.0) < (other.timestamp or 0.0)
-            if earlier or (one == partition and offset < place):
+            if earlier or (user == partition and offset < place):
                 return True
     return False
 
 
-def _typed(one: object) -> tuple[str, object]:
-    return type(one).__name__, one
+def _typed(first: object) -> tuple[str, object]:
+    return type(first).__name__, first

@@ -31,7 +31,7 @@ def report_of(*events: Interaction, weights: str = DEFAULT) -> DataReport:
 
 
 def warnings_of(*events: Interaction, weights: str = DEFAULT) -> dict[str, str]:
-    return {one.code: str(one) for one in report_of(*events, weights=weights).warnings}
+    return {warning.code: str(warning) for warning in report_of(*events, weights=weights).warnings}
 
 
 def test_the_report_counts_events_pairs_users_and_items() -> None:
@@ -116,7 +116,7 @@ def test_events_without_any_time_are_those_of_the_ingestion() -> None:
     report = report_of(*(untimed(user, 1) for user in range(5)))
 
     assert not report.times_tell
-    assert [one.code for one in report.warnings] == ["no_times"]
+    assert [warning.code for warning in report.warnings] == ["no_times"]
     assert report.warnings[0].found == "no timestamps: all times are those of the ingestion"
     assert "give no order" in report.text_by_name["times"]
 

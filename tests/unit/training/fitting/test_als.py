@@ -45,10 +45,10 @@ def test_the_factors_are_float32_with_one_row_per_user_and_item() -> None:
 
 def test_the_same_weights_and_seed_give_the_same_bytes() -> None:
     cells = cells_of(*checkerboard_events())
-    one, other, seeded = fitted(cells), fitted(cells), fitted(cells, seed=43)
+    first, other, seeded = fitted(cells), fitted(cells), fitted(cells, seed=43)
 
-    assert one.items.tobytes() == other.items.tobytes()
-    assert one.items.tobytes() != seeded.items.tobytes()
+    assert first.items.tobytes() == other.items.tobytes()
+    assert first.items.tobytes() != seeded.items.tobytes()
 
 
 def test_alpha_makes_the_same_bytes_as_implicits_own() -> None:

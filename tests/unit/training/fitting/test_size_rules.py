@@ -40,10 +40,10 @@ def test_the_regularization_is_a_share_of_what_chance_would_give() -> None:
 
 def test_the_unit_of_the_weights_does_not_matter() -> None:
     larger = TWO_ROWS._replace(values=TWO_ROWS.values * 100)
-    one, other = (settle_sizes(parameters(**ASKED), made) for made in (TWO_ROWS, larger))
+    first, other = (settle_sizes(parameters(**ASKED), made) for made in (TWO_ROWS, larger))
 
-    assert one.regularization == other.regularization
-    assert one.alpha == 100 * other.alpha
+    assert first.regularization == other.regularization
+    assert first.alpha == 100 * other.alpha
 
 
 @each_cell(

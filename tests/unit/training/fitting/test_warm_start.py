@@ -48,7 +48,7 @@ def published(cells: Cells) -> ModelArrays:
     )
 
 
-OLD_CELLS = cells_of(*(one for one in EVENTS if (one.timestamp or 0) < 16))
+OLD_CELLS = cells_of(*(event for event in EVENTS if (event.timestamp or 0) < 16))
 INCUMBENT = Incumbent("v0.1", parameters(), published(OLD_CELLS), digest="d" * 64)
 
 
@@ -165,7 +165,7 @@ def test_rows_that_the_incumbent_has_not_learned_are_drawn_as_implicit_draws_the
     ours = fit_als(matrix, parameters(), 1, lambda _: None, first_values(nobody, parameters()))
     theirs = fit_als(matrix, parameters(), 1, lambda _: None)
 
-    assert [one.tobytes() for one in ours] == [one.tobytes() for one in theirs]
+    assert [array.tobytes() for array in ours] == [array.tobytes() for array in theirs]
 
 
 def test_rows_are_matched_by_id_and_one_of_zeros_counts_as_not_learned() -> None:
@@ -194,7 +194,9 @@ def test_the_fit_goes_on_from_there_and_leaves_the_incumbent_as_it_is() -> None:
     warm = fit_als(matrix, parameters(iterations=1), 1, lambda _: None, first)
     cold = fit_als(matrix, parameters(iterations=1), 1, lambda _: None)
 
-    far, near = (np.abs(one.users @ one.items.T - _scores(arrays)).max() for one in (cold, warm))
+    far, near = (
+        np.abs(fitted.users @ fitted.items.T - _scores(arrays)).max() for fitted in (cold, warm)
+    )
     assert near < 0.05 < far
     assert np.array_equal(arrays.item_factors, before)
 
@@ -290,13 +292,14 @@ def test_what_is_published_goes_on_from_where_the_trial_has_arrived() -> None:
     (first,) = given
     halves = split(cells := cells_of(*EVENTS), weights(cells, parameters()), 0.2)
     trial = fit_als(halves.older, parameters(), 1, lambda _: None)
-    assert [one.tobytes() for one in first] == [one.tobytes() for one in trial]
+    assert [array.tobytes() for array in first] == [array.tobytes() for array in trial]
     assert [line.done for line in lines if line.stage == "fit" and line.total] == [*range(1, 12)]
     assert {line.total for line in lines if line.stage == "fit"} == {0, 11}
     assert ours.factors is not None
     assert cold.factors is not None
     near, far = (
-        np.abs(_products(one) - _products(cold.factors)).max() for one in (ours.factors, trial)
+        np.abs(_products(fitted) - _products(cold.factors)).max()
+        for fitted in (ours.factors, trial)
     )
     assert near < far / 2
 

@@ -25,9 +25,9 @@ def test_the_interval_of_a_difference_is_narrower_than_that_of_its_parts() -> No
     hard = random.normal(0, 1, 200)
     ours, theirs = hard + random.normal(0.1, 0.1, 200), hard + random.normal(0, 0.1, 200)
 
-    one, other, difference = bootstrap(np.stack([ours, theirs, ours - theirs], axis=1), 1) or []
+    first, other, difference = bootstrap(np.stack([ours, theirs, ours - theirs], axis=1), 1) or []
 
-    assert one[0] < other[1]  # side by side they could be the same
+    assert first[0] < other[1]  # side by side they could be the same
     assert difference[0] > 0  # user by user they are not
 
 

@@ -42,7 +42,9 @@ def test_just_enough_passes() -> None:
 @each_cell("short", ["users", "items", "interactions"])
 def test_one_too_few_fails_and_quotes_seen_and_allowed(short: str) -> None:
     least = getattr(LIMITS, f"min_{short}")
-    counts = Counts(**{one: getattr(ENOUGH, one) - (one == short) for one in ENOUGH.__slots__})
+    counts = Counts(
+        **{field: getattr(ENOUGH, field) - (field == short) for field in ENOUGH.__slots__}
+    )
 
     checks = check_counts(counts, LIMITS)
 
@@ -104,7 +106,7 @@ def a_quality(
         rival,
         more.pop("basis", "recipe") if rival else None,
         LIMITS.tolerance,
-        {name: judgement(np.full(40, one)) for name, one in more.pop("baselines", {}).items()},
+        {name: judgement(np.full(40, field)) for name, field in more.pop("baselines", {}).items()},
         **more,
     )
 

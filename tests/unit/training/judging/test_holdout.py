@@ -24,7 +24,7 @@ def test_ties_are_broken_by_the_seed_and_not_by_the_row() -> None:
     assert first == held(TIED, "time", 1)
     assert first != second
     assert first != [*range(30, 40), *range(70, 80)]
-    assert [sum(row < 40 for row in one) for one in (first, second)] == [10, 10]
+    assert [sum(row < 40 for row in part) for part in (first, second)] == [10, 10]
 
 
 def test_releases_before_broke_ties_by_the_row() -> None:

@@ -83,13 +83,13 @@ def test_no_older_interaction_of_a_user_is_newer_than_a_held_out_one(
     pairs: list[tuple[int, int]], share: float
 ) -> None:
     pairs = sorted(pairs)
-    user = np.array([one for one, _ in pairs], np.int64)
+    user = np.array([row for row, _ in pairs], np.int64)
     time = np.array([at for _, at in pairs], np.float64)
 
     held = hold_out(starts_of(np.bincount(user, minlength=4)), time, share)
 
-    for one in set(user.tolist()):
-        mine = user == one
+    for user_id in set(user.tolist()):
+        mine = user == user_id
         assert held[mine].sum() == math.floor(share * mine.sum())
         if held[mine].any():
             assert time[mine & ~held].max() <= time[mine & held].min()
@@ -262,7 +262,7 @@ def slow(by: Split, lists: list[list[int]]) -> dict[str, float]:
         ) / len(wanted)
         shares = [by.popular[item] / by.older_users for item in listed]
         least = 1 / by.older_users
-        totals["novelty"] += sum(-math.log2(max(one, least)) for one in shares) / len(listed)
+        totals["novelty"] += sum(-math.log2(max(share, least)) for share in shares) / len(listed)
         totals["arp"] += sum(shares) / len(listed)
     return {name: total / len(by.users) for name, total in totals.items()}
 
@@ -282,7 +282,7 @@ def test_the_metrics_are_those_of_the_slow_twin(seed: int) -> None:
 
     found = judged(lambda rows: table[rows], by)
 
-    lists = [[item for item in one if item != NOTHING] for one in found.lists.tolist()]
+    lists = [[item for item in items if item != NOTHING] for items in found.lists.tolist()]
     expected = slow(by, lists)
     assert {name: getattr(found.metrics, name) for name in MEANS} == pytest.approx(expected)
 

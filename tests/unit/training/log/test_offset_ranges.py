@@ -10,7 +10,7 @@ from training.log.offset_ranges import RangePlan, Span, cover, missing, plan
 from training.log.segment_merging import SEGMENT_RECORDS, absorbed
 
 spans = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(
-    lambda one: Span(one[0], one[0] + one[1])
+    lambda pair: Span(pair[0], pair[0] + pair[1])
 )
 
 
@@ -24,7 +24,9 @@ def test_what_is_covered_and_what_is_missing_are_each_offset_once(
 
     assert read == sorted(set(read))
     assert sorted(read + gaps) == list(range(*wanted))
-    assert set(read) == {one for one in range(*wanted) if any(one in range(*held) for held in held)}
+    assert set(read) == {
+        place for place in range(*wanted) if any(place in range(*held) for held in held)
+    }
     assert all(cut.segment in held for cut in cuts)
 
 
@@ -51,10 +53,10 @@ def test_the_plan_reads_what_is_not_held_and_names_what_is_lost(
     unread: list[tuple[int, int]],
     lost: list[tuple[int, int]],
 ) -> None:
-    planned = plan([Span(*one) for one in held], *limits)
+    planned = plan([Span(*span) for span in held], *limits)
 
     assert planned == RangePlan(
-        Span(*range_), [Span(*one) for one in unread], [Span(*one) for one in lost]
+        Span(*range_), [Span(*span) for span in unread], [Span(*span) for span in lost]
     )
 
 
@@ -66,7 +68,7 @@ def test_segments_stay_few_and_whole_however_they_are_added(lengths: list[int]) 
         new = Span(end, end + length)
         before = absorbed(held, new)
         whole = Span(before[0].start, new.end) if before else new
-        held = [one for one in held if one not in before] + [whole]
+        held = [span for span in held if span not in before] + [whole]
 
     assert missing(held, Span(0, sum(lengths))) == []
     assert len(held) <= 22  # 2 + log2 of 600,000, the most there can be, and a full one or two

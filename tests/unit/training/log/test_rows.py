@@ -84,10 +84,16 @@ def test_a_record_that_cannot_be_used_is_a_row_that_says_why_and_no_more(
 @each_cell(
     "event",
     [
-        *(watch(one, 7) for one in (-(2**63), 2**63 - 1, 2**63)),
-        *(watch(1, one) for one in (-(2**63) - 1, "", "\0", "5")),
-        *(watch(1, 7, value=one) for one in (0.0, LARGEST_VALUE, -LARGEST_VALUE, 1.1e6)),
-        *(watch(1, 7, at=NOW + one) for one in (-1e300, FUTURE_SECONDS, FUTURE_SECONDS + 1)),
+        *(watch(value_tried, 7) for value_tried in (-(2**63), 2**63 - 1, 2**63)),
+        *(watch(1, value_tried) for value_tried in (-(2**63) - 1, "", "\0", "5")),
+        *(
+            watch(1, 7, value=value_tried)
+            for value_tried in (0.0, LARGEST_VALUE, -LARGEST_VALUE, 1.1e6)
+        ),
+        *(
+            watch(1, 7, at=NOW + value_tried)
+            for value_tried in (-1e300, FUTURE_SECONDS, FUTURE_SECONDS + 1)
+        ),
         forget("a"),
     ],
 )

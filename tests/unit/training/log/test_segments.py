@@ -130,7 +130,10 @@ def test_wiping_rows_out_does_not_change_what_is_learned(segments: Segments) -> 
     segments.forget(0, Span(0, 5), before.forgotten[0])
 
     after = gathered(segments, Span(0, 5))
-    assert [len(one) for one in (*before.forgotten, *after.forgotten)] == [2, 0]
+    assert [len(users_forgotten) for users_forgotten in (*before.forgotten, *after.forgotten)] == [
+        2,
+        0,
+    ]
     assert (before.unusable, before.interactions) == (after.unusable, after.interactions)
     assert before.cells.titles == after.cells.titles == ("Heat",)
     assert before.cells.values.keys() == after.cells.values.keys() == {"rate"}

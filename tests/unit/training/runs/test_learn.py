@@ -112,7 +112,7 @@ def test_swapped_matrices_are_refused() -> None:
 def test_a_model_that_has_learned_nothing_is_refused() -> None:
     def noise(right: Factors) -> Factors:
         random = np.random.default_rng(3)
-        return Factors(*(random.random(one.shape).astype(np.float32) for one in right))
+        return Factors(*(random.random(answer.shape).astype(np.float32) for answer in right))
 
     assert failures(learned(fit=broken(noise))) == {
         "better_than_popularity": "inconclusive",
@@ -268,11 +268,11 @@ def served(
 
 def older(events: list[Interaction]) -> list[Interaction]:
     """What there was before each user's last three interactions."""
-    return [one for one in events if (one.timestamp or 0) < 16]
+    return [event for event in events if (event.timestamp or 0) < 16]
 
 
 def check_of(result: Learned, name: str) -> Check:
-    (check,) = (one for one in result.gate.checks if one.name == name)
+    (check,) = (check for check in result.gate.checks if check.name == name)
     return check
 
 

@@ -70,7 +70,7 @@ def test_by_default_they_teach_the_taste_and_raw_counts_do_not(
 
 
 def test_raw_counts_are_implausible_beside_item_neighbours(raw: Learned) -> None:
-    (check,) = (one for one in raw.gate.checks if one.name == "plausible")
+    (check,) = (check for check in raw.gate.checks if check.name == "plausible")
     assert check.verdict == "inconclusive"
     assert "implausibly low; check the data report" in check.seen
     assert not raw.gate.passed
@@ -78,7 +78,7 @@ def test_raw_counts_are_implausible_beside_item_neighbours(raw: Learned) -> None
 
 def test_the_split_is_random_and_the_gate_says_so(found: Gathered, by_default: Learned) -> None:
     assert order_of(read_settings({}).retrain_split, found.report) == "random"
-    (check,) = (one for one in by_default.gate.checks if one.name == "better_than_popularity")
+    (check,) = (check for check in by_default.gate.checks if check.name == "better_than_popularity")
     assert "by a random split, because the times give no order" in check.seen
 
 
@@ -92,7 +92,9 @@ def test_they_are_warned_of(found: Gathered) -> None:
     asked = read_settings({}).event_weights
     weights = settle_transforms(parameters_of(read_settings({})), found.cells).weights
 
-    warnings = {one.code: one.found for one in warned(found.report, asked, weights).warnings}
+    warnings = {
+        warning.code: warning.found for warning in warned(found.report, asked, weights).warnings
+    }
 
     assert spell_event_weights(weights) == "watch=1:log,click=0.5,rate=1:floor=2"
     assert warnings.keys() == {"wide_values", "no_times"}
@@ -101,6 +103,6 @@ def test_they_are_warned_of(found: Gathered) -> None:
 
 
 def test_the_gate_says_what_became_of_the_events(by_default: Learned) -> None:
-    (check,) = (one for one in by_default.gate.checks if one.name == "interactions")
+    (check,) = (check for check in by_default.gate.checks if check.name == "interactions")
     assert check.seen == "6,000 pairs from 6,000 events"
     assert np.isfinite(by_default.metrics["cosine_ndcg_at_10"])

@@ -25,7 +25,7 @@ def test_each_line_is_one_json_object_that_says_its_kind() -> None:
     for line in lines:
         write(line)
 
-    read = [msgspec.json.decode(one, type=TrainingLine) for one in stream.getvalue().splitlines()]
+    read = [msgspec.json.decode(line, type=TrainingLine) for line in stream.getvalue().splitlines()]
     assert read == lines
 
 

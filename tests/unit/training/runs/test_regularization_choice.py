@@ -54,8 +54,8 @@ def test_what_was_chosen_is_better_where_nobody_has_looked(found: Gathered) -> N
     )  # the gate's
 
     ours, by_rule = (
-        judge(by_factors(fit_als(by.older, one, 1, lambda _: None)), by)
-        for one in (parameters, settled.parameters)
+        judge(by_factors(fit_als(by.older, tried, 1, lambda _: None)), by)
+        for tried in (parameters, settled.parameters)
     )
 
     assert ours is not None

@@ -63,7 +63,7 @@ def test_a_difference_of_shape_has_no_size() -> None:
 
 
 def test_an_id_of_another_type_is_another_id() -> None:
-    again = against(item_ids=[str(one) for one in ARRAYS.item_ids])
+    again = against(item_ids=[str(item_id) for item_id in ARRAYS.item_ids])
 
     assert again.different == ("item_ids",)
 

@@ -42,8 +42,8 @@ def test_a_kind_may_take_another_back_and_is_spelled_as_it_was() -> None:
 
 def test_the_default_gives_every_standard_kind_a_weight() -> None:
     assert {
-        kind: (one.weight, one.transform, one.floor)
-        for kind, one in parse_event_weights(DEFAULT).items()
+        kind: (weight.weight, weight.transform, weight.floor)
+        for kind, weight in parse_event_weights(DEFAULT).items()
     } == {
         "watch": (1.0, "auto", 0.0),
         "click": (0.5, "auto", 0.0),
@@ -121,9 +121,9 @@ def test_what_is_spelled_is_read_back_to_the_last_bit(given: dict[str, EventWeig
 def test_auto_is_linear_for_a_small_range_and_log_beyond(
     largest: dict[str, float], transform: Transform
 ) -> None:
-    (one,) = settled(parse_event_weights("play=3:auto:floor=1"), largest).values()
+    (weight_settled,) = settled(parse_event_weights("play=3:auto:floor=1"), largest).values()
 
-    assert one == EventWeight(3.0, transform, floor=1.0)
+    assert weight_settled == EventWeight(3.0, transform, floor=1.0)
 
 
 def test_a_transform_that_was_asked_for_stays_whatever_the_values() -> None:

@@ -222,8 +222,8 @@ def test_a_session_ends_with_its_token_and_cannot_be_made_up() -> None:
         f"read.{expires}.", f"read.{expires}.{signature[:-1]}", f"other.{expires}.{signature}",
         "read.x.y", f"read.\udcff.{signature}", f"read.{expires}.ä",
     ]  # fmt: skip
-    for one in wrong:
-        assert identify("", one, BOTH, NOW) is None, one
+    for token in wrong:
+        assert identify("", token, BOTH, NOW) is None, token
     assert identify("", session, Tokens("sesame", "other"), NOW) is None
     assert identify("", session, COMMAND, NOW) is None
 
