@@ -14,6 +14,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from registry.guardrails.histogram import DurationBounds, bounds_of, bucket_at
@@ -21,6 +22,10 @@ from registry.wire.ramp_values import Verdict
 
 HALVINGS: Final = 45
 """Of an interval within [0, 1]: the place of a minimum to 3e-14, its value to far below that."""
+
+LOOKS_REMEMBERED: Final = 256
+"""Answers of the two searches. A ramp is judged twice a second, and again for every page and gauge,
+mostly by the same counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ def log_evidence_below(sample: Sample, mean: float) -> float:
     return log_e_value(sample, max(sample.mean, mean))
 
 
+@lru_cache(maxsize=LOOKS_REMEMBERED)
 def log_evidence_of_excess(
     larger: Sample, smaller: Sample, margin: float, ratio: float = 1.0
 ) -> float:
@@ -109,6 +115,7 @@ def log_evidence_of_excess(
     return log_e_value(larger, mean_larger) + log_e_value(smaller, mean_smaller)
 
 
+@lru_cache(maxsize=LOOKS_REMEMBERED)
 def rank_bounds(count: int, share: float, alpha: float) -> tuple[int, int]:
     """Return how many of `count` observations may lie below a quantile, at least and at most.
 

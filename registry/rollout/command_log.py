@@ -9,6 +9,7 @@ for a single command are in :mod:`registry.rollout.command_transitions`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -25,7 +26,7 @@ from registry.rollout.recreated_control_topic import (
     refuse_same_topic,
     require_known_topic,
 )
-from registry.wire.codec import encode, encode_all
+from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult, CommandStatus
 from registry.wire.commands import BeginEra, Command, Retrain
 from registry.wire.field_types import AnswerError
@@ -226,8 +227,11 @@ def _result(
 def _latest(commands: tuple[Remembered, ...]) -> tuple[Remembered, ...]:
     """Return as many of the last commands as may be remembered, by number and by size."""
     commands = commands[-COMMANDS_REMEMBERED:]
-    if len(encode_all(commands)) <= REMEMBERED_BYTES:
-        return commands
-    sizes = accumulate(len(encode(command)) for command in reversed(commands))
+    sizes = accumulate(_size_bytes(command) for command in reversed(commands))
     kept = sum(size <= REMEMBERED_BYTES for size in sizes)
     return commands[len(commands) - kept :]
+
+
+@lru_cache(maxsize=2 * COMMANDS_REMEMBERED)
+def _size_bytes(command: Remembered) -> int:
+    return len(encode(command))

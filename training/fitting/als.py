@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.recommender_base import ModelFitError
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from registry.error_codes import TrainingCode
 from registry.errors import TrainingFailed
@@ -108,5 +109,8 @@ def fit_als(
 
 def one_blas_thread() -> AbstractContextManager[object]:
     """Hold NumPy's products to one thread, so that training leaves the machine to serving."""
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    limits: AbstractContextManager[object] = _loaded_libraries().limit(limits=1, user_api="blas")
     return limits
+
+
+_loaded_libraries = cache(ThreadpoolController)  # looking for them takes longer than a small fit
