@@ -46,6 +46,14 @@ def test_what_stays_has_no_slope() -> None:
     assert slope_of([TimedFigure(float(at), 7.0) for at in range(10)]) == Slope(0.0, 0.0, 0.0)
 
 
+def test_the_interval_is_sens_where_readings_and_times_are_tied() -> None:
+    """As scipy.stats.theilslopes has it."""
+    at = [0, 600, 600, 1200, 1800, 2400, 3000, 3600, 4200, 4800]
+    values = [100, 101, 102, 103, 103, 140, 104, 107, 106, 109]
+    slope = slope_of([Reading(*pair) for pair in zip(at, values, strict=True)])
+    assert slope == pytest.approx((6.0, 3.6, 9.0))
+
+
 def test_two_readings_give_no_slope() -> None:
     with pytest.raises(ShapeError, match="2 readings"):
         slope_of([TimedFigure(0, 1), TimedFigure(1, 2)])
