@@ -1,6 +1,8 @@
 """Fixtures for all tests: one broker for the session, fresh names, real workers and clients.
 
 Under pytest-xdist the broker is started by the process that hands out the tests, and shared.
+What a fixture uses is imported when a test first asks: before unit tests, who hands them out would
+spend half of a second on it, and they wait for him.
 """
 
 from __future__ import annotations
@@ -10,19 +12,17 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-from harness.brokers import Broker, best_broker
-from harness.brokers import embedded as embedded_broker
-from harness.client import Client
-from harness.fresh import fresh_settings
-from harness.waiting import wait_until
-from harness.workers import Worker
 
-from registry.kafka.topic_admin import check_topics, create_topics
-from registry.settings import Settings
+if TYPE_CHECKING:
+    from harness.brokers import Broker
+    from harness.client import Client
+    from harness.workers import Worker
+
+    from registry.settings import Settings
 
 # Machines that run tests beside others are slow at times: that is no failure of a property.
 # At home examples are drawn anew each time; CI judges a change, not the luck of a draw.
@@ -37,8 +37,8 @@ os.environ["COLUMNS"] = "200"
 UNIT = Path(__file__).parent / "unit"
 
 BROKERS = pytest.StashKey[list[str]]()
-SHARED = pytest.StashKey[tuple[ExitStack, Broker]]()
-WORKERS = pytest.StashKey[list[Worker]]()
+SHARED: pytest.StashKey[tuple[ExitStack, Broker]] = pytest.StashKey()
+WORKERS: pytest.StashKey[list[Worker]] = pytest.StashKey()
 LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -69,6 +69,8 @@ def pytest_configure_node(node: Any) -> None:
     if all(Path(given).resolve().is_relative_to(UNIT) for given in node.config.args):
         return  # unit tests ask for none
     if SHARED not in node.config.stash:
+        from harness.brokers import best_broker
+
         stack = ExitStack()
         running = stack.enter_context(best_broker(os.environ))
         node.config.stash[SHARED] = stack, running
@@ -118,6 +120,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Iterator[Broker]:
     """The best broker that the machine offers; started when a test first asks."""
+    from harness.brokers import Broker, best_broker
+
     shared = getattr(pytestconfig, "workerinput", {}).get("kafka")
     if shared is not None:
         yield Broker(shared, "shared")
@@ -142,6 +146,8 @@ def kafka(broker: Broker) -> str:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[str]:
     """The address of an embedded broker."""
+    from harness.brokers import embedded as embedded_broker
+
     with embedded_broker() as bootstrap:
         yield bootstrap
 
@@ -149,12 +155,18 @@ def embedded() -> Iterator[str]:
 @pytest.fixture
 def settings(kafka: str, tmp_path: Path) -> Settings:
     """Settings with a fresh topic prefix and a fresh registry; the topics are not created yet."""
+    from harness.fresh import fresh_settings
+
     return fresh_settings(kafka, tmp_path)
 
 
 @pytest.fixture
 def topics_created(settings: Settings) -> Settings:
     """The settings of the `settings` fixture, with their topics created."""
+    from harness.waiting import wait_until
+
+    from registry.kafka.topic_admin import check_topics, create_topics
+
     create_topics(settings)  # returns when the controller knows; brokers follow a moment later
     wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
     return settings
@@ -163,6 +175,8 @@ def topics_created(settings: Settings) -> Settings:
 @pytest.fixture
 def client(topics_created: Settings) -> Iterator[Client]:
     """A client of the `settings` fixture's topics, which it creates."""
+    from harness.client import Client
+
     with Client(topics_created) as running:
         yield running
 
@@ -170,6 +184,8 @@ def client(topics_created: Settings) -> Iterator[Client]:
 @pytest.fixture
 def start_worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Start ``start_worker(settings, name, …)`` as :class:`Worker` does; all end with the test."""
+    from harness.workers import Worker
+
     started = request.node.stash.setdefault(WORKERS, [])
     with ExitStack() as ends:
 

@@ -23,9 +23,12 @@ MODULES = [
 
 @each_cell("name", MODULES)
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
-    ran = doctest.testmod(importlib.import_module(name))
-    assert ran.failed == 0
-    assert ran.attempted > 0
+    runner = doctest.DocTestRunner()
+    for docstring in doctest.DocTestFinder().find(importlib.import_module(name)):
+        if docstring.examples:  # `doctest.testmod` takes as long for each of those without any
+            runner.run(docstring)
+    assert runner.failures == 0
+    assert runner.tries > 0
 
 
 def test_examples_are_found_at_every_depth() -> None:

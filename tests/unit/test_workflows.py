@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 from harness.cells import each_cell
-from typer.main import get_command
 
 from ops.cli.main import app
+from ops.docs.cli_page import built
 from registry.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def test_retraining_calls_commands_that_there_are() -> None:
         r"\.venv/bin/recstream ([a-z ]+?)(?: (--\w+)| latest|$)", commands("retrain.yml"), re.M
     )
     assert [call for call, _ in calls] == ["train", "registry show"]
-    command: Any = get_command(app)
+    command = built(app)
     assert "--deploy" in {word for param in command.commands["train"].params for word in param.opts}
     assert "show" in command.commands["registry"].commands
 

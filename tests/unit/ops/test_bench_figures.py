@@ -1,5 +1,3 @@
-import doctest
-
 import numpy as np
 import pytest
 from harness.cells import each_cell
@@ -15,12 +13,6 @@ from ops.bench.rig.figures import (
     where_cores_allow,
 )
 from registry.errors import ShapeError
-
-
-def test_the_examples_run() -> None:
-    found = doctest.testmod(figures, extraglobs={"np": np})
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 def test_a_rate_leaves_out_how_a_backlog_begins_and_ends() -> None:

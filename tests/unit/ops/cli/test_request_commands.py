@@ -11,6 +11,7 @@ import typer
 
 from ops.cli.main import app
 from ops.cli.request_options import session_items_of
+from ops.docs.cli_page import built
 from registry.wire.codec import decode, encode
 from registry.wire.requests import Request, SessionItem
 from registry.wire.responses import Provenance, Response
@@ -52,7 +53,7 @@ def test_string_ids_are_those_of_user_and_items_alike(worker: Worker) -> None:
     words = ["7", "--candidate", "1", "--like", "2", "--item", "3:rate=4"]
     url = f"http://127.0.0.1:{worker.server_port}"
     for more in ([], ["--string-id"]):
-        app(["request", *words, *more, "--http", url], standalone_mode=False)
+        built(app)(["request", *words, *more, "--http", url], standalone_mode=False)
 
     found = [(asked.user_id, asked.candidates, asked.like, asked.items) for asked in worker.asked]
     assert found == [

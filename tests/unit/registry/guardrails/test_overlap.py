@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 from collections.abc import Sequence
@@ -36,12 +35,6 @@ def by_the_definition(first: Sequence[int], other: Sequence[int], p: float) -> f
     seen = sum(x(d) / d * p**d for d in range(1, l + 1))
     supposed = sum(x(s) * (d - s) / (s * d) * p**d for d in range(s + 1, l + 1))
     return (1 - p) / p * (seen + supposed) + ((x(l) - x(s)) / l + x(s) / s) * p**l
-
-
-def test_the_examples_run() -> None:
-    found = doctest.testmod(comparison)
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 def test_the_same_answer_agrees_wholly() -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 from harness.cells import each_cell
 from hypothesis import given
@@ -66,7 +66,7 @@ def test_where_a_fit_began_reads_back_as_it_was_written(start: Start | None) -> 
     manifest = a_manifest(provenance=TrainingProvenance("host", "3.12.1", start=start))
     written = encode_manifest(manifest)
     assert decode_manifest(written, "v0.1") == manifest
-    jsonschema.Draft202012Validator(manifest_schema()).validate(json.loads(written))
+    jsonschema_rs.Draft202012Validator(manifest_schema()).validate(json.loads(written))
 
 
 def test_what_fitted_a_version_is_implicit_unless_it_says_otherwise() -> None:
@@ -96,7 +96,7 @@ def test_a_manifest_of_before_provenance_is_readable() -> None:
 def test_the_published_schema_is_that_of_the_code_and_accepts_what_is_written() -> None:
     schema = json.loads((DOCS / "reference" / "manifest.schema.json").read_text())
     assert schema == manifest_schema()
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema_rs.Draft202012Validator(schema)
     made = TrainingProvenance("host", "3.12.1", libraries={"numpy": "2.4"}, dirty=True)
     for manifest in (a_manifest(), a_manifest(provenance=made, intervals={"a": (0.1, 0.2)})):
         validator.validate(json.loads(encode_manifest(manifest)))

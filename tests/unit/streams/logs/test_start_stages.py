@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
-
-from streams.logs import start_stages as stages
 from streams.logs.start_stages import Stages, process_age_seconds
-
-
-def test_the_examples_run() -> None:
-    assert doctest.testmod(stages).failed == 0
 
 
 def test_the_process_is_older_than_nothing_and_its_age_counts() -> None:

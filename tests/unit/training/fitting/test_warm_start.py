@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,19 @@ def published(cells: Cells) -> ModelArrays:
 
 
 OLD_CELLS = cells_of(*(event for event in EVENTS if (event.timestamp or 0) < 16))
-INCUMBENT = Incumbent("v0.1", parameters(), published(OLD_CELLS), digest="d" * 64)
+
+
+@cache
+def fitted() -> Incumbent:
+    return Incumbent("v0.1", parameters(), published(OLD_CELLS), digest="d" * 64)
+
+
+def fitted_by_spark() -> Incumbent:
+    return replace(fitted(), backend="spark")
+
+
+def none() -> None:
+    return None
 
 
 def started(
@@ -65,42 +78,42 @@ def started(
 @each_cell(
     ("incumbent", "events", "changes", "reason"),
     [
-        (None, EVENTS, {}, "there is no version to start from"),
+        (none, EVENTS, {}, "there is no version to start from"),
         (
-            Incumbent("v0.1", parameters(), None, "als/user_factors.npy is missing"),
+            lambda: Incumbent("v0.1", parameters(), None, "als/user_factors.npy is missing"),
             EVENTS,
             {},
             "v0.1 cannot be read: als/user_factors.npy is missing",
         ),
         (
-            replace(INCUMBENT, backend="spark"),
+            fitted_by_spark,
             EVENTS,
             {},
             "v0.1 was fitted by spark, this run's is implicit",
         ),
         (
-            INCUMBENT,
+            fitted,
             EVENTS,
             {"regularization": 0.056},
             "v0.1 was trained with regularization=0.05 (now 0.056)",
         ),
-        (INCUMBENT, EVENTS, {"factors": 8}, "v0.1 was trained with factors=4 (now 8)"),
+        (fitted, EVENTS, {"factors": 8}, "v0.1 was trained with factors=4 (now 8)"),
         (
-            INCUMBENT,
+            fitted,
             EVENTS,
             {"alpha": 2.0, "rating_floor": 1.5},
             "v0.1 was trained with alpha=1 (now 2), event_weights=watch=1,click=0.5,rate=1 "
             "(now watch=1,click=0.5,rate=1:floor=1.5)",
         ),
         (
-            INCUMBENT,
+            fitted,
             [*EVENTS, forget(3, at=99.0)],
             {},
             "7 of the 168 user-item pairs that v0.1 has seen are no longer in the training set: "
             "forgotten, or filtered out",
         ),
         (
-            INCUMBENT,  # the user came back since
+            fitted,  # the user came back since
             [*EVENTS, forget(3, at=99.0), watch(3, 7, at=100.0)],
             {},
             "6 of the 168 user-item pairs that v0.1 has seen are no longer in the training set: "
@@ -109,15 +122,18 @@ def started(
     ],
 )
 def test_a_fit_begins_at_random_and_says_why(
-    incumbent: Incumbent | None, events: list[Interaction], changes: dict[str, Any], reason: str
+    incumbent: Callable[[], Incumbent | None],
+    events: list[Interaction],
+    changes: dict[str, Any],
+    reason: str,
 ) -> None:
-    assert started(incumbent, cells_of(*events), **changes) == ColdStart(reason)
+    assert started(incumbent(), cells_of(*events), **changes) == ColdStart(reason)
 
 
 def test_otherwise_it_begins_with_the_incumbents_factors() -> None:
     cells = cells_of(*EVENTS, NEW)
 
-    start = started(INCUMBENT, cells, iterations=30, seed=7)
+    start = started(fitted(), cells, iterations=30, seed=7)
 
     assert start == WarmStart("v0.1", "d" * 64, users=24, items=24, iterations=2)
     assert str(start) == "from v0.1's factors of 24 users and 24 items, 2 iterations"
@@ -126,25 +142,25 @@ def test_otherwise_it_begins_with_the_incumbents_factors() -> None:
 @each_cell(
     ("warming", "incumbent", "start"),
     [
-        (Warming(0, "implicit", fit_als, 3), INCUMBENT, TrialStart(0.2, 3, order="time")),
+        (Warming(0, "implicit", fit_als, 3), fitted, TrialStart(0.2, 3, order="time")),
         (
             Warming(2, "implicit", fit_als, 3),
-            None,
+            none,
             TrialStart(0.2, 3, "there is no version to start from", "time"),
         ),
-        (Warming(2, "implicit", fit_als, 3), INCUMBENT, WarmStart("v0.1", "d" * 64, 24, 24, 2)),
-        (Warming(0, "implicit", fit_als, 0), INCUMBENT, None),
+        (Warming(2, "implicit", fit_als, 3), fitted, WarmStart("v0.1", "d" * 64, 24, 24, 2)),
+        (Warming(0, "implicit", fit_als, 0), fitted, None),
         (
             Warming(0, "spark", None, 3),
-            INCUMBENT,
+            fitted,
             ColdStart("spark's fit cannot start from given factors"),
         ),
     ],
 )
 def test_without_the_incumbents_it_begins_with_the_trials(
-    warming: Warming, incumbent: Incumbent | None, start: Start | None
+    warming: Warming, incumbent: Callable[[], Incumbent | None], start: Start | None
 ) -> None:
-    assert started(incumbent, cells_of(*EVENTS), warming) == start
+    assert started(incumbent(), cells_of(*EVENTS), warming) == start
 
 
 def test_it_is_said_in_one_line() -> None:
@@ -228,8 +244,8 @@ def learned(
 
 
 def test_the_model_that_is_judged_begins_at_random_whatever_is_published() -> None:
-    warm, cold_fits = learned(INCUMBENT, WARMING)
-    cold, _ = learned(INCUMBENT, None)
+    warm, cold_fits = learned(fitted(), WARMING)
+    cold, _ = learned(fitted(), None)
 
     assert cold_fits == [(len(EVENTS) - 24 * 2, parameters().iterations)]  # the trial alone
     assert warm.metrics == cold.metrics
@@ -242,8 +258,8 @@ def test_the_model_that_is_judged_begins_at_random_whatever_is_published() -> No
 
 
 def test_a_run_that_may_not_begin_so_is_the_same_as_one_that_was_not_asked_to() -> None:
-    asked, fits = learned(replace(INCUMBENT, backend="spark"), WARMING)
-    plain, _ = learned(replace(INCUMBENT, backend="spark"), None)
+    asked, fits = learned(fitted_by_spark(), WARMING)
+    plain, _ = learned(fitted_by_spark(), None)
 
     assert len(fits) == 2
     assert isinstance(asked.start, ColdStart)
@@ -254,7 +270,7 @@ def test_a_run_that_may_not_begin_so_is_the_same_as_one_that_was_not_asked_to() 
 
 def test_progress_tells_where_the_fit_begins() -> None:
     lines: list[TrainingProgress] = []
-    learned(INCUMBENT, WARMING, lines)
+    learned(fitted(), WARMING, lines)
 
     fits = [line for line in lines if line.stage == "fit" and line.total]
     assert [(line.done, line.total) for line in fits] == [(done, 10) for done in range(1, 11)]
