@@ -50,7 +50,7 @@ def test_the_interval_is_sens_where_readings_and_times_are_tied() -> None:
     """As scipy.stats.theilslopes has it."""
     at = [0, 600, 600, 1200, 1800, 2400, 3000, 3600, 4200, 4800]
     values = [100, 101, 102, 103, 103, 140, 104, 107, 106, 109]
-    slope = slope_of([Reading(*pair) for pair in zip(at, values, strict=True)])
+    slope = slope_of([TimedFigure(*pair) for pair in zip(at, values, strict=True)])
     assert slope == pytest.approx((6.0, 3.6, 9.0))
 
 
