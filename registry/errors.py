@@ -6,10 +6,10 @@ The codes are in `registry/error_codes.py`. Must not know who raises or catches 
 branch                      what the catcher does
 ==========================  =======================================================
 :class:`ConfigurationError` stops the start, exit code 2
-:class:`RecordError`        dead-letters the record and goes on
+:class:`RecordError`        dead-letters the record and continues
 :class:`TransportError`     retries, then exits with code 1
 :class:`TooManyRequests`    waits for answers, or does without
-:class:`RefusedRecord`      reports it, sends a substitute where there is one, goes on
+:class:`RefusedRecord`      reports it, sends a substitute where there is one, continues
 :class:`ArtifactError`      keeps serving what is served
 :class:`RefusedCommand`     changes nothing and reports the reason
 :class:`ShapeError`         a bug: stops what was being done

@@ -1,4 +1,4 @@
-"""The process's heap: one for all threads, and what is freed of it goes back to the system.
+"""The process's heap: one for all threads, and what is freed of it is returned to the system.
 
 Knows two behaviours of glibc's ``malloc``. It gives each thread a heap ("arena") of its own, and
 each fragments for itself: a worker with 28 threads grew by 12 MB an hour though nothing was left

@@ -39,7 +39,7 @@ def parse_id(text: str) -> int | str:
     """Return the id that `text` names where its source has no types.
 
     Blanks around it are trimmed. It is an integer if it is written as JSON writes one, without a
-    leading zero, and fits in a signed 64-bit integer; otherwise it is a text. ``42.0`` is 42:
+    leading zero, and fits in a signed 64-bit integer; otherwise it is a string. ``42.0`` is 42:
     pandas writes a column of integers like that if one is missing (:func:`is_whole_float`).
 
     >>> parse_id(" 42 "), parse_id("-5"), parse_id("42.0"), parse_id("9223372036854775807")

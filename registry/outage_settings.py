@@ -1,4 +1,4 @@
-"""What every librdkafka client of ours is told, so that it outlives an outage of Kafka.
+"""What every librdkafka client of ours is configured with, so that it outlives an outage of Kafka.
 
 Values only. Must not know what a client is for.
 """

@@ -61,7 +61,7 @@ def weigh(
 
     Returns
     -------
-    (cells,) float32, at least 0; empty for no cells. A cell of weight 0 teaches nothing, but counts
+    (cells,) float32, at least 0; empty for no cells. A cell of weight 0 is not learned, but counts
     as seen.
 
     Raises
@@ -132,7 +132,7 @@ class Weighing(NamedTuple):
     with half-life h and window d; a factor whose setting is 0 is left out. The age is counted from
     the snapshot's newest event, not from the clock: the same ranges give the same weights at any
     time, and what comes later counts as much as the newest of them. A cell outside of the window
-    weighs 0, so it teaches nothing, but counts as seen.
+    weighs 0, so it is not learned, but counts as seen.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ class Timers:
         self._notices.log([*self._observers.notices.notices(), *away])
 
     def _keep_log(self, now: float) -> None:
-        """Mend the log where somebody misses it, and serve workers of the release before."""
+        """Mend the log where somebody misses it, and serve workers of the previous release."""
         self._parts.table.mend(now)
         elapsed = time.monotonic()  # the wall clock may be set back, and nobody would renew
         due = elapsed - self._renewed_at >= self._parts.settings.lease_seconds / LEASE_RENEWALS
@@ -157,7 +157,7 @@ class Timers:
     async def _start_training(self) -> None:
         if self._parts.contact.reason(time.monotonic(), time.time()) is not None:
             return  # what an outage has ended is tried again when it is over
-        # before the fleet is known, a run that goes on would seem interrupted
+        # before the fleet is known, a run in progress would seem interrupted
         if self._parts.node.view.knows_fleet(time.time()):
             self._parts.training.start_if_due(datetime.now(UTC))
 

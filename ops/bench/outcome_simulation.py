@@ -1,7 +1,7 @@
 """``python -m ops.bench.outcome_simulation``: false alarms and power of the outcome verdicts, and
 the users that an A/B test and an interleaving need for the same preference.
 
-Needs no Kafka. Simulates experiments with heavy users, looked at after every closed user, without
+Needs no Kafka. Simulates experiments with heavy users, checked after every closed user, without
 a difference (A/A) and with one, and counts how often each method claims one. The negative control,
 which takes requests for independent, must claim far too many.
 """

@@ -1,6 +1,6 @@
 """``bench train``: a whole run against its minimum, a bare read and a bare fit.
 
-Knows the made-up interactions and the bars; :mod:`ops.bench.sides.train_sides` is what runs in
+Knows the synthetic interactions and the bars; :mod:`ops.bench.sides.train_sides` is what runs in
 child processes, each with a memory of its own. Must not know how a run learns.
 """
 

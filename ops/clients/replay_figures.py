@@ -73,7 +73,7 @@ class ReplayFigures(Struct, frozen=True):
         Share of requests that get an error, for a label that the candidate does not know; the limit
         of fallbacks is for both together.
     scoring_ms, times_slower
-        Median processor time a request; against that of the versions that answered, on this
+        Median CPU time a request; against that of the versions that answered, on this
         machine; None if they are not in the registry.
     chosen
         See `ChosenItems`.

@@ -198,7 +198,7 @@ def _range_of(model: Model) -> FreshRange:
 
 
 def _seconds(model: Model, request: Request) -> float:
-    """Return the processor time of scoring a request alone, from what the version has learned."""
+    """Return the CPU time of scoring a request alone, from what the version has learned."""
     started = time.process_time()
     recommend_seeing(model, [request], None)
     return time.process_time() - started

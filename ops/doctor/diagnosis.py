@@ -1,4 +1,4 @@
-"""One line of the doctor: what was looked at, what was found, what to do. Values only."""
+"""One line of the doctor: what was checked, what was found, what to do. Values only."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def workers(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _page(heartbeat: Heartbeat) -> ReadinessPage | None:
-    """Return what a worker on this machine says of itself, which is more than its heartbeats do.
+    """Return what a local worker reports, which is more than its heartbeats do.
 
     Others are not asked: a heartbeat's address is anybody's who may write to the topic.
     """
@@ -103,7 +103,7 @@ def _page(heartbeat: Heartbeat) -> ReadinessPage | None:
 def worker_diagnoses(
     fleet: Iterable[Heartbeat], settings: Settings, pages: Mapping[str, ReadinessPage]
 ) -> Iterator[Diagnosis]:
-    """Say of each live worker whether it is ready and keeps up, and what it asks to be looked at.
+    """Say of each live worker whether it is ready and keeps up, and which notices it has.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ from registry.wire.training_records.interactions import Interaction
 ROWS_AT_ONCE: Final = 10_000
 
 Numbered: TypeAlias = "Iterator[tuple[int, Any]]"
-"""Of each line or row its number, from 1, and its content: cells, a text, or why there is none."""
+"""Of each line or row its number, from 1, and its content: cells, a string, or why it has none."""
 
 
 @dataclass(frozen=True, slots=True)

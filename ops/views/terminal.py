@@ -39,7 +39,7 @@ class Text(rich.text.Text):
 
     @classmethod
     def assemble(cls, *parts: Any, **given: Any) -> Text:
-        """Join the parts, each a text or a (text, style) pair."""
+        """Join the parts, each a string or a (string, style) pair."""
         text = super().assemble(*parts, **given)
         assert isinstance(text, cls)
         return text

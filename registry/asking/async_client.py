@@ -120,7 +120,7 @@ class AsyncClient:
             )
             connecting.add_done_callback(_note_failure)
             self._connecting = connecting
-            await asyncio.wait([connecting])  # its thread goes on if this one is cancelled
+            await asyncio.wait([connecting])  # its thread continues if this one is cancelled
             connecting.result()
 
     async def close(self) -> None:

@@ -111,7 +111,7 @@ class ReplyReader:
         Raises
         ------
         KafkaException
-            If the client refuses what it is told.
+            If the client refuses its settings.
         """
         stall = ReadStall(time.monotonic())
         asked_at = float("-inf")

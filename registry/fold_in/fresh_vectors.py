@@ -167,7 +167,7 @@ class FreshVectors:
 
         Returns
         -------
-        (users,) float32; 0: it teaches nothing.
+        (users,) float32; 0: it is not learned.
         """
         users = [UserEvents(None, history) for history in histories]
         cells = merge(users, self._learned, *self._seen, 1, {item_id: 0}.get, self._undoes)

@@ -61,7 +61,7 @@ class MergedCells(NamedTuple):
     values: Values
 
     def weigh(self, weighing: Weighing) -> NDArray[np.float32]:
-        """Return (cells,) what each counts; 0: it teaches nothing, but counts as seen."""
+        """Return (cells,) what each counts; 0: not learned, but counted as seen."""
         where = None
         if weighing.bm25:
             users = len(self.indptr) - 1

@@ -20,7 +20,7 @@ OFFSET_BITS: Final = 52
 
 MOST_KINDS: Final = 1 << 16
 """Kinds of events that are told apart: they are numbered in two bytes. A version knows 64 at most,
-so only a topic of made-up kinds has more; the last number stands for all of those."""
+so only a topic of nonsense has more; the last number stands for all of those."""
 
 ID_BYTES: Final = 110
 """What a user or an item takes beyond its events: a dictionary's entry, the id, a list's place."""

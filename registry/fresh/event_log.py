@@ -233,7 +233,7 @@ class EventLog:
                 keep |= (places >= first) & (places < after)
             return keep
 
-        places = np.array(columns.place)  # a copy: a column that is looked at cannot grow
+        places = np.array(columns.place)  # a copy: a column that a view refers to cannot grow
         must = bool(gone) and (
             bool(columns.packed) or bool(np.isin(places >> OFFSET_BITS, list(gone)).any())
         )

@@ -1,7 +1,7 @@
 """Intake: raw interaction records become columns of events, quickly, by training's own rules.
 
-Pure. Nearly always all records of a batch are sound: they are decoded and looked at together. Where
-one is not, each is looked at alone, and what training could not use is left out and counted. Must
+Pure. Nearly always all records of a batch are sound: they are decoded and checked together. Where
+one is not, each is checked alone, and what training could not use is left out and counted. Must
 not know where records come from.
 """
 
@@ -95,7 +95,7 @@ def take_in(
 
 
 def _is_sound(taken: Intake, record_times: Sequence[float], records: Sequence[Interaction]) -> bool:
-    """Tell whether training could use all of them. In doubt it is false: then each is looked at."""
+    """Tell whether training could use all of them. In doubt it is false: then each is checked."""
     if not records:
         return True
     kinds = set(taken.kinds)

@@ -38,7 +38,7 @@ class FreshUser(NamedTuple):
     forgotten
         Nothing that the version learned of him counts.
     seen
-        Rows of the version's items that he has had to do with since, int32, in any order.
+        Rows of the version's items that he has interacted with since, int32, in any order.
     is_all_seen
         ``seen`` has those as well that the version learned, without what he took back.
     source
@@ -176,7 +176,7 @@ class VersionWindow:
         return np.array([row for row in rows if row >= 0], np.int32)
 
     def seen_unknown(self, user_id: UserId) -> set[ItemId]:
-        """Return the items that a user has had to do with and that the version does not know."""
+        """Return the items that a user has interacted with and that the version does not know."""
         log, bounds = self._log, self._bounds
         number = log.number_of(user_id)
         if number is None:

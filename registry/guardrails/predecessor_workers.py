@@ -1,4 +1,4 @@
-"""Workers of the release before, in this fleet: they are served until they are gone. Pure."""
+"""Workers of the previous release in this fleet: they are served until they are gone. Pure."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Pure. A closed user whose outcomes came more from the canary version's items is a win for it, one
 with more from the primary's a loss, any other a tie. If users prefer neither, each user that is no
 tie is a fair coin: so the evidence is the e-value of a mean of one half
-(`registry.guardrails.evidence`), which may be looked at all the time. Must not know users.
+(`registry.guardrails.evidence`), which may be checked at any time. Must not know users.
 """
 
 from __future__ import annotations

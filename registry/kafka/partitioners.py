@@ -61,7 +61,7 @@ class PartitionerSeen(NamedTuple):
     share
         Of the records that fit it, 0..1; of ``other``, the larger of the two.
     records
-        How many were looked at.
+        How many were examined.
     """
 
     topic: str

@@ -48,7 +48,7 @@ def connected(
     settings
         Where Kafka is.
     more
-        What the client is told beyond that, or instead.
+        Further settings of the client, or other values.
     """
     consumer = Consumer(
         client_config(settings)

@@ -83,7 +83,7 @@ def events_of_new_items(log: FrozenLog, arrays: EventArrays, fresh: FreshRange) 
     last = max((*log.ends, *fresh.ends), default=0)
     ends = np.array([fresh.ends.get(number, 0) for number in range(last + 1)], np.int64)
     chosen = np.flatnonzero(arrays.item >= 0)
-    chosen = chosen[row[arrays.item[chosen]] < 0]  # few: the rest is looked at for these alone
+    chosen = chosen[row[arrays.item[chosen]] < 0]  # few: the rest is read for these alone
     place = arrays.place[chosen]
     is_fresh = place & ((1 << OFFSET_BITS) - 1) >= ends[place >> OFFSET_BITS]
     chosen = chosen[is_fresh & counted[arrays.kind[chosen]]]

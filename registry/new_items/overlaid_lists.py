@@ -45,7 +45,7 @@ def overlaid(
     overlay, most
         The new items, and how many of a list may be new.
     seen_by
-        Returns the new items that a user has had to do with.
+        Returns the new items that a user has interacted with.
     withdrawn
         Items that no answer may show.
     """

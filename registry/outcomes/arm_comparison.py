@@ -1,4 +1,4 @@
-"""Two arms compared by their closed users: intervals that hold whenever they are looked at.
+"""Two arms compared by their closed users: intervals that hold whenever they are checked.
 
 Pure. ``conversion`` is judged by the e-values of `registry.guardrails.evidence`, ``outcomes per
 exposure`` by the delta method and an asymptotic confidence sequence. Words are in

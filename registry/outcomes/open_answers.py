@@ -94,7 +94,7 @@ class OpenAnswers:
         teams: tuple[Variant | None, ...],
         at: int,
     ) -> bool:
-        """Add an answer; False if one with its request id is there already.
+        """Add an answer; False if one with its request id already exists.
 
         Its arm is `variant`, or each item's in `teams`, if there are any.
         """

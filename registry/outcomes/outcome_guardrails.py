@@ -1,7 +1,7 @@
 """Guardrails and goals on outcomes: whether users like the canary version as a ramp's plan asks.
 
 Pure: sums over closed users in, findings out. As in `registry.guardrails.verdicts`, each verdict is
-valid however often it is looked at; the metrics are those of `registry.outcomes.arm_comparison`.
+valid however often it is checked; the metrics are those of `registry.outcomes.arm_comparison`.
 Must not know what a verdict leads to (`registry.rollout.ramp_decision`).
 """
 

@@ -1,7 +1,7 @@
 """One partition of an experiment: records of its three topics in, records of outcomes out.
 
 Pure. What counts are the closed users on the outcome topic, never those that were only sent: so a
-worker that takes the partition over, reads that topic and goes on, loses and repeats nobody. Must
+worker that takes the partition over, reads that topic and continues, loses and repeats nobody. Must
 not know Kafka's client, nor where reading begins.
 """
 

@@ -22,9 +22,9 @@ class UsersNeeded(Struct, frozen=True):
     Parameters
     ----------
     anytime
-        To be looked at all the time, as `registry.outcomes.arm_comparison` does.
+        To be checked at any time, as `registry.outcomes.arm_comparison` does.
     one_look
-        By the classical test, which may be looked at once, at the end; for comparison.
+        By the classical test, which may be checked once, at the end; for comparison.
     """
 
     anytime: int

@@ -29,7 +29,7 @@ TIMES_THE_LIMIT: Final = 2
 requests is enough: a test that is right at all times cannot tell there."""
 
 PLANS_REMEMBERED: Final = 32
-"""What a plan needs is found once: it takes a few milliseconds, and is asked again and again."""
+"""What a plan needs is found once: it takes a few milliseconds, and is asked for repeatedly."""
 
 EVERYDAY_BUCKET: Final = -172
 """Of scoring times of a millisecond; which one it is makes no difference."""

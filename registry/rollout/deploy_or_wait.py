@@ -24,7 +24,7 @@ Offer: TypeAlias = Literal["swap", "canary", "shadow", "ramp"]
 def why_to_wait(version: str, deploy: Offer, state: RolloutState | None) -> str | None:
     """Return why `version` is not to be offered now, and what to do later; None if it may be.
 
-    A ramp under way is left alone by every deploy; ``ramp`` leaves any other trial alone as well.
+    A ramp in progress is left alone by every deploy; ``ramp`` leaves any other trial alone as well.
     """
     later = "`recstream rollout apply` it" if deploy == "ramp" else f"`recstream swap {version}`"
     if ramp_under_way(state) is not None:

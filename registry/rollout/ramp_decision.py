@@ -70,7 +70,7 @@ class Look(NamedTuple):
 
 
 def look(state: RolloutState | None, fleet: Sequence[Heartbeat], now: float) -> Look | None:
-    """Judge the ramp that is under way; None if there is none.
+    """Judge the ramp in progress; None if there is none.
 
     Parameters
     ----------

@@ -108,9 +108,9 @@ def end_words(state: RolloutState | None, ramp_id: str) -> str:
     Parameters
     ----------
     state
-        The first one seen in which it is not under way any more; None if there is no state.
+        The first one seen in which it is no longer in progress; None if there is no state.
     ramp_id
-        Of a ramp that was under way before.
+        Of a ramp that was in progress before.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which kernel serves a batch: the one that took less processor time for a sample of real users.
+"""Which kernel serves a batch: the one that took less CPU time for a sample of real users.
 
 No rule of thumb holds for all: it depends on the processor, on the size of the catalogue and of the
 batch, and on how much the norms of its items differ. Both kernels are exact, so the choice never
@@ -18,7 +18,7 @@ SIZES: Final = (1, 4, 16, 64)
 """Batches that are timed."""
 
 MOST_SCORES: Final = 1 << 26
-"""Of the largest batch that is timed: half a second of processor time for each kernel, in the
+"""Of the largest batch that is timed: half a second of CPU time for each kernel, in the
 thread that loads the version."""
 
 QUICK_SCORES: Final = 1 << 22
@@ -32,7 +32,7 @@ NEVER: Final = math.inf
 
 
 class KernelTimes(NamedTuple):
-    """Seconds of processor time that each kernel took for a batch of `size` users."""
+    """Seconds of CPU time that each kernel took for a batch of `size` users."""
 
     size: int
     small: float
@@ -86,7 +86,7 @@ def time_kernels(
     hiding
         What to hide from each.
     timer
-        Processor time of this thread, in seconds.
+        CPU time of this thread, in seconds.
     """
 
     def seconds(kernel: Kernel, size: int) -> float:

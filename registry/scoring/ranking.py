@@ -99,7 +99,7 @@ class Ranking:
         hiding
             What to hide from each.
         timer
-            Processor time of this thread, in seconds.
+            CPU time of this thread, in seconds.
         """
         items, asked = len(self.item_factors), min(TYPICAL_ITEMS, len(self.item_factors))
         timed = time_kernels(self._small, self.tile_scan, items, users, asked, hiding, timer)

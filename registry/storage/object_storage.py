@@ -120,7 +120,7 @@ class Remote:
                 if _code(error) == "PreconditionFailed":
                     return False
                 if _code(error) != "ConditionalRequestConflict" or attempt == ATTEMPTS - 1:
-                    raise  # a conflict: another write of the same name is under way
+                    raise  # a conflict: another write of the same name is in progress
         return False
 
 

@@ -223,7 +223,7 @@ def _shape_of(arrays: ModelArrays) -> _Shape:
 
 
 class _Header(NamedTuple):
-    """What a ``.npy`` file says of itself; ``offset`` is where its numbers begin, in bytes."""
+    """What the header of a ``.npy`` file says; ``offset`` is where its numbers begin, in bytes."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]

@@ -27,7 +27,7 @@ class Parameters(Struct, frozen=True):
     """What the training was told (``implicit``'s names), with the mapping of events to weights.
 
     ``event_weights`` are exact: no transform is ``auto``. ``weight_watch``, ``weight_click`` and
-    ``rating_floor`` are how the release before knows them; they count where a manifest has no
+    ``rating_floor`` are how the previous release names them; they count where a manifest has no
     ``event_weights``. 0 days, and a minimum of 0, are without any. The formulas are in
     :mod:`registry.weighing` and :mod:`training.data.cell_weights`.
     """

@@ -139,7 +139,7 @@ def _upload(objects: Objects, version: str, files: Mapping[str, Path]) -> None:
 
 
 def _reveal(objects: Objects, keys: Keys, version: str, payload: bytes) -> None:
-    """Write what makes it a version. If that fails, it may still have happened: all stays."""
+    """Complete the version. If that fails, it may still have happened: everything stays."""
     if keys.can_sign:
         objects.create(f"{version}/{SIGNATURE}", sign(payload, keys))
     if objects.read_if_there(LATEST) is None:

@@ -70,8 +70,8 @@ class Swap(Command, frozen=True, omit_defaults=True, tag="swap"):
 class Rollout(Command, frozen=True, omit_defaults=True, tag="rollout"):
     """Change the fields given, and only those; with ``ramp``, start a ramp.
 
-    ``ramp_id`` says which ramp it is that goes on in another environment, ``cause`` which training
-    run it comes from. ``fit`` compares the ramp with the present traffic: false refuses one that
+    ``ramp_id`` says which ramp continues in another environment, ``cause`` which training run it
+    comes from. ``fit`` compares the ramp with the present traffic: false refuses one that
     gets too few requests, true stretches its holds, null starts it as it is.
     """
 

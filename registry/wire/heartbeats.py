@@ -38,9 +38,9 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
         Whether this is its last heartbeat.
     log_offset
         Last offset of the control log that it knows, -1 before the first command. None: a worker
-        of a release before this field, whose lease is in the rollout table.
+        of a release that did not have this field, whose lease is in the rollout table.
     partitions
-        How many request partitions it has; None: a worker of a release before this field.
+        How many request partitions it has; None: a worker of a release without this field.
     fresh_lag
         Interactions of its users that it has not read yet; None: it follows none.
     outcomes

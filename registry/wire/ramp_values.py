@@ -174,7 +174,7 @@ class RampState(Struct, frozen=True, omit_defaults=True):
     since
         When that stage began.
     paused
-        Whether an operator has stopped it; it then goes neither forward nor back by itself.
+        Whether an operator has stopped it; it then neither advances nor rolls back automatically.
     environments
         Those that come after this one.
     findings
@@ -191,7 +191,7 @@ class RampState(Struct, frozen=True, omit_defaults=True):
     asked
         The plan as it was asked for, if it was stretched to fit the traffic; else None.
     fit
-        What its command said of traffic; goes on to the next environment.
+        What its command said of traffic; passed on to the next environment.
     """
 
     plan: Ramp

@@ -2,7 +2,7 @@
 
 An edge, without Faust: a consumer that joins no group, in a thread of its own. It decodes there,
 and hands what no answer may show to the event loop, a few times a second at most. Whatever happens
-to Kafka or to the topic, it connects anew and goes on where it was; on another topic of the same
+to Kafka or to the topic, it connects anew and continues where it was; on another topic of the same
 name it begins again, and what was withdrawn stays so until that is read. Must not know what
 becomes of a withdrawal.
 """
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_RECORDS: Final = 5_000
 BATCH_SECONDS: Final = 0.1
-"""Of one read: so late at most is a withdrawal, and so often the time is looked at."""
+"""Of one read: so late at most is a withdrawal, and so often the time is checked."""
 
 CATCH_UP_SECONDS: Final = 30.0
 """How long a worker waits, not ready, until it has read the topic; millions of items are read in
@@ -46,7 +46,7 @@ MISSING_SECONDS: Final = 4.0
 
 QUIET_SECONDS: Final = 10.0
 """Without a record for so long, the broker is asked for the topic's end: by itself, librdkafka
-finds no broker when all that it knew are gone. That the topic was made anew is found by others
+finds no broker when all that it knew are gone. That the topic was recreated is noticed by others
 (`read_anew`)."""
 
 

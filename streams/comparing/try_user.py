@@ -38,7 +38,7 @@ BECAUSE_SHOWN: Final = 3
 
 
 class OwnItem(Struct, frozen=True):
-    """An item that a user had to do with.
+    """An item that a user interacted with.
 
     ``fresh`` is whether he did so since the version's snapshot; ``at`` is when he did last, and
     ``weight`` what that counts, 0 if it taught nothing; both are null where the version keeps

@@ -167,14 +167,14 @@ class ControlAgent:
         return refusal_beside(command, {heartbeat.worker for heartbeat in older})
 
     async def _id_of_topic(self, offset: int) -> str | None:
-        """Return the control topic's id; asked anew where `offset` goes back, as in a new topic."""
+        """Return the control topic's id; asked again where `offset` is lower, as in a new topic."""
         last = self._view.log.last_offset
         return await self._topic_id(epoch_of(era_of(last), offset) <= last)
 
     def _after_a_bug(self, command: Command, message: Any, bug: Exception) -> CommandResult:
         """Return what became of a command: what the log says, or that it is refused.
 
-        The refusal is remembered, so that a ramp goes back instead of asking for the same for ever.
+        The refusal is remembered, so that a ramp rolls back instead of retrying for ever.
         """
         refusal = RefusedCommand(repr(bug), CommandCode.INTERNAL)
         decision = self._follow(command, message, {}, refusal)

@@ -71,7 +71,7 @@ class Delivery:
     contact
         Hears of what is sent and confirmed.
     on_complaint
-        Called in a thread with what the client complains of while it tries on by itself.
+        Called in a thread with what the client complains of while it keeps trying.
     """
 
     def __init__(

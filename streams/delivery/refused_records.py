@@ -13,7 +13,7 @@ control result      one without the states before and   nothing; the command
 comparison          nothing; counted as a failed one
 heartbeat           one without counts and failures     nothing; the next one
                                                         is due
-command             nothing; its sender is told
+command             nothing; its sender is notified
 ==================  ==================================  =======================
 """
 

@@ -88,7 +88,7 @@ class Freshness:
     def refresh(self, models: Mapping[str, Model], now: float) -> None:
         """Follow what is needed now.
 
-        While this worker has no partition, as in the midst of a rebalance, it goes on with those
+        While this worker has no partition, as in the midst of a rebalance, it keeps those
         that it had.
 
         Parameters

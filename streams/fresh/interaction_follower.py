@@ -1,6 +1,6 @@
 """Following the interactions: a consumer of its own, in a thread, without a group.
 
-An edge. It begins anew when other partitions, or earlier offsets, are wanted; it shows what it has
+An edge. It restarts when other partitions, or earlier offsets, are wanted; it shows what it has
 read after every batch (`streams.fresh.fresh_reading`), and connects again whatever happens to
 Kafka. Must not know users' requests or versions.
 """
@@ -119,7 +119,7 @@ class InteractionFollower:
         self._changed.set()
 
     def note_made_again(self, topic: str) -> None:
-        """Read from the beginning what was made again, if it is this topic."""
+        """Read a recreated topic from its beginning, if it is this one."""
         self._made_again |= topic == self._topic
         self._changed.set()
 

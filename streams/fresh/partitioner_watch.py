@@ -18,7 +18,7 @@ from streams.raw_record import RawRecord
 from streams.watch.notices import Notice
 
 SAMPLED: Final = 10
-"""Records of a batch that are looked at: a microsecond and a half each."""
+"""Records of a batch that are examined: a microsecond and a half each."""
 
 
 class PartitionerWatch:

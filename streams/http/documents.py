@@ -21,7 +21,7 @@ from streams.watch.notices import Notice, Reason
 
 
 class Health(Struct, frozen=True):
-    """Liveness: ``stuck`` asks for a restart. ``version`` is the primary that is acted on."""
+    """Liveness: ``stuck``: needs a restart. ``version`` is the primary that is acted on."""
 
     status: Literal["ok", "stuck"]
     version: str | None = None

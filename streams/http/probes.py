@@ -56,7 +56,7 @@ class Probes:
         self._may_read = may_read
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """Tell whether the process should live; 503 asks for a restart."""
+        """Tell whether the process should live; with 503 it needs a restart."""
         node, alive = self._node, self._liveness.is_alive()
         version = node.acting.primary_version if node.acting else None
         health = Health("ok" if alive else "stuck", version, node.view.state)

@@ -40,7 +40,7 @@ def follow_until_stopped(
     name
         Of the thread.
     settings, config
-        Where Kafka is, and what else its client is told.
+        Where Kafka is, and further settings of its client.
     follow
         Reads; returns or raises when it needs another client.
     note_trouble

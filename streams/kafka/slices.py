@@ -163,7 +163,7 @@ class SliceConsumer(Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek to `partitions`' offsets, which recovery does with a changelog, between two reads.
 
-        A read that is under way would bring and drop records from there on, and recovery would wait
+        A read in progress would bring and drop records from there on, and recovery would wait
         for them for ever.
         """
         async with self._reading:

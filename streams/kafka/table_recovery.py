@@ -199,7 +199,7 @@ class PromptRecovery(Recovery):
                 self.actives_for_table[table], self.standbys_for_table[table]
             )
         if app.consumer_generation_id != generation:
-            return  # the next rebalance is under way, and ends here too
+            return  # the next rebalance is in progress, and ends here too
         self._resume(consumer.assignment())
         await app._fetcher.maybe_start()
         self.completed.set()

@@ -30,7 +30,7 @@ BY_ITSELF: Final = {
         r"(ssl|sasl)(?!\w*://| handshake failed: disconnected)))"
     ),
 }
-"""By a library's name, messages about brokers that come and go: it tries again by itself.
+"""By a library's name, messages about brokers that come and go: it retries automatically.
 
 On a secured Kafka an address begins with ``ssl://`` or ``sasl_ssl://``; and a broker that goes cuts
 handshakes off."""

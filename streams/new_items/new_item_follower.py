@@ -134,7 +134,7 @@ class NewItemFollower:
         self._stopping.set()
 
     def note_made_again(self, topic: str) -> None:
-        """Read from the beginning what was made again, if it is this topic."""
+        """Read a recreated topic from its beginning, if it is this one."""
         if topic == self._topic.name:
             self._read_anew.set()
 

@@ -23,7 +23,7 @@ class TrackedLook(NamedTuple):
 
 
 class EvidenceTrack:
-    """The looks at the experiment of one epoch; another epoch begins anew.
+    """The looks at the experiment of one epoch; another epoch starts afresh.
 
     Attributes
     ----------

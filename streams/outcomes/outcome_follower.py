@@ -289,7 +289,7 @@ def _offsets_from(
 
 
 def _time_of(message: Message) -> int:
-    """Return the record's time in milliseconds; one that lies in the future counts as of now."""
+    """Return the record's time in milliseconds; one in the future counts as the present."""
     now = round(time.time() * 1000)
     _, at = message.timestamp()
     return min(at, now) if at > 0 else now

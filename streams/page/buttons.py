@@ -47,7 +47,7 @@ class Now(Struct, frozen=True):
     environment
         Whose state this is.
     versions
-        Those that could be put out, newest first.
+        Those that could be deployed, newest first.
     fields
         The rollout's present values by field, as a form shows them.
     offers

@@ -89,7 +89,7 @@ def split_of(state: RolloutState, arms: Iterable[ArmCounts]) -> Finding | None:
     """Return whether users were split as the canary or the A/B test requires; None if there is no
     split.
 
-    Looked at once a second for as long as the state lasts; so it is the check that stays valid
+    Checked once a second for as long as the state lasts; so it is the check that stays valid
     then. In a ramp, a guardrail says the same at the ramp's own `alpha`.
     """
     share = canary_share(state)

@@ -60,7 +60,7 @@ def end_of(
     environment: str,
     at: Instant,
 ) -> CommandResult:
-    """Return what the trail is told of a run whose version, if it has one, is not offered.
+    """Return what the trail says of a run whose version, if it has one, is not offered.
 
     It has an id and a type of its own: there is one result per command, and that of the ``retrain``
     came when the run began.

@@ -18,7 +18,7 @@ async def skip_if_too_few(
 ) -> TrainingResult | None:
     """Return the end of a run that is not worth its time; None if it is, or nobody can tell.
 
-    Looked at here, not in the child: the last run's offsets are in the rollout table, so it
+    Checked here, not in the child: the last run's offsets are in the rollout table, so it
     costs one question to Kafka and no process.
     """
     least = settings.retrain_min_new_interactions

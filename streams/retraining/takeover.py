@@ -20,8 +20,8 @@ from registry.wire.heartbeats import Heartbeat
 from registry.wire.training_records.training_messages import TrainingRun
 
 AGAIN: Final = "-again"
-"""What the id of a second attempt ends with: for people, and for the release before, which knows a
-second attempt by nothing else."""
+"""What the id of a second attempt ends with: for people, and for the previous release, which has no
+other sign of a second attempt."""
 
 LOST_TO_AN_OUTAGE: Final = frozenset({TrainingCode.LOST_LOCK, ErrorCode.TRANSPORT})
 """Codes of runs that ended because Kafka was away, or their process was stopped."""

@@ -128,7 +128,7 @@ class Residency:
             self._hiding = asyncio.create_task(self._hide())
 
     def stop(self) -> None:
-        """Let go of the threads; a load that is on its way ends by itself."""
+        """Let go of the threads; a load in progress ends by itself."""
         if self._hiding is not None:
             self._hiding.cancel()
         self._loader.shutdown(wait=False, cancel_futures=True)

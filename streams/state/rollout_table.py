@@ -2,7 +2,7 @@
 
 Keys of plain JSON: ``log`` (state and latest commands) and ``training`` (the latest run); nothing
 periodic, because a starting worker reads all of it. Only the control agent writes ``log``. Nobody
-reads the table; all read the view, which never goes back. Knows the table's encoding, not the
+reads the table; all read the view, which never reverts. Knows the table's encoding, not the
 rules.
 
 The previous release kept the lease here (``lease``, every few seconds) and the fleet (``fleet:…``,
@@ -34,7 +34,7 @@ from streams.state.rollout_view import RolloutView
 logger = logging.getLogger(__name__)
 
 LEASE_RENEWALS: Final = 10
-"""Renewals within one lease, for workers of the release before."""
+"""Renewals within one lease, for workers of the previous release."""
 
 RENEWALS_A_LOG: Final = 4
 """Renewals until the log is written again, for them: they do not say what they miss."""
@@ -43,7 +43,7 @@ FLEET_KEY: Final = "fleet:"
 
 
 class PredecessorLease(msgspec.Struct, frozen=True):
-    """When an owner of the release before last wrote, by its clock, and what log it knew."""
+    """When an owner of the previous release last wrote, by its clock, and what log it knew."""
 
     at: float
     last_offset: int
@@ -142,7 +142,7 @@ class RolloutTable:
             self._write_again(log)
 
     def serve_predecessors(self, now: float) -> None:
-        """Write `now` and the log as the release before reads it; remove what it left, once gone.
+        """Write `now` and the log as the previous release reads it; remove what it left, once gone.
 
         For the owner only, every tenth of a lease, once the fleet is known.
         """

@@ -136,5 +136,5 @@ class RolloutView:
 
 
 def _order_of(run: TrainingRun) -> tuple[datetime, datetime, bool]:
-    """Order what is told of runs; a result goes last within its millisecond."""
+    """Order the messages about runs; a result goes last within its millisecond."""
     return run.started_at, run.updated_at, run.result is not None

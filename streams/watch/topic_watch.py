@@ -48,7 +48,7 @@ class TopicWatch:
         self._admin: AdminClient | None = None
         self._has_looked = False
         self._differing: tuple[str, ...] = ()
-        self._named: tuple[str, ...] = ()  # those that differed twice: no growth under way
+        self._named: tuple[str, ...] = ()  # those that differed twice: no growth in progress
         self._changes = TopicChanges(
             frozenset(
                 topic.name

@@ -18,7 +18,7 @@ from registry.ids import twin_of
 from training.data.distinct_ids import Roll
 
 FORGET_OF_OTHER_TYPE: Final = "forget_of_other_type"
-"""Why a `forget` teaches nothing, and takes nothing back."""
+"""Why a `forget` has no effect."""
 
 
 def mistyped_forgets(

@@ -43,7 +43,7 @@ def bootstrap(columns: NDArray[np.float64], seed: int) -> list[Bounds] | None:
 
     Returns
     -------
-    One (low, high) a column; None for fewer than `FEWEST_USERS` users, of whom no interval is told.
+    One (low, high) a column; None for fewer than `FEWEST_USERS` users, which give no interval.
 
     Examples
     --------

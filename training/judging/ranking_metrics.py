@@ -27,7 +27,7 @@ novelty  mean of :math:`-\log_2(u_i / U)`: bits of surprise; :math:`u_i` of the 
          have item i, one at least (Zhou et al. 2010; "MIUF" of Castells, Vargas, Wang 2011)
 arp      mean of :math:`u_i / U`: average recommendation popularity, the popularity bias
          (Yin et al. 2012; Abdollahpouri et al. 2019)
-coverage the share of the catalogue that is in at least one user's list; no interval is told,
+coverage the share of the catalogue that is in at least one user's list; it has no interval,
          for a resample has fewer different users, and so always less of it
 ======== ===============================================================================
 

@@ -29,7 +29,7 @@ LOST: Final = "lost"
 accepted as lost. It stands at the first offset; its ``value`` is how many there are."""
 
 FORGOTTEN: Final = "forgotten"
-"""Why a record teaches nothing whose user was forgotten later."""
+"""Why a record is not used whose user was forgotten later."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -43,7 +43,7 @@ SCHEMA: Final = pa.schema(
         ("value", pa.float64()),
         ("timestamp", pa.float64()),  # the event's time; null: the record's
         ("title", pa.string()),
-        ("unusable", pa.string()),  # why the record teaches nothing; then `event` is null
+        ("unusable", pa.string()),  # why the record cannot be used; then `event` is null
     ]
 )
 
@@ -92,7 +92,7 @@ def table_of(
     >>> rows["offset"].to_pylist(), rows["item_text"].to_pylist(), rows["unusable"].null_count
     ([7, 8], ['a', 'a'], 2)
     """
-    try:  # nearly always all are sound, and their columns are looked at together
+    try:  # nearly always all are sound, and their columns are checked together
         table = _columns(offsets, times, list(map(_decode, payloads)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
         table = None

@@ -39,7 +39,7 @@ def parameters_of(settings: Settings) -> Parameters:
 
 
 def older_weights(by_kind: EventWeights) -> dict[str, float]:
-    """Return the weights as the release before knows them, for its runs beside this one's version.
+    """Return the weights as the previous release names them, for its runs beside ours.
 
     >>> older_weights({"watch": EventWeight(2.0, "log"), "rate": EventWeight(1.0, floor=2.0)})
     {'weight_watch': 2.0, 'weight_click': 0.0, 'rating_floor': 2.0}

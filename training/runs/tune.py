@@ -221,7 +221,7 @@ def _study(file: Path, name: str, space: SearchSpace) -> Study:
     study = optuna.create_study(
         storage=storage, study_name=name, direction="maximize", load_if_exists=True
     )
-    # a search that goes on must not draw the first random trials again
+    # a search that continues must not draw the first random trials again
     study.sampler = optuna.samplers.TPESampler(seed=space.start.seed + len(study.trials))
     if not study.trials:
         study.enqueue_trial(space.present)

@@ -124,7 +124,7 @@ def users_to_find(
     power: float,
     rng: np.random.Generator,
 ) -> Needed:
-    """Return the users that each method needs, looked at after every user.
+    """Return the users that each method needs, checked after every user.
 
     Parameters
     ----------

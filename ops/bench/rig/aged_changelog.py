@@ -48,7 +48,7 @@ def write_log_records(settings: Settings, records: int) -> None:
 
 
 def leave_old_records(settings: Settings, records: int) -> None:
-    """Make the changelog as the release before did, and write its heartbeats and leases.
+    """Make the changelog as the previous release did, and write its heartbeats and leases.
 
     That release wrote 2.5 records a second with two workers, and left Kafka's defaults for a topic
     of Faust's: its newest segment, of up to 1 GiB or 7 days, is not compacted.

@@ -53,7 +53,7 @@ def disturbance(
 ) -> Disturbance:
     """Plan 20 swaps between two versions, evenly over `seconds`, and perhaps a training.
 
-    The last swap goes back to the first version: the next plan finds things as this one did. The
+    The last swap returns to the first version: the next plan finds things as this one did. The
     training starts first, so that all of it falls into the time measured if it is short enough.
     """
     plan = [

@@ -1,4 +1,4 @@
-"""Made-up models and requests, the same for everyone who is measured.
+"""Synthetic models and requests, the same for everyone who is measured.
 
 Knows sizes and seeds. Must not know Kafka's clients. Factors are random: what scoring costs depends
 on their shape, not on what they mean.
@@ -37,7 +37,7 @@ WATCHED_AT: Final = 1_750_000_000
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large a made-up model is; `seen` items of each user."""
+    """How large a synthetic model is; `seen` items of each user."""
 
     users: int = USERS
     items: int = ITEMS

@@ -53,7 +53,7 @@ class EventWeight(Struct, frozen=True):
     Parameters
     ----------
     weight
-        What the transformed value is multiplied by. 0: the event teaches nothing, and its item
+        What the transformed value is multiplied by. 0: the event is not learned, and its item
         counts as seen.
     transform
         What is made of ``value - floor``. ``auto`` becomes ``linear`` or ``log`` before a fit, by

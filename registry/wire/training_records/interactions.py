@@ -50,7 +50,7 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def require_usable(event: Interaction, at: float) -> None:
-    """Refuse an interaction that teaches nothing.
+    """Refuse an interaction that training cannot use.
 
     Parameters
     ----------

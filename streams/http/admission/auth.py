@@ -1,4 +1,4 @@
-"""Who may read, ask and write over HTTP: holders of a token, loopback, no page of another site."""
+"""Who may read, ask and write over HTTP: token holders, loopback, never another site's page."""
 
 from __future__ import annotations
 

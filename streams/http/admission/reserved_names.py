@@ -15,7 +15,7 @@ UNNAMED: Final = "http:"
 def require_own_name(issued_by: str, issuer: str) -> None:
     """Let nobody claim what only the fleet itself, or another sender, is called in the trail.
 
-    Its origin is `operator` in any case; the release before would judge it by its name.
+    Its origin is `operator` in any case; the previous release would judge it by its name.
     """
     is_reserved = implied_origin(issued_by) != "operator" or issued_by.startswith(UNNAMED)
     if issued_by != issuer and is_reserved:
