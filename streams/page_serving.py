@@ -43,7 +43,9 @@ def build_pages(
     return Pages(
         collector_of(parts, observers, listing).collect,
         Probes(
-            node,
+            node.worker,
+            lambda: node.view.state,
+            lambda: node.acting,
             parts.metrics,
             observers.readiness,
             observers.liveness,

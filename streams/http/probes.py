@@ -7,13 +7,13 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from registry.wire.rollout_state import RolloutState
 from streams.http.documents import Health, Readiness
 from streams.http.responses_as_json import json_response
 from streams.kafka.request_progress import RequestProgress
 from streams.metrics import Metrics
 from streams.state.liveness import LivenessCheck
 from streams.state.readiness import ReadinessCheck
-from streams.state.worker_node import Node
 from streams.watch.notice_board import NoticeBoard
 from streams.watch.notices import Reason
 
@@ -23,7 +23,11 @@ class Probes:
 
     Parameters
     ----------
-    node, metrics, readiness, liveness, notices, progress
+    worker
+        Its name.
+    state, acting
+        Return the newest rollout state, and the one that is acted on.
+    metrics, readiness, liveness, notices, progress
         What is known of the worker.
     request_topic
         Labels the lag.
@@ -35,7 +39,9 @@ class Probes:
 
     def __init__(
         self,
-        node: Node,
+        worker: str,
+        state: Callable[[], RolloutState | None],
+        acting: Callable[[], RolloutState | None],
         metrics: Metrics,
         readiness: ReadinessCheck,
         liveness: LivenessCheck,
@@ -45,7 +51,9 @@ class Probes:
         fresh_lag: Callable[[], int | None],
         may_read: Callable[[web.Request], bool],
     ) -> None:
-        self._node = node
+        self._worker = worker
+        self._state = state
+        self._acting = acting
         self._metrics = metrics
         self._readiness = readiness
         self._liveness = liveness
@@ -57,9 +65,9 @@ class Probes:
 
     async def healthz(self, request: web.Request) -> web.Response:
         """Tell whether the process should live; with 503 it needs a restart."""
-        node, alive = self._node, self._liveness.is_alive()
-        version = node.acting.primary_version if node.acting else None
-        health = Health("ok" if alive else "stuck", version, node.view.state)
+        alive, acting = self._liveness.is_alive(), self._acting()
+        version = acting.primary_version if acting else None
+        health = Health("ok" if alive else "stuck", version, self._state())
         shown = health if self._may_read(request) else Health(health.status)
         return json_response(shown, 200 if alive else 503)
 
@@ -71,7 +79,7 @@ class Probes:
             codes = tuple(map(_code_alone, reasons))
             return json_response(Readiness(not reasons, codes), status)
         notices = self._notices.notices()
-        readiness = Readiness(not reasons, reasons, self._node.worker, notices, self._fresh_lag())
+        readiness = Readiness(not reasons, reasons, self._worker, notices, self._fresh_lag())
         return json_response(readiness, status)
 
     async def metrics(self, request: web.Request) -> web.Response:
