@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from registry.catalogue.item_keys import id_of, key_of
+from registry.catalogue.item_keys import id_of, require_own_key
 from registry.error_codes import RecordCode
 from registry.errors import RecordError
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId
@@ -46,12 +46,7 @@ def change_of(key: bytes | None, value: bytes | None) -> ItemChange:
         raise RecordError(
             f"CatalogueItem: item_id {item_id}, must have 64 bits", RecordCode.OUT_OF_RANGE
         )
-    if key_of(item_id) != key:
-        raise RecordError(
-            f"CatalogueItem: the key of item_id {item_id!r} must be {key_of(item_id)!r}, "
-            f"it is {key!r}",
-            RecordCode.INVALID,
-        )
+    require_own_key(item_id, key)
     return ItemChange(item_id, item)
 
 

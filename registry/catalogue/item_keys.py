@@ -61,6 +61,22 @@ def id_of(key: bytes | None) -> ItemId:
     return item_id
 
 
+def require_own_key(item_id: ItemId, key: bytes | None) -> None:
+    """Refuse an item's record with a key that is not its own.
+
+    Raises
+    ------
+    RecordError
+        With code ``invalid``.
+    """
+    if key_of(item_id) != key:
+        raise RecordError(
+            f"CatalogueItem: the key of item_id {item_id!r} must be {key_of(item_id)!r}, "
+            f"it is {key!r}",
+            RecordCode.INVALID,
+        )
+
+
 def _untyped_id(text: str) -> ItemId:
     found = parse_id(text)
     return found if isinstance(found, int) else text

@@ -28,6 +28,7 @@ from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 from streams.outcomes.compared_arms import preference_of
 from streams.page.fleet_overview import overview_of
+from streams.page.page_headers import REPORT_POLICY
 from streams.page.registry_listing import RegistryListing
 from streams.serving.traces import Traces, trace_of
 from streams.state.rollout_table import RolloutTable
@@ -35,11 +36,6 @@ from streams.state.worker_node import Node
 
 REPORT: Final = "report.html"
 
-REPORT_POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; sandbox"
-)
-"""A report is a stored file, with styles of its own; it may look as it likes and do nothing."""
 
 READINGS: Final = 2
 """Readings of the trail at once; each has a consumer and a thread, of which there are few."""

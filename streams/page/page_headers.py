@@ -1,9 +1,16 @@
-"""Headers of the page: its one script and its one style sheet run, by their digests; no others."""
+"""What a page may do: its one script and one style sheet, by their digests; a report: nothing."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Final
+
+REPORT_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
+"""A report is a stored file, with styles of its own; it may look as it likes and do nothing."""
 
 
 def headers_of(style: object, script: object) -> dict[str, str]:
