@@ -2,8 +2,8 @@
 
 Under pytest-xdist each process imports all tests, which takes as long as a fifth of the tests do,
 and a third one hands them out and hears of each five times. Here a pipe holds the numbers of the
-test files, and who is free takes the next. The second process writes its reports to a file; the
-first shows them when both have ended.
+test files, the fits of `training` first, and who is free takes the next. The second process writes
+its reports to a file; the first shows them when both have ended.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     files = [[*items] for _, items in groupby(session.items, lambda item: item.path)]
     session.config._tmp_path_factory.getbasetemp()  # one for both; who made it removes it
     queue, full = os.pipe()
-    os.write(full, b"".join(number.to_bytes(2) for number in range(len(files))))
+    os.write(full, b"".join(number.to_bytes(2) for number in reversed(range(len(files)))))
     os.close(full)
     with tempfile.TemporaryFile() as reports:
         second = os.fork()

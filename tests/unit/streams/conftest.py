@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from jinja2 import FileSystemBytecodeCache
 
 from registry.versions.model import Model
 from registry.versions.store import Store
+from streams.page import render
 from tests.unit.registry.builders import a_description, some_arrays
 
 
@@ -18,6 +20,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for seed in (1, 2):
         store.publish(some_arrays(seed=seed), a_description(git_sha=f"sha-{seed}"))
     return store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once(pytestconfig: pytest.Config) -> None:
+    """Compiling the page's templates takes a quarter of a second, in every process."""
+    if cache := getattr(pytestconfig, "cache", None):
+        folder = str(cache.mkdir("templates"))
+        render._page.environment.bytecode_cache = FileSystemBytecodeCache(folder)
 
 
 @pytest.fixture(scope="session")

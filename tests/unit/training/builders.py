@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def rows_of(events: Iterable[Interaction], recorded_at: float = 1e9) -> Any:
     return table_of(range(len(payloads)), [recorded_at] * len(payloads), payloads)
 
 
-def gathered(*partitions: list[Interaction]) -> Gathered:
+def gathered(*partitions: Sequence[Interaction]) -> Gathered:
     """Return what comes of the events of each partition."""
     return gather_rows([(number, rows_of(events)) for number, events in enumerate(partitions)])
 
@@ -49,6 +50,7 @@ def gather_rows(tables: Sequence[tuple[int, Any]]) -> Gathered:
     return gather(lambda _columns: tables)
 
 
+@lru_cache(maxsize=16)
 def cells_of(*events: Interaction) -> Cells:
     return gathered([*events]).cells
 
@@ -79,9 +81,10 @@ def _bytes_of(cells: Cells) -> dict[str, bytes]:
     return {name: column.tobytes() for name, column in columns.items()}
 
 
+@cache
 def play_counts(
     users: int = 200, items: int = 160, tastes: int = 8, plays: int = 30
-) -> list[Interaction]:
+) -> Sequence[Interaction]:
     """Like Last.fm's: counts up to 350,000 with a median of 260, no timestamps, a known taste.
 
     Users and items have a taste each, by their ids; nine in ten of what a user plays are of it. How

@@ -1,7 +1,5 @@
 import json
-import os
 import re
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -226,43 +224,3 @@ def test_an_option_that_does_not_exist_is_still_refused(
     monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     assert run(monkeypatch, "request", *words) == 2
-
-
-def modules_imported_by(*words: str, **variables: str) -> set[str]:
-    """Return the names of all modules that a fresh process has imported when `words` have run."""
-    script = (
-        "import sys\nfrom ops.cli.main import main\n"
-        f"sys.argv = ['recstream', *{list(words)!r}]\n"
-        "try:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
-    )
-    child = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert child.returncode in (0, 2), child.stderr
-    return set(child.stderr.split())
-
-
-SLOW_TO_IMPORT = {
-    "aiohttp", "aiokafka", "confluent_kafka", "faust", "fsspec", "implicit", "jinja2", "numpy",
-    "pyarrow", "pydantic", "registry.settings", "scipy", "yaml",
-}  # fmt: skip
-
-
-def test_help_imports_no_client_no_settings_and_no_mathematics() -> None:
-    """`recstream --help` is to answer in 0.3 s, of which Python, typer and rich take most."""
-    imported = modules_imported_by("--help")
-    assert imported & SLOW_TO_IMPORT == set()
-    ours = {name for name in imported if name.startswith(("ops.", "streams", "training"))}
-    assert {name for name in ours if not name.startswith(("ops.cli", "ops.views"))} == set()
-    assert {name for name in ours if name.startswith("ops.views.")} == {"ops.views.escape_text"}
-
-
-def test_status_imports_no_mathematics_and_no_server_before_it_asks_kafka() -> None:
-    """`recstream rollout status` is to be up in 0.8 s; NumPy alone takes a tenth of that."""
-    imported = modules_imported_by("rollout", "status", RECSTREAM_PARTITIONS="many")
-    assert "ops.clients.fleet_observer" in imported
-    assert imported & {"aiohttp", "faust", "implicit", "jinja2", "numpy", "scipy"} == set()

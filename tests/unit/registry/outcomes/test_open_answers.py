@@ -54,16 +54,16 @@ def test_answers_are_forgotten_the_oldest_first() -> None:
 
 
 def test_answers_beyond_a_chunk_are_found_and_forgotten_as_well() -> None:
-    answers, many = OpenAnswers(), tuple(range(1_000))
-    for at in range(500):  # some seven chunks
+    answers, many = OpenAnswers(), tuple(range(2_000))
+    for at in range(250):  # some seven chunks
         assert answers.add(at % 7, f"r{at}", many, *ARM, at)
-    for at in range(500):
+    for at in range(250):
         assert answers.oldest_at() == at
-        named = answers.latest_with(at % 7, 999, f"r{at}")
+        named = answers.latest_with(at % 7, 1_999, f"r{at}")
         assert named is not None
-        assert (named.at, named.position) == (at, 999)
+        assert (named.at, named.position) == (at, 1_999)
         assert answers.drop_oldest(at % 7) == f"r{at}"
-        assert answers.latest_with(at % 7, 999, f"r{at}") is None
+        assert answers.latest_with(at % 7, 1_999, f"r{at}") is None
     assert len(answers) == 0
     wide = tuple(range(2**40, 2**40 + 40_000))  # larger than a chunk by itself
     for at in (510, 520):

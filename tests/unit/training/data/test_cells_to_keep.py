@@ -41,13 +41,10 @@ def gathered_of(events: Sequence[Interaction], hyperparameters: Parameters) -> C
 
 
 def by_training(
-    events: Sequence[Interaction], learned: int, hyperparameters: Parameters
+    events: Sequence[Interaction], before: Cells, hyperparameters: Parameters
 ) -> dict[UserId, WeightsByItem]:
     """Weigh the cells of the whole log with what the snapshot of its first part settled."""
-    before, whole = (
-        gathered_of(events[:learned], hyperparameters),
-        gathered_of(events, hyperparameters),
-    )
+    whole = gathered_of(events, hyperparameters)
     row_by_item = {item: row for row, item in enumerate(before.item_ids)}
     known = np.array([item in row_by_item for item in whole.item_ids], np.bool_)[whole.item]
     rows = [row_by_item.get(item, 0) for item in whole.item_ids]
@@ -63,9 +60,8 @@ def by_training(
 
 
 def by_merging(
-    events: Sequence[Interaction], learned: int, hyperparameters: Parameters
+    events: Sequence[Interaction], learned: int, cells: Cells, hyperparameters: Parameters
 ) -> dict[UserId, WeightsByItem]:
-    cells = gathered_of(events[:learned], hyperparameters)
     kept = cells_to_keep(cells, hyperparameters)
     check_learned(kept, len(cells.item), cells.shape[1])
     fresh: dict[UserId, list] = {user: [] for user in cells.user_ids}
@@ -130,10 +126,11 @@ def test_learned_cells_and_fresh_events_weigh_what_training_makes_of_the_whole_l
         event_weights=parse_event_weights(spelled), half_life_days=days, window_days=2 * days
     )
     learned = round(share * len(events))
+    before = gathered_of(events[:learned], hyperparameters)
 
-    expected = by_training(events, learned, hyperparameters)
+    expected = by_training(events, before, hyperparameters)
 
-    assert by_merging(events, learned, hyperparameters) == expected
+    assert by_merging(events, learned, before, hyperparameters) == expected
 
 
 def test_what_was_undone_stays_undone_wherever_the_snapshot_ends() -> None:
@@ -148,8 +145,9 @@ def test_what_was_undone_stays_undone_wherever_the_snapshot_ends() -> None:
         for learned in range(len(own) + 1):
             log = others + own
             cut = len(others) + learned
-            assert by_merging(log, cut, hyperparameters) == by_training(
-                log, cut, hyperparameters
+            before = gathered_of(log[:cut], hyperparameters)
+            assert by_merging(log, cut, before, hyperparameters) == by_training(
+                log, before, hyperparameters
             ), (did, learned)
 
 
