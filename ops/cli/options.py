@@ -124,7 +124,7 @@ def read_file(option: str, path: Path) -> str:
     Raises
     ------
     ConfigurationError
-        If it cannot be read, or is no text in UTF-8.
+        If it cannot be read, or is not text in UTF-8.
     """
     try:
         return path.read_text("utf-8")

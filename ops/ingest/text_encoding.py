@@ -45,7 +45,7 @@ def encoding_of(path: Path, asked: str | None = None) -> Encoding:
     Raises
     ------
     ConfigurationError
-        If it is no text, or in an encoding that must be named.
+        If it is not text, or in an encoding that must be named.
     """
     if asked is not None:
         return Encoding(_known(asked))

@@ -77,7 +77,7 @@ class OpenRequests:
     def answer(self, payload: bytes | None) -> None:
         """Complete the request that `payload` answers.
 
-        Answers to others' requests, duplicates, late answers and what is no answer are dropped.
+        Answers to others' requests, duplicates, late answers and what is not an answer are dropped.
         """
         try:
             future = self._take(_head.decode(payload or b"").request_id)

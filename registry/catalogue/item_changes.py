@@ -36,7 +36,7 @@ def change_of(key: bytes | None, value: bytes | None) -> ItemChange:
     Raises
     ------
     RecordError
-        If it is no item, has a key that is not its id's, or an id beyond 64 bits.
+        If it is not an item, has a key that is not its id's, or an id beyond 64 bits.
     """
     if value is None:
         return ItemChange(id_of(key), None)

@@ -91,7 +91,7 @@ def log_evidence_of_excess(
     means the product of two independent martingales is one, in whatever order observations come;
     the least over all pairs that are still allowed is below it, so it is an e-process for them all.
     (Turner and Grünwald 2023 treat the same tables.) It is convex: outside of the sample's own
-    means, which are no evidence (E <= 1), the least is where both sides are equal, and the slope
+    means, which are not evidence (E <= 1), the least is where both sides are equal, and the slope
     changes its sign.
 
     Parameters

@@ -43,7 +43,7 @@ class Preference(Struct, frozen=True):
     log10_e
         Decimal logarithm of the evidence that users do prefer one; `log10_e_needed` is enough.
     share, lower, upper
-        Of wins among users that are no tie, and its confidence sequence; None without any.
+        Of wins among users who are not ties, and its confidence sequence; None without any.
     alpha
         Most probability that `verdict` is ever wrong.
     verdict

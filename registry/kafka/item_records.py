@@ -34,7 +34,7 @@ class ItemRecords:
     """What the items topic says up to ``end``, the offset after its last record.
 
     ``absent`` says why nothing was read, if the topic is missing or may not be read; ``refused``
-    counts records that are no items, by their codes.
+    counts records that are not items, by their codes.
     """
 
     topic: str

@@ -13,10 +13,11 @@ Pure: answers and interactions of one partition and one epoch in, in the order o
 4. A user's window begins with his first exposure and is as long as the attribution window. What
    happens at its end or later is not in it. When both logs have been read up to its end, the user
    *closes*, once, with his outcomes (by their values) and exposures.
-5. What cannot be credited, because its answer is older, of another epoch or unknown, is no outcome.
+5. What cannot be credited, because its answer is older, of another epoch or unknown, is not an
+   outcome.
 6. Of an answer that two versions made (strategy ``interleave``), the version that contributed the
-   item gets the credit. An item of neither is no outcome. An answer that one version made alone
-   under that strategy is no exposure, but it may be the latest that showed an item: then nobody
+   item gets the credit. An item of neither is not an outcome. An answer that one version made alone
+   under that strategy is not an exposure, but it may be the latest that showed an item: then nobody
    gets the credit.
 
 Must not know Kafka, or what becomes of the sums.

@@ -140,7 +140,7 @@ class OpenAnswers:
     ) -> OpenAnswer | None:
         """Return the user's latest answer that showed an item; of `request_id`, unless it is None.
 
-        An id of a request that is no text names none.
+        An id of a request that is not a string names none.
         """
         name = request_id.encode() if isinstance(request_id, str) else None
         if request_id is not None and name is None:

@@ -27,7 +27,7 @@ from registry.wire.ramp_values import Ramp
 from registry.wire.rollout_state import RolloutState
 
 LONGEST_HOLD_SECONDS: Final = 30 * 86_400.0
-"""A plan that would have to be stretched beyond a month is no plan for this traffic."""
+"""A plan that would have to be stretched beyond a month does not fit this traffic."""
 
 STEPS_NAMED: Final = 3
 """How many steps a refusal names."""

@@ -77,7 +77,7 @@ class Folder:
             return [entry.name for entry in (self._root / folder).iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             if self._root.exists() and not self._root.is_dir():
-                raise  # a registry that is a file is no empty one
+                raise  # a registry that is a file is not an empty one
             return []
 
     def found(self, folder: str) -> list[Found]:

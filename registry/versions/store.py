@@ -117,7 +117,7 @@ class Store:
         """Publish the next minor version; any number of publishers may do so at once.
 
         A version is never changed afterwards. If this raises before the manifest is written, the
-        files are removed; a publisher that is killed leaves files that are no version, which
+        files are removed; a publisher that is killed leaves files that are not a version, which
         garbage collection finds. Either way the number is skipped.
 
         Parameters

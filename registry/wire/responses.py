@@ -19,7 +19,7 @@ VectorSource: TypeAlias = Literal["model", "recomputed", "fold_in", "popular"]
 AnswerStatus: TypeAlias = Literal["ok", "error", "expired"]
 FreshState: TypeAlias = Literal["followed", "catching_up", "incomplete", "unknown"]
 """How much of what users did since a version's snapshot an answer knows: all that there was; a
-part, for now; a part, for the rest is gone from Kafka; nothing."""
+part so far; a part, because the rest is gone from Kafka; nothing."""
 
 
 class Because(Struct, frozen=True, omit_defaults=True):

@@ -60,7 +60,7 @@ class ItemFollower:
     hear
         Called on the event loop with what no answer may show, whenever that changes.
     count_refused
-        Called in the thread with the code of each record that is no item.
+        Called in the thread with the code of each record that is not an item.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from streams.fresh.fresh_reading import Gap, Reading, gaps_of
 from streams.watch.notices import Notice
 
 STALLED_SECONDS: Final = 10.0
-"""So long without progress, though there is something to read, is no pause of a broker."""
+"""So long without progress, though there is something to read, is not a pause of a broker."""
 
 
 class Standstill:

@@ -63,8 +63,8 @@ class Alone(NamedTuple):
 def settle(of_primary: Scored, of_canary: Scored) -> Both | Alone | Exception:
     """Return who answers a request, and with what; the primary's error if neither can.
 
-    Popular items are no taste of a version: one that has nothing else steps back. If neither has,
-    the primary answers with its own.
+    Popular items do not show a version's taste: one that has nothing else steps back. If neither
+    has, the primary answers with its own.
     """
     if isinstance(of_primary, Exception):
         return of_primary if isinstance(of_canary, Exception) else Alone("canary", of_canary, True)

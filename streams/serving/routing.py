@@ -53,7 +53,7 @@ class Route(NamedTuple):
     """Who answers one request: `version` does, because of `fallback_reason` if there is one.
 
     ``arm`` is the variant that the user is assigned to, whoever answers; None for a pinned request,
-    which is no part of any comparison. ``partner`` is the version whose list is mixed with that of
+    which is not part of any comparison. ``partner`` is the version whose list is mixed with that of
     `version`, under ``interleave``.
     """
 

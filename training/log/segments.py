@@ -44,8 +44,8 @@ _ENCODING: Final = {
     "at": "BYTE_STREAM_SPLIT",
     "timestamp": "BYTE_STREAM_SPLIT",
 }
-"""Of columns with hardly a value twice, for which Parquet's default, a dictionary, is no use: files
-of half the size, written in less than half the time."""
+"""Of columns with hardly a value twice, for which Parquet's default, a dictionary, is no use: half
+the file size, written in less than half the time."""
 
 READ_AGAIN: Final = 3
 """So often a range is listed again when a file of it has just been taken in by another run."""

@@ -41,8 +41,7 @@ class PlannedEvent(NamedTuple):
 def planned(seconds: float, seed: int) -> tuple[PlannedEvent, ...]:
     """Return the events of a soak of `seconds`, in order.
 
-    Each kind comes once before any is drawn, as far as there is time: a short run is no one-sided
-    one.
+    Each kind comes once before any is drawn, if there is time: a short run is not one-sided.
 
     Examples
     --------

@@ -15,7 +15,7 @@ class ItemsRead(Struct, frozen=True, omit_defaults=True):
 
     ``records`` items of the version have a record, ``titled`` of them a title, ``labelled`` a
     label; ``mistyped`` items have a record under the other JSON type only (42 for "42"), which
-    does not count; ``unusable`` counts the records of the topic that are no items, by reason.
+    does not count; ``unusable`` counts the records of the topic that are not items, by reason.
     """
 
     topic: str

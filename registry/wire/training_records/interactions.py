@@ -32,8 +32,8 @@ class Interaction(Struct, frozen=True, omit_defaults=True, kw_only=True):
     missing; that of a ``rate`` is the rating. ``timestamp`` is in seconds since the epoch, and
     falls back to the record's own. A ``forget`` removes everything that the user did before it, and
     needs no item. ``request_id`` names the answer that showed the item: then that one gets the
-    credit for the outcome. One that is no text names no answer; what the user did counts all the
-    same, as it did before there was this field.
+    credit for the outcome. One that is not a string names no answer; what the user did counts all
+    the same, as it did before this field existed.
     """
 
     user_id: int | Id
