@@ -14,7 +14,7 @@ from ops.clients.fleet_observer import Observation
 from ops.views.rollout_tables import followed_ramp
 from ops.views.terminal import Text
 from registry.errors import TransportError
-from registry.rollout.wording import end_words, ramp_words
+from registry.rollout.trail_wording import end_words, ramp_words
 from registry.wire.ramp_values import Outcome
 
 LOOK_SECONDS: Final = 1.0

@@ -16,7 +16,7 @@ from registry.guardrails.live_workers import LIVE_SECONDS, age_seconds
 from registry.ramp_plans.ramp_stages import stages_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.explanation import Explanation
-from registry.rollout.wording import diff, ramp_words
+from registry.rollout.trail_wording import diff, ramp_words
 from registry.wire.command_results import CommandResult
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.instants import Instant

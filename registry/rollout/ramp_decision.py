@@ -27,7 +27,7 @@ from registry.ramp_plans.ramp_stages import Stage, stage_of, stages_of
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_handover import hand_over, with_hand_over
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.wording import with_cause
+from registry.rollout.trail_wording import with_cause
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Step
 from registry.wire.counts import ArmCounts

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
 from registry.rollout.current_phase import phase_of, words_for
-from registry.rollout.wording import with_cause
+from registry.rollout.trail_wording import with_cause
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Promote, Rollout, Step
 from registry.wire.origins import RAMP

@@ -12,7 +12,7 @@ from msgspec import Struct
 from registry.interleaving.preference import Preference
 from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Action, Moment
-from registry.rollout.wording import Change
+from registry.rollout.trail_wording import Change
 from registry.wire.command_results import CommandResult
 from registry.wire.ramp_values import Finding, StageKind, Verdict
 from registry.wire.rollout_state import RolloutState

@@ -19,7 +19,7 @@ from registry.guardrails.live_workers import live
 from registry.kafka.audit_trail import Trail, TrailQuery
 from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Look
-from registry.rollout.wording import diff
+from registry.rollout.trail_wording import diff
 from registry.settings import Settings
 from streams import asyncapi
 from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus

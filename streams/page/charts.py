@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from registry.ramp_plans.ramp_stages import stages_of
 from registry.rollout.assignment import arms_of, canary_share
 from registry.rollout.current_phase import words_for
-from registry.rollout.wording import ramp_words
+from registry.rollout.trail_wording import ramp_words
 from registry.wire.field_types import Variant
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, RampState, StageKind, Verdict

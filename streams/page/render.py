@@ -18,7 +18,7 @@ from registry.outcomes.arm_comparison import LEAST_USERS
 from registry.outcomes.outcome_guardrails import goal_words
 from registry.ramp_plans.ramp_stages import SENTENCES
 from registry.rollout.expected_epoch import NO_EPOCH
-from registry.rollout.wording import diff, ramp_words
+from registry.rollout.trail_wording import diff, ramp_words
 from registry.wire.ramp_values import Guardrails, Ramp
 from streams.comparing.try_user import SideBySide
 from streams.page import formatting as wording

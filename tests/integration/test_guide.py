@@ -24,7 +24,7 @@ from harness.workers import ROOT, Worker
 
 from ops.cli.main import main
 from registry.rollout.current_phase import words_for
-from registry.rollout.wording import ramp_words
+from registry.rollout.trail_wording import ramp_words
 from registry.settings import Settings
 from registry.wire.instants import read_instant
 from registry.wire.rollout_state import RolloutState

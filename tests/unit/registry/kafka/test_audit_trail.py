@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from registry.errors import ConfigurationError
 from registry.kafka.audit_trail import TrailQuery, distinct
-from registry.rollout.wording import Change, diff, ramp_words
+from registry.rollout.trail_wording import Change, diff, ramp_words
 from registry.wire.command_results import CommandResult
 from registry.wire.field_types import AnswerError
 from registry.wire.instants import Instant

@@ -14,7 +14,7 @@ from registry.ramp_plans.evidence_needs import needs_of, requests_to_pass
 from registry.ramp_plans.ramp_traffic import LONGEST_HOLD_SECONDS, shortfalls
 from registry.rollout.command_transitions import apply_command
 from registry.rollout.ramp_decision import next_commands
-from registry.rollout.wording import ramp_words
+from registry.rollout.trail_wording import ramp_words
 from registry.wire.commands import Rollout
 from registry.wire.ramp_values import Guardrails, Ramp, RampState, ShadowStep
 from tests.unit.registry.builders import BEGAN, BEGAN_AT, a_heartbeat, a_plan, a_state

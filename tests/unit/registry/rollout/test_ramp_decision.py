@@ -20,7 +20,7 @@ from registry.rollout.ramp_decision import (
     look,
     next_commands,
 )
-from registry.rollout.wording import REASON_CHARACTERS
+from registry.rollout.trail_wording import REASON_CHARACTERS
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, CommandType
