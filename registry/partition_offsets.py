@@ -5,9 +5,26 @@ Knows a librdkafka consumer. Must not know settings, nor what a caller does abou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TypeVar
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+Answer = TypeVar("Answer")
+
+
+def bounds_now(consumer: Consumer, topic: str, number: int, seconds: float) -> tuple[int, int]:
+    """Return the first offset of a partition, and the one after its last record.
+
+    Raises
+    ------
+    KafkaException
+        If its broker does not answer within `seconds`, or refuses.
+    """
+    place = TopicPartition(topic, number)
+    ask = partial(consumer.get_watermark_offsets, place, timeout=seconds)
+    return _knowing_new_partitions(consumer, topic, seconds, ask)
 
 
 def ends_now(
@@ -45,8 +62,28 @@ def _asked(
     if not times:
         return {}
     places = [TopicPartition(topic, number, at) for number, at in times.items()]
-    found = consumer.offsets_for_times(places, timeout=seconds)
-    for place in found:
-        if place.error is not None:
-            raise KafkaException(place.error)
-    return {place.partition: place.offset for place in found}
+
+    def ask() -> dict[int, int]:
+        found = consumer.offsets_for_times(places, timeout=seconds)
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return {place.partition: place.offset for place in found}
+
+    return _knowing_new_partitions(consumer, topic, seconds, ask)
+
+
+def _knowing_new_partitions(
+    consumer: Consumer, topic: str, seconds: float, ask: Callable[[], Answer]
+) -> Answer:
+    """Return what `ask` returns; a client that does not know a partition looks for new ones first.
+
+    By itself it would do so after minutes.
+    """
+    try:
+        return ask()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+            raise
+    consumer.list_topics(topic, timeout=seconds)
+    return ask()

@@ -190,6 +190,12 @@ def soak(
         ),
     ] = 1,
     rate: Annotated[int, typer.Option(min=1, max=2_000, help="Requests per second.")] = 100,
+    members: Annotated[
+        bool,
+        typer.Option(
+            "--members", help="A third worker joins and leaves, and one freezes, as well."
+        ),
+    ] = False,
     json: Json = None,
 ) -> None:
     """Disturb a fleet in every way for a long time; report lost requests and growing resources.
@@ -199,11 +205,13 @@ def soak(
     never restarted ends or grows in memory. Starts its own broker.
     """
     from ops.bench.rig.bench_run import publish_report
+    from ops.bench.rig.soak_plan import ALL_KINDS, KINDS
     from ops.bench.soak import measure
 
+    kinds = ALL_KINDS if members else KINDS
     what = "two workers, one of them never restarted; a broker that is"
     found = publish_report(
-        "soak", what, "started for this run", json, lambda: measure(minutes * 60, seed, rate)
+        "soak", what, "started for this run", json, lambda: measure(minutes * 60, seed, rate, kinds)
     )
     raise typer.Exit(int(any(bar.verdict == "fail" for bar in found.bars)))
 

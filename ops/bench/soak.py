@@ -20,8 +20,8 @@ from ops.bench.rig.bench_report import Cell
 from ops.bench.rig.bench_run import Measured, say
 from ops.bench.rig.figures import Claim, at_most
 from ops.bench.rig.slopes import TimedFigure, judged, slope_of
-from ops.bench.rig.soak_events import RESTLESS, STEADY, Soaked, do, soaked_fleet
-from ops.bench.rig.soak_plan import PlannedEvent, planned
+from ops.bench.rig.soak_events import STEADY, WATCHED, Soaked, do, soaked_fleet
+from ops.bench.rig.soak_plan import KINDS, Kind, PlannedEvent, planned
 from ops.bench.rig.soak_traffic import SoakTraffic
 from registry.errors import RecstreamError
 
@@ -48,7 +48,7 @@ class ProcessSample(NamedTuple):
     log_lines: int
 
 
-def measure(seconds: float, seed: int, per_second: int) -> Measured:
+def measure(seconds: float, seed: int, per_second: int, kinds: Sequence[Kind] = KINDS) -> Measured:
     """Soak a fleet of two workers on a broker of its own.
 
     Parameters
@@ -59,8 +59,10 @@ def measure(seconds: float, seed: int, per_second: int) -> Measured:
         Of the plan.
     per_second
         Requests.
+    kinds
+        Of what happens.
     """
-    plan = planned(seconds, seed)
+    plan = planned(seconds, seed, kinds)
     with soaked_fleet() as soaked:
         with SoakTraffic(soaked.settings, per_second) as traffic, _sampled(soaked) as samples:
             _carry_out(soaked, plan, traffic, seconds)
@@ -91,7 +93,7 @@ def _carry_out(
 def _sampled(soaked: Soaked) -> Iterator[Mapping[str, list[ProcessSample]]]:
     """Look at each worker every few seconds, in a thread, until the block ends."""
     ended, started = threading.Event(), time.monotonic()
-    samples: dict[str, list[ProcessSample]] = {name: [] for name in (STEADY, RESTLESS)}
+    samples: dict[str, list[ProcessSample]] = {name: [] for name in WATCHED}
 
     def look() -> None:
         while not ended.wait(SAMPLE_SECONDS):

@@ -21,6 +21,7 @@ from registry.fresh.event_log import EventLog
 from registry.fresh.usable_events import take_in
 from registry.kafka.topic_reader import BROKER_SECONDS, current_ends
 from registry.kafka.topics import Topic
+from registry.partition_offsets import bounds_now
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from streams.fresh.fresh_reading import NOTHING_READ, Gap, Reading, begin_at
@@ -202,11 +203,10 @@ class InteractionFollower:
         record comes, the embedded broker names an end inside the last batch; it answers at the end
         of a log, and never behind it. Kafka refuses at once.
         """
-        place = TopicPartition(self._topic, number, start)
-        low, high = consumer.get_watermark_offsets(place, timeout=BROKER_SECONDS)
+        low, high = bounds_now(consumer, self._topic, number, BROKER_SECONDS)
         if start <= high:
             return low, high
-        consumer.assign([place])
+        consumer.assign([TopicPartition(self._topic, number, start)])
         fetched = consumer.consume(1, LONGEST_FETCH_SECONDS)
         is_there = any(_code(message) in (None, KafkaError._PARTITION_EOF) for message in fetched)
         return low, start if is_there else high

@@ -27,13 +27,13 @@ BY_ITSELF: Final = {
     "mode": re.compile(r"Timer |\[Flight Recorder|took too long|Executing"),
     "librdkafka": re.compile(
         r"(?i)^(?!.*(authoriz|authentic|certificate|"
-        r"(ssl|sasl)(?!\w*://| handshake failed: disconnected)))"
+        r"(ssl|sasl)(?!\w*://|_handshake\)| handshake failed: disconnected)))"
     ),
 }
 """By a library's name, messages about brokers that come and go: it retries automatically.
 
 On a secured Kafka an address begins with ``ssl://`` or ``sasl_ssl://``; and a broker that goes cuts
-handshakes off."""
+handshakes off, in the client's state ``SSL_HANDSHAKE``."""
 
 
 WHICH_BROKER: Final = re.compile(r"Unable connect to|Connect to .* failed")

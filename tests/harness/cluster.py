@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,13 @@ from confluent_kafka.admin import AdminClient
 from harness.waiting import wait_until
 
 from ops.local.kafka_jars import fetched_jars
-from ops.local.kafka_node import BROKER_SETTINGS, format_node, launch_node, wait_for_broker
+from ops.local.kafka_node import (
+    BROKER_SETTINGS,
+    NodeListener,
+    format_node,
+    launch_node,
+    wait_for_broker,
+)
 from ops.local.ports import HOST, free_ports
 
 SIZE = 3
@@ -39,12 +45,19 @@ class Cluster:
         restarted and comes back at its address.
     more
         Further settings of every broker.
+    listeners
+        A further address of each broker, if any.
     """
 
     def __init__(
-        self, folder: Path, size: int = SIZE, more: Mapping[str, str] = NO_SETTINGS
+        self,
+        folder: Path,
+        size: int = SIZE,
+        more: Mapping[str, str] = NO_SETTINGS,
+        listeners: Sequence[NodeListener] = (),
     ) -> None:
         self.size = size
+        self._listeners = listeners
         self._folder = folder
         self._jars = fetched_jars()
         ports = free_ports(2 * size)
@@ -149,7 +162,7 @@ class Cluster:
         return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
     def _write_settings(self, broker: int) -> None:
-        self._properties(broker).write_text(self._text(broker, self._more))
+        self._properties(broker).write_text(self._text(broker))
 
     def _format(self, broker: int) -> None:
         format_node(self._properties(broker), jars=self._jars)
@@ -163,18 +176,32 @@ class Cluster:
     def _disk(self, broker: int) -> Path:
         return self._folder / f"disk-{broker}"
 
-    def _text(self, broker: int, more: Mapping[str, str]) -> str:
+    def _text(self, broker: int) -> str:
         address, controller = self.addresses[broker], self._controllers[broker]
         voters = enumerate(self._controllers, 1)
+        others = self._listeners[broker : broker + 1]
+        more = {
+            f"listener.name.{one.name.lower()}.{name}": setting
+            for one in others
+            for name, setting in one.settings.items()
+        }
+        open_to_clients = ",".join(
+            [f"PLAINTEXT://{address}", *(f"{one.name}://{HOST}:{one.port}" for one in others)]
+        )
         replicas, in_sync = str(self.size), str(max(1, self.size - 1))
         settings = {
             "process.roles": "broker,controller",
             "node.id": str(broker + 1),
             "controller.quorum.voters": ",".join(f"{node}@{where}" for node, where in voters),
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{address},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{address}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{open_to_clients},CONTROLLER://{controller}",
+            "advertised.listeners": open_to_clients,
+            "listener.security.protocol.map": ",".join(
+                [
+                    "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                    *(f"{one.name}:{one.protocol}" for one in others),
+                ]
+            ),
             "log.dirs": str(self._disk(broker)),
             **BROKER_SETTINGS,
             "default.replication.factor": replicas,
@@ -186,6 +213,7 @@ class Cluster:
             "transaction.state.log.min.isr": in_sync,
             "transaction.state.log.num.partitions": "3",
             "transaction.state.log.replication.factor": replicas,
+            **self._more,
             **more,
         }
         return "".join(f"{name}={setting}\n" for name, setting in settings.items())
@@ -193,13 +221,16 @@ class Cluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, size: int = SIZE, more: Mapping[str, str] = NO_SETTINGS
+    folder: Path,
+    size: int = SIZE,
+    more: Mapping[str, str] = NO_SETTINGS,
+    listeners: Sequence[NodeListener] = (),
 ) -> Iterator[Cluster]:
     """Run a cluster until the block ends; nothing but its files is left of it.
 
     Give topics its replication: ``fresh_settings(…, RECSTREAM_REPLICATION_FACTOR="3")``.
     """
-    cluster = Cluster(folder, size, more)
+    cluster = Cluster(folder, size, more, listeners)
     try:
         cluster.start(*range(size))
         cluster.wait_started(*range(size))

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from harness.certificates import Authority, Certificate
+from harness.cluster import SIZE, Cluster, running_cluster
 from harness.tokens import AUDIENCE, CLIENT_SECRET, IdentityProvider
 
 from ops.local.kafka_jars import fetched_jars
@@ -32,6 +33,16 @@ from registry.kafka.permissions import Permission
 PASSWORD = "S3cr3t-Pa55word!"
 AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+WITH_PASSWORDS = {
+    "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+    "scram-sha-512.sasl.jaas.config": SCRAM,
+}
+AUTHORIZED = {
+    "inter.broker.listener.name": "PLAINTEXT",
+    "authorizer.class.name": AUTHORIZER,
+    "super.users": "User:ANONYMOUS",
+}
 
 OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
 VALIDATOR = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
@@ -55,26 +66,17 @@ OPERATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class SecuredBroker:
-    """One broker and its addresses.
+class SecuredKafka:
+    """Where it is, and what its administrator does.
 
-    ``scram`` asks for a password (SCRAM-SHA-512) over TLS; ``expired`` and ``foreign`` do so with
-    a certificate that has expired, or is another host's; ``mutual`` asks for a client's
-    certificate, ``token`` for one of ``provider``'s tokens. ``plain`` is for the tests'
+    ``scram`` asks for a password (SCRAM-SHA-512) over TLS. ``plain`` is for the tests'
     administrator, who may do everything.
     """
 
     folder: Path
     ca: Path
-    other_ca: Path
-    client: Certificate
     plain: str
     scram: str
-    expired: str
-    foreign: str
-    mutual: str
-    token: str
-    provider: IdentityProvider
 
     def variables(self, address: str | None = None, user: str = "recstream") -> dict[str, str]:
         """Return the environment variables of a client that talks to `address` (``scram``)."""
@@ -85,28 +87,6 @@ class SecuredBroker:
             "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
             "KAFKA_SASL_USERNAME": user,
             "KAFKA_SASL_PASSWORD": PASSWORD,
-        }
-
-    def mutual_variables(self) -> dict[str, str]:
-        """Return the environment variables of a client that shows its certificate."""
-        return {
-            "KAFKA_BOOTSTRAP_SERVERS": self.mutual,
-            "KAFKA_SECURITY_PROTOCOL": "SSL",
-            "KAFKA_SSL_CA": str(self.ca),
-            "KAFKA_SSL_CERTIFICATE": str(self.client.certificate),
-            "KAFKA_SSL_KEY": str(self.client.key),
-        }
-
-    def token_variables(self) -> dict[str, str]:
-        """Return the environment variables of a client that shows a token."""
-        return {
-            "KAFKA_BOOTSTRAP_SERVERS": self.token,
-            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-            "KAFKA_SSL_CA": str(self.ca),
-            "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
-            "KAFKA_OAUTH_TOKEN_URL": self.provider.url,
-            "KAFKA_OAUTH_CLIENT_ID": "shop",
-            "KAFKA_OAUTH_CLIENT_SECRET": CLIENT_SECRET,
         }
 
     def allow(self, principal: str, permissions: Iterable[Permission]) -> None:
@@ -148,6 +128,46 @@ class SecuredBroker:
             done.result()
 
 
+@dataclass(frozen=True, slots=True)
+class SecuredBroker(SecuredKafka):
+    """One broker and its further addresses.
+
+    ``expired`` and ``foreign`` are like ``scram``, with a certificate that has expired, or is
+    another host's; ``mutual`` asks for a client's certificate, ``token`` for one of ``provider``'s
+    tokens.
+    """
+
+    other_ca: Path
+    client: Certificate
+    expired: str
+    foreign: str
+    mutual: str
+    token: str
+    provider: IdentityProvider
+
+    def mutual_variables(self) -> dict[str, str]:
+        """Return the environment variables of a client that shows its certificate."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.mutual,
+            "KAFKA_SECURITY_PROTOCOL": "SSL",
+            "KAFKA_SSL_CA": str(self.ca),
+            "KAFKA_SSL_CERTIFICATE": str(self.client.certificate),
+            "KAFKA_SSL_KEY": str(self.client.key),
+        }
+
+    def token_variables(self) -> dict[str, str]:
+        """Return the environment variables of a client that shows a token."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.token,
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SSL_CA": str(self.ca),
+            "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "KAFKA_OAUTH_TOKEN_URL": self.provider.url,
+            "KAFKA_OAUTH_CLIENT_ID": "shop",
+            "KAFKA_OAUTH_CLIENT_SECRET": CLIENT_SECRET,
+        }
+
+
 @contextmanager
 def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     """Run a secured broker from the official jars until the block ends."""
@@ -160,18 +180,12 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     ports = dict(zip(names, free_ports(len(names)), strict=True))
 
     def tls(certificate: Certificate) -> dict[str, str]:
-        return {
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(certificate.both),
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(authority.certificate),
-        }
+        return _tls(certificate, authority)
 
-    scram = {"sasl.enabled.mechanisms": "SCRAM-SHA-512", "scram-sha-512.sasl.jaas.config": SCRAM}
     listeners = [
-        NodeListener("SCRAM", ports["SCRAM"], "SASL_SSL", tls(good) | scram),
-        NodeListener("EXPIRED", ports["EXPIRED"], "SASL_SSL", tls(expired) | scram),
-        NodeListener("FOREIGN", ports["FOREIGN"], "SASL_SSL", tls(foreign) | scram),
+        NodeListener("SCRAM", ports["SCRAM"], "SASL_SSL", tls(good) | WITH_PASSWORDS),
+        NodeListener("EXPIRED", ports["EXPIRED"], "SASL_SSL", tls(expired) | WITH_PASSWORDS),
+        NodeListener("FOREIGN", ports["FOREIGN"], "SASL_SSL", tls(foreign) | WITH_PASSWORDS),
         NodeListener("MUTUAL", ports["MUTUAL"], "SSL", tls(good) | {"ssl.client.auth": "required"}),
     ]
     token = {
@@ -182,12 +196,7 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
         "sasl.oauthbearer.expected.audience": AUDIENCE,
     }
     listeners.append(NodeListener("TOKEN", ports["TOKEN"], "SASL_SSL", tls(good) | token))
-    more = {
-        "inter.broker.listener.name": "PLAINTEXT",
-        "authorizer.class.name": AUTHORIZER,
-        "super.users": "User:ANONYMOUS",
-        "connections.max.reauth.ms": "10000",
-    }
+    more = AUTHORIZED | {"connections.max.reauth.ms": "10000"}
     jvm = [f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={provider.keys.as_uri()}"]
     node = start_node(fetched_jars(), folder, listeners, more, jvm)
     try:
@@ -195,10 +204,10 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
         running = SecuredBroker(
             folder,
             authority.certificate,
-            other.certificate,
-            authority.sign("client"),
             node.bootstrap,
             at["SCRAM"],
+            other.certificate,
+            authority.sign("client"),
             at["EXPIRED"],
             at["FOREIGN"],
             at["MUTUAL"],
@@ -211,6 +220,28 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
         provider.close()
         node.process.kill()
         node.process.wait()
+
+
+@contextmanager
+def secured_cluster(folder: Path) -> Iterator[tuple[Cluster, SecuredKafka]]:
+    """Run three brokers that ask for a password over TLS until the block ends."""
+    authority = Authority(folder, "ca")
+    tls = _tls(authority.sign("broker"), authority)
+    listeners = [
+        NodeListener("SCRAM", port, "SASL_SSL", tls | WITH_PASSWORDS) for port in free_ports(SIZE)
+    ]
+    with running_cluster(folder, SIZE, AUTHORIZED, listeners) as cluster:
+        scram = ",".join(f"{HOST}:{one.port}" for one in listeners)
+        yield cluster, SecuredKafka(folder, authority.certificate, cluster.bootstrap, scram)
+
+
+def _tls(certificate: Certificate, authority: Authority) -> dict[str, str]:
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(certificate.both),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(authority.certificate),
+    }
 
 
 def _binding(principal: str, permission: Permission) -> AclBinding:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
+from harness.calm_logs import require_calm_logs
 from harness.client import Client
 from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, publish_model, without
@@ -32,6 +33,8 @@ from registry.settings import Settings
 Start = Callable[..., Worker]
 GROWN = 6
 BAR_SECONDS = 30
+MOST_LINES = 30
+"""Of a worker that starts, serves, and grows: about ten, most of them rebalances."""
 
 
 def grow(settings: Settings, partitions: int) -> list[str]:
@@ -87,6 +90,8 @@ def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost
     figure(f"{len(answers)} answers; those of new partitions after {seconds:.1f} s")
     assert {answer["status"] for answer in answers} == {"ok"}
     assert check_topics(topics_created) == []
+    require_calm_logs(everybody, MOST_LINES)
+    assert not [one for one in everybody if "Unknown partition" in one.log.read_text()]
 
 
 def test_all_topics_by_user_grow_in_order_and_a_call_that_broke_off_is_made_again(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
+from harness.calm_logs import require_calm_logs
 from harness.client import Client
 from harness.fresh import fresh_settings, publish_model
 from harness.traffic import Traffic
@@ -120,6 +121,9 @@ def test_workers_that_cannot_answer_join_when_nobody_else_can_either(
         wait_until(lambda at=worker: "version_not_ready" in codes(at), 30, "what it lacks")
 
 
+MOST_LINES = 30
+"""Of a worker that starts, sees others come and go, and stops: about ten."""
+
 MOST_SECONDS = 3.0
 """The bar on a quiet machine is 1 s (`recstream bench membership`); this one runs beside others."""
 
@@ -150,6 +154,7 @@ def test_ordinary_restarts_joins_and_leaves_are_short_and_need_no_second_reading
     assert waits[-1] < MOST_SECONDS
     for worker in workers:
         assert "reading the rest" not in worker.log.read_text()
+    require_calm_logs(workers, MOST_LINES)
 
 
 @pytest.mark.long

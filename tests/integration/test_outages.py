@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from harness.calm_logs import require_calm_logs
 from harness.client import Client
 from harness.cluster import Cluster, running_cluster
 from harness.fresh import fresh_settings, publish_model
@@ -30,7 +30,6 @@ from tests.unit.training.builders import checkerboard_events
 FROZEN_SECONDS = 30
 """The bar: with one of three brokers frozen, requests are answered again."""
 
-ALARMING = re.compile(r" (ERROR|CRITICAL) |Traceback")
 MOST_LINES = 100
 """Of a worker's whole log, its start included, in an outage of less than a minute."""
 
@@ -78,16 +77,6 @@ def require_alive(workers: Sequence[Worker]) -> None:
         assert worker.process.poll() is None, f"{worker} has ended:\n{worker.tail()}"
 
 
-def require_calm_logs(workers: Sequence[Worker]) -> int:
-    """No line that needs no action is an error, and repeats are folded; return the most lines."""
-    logs = [worker.log.read_text(errors="replace").splitlines() for worker in workers]
-    alarming = [line for log in logs for line in log if ALARMING.search(line)]
-    assert not alarming, f"{len(alarming)} alarming lines, such as {alarming[:5]}"
-    most = max(map(len, logs))
-    assert most <= MOST_LINES, f"a worker has logged {most} lines"
-    return most
-
-
 def freeze_a_leader(
     cluster: Cluster,
     folder: Path,
@@ -113,7 +102,7 @@ def freeze_a_leader(
             worker.wait_ready()
         outcome = traffic.outcome()
     require_alive(workers)
-    logged = require_calm_logs(workers)
+    logged = require_calm_logs(workers, MOST_LINES)
     figure(
         f"one of three brokers frozen for {seconds:g} s: {again:.1f} s without; {outcome}; "
         f"at most {logged} lines logged"
@@ -180,7 +169,7 @@ def take_brokers_away(
             assert worker.fetch("/healthz").status == 200
         outcome = traffic.outcome()
     require_alive(workers)
-    logged = require_calm_logs(workers)
+    logged = require_calm_logs(workers, MOST_LINES)
     figure(
         f"{len(away)} of {cluster.size} brokers away for {seconds:g} s: {again:.1f} s from their "
         f"return to answers for all; {outcome}; at most {logged} lines logged"
@@ -257,7 +246,7 @@ def test_a_worker_that_knows_only_dead_addresses_goes_back_to_its_bootstrap_list
         client.send(Request(f"all-{user}", user) for user in range(1, 31))
         client.wait_for(f"all-{user}" for user in range(1, 31))
     require_alive([worker])
-    logged = require_calm_logs([worker])
+    logged = require_calm_logs([worker], MOST_LINES)
     figure(f"answered {seconds:.1f} s after the brokers' return at other addresses; {logged} lines")
     assert seconds < RETURN_SECONDS
 

@@ -116,6 +116,7 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
     assert (refused.returncode, "same_control_topic" in refused.stderr) == (1, True), refused
 
     make_again(fleet_settings, topics_of(fleet_settings).control)
+    outgrow(fleet_settings)
     for worker in workers:
         wait_until(
             lambda at=worker: reasons(at) == ["foreign_control_topic"], SECONDS, "the reason"
@@ -154,6 +155,13 @@ def test_a_new_control_topic_begins_an_era_only_when_an_operator_says_so(
         start_worker(fleet_settings).wait_ready().get("/rollout/status")["state"]
         == (swapped["after"])
     )
+
+
+def outgrow(settings: Settings) -> None:
+    """Fill the new control topic with commands of another environment, beyond the former's end."""
+    with Client(settings.model_copy(update={"environment": "elsewhere"})) as another:
+        for _ in range(30):
+            another.post_command(type="swap", model_version="v0.1")
 
 
 def test_requests_that_retention_took_are_counted_and_the_rest_is_answered(

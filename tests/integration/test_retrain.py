@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from http.client import HTTPException
@@ -21,6 +22,7 @@ from registry.versions.manifest import digest
 from registry.versions.store import Store
 from registry.wire.codec import encode
 from tests.unit.training.builders import checkerboard_events
+from training.runs.training_lock import training_lock
 
 Start = Callable[..., Worker]
 
@@ -29,6 +31,9 @@ UNUSABLE = (
     b'{"user_id": 1, "item_id": 2, "event": "purchase"}',
     b'{"user_id": 1, "item_id": 2, "event": "rate"}',
 )
+TAKEOVER_SECONDS = 45.0
+"""Longer than the session of a training that was stopped."""
+
 LEFT_OUT = {"no_rating": 1, "no_weight": 2}
 
 
@@ -179,6 +184,13 @@ def test_a_damaged_version_is_refused_by_name_and_what_is_served_stays(
     assert worker.get("/rollout/status")["state"]["primary_version"] == served
     assert client.command(type="swap", model_version=swapped_in)["status"] == "applied"
 
+    shutil.rmtree(folder / served)  # it stays in memory: one can go back to it, and not choose it
+    refused = client.command(type="swap", model_version=served)
+    assert (refused["status"], refused["error"]["code"]) == ("rejected", "unusable_version")
+    assert client.command(type="rollback")["status"] == "applied"
+    client.send([{"request_id": "back", "user_id": 1}])
+    assert client.wait_for(["back"])["back"][0]["model_version"] == served
+
 
 def test_a_killed_training_leaves_the_fleet_serving_and_says_so(
     client: Client, quick: Settings, start_worker: Start
@@ -229,6 +241,26 @@ def test_a_training_ends_with_its_worker_and_the_next_owner_starts_it_anew(
     assert Store(quick.model_registry).versions() == []
     finished = finished_run(next_owner, retrain(client, iterations=3))
     assert finished["result"]["status"] == "published"
+    assert Store(quick.model_registry).versions() == ["v0.1"]
+
+
+@pytest.mark.long
+def test_a_training_that_has_lost_its_lock_is_tried_again_and_publishes(
+    client: Client, quick: Settings, start_worker: Start
+) -> None:
+    (worker,) = fleet(quick, start_worker, 1)
+    ingest(client)
+    run_id = retrain(client, iterations=1000, factors=512)
+    wait_until(lambda: stage_of(worker) == "fit", 60, "the fit")
+    child = training_child(worker)
+    assert child is not None
+    os.kill(child, signal.SIGSTOP)
+    with training_lock(quick, TAKEOVER_SECONDS):  # Kafka has given its session up
+        os.kill(child, signal.SIGCONT)
+        told = client.result_of(f"ended-{digest(run_id.encode())[:32]}", 60)
+        assert (told["type"], told["error"]["code"]) == ("training", "lost_lock")
+    again = finished_run(worker, f"{run_id}-again", 180)
+    assert (again["result"]["status"], again["repeats"]) == ("published", run_id)
     assert Store(quick.model_registry).versions() == ["v0.1"]
 
 

@@ -12,19 +12,28 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.calm_logs import require_calm_logs
 from harness.certificates import Authority
 from harness.client import Client
 from harness.fresh import environment_of, fresh_settings, publish_model, without
-from harness.secured import PASSWORD, SecuredBroker, secured_broker
+from harness.secured import (
+    PASSWORD,
+    SecuredBroker,
+    SecuredKafka,
+    secured_broker,
+    secured_cluster,
+)
+from harness.steady import SteadyTraffic
 from harness.tokens import CLIENT_SECRET
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
+from pydantic import SecretStr
 
 from ops.clients.kafka_client import require_broker
 from ops.doctor.checkup import examine
@@ -59,7 +68,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]
         yield broker
 
 
-def with_role(secured: SecuredBroker, folder: Path, role: Role, **more: str) -> Settings:
+def with_role(secured: SecuredKafka, folder: Path, role: Role, **more: str) -> Settings:
     """Return settings of a new user who may do what `role` needs, and nothing else."""
     user = f"{role}-{uuid.uuid4().hex[:6]}"
     secured.set_password(user)
@@ -68,7 +77,7 @@ def with_role(secured: SecuredBroker, folder: Path, role: Role, **more: str) -> 
     return settings
 
 
-def allow_as_printed(secured: SecuredBroker, settings: Settings, role: Role) -> Settings:
+def allow_as_printed(secured: SecuredKafka, settings: Settings, role: Role) -> Settings:
     """Return settings of a new user who may do what `recstream topics acls` prints for `role`."""
     user = f"{role}-{uuid.uuid4().hex[:6]}"
     secured.set_password(user)
@@ -305,6 +314,7 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     done(operator, "topics", "grow", operator.partitions + 1)
     done(operator, "topics", "mend")
     _ask_as_an_application_does(as_role["application"], published)
+    _keep_items_as_a_catalogue_does(as_role["catalogue"], tmp_path, workers)
     refused = recstream(operator, "rollout", "begin-era", "--yes")
     assert "same_control_topic" in refused.stdout + refused.stderr
     shown = [worker.fetch(path).text for worker in workers for path in ("/", "/metrics", "/fleet")]
@@ -339,6 +349,31 @@ def _ask_as_an_application_does(settings: Settings, version: str) -> None:
             return (await client.ask(7)).model_version
 
     assert asyncio.run(ask()) == version
+
+
+def _keep_items_as_a_catalogue_does(
+    settings: Settings, folder: Path, workers: Sequence[Worker]
+) -> None:
+    """Send titles, and withdraw an item until no worker shows it."""
+    movies = folder / "movies.csv"
+    movies.write_text(
+        "movieId,title,genres\n" + "".join(f"{n},Film {n},Drama\n" for n in range(40))
+    )
+    done(settings, "items", "load", movies)
+    done(settings, "items", "withdraw", 7)
+    assert "Film 7" in done(settings, "items", "show", 7)
+    for worker in workers:
+        wait_until(lambda at=worker: _withdrawn(at) == 1, 30, f"{worker} to withdraw the item")
+    refused = recstream(settings, "request", "7")
+    assert refused.returncode == 1
+    assert "Kafka does not allow this user" in refused.stderr
+
+
+def _withdrawn(worker: Worker) -> float:
+    lines = worker.fetch("/metrics").text.splitlines()
+    return sum(
+        float(one.split()[-1]) for one in lines if one.startswith("catalogue_withdrawn_items")
+    )
 
 
 def test_an_applications_client_names_what_keeps_it_out(
@@ -390,12 +425,14 @@ def test_an_applications_client_names_what_keeps_it_out(
         assert "authorization failed" in refused  # the topic's, or the cluster's for a producer id
 
 
-def _ask(client: Client, count: int) -> None:
+def _ask(client: Client, count: int) -> set[str]:
+    """Ask for `count` users; return the names of the workers that answered."""
     ids = [f"r{number}" for number in range(count)]
     client.send(
         Request(request_id=request_id, user_id=number, k=3) for number, request_id in enumerate(ids)
     )
-    client.wait_for(ids)
+    answers = client.wait_for(ids).values()
+    return {answer["provenance"]["worker"] for several in answers for answer in several}
 
 
 def _answers(worker: Worker) -> bool:
@@ -481,7 +518,7 @@ def test_without_acls_each_command_names_what_is_missing(
 
 
 @pytest.mark.parametrize("way", ["mutual", "token"])
-def test_a_worker_answers_over_mutual_tls_and_with_tokens(
+def test_a_fleet_works_over_mutual_tls_and_with_tokens(
     secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker], way: str
 ) -> None:
     variables = secured.mutual_variables() if way == "mutual" else secured.token_variables()
@@ -493,20 +530,26 @@ def test_a_worker_answers_over_mutual_tls_and_with_tokens(
     create_topics(settings)
     wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
     publish_model(settings)
-    worker = start_worker(settings).wait_ready()
+    version = publish_model(settings)
+    workers = [start_worker(settings) for _ in range(2)]
+    for worker in workers:
+        worker.wait_ready()
     with Client(settings) as client:
-        _ask(client, 20)
-    assert not [secret for secret in SECRETS if secret in worker.log.read_text()]
+        assert client.command(30, type="swap", model_version=version)["status"] == "applied"
+        answering = _ask(client, 40)
+    assert answering == {worker.name for worker in workers}
+    logs = [worker.log.read_text() for worker in workers]
+    assert not [secret for secret in SECRETS for log in logs if secret in log]
 
 
-def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz(
+def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz_until_it_has_the_new_one(
     secured: SecuredBroker, tmp_path: Path, start_worker: Callable[..., Worker]
 ) -> None:
     settings = with_role(secured, tmp_path, "worker", RECSTREAM_OUTAGE_SECONDS="10")
     user = settings.kafka_sasl_username
-    secured.allow(f"User:{user}", permissions_of(settings, "operator"))
-    create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    operator = allow_as_printed(secured, settings, "operator")
+    create_topics(operator)
+    wait_until(lambda: not check_topics(operator), 15, "the topics to be there")
     publish_model(settings)
     worker = start_worker(settings).wait_ready()
 
@@ -519,6 +562,16 @@ def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz(
     secured.set_password(user)
     wait_until(lambda: not _reason(worker, "kafka_refuses_access"), 40, "the cause to be gone")
     wait_until(lambda: worker.fetch("/healthz").status == 200, 20, "the worker to be well again")
+
+    new = SecretStr("N3w-Pa55word!")
+    with Client(operator) as client, SteadyTraffic(client) as traffic:
+        traffic.wait_for_answers(30)
+        secured.set_password(user, new.get_secret_value())
+        wait_until(lambda: _reason(worker, "kafka_refuses_access"), 40, "the cause to show")
+        assert worker.stop() == 0
+        start_worker(settings.model_copy(update={"kafka_sasl_password": new})).wait_ready()
+        traffic.wait_for_answers(30)
+        assert traffic.outcome().lost == 0
 
 
 def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_may_again(
@@ -548,6 +601,19 @@ def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_m
 
         wait_until(lambda: {*client.answers, *aside()} >= {*sent}, 15, "each request to end")
         assert {letter.headers["reason"] for letter in client.letters} == {b"answer_unauthorized"}
+
+        letters = Permission("topic", topics_of(settings).dead_letter.name, False, "WRITE")
+        secured.forbid(principal, letters)
+        wait_until(
+            lambda: letters in missing_permissions(settings, "worker"), 15, "the broker to know"
+        )
+        before = len(client.letters)
+        client.send([b"{"])
+        sent = _ask_until(
+            client, "aside", lambda: any(one.startswith("aside") for one in client.answers)
+        )
+        client.wait_for(sent)
+        assert len(client.letters) == before
     assert worker.process.poll() is None
     worker.wait_ready()
     errors = {str(letter.headers["error"]) for letter in client.letters}
@@ -593,3 +659,32 @@ def test_a_worker_that_may_not_see_the_optional_topics_decides_commands_all_the_
     start_worker(settings).wait_ready()
     with Client(operator) as client:
         assert client.command(30, type="swap", model_version=version)["status"] == "applied"
+
+
+@pytest.mark.long
+def test_a_fleet_on_a_secured_cluster_outlives_a_broker_and_loses_nothing(
+    tmp_path: Path, start_worker: Callable[..., Worker], figure: Callable[[str], None]
+) -> None:
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    with secured_cluster(folder) as (cluster, kafka):
+        settings = with_role(kafka, tmp_path, "worker", RECSTREAM_REPLICATION_FACTOR="3")
+        operator = allow_as_printed(kafka, settings, "operator")
+        create_topics(operator)
+        wait_until(lambda: not check_topics(operator), 30, "the topics to be there")
+        publish_model(settings)
+        version = publish_model(settings)
+        workers = [start_worker(settings).wait_ready() for _ in range(2)]
+        with Client(operator) as client, SteadyTraffic(client) as traffic:
+            traffic.wait_for_answers(30)
+            cluster.kill(cluster.leader(client.topics.control.name))
+            assert client.command(60, type="swap", model_version=version)["status"] == "applied"
+            traffic.wait_for_answers(60)
+            outcome = traffic.outcome()
+        for worker in workers:
+            worker.wait_ready()
+    figure(str(outcome))
+    assert outcome.lost == 0
+    require_calm_logs(workers, 100)
+    logs = [worker.log.read_text() for worker in workers]
+    assert not [secret for secret in SECRETS for log in logs if secret in log]

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,14 @@ from registry.wire.commands import CommandType
 
 STEADY: Final = "steady"
 RESTLESS: Final = "restless"
+WATCHED: Final = (STEADY, RESTLESS)
+THIRD: Final = "third"
+"""It joins and leaves."""
+
+FROZEN_SECONDS: Final = 10.0
+"""Longer than the session: a frozen worker loses its partitions, and learns of it when it wakes."""
+
+JOINED_SECONDS: Final = 5.0
 
 SHAPE: Final = Shape(users=400, items=1_000, factors=32, seen=20)
 VERSIONS: Final = 4
@@ -88,11 +97,10 @@ def soaked_fleet() -> Iterator[Soaked]:
                 client.produce_all(
                     settings, topics_of(settings).interactions, records_of(demo_fleet.RATINGS)
                 )
-                urls = {name: f"http://{HOST}:{free_port()}" for name in (STEADY, RESTLESS)}
+                urls = {name: f"http://{HOST}:{free_port()}" for name in (*WATCHED, THIRD)}
                 soaked = Soaked(on, node, Path(folder), settings, versions, urls)
-                for name, url in urls.items():
-                    _start(soaked, name)
-                    wait_until_ready(on, url)
+                for name in WATCHED:
+                    _start_and_wait(soaked, name)
                 yield soaked
         finally:
             process = soaked.node.process if soaked else node.process
@@ -100,11 +108,12 @@ def soaked_fleet() -> Iterator[Soaked]:
             process.wait()
 
 
-def _start(soaked: Soaked, name: str) -> None:
+def _start_and_wait(soaked: Soaked, name: str) -> None:
     port = soaked.url_by_worker[name].rpartition(":")[2]
     words = ["-m", "ops.cli.main", "worker", "--name", name, "--http-port", port]
     environment = child_environment(os.environ, soaked.settings)
     soaked.on.group.start(name, [sys.executable, *words], environment)
+    wait_until_ready(soaked.on, soaked.url_by_worker[name])
 
 
 def do(soaked: Soaked, kind: Kind) -> None:
@@ -127,6 +136,10 @@ def do(soaked: Soaked, kind: Kind) -> None:
         client.produce_all(soaked.settings, topics.control, [("production", b"{")])
     elif kind == "broker":
         _restart_broker(soaked)
+    elif kind == "join":
+        _join_and_leave(soaked)
+    elif kind == "freeze":
+        _freeze_worker(soaked)
     else:
         _restart_worker(soaked, killed=kind == "kill")
     soaked.done[kind] = soaked.done.get(kind, 0) + 1
@@ -137,7 +150,24 @@ def _restart_worker(soaked: Soaked, *, killed: bool) -> None:
     if killed:
         os.kill(group.pid(RESTLESS), signal.SIGKILL)
     group.stop([RESTLESS], within_seconds=10)
-    _start(soaked, RESTLESS)
+    _start_and_wait(soaked, RESTLESS)
+
+
+def _join_and_leave(soaked: Soaked) -> None:
+    try:
+        _start_and_wait(soaked, THIRD)
+        time.sleep(JOINED_SECONDS)
+    finally:
+        soaked.on.group.stop([THIRD], within_seconds=10)
+
+
+def _freeze_worker(soaked: Soaked) -> None:
+    pid = soaked.on.group.pid(RESTLESS)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(FROZEN_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
     wait_until_ready(soaked.on, soaked.url_by_worker[RESTLESS])
 
 

@@ -7,22 +7,24 @@ Must not know how any of it is done.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 Kind: TypeAlias = Literal[
-    "swap", "canary", "shadow", "training", "poison", "restart", "kill", "broker"
+    "swap", "canary", "shadow", "training", "poison", "restart", "kill", "broker", "join", "freeze"
 ]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ALL_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+KINDS: Final = ALL_KINDS[:-2]
+"""Of a soak that was not asked for more: the same seed stays the same plan."""
 
 WEIGHTS: Final[Mapping[Kind, int]] = {
     "swap": 30, "canary": 12, "shadow": 6, "training": 4, "poison": 30, "restart": 5, "kill": 3,
-    "broker": 2,
+    "broker": 2, "join": 4, "freeze": 3,
 }  # fmt: skip
 
 AFTER_SECONDS: Final[Mapping[Kind, float]] = {
     "swap": 5.0, "canary": 8.0, "shadow": 8.0, "training": 10.0, "poison": 2.0, "restart": 15.0,
-    "kill": 25.0, "broker": 25.0,
+    "kill": 25.0, "broker": 25.0, "join": 30.0, "freeze": 35.0,
 }  # fmt: skip
 """Between one event and the next: a fleet that has not come back from one would be measured by the
 sum of two."""
@@ -38,7 +40,7 @@ class PlannedEvent(NamedTuple):
     kind: Kind
 
 
-def planned(seconds: float, seed: int) -> tuple[PlannedEvent, ...]:
+def planned(seconds: float, seed: int, kinds: Sequence[Kind] = KINDS) -> tuple[PlannedEvent, ...]:
     """Return the events of a soak of `seconds`, in order.
 
     Each kind comes once before any is drawn, if there is time: a short run is not one-sided.
@@ -51,12 +53,12 @@ def planned(seconds: float, seed: int) -> tuple[PlannedEvent, ...]:
     True
     """
     draw = random.Random(seed)
-    first = list(KINDS)
+    first = list(kinds)
     draw.shuffle(first)
     events: list[PlannedEvent] = []
     at = AFTER_SECONDS["swap"]
     while at < seconds - REST_SECONDS:
-        kind = first.pop() if first else draw.choices(KINDS, [WEIGHTS[kind] for kind in KINDS])[0]
+        kind = first.pop() if first else draw.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]
         events.append(PlannedEvent(round(at, 1), kind))
         at += AFTER_SECONDS[kind] * draw.uniform(0.8, 1.2)
     return tuple(events)

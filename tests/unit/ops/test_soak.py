@@ -9,7 +9,7 @@ import pytest
 from harness.cells import each_cell
 
 from ops.bench.rig.slopes import Slope, TimedFigure, judged, slope_of
-from ops.bench.rig.soak_plan import AFTER_SECONDS, KINDS, REST_SECONDS, WEIGHTS, planned
+from ops.bench.rig.soak_plan import AFTER_SECONDS, ALL_KINDS, KINDS, REST_SECONDS, WEIGHTS, planned
 from registry.errors import ShapeError
 
 
@@ -18,6 +18,7 @@ def test_three_minutes_are_enough_for_each_kind_of_event(seed: int) -> None:
     plan = planned(180, seed)
     assert {event.kind for event in plan} == set(KINDS)
     assert plan == planned(180, seed)
+    assert {event.kind for event in planned(300, seed, ALL_KINDS)} == set(ALL_KINDS)
 
 
 def test_events_do_not_overlap_and_the_end_is_calm() -> None:
@@ -25,7 +26,7 @@ def test_events_do_not_overlap_and_the_end_is_calm() -> None:
     for event, following in itertools.pairwise(plan):
         assert following.at - event.at >= 0.8 * AFTER_SECONDS[event.kind] - 0.2
     assert plan[-1].at < 3600 - REST_SECONDS
-    assert set(WEIGHTS) == set(AFTER_SECONDS) == set(KINDS)
+    assert set(WEIGHTS) == set(AFTER_SECONDS) == set(ALL_KINDS)
 
 
 def test_another_seed_is_another_plan() -> None:

@@ -66,7 +66,7 @@ def test_which_broker_cannot_be_reached_is_told_as_no_error(library: str, messag
         (
             "librdkafka",
             "FAIL ssl://k:1/1: SSL handshake failed: Disconnected: connection reset by peer: "
-            "connecting to a PLAINTEXT broker listener?",
+            "connecting to a PLAINTEXT broker listener? (after 8ms in state SSL_HANDSHAKE)",
         ),
     ],
 )
