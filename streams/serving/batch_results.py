@@ -148,7 +148,8 @@ class Batch:
         """Count a group by the arms that its users are in, whoever answers them."""
         version = group[0].route.version
         sent_ms: defaultdict[Variant | None, list[int]] = defaultdict(list)
-        fallbacks, empty = Counter[Variant | None](), Counter[Variant | None]()
+        fallbacks: Counter[Variant | None] = Counter()
+        empty: Counter[Variant | None] = Counter()
         for (record, _, way), reason, is_empty in zip(group, reasons, are_empty, strict=True):
             sent_ms[way.arm].append(record.timestamp)
             if reason is not None:

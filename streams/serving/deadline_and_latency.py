@@ -8,6 +8,8 @@ absent, and counted separately. Must not know who counts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,3 +67,20 @@ def latency_ms(sent_ms: int, now_ms: float) -> float | None:
     (1500.0, None, None)
     """
     return now_ms - sent_ms if 0 <= sent_ms <= now_ms else None
+
+
+def received_ms(read_at: Iterable[float | None], elapsed: float, now: float) -> float:
+    """Return when the last of some slices was read, in milliseconds since the epoch.
+
+    Parameters
+    ----------
+    read_at
+        When each was read, by the monotonic clock; None where that is not known. At least one.
+    elapsed, now
+        The present, by the monotonic clock and by the wall clock, in seconds.
+
+    >>> received_ms([40.0, 42.5], elapsed=45.0, now=1_000.0)
+    997500.0
+    """
+    latest = max(at or elapsed for at in read_at)
+    return (now - (elapsed - latest)) * 1000

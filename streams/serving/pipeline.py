@@ -4,7 +4,8 @@ The protocol, in the words that the documentation uses:
 
 1. *merge*: all waiting slices become one batch, up to ``RECSTREAM_BATCH_REQUESTS``;
 2. *answer*: the batch is decoded, routed and scored in a scoring thread, and its answers and dead
-   letters are queued at the producer; under a backlog, two batches at once;
+   letters are queued at the producer; under a backlog, two batches at once; a few requests that
+   take no longer than a change of threads are answered on the event loop;
 3. *confirm*: the delivery reports of this batch come in while the next one is being answered;
   answers that Kafka refuses for good are replaced (`streams.serving.undelivered_answers`);
 4. *acknowledge*: only then are its slices acknowledged, and their offsets may be committed.
@@ -25,13 +26,13 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
 import faust
-import numpy as np
 from faust.types import EventT
 
 from registry.errors import RefusedRecord
@@ -43,7 +44,7 @@ from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.answering import Answering, answer_batch
 from streams.serving.batch_results import Batch
-from streams.serving.deadline_and_latency import known_latencies
+from streams.serving.deadline_and_latency import known_latencies, received_ms
 from streams.serving.probing import Prober
 from streams.serving.undelivered_answers import RefusedAnswers
 
@@ -56,6 +57,43 @@ or encoded. More than two would only share the same interpreter."""
 WORTH_A_SECOND_BATCH: Final = 500
 """Requests that must wait for a second batch to begin beside the first. Fewer gain more from being
 merged into the next one: two small batches cost nearly twice what one costs."""
+
+FEW: Final = 16
+"""Most requests that are answered on the event loop."""
+
+SHORT_SECONDS: Final = 0.002
+"""Processor time that answering them may take there: all else that the loop does waits for it. To
+wake a scoring thread, and to be woken by it, takes a fifth of a millisecond."""
+
+LATEST_TIMED: Final = 32
+"""Small batches by which the next one is judged. While any of them was slow, as with large
+catalogues or sessions to solve for, none is answered on the loop."""
+
+
+class ShortWork:
+    """Tells which batches are answered quickly enough for the event loop, by the latest ones."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=LATEST_TIMED)
+
+    def note(self, requests: int, seconds: float) -> None:
+        """Note how long it took to answer a batch; the time of a large one says nothing."""
+        if 0 < requests <= FEW:
+            self._seconds.append(seconds / requests)
+
+    def is_short(self, requests: int) -> bool:
+        """Tell whether so many requests may be answered on the event loop.
+
+        >>> work = ShortWork()
+        >>> work.is_short(1)
+        False
+        >>> work.note(2, seconds=0.0004)
+        >>> [work.is_short(requests) for requests in (10, 11, 17)]
+        [True, False, False]
+        """
+        if requests > FEW or not self._seconds:
+            return False
+        return requests * max(self._seconds) <= SHORT_SECONDS
 
 
 class Pipeline:
@@ -104,6 +142,7 @@ class Pipeline:
         self._answering_now = 0
         self._answered = asyncio.Event()
         self._prober = Prober(time.perf_counter)
+        self._work = ShortWork()
         self._failed: set[tuple[int | None, str]] = set()
 
     @property
@@ -148,7 +187,8 @@ class Pipeline:
 
     async def _serve(self, events: Sequence[EventT[Any]], using: Answering) -> None:
         records = [record for event in events for record in event.value]
-        read_ms = received_ms(events, time.monotonic(), time.time())
+        read_at = [event.message.time_in for event in events]
+        read_ms = received_ms(read_at, time.monotonic(), time.time())
         try:
             try:
                 batch, delivery = await self._answer(records, using, read_ms)
@@ -176,9 +216,11 @@ class Pipeline:
     async def _answer(
         self, records: Sequence[Any], using: Answering, read_ms: float
     ) -> tuple[Batch, asyncio.Future[None]]:
-        """2. Answer: score in a scoring thread, and queue answers and dead letters for delivery."""
+        """2. Answer: score, and queue answers and dead letters for delivery."""
         loop = asyncio.get_running_loop()
         using = replace(using, received_ms=read_ms)
+        if self._work.is_short(len(records)):
+            return self._answer_and_send(records, using)
         return await loop.run_in_executor(self._scorer, self._answer_and_send, records, using)
 
     async def _confirm(self, delivery: asyncio.Future[None]) -> bool:
@@ -202,6 +244,7 @@ class Pipeline:
     def _answer_and_send(
         self, records: Sequence[Any], using: Answering
     ) -> tuple[Batch, asyncio.Future[None]]:
+        started = time.thread_time()
         batch = answer_batch(records, using)
         responses, letters = self._topics.responses.name, self._topics.dead_letter.name
         worker = using.origin.worker
@@ -223,6 +266,7 @@ class Pipeline:
         ]
         delivery = self._delivery.send(outgoing)
         self._prober.measure(batch, using.models)
+        self._work.note(len(records), time.thread_time() - started)
         return batch, delivery
 
     def _count(self, batch: Batch) -> None:
@@ -232,7 +276,7 @@ class Pipeline:
         for reason, count in batch.fallbacks.items():
             metrics.fallbacks.labels(reason).inc(count)
         for version, seconds in batch.scoring_seconds.items():
-            metrics.scoring.observe(version, np.array([seconds]))
+            metrics.scoring.observe(version, [seconds])
         for dead in batch.dead_letters:
             metrics.dead_letters.labels(dead.record.topic, dead.error.code).inc()
         now_ms = time.time() * 1000
@@ -254,17 +298,3 @@ class Pipeline:
     def stop(self) -> None:
         """Let go of the scoring thread."""
         self._scorer.shutdown(wait=False, cancel_futures=True)
-
-
-def received_ms(events: Sequence[EventT[Any]], elapsed: float, now: float) -> float:
-    """Return when the last of `events` was read, in milliseconds since the epoch.
-
-    Parameters
-    ----------
-    events
-        At least one; Faust has noted when it was read, by the monotonic clock.
-    elapsed, now
-        The present, by the monotonic clock and by the wall clock, in seconds.
-    """
-    latest = max(event.message.time_in or elapsed for event in events)
-    return (now - (elapsed - latest)) * 1000

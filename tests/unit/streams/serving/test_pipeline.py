@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +18,8 @@ from streams.delivery.outgoing import Outgoing, Unconfirmed
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.batch_results import Batch
-from streams.serving.pipeline import Pipeline, received_ms
+from streams.serving.pipeline import FEW, Pipeline
+from streams.serving.deadline_and_latency import received_ms
 
 
 class AwayAtFirst:
@@ -96,11 +98,41 @@ def test_a_deadline_that_passes_in_an_outage_is_honoured() -> None:
 
 
 def test_the_reading_of_a_batch_is_that_of_its_latest_slice_by_the_wall_clock() -> None:
-    slices: list[Any] = [Slice(), Slice(), Slice()]
-    for event, time_in in zip(slices, (40.0, 42.5, None), strict=True):
-        event.message.time_in = time_in
-    assert received_ms(slices[:2], elapsed=45.0, now=1_000.0) == 997_500
-    assert received_ms(slices, elapsed=45.0, now=1_000.0) == 1_000_000
+    assert received_ms([40.0, 42.5], elapsed=45.0, now=1_000.0) == 997_500
+    assert received_ms([40.0, 42.5, None], elapsed=45.0, now=1_000.0) == 1_000_000
+
+
+def test_a_few_requests_are_answered_on_the_loop_once_they_are_known_to_be_quick() -> None:
+    threads: list[str] = []
+
+    class Confirming(AwayAtFirst):
+        def send(self, records: Iterable[Outgoing]) -> asyncio.Future[None]:
+            threads.append(threading.current_thread().name.partition("_")[0])
+            return super().send(records)
+
+    async def story() -> None:
+        kafka, failures = Confirming(batches=0), list[Exception]()
+        kafka.loop = asyncio.get_running_loop()
+        pipeline = Pipeline(
+            topics_of(Settings()),
+            cast(Delivery, kafka),
+            Metrics(),
+            lambda: an_answering({}, None, standing_at(NOW_MS)),
+            100,
+            failures.append,
+        )
+        for requests, slow in ((1, 0), (1, 0), (FEW + 1, 0), (1, 0), (1, 1.0), (1, 0)):
+            if slow:
+                pipeline._work.note(1, slow)
+            event = Slice(*(a_request_of(1, f"r{number}") for number in range(requests)))
+            pipeline._answering_now += 1
+            await pipeline._serve(cast(Any, [event]), await pipeline._wait_for_rules())
+        pipeline.stop()
+        assert failures == []
+
+    asyncio.run(story())
+
+    assert threads == ["scoring", "MainThread", "scoring", "MainThread", "scoring", "scoring"]
 
 
 def test_why_a_version_cannot_score_is_logged_once_an_epoch(
