@@ -31,6 +31,27 @@ NEVER: Final = math.inf
 """Of `first_size`: batches of no size."""
 
 
+class KernelUse(NamedTuple):
+    """Which kernel serves batches of which size.
+
+    ``tiles_from`` is the smallest batch that is scanned in tiles; smaller ones, or all, are
+    ``implicit``'s. ``share_read`` is the share of all scores that tiles take of a sample of users.
+
+    >>> str(KernelUse(1, 0.25)), str(KernelUse(16, 1.0)), str(KernelUse(NEVER, 1.0))
+    ('tiles, 25% read', 'tiles, 100% read; implicit below 16 users', 'implicit')
+    """
+
+    tiles_from: float
+    share_read: float
+
+    def __str__(self) -> str:
+        """Say it for people."""
+        if self.tiles_from == NEVER:
+            return "implicit"
+        share = f"tiles, {self.share_read:.0%} read"
+        return share if self.tiles_from == 1 else f"{share}; implicit below {self.tiles_from} users"
+
+
 class KernelTimes(NamedTuple):
     """Seconds of CPU time that each kernel took for a batch of `size` users."""
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from registry.scoring.kernel_choice import NEVER, first_size, time_kernels
+from registry.scoring.kernel_choice import KernelUse, first_size, time_kernels
 from registry.scoring.kernels import (
     HIDDEN_SCORE,
     SMALLEST_NORMAL,
@@ -77,12 +77,9 @@ class Ranking:
         self.share_read = 1.0
 
     @property
-    def kernel(self) -> str:
-        """Which kernel serves batches of which size, for people."""
-        if self.tiles_from == NEVER:
-            return "implicit"
-        share = f"tiles, {self.share_read:.0%} read"
-        return share if self.tiles_from == 1 else f"{share}; implicit below {self.tiles_from} users"
+    def kernel(self) -> KernelUse:
+        """Which kernel serves batches of which size."""
+        return KernelUse(self.tiles_from, self.share_read)
 
     def choose_kernel(
         self, users: Factors, hiding: Sequence[Hiding], timer: Callable[[], float]

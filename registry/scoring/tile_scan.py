@@ -29,7 +29,7 @@ from registry.scoring.kernels import (
     Proposal,
     Scores,
 )
-from registry.scoring.model_arrays import Factors
+from registry.scoring.model_arrays import Factors, ModelArrays
 
 FIRST_TILE: Final = 4_096
 """Items. Small, because what is found here decides how much of the rest is read."""
@@ -42,6 +42,12 @@ BLOCK: Final = 32
 
 SLICE: Final = 128
 """Users who share a matrix product. With a tile they take 8 MB of scores."""
+
+SAMPLE: Final = 64
+"""Users by whom it is told how much of a version is read."""
+
+SAMPLE_ASKED: Final = 12
+"""Items for each: ten, and what ranking asks for beyond them."""
 
 _memory = threading.local()
 
@@ -127,6 +133,26 @@ class TileScan:
             if not scan.keep_users_below(tile.largest_norm):
                 return
             scan.take(tile, self._columns[:, tile.start : tile.end])
+
+
+class _Nothing(NamedTuple):
+    """Hides no item."""
+
+    indices: ItemRows = np.empty(0, np.int32)
+
+
+def share_read_of(arrays: ModelArrays) -> float | None:
+    """Return the share of all scores that is computed for users of a version; None if it has none.
+
+    What they have seen is not hidden, so they read a little less than in answers.
+    """
+    learned = np.flatnonzero(arrays.user_factors.any(axis=1))
+    users = arrays.user_factors[learned[:: max(1, len(learned) // SAMPLE)][:SAMPLE]]
+    if not len(users):
+        return None
+    scan = TileScan(np.asfortranarray(arrays.item_factors))
+    asked = min(SAMPLE_ASKED, len(arrays.item_factors))
+    return scan.share_read(users, asked, [_Nothing()] * len(users))
 
 
 class _Scan:

@@ -211,11 +211,14 @@ class Description(Struct, frozen=True, kw_only=True):
 class Manifest(Description, frozen=True):
     """``meta.json``: a version's name, its files by name, and its description.
 
-    ``intervals`` are the bounds (low, high) of metrics, by their names.
+    ``intervals`` are the bounds (low, high) of metrics, by their names. ``share_read`` is the share
+    of its items that the kernel of tiles reads for its users; whether that one serves, each worker
+    decides by timing, and shows.
     """
 
     version: str
     files: dict[str, FileEntry]
+    share_read: Annotated[float, Meta(gt=0, le=1)] | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -26,6 +26,7 @@ from registry.fresh.version_window import NO_ROWS, FreshUser
 from registry.ids import ItemId
 from registry.scoring.candidate_ranking import best_among, first_of
 from registry.scoring.id_index import Rows
+from registry.scoring.kernel_choice import KernelUse
 from registry.scoring.kernels import ItemRows
 from registry.scoring.known_users import KnownUsers
 from registry.scoring.model_arrays import Factors, ModelArrays
@@ -131,7 +132,7 @@ class Model:
         return sum(array.nbytes for array in self._mapped())
 
     @property
-    def kernel(self) -> str:
+    def kernel(self) -> KernelUse:
         """Which kernel serves batches of which size, and how much of the catalogue it reads."""
         return self._ranking.kernel
 

@@ -29,6 +29,7 @@ from msgspec.structs import asdict
 from registry.errors import ArtifactError, ConfigurationError
 from registry.ids import VersionName
 from registry.scoring.model_arrays import ModelArrays
+from registry.scoring.tile_scan import share_read_of
 from registry.storage.objects import Objects
 from registry.versions.artifact_format import write_artifact
 from registry.versions.checksums import entry_of
@@ -73,6 +74,7 @@ def publish(
         manifest = Manifest(
             version=version,
             files={name: _entry(path) for name, path in files.items()},
+            share_read=share_read_of(arrays),
             **asdict(description),
         )
         payload = encode_manifest(manifest)

@@ -46,7 +46,8 @@ class RolloutStatus(Struct, frozen=True):
     """The rollout as one worker sees it.
 
     ``state`` is the newest; the worker acts on it once its primary version is loaded, which is when
-    ``acting_epoch`` equals ``state.epoch``.
+    ``acting_epoch`` equals ``state.epoch``. ``kernels`` says how each version in memory is scored,
+    and how much of its catalogue is read for that.
     """
 
     worker: str
@@ -54,6 +55,7 @@ class RolloutStatus(Struct, frozen=True):
     acting_epoch: int | None
     active_version: str | None
     resident_versions: tuple[str, ...]
+    kernels: dict[str, str]
     owns_control: bool
     last_command_offset: int
 

@@ -79,14 +79,15 @@ class Reads:
 
     async def rollout_status(self, request: web.Request) -> web.Response:
         """Return the rollout state, what is acted on, and what is in memory."""
-        node = self._node
+        node, ready = self._node, self._node.residency.ready
         return json_response(
             RolloutStatus(
                 worker=self._node.worker,
                 state=node.view.state,
                 acting_epoch=node.acting.epoch if node.acting else None,
                 active_version=node.acting.primary_version if node.acting else None,
-                resident_versions=tuple(sorted(node.residency.ready)),
+                resident_versions=tuple(sorted(ready)),
+                kernels={version: str(model.kernel) for version, model in sorted(ready.items())},
                 owns_control=self._table.is_owner,
                 last_command_offset=node.view.log.last_offset,
             )

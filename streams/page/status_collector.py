@@ -151,7 +151,7 @@ class StatusCollector:
                 share=_share(name, state),
                 error=residency.failures.get(name),
                 size_bytes=ready[name].size_bytes if name in ready else None,
-                kernel=ready[name].kernel if name in ready else None,
+                kernel=str(ready[name].kernel) if name in ready else None,
                 manifest=known.get(name),
                 traffic=self._traffic(name, totals),
             )

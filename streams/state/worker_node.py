@@ -143,6 +143,7 @@ class Node:
         acting = self.acting
         shown = arms_of(acting) if acting else {}  # also of a canary that could not be loaded
         self._series.keep([*ready, *shown], time.monotonic())
+        self.metrics.show_kernels({version: model.kernel for version, model in ready.items()})
         self.metrics.model_version_info.clear()
         serving = (acting.primary_version, acting.canary_version) if acting else ()
         for version in serving:

@@ -12,7 +12,9 @@ from harness.waiting import wait_until
 from harness.workers import Page, Worker, fetch_from
 
 from ops.local.ports import free_port
+from registry.scoring.kernel_choice import NEVER, KernelUse
 from registry.settings import Settings
+from registry.versions.store import store_of
 from streams.state.metric_series import MOST_LINGERING
 
 Start = Callable[..., Worker]
@@ -53,6 +55,24 @@ def test_metrics_on_a_port_of_their_own_need_no_token_and_nothing_else_is_there(
 
 def _with(worker: Worker, token: str) -> Page:
     return worker.fetch("/metrics", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_which_kernel_serves_and_how_much_it_reads_is_in_status_metrics_and_manifest(
+    topics_created: Settings, start_worker: Start
+) -> None:
+    version = publish_model(topics_created)
+    worker = start_worker(topics_created).wait_ready()
+
+    status = worker.get("/rollout/status")["kernels"]
+    line = rf'^model_(tiles_from_requests|share_read){{model_version="{re.escape(version)}"}} (.+)$'
+    shown = dict(re.findall(line, worker.fetch("/metrics").text, re.MULTILINE))
+    use = KernelUse(float(shown["tiles_from_requests"]), float(shown["share_read"]))
+    if use.tiles_from != NEVER:
+        use = use._replace(tiles_from=int(use.tiles_from))
+    assert status == {version: str(use)}
+    manifest = store_of(topics_created).manifest(version)
+    assert manifest.share_read is not None
+    assert 0 < manifest.share_read <= 1
 
 
 def test_versions_that_came_and_went_leave_the_metrics(

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.metrics import LATENCY_BUCKETS, BatchHistogram, Metrics
+from streams.batch_histogram import LATENCY_BUCKETS, BatchHistogram
+from streams.metrics import Metrics
 
 SECONDS = st.one_of(st.floats(0, 100), st.sampled_from([0.0, 60.0, *LATENCY_BUCKETS]))
 

@@ -168,7 +168,7 @@ def test_a_manifest_of_another_shape_is_refused_and_the_field_named(
 
 def test_a_missing_field_is_refused() -> None:
     fields = json.loads(encode_manifest(a_manifest()))
-    for name in fields.keys() - {"provenance", "intervals", "data_report"}:
+    for name in fields.keys() - {"provenance", "intervals", "data_report", "share_read"}:
         less = {other: value for other, value in fields.items() if other != name}
         assert name in refusal_of(json.dumps(less).encode())
 
