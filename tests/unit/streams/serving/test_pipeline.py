@@ -18,8 +18,8 @@ from streams.delivery.outgoing import Outgoing, Unconfirmed
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
 from streams.serving.batch_results import Batch
-from streams.serving.pipeline import FEW, Pipeline
 from streams.serving.deadline_and_latency import received_ms
+from streams.serving.pipeline import FEW, Pipeline
 
 
 class AwayAtFirst:
