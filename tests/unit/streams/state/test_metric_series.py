@@ -25,7 +25,10 @@ from streams.state.metric_series import (
 from tests.unit.registry.builders import a_canary_state, a_description, a_state, some_arrays
 
 SECONDS = np.array([0.1])
-SET_ANEW = ("model_version_info", "rollout_info", "ramp_info", "new_items")
+SET_ANEW = (
+    *("model_version_info", "rollout_info", "ramp_info", "new_items"),
+    *("model_tiles_from", "model_share_read"),
+)
 """Gauges that are cleared at each change of the state, or look at it."""
 
 
