@@ -4,26 +4,19 @@ Pure. Theil–Sen: the median of the slopes between all pairs of readings, with 
 Kendall's rank correlation gives it (Sen, "Estimates of the regression coefficient based on
 Kendall's tau", JASA 63, 1968). A few readings that a collection or a burst has lifted move it
 little. Readings in a row resemble one another, so the interval is narrower than it should be.
-The numbers are those of `scipy.stats.theilslopes`, whose import takes half a second.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ops.bench.rig.figures import Claim
 from registry.errors import ShapeError
 
 CONFIDENCE = 0.95
-
-Floats: TypeAlias = NDArray[np.float64]
-Counts: TypeAlias = NDArray[np.int64]
 
 
 class TimedFigure(NamedTuple):
@@ -59,23 +52,11 @@ def slope_of(readings: Sequence[TimedFigure]) -> Slope:
     """
     if len(readings) < 3:
         raise ShapeError(f"{len(readings)} readings are too few for a slope; at least 3 are needed")
+    from scipy.stats import theilslopes  # late: it takes longer to import than all the rest
+
     at, values = np.array(readings).T
-    earlier, later = np.nonzero(at[:, np.newaxis] < at)
-    slopes = np.sort((values[later] - values[earlier]) / (at[later] - at[earlier])) * 3600
-    half_width = _sigma(at, values) * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    lower = max(round((len(slopes) - half_width) / 2) - 1, 0)
-    upper = min(round((len(slopes) + half_width) / 2), len(slopes) - 1)
-    return Slope(float(np.median(slopes)), float(slopes[lower]), float(slopes[upper]))
-
-
-def _sigma(at: Floats, values: Floats) -> float:
-    """Return the standard deviation of Kendall's statistic, less what ties take (Sen, 2.6)."""
-
-    def weighed(counts: Counts) -> int:
-        return int((counts * (counts - 1) * (2 * counts + 5)).sum())
-
-    ties = (np.unique(column, return_counts=True)[1] for column in (at, values))
-    return math.sqrt((weighed(np.array([len(at)])) - sum(map(weighed, ties))) / 18)
+    slope, _, lower, upper = theilslopes(values, at, alpha=CONFIDENCE)
+    return Slope(float(slope) * 3600, float(lower) * 3600, float(upper) * 3600)
 
 
 def judged(claim: str, slope: Slope, most: float, long_enough: bool) -> Claim:
