@@ -55,7 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         hypothesis.settings.load_profile("long")
-    if config.getoption("--two-processes"):
+    under_xdist = config.getoption("numprocesses", None) or hasattr(config, "workerinput")
+    if config.getoption("--two-processes") and not under_xdist:
         config.pluginmanager.register(two_processes)
 
 

@@ -80,14 +80,14 @@ def simulate_ramp(
     sums = {"primary": ArmSums(), "canary": ArmSums()}
     conversion = {"primary": BASELINE, "canary": BASELINE * (1 + effect)}
     for seen in range(looks_apart, most_users + 1, looks_apart):
-        draws = rng.random(looks_apart)
-        exposures = np.minimum(np.ceil(rng.pareto(1.3, looks_apart) + 1), 300).astype(int)
+        draws = rng.random(looks_apart).tolist()
+        exposures = np.minimum(np.ceil(rng.pareto(1.3, looks_apart) + 1), 300).astype(int).tolist()
         for place in range(looks_apart):
             variant = assign(seen + place, state).variant
             converts = draws[place] < conversion[variant]
             # who converts has outcomes with some of his answers; heavy users have many of both
             outcomes = rng.integers(1, exposures[place] + 1) if converts else 0
-            user = sums_of_user(float(outcomes), int(exposures[place]))
+            user = sums_of_user(float(outcomes), exposures[place])
             sums[variant] = sums[variant].add(user)
         now = BEGAN.timestamp() + seen / USERS_PER_SECOND
         commands = next_commands(ControlLog(7, state), (_heartbeat(sums, now),), now)
