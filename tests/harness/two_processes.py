@@ -14,6 +14,7 @@ import signal
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, groupby, pairwise
@@ -36,7 +37,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     os.write(full, b"".join(number.to_bytes(2) for number in reversed(range(len(files)))))
     os.close(full)
     with tempfile.TemporaryFile() as reports:
-        second = os.fork()
+        # Python 3.12 warns of OpenBLAS's threads, which it ends for a fork and starts again.
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            second = os.fork()
         if not second:
             _run_in_second(session, _taken(files, queue), reports)
         try:
