@@ -17,8 +17,8 @@ from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.auth import SASLMechanism
 
 from registry.client_passthrough import faust_settings
-from registry.connection.listeners import tls_context
 from registry.connection.reachability import find_cause
+from registry.connection.tls_files import tls_context
 from registry.kafka.outcome_terms import outcome_terms
 from registry.kafka.permissions import serving_group
 from registry.kafka.topics import Topics, topics_of

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException
 
 from registry.client_passthrough import passed_through
-from registry.connection.listeners import tls_context
+from registry.connection.tls_files import tls_context
 from registry.errors import ConfigurationError
 from registry.outage_settings import OUTAGE_SETTINGS
 from registry.settings import Settings

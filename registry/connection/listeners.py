@@ -12,12 +12,11 @@ import ssl
 import struct
 from contextlib import closing
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
 from registry.client_passthrough import passed_through
 from registry.connection.refused_connections import Listener, Trust
-from registry.errors import ConfigurationError
+from registry.connection.tls_files import reason_of, tls_context
 from registry.settings import Settings
 
 LOOK_SECONDS: Final = 2.0
@@ -40,57 +39,6 @@ VERIFY_CODES: Final[dict[int, Trust]] = {
     64: "other_host",
 }
 """OpenSSL's ``X509_V_ERR_…`` numbers."""
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext:
-    """Return how these settings have TLS spoken; the same for all of a process.
-
-    Raises
-    ------
-    ConfigurationError
-        Naming the file that is missing or not what it should be.
-    """
-    return _context(
-        settings.kafka_ssl_ca,
-        settings.kafka_ssl_certificate,
-        settings.kafka_ssl_key,
-        tuple(sorted(passed_through(settings).items())),
-    )
-
-
-@lru_cache(maxsize=8)
-def _context(
-    ca: str, certificate: str, key: str, more: tuple[tuple[str, str], ...]
-) -> ssl.SSLContext:
-    further = dict(more)
-    try:
-        context = ssl.create_default_context(cafile=ca or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"KAFKA_SSL_CA={ca!r}: {_reason(error)}; must be a PEM file of certificates"
-        ) from error
-    if certificate:
-        password = further.get("ssl.key.password")
-        try:
-            # Never a prompt: a worker has nobody to ask.
-            context.load_cert_chain(certificate, key or None, lambda: password or "")
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(
-                f"KAFKA_SSL_CERTIFICATE={certificate!r}, KAFKA_SSL_KEY={key!r}: {_reason(error)}; "
-                "must be PEM files of a certificate and its key (an encrypted one needs "
-                "ssl.key.password in KAFKA_CLIENT_SETTINGS)"
-            ) from error
-    if further.get("ssl.endpoint.identification.algorithm") == "none":
-        context.check_hostname = False
-    if further.get("enable.ssl.certificate.verification") == "false":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
-    return error.strerror or str(error)
 
 
 def look_at(settings: Settings, address: str) -> Listener:
@@ -141,7 +89,9 @@ def _greeted(
         try:
             offered = _mechanisms(spoken, settings)
         except ssl.SSLError as error:  # TLS 1.3 says so after the handshake
-            return replace(listener, speaks_tls=True, certificate_asked=True, detail=_reason(error))
+            return replace(
+                listener, speaks_tls=True, certificate_asked=True, detail=reason_of(error)
+            )
         except OSError:
             offered = None
     return replace(listener, speaks_tls=True, mechanisms=offered)
@@ -155,7 +105,7 @@ def _verified(listener: Listener, settings: Settings, host: str, port: int) -> L
         trust = VERIFY_CODES.get(error.verify_code, "failed")
         return replace(listener, trust=trust, detail=error.verify_message)
     except OSError as error:
-        return replace(listener, trust="failed", detail=_reason(error))
+        return replace(listener, trust="failed", detail=reason_of(error))
     return replace(listener, trust="verified")
 
 

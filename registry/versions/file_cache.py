@@ -23,12 +23,26 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from registry.errors import ArtifactError
+from registry.errors import ArtifactError, ConfigurationError
 from registry.versions.checksums import entry_of, require_entry
 from registry.versions.manifest import FileEntry
 
 LOCK: Final = ".lock"
 PART: Final = ".part"
+
+
+def cache_folder(setting: str) -> Path:
+    """Return the folder that ``RECSTREAM_MODEL_CACHE`` names, with ``~`` expanded.
+
+    Raises
+    ------
+    ConfigurationError
+        If nobody is known whose home it is in.
+    """
+    try:
+        return Path(setting).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"RECSTREAM_MODEL_CACHE={setting!r}: {error}") from error
 
 
 class Cache:

@@ -21,7 +21,7 @@ from registry.settings import Settings
 from registry.storage.objects import MissingObject, Objects
 from registry.versions import latest_version, publication, published_versions
 from registry.versions.artifact_format import FURTHER, OpenFile, read_artifact
-from registry.versions.file_cache import Cache
+from registry.versions.file_cache import Cache, cache_folder
 from registry.versions.manifest import Description, Manifest, decode_manifest
 from registry.versions.model import Model
 from registry.versions.publication import ARTIFACT
@@ -281,13 +281,7 @@ def store_of(settings: Settings) -> Store:
     ConfigurationError
         If the registry's URL or a key cannot be used.
     """
-    try:
-        folder = Path(settings.model_cache).expanduser()
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"RECSTREAM_MODEL_CACHE={settings.model_cache!r}: {error}"
-        ) from error
-    cache = Cache(folder, settings.model_cache_bytes)
+    cache = Cache(cache_folder(settings.model_cache), settings.model_cache_bytes)
     return Store(settings.model_registry, cache=cache, keys=keys_of(settings))
 
 
