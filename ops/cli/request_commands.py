@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from typing import TYPE_CHECKING, Annotated
@@ -173,7 +172,6 @@ def traffic(
 
     settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
     user_ids = list(range(1, users + 1)) if users else _known_users(settings)
-    random.Random(0).shuffle(user_ids)  # neighbours in the list may share a bucket or a history
     tally = AnswerTally()
     with (
         stopped_by_signals(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,10 @@ ANSWER_SECONDS: Final = 10.0
 
 ITEMS: Final = 5
 
+ORDER_SEED: Final = 15
+"""Users come in an order of their own, not in that of their ids: under `modulo` all of the first
+fifty neighbours may be in one arm, which `sample_ratio` rightly takes for a wrong split."""
+
 
 class TimedAnswer(NamedTuple):
     """One answer, and when its record was written, in seconds since 1970."""
@@ -36,7 +41,7 @@ class TimedAnswer(NamedTuple):
 
 
 class GeneratedTraffic(BackgroundTraffic):
-    """Sends requests for `users` in turn, `per_second` in total, while the context lasts.
+    """Sends requests for `users` in turn, shuffled, `per_second` in total, while the context lasts.
 
     Leaving the context waits for the last answers. `on_answer` is called with the first answer to
     each request, in this object's own thread.
@@ -50,7 +55,7 @@ class GeneratedTraffic(BackgroundTraffic):
         on_answer: Callable[[TimedAnswer], None],
     ) -> None:
         super().__init__(settings, "traffic", {"linger.ms": 2})
-        self._users = cycle(users)
+        self._users = cycle(random.Random(ORDER_SEED).sample(users, len(users)))
         self._per_second = per_second
         self._on_answer = on_answer
         self._prefix = f"traffic-{uuid.uuid4().hex[:8]}-"

@@ -23,6 +23,7 @@ RATINGS: Final = SHIPPED / "ratings.csv.gz"
 MOVIES: Final = SHIPPED / "movies.csv.gz"
 RATINGS_COUNT: Final = 100_004
 RAMP: Final = SHIPPED / "ramp.yaml"
+LIKED_RAMP: Final = SHIPPED / "liked_ramp.yaml"
 
 LOOK_SECONDS: Final = 0.1
 """Time between two looks at a worker's pages."""
@@ -54,6 +55,10 @@ def demo_variables(bootstrap: str, folder: Path) -> dict[str, str]:
         "MODEL_REGISTRY": str(folder / "model_registry"),
         "TMPDIR": str(folder),  # Faust leaves its folder there
         "RECSTREAM_SESSION_TIMEOUT": "6",  # the embedded broker delays joins by half of it
+        "RECSTREAM_OUTCOMES": "on",
+        "RECSTREAM_OUTCOME_EVENTS": "rate=1:floor=4",
+        "RECSTREAM_ATTRIBUTION_SECONDS": "3",  # the viewers of the demo act at once
+        "RETRAIN_SESSION_TIMEOUT": "6",  # so that no training waits 7.5 s for its lock
         "RETRAIN_FACTORS": "16",
         "RETRAIN_NICENESS": "0",
         "RETRAIN_ITERATIONS": "10",

@@ -14,6 +14,8 @@ from rich.console import Console
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import DemoFleet
 from ops.demo.fresh_step import show_fresh
+from ops.demo.liked_steps import interleave, ramp_by_conversion, train_on_mixed_up_films
+from ops.demo.shipped_ratings import LEARNED_COUNT
 from ops.demo.tour_screen import Screen
 from ops.demo.tour_steps import CANARY_PERCENTAGE, Steps
 from ops.local.child_group import ChildGroup, stopped_by_signals
@@ -64,11 +66,11 @@ class Tour:
             settings = read_settings(variables)
             created = create_topics(settings)
             screen.say(f"Kafka protocol on {bootstrap}, {len(created)} topics")
-        with screen.step(f"{demo_fleet.RATINGS_COUNT:,} real ratings into the interaction topic"):
+        fleet = demo_fleet.start_workers(group, variables)  # they join while ratings are sent
+        with screen.step(f"{LEARNED_COUNT:,} real ratings into the interaction topic"):
             steps.ingest(settings)
             steps.inspect(settings)
         with screen.step("two workers"):
-            fleet = demo_fleet.start_workers(group, variables)
             with screen.console.status("    waiting until they are ready"):
                 demo_fleet.wait_until_ready(fleet)
             for name, url in fleet.url_by_worker.items():
@@ -91,12 +93,18 @@ class Tour:
         with screen.step("somebody trains on the wrong topic, and ramps that version up"):
             third = steps.train_on_wrong_topic(variables)
             steps.ramp_bad_version(fleet, third)
+        with screen.step("an export mixes up the films, and a version is trained on it"):
+            fourth = train_on_mixed_up_films(screen, variables)
+        with screen.step(f"{fourth} ramps up, too: viewers decide"):
+            steps.figures["disliked_ramp"] = ramp_by_conversion(fleet, screen, fourth)
+        with screen.step(f"the same question by interleaving {second} and {fourth}"):
+            steps.figures["interleaving"] = interleave(fleet, screen, fourth)
         with screen.step("the trail: recstream rollout history"):
             steps.show_trail(fleet)
         steps.figures |= {
             "bootstrap": bootstrap,
             "pages": dict(fleet.url_by_worker),
-            "versions": [first, second, third],
+            "versions": [first, second, third, fourth],
             "seconds": round(screen.elapsed_seconds, 2),
         }
         return fleet

@@ -12,7 +12,7 @@ from rich.padding import Padding
 
 from ops.views.terminal import Text
 
-STEPS: Final = 12
+STEPS: Final = 15
 
 
 class Screen:

@@ -9,39 +9,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ops.clients import kafka_client
-from ops.clients.fleet_observer import observe
 from ops.clients.traffic_generator import GeneratedTraffic, TimedAnswer, span_seconds
 from ops.demo import demo_fleet
 from ops.demo.demo_fleet import DemoFleet
+from ops.demo.shipped_ratings import LEARNED_COUNT, learned_ratings
+from ops.demo.tour_commands import send, show_ramp, start_ramp, train_here, version_of
 from ops.demo.tour_screen import Screen
 from ops.ingest.item_files import read_items
-from ops.ingest.send_once import records_of
-from ops.ingest.title_files import read_titles
 from ops.views import terminal
 from ops.views.answer_tables import answer_tables
 from ops.views.data_report_tables import data_report_tables
-from ops.views.ramp_progress import RampDisplay, follow_ramp
 from ops.views.rollout_tables import trail_lines
 from ops.views.terminal import Text
 from ops.views.training_progress import StageDisplay, follow_run
 from ops.views.training_tables import training_tables
 from registry.catalogue.item_keys import key_of
-from registry.errors import RecstreamError
 from registry.kafka.audit_trail import read_trail
-from registry.kafka.topic_admin import create_topics
 from registry.kafka.topics import topics_of
-from registry.policy_reading import read_rollout_file
-from registry.settings import Settings, read_settings
+from registry.settings import Settings
 from registry.wire.codec import encode
-from registry.wire.command_results import CommandResult
-from registry.wire.commands import Command
 from registry.wire.ramp_values import Outcome
 from registry.wire.requests import Request
 from registry.wire.responses import Response
-from registry.wire.training_records.training_messages import TrainingResult
 from training.runs.inspection import inspect_topic
-from training.runs.run_rules import parameters_of
-from training.runs.run_stages import train
 
 SHOWN_USERS: Final = (15, 73, 547)
 """Three users of the data set with more than a thousand ratings each."""
@@ -76,24 +66,23 @@ class Steps:
 
     def ingest(self, settings: Settings) -> None:
         """Send the shipped ratings to the interaction topic, and the films to the items topic."""
-        titles = read_titles(demo_fleet.MOVIES)
         films = read_items(demo_fleet.MOVIES).values()
         started = time.monotonic()
         with terminal.progress(self.screen.console) as progress:
-            task = progress.add_task("interactions", total=demo_fleet.RATINGS_COUNT)
+            task = progress.add_task("interactions", total=LEARNED_COUNT)
             kafka_client.produce_all(
                 settings,
                 topics_of(settings).interactions,
-                records_of(demo_fleet.RATINGS, titles),
+                learned_ratings(),
                 on_sent=lambda sent: progress.update(task, completed=sent),
             )
-            progress.update(task, completed=demo_fleet.RATINGS_COUNT)
+            progress.update(task, completed=LEARNED_COUNT)
         kafka_client.produce_all(
             settings,
             topics_of(settings).items,
             ((key_of(film.item_id).decode(), encode(film)) for film in films),
         )
-        rate = demo_fleet.RATINGS_COUNT / (time.monotonic() - started)
+        rate = LEARNED_COUNT / (time.monotonic() - started)
         self.screen.say(
             f"MovieLens ml-latest-small (licence: ops/demo/README.txt); {rate:,.0f} a second"
         )
@@ -109,7 +98,7 @@ class Steps:
     def train(self, fleet: DemoFleet, **arguments: Any) -> str:
         """Have the fleet train a version, follow the run, and return the version."""
         command = kafka_client.new_command(fleet.settings, "retrain", reason="demo", **arguments)
-        _send(fleet, command)
+        send(fleet, command)
         with StageDisplay(self.screen.console) as display:
             run = follow_run(
                 fleet.url,
@@ -119,7 +108,7 @@ class Steps:
                 check=fleet.group.require_running,
             )
         self.screen.show(training_tables(run.result) if run.result else [])
-        version = _version_of(run.result)
+        version = version_of(run.result)
         if run.result is not None and run.result.snapshot is not None:
             learned = run.result.snapshot
             self.screen.say(
@@ -150,7 +139,7 @@ class Steps:
             canary_percentage=CANARY_PERCENTAGE,
             reason="demo",
         )
-        result = _send(fleet, command)
+        result = send(fleet, command)
         demo_fleet.wait_until_acting(fleet, version, result.epoch or 0)
         self.screen.say(f"control command applied, epoch {result.epoch}, on both workers")
         passes = [_ask(fleet, CANARY_USERS, k=10) for _ in range(2)]
@@ -189,25 +178,11 @@ class Steps:
 
     def train_on_wrong_topic(self, variables: Mapping[str, str]) -> str:
         """Train on a tenth of the users, from topics with another prefix, in the same registry."""
-        wrong = {"RECSTREAM_TOPIC_PREFIX": WRONG_PREFIX, "RETRAIN_INCONCLUSIVE": "publish"}
-        settings = read_settings({**variables, **wrong})
-        create_topics(settings)
-        records = records_of(demo_fleet.RATINGS, read_titles(demo_fleet.MOVIES))
-        interactions = ((user, record) for user, record in records if user in WRONG_USERS)
-        topic = topics_of(settings).interactions
-        count = kafka_client.produce_all(settings, topic, interactions)
-        self.screen.say(f"{topic.name} holds {count:,} ratings, of only a tenth of the users")
-        with StageDisplay(self.screen.console) as display:
-            result = train(
-                settings,
-                parameters_of(settings),
-                run_id=str(uuid.uuid4()),
-                incumbent=None,
-                report=display.report,
-                created_by=kafka_client.who(),
-            )
-            display.finish(result)
-        version = _version_of(result)
+        variables = {**variables, "RETRAIN_INCONCLUSIVE": "publish"}
+        ratings = (record for record in learned_ratings() if record[0] in WRONG_USERS)
+        version = train_here(
+            variables, WRONG_PREFIX, ratings, "of only a tenth of the users", self.screen
+        )
         self.screen.say(f"{version} was published all the same: RETRAIN_INCONCLUSIVE=publish")
         return version
 
@@ -233,19 +208,8 @@ class Steps:
         }
 
     def _ramp(self, fleet: DemoFleet, version: str, reason: str) -> Outcome:
-        fields = read_rollout_file(demo_fleet.RAMP).command_fields(fleet.settings.environment)
-        fields |= {"canary_version": version, "reason": reason}
-        command = kafka_client.new_command(fleet.settings, "rollout", **fields)
-        _send(fleet, command)
-        with RampDisplay(self.screen.console) as display:
-            ended = follow_ramp(
-                lambda: observe(fleet.settings),
-                command.command_id,
-                display.show,
-                fleet.group.require_running,
-                LOOK_SECONDS,
-            )
-        return ended.outcome
+        ramp_id, _ = start_ramp(fleet, version, reason)
+        return show_ramp(fleet, self.screen, ramp_id).outcome
 
     def show_trail(self, fleet: DemoFleet) -> None:
         """Show the history of all commands."""
@@ -257,20 +221,6 @@ class Steps:
 def _traffic(fleet: DemoFleet, answers: list[TimedAnswer]) -> GeneratedTraffic:
     """Return the demo's traffic, which appends its answers to `answers`."""
     return GeneratedTraffic(fleet.settings, KNOWN_USERS, REQUESTS_PER_SECOND, answers.append)
-
-
-def _send(fleet: DemoFleet, command: Command) -> CommandResult:
-    result = kafka_client.send_command(fleet.settings, command)
-    if result.error is not None:
-        raise RecstreamError(f"{command.type}: {result.error.message} ({result.error.code})")
-    return result
-
-
-def _version_of(result: TrainingResult | None) -> str:
-    if result is None or result.version is None:
-        reason = f"{result.reason} ({result.code})" if result else "it has not ended"
-        raise RecstreamError(f"the training published nothing: {reason}")
-    return result.version
 
 
 def _ask(fleet: DemoFleet, users: Sequence[int], *, k: int) -> list[Response]:

@@ -77,6 +77,14 @@ class RetrainingSettings(SettingGroup):
         description="Memory (without mapped files) at which a run of the fleet is ended; 0: no "
         "limit.",
     )
+    retrain_session_timeout: float = Field(
+        15,
+        alias="RETRAIN_SESSION_TIMEOUT",
+        ge=6,
+        le=30,
+        description="Seconds after which Kafka gives the training lock of a run that was killed to "
+        "the next. A change of leaders in Kafka takes some 9 s: with less, it ends a run.",
+    )
     retrain_niceness: int = Field(
         19,
         alias="RETRAIN_NICENESS",

@@ -361,18 +361,22 @@ def test_the_demo_goes_from_nothing_to_ramps_that_end_by_themselves_and_leaves_n
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
     figures = json.loads(ended.stdout)
     assert figures["canary_users"] == 100, ended.stderr  # user_id % 100 < 10 of 1..1000
     assert figures["same_users_on_second_pass"]
-    assert figures["versions"] == ["v0.1", "v0.2", "v0.3"]
+    assert figures["versions"] == ["v0.1", "v0.2", "v0.3", "v0.4"]
     assert figures["fresh"]["fold_in"]["sources"] == ["popular", "fold_in", "popular"]
     assert figures["fresh"]["fold_in"]["same_as_before"]
     assert figures["fresh"]["watched_is_gone"]
     assert figures["good_ramp"]["outcome"] == "promoted", ended.stderr
     assert figures["bad_ramp"]["outcome"] == "rolled_back", ended.stderr
     assert 0 < figures["bad_ramp"]["first_to_last_bad_answer_seconds"] < 10
+    # Chance decides nothing here: see `ops.demo.liked_steps`.
+    assert figures["disliked_ramp"]["outcome"] == "rolled_back", ended.stderr
+    assert "conversion: conversion" in figures["disliked_ramp"]["reason"], ended.stderr
+    assert figures["interleaving"]["verdict"] == "worse", ended.stderr
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ is cooperative-sticky, so a second run that joins does not take the partition aw
 What ends the ownership:
 
 - the run leaves: the next one has the partition at once;
-- the run is killed, or stopped for longer than the session timeout: Kafka reassigns the partition
-  after `SESSION_SECONDS`. A run that wakes up is no longer in the group and must not publish; so
+- the run is killed, or stopped for longer than ``RETRAIN_SESSION_TIMEOUT``: then Kafka reassigns
+  the partition. A run that wakes up is no longer in the group and must not publish; so
   :meth:`TrainingLock.confirm` asks the broker instead of trusting its own state.
 """
 
@@ -33,11 +33,6 @@ from registry.errors import ConfigurationError, TrainingFailed
 from registry.kafka.permissions import training_group
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
-
-SESSION_SECONDS: Final = 15.0
-"""Shorter: a change of leaders, which Kafka takes 9 s to begin, ends a run that nothing else ails.
-Longer: a killed run blocks the next one for this long, and the embedded broker delays each run by
-half of it."""
 
 WAIT_SECONDS: Final = 40.0
 """How long a run waits for its turn: a killed owner's session, and a rebalance or two."""
@@ -72,7 +67,7 @@ class TrainingLock:
             | {
                 "group.id": training_group(settings),
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": int(SESSION_SECONDS * 1000),
+                "session.timeout.ms": int(settings.retrain_session_timeout * 1000),
                 "heartbeat.interval.ms": 1000,
                 "enable.auto.commit": False,
                 "on_commit": self._on_commit,
@@ -88,9 +83,10 @@ class TrainingLock:
             ``lost_lock``.
         """
         if self._lost.is_set() or not self._assigned.is_set():
+            silence = self._settings.retrain_session_timeout
             raise TrainingFailed(
-                f"lost the training lock (no contact with Kafka for {SESSION_SECONDS:.0f} s, or "
-                "the process was stopped); another run may have started, so this one ends",
+                f"lost the training lock (no contact with Kafka for {silence:g} s, or the process "
+                "was stopped); another run may have started, so this one ends",
                 TrainingCode.LOST_LOCK,
             )
 
