@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
 from registry.guardrails.evidence import Sample, log_e_value
 from registry.guardrails.finding_text import e_value_in_words
+from registry.wire.field_types import Variant
+from registry.wire.outcome_records import ArmSums
 
 PreferenceVerdict: TypeAlias = Literal["better", "worse", "undecided", "no data"]
 
@@ -29,6 +32,14 @@ class PreferenceTally(NamedTuple):
     wins: int
     losses: int
     ties: int
+
+
+def tally_of(sums: Mapping[Variant | None, ArmSums]) -> PreferenceTally:
+    """Return the tally of closed users, whose sums are by the version that they prefer."""
+    wins, losses, ties = (
+        sums.get(variant, ArmSums()).users for variant in ("canary", "primary", None)
+    )
+    return PreferenceTally(wins, losses, ties)
 
 
 class Preference(Struct, frozen=True):

@@ -29,6 +29,7 @@ def alpha_of(plan: Ramp) -> float:
     >>> round(alpha_of(Ramp(steps=(50.0, 100.0), hold_seconds=60)), 6)
     0.000667
     """
-    stages = len(plan.steps) + (plan.shadow is not None) + 1
+    before = (plan.shadow is not None) + (plan.interleave is not None)
+    stages = len(plan.steps) + before + 1
     judged = guardrails_on(plan.guardrails) + (plan.goal is not None) + watches_outcomes(plan)
     return plan.false_alarm / (stages * max(judged, 1))

@@ -37,8 +37,13 @@ class OutcomeTerms(NamedTuple):
 
 
 def watches_outcomes(ramp: Ramp) -> bool:
-    """Tell whether anything of `ramp` is decided by what users did."""
+    """Tell whether a step of `ramp` is decided by what users did."""
     return ramp.goal is not None or bool(outcome_limits(ramp))
+
+
+def needs_outcomes(ramp: Ramp) -> bool:
+    """Tell whether any stage of `ramp` is decided by what users did."""
+    return watches_outcomes(ramp) or ramp.interleave is not None
 
 
 def outcome_limits(ramp: Ramp) -> list[tuple[str, float]]:
@@ -59,19 +64,22 @@ def require_outcomes(ramp: Ramp, terms: OutcomeTerms) -> None:
         With code ``no_outcomes``: nothing is joined, no window could close within a step that
         outcomes decide, or the topics forget before the step has ended.
     """
-    if not watches_outcomes(ramp):
+    if not needs_outcomes(ramp):
         return
     if not terms.are_joined:
         raise RefusedCommand(
-            "ramp: a goal and guardrails on outcomes need workers that join them; set "
-            "RECSTREAM_OUTCOMES=on",
+            "ramp: a goal, guardrails on outcomes and an interleaving need workers that join "
+            "outcomes; set RECSTREAM_OUTCOMES=on",
             CommandCode.NO_OUTCOMES,
         )
     steps = [
         stage
         for stage in stages_of(ramp)
-        if stage.kind == "stepping" and stage.percentage < 100
-        if stage.decides or outcome_limits(ramp)
+        if stage.kind == "interleaving"
+        or (
+            (stage.kind == "stepping" and stage.percentage < 100)
+            and (stage.decides or outcome_limits(ramp))
+        )
     ]
     if not steps:
         return  # only 100 %: `require_plan` refuses that
@@ -79,7 +87,7 @@ def require_outcomes(ramp: Ramp, terms: OutcomeTerms) -> None:
     window = terms.window_seconds
     if min(times) <= window:
         raise RefusedCommand(
-            f"ramp: a step takes at most {min(times):g} s with its patience, and no attribution "
+            f"ramp: a stage takes at most {min(times):g} s with its patience, and no attribution "
             f"window closes before {window:g} s (RECSTREAM_ATTRIBUTION_SECONDS); give a longer "
             f"hold_seconds or patience_seconds; for the step of the goal, goal.patience_seconds",
             CommandCode.NO_OUTCOMES,

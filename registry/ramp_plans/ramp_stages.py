@@ -15,6 +15,7 @@ from registry.wire.ramp_values import Ramp, RampState, StageKind
 SENTENCES: Final[dict[StageKind, str]] = {
     "preparing": "Every live worker loads the canary version; no user gets it yet.",
     "shadowing": "The canary version scores the same requests; no user sees its answers.",
+    "interleaving": "Each answer mixes both versions' lists; users show which they prefer.",
     "stepping": "The canary version answers its share of users, and the guardrails compare.",
     "soaking": "The version is primary here; the ramp watches it before it ends or moves on.",
 }
@@ -42,6 +43,8 @@ def stages_of(plan: Ramp, environments: tuple[str, ...] = ()) -> tuple[Stage, ..
     stages = [Stage("preparing", 0.0, 0.0)]
     if plan.shadow is not None:
         stages.append(Stage("shadowing", 0.0, plan.shadow.hold_seconds))
+    if plan.interleave is not None:
+        stages.append(Stage("interleaving", 0.0, plan.interleave.hold_seconds))
     last = max((step for step in plan.steps if step < 100), default=None)
     stages += [
         Stage("stepping", step, plan.hold_seconds, plan.goal is not None and step == last)

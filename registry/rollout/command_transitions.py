@@ -261,7 +261,7 @@ ROWS: Final[Mapping[Phase, Row]] = {
     "shadow": {**_on_trial("shadow"), **_WITHOUT_RAMP},
     "interleave": {**_on_trial("interleave"), **_WITHOUT_RAMP},
     "ramping": {
-        **_on_trial("canary", "shadow"),
+        **_on_trial("canary", "shadow", "interleave"),
         "promote": Transition(_promote, ("fixed", "soaking")),
         "pause": Transition(pause_ramp, ("ramping",)),
         "resume": Transition(resume_ramp, ("ramping",)),

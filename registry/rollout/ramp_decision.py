@@ -20,10 +20,14 @@ from registry.guardrails.min_overlap import judge_shadow
 from registry.guardrails.ramp_barrier import readiness
 from registry.guardrails.silent_workers import survival
 from registry.guardrails.verdicts import judge, worst
+from registry.interleaving.preference import tally_of
+from registry.interleaving.preference_guardrail import judge_preference
 from registry.outcomes.outcome_guardrails import GOAL, judge_step
+from registry.outcomes.partition_join import sums_by_arm
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.ramp_plans.ramp_durations import stage_patience_seconds
 from registry.ramp_plans.ramp_stages import Stage, stage_of, stages_of
+from registry.rollout.assignment import partner_of
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_handover import hand_over, with_hand_over
 from registry.rollout.ramp_transitions import ramp_under_way
@@ -172,6 +176,11 @@ def _findings(
             min_compared=plan.min_requests,
         )
         return (ready, alive, *compared)
+    if stage.kind == "interleaving":
+        assert plan.interleave is not None
+        reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
+        least, sums = plan.interleave.min_users, sums_by_arm(reported, state.epoch)
+        return (ready, alive, *judge_preference(tally_of(sums), least, alpha_of(plan)))
     return (ready, alive, *_judged(state, ramp, stage, fleet), *_liked(state, plan, stage, fleet))
 
 
@@ -223,8 +232,10 @@ def _forward(
 
 
 def _baseline(state: RolloutState, fleet: Sequence[Heartbeat]) -> ArmCounts | None:
-    """Return what the primary did in this stage, the canary beside it; None if no user had it."""
-    if state.canary_version is None or state.canary_percentage >= 100:
+    """Return what the primary did in this stage, the canary beside it; None if no user had it, or
+    each had both.
+    """
+    if state.canary_version is None or state.canary_percentage >= 100 or partner_of(state):
         return None
     arms = [arm for arm in arms_at(fleet, state.epoch) if arm.version == state.primary_version]
     return replace(arms[0], latency={}, users=0) if arms and arms[0].requests else None

@@ -7,6 +7,9 @@ what a command does to the versions of a state, nor when a ramp moves
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
@@ -14,9 +17,17 @@ from registry.errors import RefusedCommand
 from registry.ramp_plans.ramp_stages import stages_of
 from registry.ramp_plans.ramp_validation import ramp_id_of, require_environments, require_plan
 from registry.wire.commands import Abort, Judged, Pause, Promote, Resume, Rollout, Step
+from registry.wire.field_types import Strategy
 from registry.wire.instants import Instant
-from registry.wire.ramp_values import Outcome, Ramp, RampState
+from registry.wire.ramp_values import Outcome, Ramp, RampState, StageKind
 from registry.wire.rollout_state import RolloutState
+
+STRATEGIES: Final[Mapping[StageKind, Strategy]] = {
+    "shadowing": "shadow",
+    "interleaving": "interleave",
+    "stepping": "canary",
+}
+"""Who answers whom in the stages that a ``step`` leads to."""
 
 
 def ramp_under_way(state: RolloutState | None) -> RampState | None:
@@ -55,7 +66,7 @@ def enter_stage(state: RolloutState, command: Step, at: Instant) -> RolloutState
     allowed = [
         place
         for place, stage in enumerate(stages)
-        if place > ramp.stage and stage.kind in ("shadowing", "stepping")
+        if place > ramp.stage and stage.kind in STRATEGIES
     ]
     if command.step not in allowed:
         raise RefusedCommand(
@@ -68,7 +79,7 @@ def enter_stage(state: RolloutState, command: Step, at: Instant) -> RolloutState
     shadow = ramp.plan.shadow
     return replace(
         state,
-        strategy="shadow" if stage.kind == "shadowing" else "canary",
+        strategy=STRATEGIES[stage.kind],
         canary_percentage=stage.percentage,
         shadow_sample_percentage=shadow.sample_percentage if shadow else 100.0,
         ramp=replace(ramp, stage=command.step, since=at),

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from registry.error_codes import CommandCode
 from registry.errors import RefusedCommand
-from registry.ramp_plans.outcome_requirements import watches_outcomes
+from registry.ramp_plans.outcome_requirements import needs_outcomes
 from registry.ramp_plans.percentages import require_percentage
 from registry.rollout.ramp_handover import require_no_trial
 from registry.rollout.ramp_transitions import end_ramp, new_ramp
@@ -86,7 +86,7 @@ def refusal_beside(command: Command, older_workers: Iterable[str]) -> RefusedCom
     workers = ", ".join(sorted(older_workers))
     if not workers or not isinstance(command, Rollout):
         return None
-    is_ramp_by_outcomes = isinstance(command.ramp, Ramp) and watches_outcomes(command.ramp)
+    is_ramp_by_outcomes = isinstance(command.ramp, Ramp) and needs_outcomes(command.ramp)
     if command.strategy != "interleave" and not is_ramp_by_outcomes:
         return None
     what = "a ramp that is decided by outcomes" if is_ramp_by_outcomes else "strategy interleave"

@@ -12,7 +12,7 @@ from registry.wire.instants import InstantField
 Verdict: TypeAlias = Literal["pass", "inconclusive", "error", "fail"]
 """From good to bad; findings are combined by the worst."""
 
-StageKind: TypeAlias = Literal["preparing", "shadowing", "stepping", "soaking"]
+StageKind: TypeAlias = Literal["preparing", "shadowing", "interleaving", "stepping", "soaking"]
 Outcome: TypeAlias = Literal["promoted", "rolled_back", "cancelled"]
 
 OutcomeMetric: TypeAlias = Literal["conversion", "outcomes_per_exposure"]
@@ -76,6 +76,17 @@ class ShadowStep(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     sample_percentage: Percentage = 100.0
 
 
+class InterleaveStep(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A ramp's stage between shadow and steps: each answer mixes both versions' lists.
+
+    The ramp goes on once `min_users` prefer one of the two, unless they prefer the primary version;
+    then it is rolled back.
+    """
+
+    hold_seconds: Seconds
+    min_users: Annotated[int, Meta(ge=1, le=10**9)] = 100
+
+
 class Goal(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What users must show before the canary version is promoted: in the last step below 100 %.
 
@@ -128,7 +139,7 @@ class Ramp(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
         Most probability that a version as good as the primary, and as good as the goal asks, is
         rolled back by a failed guardrail or goal, in the whole ramp; shared out equally over its
         steps and guardrails.
-    guardrails, shadow, goal
+    guardrails, shadow, goal, interleave
         See there.
     """
 
@@ -141,6 +152,7 @@ class Ramp(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     soak_seconds: Seconds = 0.0
     false_alarm: Annotated[float, Meta(gt=0, le=0.5)] = 0.01
     goal: Goal | None = None
+    interleave: InterleaveStep | None = None
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):

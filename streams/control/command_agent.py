@@ -25,11 +25,7 @@ from registry.guardrails.fleet_counts import traffic_of
 from registry.guardrails.predecessor_workers import predecessors
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
-from registry.ramp_plans.outcome_requirements import (
-    OutcomeTerms,
-    require_outcomes,
-    watches_outcomes,
-)
+from registry.ramp_plans.outcome_requirements import OutcomeTerms, needs_outcomes, require_outcomes
 from registry.rollout.command_log import Decision, follow
 from registry.rollout.command_transitions import versions_named
 from registry.rollout.rollout_fields import refusal_beside
@@ -159,7 +155,7 @@ class ControlAgent:
             return self._training.refusal(command)
         if isinstance(command, Rollout) and isinstance(command.ramp, Ramp):
             try:
-                if watches_outcomes(command.ramp):
+                if needs_outcomes(command.ramp):
                     require_outcomes(command.ramp, await asyncio.to_thread(self._outcome_terms))
             except RefusedCommand as refusal:
                 return refusal

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from registry.ids import UserId
-from registry.interleaving.preference import Preference, PreferenceTally, prefer
+from registry.interleaving.preference import Preference, prefer, tally_of
 from registry.outcomes.conclusion import Arm, Conclusion, conclude
 from registry.outcomes.outlook import Elapsed
 from registry.outcomes.partition_join import Experiment, sums_by_arm
@@ -84,11 +84,7 @@ def preference_of(state: RolloutState | None, fleet: Iterable[Heartbeat]) -> Pre
     canary = None if state is None else partner_of(state)
     if state is None or canary is None:
         return None
-    sums = _sums_under(state, fleet)
-    wins, losses, ties = (
-        sums.get(variant, ArmSums()).users for variant in ("canary", "primary", None)
-    )
-    return prefer(state.primary_version, canary, PreferenceTally(wins, losses, ties))
+    return prefer(state.primary_version, canary, tally_of(_sums_under(state, fleet)))
 
 
 def _sums_under(state: RolloutState, fleet: Iterable[Heartbeat]) -> dict[Variant | None, ArmSums]:

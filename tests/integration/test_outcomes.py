@@ -104,6 +104,11 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     assert experiment["verdict"] == "better"
     assert experiment["words"].startswith(f"B ({better}) is better than A (v0.1): conversion ")
     figure(experiment["words"])
+    shown = command_line(settings, "experiment", "show", "--json")
+    assert shown.returncode == 0, shown.stderr
+    document = json.loads(shown.stdout)
+    for name in ("primary", "canary", "conversion", "outcomes_per_exposure", "verdict", "words"):
+        assert document[name] == experiment[name], name
     assert_replay_repeats_what_was_answered(settings, better)
 
 
@@ -123,15 +128,9 @@ def assert_replay_repeats_what_was_answered(settings: Settings, better: str) -> 
             assert [item.item_id for item in single.candidate] == [
                 item.item_id for item in single.recorded
             ]
-    command = [sys.executable, "-m", "ops.cli.main", "replay", better, "--from", "1h", "--json"]
     for limit, code in (("0", 0), ("1", 1)):
-        done = subprocess.run(
-            [*command, "--min-overlap", limit],
-            env=os.environ | environment_of(settings),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
+        done = command_line(
+            settings, "replay", better, "--from", "1h", "--json", "--min-overlap", limit
         )
         assert done.returncode == code, done.stderr
         document = json.loads(done.stdout)
@@ -140,15 +139,20 @@ def assert_replay_repeats_what_was_answered(settings: Settings, better: str) -> 
         assert len(document["unmet"]) == code
     all_ends = ends_of(settings, topics_of(settings).interactions)
     learned = {str(number): (0, end) for number, end in all_ends.items()}
-    command[4] = publish_model(settings, snapshot_ends=learned)
-    done = subprocess.run(
-        command,
+    later = publish_model(settings, snapshot_ends=learned)
+    done = command_line(settings, "replay", later, "--from", "1h", "--json")
+    assert (done.returncode, "replay: none of" in done.stderr) == (1, True), done.stderr
+
+
+def command_line(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli.main", *arguments],
         env=os.environ | environment_of(settings),
         cwd=ROOT,
         capture_output=True,
+        text=True,
         check=False,
     )
-    assert (done.returncode, b"replay: none of" in done.stderr) == (1, True), done.stderr
 
 
 ASKING = range(1, 121)
@@ -225,6 +229,9 @@ def test_interleaved_answers_can_be_drawn_again_and_their_users_name_the_better_
         f"Users prefer canary ({better}) to primary ({primary}): 96 against 12 users, 12 ties "
     )
     figure(preference["words"])
+    shown = command_line(settings, "experiment", "show")
+    assert shown.returncode == 0, shown.stderr
+    assert "Users prefer canary" in shown.stdout
 
     def recomputed() -> CheckedAnswer | None:
         check = _explain_and_check(settings, 1, True)  # he has clicked: his list is another now
@@ -283,6 +290,60 @@ def test_a_ramp_promotes_what_users_like_and_rolls_back_what_they_do_not_though_
         figure(f"{end} {time.monotonic() - began:.1f} s after its start: {state['reason']}")
 
 
+MANY = 4_000
+"""Users that both versions know."""
+
+
+def test_a_ramp_interleaves_before_its_steps_unless_users_prefer_the_primary(
+    client: Client, topics_created: Settings, start_worker: Callable[..., Worker]
+) -> None:
+    settings = topics_created.model_copy(update={"outcomes": "on", "attribution_seconds": 5.0})
+    publish_model(settings, users=MANY)
+    workers = [start_worker(settings).wait_ready() for _ in range(2)]
+    plan = {
+        "steps": [50],
+        "hold_seconds": 1,
+        "interleave": {"hold_seconds": 1, "min_users": 40},
+        "patience_seconds": 300,
+    }
+
+    def state_of(worker: Worker) -> Any:
+        return worker.get("/rollout/status")["state"]
+
+    for preferred, ended in (("primary", True), ("canary", False)):
+        version = publish_model(settings, users=MANY, seed=1)
+        start_ramp(client, version, plan)
+
+        def is_interleaving(wanted: str = version) -> bool:
+            pages = [worker.get("/rollout/status") for worker in workers]
+            return all(
+                page["state"]["strategy"] == "interleave"
+                and page["acting_epoch"] == page["state"]["epoch"]
+                and page["state"]["canary_version"] == wanted
+                and wanted in page["resident_versions"]
+                for page in pages
+            )
+
+        wait_until(is_interleaving, 90, "both workers to interleave")
+        assert state_of(workers[0])["ramp"]["stage"] == 1
+        application = Application(client, random.Random(15), CONVERSION, f"{version}-")
+        until, first = time.monotonic() + 120, 1
+        while (state := state_of(workers[0]))["strategy"] == "interleave":
+            assert time.monotonic() < until, workers[0].get("/fleet")["ramp"]
+            # New users each time: what comes too late for a window is made up for.
+            application.click_on(application.show(range(first, min(first + 40, MANY))), preferred)
+            first += 40
+        verdicts = {each["guardrail"]: each for each in state["ramp"]["findings"]}
+        assert verdicts["preference"]["verdict"] == ("fail" if ended else "pass"), state["reason"]
+        if ended:
+            assert state["ramp"]["outcome"] == "rolled_back"
+            assert "interleaving: fail; preference: 0 users prefer canary, " in state["reason"]
+        else:
+            assert (state["strategy"], state["ramp"]["stage"]) == ("canary", 2)
+            assert state["reason"] == "interleaving: all guardrails pass"
+            assert verdicts["min_users"]["figures"]["seen"] >= 40
+
+
 def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
     return found if len(found) == USERS else None
 
@@ -334,17 +395,21 @@ class Application:
         """Ask for each user, some requests twice, and return an answer to each."""
         for user in users:
             for _ in range(1 + user % 2):
-                request = {"request_id": f"{user}-0", "user_id": user, "k": 5}
+                request = {"request_id": f"{self._prefix}{user}-0", "user_id": user, "k": 5}
                 self._send(self._client.topics.requests.name, user, request)
         self._producer.flush(10)
-        answers = self._client.wait_for([f"{user}-0" for user in users], 60)
-        return {user: answers[f"{user}-0"][0] for user in users}
+        answers = self._client.wait_for([f"{self._prefix}{user}-0" for user in users], 60)
+        return {user: answers[f"{self._prefix}{user}-0"][0] for user in users}
 
     def click_by_taste(self, answers: dict[int, dict[str, Any]]) -> None:
-        """Have each user click, twice, on the first item of the version that he prefers."""
+        """Have each user click on items of the version that he prefers."""
         for user, answer in answers.items():
-            whose = PREFERRED.get(user % 10, "canary")
-            for item in [item for item in answer["items"] if item["variant"] == whose][:1]:
+            self.click_on({user: answer}, PREFERRED.get(user % 10, "canary"))
+
+    def click_on(self, answers: dict[int, dict[str, Any]], whose: str | None) -> None:
+        """Have all users click, twice, on the first item of a version."""
+        for user, answer in answers.items():
+            for item in [item for item in answer["items"] if item.get("variant") == whose][:1]:
                 click = {"user_id": user, "item_id": item["item_id"], "event": "click"}
                 for _ in range(2):
                     self._send(self._client.topics.interactions.name, user, click)

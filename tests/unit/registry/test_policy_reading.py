@@ -7,10 +7,10 @@ from registry.errors import ConfigurationError
 from registry.policy_reading import read_rollout_file, read_training_ramp
 from registry.rollout.policy_fields import RampPolicy
 from registry.settings import Settings
-from registry.wire.ramp_values import Guardrails, Ramp, ShadowStep
+from registry.wire.ramp_values import Guardrails, InterleaveStep, Ramp, ShadowStep
 
 LEAST = "canary_version: v0.2\nramp: {steps: [10, 100], hold_seconds: 60}\n"
-DEMO = Path(__file__).parents[3] / "ops" / "demo" / "ramp.yaml"
+DEMO = Path(__file__).parents[3] / "ops" / "demo"
 
 
 def written(folder: Path, text: str, name: str = "ramp.yaml") -> Path:
@@ -40,11 +40,13 @@ def test_a_file_may_say_everything(tmp_path: Path) -> None:
           hold_seconds: 60
           guardrails: {error_rate: 0.02, latency_ratio: null}
           shadow: {hold_seconds: 30, min_overlap: 0.4}
+          interleave: {hold_seconds: 60, min_users: 50}
           soak_seconds: 300
     """
     file = read_rollout_file(written(tmp_path, text))
     assert file.ramp.guardrails == Guardrails(error_rate=0.02, latency_ratio=None)
     assert file.ramp.shadow == ShadowStep(30.0, 0.4)
+    assert file.ramp.interleave == InterleaveStep(60.0, 50)
     fields = file.command_fields("production")
     assert fields["environment"] == "staging"
     assert fields["environments"] == ("staging", "eu")
@@ -56,8 +58,9 @@ def test_json_is_read_as_json(tmp_path: Path) -> None:
     assert read_rollout_file(written(tmp_path, text, "ramp.json")).canary_version == "v0.2"
 
 
-def test_the_file_that_the_demo_ships_is_one() -> None:
-    assert read_rollout_file(DEMO).ramp.steps[-1] == 100
+def test_the_files_that_the_demo_ships_are_some() -> None:
+    for name in ("ramp.yaml", "liked_ramp.yaml"):
+        assert read_rollout_file(DEMO / name).ramp.steps[-1] == 100
 
 
 @pytest.mark.parametrize(

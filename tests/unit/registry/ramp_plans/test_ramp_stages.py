@@ -18,10 +18,19 @@ from registry.ramp_plans.ramp_durations import (
     patience_seconds,
 )
 from registry.ramp_plans.ramp_stages import SENTENCES, Stage, stage_of, stages_of
-from registry.wire.ramp_values import Finding, Guardrails, Ramp, ShadowStep, StageKind, Verdict
+from registry.wire.ramp_values import (
+    Finding,
+    Guardrails,
+    InterleaveStep,
+    Ramp,
+    ShadowStep,
+    StageKind,
+    Verdict,
+)
 from tests.unit.registry.builders import a_plan, a_ramp
 
 SHADOW = ShadowStep(hold_seconds=20.0, min_overlap=0.5)
+MIXED = InterleaveStep(hold_seconds=40.0)
 PREPARING = Stage("preparing", 0.0, 0.0)
 STEPS = (Stage("stepping", 10.0, 60.0), Stage("stepping", 100.0, 60.0))
 OFF = Guardrails(
@@ -32,14 +41,20 @@ OFF = Guardrails(
 @each_cell("environments", [(), ("eu",)])
 @each_cell("soak_seconds", [0.0, 30.0])
 @each_cell("shadow", [None, SHADOW])
-def test_the_stages_are_shadow_steps_and_soak_where_they_are_asked_for(
-    shadow: ShadowStep | None, soak_seconds: float, environments: tuple[str, ...]
+@each_cell("interleave", [None, MIXED])
+def test_the_stages_are_shadow_interleaving_steps_and_soak_where_they_are_asked_for(
+    interleave: InterleaveStep | None,
+    shadow: ShadowStep | None,
+    soak_seconds: float,
+    environments: tuple[str, ...],
 ) -> None:
-    stages = stages_of(a_plan(shadow=shadow, soak_seconds=soak_seconds), environments)
+    plan = a_plan(shadow=shadow, interleave=interleave, soak_seconds=soak_seconds)
+    stages = stages_of(plan, environments)
     soaks = soak_seconds > 0 or bool(environments)
     assert stages == (
         PREPARING,
         *([Stage("shadowing", 0.0, 20.0)] if shadow else []),
+        *([Stage("interleaving", 0.0, 40.0)] if interleave else []),
         *STEPS,
         *([Stage("soaking", 100.0, soak_seconds)] if soaks else []),
     )
@@ -82,11 +97,12 @@ def test_a_guardrail_is_off_only_if_it_is_turned_off(guardrails: Guardrails, on:
 
 
 @each_cell("shadow", [None, SHADOW])
+@each_cell("interleave", [None, MIXED])
 @each_cell("guardrails", [Guardrails(), Guardrails(error_rate=None), OFF])
 def test_all_guardrails_of_all_stages_together_stay_below_the_false_alarm_rate(
-    shadow: ShadowStep | None, guardrails: Guardrails
+    shadow: ShadowStep | None, interleave: InterleaveStep | None, guardrails: Guardrails
 ) -> None:
-    plan = a_plan(shadow=shadow, guardrails=guardrails, false_alarm=0.02)
+    plan = a_plan(shadow=shadow, interleave=interleave, guardrails=guardrails, false_alarm=0.02)
     judged = [stage for stage in stages_of(plan, ("eu",)) if stage.kind != "preparing"]
     in_all = alpha_of(plan) * len(judged) * max(guardrails_on(guardrails), 1)
     assert in_all == pytest.approx(0.02)

@@ -29,7 +29,7 @@ from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import ID_CHARACTERS
 from registry.wire.instants import Instant, read_instant, write_instant
-from registry.wire.ramp_values import Finding, Guardrails, Outcome, ShadowStep
+from registry.wire.ramp_values import Finding, Guardrails, InterleaveStep, Outcome, ShadowStep
 from registry.wire.rollout_state import RolloutState
 from tests.unit.registry.builders import (
     BEGAN,
@@ -205,7 +205,7 @@ def test_the_table_has_every_cell_of_phase_and_command_that_changes_a_state() ->
     assert set(TRANSITIONS) == {(name.split(",")[0], kind) for name, kind in CELLS}
 
 
-A_PLAN = a_plan(shadow=ShadowStep(60, 0.5), soak_seconds=60)
+A_PLAN = a_plan(shadow=ShadowStep(60, 0.5), interleave=InterleaveStep(60), soak_seconds=60)
 TRIED: tuple[Command, ...] = (
     *(a_command("swap", model_version=version) for version in ("v0.1", "v0.2", "v0.3")),
     *(
@@ -215,7 +215,7 @@ TRIED: tuple[Command, ...] = (
     a_command("rollout", canary_version="v0.3", ramp=A_PLAN),
     a_command("rollout", canary_version="v0.2", ramp=A_PLAN),
     a_command("rollout", canary_version="v0.3", ramp=replace(A_PLAN, soak_seconds=0.0)),
-    *(a_command("step", step=step) for step in range(1, 6)),
+    *(a_command("step", step=step) for step in range(1, 7)),
     *(a_command(kind) for kind in ("promote", "rollback", "abort", "pause", "resume")),
 )
 """Enough commands to walk along every arrow that there is."""
@@ -408,8 +408,11 @@ def test_every_version_that_would_begin_to_answer_is_named() -> None:
 
 # --- ramps ----------------------------------------------------------------------------------
 
-STAGED = a_ramping_state(a_ramp(0, a_plan(shadow=ShadowStep(60, 0.5, 20.0))), canary_percentage=0.0)
-"""Stages: preparing, shadowing, 10 %, 100 %, soaking."""
+STAGED = a_ramping_state(
+    a_ramp(0, a_plan(shadow=ShadowStep(60, 0.5, 20.0), interleave=InterleaveStep(60))),
+    canary_percentage=0.0,
+)
+"""Stages: preparing, shadowing, interleaving, 10 %, 100 %, soaking."""
 
 NEW_RAMP = replace(a_ramp(0, since=NOW), ramp_id="c1", version="v0.3")
 """What `a_ramp_command` starts."""
@@ -564,7 +567,12 @@ def test_an_id_that_is_long_enough_for_the_first_environment_is_so_for_all() -> 
 
 @each_cell(
     ("step", "strategy", "percentage", "sample"),
-    [(1, "shadow", 0.0, 20.0), (2, "canary", 10.0, 20.0), (3, "canary", 100.0, 20.0)],
+    [
+        (1, "shadow", 0.0, 20.0),
+        (2, "interleave", 0.0, 20.0),
+        (3, "canary", 10.0, 20.0),
+        (4, "canary", 100.0, 20.0),
+    ],
 )
 def test_a_step_sets_what_its_stage_says(
     step: int, strategy: str, percentage: float, sample: float

@@ -25,10 +25,18 @@ from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, CommandType
 from registry.wire.counts import ShadowCounts
-from registry.wire.field_types import AnswerError
+from registry.wire.field_types import AnswerError, Variant
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.instants import BEGINNING, Instant
-from registry.wire.ramp_values import Guardrails, Ramp, RampCause, ShadowStep, Verdict
+from registry.wire.outcome_records import ArmSums, PartitionSums
+from registry.wire.ramp_values import (
+    Guardrails,
+    InterleaveStep,
+    Ramp,
+    RampCause,
+    ShadowStep,
+    Verdict,
+)
 from registry.wire.rollout_state import RolloutState
 from tests.unit.registry.builders import (
     BEGAN_AT,
@@ -66,6 +74,7 @@ ELAPSED: dict[Moment, tuple[float, ...]] = {
 
 Fleet = tuple[Heartbeat, ...]
 SHADOW = ShadowStep(hold_seconds=20.0, min_overlap=0.5)
+MIXED = InterleaveStep(hold_seconds=20.0, min_users=40)
 BASELINE = an_arm("primary", "v0.1", users=0)
 
 
@@ -88,7 +97,20 @@ def a_good_fleet(state: RolloutState, now: float = BEGAN_AT, **canary: Any) -> F
     shadow = ShadowCounts(compared=20_000, overlap=18_000.0) if state.strategy == "shadow" else None
     ready = (state.primary_version, state.canary_version or "")
     arms = arms_by(state, **canary)
-    return (a_heartbeat(at=now, epoch=state.epoch, ready=ready, arms=arms, shadow=shadow),)
+    outcomes = preferring(state, 30, 25) if state.strategy == "interleave" else ()
+    return (
+        a_heartbeat(
+            at=now, epoch=state.epoch, ready=ready, arms=arms, shadow=shadow, outcomes=outcomes
+        ),
+    )
+
+
+def preferring(state: RolloutState, canary: int, primary: int) -> tuple[PartitionSums, ...]:
+    """Return what workers report of users who prefer a version, and of ten who prefer neither."""
+    users: dict[Variant | None, int] = {"canary": canary, "primary": primary, None: 10}
+    return tuple(
+        PartitionSums(state.epoch, 0, variant, ArmSums(count)) for variant, count in users.items()
+    )
 
 
 def a_failing_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
@@ -96,7 +118,10 @@ def a_failing_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
 
 
 def an_idle_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
-    return tuple(replace(heartbeat, arms=(), shadow=None) for heartbeat in a_good_fleet(state, now))
+    return tuple(
+        replace(heartbeat, arms=(), shadow=None, outcomes=())
+        for heartbeat in a_good_fleet(state, now)
+    )
 
 
 def a_senseless_fleet(state: RolloutState, now: float = BEGAN_AT) -> Fleet:
@@ -234,6 +259,37 @@ def test_shadowing_judges_the_comparisons_and_readiness() -> None:
     }
 
 
+@each_cell(
+    ("canary", "primary", "enough", "preference"),
+    [
+        (30, 25, "pass", "pass"),
+        (20, 19, "inconclusive", "inconclusive"),
+        (0, 0, "inconclusive", "inconclusive"),
+        (0, 20, "inconclusive", "fail"),
+        (90, 10, "pass", "pass"),
+        (10, 90, "pass", "fail"),
+    ],
+)
+def test_interleaving_judges_which_version_users_prefer_and_readiness(
+    canary: int, primary: int, enough: str, preference: str
+) -> None:
+    state = a_ramping_state(a_ramp(1, a_plan(interleave=MIXED)), strategy="interleave")
+    fleet = tuple(
+        replace(heartbeat, outcomes=preferring(state, canary, primary))
+        for heartbeat in a_good_fleet(state)
+    )
+    expected = {**ALIVE, "min_users": enough, "preference": preference}
+    assert by_name(state, fleet) == expected
+    assert by_name(state, an_idle_fleet(state))["preference"] == "inconclusive"
+
+
+def test_answers_that_both_versions_made_are_no_baseline_for_later_steps() -> None:
+    state = a_ramping_state(a_ramp(1, a_plan(interleave=MIXED)), strategy="interleave")
+    now = BEGAN_AT + 20
+    (command,) = next_commands(a_log(state), a_good_fleet(state, now), now)
+    assert (command.type, command.step, command.baseline) == ("step", 2, None)
+
+
 def test_a_step_compares_with_the_primary_beside_it_users_included() -> None:
     state = a_ramping_state(a_ramp(baseline=replace(BASELINE, errors=20_000)))
     assert by_name(state, a_good_fleet(state)) == {**ALL_PASS, "sample_ratio": "pass"}
@@ -276,11 +332,12 @@ def dying(state: RolloutState, now: float) -> Fleet:
     ("state", "way_back"),
     [
         (a_ramping_state(a_ramp(1, a_plan(shadow=SHADOW)), strategy="shadow"), "abort"),
+        (a_ramping_state(a_ramp(1, a_plan(interleave=MIXED)), strategy="interleave"), "abort"),
         (a_ramping_state(), "abort"),
         (a_ramping_state(a_ramp(2, baseline=BASELINE), canary_percentage=100.0), "abort"),
         (a_soaking_state(a_ramp(3, baseline=BASELINE)), "rollback"),
     ],
-    ids=["shadowing", "stepping", "the step of everybody", "soaking"],
+    ids=["shadowing", "interleaving", "stepping", "the step of everybody", "soaking"],
 )
 def test_a_version_that_workers_die_of_goes_back_at_once(state: Any, way_back: str) -> None:
     now = BEGAN_AT + LIVE_SECONDS + 1
@@ -447,6 +504,7 @@ def moves_of(commands: list[Command]) -> list[Any]:
         ({"soak_seconds": 0.0}, [1, 2, "promote"]),
         ({}, [1, 2, "promote", 4]),
         ({"shadow": SHADOW}, [1, 2, 3, "promote", 5]),
+        ({"shadow": SHADOW, "interleave": MIXED}, [1, 2, 3, 4, "promote", 6]),
         ({"steps": (0.01, 50.0)}, [1, 2, "promote", 4]),
         ({"steps": (100.0,), "shadow": SHADOW}, [1, 2, "promote", 4]),
     ],

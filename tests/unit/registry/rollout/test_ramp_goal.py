@@ -22,7 +22,7 @@ from registry.wire.commands import Abort, Promote
 from registry.wire.field_types import Variant
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.outcome_records import ArmSums, PartitionSums
-from registry.wire.ramp_values import Goal, Guardrails, Ramp
+from registry.wire.ramp_values import Goal, Guardrails, InterleaveStep, Ramp
 from tests.unit.registry.builders import (
     BEGAN_AT,
     a_command,
@@ -185,7 +185,8 @@ def test_only_steps_that_outcomes_decide_must_outlast_a_window() -> None:
     for each, refused_terms, words in (
         (plan, hour._replace(outcomes_kept_seconds=90_599.0), "this ramp needs 90600 s"),
         (plan, hour._replace(window_seconds=87_000.0), "goal.patience_seconds"),
-        (replace(plan, guardrails=Guardrails(conversion=0.1)), hour, "a step takes at most 2400 s"),
+        (replace(plan, guardrails=Guardrails(conversion=0.1)), hour, "stage takes at most 2400 s"),
+        (replace(plan, goal=None, interleave=InterleaveStep(60)), hour, "takes at most 1860 s"),
     ):
         with pytest.raises(RefusedCommand, match=words):
             require_outcomes(each, refused_terms)
@@ -229,8 +230,9 @@ def test_a_bad_goal_in_a_file_is_refused_by_its_field(goal: str, words: str) -> 
 
 
 def test_a_ramp_by_outcomes_waits_until_no_worker_of_an_earlier_release_is_live() -> None:
-    command = a_command("rollout", canary_version="v0.2", ramp=a_goal_plan())
-    refusal = refusal_beside(command, {"w1"})
-    assert refusal is not None
-    assert "a ramp that is decided by outcomes: not known to workers of an earlier" in str(refusal)
-    assert refusal_beside(command, ()) is None
+    for plan in (a_goal_plan(), a_plan(interleave=InterleaveStep(60))):
+        command = a_command("rollout", canary_version="v0.2", ramp=plan)
+        refusal = refusal_beside(command, {"w1"})
+        assert refusal is not None
+        assert "a ramp that is decided by outcomes: not known to workers of" in str(refusal)
+        assert refusal_beside(command, ()) is None

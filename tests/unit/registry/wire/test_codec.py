@@ -18,7 +18,7 @@ from registry.wire.commands import KINDS, Command, CommandType, Rollout
 from registry.wire.field_types import AnswerError
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.instants import BEGINNING
-from registry.wire.ramp_values import Finding, ShadowStep
+from registry.wire.ramp_values import Finding, InterleaveStep, ShadowStep
 from registry.wire.requests import MAX_K, Request
 from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
@@ -224,7 +224,11 @@ EVERY_KIND: list[Struct] = [
     ),
     Interaction(user_id=1, item_id="i", event="rate", value=4.5, timestamp=1e9, title="Title"),
     Rollout("c", "anna", canary_percentage=0.0),
-    a_command("rollout", ramp=a_plan(shadow=ShadowStep(5, 0.5)), environments=("production", "eu")),
+    a_command(
+        "rollout",
+        ramp=a_plan(shadow=ShadowStep(5, 0.5), interleave=InterleaveStep(5)),
+        environments=("production", "eu"),
+    ),
     a_command(
         "step",
         step=2,
