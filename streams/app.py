@@ -45,6 +45,7 @@ from streams.new_items.new_item_parts import build_new_items
 from streams.outcomes.compared_arms import joined
 from streams.outcomes.experiment_watch import ExperimentWatch
 from streams.outcomes.outcome_follower import OutcomeFollower
+from streams.outcomes.report_writer import ReportWriter
 from streams.parts import Parts
 from streams.retraining.retrain_agent import RetrainAgent
 from streams.serving.arm_counts import Exposures
@@ -105,12 +106,9 @@ def build_app(
     watch = TopicWatch(settings, topics)
     progress = RequestProgress(app, topics.requests.name)
     fresh = build_fresh(
-        settings,
-        topics,
-        metrics,
-        progress.served,
+        settings, topics, metrics, progress.served,
         lambda: (watch.request_partitions or 0, watch.interaction_partitions or 0),
-    )
+    )  # fmt: skip
     node = Node(settings, worker, metrics, fresh.freshness)
     contact, access = Contact(settings.outage_seconds), AccessCheck(partial(find_cause, settings))
     delivery = Delivery(settings, RefusedRecords(metrics).note, contact, access.note)
@@ -162,6 +160,7 @@ def build_app(
         metrics,
         on_failure,
         *(watch.control_topic_id, partial(outcome_terms, settings)),
+        ReportWriter(settings, node.store.objects, node.view).end,
     )
     control.agent(app, _raw(app, topics.control.name))
     seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery, watch.is_foreign)

@@ -188,6 +188,8 @@ def _trail_entry(result: CommandResult) -> RenderableType:
         below.append(Text(f"{result.error.code}: {result.error.message}", "red"))
     if result.reason:
         below.append(Text(result.reason, "italic"))
+    if result.experiment_report:
+        below.append(Text(f"report of the experiment, in the registry: {result.experiment_report}"))
     return Group(head, *(Padding(line, (0, 0, 0, 4), expand=False) for line in below))
 
 

@@ -20,7 +20,8 @@ CommandStatus: TypeAlias = Literal["applied", "rejected", "duplicate"]
 class CommandResult(Struct, frozen=True, omit_defaults=True):
     """What became of one command (topic ``control-results``); ``epoch`` is the state's after it.
 
-    ``origin`` is the command's.
+    ``origin`` is the command's. ``experiment_report`` is the folder in the registry with the report
+    of the experiment that the command ended, if users had been counted in it.
     """
 
     command_id: str
@@ -35,3 +36,4 @@ class CommandResult(Struct, frozen=True, omit_defaults=True):
     after: RolloutState | None = None
     reason: str | None = None
     origin: Origin = field(default_factory=operator)
+    experiment_report: str | None = None

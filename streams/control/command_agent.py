@@ -35,6 +35,7 @@ from registry.wire.commands import Command, Retrain, Rollback, Rollout
 from registry.wire.field_types import AnswerError
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Ramp
+from registry.wire.rollout_state import RolloutState
 from streams.control.version_problems import problem_of
 from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
@@ -77,6 +78,7 @@ class ControlAgent:
         on_failure: Callable[[Exception], None],
         topic_id: Callable[[bool], Awaitable[str | None]],
         outcome_terms: Callable[[], OutcomeTerms],
+        end_experiment: Callable[[RolloutState | None, CommandResult], str | None],
     ) -> None:
         self._topics = topics
         self._origin = origin
@@ -89,6 +91,7 @@ class ControlAgent:
         self._on_failure = on_failure
         self._topic_id = topic_id
         self._outcome_terms = outcome_terms
+        self._end_experiment = end_experiment
 
     def agent(self, app: faust.App, channel: Any) -> None:
         """Register the control agent."""
@@ -120,11 +123,15 @@ class ControlAgent:
             topic_id = await self._id_of_topic(message.offset)
             problems = await self._problems(command)
             refusal = await self._refusal(command)
+            before = self._view.state
             decision = self._follow(command, message, problems, refusal, topic_id)
             self._table.write_log(decision.log)
             if isinstance(command, Retrain) and decision.is_new and decision.result.error is None:
                 self._training.start(command)
             result = decision.result
+            if decision.is_new:
+                report = self._end_experiment(before, result)
+                result = replace(result, experiment_report=report)
         except Exception as error:  # a bug must not leave the issuer waiting for ever
             logger.exception("command %s at offset %s", command.command_id, message.offset)
             result = self._after_a_bug(command, message, error)

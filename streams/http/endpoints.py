@@ -289,6 +289,17 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
+        "/experiments/{epoch}/report",
+        "experiment_report",
+        "The report of an experiment that has ended, by the epoch of its state.",
+        (
+            Answered(200, "the report", HTML),
+            Answered(404, "there is none", Problem),
+            Answered(503, "the registry cannot be read", Problem),
+        ),
+    ),
+    Endpoint(
+        "GET",
         "/openapi.json",
         "openapi",
         "This API as OpenAPI 3.1.",

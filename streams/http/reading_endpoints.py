@@ -27,6 +27,7 @@ from streams.http.history_query import asked_of
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 from streams.outcomes.compared_arms import preference_of
+from streams.outcomes.experiment_report import report_folder
 from streams.page.fleet_overview import overview_of
 from streams.page.page_headers import REPORT_POLICY
 from streams.page.registry_listing import RegistryListing
@@ -36,6 +37,9 @@ from streams.state.worker_node import Node
 
 REPORT: Final = "report.html"
 
+
+EPOCH_DIGITS: Final = 20
+"""Of the largest one."""
 
 READINGS: Final = 2
 """Readings of the trail at once; each has a consumer and a thread, of which there are few."""
@@ -150,6 +154,24 @@ class Reads:
         if REPORT not in manifest.files:
             raise Refused(404, HttpCode.NO_REPORT, f"version {version} has no report")
         page = await asyncio.to_thread(store.read, version, REPORT)
+        return web.Response(
+            body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
+        )
+
+    async def experiment_report(self, request: web.Request) -> web.Response:
+        """Return the report of an experiment that has ended. Nothing in it may run, either."""
+        epoch, objects = request.match_info["epoch"], self._node.store.objects
+        page = None
+        if epoch.isascii() and epoch.isdecimal() and len(epoch) <= EPOCH_DIGITS:
+            folder = report_folder(self._settings.environment, int(epoch))
+            page = await asyncio.to_thread(objects.read_if_there, f"{folder}/{REPORT}")
+        if page is None:
+            raise Refused(
+                404,
+                HttpCode.NO_REPORT,
+                f"no experiment of epoch {epoch[:EPOCH_DIGITS]!r} has a report; the history names "
+                "those that have one (`experiment_report`)",
+            )
         return web.Response(
             body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
         )

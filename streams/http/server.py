@@ -83,6 +83,7 @@ class Pages:
             "training": reads.training,
             "models": reads.models,
             "model_report": reads.model_report,
+            "experiment_report": reads.experiment_report,
             "asyncapi": reads.asyncapi,
             "recommend": recommendations.recommend,
             "recommend_by_post": recommendations.recommend_by_post,

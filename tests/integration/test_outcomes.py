@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import random
@@ -110,6 +111,21 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     for name in ("primary", "canary", "conversion", "outcomes_per_exposure", "verdict", "words"):
         assert document[name] == experiment[name], name
     assert_replay_repeats_what_was_answered(settings, better)
+    ended = client.command(type="abort", reason="known enough")
+    folder = f"experiments/production/{epoch}"
+    assert ended["experiment_report"] == folder
+    page = wait_until(lambda: report_of(workers[1], epoch), 60, "the report")
+    assert html.escape(experiment["words"].split(":")[0]) in page
+    report = store_of(settings).objects.read(f"{folder}/report.md").decode()
+    assert f"| B | {better} | {experiment['canary']['sums']['users']} |" in report
+    assert "| reason | known enough |" in report
+    shown = command_line(settings, "rollout", "history", "--limit", "1")
+    assert folder in shown.stdout, shown
+
+
+def report_of(worker: Worker, epoch: int) -> str | None:
+    answer = worker.fetch(f"/experiments/{epoch}/report")
+    return answer.text if answer.status == 200 else None
 
 
 def assert_replay_repeats_what_was_answered(settings: Settings, better: str) -> None:
