@@ -15,22 +15,16 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from registry.guardrails.fleet_counts import arms_at, shadow_at
-from registry.guardrails.min_overlap import judge_shadow
-from registry.guardrails.ramp_barrier import readiness
-from registry.guardrails.silent_workers import survival
-from registry.guardrails.verdicts import judge, worst
-from registry.interleaving.preference import tally_of
-from registry.interleaving.preference_guardrail import judge_preference
-from registry.outcomes.outcome_guardrails import GOAL, judge_step
-from registry.outcomes.partition_join import sums_by_arm
-from registry.ramp_plans.false_alarm import alpha_of
+from registry.guardrails.fleet_counts import arms_at
+from registry.guardrails.verdicts import worst
+from registry.outcomes.outcome_guardrails import GOAL
 from registry.ramp_plans.ramp_durations import stage_patience_seconds
 from registry.ramp_plans.ramp_stages import Stage, stage_of, stages_of
 from registry.rollout.assignment import partner_of
 from registry.rollout.command_log import ControlLog
 from registry.rollout.ramp_handover import hand_over, with_hand_over
 from registry.rollout.ramp_transitions import ramp_under_way
+from registry.rollout.stage_findings import findings_of
 from registry.rollout.trail_wording import with_cause
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Abort, Command, Judged, Promote, Rollback, Step
@@ -90,7 +84,7 @@ def look(state: RolloutState | None, fleet: Sequence[Heartbeat], now: float) -> 
         return None
     stage = stage_of(ramp)
     elapsed = now - ramp.since.timestamp()
-    findings = _findings(state, ramp, stage, fleet, now)
+    findings = findings_of(state, ramp, stage, fleet, now)
     moment = _moment(ramp, stage, elapsed)
     verdict = worst(_deciding(ramp.plan, moment, findings))
     action = "hold" if ramp.paused else ACTIONS[moment, verdict]
@@ -156,66 +150,6 @@ def _is_open_goal(finding: Finding) -> bool:
     """Tell whether both arms were compared, and may be alike. Without figures none was compared."""
     is_compared = finding.guardrail == GOAL and bool(finding.figures)
     return is_compared and finding.verdict == "inconclusive"
-
-
-def _findings(
-    state: RolloutState, ramp: RampState, stage: Stage, fleet: Sequence[Heartbeat], now: float
-) -> tuple[Finding, ...]:
-    version = state.canary_version or state.primary_version
-    ready = readiness(fleet, now, state.epoch, version)
-    if stage.kind == "preparing":
-        return (ready,)
-    alive = survival(fleet, state.epoch, version)
-    plan = ramp.plan
-    if stage.kind == "shadowing":
-        assert plan.shadow is not None
-        compared = judge_shadow(
-            shadow_at(fleet, state.epoch),
-            min_overlap=plan.shadow.min_overlap,
-            alpha=alpha_of(plan),
-            min_compared=plan.min_requests,
-        )
-        return (ready, alive, *compared)
-    if stage.kind == "interleaving":
-        assert plan.interleave is not None
-        reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
-        least, sums = plan.interleave.min_users, sums_by_arm(reported, state.epoch)
-        return (ready, alive, *judge_preference(tally_of(sums), least, alpha_of(plan)))
-    return (ready, alive, *_judged(state, ramp, stage, fleet), *_liked(state, plan, stage, fleet))
-
-
-def _liked(
-    state: RolloutState, plan: Ramp, stage: Stage, fleet: Sequence[Heartbeat]
-) -> tuple[Finding, ...]:
-    """Judge what users did with the answers, where the primary is beside the canary."""
-    if stage.kind != "stepping" or stage.percentage >= 100:
-        return ()
-    reported = (part for heartbeat in fleet for part in heartbeat.outcomes)
-    goal, share = plan.goal if stage.decides else None, stage.percentage / 100
-    return judge_step(plan.guardrails, goal, reported, state.epoch, share, alpha_of(plan))
-
-
-def _judged(
-    state: RolloutState, ramp: RampState, stage: Stage, fleet: Sequence[Heartbeat]
-) -> tuple[Finding, ...]:
-    """Compare with the primary beside it; where there is none, with that of the stage before."""
-    by_version = {arm.version: arm for arm in arms_at(fleet, state.epoch)}
-    primary = by_version.get(state.primary_version)
-    canary = by_version.get(state.canary_version or "")
-    has_primary = stage.kind == "stepping" and stage.percentage < 100
-    if stage.kind == "soaking":
-        if ramp.baseline is None:
-            return ()  # promoted by an operator before any step: there is nothing to compare with
-        canary = primary
-    return judge(
-        ramp.plan.guardrails,
-        canary,
-        primary if has_primary else ramp.baseline,
-        percentage=stage.percentage,
-        alpha=alpha_of(ramp.plan),
-        min_requests=ramp.plan.min_requests,
-        compare_users=has_primary,
-    )
 
 
 def _forward(

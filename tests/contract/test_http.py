@@ -263,7 +263,7 @@ READ = [endpoint for endpoint in ENDPOINTS if endpoint.access == "read"]
 def test_with_a_read_token_reading_needs_it_or_the_other(
     endpoint: Any, method: str, closed: Any
 ) -> None:
-    path = endpoint.path.format(version="v0.1", request_id="r1")
+    path = endpoint.path.format(version="v0.1", request_id="r1", epoch="7")
     for headers in ({}, {"Authorization": "Bearer wrong"}):
         answer = ask(closed, method, path, headers=headers)
         assert answer.status == 401
@@ -845,6 +845,15 @@ def test_a_versions_report_is_shown_and_nothing_in_it_may_run(tmp_path: Path) ->
     assert "default-src 'none'" in report.headers["Content-Security-Policy"]
     assert problem(ask(parts, "GET", "/models/v0.2/report")) == (404, "no_report")
     assert problem(ask(parts, "GET", "/models/v9.9/report")) == (404, "unknown_version")
+
+
+def test_an_experiments_report_is_shown_by_its_epoch(parts: Any) -> None:
+    parts.node.store.objects.create("experiments/production/7/report.html", b"<h1>7</h1>")
+    report = ask(parts, "GET", "/experiments/7/report")
+    assert (report.status, report.document) == (200, "<h1>7</h1>")
+    assert "default-src 'none'" in report.headers["Content-Security-Policy"]
+    for epoch in ("8", "07x", "-7", "9" * 30):
+        assert problem(ask(parts, "GET", f"/experiments/{epoch}/report")) == (404, "no_report")
 
 
 # Trying a user

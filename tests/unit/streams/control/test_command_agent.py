@@ -86,14 +86,19 @@ class Owner:
         self.table, self.kafka = Table(failure, self.view), kafka or Taken()
         self.topic_id: str | None = None
         self.asked_anew: list[bool] = []
+        self.ended: list[tuple[str, str]] = []
         node = self.parts.node
         surroundings: Any = (
             self.table, self.kafka, training, self.parts.metrics, None, self._topic_id,
-            lambda: terms,
+            lambda: terms, self._end_experiment,
         )  # fmt: skip
         self.agent = ControlAgent(
             self.parts.topics, node.origin, self.view, node.residency, *surroundings
         )
+
+    def _end_experiment(self, before: Any, result: CommandResult) -> str | None:
+        self.ended.append((before.strategy, result.status))
+        return "experiments/production/0"
 
     async def _topic_id(self, anew: bool) -> str | None:
         self.asked_anew.append(anew)
@@ -126,6 +131,8 @@ def test_a_decided_command_is_written_before_it_is_reported(tmp_path: Path) -> N
     assert (log.last_offset, log.state.strategy) == (8, "fixed")
     assert (owner.result.command_id, owner.result.status) == ("c1", "applied")
     assert owner.result.at == BEGAN
+    assert owner.ended == [("canary", "applied")]
+    assert owner.result.experiment_report == "experiments/production/0"
 
 
 def test_a_command_for_another_environment_is_none_of_its_business(tmp_path: Path) -> None:
