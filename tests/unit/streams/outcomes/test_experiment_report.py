@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.interleaving.preference import Tally, prefer
+from registry.interleaving.preference import PreferenceTally, prefer
 from registry.outcomes.conclusion import Arm, conclude
 from registry.wire.command_results import CommandResult
 from registry.wire.instants import BEGINNING
@@ -34,7 +34,7 @@ def test_a_report_says_what_could_be_concluded_of_two_arms_and_who_ended_it() ->
 
 
 def test_a_report_of_an_interleaving_counts_the_users_who_prefer_each_version() -> None:
-    found = prefer("v0.1", "v0.2", Tally(30, 8, 22))
+    found = prefer("v0.1", "v0.2", PreferenceTally(30, 8, 22))
     html, markdown = pages_of(found)
     assert found.words in markdown
     assert "| canary | v0.2 | 30 |" in markdown
@@ -42,6 +42,6 @@ def test_a_report_of_an_interleaving_counts_the_users_who_prefer_each_version() 
 
 
 def test_what_somebody_gave_as_a_reason_is_no_markup_in_a_report() -> None:
-    html, markdown = pages_of(prefer("v0.1", "v0.2", Tally(30, 8, 22)))
+    html, markdown = pages_of(prefer("v0.1", "v0.2", PreferenceTally(30, 8, 22)))
     assert "<b>" not in html + markdown
     assert "&lt;b>bold\\|er&lt;/b>" in markdown
