@@ -160,7 +160,7 @@ def build_app(
         metrics,
         on_failure,
         *(watch.control_topic_id, partial(outcome_terms, settings)),
-        ReportWriter(settings, node.store.objects, node.view).end,
+        ReportWriter(settings, node.store.objects, node.view),
     )
     control.agent(app, _raw(app, topics.control.name))
     seeds = SeedAgent(settings, topics.control, node.view, node.store, delivery, watch.is_foreign)

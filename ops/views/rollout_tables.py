@@ -17,7 +17,7 @@ from registry.ramp_plans.ramp_stages import stages_of
 from registry.rollout.assignment import canary_share
 from registry.rollout.explanation import Explanation
 from registry.rollout.trail_wording import diff, ramp_words
-from registry.wire.command_results import CommandResult
+from registry.wire.command_results import CommandResult, report_folder
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.instants import Instant
 from registry.wire.ramp_values import Finding, Outcome, RampState
@@ -188,8 +188,9 @@ def _trail_entry(result: CommandResult) -> RenderableType:
         below.append(Text(f"{result.error.code}: {result.error.message}", "red"))
     if result.reason:
         below.append(Text(result.reason, "italic"))
-    if result.experiment_report:
-        below.append(Text(f"report of the experiment, in the registry: {result.experiment_report}"))
+    if result.reported_experiment is not None:
+        folder = report_folder(result.environment, result.reported_experiment)
+        below.append(Text(f"report of the experiment, in the registry: {folder}"))
     return Group(head, *(Padding(line, (0, 0, 0, 4), expand=False) for line in below))
 
 

@@ -169,6 +169,17 @@ def _follow(
     return _remember(replace(log, state=after), offset, result, is_new=True)
 
 
+def with_report(decision: Decision, epoch: int) -> Decision:
+    """Return a new decision whose result says that the experiment of `epoch` has a report."""
+    *earlier, last = decision.log.remembered
+    last = replace(last, result=replace(last.result, reported_experiment=epoch))
+    return Decision(
+        replace(decision.log, remembered=(*earlier, last)),
+        replace(decision.result, reported_experiment=epoch),
+        decision.is_new,
+    )
+
+
 def _refuse_unremembered(
     log: ControlLog, command: Command, error: RefusedCommand, at: Instant
 ) -> Decision:

@@ -20,8 +20,8 @@ CommandStatus: TypeAlias = Literal["applied", "rejected", "duplicate"]
 class CommandResult(Struct, frozen=True, omit_defaults=True):
     """What became of one command (topic ``control-results``); ``epoch`` is the state's after it.
 
-    ``origin`` is the command's. ``experiment_report`` is the folder in the registry with the report
-    of the experiment that the command ended, if users had been counted in it.
+    ``origin`` is the command's. ``reported_experiment`` is the epoch of the experiment that the
+    command ended, if users had been counted in it: its report is in the registry.
     """
 
     command_id: str
@@ -36,4 +36,9 @@ class CommandResult(Struct, frozen=True, omit_defaults=True):
     after: RolloutState | None = None
     reason: str | None = None
     origin: Origin = field(default_factory=operator)
-    experiment_report: str | None = None
+    reported_experiment: int | None = None
+
+
+def report_folder(environment: str, epoch: int) -> str:
+    """Return where in the registry the report of the experiment of `epoch` lies."""
+    return f"experiments/{environment}/{epoch}"

@@ -26,7 +26,7 @@ from registry.guardrails.predecessor_workers import predecessors
 from registry.ids import is_version_name
 from registry.kafka.topics import Topics
 from registry.ramp_plans.outcome_requirements import OutcomeTerms, needs_outcomes, require_outcomes
-from registry.rollout.command_log import Decision, follow
+from registry.rollout.command_log import Decision, follow, with_report
 from registry.rollout.command_transitions import versions_named
 from registry.rollout.rollout_fields import refusal_beside
 from registry.wire.codec import decode, encode
@@ -41,6 +41,7 @@ from streams.delivery.dead_letters import dead_letter_record
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.metrics import Metrics
+from streams.outcomes.experiment_report import EndedExperiment
 from streams.serving.batch_results import Origin
 from streams.serving.residency import Residency
 from streams.state.rollout_table import RolloutTable
@@ -62,6 +63,16 @@ class Training(Protocol):
         """Start a run in the background."""
 
 
+class Reports(Protocol):
+    """What the control agent needs to report experiments that have ended."""
+
+    def look(self, before: RolloutState | None, result: CommandResult) -> EndedExperiment | None:
+        """Return the experiment that a command ended, if there is something to report."""
+
+    def write(self, ended: EndedExperiment) -> None:
+        """Write its report in the background."""
+
+
 class ControlAgent:
     """Decides commands; see the module."""
 
@@ -78,7 +89,7 @@ class ControlAgent:
         on_failure: Callable[[Exception], None],
         topic_id: Callable[[bool], Awaitable[str | None]],
         outcome_terms: Callable[[], OutcomeTerms],
-        end_experiment: Callable[[RolloutState | None, CommandResult], str | None],
+        reports: Reports,
     ) -> None:
         self._topics = topics
         self._origin = origin
@@ -91,7 +102,7 @@ class ControlAgent:
         self._on_failure = on_failure
         self._topic_id = topic_id
         self._outcome_terms = outcome_terms
-        self._end_experiment = end_experiment
+        self._reports = reports
 
     def agent(self, app: faust.App, channel: Any) -> None:
         """Register the control agent."""
@@ -125,13 +136,15 @@ class ControlAgent:
             refusal = await self._refusal(command)
             before = self._view.state
             decision = self._follow(command, message, problems, refusal, topic_id)
+            ended = self._reports.look(before, decision.result) if decision.is_new else None
+            if ended is not None:
+                decision = with_report(decision, ended.state.epoch)
             self._table.write_log(decision.log)
+            if ended is not None:
+                self._reports.write(ended)
             if isinstance(command, Retrain) and decision.is_new and decision.result.error is None:
                 self._training.start(command)
             result = decision.result
-            if decision.is_new:
-                report = self._end_experiment(before, result)
-                result = replace(result, experiment_report=report)
         except Exception as error:  # a bug must not leave the issuer waiting for ever
             logger.exception("command %s at offset %s", command.command_id, message.offset)
             result = self._after_a_bug(command, message, error)

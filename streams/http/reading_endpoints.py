@@ -21,13 +21,13 @@ from registry.outcomes.conclusion import Conclusion
 from registry.rollout.ramp_decision import Look
 from registry.rollout.trail_wording import diff
 from registry.settings import Settings
+from registry.wire.command_results import report_folder
 from streams import asyncapi
 from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus
 from streams.http.history_query import asked_of
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
 from streams.outcomes.compared_arms import preference_of
-from streams.outcomes.experiment_report import report_folder
 from streams.page.fleet_overview import overview_of
 from streams.page.page_headers import REPORT_POLICY
 from streams.page.registry_listing import RegistryListing
@@ -170,7 +170,7 @@ class Reads:
                 404,
                 HttpCode.NO_REPORT,
                 f"no experiment of epoch {epoch[:EPOCH_DIGITS]!r} has a report; the history names "
-                "those that have one (`experiment_report`)",
+                "those that have one (`reported_experiment`)",
             )
         return web.Response(
             body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}

@@ -55,11 +55,6 @@ class EndedExperiment(NamedTuple):
     found: Conclusion | Preference
 
 
-def report_folder(environment: str, epoch: int) -> str:
-    """Return where in the registry the report of an experiment lies."""
-    return f"experiments/{environment}/{epoch}"
-
-
 def report_pages(ended: EndedExperiment) -> dict[str, bytes]:
     """Return the report's files by name, :data:`HTML` and :data:`MARKDOWN`."""
     state = ended.state

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from registry.errors import RecstreamError
 from registry.settings import Settings
 from registry.storage.objects import Objects
-from registry.wire.command_results import CommandResult
+from registry.wire.command_results import CommandResult, report_folder
 from registry.wire.rollout_state import RolloutState
 from streams.outcomes.compared_arms import conclusion_of, preference_of
-from streams.outcomes.experiment_report import EndedExperiment, report_folder, report_pages
+from streams.outcomes.experiment_report import EndedExperiment, report_pages
 from streams.state.rollout_view import RolloutView
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class ReportWriter:
         self._view = view
         self._writing: set[asyncio.Task[None]] = set()
 
-    def end(self, before: RolloutState | None, result: CommandResult) -> str | None:
-        """Begin to write the report if `result` ends an experiment; return where it will lie.
+    def look(self, before: RolloutState | None, result: CommandResult) -> EndedExperiment | None:
+        """Return the experiment that a command ended.
 
         Parameters
         ----------
@@ -54,23 +54,13 @@ class ReportWriter:
 
         Returns
         -------
-        The report's folder in the registry; None if nothing was compared under `before`, or no
-        user's window had closed.
+        What could be concluded by then; None if nothing was compared under `before`, or no user's
+        window had closed.
         """
         if self._settings.outcomes == "off" or before is None or result.status != "applied":
             return None
         if result.epoch == before.epoch:
             return None
-        ended = self._look(before, result)
-        if ended is None:
-            return None
-        folder = report_folder(before.environment, before.epoch)
-        task = asyncio.get_running_loop().create_task(self._write(folder, report_pages(ended)))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-        return folder
-
-    def _look(self, before: RolloutState, result: CommandResult) -> EndedExperiment | None:
         fleet, window = self._view.fleet, self._settings.attribution_seconds
         preferred = preference_of(before, fleet)
         if preferred is not None:
@@ -80,6 +70,13 @@ class ReportWriter:
         if found is None or not found.primary.sums.users + found.canary.sums.users:
             return None
         return EndedExperiment(before, result, found)
+
+    def write(self, ended: EndedExperiment) -> None:
+        """Begin to write the report."""
+        folder = report_folder(ended.state.environment, ended.state.epoch)
+        task = asyncio.get_running_loop().create_task(self._write(folder, report_pages(ended)))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
 
     async def _write(self, folder: str, pages: Mapping[str, bytes]) -> None:
         try:

@@ -113,7 +113,7 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     assert_replay_repeats_what_was_answered(settings, better)
     ended = client.command(type="abort", reason="known enough")
     folder = f"experiments/production/{epoch}"
-    assert ended["experiment_report"] == folder
+    assert ended["reported_experiment"] == epoch
     page = wait_until(lambda: report_of(workers[1], epoch), 60, "the report")
     assert html.escape(experiment["words"].split(":")[0]) in page
     report = store_of(settings).objects.read(f"{folder}/report.md").decode()

@@ -86,19 +86,24 @@ class Owner:
         self.table, self.kafka = Table(failure, self.view), kafka or Taken()
         self.topic_id: str | None = None
         self.asked_anew: list[bool] = []
-        self.ended: list[tuple[str, str]] = []
+        self.ended: list[int] = []
+        self.has_users = False
         node = self.parts.node
         surroundings: Any = (
             self.table, self.kafka, training, self.parts.metrics, None, self._topic_id,
-            lambda: terms, self._end_experiment,
+            lambda: terms, self,
         )  # fmt: skip
         self.agent = ControlAgent(
             self.parts.topics, node.origin, self.view, node.residency, *surroundings
         )
 
-    def _end_experiment(self, before: Any, result: CommandResult) -> str | None:
-        self.ended.append((before.strategy, result.status))
-        return "experiments/production/0"
+    def look(self, before: Any, result: CommandResult) -> Any:
+        assert result.status in ("applied", "rejected")
+        return SimpleNamespace(state=before) if self.has_users else None
+
+    def write(self, ended: Any) -> None:
+        assert len(self.table.written) == 1
+        self.ended.append(ended.state.epoch)
 
     async def _topic_id(self, anew: bool) -> str | None:
         self.asked_anew.append(anew)
@@ -131,8 +136,19 @@ def test_a_decided_command_is_written_before_it_is_reported(tmp_path: Path) -> N
     assert (log.last_offset, log.state.strategy) == (8, "fixed")
     assert (owner.result.command_id, owner.result.status) == ("c1", "applied")
     assert owner.result.at == BEGAN
-    assert owner.ended == [("canary", "applied")]
-    assert owner.result.experiment_report == "experiments/production/0"
+    assert (owner.ended, owner.result.reported_experiment) == ([], None)
+
+
+def test_the_experiment_that_a_command_ended_is_reported_and_its_result_says_so(
+    tmp_path: Path,
+) -> None:
+    owner = Owner(tmp_path)
+    owner.has_users = True
+    epoch = a_canary_state().epoch
+    owner.decide(ABORT)
+    assert (owner.ended, owner.result.reported_experiment) == ([epoch], epoch)
+    (log,) = owner.table.written
+    assert log.remembered[-1].result.reported_experiment == epoch
 
 
 def test_a_command_for_another_environment_is_none_of_its_business(tmp_path: Path) -> None:
