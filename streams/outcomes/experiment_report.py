@@ -56,11 +56,11 @@ class EndedExperiment(NamedTuple):
 
 
 def report_pages(ended: EndedExperiment) -> dict[str, bytes]:
-    """Return the report's files by name, :data:`HTML` and :data:`MARKDOWN`."""
+    """Return the report's files by name; the last is what pages link to."""
     state = ended.state
     title = f"Experiment of epoch {state.epoch}: {state.canary_version} and {state.primary_version}"
     blocks = tuple(_blocks(ended))
-    return {HTML: _html(title, blocks).encode(), MARKDOWN: _markdown(title, blocks).encode()}
+    return {MARKDOWN: _markdown(title, blocks).encode(), HTML: _html(title, blocks).encode()}
 
 
 def _blocks(ended: EndedExperiment) -> Iterator[Block]:
