@@ -165,8 +165,8 @@ def test_a_terminal_is_drawn_again_unless_it_is_hidden(hidden: bool) -> None:
 def test_the_tutorial_shows_the_fleet_as_the_command_does() -> None:
     beats = [
         Heartbeat(
-            name, name, "production", AT + early, epoch=13, ready=("v0.1", "v0.2"),
-            owns_control=not early, url=f"http://127.0.0.1:{port}/", log_offset=13, partitions=4,
+            name, name, "production", AT + early, epoch=18, ready=("v0.1", "v0.2"),
+            owns_control=not early, url=f"http://127.0.0.1:{port}/", log_offset=18, partitions=4,
         )
         for name, port, early in (("worker-1", 22754, 0.0), ("worker-2", 23118, 0.1))
     ]  # fmt: skip
