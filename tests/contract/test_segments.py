@@ -37,10 +37,8 @@ def test_the_first_of_two_writers_stays_and_the_second_agrees(url: str) -> None:
 
 def test_who_is_forgotten_is_wiped_out_in_place(segments: Segments) -> None:
     segments.add(0, Span(0, 3), rows_of([watch(1, 7), watch(2, 7), forget(1)]))
-    (offsets,) = gather(
-        lambda columns: ((0, rows) for _, rows in segments.read(0, Span(0, 3), columns))
-    ).forgotten
+    found = gather(lambda columns: ((0, rows) for _, rows in segments.read(0, Span(0, 3), columns)))
 
-    segments.forget(0, Span(0, 3), offsets)
+    segments.forget(0, Span(0, 3), found.forgotten[0], found.newly_met[0])
 
     assert users(segments, Span(0, 3)) == [None, 2, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import os
 import pty
@@ -11,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from harness.fresh import publish_model
 from harness.workers import Worker
@@ -98,6 +102,52 @@ def test_movielens_in_latin_1_and_several_files_go_in_whole(
     }
     again = document(topics_created, "ingest", tmp_path / "ratings*.dat", "--titles", movies)
     assert (again["sent"], again["sent_before"]) == (0, 4)
+
+
+HEADER = "user_id,item_id,event,value\n"
+
+
+def test_packed_files_and_odd_line_ends_go_in_as_they_are_meant(
+    topics_created: Settings, tmp_path: Path
+) -> None:
+    """A user by each file."""
+    rows = [f"{HEADER}{user},7,watch,\n".encode() for user in range(9)]
+    (tmp_path / "1.csv.gz").write_bytes(gzip.compress(rows[1]))
+    (tmp_path / "2.csv.bz2").write_bytes(bz2.compress(rows[2]))
+    (tmp_path / "3.csv.zst").write_bytes(pa.Codec("zstd").compress(rows[3], asbytes=True))
+    (tmp_path / "4.csv").write_bytes(b"\xef\xbb\xbf" + rows[4])
+    (tmp_path / "5.csv").write_bytes(rows[5].replace(b"\n", b"\r"))
+    (tmp_path / "6.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"user_id": 6, "item_id": 7, "event": "watch"}\n'
+    )
+    for user, width in ((7, pa.int8()), (8, pa.uint32())):
+        columns = {"user_id": pa.array([user], width), "item_id": pa.array([7], width)}
+        table = pa.table(columns | {"event": ["watch"]})
+        pq.write_table(table, tmp_path / f"{user}.parquet")
+    (tmp_path / "u.data").write_text("9\t7\t3\t881250949\n")
+    (tmp_path / "u.item").write_bytes("7|Misérables, Les (1995)|x|y\n".encode("latin-1"))
+    wide = tmp_path / "wide.csv"
+    wide.write_bytes(rows[0].decode().encode("utf-16"))
+    refused = recstream(topics_created, "ingest", tmp_path / "*.csv")
+    assert refused.returncode == 2
+    assert "wide.csv: UTF-16, expected UTF-8: use --encoding utf-16" in refused.stderr
+    assert interactions(topics_created) == []
+
+    wide.rename(tmp_path / "wide.txt")
+    files = [tmp_path / name for name in ("*.csv*", "*.jsonl", "*.parquet", "u.data")]
+    sent = document(topics_created, "ingest", *files, "--titles", tmp_path / "u.item")
+    assert (sent["sent"], sent["bad_lines"]) == (9, 0)
+    found = {event.user_id: event for event in interactions(topics_created)}
+    assert found.keys() == set(range(1, 10))
+    assert {event.item_id for event in found.values()} == {7}
+    assert {event.title for event in found.values() if event.title} == {"Misérables, Les (1995)"}
+    assert (found[9].event, found[9].value, found[9].timestamp) == ("rate", 3.0, 881250949)
+    assert (
+        document(topics_created, "ingest", tmp_path / "wide.txt", "--encoding", "utf-16", "--yes")[
+            "sent"
+        ]
+        == 1
+    )
 
 
 def test_a_guess_sends_nothing_where_nobody_can_confirm_it(

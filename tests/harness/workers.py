@@ -146,6 +146,21 @@ class Worker:
             return log.read().decode(errors="replace")
 
 
+def control_owner(workers: Sequence[Worker]) -> Worker:
+    """Return the live worker that owns the control partition, once there is one."""
+
+    def owner() -> Worker | None:
+        for worker in workers:
+            try:
+                if worker.process.poll() is None and worker.get("/rollout/status")["owns_control"]:
+                    return worker
+            except (OSError, HTTPException):
+                continue
+        return None
+
+    return wait_until(owner, 60, "an owner of the control partition")
+
+
 def fetch_from(
     port: int,
     path: str,

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from harness.client import Answer, Client
 from harness.faulty_worker import Fault, fails, faulty_arguments
-from harness.fresh import fresh_settings, publish_model
+from harness.fresh import environment_of, fresh_settings, publish_model
 from harness.ramps import a_plan, applied, end_of, start_ramp, state_after, wait_for_step
 from harness.traffic import Traffic
-from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import Worker, control_owner
+from typer.testing import CliRunner
 
+from ops.cli.main import app
 from registry.guardrails.verdicts import judge
 from registry.kafka.audit_trail import read_trail
 from registry.kafka.topic_admin import create_topics
@@ -240,6 +242,33 @@ def test_a_ramp_begins_in_shadow_and_goes_on_with_a_version_that_says_the_same(
     assert seen["min_overlap"]["figures"]["overlap"] == 1.0
 
 
+def test_a_plan_that_is_stretched_for_the_traffic_gets_its_evidence_and_is_promoted(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    plan = a_plan([10], guardrails={"error_rate": 0.05})
+    del plan["patience_seconds"]  # which would count; by default it is left for chance
+    file = tmp_path / "ramp.json"
+    given = {"canary_version": GOOD, "bucketing": "hash", "ramp": plan}
+    file.write_bytes(msgspec.json.encode(given))
+
+    def apply_file(*options: str) -> tuple[int, Answer]:
+        words = ["rollout", "apply", str(file), *options, "--json"]
+        ended = CliRunner().invoke(app, words, env=environment_of(fleet.settings))
+        return ended.exit_code, json.loads(ended.stdout)
+
+    fleet.traffic.wait_for_more(1)
+    code, refused = apply_file()
+    assert (code, refused["error"]["code"]) == (1, "too_little_traffic")
+    code, started = apply_file("--fit")
+    assert (code, started["status"]) == (0, "applied")
+    ramp = started["after"]["ramp"]
+    assert (ramp["asked"]["hold_seconds"], ramp["fit"]) == (1.0, True)
+    assert ramp["plan"]["hold_seconds"] >= 2
+    result = end_of(fleet.client, ramp["ramp_id"], 90)
+    assert result["after"]["ramp"]["outcome"] == "promoted", result
+    assert result["after"]["primary_version"] == GOOD
+
+
 def test_a_ramp_that_begins_in_shadow_ends_there_with_a_version_that_says_something_else(
     fleet: Fleet,
 ) -> None:
@@ -301,19 +330,6 @@ def test_an_operators_command_ends_a_ramp_at_any_time(fleet: Fleet) -> None:
     assert 0.25 < variants.count("canary") / len(variants) < 0.41
 
 
-def owner_of(workers: Sequence[Worker]) -> Worker:
-    def owner() -> Worker | None:
-        for worker in workers:
-            try:
-                if worker.process.poll() is None and worker.get("/rollout/status")["owns_control"]:
-                    return worker
-            except (OSError, HTTPException):
-                continue
-        return None
-
-    return wait_until(owner, 60, "an owner of the control partition")
-
-
 def test_a_ramp_over_a_good_version_finishes_while_its_owner_is_killed_twice(
     client: Client, topics_created: Settings, start_worker: Start, figure: Callable[[str], None]
 ) -> None:
@@ -331,7 +347,7 @@ def test_a_ramp_over_a_good_version_finishes_while_its_owner_is_killed_twice(
         ramp_id = start_ramp(client, GOOD, a_plan([1, 10, 50, 100]))
         for percentage in (1, 50):
             wait_for_step(client, ramp_id, percentage, 60)
-            owner_of(workers).kill()
+            control_owner(workers).kill()
             workers.append(start_worker(settings))
         result = end_of(client, ramp_id, 90)
         seconds = time.monotonic() - started_at

@@ -11,18 +11,21 @@ from harness.client import Client
 from harness.fresh import publish_model
 from harness.waiting import wait_until
 from harness.workers import Worker
+from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
+from registry.catalogue.item_keys import key_of
 from registry.guardrails.overlap import Compared, compare
 from registry.kafka.topic_reader import messages, reading
 from registry.kafka.topics import topics_of
 from registry.rollout.assignment import is_shadowed
 from registry.settings import Settings
 from registry.versions.store import Store
-from registry.wire.codec import decode
+from registry.wire.codec import decode, encode
 from registry.wire.requests import Request
 from registry.wire.rollout_state import RolloutState
 from registry.wire.shadow_comparisons import ShadowComparison
+from registry.wire.training_records.catalogue_items import CatalogueItem
 
 Start = Callable[..., Worker]
 OF_THE_ANSWER = ("status", "items", "model_version", "variant", "source", "fallback_reason")
@@ -117,6 +120,38 @@ def test_shadow_at_100_percent_changes_no_answer(client: Client, start_worker: S
     assert sample(worker, "shadow_overlap_count", **labels) == len(requests)
     assert sample(worker, "shadow_dropped_total") == 0
     assert sample(worker, "shadow_failures_total") == 0
+
+
+def test_a_withdrawn_item_is_in_no_list_of_the_shadow_and_of_either_arm(
+    client: Client, start_worker: Start
+) -> None:
+    worker = start_worker(client.settings)
+    versions, _ = put_in_shadow(client, worker, strategy="shadow", shadow_sample_percentage=100)
+    gone = [7, 8, 9, 10]
+    for item in gone:
+        record = encode(CatalogueItem(item, withdrawn=True))
+        client.produce(client.topics.items, record, key_of(item))
+    wait_until(
+        lambda: sample(worker, "catalogue_withdrawn_items") == len(gone), 60, "the withdrawals"
+    )
+    requests = [Request("", user, k=20, exclude_seen=False) for user in KNOWN]
+    without = [structs.replace(request, exclude_items=gone) for request in requests]
+    ask(client, "shadow", requests)
+    found = comparisons(client.settings, len(requests))
+    assert len(found) == len(requests)
+    expected = compared_here(client.settings, *versions, without)
+    for _, seen in found:
+        agreement = (seen.overlap, seen.rank_biased_overlap, seen.score_shift)
+        assert agreement == expected[int(seen.request_id.rpartition("-")[2])], seen
+
+    change(client, worker, strategy="ab_test", canary_version=versions[1])
+    answers = ask(client, "ab", requests)
+    assert {answer["model_version"] for answer in answers} == set(versions)
+    store = Store(client.settings.model_registry)
+    lists = {name: store.open(name).recommend(without) for name in versions}
+    for number, answer in enumerate(answers):
+        wanted = [item.item_id for item in lists[answer["model_version"]][number].items]
+        assert [item["item_id"] for item in answer["items"]] == wanted
 
 
 def test_only_the_sampled_users_are_put_in_shadow(client: Client, start_worker: Start) -> None:

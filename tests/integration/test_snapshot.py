@@ -258,6 +258,9 @@ def test_a_forgotten_user_is_gone_from_the_next_snapshot_and_from_the_segments(
         if row["user_text"] == "anna"
     ]
     assert [row["event"] for row in snapshots] == ["forget"]
+    produce(topics_created, [forget("anna", at=3.0), forget("bob", at=4.0)])
+    later = snapshot_of(topics_created)
+    assert later.described.unusable == {"forgotten": 1, "forget_of_nobody": 1}  # bob's
 
 
 def test_many_small_runs_leave_few_segments(topics_created: Settings) -> None:

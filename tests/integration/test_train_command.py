@@ -18,6 +18,12 @@ from registry.settings import Settings
 from registry.wire.codec import encode
 from tests.unit.training.builders import checkerboard_events
 
+ITEMS = """movieId,title,genres
+1,One of the file,Drama|Crime
+2,Two of the file,Drama
+3,Three of the file,Comedy
+"""
+
 
 def trained(settings: Settings, deploy: str = "canary", code: int = 0) -> dict[str, Any]:
     """Train, and deploy; return the result of the command that offers the version."""
@@ -53,10 +59,19 @@ def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_nee
     for event in checkerboard_events():
         client._produce(client.topics.interactions, str(event.user_id).encode(), encode(event))
     client.flush()
+    items = tmp_path / "movies.csv"
+    items.write_text(ITEMS)
+    loaded = CliRunner().invoke(app, ["items", "load", str(items)], env=environment_of(settings))
+    assert loaded.exit_code == 0, loaded.output
     worker = start_worker(settings)
 
     first = trained(settings)
     worker.wait_ready()
+    client.send([{"request_id": "labels", "user_id": 0, "k": 9, "allow": {"genre": ["Drama"]}}])
+    (labelled,) = client.wait_for(["labels"])["labels"]
+    assert labelled["status"] == "ok"
+    titles = {item["item_id"]: item.get("title") for item in labelled["items"]}
+    assert titles == {1: "One of the file", 2: "Two of the file"}
     second = trained(settings)
 
     assert (first["type"], first["status"]) == ("swap", "applied")

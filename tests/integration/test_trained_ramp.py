@@ -13,7 +13,7 @@ from harness.fresh import OPEN_GATE, fresh_settings
 from harness.ramps import a_plan, applied, end_of
 from harness.traffic import Traffic
 from harness.waiting import wait_until
-from harness.workers import Worker
+from harness.workers import Worker, control_owner
 
 from registry.kafka.topic_admin import create_topics
 from registry.settings import Settings
@@ -91,6 +91,46 @@ def test_what_is_trained_ramps_up_by_itself_and_back_where_users_fail(
             assert [move["reason"][-len(why) :] for move in moves] == [why] * len(moves)
             assert moves[-1]["type"] == ("promote" if outcome == "promoted" else "abort")
     assert "error_rate" in end["reason"]
+
+
+def test_what_the_timer_trains_is_promoted_by_its_ramp_though_the_owner_is_killed(
+    client: Client, ramped: Settings, start_worker: Start
+) -> None:
+    policy = Path(str(ramped.retrain_ramp_file))
+    plan = PLAN | {"hold_seconds": 5.0}
+    policy.write_bytes(msgspec.json.encode({"ramp": plan, "bucketing": "hash"}))
+    given = {"retrain_interval": 3.0, "retrain_iterations": 3, "retrain_min_new_interactions": 10}
+    timed, events = ramped.model_copy(update=given), checkerboard_events()
+
+    def ingest(again: float) -> None:
+        for event in events:
+            later = msgspec.structs.replace(event, timestamp=(event.timestamp or 0.0) + again)
+            client._produce(client.topics.interactions, str(event.user_id).encode(), encode(later))
+        client.flush()
+
+    def deployed_as(kind: str) -> Answer:
+        def offer() -> Answer | None:
+            results = (result for result in applied(client) if result["origin"] == "training")
+            return next((result for result in results if result["type"] == kind), None)
+
+        return wait_until(offer, 90, f"a {kind} by the timer")
+
+    ingest(0)
+    workers = [start_worker(timed) for _ in range(2)]
+    assert deployed_as("swap")["after"]["primary_version"] == "v0.1"
+    for worker in workers:
+        worker.wait_ready()
+    with Traffic(client, sorted({int(event.user_id) for event in events}), 200) as traffic:
+        traffic.wait_for_more(1)
+        ingest(100)
+        started = deployed_as("rollout")
+        ramp = started["after"]["ramp"]
+        assert ramp["cause"]["issued_by"].startswith("timer@")
+        control_owner(workers).kill()
+        end = end_of(client, ramp["ramp_id"], 120)
+        assert end["after"]["ramp"]["outcome"] == "promoted", end
+        assert end["after"]["primary_version"] == GOOD
+        assert f"; training run {ramp['cause']['run_id']}" in end["reason"]
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ from registry.wire.training_records.data_report import DataReport
 from registry.wire.training_records.event_weights import DEFAULT, FORGET, parse_event_weights
 from training.data.beside_cells import OlderEvents, Titles, UndoneNotes
 from training.data.distinct_ids import Census, Roll
+from training.data.forgets_without_user import MetUsers
 from training.data.forgetting import Forgets, time_of
 from training.data.matrix import (
     ENTRIES_AT_ONCE,
@@ -47,7 +48,6 @@ from training.data.matrix import (
     blocks,
     starts_of,
 )
-from training.data.mistyped_forgets import FORGET_OF_OTHER_TYPE
 from training.data.report_counts import ReportTally
 from training.log.rows import FORGOTTEN
 
@@ -77,6 +77,9 @@ class Gathered(NamedTuple):
         Records that taught nothing, by reason; those of forgotten users among them.
     forgotten
         Of each table, in their order: offsets whose user was forgotten later.
+    newly_met
+        Of each table, in their order: offsets of the `forget` events that took those back, and of
+        which the rows do not say so yet.
     report
         What was counted on the way; without warnings.
     """
@@ -85,6 +88,7 @@ class Gathered(NamedTuple):
     interactions: int
     unusable: Counter[str]
     forgotten: list[Offsets]
+    newly_met: list[Offsets]
     report: DataReport
 
 
@@ -116,10 +120,11 @@ def gather(
     del users, items
     for partition, table in read(_EVENTS):
         events.add(partition, table)
-    if forgets.mistyped:
-        events.unusable[FORGET_OF_OTHER_TYPE] += forgets.mistyped
+    newly_met = events.count_forgets_without_user()
     cells, report = events.settled()
-    return Gathered(cells, events.interactions, events.unusable, events.forgotten, report)
+    return Gathered(
+        cells, events.interactions, events.unusable, events.forgotten, newly_met, report
+    )
 
 
 class _Events:
@@ -147,7 +152,7 @@ class _Events:
         self._titles = Titles(len(items))
         self._newest = -np.inf
         self._kinds: set[int] = set()  # those that occur
-        self._tally = ReportTally(len(items))
+        self._tally, self._met = ReportTally(len(items)), MetUsers(users)
         self.interactions = 0
         self.unusable: Counter[str] = Counter()
         self.forgotten: list[Offsets] = []
@@ -164,6 +169,7 @@ class _Events:
         self._titles.take(item, time, table["title"])
         events = pc.fill_null(pc.not_equal(table["event"], FORGET), False).to_numpy()
         gone = events & self._forgets.take_back(partition, user, offset, time)
+        self._met.add(partition, table, user, gone)
         self.forgotten.append(offset[gone].copy())  # not a view, which would hold Arrow's memory
         self._tally.count_kinds(table["event"].filter(pa.array(events & ~gone)))
         unweighted = events & ~gone & (kind < 0)
@@ -188,6 +194,12 @@ class _Events:
             for reason in pc.unique(unusable.drop_null()).to_pylist():
                 there = pc.fill_null(pc.equal(unusable, reason), False).to_numpy()
                 self._drop(reason, partition, offset[there])
+
+    def count_forgets_without_user(self) -> list[Offsets]:
+        """Count them, and return those of each table that have just met theirs."""
+        for reason, partition, offsets in self._met.without_user():
+            self._drop(reason, partition, offsets)
+        return self._met.newly_met()
 
     def _drop(self, reason: str, partition: int, offsets: Offsets) -> None:
         if len(offsets):

@@ -13,6 +13,7 @@ from msgspec import structs
 from registry.wire.training_records.auto_transform import LINEAR_UP_TO
 from registry.wire.training_records.data_report import DataReport, DataWarning, ValueQuantiles
 from registry.wire.training_records.event_weights import DEFAULT, EventWeights, parse_event_weights
+from training.data.forgets_without_user import FORGET_OF_NOBODY, FORGET_OF_OTHER_TYPE
 
 WIDE: Final = 10.0
 """From this ratio of the largest value to the median on, a `linear` weight is warned of."""
@@ -28,6 +29,11 @@ DROPPED_SHARE: Final = 0.01
 UNTIMED_SHARE: Final = 0.05
 FOUND_NOTHING_SHARE: Final = 0.2
 """A warning is due if more of the undo events than this found nothing to take back."""
+
+_FORGETS: Final = {
+    FORGET_OF_NOBODY: "`forget` events met no user",
+    FORGET_OF_OTHER_TYPE: "`forget` events name a user who is there with the other JSON type only",
+}
 
 SETTING: Final = "RETRAIN_EVENT_WEIGHTS"
 
@@ -52,6 +58,7 @@ def warned(report: DataReport, asked: EventWeights, settled: EventWeights) -> Da
         *_repeats(report),
         *_undos(report),
         *_dropped(report),
+        *_forgets(report),
     )
     return structs.replace(report, warnings=found)
 
@@ -165,7 +172,7 @@ def _dropped(report: DataReport) -> Iterator[DataWarning]:
     broken = {
         reason: unusable
         for reason, unusable in report.dropped.items()
-        if reason not in ("no_weight", "forgotten")
+        if reason not in ("no_weight", "forgotten", *_FORGETS)
     }
     records = sum(unusable.records for unusable in broken.values())
     if records > DROPPED_SHARE * (report.kept + records):
@@ -175,3 +182,16 @@ def _dropped(report: DataReport) -> Iterator[DataWarning]:
             f"{records:,} records cannot be used: {', '.join(broken)}",
             f"fix their producer; one is at partition {first.partition}, offset {first.offset}",
         )
+
+
+def _forgets(report: DataReport) -> Iterator[DataWarning]:
+    for reason, found in _FORGETS.items():
+        if reason in report.dropped:
+            first = report.dropped[reason]
+            yield DataWarning(
+                reason,
+                f"{first.records:,} {found}, so nothing was forgotten",
+                "`recstream registry ids` names them; send `forget` with the id, and of the JSON "
+                "type, that the interactions have; one is at partition "
+                f"{first.partition}, offset {first.offset}",
+            )

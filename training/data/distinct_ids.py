@@ -53,12 +53,13 @@ class Roll:
     def __len__(self) -> int:
         return len(self.named)
 
-    def has(self, user: int | str) -> bool:
-        """Tell whether a row names this id."""
+    def row_of(self, user: int | str) -> int | None:
+        """Return the row of an id; None if no row names it."""
         if isinstance(user, str):
-            return user in self._row_by_text
+            return self._row_by_text.get(user)
         place = int(np.searchsorted(self._numbers, user)) if abs(user) < 2**63 else 0
-        return place < len(self._numbers) and int(self._numbers[place]) == user
+        found = place < len(self._numbers) and int(self._numbers[place]) == user
+        return place if found else None
 
     def rows(self, numbers: pa.ChunkedArray, texts: pa.ChunkedArray) -> Rows:
         """Return the rows of two columns, of which one has the id; -1 where neither has."""

@@ -17,7 +17,6 @@ from registry.latest_rows import Offsets
 from registry.wire.training_records.event_weights import FORGET
 from training.data.distinct_ids import Roll
 from training.data.matrix import Floats, Mask, Rows
-from training.data.mistyped_forgets import mistyped_forgets
 
 
 def time_of(table: pa.Table) -> Floats:
@@ -33,7 +32,6 @@ class Forgets:
         self._rows: list[tuple[int, pa.Table]] = []
         self._until: Floats | None = None
         self._before: dict[int, Offsets] = {}
-        self.mistyped = 0
 
     def note(self, partition: int, table: pa.Table) -> None:
         """Remember the table's `forget` events."""
@@ -50,7 +48,6 @@ class Forgets:
             before = self._before.setdefault(partition, np.full(len(users), -1))
             np.maximum.at(self._until, user, time_of(rows))
             np.maximum.at(before, user, rows["offset"].to_numpy())
-        self.mistyped = sum(len(offsets) for _, offsets in mistyped_forgets(self._rows, users))
         self._rows.clear()
 
     def until(self, users: Roll) -> dict[int | str, float]:

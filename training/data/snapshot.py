@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
@@ -35,7 +36,7 @@ from registry.wire.training_records.event_weights import (
     undo_targets,
 )
 from registry.wire.training_records.gate_results import DataSnapshot
-from training.data.cells_from_rows import gather
+from training.data.cells_from_rows import Gathered, gather
 from training.data.matrix import Cells
 from training.log.interaction_log import Log, Ranges, opened
 from training.log.lost_ranges import Lost, lost_range, settle_lost
@@ -160,11 +161,8 @@ def _assembled(
         if gaps := missing(segments.held(partition), span):
             raise lost_range(topic, partition, gaps, segments.place)
     rows = RangeRows(segments, ranges)
-    cells, interactions, unusable, forgotten, report = gather(
-        rows.read, kinds_weighed(weights), undo_targets(weights)
-    )
-    for (partition, segment), offsets in by_segment(rows.segments, forgotten).items():
-        segments.forget(partition, segment, offsets)
+    found = gather(rows.read, kinds_weighed(weights), undo_targets(weights))
+    _erase(segments, rows, found)
     pa.default_memory_pool().release_unused()  # Arrow would keep some 20 MB, and the fit is next
     lost = {partition: tuple(spans) for partition, spans in rows.lost.items()}
     described = DataSnapshot(
@@ -173,13 +171,28 @@ def _assembled(
         partitions={
             str(partition): (span.start, span.end) for partition, span in sorted(ranges.items())
         },
-        interactions=interactions,
-        users=len(cells.user_ids),
-        items=len(cells.item_ids),
+        interactions=found.interactions,
+        users=len(found.cells.user_ids),
+        items=len(found.cells.item_ids),
         lost=lost,
-        unusable={reason: count for reason, count in sorted(unusable.items()) if reason != LOST},
+        unusable={
+            reason: count for reason, count in sorted(found.unusable.items()) if reason != LOST
+        },
     )
-    return Snapshot(described, cells, fresh, rows.count, report)
+    return Snapshot(described, found.cells, fresh, rows.count, found.report)
+
+
+def _erase(segments: Segments, rows: RangeRows, found: Gathered) -> None:
+    """Erase what was forgotten. Segments that hold a `forget` go first: were the run to end before
+    its mark is written, nothing would tell any more that it met its user.
+    """
+    gone, met = (
+        by_segment(rows.segments, found.forgotten),
+        by_segment(rows.segments, found.newly_met),
+    )
+    none = np.empty(0, np.int64)
+    for place in (*met, *(place for place in gone if place not in met)):
+        segments.forget(*place, gone.get(place, none), met.get(place, none))
 
 
 def _read_new(

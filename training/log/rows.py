@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.wire.codec import decode
+from registry.wire.training_records.event_weights import FORGET
 from registry.wire.training_records.interactions import (
     FUTURE_SECONDS,
     LARGEST_VALUE,
@@ -30,6 +31,13 @@ accepted as lost. It stands at the first offset; its ``value`` is how many there
 
 FORGOTTEN: Final = "forgotten"
 """Why a record is not used whose user was forgotten later."""
+
+OPEN: Final = 0.0
+"""The ``value`` of a `forget` from its reading on. A value of its own means nothing."""
+
+MET: Final = 1.0
+"""The same, once the `forget` has taken something back. Its user's rows are erased then, and no
+other row would tell that he was there. (Releases before left the value as it was, mostly null.)"""
 
 SCHEMA: Final = pa.schema(
     [
@@ -97,10 +105,9 @@ def table_of(
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
         table = None
     if table is not None and not _has_complaint(table):
-        return table
-    return pa.concat_tables(
-        [SCHEMA.empty_table(), *map(_row_of, offsets, times, payloads)]
-    ).combine_chunks()
+        return _with_open_forgets(table)
+    rows = pa.concat_tables([SCHEMA.empty_table(), *map(_row_of, offsets, times, payloads)])
+    return _with_open_forgets(rows.combine_chunks())
 
 
 def lost_rows(span: Span) -> pa.Table:
@@ -147,6 +154,14 @@ def _columns(
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
+def _with_open_forgets(table: pa.Table) -> pa.Table:
+    forgets = pc.fill_null(pc.equal(table["event"], FORGET), False)
+    if not pc.any(forgets).as_py():
+        return table
+    value = pc.if_else(forgets, OPEN, table["value"])
+    return table.set_column(SCHEMA.get_field_index("value"), SCHEMA.field("value"), value)
+
+
 def _ids(ids: Sequence[UserId | ItemId | None]) -> tuple[pa.Array, pa.Array]:
     """Return the column of the integers, and that of the texts."""
     if str in set(map(type, ids)):
@@ -161,5 +176,5 @@ def _has_complaint(table: pa.Table) -> bool:
     large = pc.greater(pc.abs(table["value"]), LARGEST_VALUE)
     late = pc.greater(table["timestamp"], pc.add(table["at"], FUTURE_SECONDS))
     no_item = pc.and_(pc.is_null(table["item_int"]), pc.is_null(table["item_text"]))
-    of_nothing = pc.and_(no_item, pc.not_equal(table["event"], "forget"))
+    of_nothing = pc.and_(no_item, pc.not_equal(table["event"], FORGET))
     return any(pc.any(mask).as_py() for mask in (unrated, large, late, of_nothing))

@@ -135,15 +135,19 @@ class Segments:
                 self._objects.delete(self._path(partition, segment))
         return whole
 
-    def forget(self, partition: int, segment: Span, offsets: NDArray[np.int64]) -> None:
-        """Wipe out who did what in the rows at `offsets`; the rows stay, so ranges stay complete.
-        See `training.log.user_erasure`.
+    def forget(
+        self, partition: int, segment: Span, offsets: NDArray[np.int64], met: NDArray[np.int64]
+    ) -> None:
+        """Wipe out who did what in the rows at `offsets`, and mark the `forget` events at `met`.
+
+        The rows stay, so ranges stay complete. See `training.log.user_erasure`.
         """
         try:
             table = self._table(partition, segment)
         except MissingObject:
             return  # another run has just taken it in, and the next one wipes it there
-        self._objects.replace(self._path(partition, segment), _parquet(erase_users(table, offsets)))
+        erased = erase_users(table, offsets, met)
+        self._objects.replace(self._path(partition, segment), _parquet(erased))
 
     def _path(self, partition: int, span: Span) -> str:
         return f"{self._folder}/{partition}/{span.start:020d}-{span.end:020d}.parquet"

@@ -53,7 +53,13 @@ def test_an_event_is_what_training_could_use(given_records: list[Any]) -> None:
         row["item_text"] if row["item_int"] is None else row["item_int"] for row in usable
     ]
     assert taken.kinds == [row["event"] for row in usable]
-    assert taken.values == [1.0 if row["value"] is None else row["value"] for row in usable]
+    assert [
+        value for value, row in zip(taken.values, usable, strict=True) if row["event"] != "forget"
+    ] == [
+        1.0 if row["value"] is None else row["value"]  # of a `forget` it is not the event's
+        for row in usable
+        if row["event"] != "forget"
+    ]
     assert taken.times == [
         row["at"] if row["timestamp"] is None else row["timestamp"] for row in usable
     ]

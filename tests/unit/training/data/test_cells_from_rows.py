@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from harness.cells import each_cell
 from hypothesis import given
@@ -25,6 +26,7 @@ from tests.unit.training.builders import (
 from training.data import cells_from_rows
 from training.data.cells_from_rows import gather
 from training.data.matrix import csr
+from training.log.rows import SCHEMA
 
 
 def test_a_later_rating_of_an_item_replaces_the_earlier_one() -> None:
@@ -57,22 +59,34 @@ def test_a_record_sent_twice_counts_once() -> None:
 
 
 @each_cell(
-    ("events", "mistyped"),
+    ("events", "mistyped", "of_nobody"),
     [
-        ([watch("42", 7), forget(42)], 1),
-        ([watch(42, 7), forget("42"), forget("42")], 2),
-        ([watch("42", 7), forget(42), forget("42")], 0),  # by both names, to be sure
-        ([watch(42, 7), watch("42", 7), forget(42)], 1),  # perhaps two users, perhaps one
-        ([watch(42, 7), forget(42)], 0),
-        ([watch("042", 7), forget(42)], 0),
-        ([watch(1, 7), forget(2), forget("x")], 0),
-        ([watch("x", 7), forget("9" * 19), forget(2**63 - 1)], 0),
+        ([watch("42", 7), forget(42)], 1, 0),
+        ([watch(42, 7), forget("42"), forget("42")], 2, 0),
+        ([watch("42", 7), forget(42), forget("42")], 0, 0),  # by both names, to be sure
+        ([watch(42, 7), watch("42", 7), forget(42)], 1, 0),  # perhaps two users, perhaps one
+        ([watch(42, 7), forget(42)], 0, 0),
+        ([forget(42), watch(42, 7)], 0, 0),  # he came later
+        ([watch("042", 7), forget(42)], 0, 1),
+        ([watch(1, 7), forget(2), forget("x"), forget("x")], 0, 3),
+        ([watch(1, 7), forget(2), forget("2")], 0, 2),
+        ([watch("x", 7), forget("9" * 19), forget(2**63 - 1)], 0, 2),
     ],
 )
-def test_a_forget_of_the_other_type_is_counted_and_takes_nothing_back(
-    events: list[Interaction], mistyped: int
+def test_a_forget_that_meets_no_user_is_counted_and_takes_nothing_back(
+    events: list[Interaction], mistyped: int, of_nobody: int
 ) -> None:
-    assert gathered(events).unusable["forget_of_other_type"] == mistyped
+    found = gathered(events).unusable
+
+    assert (found["forget_of_other_type"], found["forget_of_nobody"]) == (mistyped, of_nobody)
+
+
+def test_a_forget_that_an_earlier_release_has_read_is_not_said_to_have_met_nobody() -> None:
+    rows = rows_of([watch(1, 7), forget(2)])
+    of_then = rows.set_column(7, SCHEMA.field("value"), pa.nulls(2, pa.float64()))
+
+    assert gather_rows([(0, rows)]).unusable == {"forget_of_nobody": 1}
+    assert gather_rows([(0, of_then)]).unusable == {}
 
 
 def test_an_event_without_a_timestamp_has_the_time_of_its_record() -> None:
@@ -186,11 +200,11 @@ def test_what_counts_again_is_later_by_time_and_by_place(
     assert (gathered(*partitions).cells.user_ids == ()) == forgotten
 
 
-def test_a_forget_of_somebody_unknown_changes_nothing() -> None:
+def test_a_forget_of_somebody_unknown_changes_nothing_and_is_counted() -> None:
     found = gathered([watch(1, 7), forget(99)])
 
     assert found.cells.user_ids == (1,)
-    assert not found.unusable
+    assert found.unusable == {"forget_of_nobody": 1}
 
 
 # --- properties ---

@@ -178,3 +178,13 @@ def test_records_that_cannot_be_used_are_warned_of_beyond_one_in_a_hundred() -> 
     assert str(warning) == (
         "1 records cannot be used: malformed: fix their producer; one is at partition 2, offset 7"
     )
+
+
+def test_a_forget_that_met_no_user_is_warned_of() -> None:
+    crowd = [watch(user, user % 9) for user in range(500)]
+    warnings = warnings_of(*crowd, forget(7), forget("7a"), forget("8"))
+
+    assert warnings.keys() >= {"forget_of_nobody", "forget_of_other_type"}
+    assert warnings["forget_of_nobody"].startswith("1 `forget` events met no user, so nothing")
+    assert "partition 0, offset 501" in warnings["forget_of_nobody"]
+    assert "dropped" not in warnings

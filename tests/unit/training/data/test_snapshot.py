@@ -46,7 +46,12 @@ def test_a_forgotten_user_is_wiped_out_of_all_tables_that_a_segment_is_read_in(
         read_settings({"MODEL_REGISTRY": url}), described, parse_event_weights(DEFAULT)
     )
 
+    again = read_again(
+        read_settings({"MODEL_REGISTRY": url}), described, parse_event_weights(DEFAULT)
+    )
+
     assert (found.records, found.described.unusable) == (6, {"forgotten": 3})
+    assert again.described == found.described  # the `forget` still knows that it met its user
     assert found.cells.user_ids == (2,)
     rows = [row for _, table in segments.read(0, Span(0, 6)) for row in table.to_pylist()]
     assert [row["user_int"] for row in rows] == [None, 2, None, 2, None, 1]

@@ -123,21 +123,20 @@ def test_a_damaged_file_is_named(objects: Objects, segments: Segments, payload: 
 
 
 def test_wiping_rows_out_does_not_change_what_is_learned(segments: Segments) -> None:
-    events = [watch(1, 7, title="Heat"), watch("a", 8), rate(2, 7, 3.0), forget(1), forget("a")]
-    segments.add(0, Span(0, 5), rows_of(events))
-    before = gathered(segments, Span(0, 5))
+    users = [watch(1, 7, title="Heat"), watch("a", 8), rate(2, 7, 3.0)]
+    segments.add(0, Span(0, 6), rows_of([*users, forget(1), forget("a"), forget("1")]))
+    before = gathered(segments, Span(0, 6))
 
-    segments.forget(0, Span(0, 5), before.forgotten[0])
+    segments.forget(0, Span(0, 6), before.forgotten[0], before.newly_met[0])
 
-    after = gathered(segments, Span(0, 5))
-    assert [len(users_forgotten) for users_forgotten in (*before.forgotten, *after.forgotten)] == [
-        2,
-        0,
-    ]
+    after = gathered(segments, Span(0, 6))
+    assert (before.newly_met[0].tolist(), after.newly_met[0].tolist()) == ([3, 4], [])
+    assert [len(offsets) for offsets in (*before.forgotten, *after.forgotten)] == [2, 0]
     assert (before.unusable, before.interactions) == (after.unusable, after.interactions)
     assert before.cells.titles == after.cells.titles == ("Heat",)
     assert before.cells.values.keys() == after.cells.values.keys() == {"rate"}
     assert before.cells.values["rate"].tolist() == after.cells.values["rate"].tolist() == [3.0]
-    (table,) = (table for _, table in segments.read(0, Span(0, 5)))
-    assert table["user_int"].to_pylist() == [None, None, 2, 1, None]
-    assert table["item_int"].to_pylist() == [7, None, 7, None, None]
+    (table,) = (table for _, table in segments.read(0, Span(0, 6)))
+    assert table["user_int"].to_pylist() == [None, None, 2, 1, None, None]
+    assert table["item_int"].to_pylist() == [7, None, 7, None, None, None]
+    assert table["value"].to_pylist() == [None, None, 3.0, 1.0, 1.0, 0.0]
