@@ -39,15 +39,31 @@ Rounds = Annotated[
 
 
 @app.command(name="serve")
-def measure_serving(quick: Quick = False, rounds: Rounds = None, json: Json = None) -> None:
+def measure_serving(
+    quick: Quick = False,
+    rounds: Rounds = None,
+    modes: Annotated[
+        bool,
+        typer.Option(
+            "--modes",
+            help="Also under a canary, an A/B test, outcomes, fresh interactions, fitted factors.",
+        ),
+    ] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="Also with 1 million items, of skewed and flat norms.")
+    ] = False,
+    json: Json = None,
+) -> None:
     """Compare one worker with a no-op agent and a plain implementation on stock Faust."""
     from dataclasses import replace
 
     from ops.bench.rig.bench_run import publish_on_kafka, say
     from ops.bench.serve import QUICK, BacklogSizes, measure
+    from ops.bench.sides.serving_modes import LARGE_MODES, MODES
 
     sizes = QUICK if quick else BacklogSizes()
-    sizes = replace(sizes, rounds=rounds or sizes.rounds)
+    chosen = (MODES if modes else ()) + (LARGE_MODES if large else ())
+    sizes = replace(sizes, rounds=rounds or sizes.rounds, modes=chosen)
     what = "decode, route, exact top 10, typed answer, confirmed; a backlog, one process"
     publish_on_kafka("serve", what, json, lambda on: measure(on, sizes, say))
 

@@ -37,7 +37,13 @@ SWAPPING: Final = f"{SWAPS} swaps"
 TRAINING: Final = f"{SWAPS} swaps, a training"
 PHASES: Final = (CALM, SWAPPING, TRAINING)
 
+BAR_MS_BY_RATE: Final = {200: (5.0, 20.0), 2_000: (10.0, 50.0)}
+"""p50 and p99 of calm traffic."""
+
 BAR_RATIO: Final = 1.5
+BAR_DISTURBED_MS: Final = 20.0
+"""What swaps and trainings may always raise the p99 to: half as much again of 4 ms is nothing."""
+
 BAR_WAITING_SECONDS: Final = 1.0
 
 
@@ -134,13 +140,18 @@ def _row(rate: int, name: str, phase: _LatencyPhase, seconds: float) -> dict[str
 
 def _bars(rate: int, phases: Mapping[str, _LatencyPhase]) -> list[Claim]:
     p99 = {name: latency_of(phase.traffic.confirmed_ms).p99_ms for name, phase in phases.items()}
+    p50_bar, p99_bar = BAR_MS_BY_RATE[rate]
+    calm = [
+        at_most(f"p50 ms, {rate}/s", latency_of(phases[CALM].traffic.confirmed_ms).p50_ms, p50_bar),
+        at_most(f"p99 ms, {rate}/s", p99[CALM], p99_bar),
+    ]
+    disturbed = max(BAR_RATIO * p99[CALM], BAR_DISTURBED_MS)
     ratios = [
-        at_most(f"times the calm p99, {rate}/s, {name}", p99[name] / p99[CALM], BAR_RATIO)
-        for name in (SWAPPING, TRAINING)
+        at_most(f"p99 ms, {rate}/s, {name}", p99[name], disturbed) for name in (SWAPPING, TRAINING)
     ]
     waiting = max(phase.traffic.waiting_at_end for phase in phases.values()) / rate
     claim = f"seconds of traffic waiting at the end, {rate}/s"
-    return [*ratios, at_most(claim, waiting, BAR_WAITING_SECONDS)]
+    return [*calm, *ratios, at_most(claim, waiting, BAR_WAITING_SECONDS)]
 
 
 def _summary(traffic: TrafficOutcome) -> str:
