@@ -110,6 +110,9 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     document = json.loads(shown.stdout)
     for name in ("primary", "canary", "conversion", "outcomes_per_exposure", "verdict", "words"):
         assert document[name] == experiment[name], name
+    options = ("--baseline", "0.2", "--better-by", "2", "--json")
+    plan = command_line(settings, "experiment", "plan", *options)
+    assert 0 < json.loads(plan.stdout)["one_look"] < json.loads(plan.stdout)["anytime"] < USERS
     assert_replay_repeats_what_was_answered(settings, better)
     ended = client.command(type="abort", reason="known enough")
     folder = f"experiments/production/{epoch}"
