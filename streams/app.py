@@ -143,7 +143,7 @@ def build_app(
         topics,
         delivery,
         metrics,
-        models=lambda: node.residency.ready,
+        models=lambda: node.ready,
         is_busy=lambda: pipeline.is_busy,
         origin=node.origin,
         queue_size=settings.shadow_queue,

@@ -137,9 +137,9 @@ def _lists(
     models = {name: store.open(name) for name in sorted({*versions, *compared})}
     ranges = {name: _range_of(model) for name, model in models.items()}
     offsets = {int(number): end for number, end in answer.provenance.fresh_offsets.items()}
-    starts = {
-        number: min(known.ends.get(number, 0) for known in ranges.values()) for number in offsets
-    }
+    known_ends = [known.ends for known in ranges.values()]
+    starts = {number: min(ends.get(number, 0) for ends in known_ends) for number in offsets}
+    starts |= {int(number): at for number, at in answer.provenance.fresh_from.items()}
     log = _log_of(settings, request.key, starts, offsets)
     sight = FreshSight(
         log.frozen,

@@ -75,7 +75,8 @@ class Replay:
 
     def _replay(self, single: Recorded, log: _PartitionLog) -> Replayed:
         ends = {int(number): end for number, end in single.answer.provenance.fresh_offsets.items()}
-        sight = log.sight_until(ends, single.partition, self._settings) if ends else None
+        begins = {int(number): at for number, at in single.answer.provenance.fresh_from.items()}
+        sight = log.sight_until(ends, begins, single.partition, self._settings) if ends else None
         candidate = self._open(self._version)
         is_refused = unknown_label(single.request, candidate) is not None
         found = None if is_refused else recommend_seeing(candidate, [single.request], sight)[0]
@@ -147,16 +148,24 @@ class _PartitionLog:
         self._log = EventLog()
         self._read: dict[int, int] = {}
         self._ends: Mapping[int, int] = {}
+        self._begins: Mapping[int, int] = {}
 
     def sight_until(
-        self, ends: Mapping[int, int], partition: int, settings: Settings
+        self,
+        ends: Mapping[int, int],
+        begins: Mapping[int, int],
+        partition: int,
+        settings: Settings,
     ) -> FreshSight:
-        """Return what could be seen when these offsets had been read."""
-        is_other = self._ends.keys() != ends.keys()
+        """Return what could be seen when these offsets had been read, from `begins` on at most."""
+        is_other = self._ends.keys() != ends.keys() or self._begins != begins
         if is_other or any(end < self._ends[number] for number, end in ends.items()):
             self._range = _range_of(self._candidate)  # it knows the items by one log's numbers
             self._log, self._read = EventLog(), dict.fromkeys(ends, 0)
-            self._log.begin({number: self._range.ends.get(number, 0) for number in ends})
+            known = self._range.ends
+            self._log.begin(
+                {number: max(known.get(number, 0), begins.get(number, 0)) for number in ends}
+            )
         for number, end in ends.items():
             begin, events = self._read[number], self._events.get(number, [])
             new = events[begin : bisect_left(events, end, begin, key=lambda event: event.offset)]
@@ -176,7 +185,7 @@ class _PartitionLog:
                 end=max(end, self._log.frozen.starts[number]),
             )
             self._read[number] += len(new)
-        self._ends = ends
+        self._ends, self._begins = ends, begins
         return FreshSight(
             self._log.frozen,
             {self._candidate.version: self._range},

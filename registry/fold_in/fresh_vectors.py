@@ -180,11 +180,12 @@ class FreshVectors:
         """Return the time of the latest `forget` that the version knows of a user; -inf: none."""
         return self._learned.forgotten.get(user_id, -math.inf)
 
-    def because(self, user: FreshVector, targets: ItemRows) -> NDArray[np.float64]:
+    def because(self, user: FreshVector, targets: Factors) -> NDArray[np.float64]:
         """Return (seen, targets): how much each of the user's items contributes to some scores.
 
-        What taught nothing contributes nothing. The columns add up to the scores by a vector that
-        was solved for; a stored one's differ a little.
+        `targets` are the vectors of the items that have them, (targets, f) float32. What taught
+        nothing contributes nothing. The columns add up to the scores by a vector that was solved
+        for; a stored one's differ a little.
         """
         found = np.zeros((len(user.seen), len(targets)))
         teaches = user.weight > 0

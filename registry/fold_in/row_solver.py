@@ -104,7 +104,7 @@ class RowSolver:
         return found.astype(np.float32)
 
     def contributions(
-        self, item: ItemRows, weight: NDArray[np.float32], targets: ItemRows
+        self, item: ItemRows, weight: NDArray[np.float32], targets: Factors
     ) -> Matrix:
         r"""Return how much each entry of a row contributes to the scores of some items.
 
@@ -116,7 +116,7 @@ class RowSolver:
         item, weight
             (entries,) the row's own.
         targets
-            (targets,) rows of the items to explain.
+            (targets, f) vectors of the items to explain; they need not be among the factors.
 
         Returns
         -------
@@ -124,7 +124,7 @@ class RowSolver:
         """
         y = self._factors[item].astype(np.float64)
         confidence = self.loss.confidence(weight)
-        towards = _solved(self._matrix(y, confidence), self._factors[targets].astype(np.float64).T)
+        towards = _solved(self._matrix(y, confidence), targets.astype(np.float64).T)
         found: Matrix = confidence[:, None] * (y @ towards)
         return found
 

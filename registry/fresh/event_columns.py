@@ -140,7 +140,7 @@ class Columns:
             if number not in self.forgetters
         }
         if pack:
-            idle = self._idle_users(users, keep)
+            idle = self._idle_users(users, times, keep)
             for number in np.flatnonzero(idle).tolist():
                 packed.setdefault(number, _NOTHING_PACKED)
             gone = keep & idle[users]
@@ -163,12 +163,13 @@ class Columns:
         fresh._fill(renumbered, items[keep], kinds[keep], values[keep], times[keep], places[keep])
         return fresh
 
-    def _idle_users(self, users: Any, keep: Mask) -> Mask:
+    def _idle_users(self, users: Any, times: Any, keep: Mask) -> Mask:
         """Return by user's number who was active least recently: those with half of the events."""
-        head = np.array(self.head)
-        events = np.bincount(users[keep], minlength=len(head))
-        order = np.argsort(head, kind="stable")
-        idle = np.zeros(len(head), np.bool_)
+        latest = np.full(len(self.head), -np.inf)
+        np.maximum.at(latest, users, times)
+        events = np.bincount(users[keep], minlength=len(latest))
+        order = np.lexsort((np.array(self.head), latest))
+        idle = np.zeros(len(latest), np.bool_)
         idle[order[np.cumsum(events[order]) <= int(keep.sum()) // 2]] = True
         idle[list(self.forgetters)] = False
         return idle & (events > 0)

@@ -1,19 +1,23 @@
 """The event log: what users did lately, in columns, for whoever reads while it is being written.
 
 Pure: knows users, items and places in the interaction topic; must not know versions, Kafka or what
-is made of the events. One thread writes (:class:`EventLog`), any number read (:class:`FrozenLog`).
+is made of the events. One thread writes, any number read (`registry.fresh.frozen_log`).
 
 Events are only ever appended, and each names its user's event before. A frozen log is therefore a
 number: how many events there are. Its reader passes over those that came later, and no lock is
 needed. What is to go (a partition that moved, events that every version has learned from) goes by
 a new generation of columns; whoever reads the former one keeps it for that long.
 
+A partition may be held from its middle on, while what is earlier is still being read
+(`registry.fresh.log_holes`). Nobody sees that until all of it is here, so what is seen of a
+partition is always one range of offsets.
+
 An event takes 38 bytes; a user or an item takes about 110 more, once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -22,74 +26,15 @@ from registry.fresh.event_columns import (
     MOST_KINDS,
     NOTHING,
     OFFSET_BITS,
-    PACKED,
     Columns,
     Mask,
     Places,
     place_of,
 )
-from registry.fresh.fresh_events import FreshEvent
+from registry.fresh.frozen_log import FrozenLog
+from registry.fresh.log_holes import Hole, holes_before
 from registry.ids import ItemId, UserId
 from registry.wire.training_records.event_weights import FORGET
-
-
-class FrozenLog:
-    """The log at one moment, for as long as somebody holds it.
-
-    Parameters
-    ----------
-    columns, count
-        Its first `count` events are here.
-    starts, ends
-        By partition: the offset from which on all is here, and the one after the last record that
-        was read, whatever it held.
-    """
-
-    __slots__ = ("columns", "count", "ends", "starts")
-
-    def __init__(
-        self, columns: Columns, count: int, starts: Mapping[int, int], ends: Mapping[int, int]
-    ) -> None:
-        self.columns = columns
-        self.count = count
-        self.starts = starts
-        self.ends = ends
-
-    def number_of(self, user_id: UserId) -> int | None:
-        """Return a user's number; None: nothing of him is here."""
-        number = self.columns.users.get(user_id)
-        return number if number is not None and number < len(self.columns.head) else None
-
-    def indices(self, user: int) -> Iterator[int]:
-        """Yield where a user's events are in the columns, the latest first."""
-        columns, count = self.columns, self.count
-        index, previous = columns.head[user], columns.previous
-        while index >= count:
-            index = previous[index]
-        while index >= 0:
-            yield index
-            index = previous[index]
-
-    def packed(self, user: int) -> list[tuple[int, int, int]]:
-        """Return item, kind and place of a user's events of which no more is left."""
-        seen = self.columns.packed.get(user)
-        found: list[tuple[int, int, int]] = (
-            [] if seen is None else np.frombuffer(seen, PACKED).tolist()
-        )
-        return found
-
-    def event_at(self, index: int) -> FreshEvent:
-        """Return one event."""
-        columns = self.columns
-        item, place = columns.item[index], columns.place[index]
-        return FreshEvent(
-            None if item < 0 else columns.items.names[item],
-            columns.kinds.names[columns.kind[index]],
-            columns.value[index],
-            columns.time[index],
-            place & ((1 << OFFSET_BITS) - 1),
-            place >> OFFSET_BITS,
-        )
 
 
 class EventLog:
@@ -100,6 +45,13 @@ class EventLog:
     most_bytes
         What it may take. Beyond, the users who were active least recently keep no more than what
         they have seen; that, and what was taken back, is never given up.
+
+    Attributes
+    ----------
+    holes
+        By partition: what is to be read (:meth:`fill`) before what is shown.
+    frozen
+        What is shown; replaced whole.
 
     Examples
     --------
@@ -115,7 +67,13 @@ class EventLog:
     def __init__(self, most_bytes: int = 1 << 62) -> None:
         self._columns = Columns()
         self._most_bytes = self._limit = most_bytes
+        self.holes: Mapping[int, Hole] = {}
         self.frozen = FrozenLog(self._columns, 0, {}, {})
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it takes too much, and nothing may go while a hole is being filled."""
+        return bool(self.holes) and self.size_bytes > self._limit
 
     @property
     def size_bytes(self) -> int:
@@ -160,6 +118,44 @@ class EventLog:
             If the partition is none of those that were begun.
         """
         self._require_begun(partition)
+        self._append(partition, offsets, users, items, kinds, values, times)
+        self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
+
+    def fill(
+        self,
+        partition: int,
+        offsets: Sequence[int],
+        users: Sequence[UserId],
+        items: Sequence[ItemId | None],
+        kinds: Sequence[str],
+        values: Sequence[float],
+        times: Sequence[float],
+        end: int,
+    ) -> None:
+        """Take in events of a hole, as :meth:`take` does; show them all once the hole is filled.
+
+        What stands behind the hole must not be among them.
+        """
+        hole = self.holes[partition]
+        self._append(partition, offsets, users, items, kinds, values, times)
+        starts = self.frozen.starts
+        if end < hole.until:
+            self.holes = {**self.holes, partition: hole._replace(filled=end)}
+        else:
+            self.holes = {n: other for n, other in self.holes.items() if n != partition}
+            starts = {**starts, partition: hole.start}
+        self._freeze(starts, self.frozen.ends)
+
+    def _append(
+        self,
+        partition: int,
+        offsets: Sequence[int],
+        users: Sequence[UserId],
+        items: Sequence[ItemId | None],
+        kinds: Sequence[str],
+        values: Sequence[float],
+        times: Sequence[float],
+    ) -> None:
         columns = self._columns
         if users:
             base = partition << OFFSET_BITS
@@ -180,7 +176,6 @@ class EventLog:
                 [base | offset for offset in offsets],
             )
             self._pack_if_large()
-        self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
 
     def pass_over(self, partition: int, end: int) -> None:
         """Note that a partition was read up to `end`, and held nothing more.
@@ -193,57 +188,97 @@ class EventLog:
         self._require_begun(partition)
         self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
 
-    def begin(self, starts: Mapping[int, int]) -> Mapping[int, int]:
+    def goes_on(self, partition: int, start: int) -> bool:
+        """Tell whether what is here of a partition stays if it is wanted from `start` on.
+
+        Not where `start` is behind its end; nor where there would be a hole, but some users have
+        nothing left than what they have seen: an earlier `forget` must not take that back.
+        """
+        held = self.frozen
+        if held.ends.get(partition, -1) < start:
+            return False
+        return start >= held.starts[partition] or not self.packed_users
+
+    def begin(
+        self, starts: Mapping[int, int], shown_from: Mapping[int, int] | None = None
+    ) -> Mapping[int, int]:
         """Hold these partitions from these offsets on, and no others.
 
-        What is here already stays, unless its partition is not wanted any more, or is wanted from
-        an earlier offset: then it is to be read anew.
+        What is here stays, unless its partition is not wanted any more or begins anew
+        (:meth:`goes_on`). Where it is wanted from an earlier offset than it is shown from, there is
+        a hole to be filled.
+
+        Parameters
+        ----------
+        starts
+            By partition: the offset from which on.
+        shown_from
+            By partition that begins anew: the offset from which on it is to be read and shown
+            first, not before its start. Empty: from its start on.
 
         Returns
         -------
         Mapping[int, int]
-            By partition: the offset to read from.
+            By partition: the offset to read on from.
         """
-        before = self.frozen
-        anew = {
-            partition
-            for partition, start in starts.items()
-            if start < before.starts.get(partition, start) or partition not in before.ends
-        } | {
-            partition
-            for partition, start in starts.items()
-            if before.ends.get(partition, start) < start
-        }
+        before, first = self.frozen, shown_from or {}
+        anew = {number for number, start in starts.items() if not self.goes_on(number, start)}
         ends = {
-            partition: start if partition in anew else before.ends[partition]
+            partition: first.get(partition, start) if partition in anew else before.ends[partition]
             for partition, start in starts.items()
         }
-        self._let_go({number for number in before.starts if number not in starts} | anew, starts)
-        self._freeze(dict(starts), ends)
+        shown = {
+            number: ends[number] if number in anew else max(start, before.starts[number])
+            for number, start in starts.items()
+        }
+        holes, cleared = holes_before(shown, starts, self.holes, anew)
+        self._let_go(anew | (before.starts.keys() - starts.keys()), cleared, shown, holes)
+        self.holes = holes
+        self._freeze(shown, ends)
         return ends
 
-    def _let_go(self, gone: set[int], starts: Mapping[int, int]) -> None:
-        """Drop what is of `gone` partitions, and what is below the starts where that is much."""
+    def drop(self, partitions: Collection[int]) -> None:
+        """Hold nothing of these partitions any more; go on with the others."""
+        starts = {**self.frozen.starts} | {
+            number: hole.start for number, hole in self.holes.items()
+        }
+        self.begin({number: at for number, at in starts.items() if number not in partitions})
+
+    def _let_go(
+        self,
+        gone: Collection[int],
+        cleared: Collection[int],
+        shown: Mapping[int, int],
+        holes: Mapping[int, Hole],
+    ) -> None:
+        """Drop what is of `gone` partitions, and what is neither shown nor fills a hole.
+
+        The latter is dropped where it is much, or where a hole begins: what is here of that would
+        be taken in twice.
+        """
         columns = self._columns
 
         def holds(places: Places) -> Mask:
             keep = np.zeros(len(places), np.bool_)
-            for number in starts.keys() - gone:
-                first, after = place_of(number, starts[number]), place_of(number + 1, 0)
+            for number in shown.keys() - gone:
+                first, after = place_of(number, shown[number]), place_of(number + 1, 0)
                 keep |= (places >= first) & (places < after)
+            for number, hole in holes.items():
+                keep |= (places >= place_of(number, hole.start)) & (
+                    places < place_of(number, hole.filled)
+                )
             return keep
 
         places = np.array(columns.place)  # a copy: a column that a view refers to cannot grow
-        must = bool(gone) and (
-            bool(columns.packed) or bool(np.isin(places >> OFFSET_BITS, list(gone)).any())
-        )
-        if must or 4 * int(holds(places).sum()) < 3 * len(places):
+        kept = holds(places)
+        wrong = np.isin(places[~kept] >> OFFSET_BITS, [*gone, *cleared])
+        must = bool(wrong.any()) or (bool(columns.packed) and bool(gone or cleared))
+        if must or 4 * int(kept.sum()) < 3 * len(places):
             self._columns = columns.kept(holds)
 
     def _pack_if_large(self) -> None:
         """Give up what idle users' vectors would be made of, once all of it takes too much."""
-        size = self.size_bytes
-        if size > self._limit:
+        if self.size_bytes > self._limit and not self.holes:
             self._columns = self._columns.kept(
                 lambda places: np.ones(len(places), np.bool_), pack=True
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from registry.fresh.event_log import FrozenLog
+from registry.fresh.frozen_log import FrozenLog
 from registry.fresh.version_window import FreshUser, ItemTranslation, VersionWindow
 from registry.ids import ItemId, UserId
 from registry.wire.responses import FreshState
@@ -140,6 +140,19 @@ class FreshSight:
                 for number in self._meeting.get(partition, ())
                 if number in ends
             }
+        return found
+
+    def beginnings(self, partition: int) -> dict[str, int]:
+        """Return from where on was read what a request of this partition is answered with.
+
+        Interactions before these offsets were not seen, though they are fresh for a version, by
+        partition of the interaction topic; empty as soon as all has been read, if all is there.
+        """
+        found = {}
+        for number in self._meeting.get(partition, ()):
+            start = self.log.starts.get(number, 0)
+            if any(start > fresh.ends.get(number, 0) for fresh in self.ranges.values()):
+                found[str(number)] = start
         return found
 
     def state(self, version: str, partition: int) -> FreshState:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.fresh.event_columns import OFFSET_BITS, place_of
-from registry.fresh.event_log import FrozenLog
 from registry.fresh.fresh_events import (
     NOTHING_FRESH,
     FreshEvent,
@@ -22,6 +21,7 @@ from registry.fresh.fresh_events import (
     history_of,
     left_of,
 )
+from registry.fresh.frozen_log import FrozenLog
 from registry.ids import ItemId, UserId
 from registry.wire.responses import VectorSource
 
@@ -118,7 +118,10 @@ class VersionWindow:
             number for kind, number in list(columns.kinds.items()) if kind in self._undoes
         }
         partitions = max((*log.ends, *ends), default=-1) + 1
-        self._bounds = [place_of(number, ends.get(number, 0)) for number in range(partitions)]
+        self._bounds = [
+            place_of(number, max(ends.get(number, 0), log.starts.get(number, 0)))
+            for number in range(partitions)
+        ]
 
     def user(self, user_id: UserId) -> FreshUser | None:
         """Return what is fresh of a user; None: nothing is."""

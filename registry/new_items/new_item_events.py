@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.fresh.event_columns import OFFSET_BITS
-from registry.fresh.event_log import FrozenLog
 from registry.fresh.fresh_sight import FreshRange
+from registry.fresh.frozen_log import FrozenLog
 from registry.ids import ItemId
 from registry.wire.training_records.event_weights import FORGET
 
@@ -81,7 +81,10 @@ def events_of_new_items(log: FrozenLog, arrays: EventArrays, fresh: FreshRange) 
     row = np.asarray(fresh.translation.rows(columns.items.names))
     counted = np.array([kind in fresh.kinds for kind in columns.kinds.names], np.bool_)
     last = max((*log.ends, *fresh.ends), default=0)
-    ends = np.array([fresh.ends.get(number, 0) for number in range(last + 1)], np.int64)
+    ends = np.array(
+        [max(fresh.ends.get(number, 0), log.starts.get(number, 0)) for number in range(last + 1)],
+        np.int64,
+    )
     chosen = np.flatnonzero(arrays.item >= 0)
     chosen = chosen[row[arrays.item[chosen]] < 0]  # few: the rest is read for these alone
     place = arrays.place[chosen]

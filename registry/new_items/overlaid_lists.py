@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.ids import ItemId, UserId
-from registry.new_items.overlay import Overlay, joined
+from registry.new_items.overlay import Overlay
 from registry.wire.requests import Request
 from registry.wire.responses import Item
 
@@ -22,26 +22,36 @@ EVERYTHING: Final = float("-inf")
 
 
 class KnownList(NamedTuple):
-    """What a request gets of the version's own items, and the vector that ranks them, if any."""
+    """What a request gets of the version's own items, and the vector that ranks them, if any.
+
+    Parameters
+    ----------
+    request, vector
+        Who asks, and by what it is ranked.
+    scores
+        Of the best items that the request may be shown, best first.
+    """
 
     request: Request
     vector: NDArray[np.float32] | None
-    items: list[Item]
+    scores: Sequence[float]
 
 
-def overlaid(
+def new_in_lists(
     lists: Sequence[KnownList],
     overlay: Overlay,
     most: int,
     seen_by: Callable[[UserId], Set[ItemId]],
     withdrawn: Container[ItemId],
-) -> list[list[Item]]:
-    """Return the lists with the new items that belong there, `most` of them in each at most.
+) -> dict[int, list[Item]]:
+    """Return the best new items of each list that may get any, by its place, `most` at most.
+
+    They are to be :func:`registry.new_items.overlay.joined` to the list.
 
     Parameters
     ----------
     lists
-        Each with the best of what the request may be shown, best first.
+        Of the requests of a batch.
     overlay, most
         The new items, and how many of a list may be new.
     seen_by
@@ -49,7 +59,7 @@ def overlaid(
     withdrawn
         Items that no answer may show.
     """
-    found = [known.items for known in lists]
+    found: dict[int, list[Item]] = {}
     places = [place for place, known in enumerate(lists) if _may_have_new(known)]
     vectors = [vector for place in places if (vector := lists[place].vector) is not None]
     if not vectors:
@@ -66,8 +76,7 @@ def overlaid(
             and (known.request.candidates is None or item_id in known.request.candidates)
         ]
         if shown:
-            new = overlay.best(vectors[number], np.array(shown, np.int32), most)
-            found[places[number]] = joined(known.items, new, known.request.k)
+            found[places[number]] = overlay.best(vectors[number], np.array(shown, np.int32), most)
     return found
 
 
@@ -79,7 +88,7 @@ def _may_have_new(known: KnownList) -> bool:
 
 def _floor(known: KnownList) -> float:
     """Return the score that a new item needs at least."""
-    return known.items[-1].score if len(known.items) >= known.request.k else EVERYTHING
+    return known.scores[-1] if len(known.scores) >= known.request.k else EVERYTHING
 
 
 def _hidden_from(request: Request, seen_by: Callable[[UserId], Set[ItemId]]) -> Set[ItemId]:

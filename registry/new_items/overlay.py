@@ -57,6 +57,10 @@ class Overlay:
     def __len__(self) -> int:
         return len(self.item_ids)
 
+    def vectors_of(self, item_ids: Sequence[ItemId]) -> NDArray[np.float32]:
+        """Return the vectors of some of the new items, (items, f) float32."""
+        return self._ranking.item_factors[[self.item_ids.index(item) for item in item_ids]]
+
     def within_reach(
         self, users: NDArray[np.float32], floors: Sequence[float]
     ) -> dict[int, NDArray[np.int32]]:

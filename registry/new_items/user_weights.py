@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.fold_in.fresh_vectors import FreshVectors
-from registry.fresh.event_log import FrozenLog
 from registry.fresh.fresh_events import FreshEvent, FreshHistory
+from registry.fresh.frozen_log import FrozenLog
 from registry.fresh.version_window import VersionWindow
 from registry.ids import ItemId, UserId
 from registry.new_items.new_item_events import NewItemUsers

@@ -44,6 +44,15 @@ class FreshSettings(SettingGroup):
         description="How long a worker that gets partitions may put off its answers until it has "
         "read their users' fresh interactions. Then it answers, and says `catching_up`.",
     )
+    fresh_ready_seconds: float = Field(
+        30.0,
+        alias="RECSTREAM_FRESH_READY_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long a version that a worker has loaded waits, at most, until the worker "
+        "has read the fresh interactions that it needs and the versions answering so far did not. "
+        "These go on answering meanwhile. Then it answers, and says `catching_up`.",
+    )
     fresh_memory_bytes: int = Field(
         256 * 1024 * 1024,
         alias="RECSTREAM_FRESH_MEMORY_BYTES",

@@ -53,7 +53,8 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     ``latency_ms`` is from the request record's timestamp to its scoring; absent where the timestamp
     is missing, or later than the worker's clock. ``fresh`` is how much of what its user did since
     the version's snapshot counted; absent where workers do not look (``RECSTREAM_FRESH=off``).
-    Interactions before ``fresh_offsets`` did, by partition of the interaction topic.
+    Interactions before ``fresh_offsets`` did, by partition of the interaction topic, from the end
+    of the version's snapshot on, or from ``fresh_from`` where that is later.
     ``withdrawn_items`` of the version's items could not be shown, by the records of the items topic
     below ``items_offset``; both are absent if it is none. Of the items that the request names in
     ``candidates``, ``like`` or ``items``, the version does not know ``unknown_items``.
@@ -70,6 +71,7 @@ class Provenance(Struct, frozen=True, omit_defaults=True):
     image_digest: str | None = None
     fresh: FreshState | None = None
     fresh_offsets: dict[str, int] = {}
+    fresh_from: dict[str, int] = {}
     withdrawn_items: int | None = None
     items_offset: int | None = None
     unknown_items: int = 0

@@ -254,7 +254,7 @@ def _because(model: Model, own: _Own, found: Recommendation) -> tuple[Contributi
     if target is None or not len(rows):
         return ()
     user = FreshVector("model", None, rows, weight)  # whatever ranked: the shares are the same
-    scores = vectors.because(user, np.array([target], np.int32))[:, 0]
+    scores = vectors.because(user, model.arrays.item_factors[[target]])[:, 0]
     most = np.argsort(-scores)[:BECAUSE_SHOWN]
     names: Sequence[tuple[ItemId, str | None]] = model.names_of(rows[most])
     return tuple(

@@ -106,7 +106,7 @@ class FleetAgent:
             environment=node.origin.environment,
             at=time.time(),
             epoch=acting.epoch if acting else None,
-            ready=tuple(sorted(node.residency.ready)),
+            ready=tuple(sorted(node.ready)),
             failures=dict(node.residency.failures),
             lag=lag,
             requests_per_second=self.requests_per_second,

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from registry.fresh.event_log import EventLog, FrozenLog
+from registry.fresh.event_log import EventLog
+from registry.fresh.frozen_log import FrozenLog
 
 
 class Gap(NamedTuple):

@@ -1,8 +1,10 @@
 """Following the interactions: a consumer of its own, in a thread, without a group.
 
-An edge. It restarts when other partitions, or earlier offsets, are wanted; it shows what it has
-read after every batch (`streams.fresh.fresh_reading`), and connects again whatever happens to
-Kafka. Must not know users' requests or versions.
+An edge. Of a partition that it begins, it reads the newest records first and then those before
+(`streams.fresh.earlier_records`), so that what users did lately counts at once however long the log
+is. It goes on showing what it has while earlier records are wanted. It shows what it has read after
+every batch (`streams.fresh.fresh_reading`), and connects again whatever happens to Kafka. Must not
+know users' requests or versions.
 """
 
 from __future__ import annotations
@@ -11,20 +13,21 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import TransportError
 from registry.fresh.event_log import EventLog
-from registry.fresh.usable_events import take_in
-from registry.kafka.topic_reader import BROKER_SECONDS, current_ends
+from registry.fresh.usable_events import Intake, take_in
+from registry.kafka.topic_reader import current_ends
 from registry.kafka.topics import Topic
-from registry.partition_offsets import bounds_now
 from registry.read_stall import ReadStall
 from registry.settings import Settings
+from streams.fresh.earlier_records import EarlierRecords
 from streams.fresh.fresh_reading import NOTHING_READ, Gap, Reading, begin_at
+from streams.fresh.partition_bounds import bounds_of, ends_heard
 from streams.kafka.follower_threads import Complaints, follow_until_stopped, place_of
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,11 @@ logger = logging.getLogger(__name__)
 BATCH_RECORDS: Final = 2_000
 """Records taken at once. The client makes them without letting the interpreter go: 2,000 take 2 ms,
 for which no answer is made. Half as many cost a tenth more."""
+
+NEWEST_RECORDS: Final = 5_000
+"""Of a partition that begins anew, so many are read first: 4 partitions take a tenth of a second,
+in which answers wait. More of them would be read too late, fewer would leave out what users did a
+minute ago."""
 
 POLL_SECONDS: Final = 0.05
 """The client waits this long to fill a batch: what a user did is known so much later at most, and
@@ -41,9 +49,6 @@ HIGH_SECONDS: Final = 0.25
 """Between two looks at where the partitions end."""
 
 IDLE_SECONDS: Final = 0.5
-
-LONGEST_FETCH_SECONDS: Final = 15.0
-"""A fetch at the end of a log takes a tenth of a second; on a starved machine, some seconds."""
 
 FOLLOWING: Final[dict[str, str | int]] = {
     "auto.offset.reset": "error",
@@ -68,6 +73,8 @@ class InteractionFollower:
         Called in the thread with the records of each batch, for whoever looks at their keys.
     note_unusable
         Called in the thread with how many records were no interactions, by reason.
+    newest
+        Records of a partition that are read first; 0: all are read in their order.
 
     Attributes
     ----------
@@ -83,11 +90,13 @@ class InteractionFollower:
         topic: Topic,
         note_records: Callable[[Sequence[Message]], None] = lambda _: None,
         note_unusable: Callable[[Counter[str]], None] = lambda _: None,
+        newest: int = NEWEST_RECORDS,
     ) -> None:
         self._settings = settings
         self._topic = topic.name
         self._note_records = note_records
         self._note_unusable = note_unusable
+        self._newest = newest
         self._wanted: Mapping[int, int] = {}
         self._changed = threading.Event()
         self._stopping = threading.Event()
@@ -145,6 +154,10 @@ class InteractionFollower:
         self.trouble = str(error) or repr(error)
 
     def _follow(self, consumer: Consumer) -> None:
+        with EarlierRecords(self._settings, FOLLOWING, self._topic) as earlier:
+            self._follow_with(consumer, earlier)
+
+    def _follow_with(self, consumer: Consumer, earlier: EarlierRecords) -> None:
         followed: Mapping[int, int] | None = None
         looked_at, stall = 0.0, ReadStall(time.monotonic())
         while not self._stopping.is_set():
@@ -159,16 +172,14 @@ class InteractionFollower:
             if not wanted:
                 self._changed.wait(IDLE_SECONDS)
                 continue
-            batch = consumer.consume(BATCH_RECORDS, POLL_SECONDS)
-            if lost := self._take(batch):
-                self._log.begin(
-                    {n: at for n, at in self._log.frozen.starts.items() if n not in lost}
-                )
+            batch = consumer.consume(BATCH_RECORDS, 0 if self._log.holes else POLL_SECONDS)
+            if lost := self._take(batch) | self._fill(earlier):
+                self._log.drop(lost)
                 self._begin(consumer, wanted)
             now = time.monotonic()
             if now - looked_at > HIGH_SECONDS:
                 looked_at = now
-                self._show(high=self._ends_heard(consumer, wanted))
+                self._show(high=ends_heard(consumer, self._topic, wanted))
             if stall.is_due(now) and stall.look(
                 now, self._log.frozen.ends, current_ends(consumer, self._topic, wanted)
             ):
@@ -176,40 +187,29 @@ class InteractionFollower:
 
     def _begin(self, consumer: Consumer, wanted: Mapping[int, int]) -> None:
         """Read what is wanted, from where it is read already or else from its start."""
-        before, log = self.reading, self._log.frozen
+        before = self.reading
         starts: dict[int, int] = {}
+        newest: dict[int, int] = {}
         targets: dict[int, int] = {}
         gaps: dict[int, Gap] = {}
         for number, start in wanted.items():
-            end = log.ends.get(number)
-            if end is not None and log.starts[number] <= start <= end:
+            held = self._log.frozen.starts.get(number)
+            if goes_on := self._log.goes_on(number, start):
                 starts[number], targets[number] = start, before.targets.get(number, 0)
                 if number in before.gaps:
                     gaps[number] = before.gaps[number]
+            if goes_on and held is not None and held <= start:
                 continue
-            low, high = self._bounds(consumer, number, start)
-            targets[number] = high
+            low, high = bounds_of(consumer, TopicPartition(self._topic, number, start))
+            targets.setdefault(number, high)
             starts[number], gap = begin_at(start, low, high)
+            if self._newest:
+                newest[number] = max(starts[number], high - self._newest)
             if gap is not None:
                 gaps[number] = gap
-        ends = self._log.begin(starts)
+        ends = self._log.begin(starts, newest)
         consumer.assign([TopicPartition(self._topic, number, end) for number, end in ends.items()])
         self.reading = Reading(wanted, self._log.frozen, targets, gaps, targets)
-
-    def _bounds(self, consumer: Consumer, number: int, start: int) -> tuple[int, int]:
-        """Return the first offset that Kafka has, and where the partition ends.
-
-        An end before `start` counts only if a fetch there finds no end either. Until the next
-        record comes, the embedded broker names an end inside the last batch; it answers at the end
-        of a log, and never behind it. Kafka refuses at once.
-        """
-        low, high = bounds_now(consumer, self._topic, number, BROKER_SECONDS)
-        if start <= high:
-            return low, high
-        consumer.assign([TopicPartition(self._topic, number, start)])
-        fetched = consumer.consume(1, LONGEST_FETCH_SECONDS)
-        is_there = any(_code(message) in (None, KafkaError._PARTITION_EOF) for message in fetched)
-        return low, start if is_there else high
 
     def _take(self, batch: Sequence[Message]) -> set[int]:
         """Take in a batch; return the partitions whose next offset is gone."""
@@ -234,19 +234,38 @@ class InteractionFollower:
             self._show()
         return lost
 
+    def _fill(self, earlier: EarlierRecords) -> set[int]:
+        """Read on what is before what is shown; return the partitions that have lost some of it."""
+        if not self._log.holes:
+            earlier.rest()
+            return set()
+        found, lost = earlier.read(self._log.holes, BATCH_RECORDS, POLL_SECONDS)
+        for number, (messages, end) in found.items():
+            self._log.fill(number, *self._taken(messages)[:-1], end=end)
+        self._show()
+        if self._log.is_short:  # which users may go is known once all is read in its order
+            self._newest = 0
+            return set(self._log.frozen.starts)
+        return lost
+
     def _take_partition(self, number: int, messages: Sequence[Message]) -> None:
         if not messages or number not in self._log.frozen.ends:
             return
+        taken = self._taken(messages)
+        self._log.take(number, *taken[:-1], end=place_of(messages[-1])[2] + 1)
+
+    def _taken(self, messages: Sequence[Message]) -> Intake:
+        """Return the events of some records, and count what they are."""
         taken = take_in(
             [place_of(message)[2] for message in messages],
             [message.timestamp()[1] / 1000 for message in messages],
             [message.value() for message in messages],
         )
-        self._log.take(number, *taken[:-1], end=place_of(messages[-1])[2] + 1)
         self.records += len(messages)
         self._note_records(messages)
         if taken.unusable:
             self._complain(taken.unusable)
+        return taken
 
     def _pass_over(self, number: int, end: int) -> None:
         if number in self._log.frozen.ends:  # else of before the last assignment
@@ -260,23 +279,9 @@ class InteractionFollower:
                 self._topic, unusable.total(), ", ".join(sorted(unusable)),
             )  # fmt: skip
 
-    def _ends_heard(self, consumer: Consumer, wanted: Iterable[int]) -> dict[int, int]:
-        heard = {
-            number: consumer.get_watermark_offsets(
-                TopicPartition(self._topic, number), cached=True
-            )[1]
-            for number in wanted
-        }
-        return {number: end for number, end in heard.items() if end >= 0}
-
     def _show(self, high: Mapping[int, int] | None = None) -> None:
         shown = self.reading if high is None else self.reading._replace(high=high)
         self.reading = shown._replace(log=self._log.frozen)
-
-
-def _code(message: Message) -> int | None:
-    error = message.error()
-    return None if error is None else error.code()
 
 
 def _number(message: Message) -> int:

@@ -42,7 +42,8 @@ class VersionStatus(Struct, frozen=True):
     """One model version as this worker sees it.
 
     ``role`` is ``primary``, ``canary``, ``previous`` or empty; ``residency`` is ``ready``,
-    ``loading``, ``failed`` or ``absent``. ``kernel`` says how one that is ready is scored.
+    ``catching_up`` (in memory; its fresh interactions are being read), ``loading``, ``failed`` or
+    ``absent``. ``kernel`` says how one that is ready is scored.
     """
 
     version: str

@@ -147,7 +147,7 @@ class StatusCollector:
             VersionStatus(
                 version=name,
                 role=roles.get(name, ""),
-                residency=residency.residency_of(name),
+                residency=self._node.residency_of(name),
                 share=_share(name, state),
                 error=residency.failures.get(name),
                 size_bytes=ready[name].size_bytes if name in ready else None,

@@ -55,6 +55,7 @@ def provenance_of(
         image_digest=manifest.image_digest if manifest else None,
         fresh=sight.state(model.version, record.partition) if sight and model else None,
         fresh_offsets=sight.offsets(record.partition) if sight and model else {},
+        fresh_from=sight.beginnings(record.partition) if sight and model else {},
         withdrawn_items=withdrawn,
         items_offset=model.withdrawals.offset if model and withdrawn else None,
         unknown_items=unknown_items,

@@ -22,7 +22,8 @@ from registry.fresh.fresh_events import NOTHING_FRESH
 from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId
-from registry.new_items.overlaid_lists import KnownList, overlaid
+from registry.new_items.overlaid_lists import KnownList, new_in_lists
+from registry.new_items.overlay import Overlay, joined
 from registry.versions.model import Model
 from registry.versions.request_narrowing import rows_of
 from registry.wire.requests import Request
@@ -67,11 +68,12 @@ def recommend_seeing(
     ]
     fresh = [session.user for session in sessions]
     found = model.recommend(requests, threads=threads, fresh=fresh)
-    explained = [
-        _explained(model, session.made, answer) if request.explain else answer
+    found = _with_new_items(model, requests, fresh, found, sight)
+    overlay = None if sight is None else sight.overlays.get(model.version)
+    return [
+        _explained(model, session.made, answer, overlay) if request.explain else answer
         for request, session, answer in zip(requests, sessions, found, strict=True)
     ]
-    return _with_new_items(model, requests, fresh, explained, sight)
 
 
 def _with_new_items(
@@ -86,18 +88,20 @@ def _with_new_items(
     if sight is None or overlay is None:
         return found
     window = sight.window(model.version)
-    known = [answer.items for answer in found]
-    lists = overlaid(
-        list(map(KnownList, requests, model.vectors_of(requests, fresh), known)),
+    vectors = model.vectors_of(requests, fresh)
+    scores = [answer.scores for answer in found]
+    new = new_in_lists(
+        list(map(KnownList, requests, vectors, scores)),
         overlay,
         sight.most_new,
         (lambda _: set()) if window is None else window.seen_unknown,
         model.withdrawals.item_ids,
     )
-    return [
-        answer if items is before else answer._replace(whole_items=items)
-        for answer, before, items in zip(found, known, lists, strict=True)
-    ]
+    for place, items in new.items():  # few: an answer's items are values only where they must be
+        answer = found[place]
+        whole = joined(answer.items, items, requests[place].k)
+        found[place] = answer._replace(whole_items=whole)
+    return found
 
 
 def _fresh_of(
@@ -162,14 +166,23 @@ def _session_of(
     )
 
 
-def _explained(model: Model, made: FreshVector | None, found: Recommendation) -> Recommendation:
+def _explained(
+    model: Model, made: FreshVector | None, found: Recommendation, overlay: Overlay | None
+) -> Recommendation:
     """Return an answer with what each item comes from, if a vector ranks it."""
     vectors = model.fresh_vectors
     if made is None or vectors is None or found.source == "popular" or found.is_empty:
         return found
-    rows = np.array(found.rows, np.int32)
-    items = add_because(found.items, model.texts, made.seen, vectors.because(made, rows))
-    return found._replace(whole_items=items)
+    items = found.items
+    targets = np.empty((len(items), model.arrays.item_factors.shape[1]), np.float32)
+    is_new = np.array([item.vector_offset is not None for item in items])
+    known = [model.row_of(item.item_id) for item in items if item.vector_offset is None]
+    targets[~is_new] = model.arrays.item_factors[np.array(known, np.int32)]
+    if overlay is not None and is_new.any():
+        new = [item.item_id for item in items if item.vector_offset is not None]
+        targets[is_new] = overlay.vectors_of(new)
+    contributions = vectors.because(made, targets)
+    return found._replace(whole_items=add_because(items, model.texts, made.seen, contributions))
 
 
 def _session_rows(model: Model, request: Request) -> NDArray[np.int32]:

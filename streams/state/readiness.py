@@ -56,7 +56,9 @@ class ReadinessCheck:
                 )
             )
         elif node.acting is not wanted:
-            why = node.residency.failures.get(wanted.primary_version, "being loaded")
+            is_loaded = wanted.primary_version in node.residency.ready
+            waits_for = "its fresh interactions are being read" if is_loaded else "being loaded"
+            why = node.residency.failures.get(wanted.primary_version, waits_for)
             reasons.append(
                 Reason(
                     ReadinessCode.VERSION_NOT_READY,

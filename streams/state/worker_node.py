@@ -7,10 +7,12 @@ replaced whole. `refresh` is called after every change of either. Must not know 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from registry.rollout.assignment import arms_of
 from registry.settings import Settings
+from registry.versions.model import Model
 from registry.versions.store import store_of
 from registry.wire.instants import Instant
 from registry.wire.rollout_state import RolloutState
@@ -60,13 +62,24 @@ class Node:
         self.origin = Origin(settings.environment, worker)
         self._series = VersionSeries(metrics)
 
+    @property
+    def ready(self) -> Mapping[str, Model]:
+        """The versions that may answer: in memory, and their fresh interactions are followed."""
+        resident = self.residency.ready
+        return resident if self._freshness is None else self._freshness.ready(resident)
+
+    def residency_of(self, version: str) -> str:
+        """Return ``ready``, ``catching_up``, ``loading``, ``failed`` or ``absent``."""
+        residency = self.residency.residency_of(version)
+        return "catching_up" if residency == "ready" and version not in self.ready else residency
+
     def refresh(self) -> None:
         """Load what the newest state names, and act on it once its primary is ready."""
         wanted = self.view.state
         self.residency.keep(versions_to_keep(wanted, self.acting), time.monotonic())
         if self._freshness is not None:
             self._freshness.refresh(self.residency.ready, time.monotonic())
-        acting = next_acting(wanted, self.acting, self.residency.ready)
+        acting = next_acting(wanted, self.acting, self.ready)
         if acting is not self.acting:
             self._act_on(acting)
 
@@ -89,20 +102,21 @@ class Node:
         what its new users did lately.
         """
         wanted = self.view.state
-        ready = self.residency.ready
         if not self.recovered_once:
             return None
-        rules = None
+        sight = None
+        if (freshness := self._freshness) is not None:
+            freshness.refresh(self.residency.ready, time.monotonic())
+            if freshness.is_waited_for(time.monotonic()):
+                return None
+            sight = freshness.sight()
+        ready, rules = self.ready, None
+        if self.acting is not next_acting(wanted, self.acting, ready):
+            self.refresh()  # its range has been followed just now
         if wanted is not None and self.acting is not None:
             rules = RoutingRules(self.acting, wanted, ready, self.view.lease.holds(time.time()))
         elif wanted is not None and wanted.primary_version not in self.residency.failures:
             return None
-        sight = None
-        if (freshness := self._freshness) is not None:
-            freshness.refresh(ready, time.monotonic())
-            if freshness.is_waited_for(time.monotonic()):
-                return None
-            sight = freshness.sight()
         return Answering(
             origin=self.origin,
             rules=rules,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +40,16 @@ class Done(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What an answer should be; ``score_of`` has the items that it may hold, and some more."""
+    """What an answer should be; ``score_of`` has the items that it may hold, and some more.
+
+    ``shares`` have what each of the user's own items adds to a score, by item; nothing where none
+    does.
+    """
 
     source: str
     ranked: list[int]
     score_of: Mapping[int, float]
+    shares: Mapping[int, Mapping[int, float]] = {}
 
 
 def read_interactions(settings: Settings) -> dict[User, list[Done]]:
@@ -98,33 +104,55 @@ class SlowTwin:
         offsets: Mapping[str, int],
         k: int,
         others: Collection[SlowTwin] = (),
-        user: User = 0,
+        user: User | None = 0,
+        since: Mapping[str, int] | None = None,
+        session: Sequence[int] = (),
+        shown: Callable[[int], bool] | None = None,
+        *,
+        explain: bool = False,
     ) -> Expected:
-        """Return the answer for a user who did this, of whom what is before `offsets` was seen."""
-        learned, fresh, forgotten = self._counting(done, offsets)
+        """Return the answer for a user who did this, of whom what is before `offsets` was seen.
+
+        While a worker catches up, that is what is fresh from `since` on, and no more. The user
+        watches the items of the `session` right now; only items that are `shown` are ranked. With
+        `explain`, it says what each of the user's items adds to each score.
+        """
+        learned, fresh, forgotten = self._counting(done, offsets, since)
+        now = [Done(-1, n, item, "watch", 1.0, math.inf) for n, item in enumerate(session)]
         undos = [event for event in fresh if self._undone_by(event)]
         plain = [event for event in fresh if not self._undone_by(event)]
         plain.sort(key=lambda event: (event.time, event.partition, event.offset))
-        newest = [*undos, *plain[-self.most :]]
+        newest = [*undos, *plain[-self.most :], *now]
         weights = {
             item: self._weight(kinds) for item, kinds in self._latest(learned, newest).items()
         }
-        seen = set(self._latest(learned, fresh))
-        stored = self.vectors.get(user)
+        seen = set(self._latest(learned, [*fresh, *now]))
+        stored = None if user is None else self.vectors.get(user)
         is_known = stored is not None and bool(np.any(stored)) and not forgotten
         is_fresh = any(event.item in self.row_of for event in newest)
         taught = {item: weight for item, weight in weights.items() if weight > 0}
-        if is_known and not (is_fresh or any(event.touched(done, offsets) for event in others)):
-            return self._ranked("model", self.y @ stored.astype(np.float64), seen, k)
-        if is_known and taught:
-            return self._ranked("recomputed", self._solved(taught), seen, k)
-        if not is_known and len(taught) >= self.least:
-            return self._ranked("fold_in", self._solved(taught), seen, k)
-        return self._ranked("popular", self.popularity.astype(np.float64), seen, k)
+        least = 1 if session else self.least
+        if is_known and not (
+            is_fresh or any(event.touched(done, offsets, since) for event in others)
+        ):
+            source, scores = "model", self.y @ stored.astype(np.float64)
+        elif taught if is_known else len(taught) >= least:
+            source, scores = "recomputed" if is_known else "fold_in", self._solved(taught)
+        else:
+            source, scores = "popular", self.popularity.astype(np.float64)
+        if shown is not None:
+            seen |= {item for item in self.items if not shown(item)}
+        expected = self._ranked(source, scores, seen, k)
+        return self._because(expected, taught) if explain and source != "popular" else expected
 
-    def touched(self, done: Collection[Done], offsets: Mapping[str, int]) -> bool:
+    def touched(
+        self,
+        done: Collection[Done],
+        offsets: Mapping[str, int],
+        since: Mapping[str, int] | None = None,
+    ) -> bool:
         """Tell whether anything of this is fresh for the version."""
-        _, fresh, forgotten = self._counting(done, offsets)
+        _, fresh, forgotten = self._counting(done, offsets, since)
         return forgotten or any(event.item in self.row_of for event in fresh)
 
     def new_vector(
@@ -152,7 +180,10 @@ class SlowTwin:
         return len(taught), np.linalg.solve(matrix, right)
 
     def _counting(
-        self, done: Collection[Done], offsets: Mapping[str, int]
+        self,
+        done: Collection[Done],
+        offsets: Mapping[str, int],
+        since_offsets: Mapping[str, int] | None = None,
     ) -> tuple[list[Done], list[Done], bool]:
         """Return what counts of what was learned and of what came since, and if all is forgotten.
 
@@ -165,6 +196,7 @@ class SlowTwin:
             if self.ends.get(event.partition, 0)
             <= event.offset
             < offsets.get(str(event.partition), 0)
+            and event.offset >= (since_offsets or {}).get(str(event.partition), 0)
         ]
         forgets = [event for event in since if event.kind == "forget"]
         old_forgets = [event for event in before if event.kind == "forget"]
@@ -212,17 +244,32 @@ class SlowTwin:
         """Return all scores: (Y'Y + λI + Σ(c - 1) y y') x = Σ c y."""
         y = self.y[[self.row_of[item] for item in taught]]
         c = self.parameters.alpha * np.array(list(taught.values()))
+        return self.y @ np.linalg.solve(self._matrix(y, c), c @ y)
+
+    def _because(self, expected: Expected, taught: Mapping[int, float]) -> Expected:
+        """Add what each taught item adds to a score: c y_t' A^-1 y."""
+        if not taught:
+            return expected
+        y = self.y[[self.row_of[item] for item in taught]]
+        c = self.parameters.alpha * np.array(list(taught.values()))
+        inverse = np.linalg.inv(self._matrix(y, c))
+        shares = {}
+        for item in expected.ranked:
+            parts = c * (y @ inverse @ self.y[self.row_of[item]])
+            shares[item] = dict(zip(taught, parts.tolist(), strict=True))
+        return expected._replace(shares=shares)
+
+    def _matrix(self, y: np.ndarray, c: np.ndarray) -> np.ndarray:
         penalty = self.parameters.regularization * np.eye(y.shape[1])
-        matrix = self.product + penalty + sum(
+        return self.product + penalty + sum(
             (event - 1) * np.outer(row, row) for event, row in zip(c, y, strict=True)
         )  # fmt: skip
-        return self.y @ np.linalg.solve(matrix, c @ y)
 
     def _ranked(
         self, source: str, scores: np.ndarray, seen: Collection[int | None], k: int
     ) -> Expected:
-        best = np.argsort(-scores, kind="stable")[: k + MORE + len(seen)].tolist()
-        rows = [row for row in best if self.items[row] not in seen][: k + MORE]
+        best = np.argsort(-scores, kind="stable").tolist()
+        rows = list(islice((row for row in best if self.items[row] not in seen), k + MORE))
         score_of = {self.items[row]: float(scores[row]) for row in rows}
         return Expected(source, [self.items[row] for row in rows[:k]], score_of)
 

@@ -20,6 +20,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.clients.fresh_arithmetic import recompute
+from ops.clients.kafka_client import produce_all
 from registry.connection.client_config import client_config
 from registry.errors import TransportError
 from registry.kafka.partition_growth import grow_topics
@@ -136,6 +137,66 @@ def test_a_forget_makes_a_user_nobody_within_a_second(
     new = items_of(nobody)[0]
     wait_until_gone(application, 7, new, application.did(7, "watch", new))
     wait_until(lambda: worker.get("/readyz")["fresh_lag"] == 0, 60, "nothing more to be read")
+
+
+def crowd(settings: Settings, count: int) -> None:
+    """Let people watch things, of whom no version knows."""
+    records = (
+        (user, b'{"user_id":%d,"item_id":%d,"event":"watch"}' % (user, user % ITEMS + 1))
+        for user in range(10_000, 10_000 + count)
+    )
+    produce_all(settings, topics_of(settings).interactions, records)
+
+
+def test_a_forget_before_a_takeover_counts_in_the_first_answer_of_the_new_owner(
+    application: Application, topics_created: Settings, start_worker: Start
+) -> None:
+    patient = topics_created.model_copy(update={"fresh_wait_seconds": 5.0})
+    publish_model(patient)
+    before = start_worker(patient).wait_ready()
+    nobody = items_of(application.ask(999))
+    crowd(patient, 60_000)  # four partitions of 15,000, of which the newest 5,000 are read first
+    application.did(7, "forget")
+    number = partition_of(7, patient.partitions)
+    end = ends_of(patient, topics_of(patient).interactions)[number]
+    other = start_worker(patient).wait_ready()
+    name = other.get("/rollout/status")["worker"]
+
+    assert before.stop() == 0
+
+    def by_the_other() -> Answer | None:
+        answer = application.ask(7)
+        return answer if answer["provenance"]["worker"] == name else None
+
+    answer = wait_until(by_the_other, 60, "an answer of the new owner")
+    assert answer["provenance"]["fresh_offsets"][str(number)] >= end
+    assert (answer["source"], items_of(answer)) == ("popular", nobody)
+
+
+def test_a_swap_to_an_older_version_waits_until_its_forgets_are_read(
+    application: Application, topics_created: Settings, start_worker: Start
+) -> None:
+    settings = topics_created.model_copy(update={"fresh_ready_seconds": 120.0})
+    older = publish_model(settings, mergeable=True)
+    application.did(7, "forget")
+    crowd(settings, 60_000)
+    ends = ends_of(settings, topics_of(settings).interactions)
+    newer = publish_model(
+        settings, seed=1, snapshot_ends={str(number): (0, end) for number, end in ends.items()}
+    )
+    worker = start_worker(settings).wait_ready()
+    assert primary_of(worker) == newer
+    assert application.ask(7)["source"] == "model"
+
+    assert application.client.command(type="swap", model_version=older)["status"] == "applied"
+
+    def answer_of_older() -> Answer | None:
+        answer = application.ask(7)
+        assert answer["provenance"]["fresh"] == "followed"
+        return answer if answer["model_version"] == older else None
+
+    answer = wait_until(answer_of_older, 60, "the older version")
+    assert (answer["source"], answer["fallback_reason"]) == ("popular", "unknown_user")
 
 
 def test_it_counts_on_whoever_takes_over_after_a_kill(

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.demo.demo_fleet import RATINGS
+from registry.catalogue.item_keys import key_of
 from registry.connection.client_config import client_config
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
@@ -33,6 +34,8 @@ Record = dict[str, Any]
 USERS = 1_000
 SAME_SCORE = 1e-6
 """Closer than this, float32 and float64 may disagree on which is first."""
+PARITY = ("even", "odd")
+"""Values of a label that items have, by their ids."""
 JAVAS = {"partitioner": "murmur2_random", "linger.ms": 5}
 
 
@@ -92,8 +95,10 @@ def with_second_thoughts(ratings: list[Record]) -> Iterator[Record]:
 class Crowd:
     """Users who do things and ask, at steady rates, until the block ends."""
 
-    def __init__(self, client: Client, records: Iterator[Record]) -> None:
+    def __init__(self, client: Client, records: Iterator[Record], log: Sequence[Record]) -> None:
         self.client = client
+        self.items = sorted({record["item_id"] for record in log})
+        self.asked: dict[str, Record] = {}
         self.ids: list[str] = []
         self._records = records
         self._done = threading.Event()
@@ -109,8 +114,13 @@ class Crowd:
         self._thread.join()
 
     def send_all(self, records: list[Record]) -> None:
+        """Send what users did, and what the items are."""
+        topics = topics_of(self.client.settings)
         for record in records:
-            self._send(topics_of(self.client.settings).interactions.name, record)
+            self._send(topics.interactions.name, record, str(record["user_id"]))
+        for item in self.items:
+            labels = {"parity": [PARITY[item % 2]]}
+            self._send(topics.items.name, {"item_id": item, "labels": labels}, key_of(item))
         assert self._producer.flush(60) == 0
 
     def wait_for_answers(self, count: int) -> None:
@@ -127,22 +137,67 @@ class Crowd:
                 acted += 1
                 for record in (next(self._records, None) for _ in range(4)):
                     if record is not None:
-                        self._send(topics.interactions.name, record)
-                request_id = f"asked-{len(self.ids)}"
-                user = asking.randint(1, USERS)
-                self._send(topics.requests.name, {"request_id": request_id, "user_id": user})
-                self.ids.append(request_id)
+                        self._send(topics.interactions.name, record, str(record["user_id"]))
+                request = self._next_request(asking)
+                key = str(request["user_id"] or request["session_id"])
+                self._send(topics.requests.name, request, key)
+                self.asked[request["request_id"]] = request
+                self.ids.append(request["request_id"])
             self._done.wait(0.02)
         assert self._producer.flush(30) == 0
 
-    def _send(self, topic: str, record: Mapping[str, Any]) -> None:
+    def _next_request(self, asking: random.Random) -> Record:
+        """Return a request: every other one is plain, the rest ask for more in turn."""
+        number = len(self.ids)
+        request: Record = {"request_id": f"asked-{number}", "user_id": asking.randint(1, USERS)}
+        session = [{"item_id": asking.choice(self.items)} for _ in range(3)]
+        match number % 8:
+            case 1:
+                request |= {"user_id": None, "session_id": f"s-{number}", "items": session}
+            case 3:
+                request |= {"items": session}
+            case 5:
+                request |= {"allow": {"parity": [PARITY[number // 8 % 2]]}}
+            case 7:
+                request |= {"explain": True}
+        return request
+
+    def _send(self, topic: str, record: Mapping[str, Any], key: str | bytes) -> None:
         while True:
             try:
-                self._producer.produce(topic, json.dumps(record), str(record["user_id"]))
+                self._producer.produce(topic, json.dumps(record), key)
                 self._producer.poll(0)
                 return
             except BufferError:
                 self._producer.poll(0.1)
+
+
+def kind_of(request: Record) -> str:
+    if request["user_id"] is None:
+        return "anonymous"
+    asked = {"items": "context", "allow": "label", "explain": "explain"}
+    return next((kind for field, kind in asked.items() if field in request), "plain")
+
+
+def shown_by(request: Record) -> Callable[[int], bool] | None:
+    """Return which items a request allows; None: all."""
+    if "allow" not in request:
+        return None
+    (parity,) = request["allow"]["parity"]
+    return lambda item: PARITY[item % 2] == parity
+
+
+def unexplained(item: Record, shares: Mapping[int, float]) -> str | None:
+    """Return what is wrong with an item's `because`: the three largest shares above 0."""
+    best = sorted((share for share in shares.values() if share > 0), reverse=True)[:3]
+    named = item.get("because", [])
+    if len(named) != len(best):
+        return f"{item} instead of {best}"
+    for part, share in zip(named, best, strict=True):
+        own = shares.get(part["item_id"])
+        if own is None or max(abs(part["contribution"] - x) for x in (own, share)) > 1e-4:
+            return f"{item} instead of {best}"
+    return None
 
 
 def difference(answer: Answer, expected: Expected) -> str | None:
@@ -160,6 +215,9 @@ def difference(answer: Answer, expected: Expected) -> str | None:
             return f"{item['item_id']} has {item['score']} instead of {score}"
         if item["item_id"] != other and abs(score - expected.score_of[other]) > SAME_SCORE:
             return f"{item['item_id']} instead of {other}"
+        shares = expected.shares.get(item["item_id"])
+        if shares is not None and (why := unexplained(item, shares)):
+            return why
     return None
 
 
@@ -183,7 +241,7 @@ def test_every_answer_is_what_the_slow_twin_makes_of_topic_and_version(
 ) -> None:
     log = shipped_log()
     cut = int(0.8 * len(log))
-    crowd = Crowd(client, with_second_thoughts(log[cut:]))
+    crowd = Crowd(client, with_second_thoughts(log[cut:]), log)
     crowd.send_all(log[:cut])
     workers = [start_worker(tuned) for _ in range(2)]
     for worker in workers:
@@ -224,20 +282,26 @@ def test_every_answer_is_what_the_slow_twin_makes_of_topic_and_version(
             wrong.append(f"{answer}: not answered")
             continue
         provenance, version = answer["provenance"], answer["model_version"]
+        request = crowd.asked[answer["request_id"]]
         others = named[provenance["rollout_epoch"]] - {version, None}
         expected = twins[version].answer(
-            done[answer["user_id"]],
+            done[answer["user_id"]] if answer["user_id"] is not None else [],
             provenance.get("fresh_offsets", {}),
             10,
             [twins[other] for other in others],
             answer["user_id"],
+            provenance.get("fresh_from"),
+            [item["item_id"] for item in request.get("items", ())],
+            shown_by(request),
+            explain=request.get("explain", False),
         )
-        seen.update((version, answer["source"], provenance.get("fresh", "off")))
+        seen.update((version, answer["source"], provenance.get("fresh", "off"), kind_of(request)))
         if found := difference(answer, expected):
-            wrong.append(f"{provenance} {version} user {answer['user_id']}: {found}")
+            wrong.append(f"{provenance} {version} {request}: {found}")
     figure(f"{len(answers)} answers, {len(wrong)} of them not the twin's: {dict(seen)}")
     assert not wrong, f"{len(wrong)} of {len(answers)}: {wrong[:20]}"
     assert {"model", "recomputed", "fold_in", "popular", first, second} <= set(seen)
+    assert {"plain", "anonymous", "context", "label", "explain"} <= set(seen)
     assert seen["followed"] > 0.9 * len(answers)
 
 

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -93,9 +93,10 @@ def measure(on: Ground, sizes: FreshSizes, report: Callable[[str], None]) -> Mea
     seconds = note(
         f"caught up on {PARTITIONS} × {sizes.in_each_partition:,}", _take_over(on, sizes), "s"
     )
-    p50, p99 = _reflect(on, sizes.seconds)
-    note("reflected, median", p50, "ms")
-    note("reflected, p99", p99, "ms")
+    reflected = _reflect(on, sizes.seconds)
+    note("reflected, median", reflected.median_ms, "ms")
+    p99 = note("reflected, p99", reflected.p99_ms, "ms")
+    note("a request's answer meanwhile, p99", reflected.answered_p99_ms, "ms")
     ratio = note("processor of an answer, a tenth fresh against none", _compare(on, sizes), "x")
     return Measured(
         parameters={
@@ -113,7 +114,8 @@ def measure(on: Ground, sizes: FreshSizes, report: Callable[[str], None]) -> Mea
         ],
         notes=[
             "Taking in: this process's CPU time, Kafka's client included. Reflected: from an "
-            "interaction's time to the first answer, by its own time, that has seen it."
+            "interaction's time to the first answer, by its own time, that has seen it; where "
+            "requests wait for their answers, that is among it."
         ],
     )
 
@@ -167,8 +169,16 @@ def _has_read(url: str, count: int) -> bool:
     return (pages.metric(url, "fresh_interactions") or 0.0) >= count
 
 
-def _reflect(on: Ground, seconds: float) -> tuple[float, float]:
-    """Return the median and p99 of an interaction's way into answers, in milliseconds."""
+class _Reflected(NamedTuple):
+    """Milliseconds of an interaction's way into answers, and of the answers' own way."""
+
+    median_ms: float
+    p99_ms: float
+    answered_p99_ms: float
+
+
+def _reflect(on: Ground, seconds: float) -> _Reflected:
+    """Return how soon interactions are in answers, and how late answers are."""
     with fresh_topics(on, "fresh") as settings:
         version = synthetic.publish_model_before(settings, seed=1)
         chosen = settings.model_copy(update={"model_version": version})
@@ -178,14 +188,14 @@ def _reflect(on: Ground, seconds: float) -> tuple[float, float]:
             with reading(settings, topics_of(settings).responses) as consumer:
                 sender = _Watchers(settings, round(PER_SECOND * seconds))
                 sender.start()
-                drive(settings, PER_SECOND, seconds + 2.0)
+                traffic = drive(settings, PER_SECOND, seconds + 2.0)
                 sender.join()
                 answers: list[Message] = []
                 while batch := consumer.consume(10_000, 2.0):
                     answers += (answer for answer in batch if answer.error() is None)
         waits = _waits(sender.stamped, answers)
-        p50, p99 = np.quantile(waits, [0.5, 0.99])
-        return float(p50), float(p99)
+        p50, p99 = np.quantile(waits, [0.5, 0.99]).tolist()
+        return _Reflected(p50, p99, float(np.quantile(traffic.stamped_ms, 0.99)))
 
 
 def _waits(stamped: Sequence[tuple[int, int, int]], answers: Sequence[Message]) -> list[float]:

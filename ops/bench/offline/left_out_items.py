@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.fresh_sight import NEW_ITEMS
-from registry.new_items.overlaid_lists import KnownList, overlaid
-from registry.new_items.overlay import Overlay, PlacedVector
+from registry.new_items.overlaid_lists import KnownList, new_in_lists
+from registry.new_items.overlay import Overlay, PlacedVector, joined
 from registry.versions.manifest import Parameters
 from registry.wire.requests import Request
 from registry.wire.responses import Item
@@ -93,6 +93,13 @@ def _by_user(judged: NDArray[np.int32], hits: NDArray[np.float64]) -> NDArray[np
     return found
 
 
+class _Listed(NamedTuple):
+    """A user's list, and how it was asked for."""
+
+    asked: KnownList
+    items: list[Item]
+
+
 def _of_part(
     cells: Cells, parameters: Parameters, items: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[NDArray[np.int32], NewItemLists]:
@@ -108,13 +115,20 @@ def _of_part(
     lists = list(_lists(cells, factors, judged, learned, known))
     overlay = _overlay(cells, parameters, factors, items, fed & teaches, weight)
     seen = {user: set(cells.item[(cells.user == user) & fed].tolist()) for user in judged.tolist()}
-    joined = overlaid(lists, overlay, NEW_ITEMS, lambda user: seen[int(user)], ())
+    new = new_in_lists(
+        [each.asked for each in lists], overlay, NEW_ITEMS, lambda user: seen[int(user)], ()
+    )
+    with_new = [joined(each.items, new.get(n, []), LENGTH) for n, each in enumerate(lists)]
     retrained = _lists(cells, again, judged, learned | fed, np.ones_like(known))
     wanted = (held | (is_new & ~fed)) & teaches
     return judged, NewItemLists(
         *(
             _hits(cells, judged, items, wanted, ways)
-            for ways in ([each.items for each in lists], joined, [each.items for each in retrained])
+            for ways in (
+                [each.items for each in lists],
+                with_new,
+                [each.items for each in retrained],
+            )
         )
     )
 
@@ -137,14 +151,16 @@ def _fitted(cells: Cells, parameters: Parameters, mask: Mask) -> Factors:
 
 def _lists(
     cells: Cells, factors: Factors, users: NDArray[np.int32], seen: Mask, known: Mask
-) -> Iterator[KnownList]:
+) -> Iterator[_Listed]:
     for user in users.tolist():
         scores = factors.items @ factors.users[user]
         scores[~known] = -np.inf
         scores[cells.item[(cells.user == user) & seen]] = -np.inf
         best = np.argsort(-scores, kind="stable")[:LENGTH].tolist()
         items = [Item(row, float(scores[row])) for row in best]
-        yield KnownList(Request("", user, k=LENGTH), factors.users[user], items)
+        request = Request("", user, k=LENGTH)
+        asked = KnownList(request, factors.users[user], [item.score for item in items])
+        yield _Listed(asked, items)
 
 
 def _overlay(

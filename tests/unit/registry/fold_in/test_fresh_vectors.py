@@ -118,13 +118,13 @@ def test_a_user_with_fresh_events_for_a_compared_version_is_recomputed_for_both(
 
 def test_each_item_contributes_its_part_of_a_score() -> None:
     found = vector_of(1, did(("d", "watch", 1, 21), ("e", "rate", 1, 22)))
-    because = VERSION.because(found, np.array([6, 7], np.int32))
+    because = VERSION.because(found, FACTORS[6:])
 
     assert found.vector is not None
     assert because.sum(axis=0).tolist() == pytest.approx((FACTORS[6:] @ found.vector).tolist())
     assert because[[ITEMS[row] for row in found.seen].index("e")].tolist() == [0, 0]
     nobody = vector_of(None, NOTHING_FRESH, learned=False)
-    assert VERSION.because(nobody, np.array([6], np.int32)).shape == (0, 1)
+    assert VERSION.because(nobody, FACTORS[6:7]).shape == (0, 1)
 
 
 def test_a_users_vector_holds_no_memory_of_the_rest_of_its_batch() -> None:

@@ -103,7 +103,7 @@ def test_contributions_are_those_of_implicit_and_add_up_to_the_score() -> None:
     factors, entries = some_factors(), rows_of(9)
     solver, targets = RowSolver(factors, IMPLICIT), np.array([2, 50], np.int32)
 
-    found = solver.contributions(entries.item, entries.weight, targets)
+    found = solver.contributions(entries.item, entries.weight, factors[targets])
 
     np.testing.assert_allclose(
         found.sum(axis=0), factors[targets] @ solver.solve(entries)[0], rtol=1e-5

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import ShapeError
-from registry.fresh.event_log import EventLog, FrozenLog
+from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshEvent, history_of
+from registry.fresh.frozen_log import FrozenLog
 from registry.fresh.version_window import ItemTranslation, VersionWindow
 from registry.ids import ItemId
 
@@ -35,26 +36,61 @@ class Twin:
         self.starts: dict[int, int] = {}
         self.ends: dict[int, int] = {}
         self.events: list[Took] = []
+        self.holes: dict[int, list[int]] = {}  # start, filled, until
+        self.hidden: list[Took] = []
 
-    def begin(self, starts: Mapping[int, int]) -> None:
+    def begin(self, starts: Mapping[int, int], shown_from: Mapping[int, int]) -> None:
         for number in {*self.starts, *starts}:
             goes_on = number in starts and number in self.starts
-            if goes_on and self.starts[number] <= starts[number] <= self.ends[number]:
-                continue
-            self.events = [took for took in self.events if took.event.partition != number]
-            self.ends.pop(number, None)
-            if number in starts:
-                self.ends[number] = starts[number]
-        self.starts = dict(starts)
+            if goes_on and starts[number] <= self.ends[number]:
+                self.starts[number] = max(starts[number], self.starts[number])
+            else:
+                for kept in (self.starts, self.ends, self.holes):
+                    kept.pop(number, None)
+                self.events = [took for took in self.events if took.event.partition != number]
+                if number in starts:
+                    first = shown_from.get(number, starts[number])
+                    self.starts[number] = self.ends[number] = first
+            self.events = [
+                took
+                for took in self.events
+                if took.event.partition != number or took.event.offset >= self.starts.get(number, 0)
+            ]
+            hole = self.holes.get(number)
+            if number in starts and starts[number] < self.starts[number]:
+                if hole is None or hole[0] != starts[number]:
+                    self.holes[number] = [starts[number], starts[number], self.starts[number]]
+            else:
+                self.holes.pop(number, None)
+        self.hidden = [
+            took
+            for took in self.hidden
+            if (hole := self.holes.get(took.event.partition))
+            and hole[0] <= took.event.offset < hole[1]
+        ]
 
     def take(self, partition: int, took: list[Took]) -> None:
         self.events = [*self.events, *took]
         self.ends[partition] += len(took)
 
+    def fill(self, partition: int, took: list[Took]) -> int:
+        start, filled, until = self.holes[partition]
+        self.hidden = [*self.hidden, *took]
+        self.holes[partition][1] = filled = filled + max(1, len(took))  # a gap, if there is none
+        if filled >= until:
+            here = [event for event in self.hidden if event.event.partition == partition]
+            self.events = [*self.events, *here]
+            self.hidden = [event for event in self.hidden if event.event.partition != partition]
+            self.starts[partition] = start
+            del self.holes[partition]
+        return filled
 
-def take(log: EventLog, partition: int, took: list[Took], end: int) -> None:
+
+def take(
+    log: EventLog, partition: int, took: list[Took], end: int, *, in_hole: bool = False
+) -> None:
     events = [event.event for event in took]
-    log.take(
+    (log.fill if in_hole else log.take)(
         partition,
         [event.offset for event in events],
         [event.user for event in took],
@@ -99,50 +135,57 @@ def assert_as_the_twin(log: FrozenLog, events: list[Took], ends: Mapping[int, in
 events = st.tuples(
     st.sampled_from(USERS), st.sampled_from(ITEMS), st.sampled_from(KINDS), st.integers(0, 5)
 )
+numbers = st.integers(0, PARTITIONS - 1)
 steps = st.one_of(
-    st.tuples(st.just("take"), st.integers(0, PARTITIONS - 1), st.lists(events, max_size=6)),
+    st.tuples(st.sampled_from(("take", "fill")), numbers, st.lists(events, max_size=6)),
     st.tuples(
         st.just("begin"),
-        st.dictionaries(st.integers(0, PARTITIONS - 1), st.integers(0, 12), min_size=1),
-        st.none(),
+        st.dictionaries(numbers, st.integers(0, 12), min_size=1),
+        st.dictionaries(numbers, st.integers(0, 12)),
     ),
 )
 
 
+def some_events(where: int, first: int, given_events: list[tuple[object, ...]]) -> list[Took]:
+    return [
+        Took(
+            user,
+            FreshEvent(
+                item if kind == "forget" else item or "a", kind, 1.0, float(time), first + n, where
+            ),
+        )
+        for n, (user, item, kind, time) in enumerate(given_events)
+    ]
+
+
 @given(st.lists(steps, max_size=12), st.dictionaries(st.integers(0, 1), st.integers(0, 8)))
 def test_every_frozen_log_shows_for_ever_what_a_list_of_events_would(
-    script: list[tuple[str, object, list[tuple[object, ...]]]], ends: Mapping[int, int]
+    script: list[tuple[str, object, object]], ends: Mapping[int, int]
 ) -> None:
     log, twin = EventLog(), Twin()
     log.begin({0: 0, 1: 0})
-    twin.begin({0: 0, 1: 0})
+    twin.begin({0: 0, 1: 0}, {})
     seen = [(log.frozen, list(twin.events), dict(twin.starts), dict(twin.ends))]
-    for what, where, given_events in script:
+    for what, where, more in script:
         if what == "begin":
-            assert log.begin(where) == (twin.begin(where) or twin.ends)
-        elif where in twin.ends:
-            start = twin.ends[where]
-            took = [
-                Took(
-                    user,
-                    FreshEvent(
-                        item if kind == "forget" else item or "a",
-                        kind,
-                        1.0,
-                        float(time),
-                        start + place,
-                        where,
-                    ),
-                )
-                for place, (user, item, kind, time) in enumerate(given_events)
-            ]
+            shown_from = {n: where[n] + later for n, later in more.items() if n in where}
+            assert log.begin(where, shown_from) == (twin.begin(where, shown_from) or twin.ends)
+        elif what == "fill" and where in twin.holes:
+            _, filled, until = twin.holes[where]
+            took = some_events(where, filled, more)[: until - filled]
+            take(log, where, took, twin.fill(where, took), in_hole=True)
+        elif what == "take" and where in twin.ends:
+            took = some_events(where, twin.ends[where], more)
             twin.take(where, took)
             take(log, where, took, twin.ends[where])
         seen.append((log.frozen, list(twin.events), dict(twin.starts), dict(twin.ends)))
+        assert {
+            n: [hole.start, hole.filled, hole.until] for n, hole in log.holes.items()
+        } == twin.holes
     for frozen, held, starts, upto in seen:
         assert (frozen.starts, frozen.ends) == (starts, upto)
-        bounds = {number: max(ends.get(number, 0), start) for number, start in starts.items()}
-        assert_as_the_twin(frozen, held, bounds)
+        shown = [took for took in held if took.event.offset >= starts.get(took.event.partition, 0)]
+        assert_as_the_twin(frozen, shown, ends)
 
 
 def a_log(*took: Took) -> EventLog:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.new_items.overlaid_lists import KnownList, overlaid
-from registry.new_items.overlay import Overlay, PlacedVector
+from registry.new_items.overlaid_lists import KnownList, new_in_lists
+from registry.new_items.overlay import Overlay, PlacedVector, joined
 from registry.wire.requests import Request, SessionItem
 from registry.wire.responses import Item
 
@@ -29,10 +29,10 @@ def listed(
     items = [Item(f"k{number}", score) for number, score in enumerate(known)]
     given.setdefault("user_id", 1)
     request = Request("r", k=k, **given)
-    (found,) = overlaid(
-        [KnownList(request, vector, items)], NEW, most, lambda _: set(seen), frozenset(withdrawn)
+    found = new_in_lists(
+        [KnownList(request, vector, known)], NEW, most, lambda _: set(seen), frozenset(withdrawn)
     )
-    return [item.item_id for item in found]
+    return [item.item_id for item in joined(items, found.get(0, []), k)]
 
 
 def test_new_items_join_by_their_scores_known_ones_first_where_they_are_equal() -> None:
@@ -77,9 +77,8 @@ def test_a_popular_list_gets_none_and_each_list_of_a_batch_its_own() -> None:
     assert listed(1, k=2, vector=None) == ["k0"]
     other = np.array([0.0, -1.0], np.float32)  # to whom every new item has a score of -5
     lists = [
-        KnownList(Request("r", user, k=1), vector, [Item("k", 1.0)])
+        KnownList(Request("r", user, k=1), vector, [1.0])
         for user, vector in ((1, other), (2, None), (3, USER))
     ]
-    found = overlaid(lists, NEW, 1, lambda _: set(), ())
-    assert [[item.item_id for item in items] for items in found] == [["k"], ["k"], ["best"]]
-    assert found[2] == [Item("best", 9.0, vector_offset=1)]
+    found = new_in_lists(lists, NEW, 1, lambda _: set(), ())
+    assert found == {2: [Item("best", 9.0, vector_offset=1)]}

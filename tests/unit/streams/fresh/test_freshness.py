@@ -28,9 +28,9 @@ class Follower:
     def follow(self, starts: Mapping[int, int]) -> None:
         self.wanted.append(starts)
 
-    def read(self) -> None:
+    def read(self, shown_from: Mapping[int, int] | None = None) -> None:
         log, starts = EventLog(), self.wanted[-1]
-        log.begin(starts)
+        log.begin(starts, shown_from)
         self.reading = Reading(starts, log.frozen, starts)
 
 
@@ -83,6 +83,69 @@ def test_they_wait_for_new_partitions_and_for_nothing_else(tmp_path: Path) -> No
     assert not scene.refresh(now=30.0).freshness.is_waited_for(30.0)
 
 
+def two_versions(folder: Path) -> tuple[Model, Model]:
+    """Return one whose snapshot ends at 100, and an older one, whose ends at 40."""
+    store = Store(str(folder))
+    return tuple(
+        store.open(
+            store.publish(
+                some_arrays(),
+                a_description(data_snapshot=DataSnapshot("s", TOPIC, {"0": (0, end)}, 300, 5, 7)),
+            ).version
+        )
+        for end in (100, 40)
+    )
+
+
+def test_a_version_that_reaches_further_back_answers_once_its_range_is_read(
+    tmp_path: Path,
+) -> None:
+    newer, older = two_versions(tmp_path)
+    scene = Scene({newer.version: newer}, fresh_ready_seconds=5.0).refresh()
+    scene.follower.read()
+    scene.models = {newer.version: newer, older.version: older}
+
+    def ready(now: float) -> list[str]:
+        return sorted(scene.refresh(now).freshness.ready(scene.models))
+
+    assert ready(10.0) == [newer.version]
+    assert scene.follower.wanted[-1] == {0: 40}
+    scene.follower.read(shown_from={0: 100})  # what is before is being read
+    sight = scene.freshness.sight()
+    assert sight is not None
+    assert (sight.state(newer.version, 0), list(sight.ranges)) == ("followed", [newer.version])
+    assert sight.beginnings(0) == {}
+    assert ready(14.9) == [newer.version]
+    scene.follower.read()
+    assert ready(14.9) == [newer.version, older.version]
+
+    scene.follower.read(shown_from={0: 100})  # who has answered goes on, whatever is read anew
+    assert ready(15.0) == [newer.version, older.version]
+    sight = scene.freshness.sight()
+    assert sight is not None
+    assert (sight.state(older.version, 0), sight.beginnings(0)) == ("catching_up", {"0": 100})
+
+
+def test_it_waits_no_longer_than_it_may_and_not_at_all_where_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    newer, older = two_versions(tmp_path)
+    scene = Scene({newer.version: newer}, fresh_ready_seconds=5.0).refresh(now=10.0)
+    assert list(scene.freshness.ready(scene.models)) == [newer.version]
+    scene.follower.read()
+    scene.models = {newer.version: newer, older.version: older}
+    scene.refresh(now=20.0)
+    assert list(scene.freshness.ready(scene.models)) == [newer.version]
+    assert len(scene.refresh(now=25.0).freshness.ready(scene.models)) == 2
+
+    scene.models = {older.version: older}
+    scene.refresh(now=30.0)
+    scene.models = {}
+    scene.refresh(now=31.0)
+    scene.models = {newer.version: newer}
+    assert list(scene.refresh(now=32.0).freshness.ready(scene.models)) == [newer.version]
+
+
 def test_in_the_midst_of_a_rebalance_it_goes_on_with_what_it_had(
     models: Mapping[str, Model],
 ) -> None:
@@ -97,13 +160,17 @@ def test_in_the_midst_of_a_rebalance_it_goes_on_with_what_it_had(
 def test_nothing_is_followed_before_it_is_known_how_many_partitions_there_are(
     models: Mapping[str, Model],
 ) -> None:
-    scene = Scene(models)
+    scene = Scene(models, fresh_wait_seconds=0.3)
     scene.shares = Shares({0}, 1, 0)
-    assert scene.refresh().follower.wanted == []
+    assert scene.refresh(now=10.0).follower.wanted == []
+    assert scene.freshness.is_waited_for(15.2)
+    assert not scene.freshness.is_waited_for(15.4)  # though nobody says it
 
     scene.shares = Shares({0}, 1, 1)
 
-    assert scene.refresh().follower.wanted == [{0: 100}]
+    assert scene.refresh(now=12.0).follower.wanted == [{0: 100}]
+    assert scene.freshness.is_waited_for(12.2)  # the moment for reading begins only then
+    assert not scene.freshness.is_waited_for(12.4)
 
 
 def test_a_version_of_another_topic_has_nothing_fresh(models: Mapping[str, Model]) -> None:

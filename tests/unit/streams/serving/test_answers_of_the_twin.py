@@ -14,6 +14,7 @@ from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.scoring.model_arrays import ModelArrays
 from registry.settings import read_settings
 from registry.versions.model import Model
+from registry.wire.requests import Request, SessionItem
 from registry.wire.training_records.event_weights import (
     kinds_weighed,
     parse_event_weights,
@@ -98,11 +99,30 @@ def test_each_users_answer_is_what_the_slow_twin_makes_of_log_and_version(seed: 
     twin = SlowTwin(model, settings)
 
     for user, own in done.items():
-        (found,) = recommend_seeing(model, [a_request(user, k=ITEMS)], sight)
-        expected = twin.answer(own, {"0": len(events)}, ITEMS, user=user)
+        session = [draw.randint(1, ITEMS) for _ in range(draw.randint(1, 3))]
+        items = [SessionItem(item) for item in session]
+        requests = [
+            a_request(user, k=ITEMS),
+            a_request(user, k=ITEMS, explain=True),
+            a_request(user, k=ITEMS, items=items, explain=True),
+            Request("r", None, ITEMS, items=items, explain=True),
+        ]
+        for request, found in zip(requests, recommend_seeing(model, requests, sight), strict=True):
+            expected = twin.answer(
+                own if request.user_id else [],
+                {"0": len(events)},
+                ITEMS,
+                user=user if request.user_id else None,
+                session=session if request.items else (),
+                explain=request.explain,
+            )
 
-        assert found.source == expected.source, user
-        scores = {item.item_id: item.score for item in found.items}
-        assert scores == pytest.approx(
-            {item: expected.score_of[item] for item in expected.ranked}, abs=1e-4
-        ), user
+            assert found.source == expected.source, request
+            scores = {item.item_id: item.score for item in found.items}
+            assert scores == pytest.approx(
+                {item: expected.score_of[item] for item in expected.ranked}, abs=1e-4
+            ), request
+            for item in found.items:
+                shares = expected.shares.get(int(item.item_id), {})
+                best = sorted((share for share in shares.values() if share > 0), reverse=True)[:3]
+                assert [part.contribution for part in item.because] == pytest.approx(best, abs=1e-4)

@@ -311,3 +311,20 @@ def test_new_items_join_every_list_that_a_vector_ranks_but_that_of_who_has_seen_
     assert (
         recommend_seeing(model, requests, log.sight(overlays={"v0.2": overlays["v0.1"]})) == plain
     )
+
+
+def test_new_items_are_explained_as_known_ones_are() -> None:
+    model, own = a_model(), ITEMS[:3]
+    twin = model.arrays.item_factors[5]  # a new item like the sixth has the same explanation
+    overlays = {"v0.1": Overlay({"new": PlacedVector(12, twin, 5)})}
+    log = Log(model)
+    log.did(NEW, *own)
+    request = a_request(NEW, k=99, explain=True)
+
+    (found,) = recommend_seeing(model, [request], log.sight(overlays=overlays))
+    (plain,) = recommend_seeing(model, [request], log.sight())
+
+    because = {item.item_id: item.because for item in found.items}
+    assert because["new"]
+    assert because.pop("new") == because[ITEMS[5]]
+    assert because == {item.item_id: item.because for item in plain.items}

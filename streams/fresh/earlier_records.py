@@ -1,0 +1,123 @@
+"""Earlier records: what a worker reads of partitions of which it has the newest already.
+
+An edge: a client of its own, only while there is something to read, so that the newest records wait
+for none of the earlier ones. Must not know what the records hold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from registry.errors import TransportError
+from registry.fresh.log_holes import Hole
+from registry.kafka.topic_reader import connected
+from registry.read_stall import ReadStall
+from registry.settings import Settings
+from streams.kafka.follower_threads import place_of
+
+
+class EarlierRecords:
+    """Reads holes, from where each is filled up to.
+
+    Parameters
+    ----------
+    settings, config, topic
+        Where they are, and what the client is told.
+    """
+
+    def __init__(self, settings: Settings, config: Mapping[str, str | int], topic: str) -> None:
+        self._settings, self._config, self._topic = settings, config, topic
+        self._holes: Mapping[int, Hole] = {}
+        self._client = ExitStack()
+        self._consumer: Consumer | None = None
+        self._stall = ReadStall(time.monotonic())
+
+    def __enter__(self) -> EarlierRecords:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def read(
+        self, holes: Mapping[int, Hole], most: int, seconds: float
+    ) -> tuple[Mapping[int, tuple[list[Message], int]], set[int]]:
+        """Return what came of these holes.
+
+        Parameters
+        ----------
+        holes
+            What is to be read now.
+        most, seconds
+            Records to take at once, and for how long to wait for them.
+
+        Returns
+        -------
+        By partition: records inside its hole, and the offset up to which it is read; and the
+        partitions whose records Kafka does not have any more.
+
+        Raises
+        ------
+        KafkaException, TransportError
+            If another client is needed.
+        """
+        consumer = self._assigned(holes)
+        found: dict[int, tuple[list[Message], int]] = {}
+        lost = set()
+        for message in consumer.consume(most, seconds):
+            error = message.error()
+            code = None if error is None else error.code()
+            number = message.partition()
+            hole = None if number is None else holes.get(number)
+            if number is None or hole is None:
+                continue  # of before the last assignment
+            if code in (None, KafkaError._PARTITION_EOF):
+                records, end = found.setdefault(number, ([], hole.filled))
+                offset = place_of(message)[2]
+                if code is None and offset < hole.until:
+                    records.append(message)
+                    offset += 1
+                found[number] = records, max(end, min(offset, hole.until))
+            elif code == KafkaError._AUTO_OFFSET_RESET:
+                lost.add(number)
+            elif error is not None and not error.retriable():
+                raise KafkaException(error)
+        return found, lost
+
+    def _assigned(self, holes: Mapping[int, Hole]) -> Consumer:
+        """Return a client that reads these holes; it goes on where they are those of before."""
+        now = time.monotonic()
+        filled = {number: hole.filled for number, hole in holes.items()}
+        if self._consumer is None:
+            connecting = connected(self._settings, self._config)
+            self._consumer = self._client.enter_context(connecting)
+            self._holes, self._stall = {}, ReadStall(now)
+        if _places(holes) != _places(self._holes):
+            self._consumer.assign(
+                [TopicPartition(self._topic, number, at) for number, at in filled.items()]
+            )
+        self._holes = holes
+        if self._stall.is_due(now) and self._stall.look(
+            now, filled, {number: hole.until for number, hole in holes.items()}
+        ):
+            raise TransportError("the client fetches no more, though there are earlier records")
+        return self._consumer
+
+    def rest(self) -> None:
+        """Let go of the client: there is nothing to be read now."""
+        if self._consumer is not None:
+            self._consumer = None
+            self._client.close()
+
+
+def _places(holes: Mapping[int, Hole]) -> dict[int, tuple[int, int]]:
+    return {number: (hole.start, hole.until) for number, hole in holes.items()}
