@@ -1,7 +1,7 @@
 """Fold-in: what it is worth to users whom no model knows, and what it costs.
 
-``python -m ops.bench.fold_in [--data FILE]`` needs no Kafka. It prints, by the number of a new
-user's first interactions, NDCG@10 of popularity, of fold-in and of a full retraining
+``python -m ops.bench.fold_in [--data FILE] [--stronger FACTOR]`` needs no Kafka. It prints, by the
+number of a new user's first interactions, NDCG@10 of popularity, of fold-in and of a full retraining
 (`ops.bench.offline.left_out_users` has the protocol); hit rates with new items that no model knows,
 with and without their overlay (`ops.bench.offline.left_out_items`); and the CPU time of a
 fold-in of 20 items × 64 factors beside `implicit`'s ``recalculate_user``.
@@ -51,12 +51,20 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="interactions, in a format that ingest reads"
     )
-    file = parser.parse_args().data
+    parser.add_argument(
+        "--stronger",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="multiply the regularization of the fold-in, not of the fits (default: 1)",
+    )
+    chosen = parser.parse_args()
+    file = chosen.data
     with one_blas_thread():
         try:
             cells = cells_of_file(file) if file else shipped_cells()
             parameters = default_parameters(cells)
-            found = compare(cells, parameters, SEED)
+            found = compare(cells, parameters, SEED, chosen.stronger)
             new = compare_new_items(cells, parameters, SEED)
         except ConfigurationError as error:
             parser.error(str(error))

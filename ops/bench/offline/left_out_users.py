@@ -58,7 +58,9 @@ class JudgedLists(NamedTuple):
     all: Lists
 
 
-def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, JudgedLists]:
+def compare(
+    cells: Cells, parameters: Parameters, seed: int, stronger: float = 1.0
+) -> dict[int, JudgedLists]:
     """Return, by the number of first interactions, what each way earns.
 
     Parameters
@@ -69,6 +71,8 @@ def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Judged
         Of every fit; no transform is ``auto``.
     seed
         Draws the parts, and what came first of events of the same time.
+    stronger
+        Factor of the regularization of the fold-in alone.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def compare(cells: Cells, parameters: Parameters, seed: int) -> dict[int, Judged
     found: dict[int, list[JudgedLists]] = {first: [] for first in FIRST}
     for part in parts:
         if len(part):
-            for first, judged_by in _of_part(cells, parameters, place, np.sort(part)):
+            for first, judged_by in _of_part(cells, parameters, place, np.sort(part), stronger):
                 found[first].append(judged_by)
     return {
         first: JudgedLists(*(_joined(lists) for lists in zip(*of_parts, strict=True)))
@@ -95,13 +99,17 @@ def _joined(parts: Sequence[Lists]) -> Lists:
 
 
 def _of_part(
-    cells: Cells, parameters: Parameters, place: NDArray[np.int64], users: NDArray[np.int64]
+    cells: Cells,
+    parameters: Parameters,
+    place: NDArray[np.int64],
+    users: NDArray[np.int64],
+    stronger: float,
 ) -> Iterator[tuple[int, JudgedLists]]:
     left_out = np.isin(cells.user, users)
     others = only(cells, ~left_out)
     factors = _fitted(others, parameters)
     popular = np.bincount(others.item, minlength=cells.shape[1]).astype(np.float64)
-    version = _version(others, factors, parameters)
+    version = _version(others, factors, parameters, stronger)
     for first in FIRST:
         seen = left_out & (place < first)
         folded = np.zeros_like(factors.users)
@@ -136,11 +144,13 @@ def _fitted(cells: Cells, parameters: Parameters) -> Factors:
     return fit_als(csr(cells, weight > 0, weight), parameters, 1, lambda _done: None)
 
 
-def _version(cells: Cells, factors: Factors, parameters: Parameters) -> FreshVectors:
+def _version(
+    cells: Cells, factors: Factors, parameters: Parameters, stronger: float
+) -> FreshVectors:
     row_by_item = {item: row for row, item in enumerate(cells.item_ids)}
     return FreshVectors(
         factors.items,
-        LossFunction(parameters.alpha, parameters.regularization),
+        LossFunction(parameters.alpha, stronger * parameters.regularization),
         cells_to_keep(cells, parameters),
         weighing_of(cells, parameters),
         cells.indptr,
