@@ -1,10 +1,10 @@
 """Fold-in: what it is worth to users whom no model knows, and what it costs.
 
 ``python -m ops.bench.fold_in [--data FILE] [--stronger FACTOR]`` needs no Kafka. It prints, by the
-number of a new user's first interactions, NDCG@10 of popularity, of fold-in and of a full retraining
-(`ops.bench.offline.left_out_users` has the protocol); hit rates with new items that no model knows,
-with and without their overlay (`ops.bench.offline.left_out_items`); and the CPU time of a
-fold-in of 20 items × 64 factors beside `implicit`'s ``recalculate_user``.
+number of a new user's first interactions, NDCG@10 of popularity, of fold-in and of a full
+retraining (`ops.bench.offline.left_out_users` has the protocol); hit rates with new items that no
+model knows, with and without their overlay (`ops.bench.offline.left_out_items`); and the CPU time
+of a fold-in of 20 items × 64 factors beside `implicit`'s ``recalculate_user``.
 """
 
 from __future__ import annotations

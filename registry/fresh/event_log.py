@@ -134,7 +134,7 @@ class EventLog:
     ) -> None:
         """Take in events of a hole, as :meth:`take` does; show them all once the hole is filled.
 
-        What stands behind the hole must not be among them.
+        Nothing of it is from behind the hole.
         """
         hole = self.holes[partition]
         self._append(partition, offsets, users, items, kinds, values, times)
@@ -205,8 +205,7 @@ class EventLog:
         """Hold these partitions from these offsets on, and no others.
 
         What is here stays, unless its partition is not wanted any more or begins anew
-        (:meth:`goes_on`). Where it is wanted from an earlier offset than it is shown from, there is
-        a hole to be filled.
+        (:meth:`goes_on`). Where it is wanted from before what is shown, there is a hole to fill.
 
         Parameters
         ----------
