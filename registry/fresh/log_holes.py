@@ -5,7 +5,7 @@ Pure: offsets in, offsets out. Must not know what stands there.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -62,3 +62,8 @@ def holes_before(
             holes[number] = Hole(start, shown[number], start)
             cleared.add(number)
     return holes, cleared
+
+
+def missing_of(holes: Iterable[Hole]) -> int:
+    """Return how many offsets of some holes are still to be read."""
+    return sum(hole.until - hole.filled for hole in holes)

@@ -25,7 +25,7 @@ class Standstill:
 
     def stalled_seconds(self, reading: Reading, trouble: str | None, now: float) -> float:
         """Return for how long nothing was read that waits to be; `now` by a monotonic clock."""
-        position = sum(reading.log.ends.values())
+        position = reading.position
         waits = reading.behind > 0 or trouble is not None
         if self._moved_at is None or position != self._position or not waits:
             self._position, self._moved_at = position, now

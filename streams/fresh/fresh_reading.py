@@ -46,6 +46,8 @@ class Reading(NamedTuple):
         By partition, where there is one.
     high
         By partition: where it ends, as was heard last.
+    earlier
+        How many offsets before what is shown wait to be read.
     """
 
     wanted: Mapping[int, int]
@@ -53,12 +55,19 @@ class Reading(NamedTuple):
     targets: Mapping[int, int] = {}
     gaps: Mapping[int, Gap] = {}
     high: Mapping[int, int] = {}
+    earlier: int = 0
 
     @property
     def behind(self) -> int:
         """How many offsets wait to be read."""
         ends = self.log.ends
-        return sum(max(0, high - ends.get(number, high)) for number, high in self.high.items())
+        newer = sum(max(0, high - ends.get(number, high)) for number, high in self.high.items())
+        return newer + self.earlier
+
+    @property
+    def position(self) -> int:
+        """A number that grows with whatever is read."""
+        return sum(self.log.ends.values()) - self.earlier
 
 
 class FreshStatus(Struct, frozen=True):

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from registry.errors import TransportError
 from registry.fresh.event_log import EventLog
+from registry.fresh.log_holes import missing_of
 from registry.fresh.usable_events import Intake, take_in
 from registry.kafka.topic_reader import current_ends
 from registry.kafka.topics import Topic
@@ -210,6 +211,7 @@ class InteractionFollower:
         ends = self._log.begin(starts, newest)
         consumer.assign([TopicPartition(self._topic, number, end) for number, end in ends.items()])
         self.reading = Reading(wanted, self._log.frozen, targets, gaps, targets)
+        self._show()
 
     def _take(self, batch: Sequence[Message]) -> set[int]:
         """Take in a batch; return the partitions whose next offset is gone."""
@@ -281,7 +283,9 @@ class InteractionFollower:
 
     def _show(self, high: Mapping[int, int] | None = None) -> None:
         shown = self.reading if high is None else self.reading._replace(high=high)
-        self.reading = shown._replace(log=self._log.frozen)
+        self.reading = shown._replace(
+            log=self._log.frozen, earlier=missing_of(self._log.holes.values())
+        )
 
 
 def _number(message: Message) -> int:

@@ -92,7 +92,9 @@ def test_the_newest_records_count_first_and_the_earlier_ones_all_at_once() -> No
     follower._begin(consumer, {0: 2})
     follower._take([record(at) for at in (7, 8, 9)])
     assert (dict(follower.reading.log.starts), dict(follower.reading.log.ends)) == ({0: 7}, {0: 10})
+    assert (follower.reading.behind, follower.reading.position) == (5, 5)
     follower._fill(earlier)
+    assert (follower.reading.behind, follower.reading.position) == (1, 9)
     assert dict(follower.reading.log.starts) == {0: 7}
     follower._begin(consumer, {0: 2})  # as after a rebalance: it goes on
     follower._fill(earlier)
