@@ -45,6 +45,7 @@ OURS: Final = "recstream"
 POPULARITY: Final = "popularity"
 IMPLICIT: Final = "implicit's defaults"
 TUNED: Final = "implicit, tuned"
+IRSPACK: Final = "irspack, tuned"
 SHOWN: Final = {"ndcg": "NDCG@10", "hr": "HR@10", "recall": "recall@10"}
 
 
@@ -174,6 +175,8 @@ def _scores(
     if ease := rivals.ease_of(by, inner):
         yield "EASE", ease
     yield IMPLICIT, rivals.implicit_as_it_comes(values_as_they_came(cells, by), seed)
+    if rivals.has_irspack():
+        yield IRSPACK, rivals.irspack_of(parameters, by, inner)
     tuned = rivals.tune_implicit(parameters, inner)
     for name, chosen in ((TUNED, tuned), (OURS, parameters)):
         yield name, by_factors(fit_als(older, chosen, 1, lambda _done: None))

@@ -13,12 +13,19 @@ EASE                     Steck: "Embarrassingly Shallow Autoencoders for Sparse 
                          an inner split
 `implicit` defaults      100 factors, regularization 0.01, alpha 1, on the values as they came
 `implicit` tuned         the best of a grid on an inner split, on our weights
+`irspack` tuned          if it is installed: iALS with :math:`\nu = 1` (Rendle et al.: "Revisiting
+                         the Performance of iALS", 2022), the best of a grid on an inner split,
+                         on our weights; the grid is around our rules
 ======================== ======================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
+from importlib import import_module
+from importlib.util import find_spec
+from io import StringIO
 from itertools import product
 from typing import Any, Final, TypeVar
 
@@ -42,6 +49,12 @@ EASE_PENALTIES: Final = (100.0, 300.0, 1000.0)
 GRID_FACTORS: Final = (32, 64, 128)
 GRID_REGULARIZATION: Final = (1.0, 3.0, 10.0, 30.0)
 GRID_ALPHA: Final = (0.1, 0.3, 1.0, 3.0)
+
+IRSPACK_UNOBSERVED: Final = (0.3, 1.0, 3.0, 10.0)
+"""Weights of the unobserved (alpha0), where the mean confidence is 1."""
+
+IRSPACK_TIMES: Final = (0.3, 0.45, 0.6, 0.8, 1.0, 1.3)
+"""Regularization in terms of our rule's."""
 
 Chosen = TypeVar("Chosen")
 
@@ -92,6 +105,56 @@ def tune_implicit(start: Parameters, inner: Split) -> Parameters:
         return by_factors(fit_als(inner.older, parameters, 1, lambda _done: None))
 
     return best_by(grid(start), fitted, inner)
+
+
+def has_irspack() -> bool:
+    """Tell whether `irspack` is installed. It is no dependency."""
+    return find_spec("irspack") is not None
+
+
+def irspack_of(parameters: Parameters, by: Split, inner: Split) -> Score:
+    """Return `irspack` with the best point of its grid on the inner split.
+
+    Parameters
+    ----------
+    parameters
+        Settled; alpha scales the weights, the regularization is the middle of the grid.
+    by, inner
+        The gate's split, and that of its older part.
+    """
+
+    def fitted(weights: Csr, point: tuple[float, float]) -> Score:
+        return by_factors(fit_irspack(weights, parameters, *point))
+
+    points = product(IRSPACK_UNOBSERVED, IRSPACK_TIMES)
+    best = best_by(points, lambda point: fitted(inner.older, point), inner)
+    return fitted(by.older, best)
+
+
+def fit_irspack(weights: Csr, parameters: Parameters, unobserved: float, times: float) -> Factors:
+    r"""Return the factors of `irspack`, with its defaults otherwise (16 epochs).
+
+    Its :math:`\lambda` is multiplied by :math:`\alpha_0 I + n_u` of a user and
+    :math:`\alpha_0 U + n_i` of an item. Ours is met in the geometric mean of both on average.
+    """
+    confidence = _matrix(weights._replace(values=weights.values * np.float32(parameters.alpha)))
+    (users, items), entries = weights.filled, len(weights.values)
+    of_user, of_item = unobserved * items + entries / users, unobserved * users + entries / items
+    model = import_module("irspack").IALSRecommender(
+        confidence,
+        n_components=parameters.factors,
+        alpha0=unobserved,
+        reg=times * parameters.regularization / (of_user * of_item) ** 0.5,
+        nu=1.0,
+        random_seed=parameters.seed,
+        n_threads=1,
+    )
+    with redirect_stdout(StringIO()):  # of a bar of its progress
+        model.learn()
+    return Factors(
+        np.asarray(model.get_user_embedding(), np.float32),
+        np.asarray(model.get_item_embedding(), np.float32),
+    )
 
 
 def grid(start: Parameters) -> Iterator[Parameters]:

@@ -12,6 +12,7 @@ from registry.wire.training_records.training_messages import TrainingProgress
 from tests.unit.training.builders import cells_of, checkerboard_events, gathered, play_counts, watch
 from training.data.cell_weights import weights
 from training.data.cells_from_rows import Gathered
+from training.data.matrix import Csr, Factors
 from training.fitting.als import fit_als
 from training.judging.holdout import split
 from training.judging.ranking_metrics import by_factors, judge
@@ -44,7 +45,7 @@ def test_the_held_out_data_choose_the_regularization_and_nothing_else(found: Gat
         settled.parameters, regularization=pytest.approx(0.6 * by_rule, rel=0.005)
     )
     assert {line.stage for line in lines} == {"fit"}
-    assert (lines[-1].done, lines[-1].total) == (14, 14)
+    assert (lines[-1].done, lines[-1].total) == (10, 18)  # two in a row were worse than the first
 
 
 def test_what_was_chosen_is_better_where_nobody_has_looked(found: Gathered) -> None:
@@ -81,13 +82,27 @@ def test_of_few_users_luck_would_decide_so_the_rule_stands() -> None:
     assert lines == []
 
 
-def test_of_many_pairs_the_rule_stands(found: Gathered, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regularization_choice, "MOST_PAIRS", 5_999)
+def test_of_many_pairs_some_users_are_chosen_by(
+    found: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[Csr] = []
 
-    parameters, settled, lines = chosen(found)
+    def fit(matrix: Csr, *more: Any) -> Factors:
+        fitted.append(matrix)
+        return fit_als(matrix, *more)
 
-    assert parameters == settled.parameters
-    assert lines == []
+    monkeypatch.setattr(regularization_choice, "fit_als", fit)
+    monkeypatch.setattr(regularization_choice, "MOST_PAIRS", 4_000)
+
+    parameters, settled, _ = chosen(found)
+
+    assert parameters.regularization == pytest.approx(
+        0.6 * settled.parameters.regularization, rel=0.005
+    )
+    assert {matrix.shape for matrix in fitted} == {(133, 160)}  # of 200 users with 30 pairs each
+    assert chosen(found)[0] == parameters
+    monkeypatch.setattr(regularization_choice, "MOST_PAIRS", 2_000)
+    assert chosen(found)[0] == settled.parameters  # of 66 users luck would decide
 
 
 def test_minimums_leave_out_before_sizes_are_settled() -> None:
