@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
+from rich.table import Table
 
 from ops.views.terminal import Text, grid
 from registry.interleaving.preference import Preference
 from registry.outcomes.arm_comparison import Comparison
 from registry.outcomes.conclusion import Arm, Conclusion
+from registry.outcomes.outcome_positions import PositionOutcomes
 
 STYLES = {"better": "green", "worse": "red", "broken": "red"}
 
@@ -52,6 +56,19 @@ def preference_lines(found: Preference) -> RenderableType:
             f"canary's share of those who prefer one: {share[0]}, between {share[1]} and {share[2]}"
         ),
         Text(found.words, STYLES.get(found.verdict, "")),
+    )
+
+
+def position_table(found: Sequence[PositionOutcomes]) -> Table:
+    """Return the outcomes of each arm by position, first positions first."""
+    arms = list(dict.fromkeys(place.variant for place in found))
+    outcomes = {(place.variant, place.position): place.outcomes for place in found}
+    return grid(
+        ("position #", *(f"{arm} #" for arm in arms)),
+        [
+            (f"{position}", *(f"{outcomes.get((arm, position), 0):,}" for arm in arms))
+            for position in sorted({place.position for place in found})
+        ],
     )
 
 

@@ -62,6 +62,46 @@ def show(as_json: AsJson = False, bootstrap: Bootstrap = None) -> None:
 
 
 @app.command()
+def positions(
+    epoch: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of an experiment that has ended; default: the present state's."),
+    ] = None,
+    as_json: AsJson = False,
+    bootstrap: Bootstrap = None,
+) -> None:
+    """Show at which positions of their answers users found what they liked, by arm.
+
+    Read from the outcome topic, which keeps a week; each outcome counts once. `recstream rollout
+    history` names the epochs.
+
+    Examples
+    --------
+      recstream experiment positions
+      recstream experiment positions --epoch 41 --json
+    """
+    from ops.clients import kafka_client
+    from ops.clients.outcome_topic import outcome_records
+    from ops.views import terminal
+    from ops.views.experiment_tables import position_table
+    from registry.outcomes.outcome_positions import outcomes_by_position
+
+    settings = settings_with(KAFKA_BOOTSTRAP_SERVERS=bootstrap)
+    since = 0.0
+    if epoch is None:
+        state = kafka_client.require_state(kafka_client.rollout_state(settings), settings)
+        epoch, began = state.epoch, state.updated_at
+        since = 0.0 if began is None else began.timestamp()
+    found = outcomes_by_position(outcome_records(settings, since), settings.environment, epoch)
+    if as_json:
+        terminal.print_json(found)
+    elif found:
+        terminal.out.print(position_table(found))
+    else:
+        terminal.out.print(f"no outcome of epoch {epoch} is on the outcome topic")
+
+
+@app.command()
 def plan(
     baseline: Annotated[
         float, typer.Option(help="Conversion of the primary version, such as 0.4.")
