@@ -109,16 +109,17 @@ def diff(
     """Show how two versions differ in parameters, metrics, data, code and files."""
     from ops.views import registry_tables as registry_view
     from ops.views import terminal
+    from registry.versions.version_differences import differences
 
     store, labels = _open_registry(registry)
     before, after = (store.manifest(labels.resolve(name)) for name in (left, right))
-    differences = registry_view.differences(before, after)
+    found = differences(before, after)
     if as_json:
-        terminal.print_json(differences)
-    elif not differences:
+        terminal.print_json(found)
+    elif not found:
         terminal.out.print(f"{before.version} and {after.version} differ only in their names")
     else:
-        terminal.out.print(registry_view.difference_table(before, after, differences))
+        terminal.out.print(registry_view.difference_table(before, after, found))
 
 
 @app.command()

@@ -7,8 +7,9 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
+from ops.doctor.clock_diagnoses import clocks
 from ops.doctor.diagnosis import Diagnosis
-from ops.doctor.fleet_diagnoses import clocks, rollout, workers
+from ops.doctor.fleet_diagnoses import rollout, workers
 from ops.doctor.kafka_diagnoses import acls, contact, partitioners, topics
 from ops.doctor.machine_diagnoses import disk, releases
 from ops.doctor.registry_diagnoses import models, readable, writable

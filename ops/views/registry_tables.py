@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
-from msgspec import Struct
 from rich.table import Table
 
 from ops.views import terminal
@@ -14,6 +12,7 @@ from ops.views.terminal import Text
 from ops.views.training_tables import gate_table
 from registry.versions.garbage import Named, VersionFate
 from registry.versions.manifest import Manifest
+from registry.versions.version_differences import Difference
 from registry.versions.version_listing import Listing, Marks
 
 FATE_STYLE: Final[Mapping[str, str]] = {
@@ -23,18 +22,6 @@ FATE_STYLE: Final[Mapping[str, str]] = {
     "hiding": "yellow",
     "removed": "red",
 }
-
-NOT_COMPARED: Final = frozenset({"version", "schema_version", "created_at"})
-"""Fields that always differ, or never."""
-
-
-class Difference(Struct, frozen=True):
-    """One field that differs, by its path; None means that the version does not have it."""
-
-    field: str
-    left: str | None
-    right: str | None
-
 
 LISTED: Final = ("ndcg_at_10", "hr_at_10", "coverage_at_10")
 """Metrics in the listing; `registry show` shows all of them, with intervals."""
@@ -115,27 +102,6 @@ def _manifest_tables(manifest: Manifest) -> list[Table | Text]:
     ]
 
 
-def differences(left: Manifest, right: Manifest) -> list[Difference]:
-    """Return the fields that differ, in the order of the manifest.
-
-    >>> from registry.versions.manifest import DataSnapshot, Gate, Parameters
-    >>> data, gate = DataSnapshot("s1", "reco.interactions", {}, 9, 3, 3), Gate(True, ())
-    >>> narrow, wide = (Parameters(factors, 15, 3.0, 1.0, 42) for factors in (8, 16))
-    >>> texts = dict.fromkeys(("model_name", "created_at", "created_by", "git_sha"), "")
-    >>> old = Manifest("v0.1", {}, image_digest="", data_snapshot=data, parameters=narrow,
-    ...     metrics={}, gate=gate, **texts)
-    >>> differences(old, msgspec.structs.replace(old, version="v0.2", parameters=wide))
-    [Difference(field='parameters.factors', left='8', right='16')]
-    """
-    before, after = (dict(_flatten(msgspec.to_builtins(manifest))) for manifest in (left, right))
-    fields = list(dict.fromkeys([*before, *after]))
-    return [
-        Difference(field, before.get(field), after.get(field))
-        for field in fields
-        if before.get(field) != after.get(field) and field.partition(".")[0] not in NOT_COMPARED
-    ]
-
-
 def difference_table(left: Manifest, right: Manifest, found: Sequence[Difference]) -> Table:
     """Return one row per field."""
     rows = [
@@ -174,20 +140,6 @@ def _marks_of(version: str, marks: Marks) -> Iterator[str]:
     yield from (name for name, mark in marks.labels.items() if mark.version == version)
     if version in marks.pins:
         yield "pinned"
-
-
-def _flatten(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the fields of a manifest by path; empty ones are left out."""
-    if value is None or value == {}:
-        return
-    if isinstance(value, dict) and value:
-        for name, part in value.items():
-            yield from _flatten(part, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        for number, part in enumerate(value):
-            yield from _flatten(part, f"{path}.{part.get('name', number)}")
-    else:
-        yield path, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _shorten(value: str | None) -> str:

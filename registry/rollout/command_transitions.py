@@ -4,7 +4,7 @@ The decision core: no I/O, no clock, no randomness. :func:`apply_command` (state
 state or refusal) is one table, :data:`TRANSITIONS`. The caller finds out whether the versions that
 :func:`versions_named` lists can be loaded, and passes that as an argument. The rules of a ramp are
 in `registry.rollout.ramp_transitions`, those of `rollout` in
-`registry.rollout.rollout_fields`; when a ramp issues commands, in
+`registry.rollout.rollout_transition`; when a ramp issues commands, in
 `registry.rollout.ramp_decision`; which version a user gets, in `registry.rollout.assignment`.
 """
 
@@ -33,7 +33,7 @@ from registry.rollout.ramp_transitions import (
     soak_or_end,
     with_evidence,
 )
-from registry.rollout.rollout_fields import change_fields
+from registry.rollout.rollout_transition import change_fields
 from registry.wire.commands import (
     Abort,
     Command,

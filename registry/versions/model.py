@@ -32,7 +32,7 @@ from registry.scoring.known_users import KnownUsers
 from registry.scoring.model_arrays import Factors, ModelArrays
 from registry.scoring.ranking import Ranked, Ranking
 from registry.scoring.similar_items import nearest_among
-from registry.versions.fresh_capability import fresh_vectors_of
+from registry.versions.capabilities.fresh_capability import fresh_vectors_of
 from registry.versions.manifest import Manifest
 from registry.versions.request_narrowing import narrowed, rows_of
 from registry.wire.requests import Request

@@ -28,7 +28,7 @@ from registry.kafka.topics import Topics
 from registry.ramp_plans.outcome_requirements import OutcomeTerms, needs_outcomes, require_outcomes
 from registry.rollout.command_log import Decision, follow, with_report
 from registry.rollout.command_transitions import versions_named
-from registry.rollout.rollout_fields import refusal_beside
+from registry.rollout.rollout_transition import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import Command, Retrain, Rollback, Rollout

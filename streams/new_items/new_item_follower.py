@@ -39,6 +39,7 @@ from registry.new_items.new_item_records import (
 )
 from registry.read_stall import ReadStall
 from registry.settings import Settings
+from registry.versions.capabilities.new_item_capability import has_new_items
 from registry.versions.model import Model
 from registry.wire.codec import encode
 from streams.delivery.outgoing import Outgoing
@@ -46,7 +47,7 @@ from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.fresh.freshness import Freshness
 from streams.kafka.follower_threads import Complaints, follow_until_stopped, place_of
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
-from streams.new_items.own_shares import OwnShares, has_new_items
+from streams.new_items.own_shares import OwnShares
 from streams.new_items.topic_reading import TopicReading
 from streams.watch.notices import Notice
 

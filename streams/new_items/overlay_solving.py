@@ -20,8 +20,8 @@ from registry.new_items.new_item_records import (
 )
 from registry.new_items.overlay import PlacedVector
 from registry.new_items.share_book import ShareBook
+from registry.versions.capabilities.new_item_capability import has_new_items
 from registry.versions.model import Model
-from streams.new_items.own_shares import has_new_items
 
 Placed = Mapping[str, Mapping[ItemId, PlacedVector]]
 """By version and item: what is on the topic."""

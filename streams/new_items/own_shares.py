@@ -20,7 +20,6 @@ from registry.new_items.new_item_events import (
     users_of_new_items,
 )
 from registry.new_items.new_item_records import (
-    MOST_FACTORS,
     CountedItems,
     NewItemRecord,
     record_of_share,
@@ -37,17 +36,6 @@ A user with very many events costs one walk through them in a look, not one for 
 
 Place = tuple[str, int]
 """A version, and a partition of the interactions."""
-
-
-def has_new_items(model: Model) -> bool:
-    """Tell whether items may join a version's lists.
-
-    Not those of a version of format 1 or of a foreign backend; nor of one whose weights need BM25's
-    statistics of the items, or that has more than `MOST_FACTORS`.
-    """
-    vectors = model.fresh_vectors
-    few = model.known_users.factors.shape[1] <= MOST_FACTORS
-    return vectors is not None and vectors.weighs_alone and few
 
 
 @dataclass(slots=True)

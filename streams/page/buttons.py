@@ -16,7 +16,7 @@ from registry.errors import RefusedCommand
 from registry.rollout.command_transitions import apply_command
 from registry.rollout.expected_epoch import NO_EPOCH
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.rollout_fields import ROLLOUT_FIELDS
+from registry.rollout.rollout_transition import ROLLOUT_FIELDS
 from registry.wire.commands import KINDS
 from registry.wire.instants import BEGINNING
 from registry.wire.rollout_state import RolloutState

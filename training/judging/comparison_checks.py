@@ -1,4 +1,6 @@
-"""The gate's checks that compare a model with baselines and with the served version. Pure.
+"""The gate's checks that compare a model with popularity and with the served version. Pure.
+
+With the neighbour baselines: `training.judging.plausibility`.
 
 A comparison is decided by its 95 % interval: `pass` if all of it is on the good side, `fail` if all
 of it is on the bad one, and `inconclusive` between.
@@ -13,9 +15,9 @@ import numpy as np
 
 from registry.wire.training_records.gate_results import Check, Verdict
 from training.judging.bootstrap import FEWEST_USERS
-from training.judging.gate import COMPARISONS, PLAUSIBLE, GateLimits, verdict
+from training.judging.gate import COMPARISONS, GateLimits, verdict
 from training.judging.holdout import Rows
-from training.judging.quality_estimates import PLAUSIBLE_SHARE, Estimate, Quality
+from training.judging.quality_estimates import Estimate, Quality
 from training.judging.ranking_metrics import changed
 
 BY_CHANCE: Final = " by a random split, because the times give no order"
@@ -86,36 +88,6 @@ def check_quality(
         f"at least {floor:.4f} ({_stood(incumbent, quality, note)}: "
         f"{quality.incumbent.ndcg:.4f}, tolerance {limits.tolerance:.0%})",
     )
-
-
-def check_plausibility(quality: Quality | None) -> Check:
-    """Check that the model is not far below a simple baseline; that would have a cause to be found.
-
-    Parameters
-    ----------
-    quality
-        The evaluation; None if no user could be judged.
-
-    Returns
-    -------
-    `inconclusive` if all of the interval is below `PLAUSIBLE_SHARE` of the best baseline's NDCG@10;
-    never `fail`, because it does not say what is wrong. `pass` if there is no baseline.
-    """
-    if quality is None:
-        return Check(PLAUSIBLE, "inconclusive", "no user could be judged", "an NDCG@10")
-    if quality.strongest is None or quality.over_plausible is None:
-        return Check(PLAUSIBLE, "pass", "not compared", "anything: no baseline")
-    best = quality.baselines[quality.strongest].ndcg
-    allowed = (
-        f"at least {PLAUSIBLE_SHARE:.0%} of {best:.4f}, which item neighbours by "
-        f"{quality.strongest} reach on the same split"
-    )
-    seen = f"NDCG@10 {quality.candidate.ndcg:.4f}"
-    bounds = quality.over_plausible.bounds
-    if bounds is not None and bounds[1] < 0:
-        why = ": implausibly low; check the data report, and try `recstream tune`"
-        return Check(PLAUSIBLE, "inconclusive", seen + why, allowed)
-    return Check(PLAUSIBLE, "pass", seen, allowed)
 
 
 def check_change(

@@ -2,7 +2,8 @@
 
 Knows verdicts and limits; must not know how either came about. A check quotes the value seen and
 the value allowed: :mod:`training.judging.model_checks` checks the model alone,
-:mod:`training.judging.comparison_checks` compares it with others.
+:mod:`training.judging.comparison_checks` compares it with others,
+:mod:`training.judging.plausibility` with item neighbours.
 
 "No data" is `inconclusive`: it is never good. Only a measurement that remained open is left to the
 policy (``RETRAIN_INCONCLUSIVE``).

@@ -33,7 +33,6 @@ from training.judging.comparison_checks import (
     ServedChange,
     change_of,
     check_change,
-    check_plausibility,
     check_quality,
 )
 from training.judging.findings import Evaluation, Learned
@@ -41,6 +40,7 @@ from training.judging.gate import GateLimits, accepted_open, decide, passed
 from training.judging.holdout import Rows, evenly, split
 from training.judging.incumbent import Incumbent, align
 from training.judging.model_checks import Counts, check_counts, check_factors, check_life
+from training.judging.plausibility import check_plausibility
 from training.judging.quality_estimates import Quality
 from training.judging.ranking_metrics import best_unseen, by_factors
 from training.runs.evaluation import evaluate

@@ -6,7 +6,8 @@ from harness.cells import each_cell
 
 from ops.clients.worker_pages import ReadinessPage
 from ops.doctor.checkup import examine
-from ops.doctor.fleet_diagnoses import clock_diagnoses, worker_diagnoses
+from ops.doctor.clock_diagnoses import clock_diagnoses
+from ops.doctor.fleet_diagnoses import worker_diagnoses
 from registry.settings import Settings
 from registry.wire.heartbeats import Heartbeat
 from streams.watch.notices import Notice, Reason

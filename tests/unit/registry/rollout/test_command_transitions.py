@@ -24,7 +24,7 @@ from registry.rollout.command_transitions import (
 )
 from registry.rollout.current_phase import is_compared, phase_of, words_for
 from registry.rollout.ramp_transitions import ramp_under_way
-from registry.rollout.rollout_fields import refusal_beside
+from registry.rollout.rollout_transition import refusal_beside
 from registry.wire.codec import decode, encode
 from registry.wire.commands import Command, CommandType
 from registry.wire.field_types import ID_CHARACTERS

@@ -17,7 +17,7 @@ from registry.ramp_plans.ramp_validation import require_plan
 from registry.rollout.command_log import ControlLog
 from registry.rollout.policy_fields import RolloutFile, parse_policy
 from registry.rollout.ramp_decision import look, next_commands
-from registry.rollout.rollout_fields import refusal_beside
+from registry.rollout.rollout_transition import refusal_beside
 from registry.wire.commands import Abort, Promote
 from registry.wire.field_types import Variant
 from registry.wire.heartbeats import Heartbeat

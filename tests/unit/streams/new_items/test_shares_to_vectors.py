@@ -18,6 +18,7 @@ from registry.new_items.new_item_records import NewItemKey, decode_record, vecto
 from registry.new_items.overlay import PlacedVector
 from registry.rollout.command_log import EMPTY_LOG
 from registry.settings import Settings
+from registry.versions.capabilities.new_item_capability import has_new_items
 from registry.versions.model import Model
 from registry.wire.codec import encode
 from registry.wire.training_records.event_weights import EventWeight, parse_event_weights
@@ -25,7 +26,7 @@ from registry.wire.training_records.gate_results import DataSnapshot
 from streams.new_items import own_shares
 from streams.new_items.new_item_parts import kept_versions
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
-from streams.new_items.own_shares import OwnShares, has_new_items
+from streams.new_items.own_shares import OwnShares
 from streams.state.rollout_view import RolloutView
 from tests.unit.registry.builders import a_description, a_manifest, a_state, some_arrays
 

@@ -15,11 +15,11 @@ from training.data.matrix import Csr, Factors
 from training.judging.comparison_checks import (
     ServedChange,
     check_change,
-    check_plausibility,
     check_quality,
 )
 from training.judging.gate import GateLimits, Policy, accepted_open, decide, refusal
 from training.judging.model_checks import Counts, check_counts, check_factors, check_life
+from training.judging.plausibility import check_plausibility
 from training.judging.quality_estimates import Quality, measure
 from training.judging.ranking_metrics import MEANS, Judgement
 
