@@ -27,14 +27,14 @@ STYLE: Final = (
 )
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     """Rows of cells below their titles."""
 
     titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
-Block: TypeAlias = "str | Table"
+Block: TypeAlias = "str | ReportTable"
 
 
 class EndedExperiment(NamedTuple):
@@ -66,7 +66,7 @@ def report_pages(ended: EndedExperiment) -> dict[str, bytes]:
 def _blocks(ended: EndedExperiment) -> Iterator[Block]:
     state, command, found = ended
     yield found.words
-    yield Table(
+    yield ReportTable(
         ("", ""),
         (
             ("environment", state.environment),
@@ -90,7 +90,7 @@ def _blocks(ended: EndedExperiment) -> Iterator[Block]:
 
 
 def _of_preference(found: Preference) -> Iterator[Block]:
-    yield Table(
+    yield ReportTable(
         ("prefer", "version", "users"),
         (
             ("canary", found.canary_version, f"{found.wins:,}"),
@@ -105,11 +105,11 @@ def _of_preference(found: Preference) -> Iterator[Block]:
 
 
 def _of_arms(found: Conclusion) -> Iterator[Block]:
-    yield Table(
+    yield ReportTable(
         ("arm", "version", "users", "converted", "outcomes", "exposures"),
         (_arm(found.primary), _arm(found.canary)),
     )
-    yield Table(
+    yield ReportTable(
         ("metric", found.primary.variant, found.canary.variant, "difference", "from", "to"),
         (_metric(found.conversion), _metric(found.outcomes_per_exposure)),
     )

@@ -181,12 +181,15 @@ class Cluster:
         voters = enumerate(self._controllers, 1)
         others = self._listeners[broker : broker + 1]
         more = {
-            f"listener.name.{one.name.lower()}.{name}": setting
-            for one in others
-            for name, setting in one.settings.items()
+            f"listener.name.{listener.name.lower()}.{name}": setting
+            for listener in others
+            for name, setting in listener.settings.items()
         }
         open_to_clients = ",".join(
-            [f"PLAINTEXT://{address}", *(f"{one.name}://{HOST}:{one.port}" for one in others)]
+            [
+                f"PLAINTEXT://{address}",
+                *(f"{listener.name}://{HOST}:{listener.port}" for listener in others),
+            ]
         )
         replicas, in_sync = str(self.size), str(max(1, self.size - 1))
         settings = {
@@ -199,7 +202,7 @@ class Cluster:
             "listener.security.protocol.map": ",".join(
                 [
                     "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                    *(f"{one.name}:{one.protocol}" for one in others),
+                    *(f"{listener.name}:{listener.protocol}" for listener in others),
                 ]
             ),
             "log.dirs": str(self._disk(broker)),

@@ -231,7 +231,7 @@ def secured_cluster(folder: Path) -> Iterator[tuple[Cluster, SecuredKafka]]:
         NodeListener("SCRAM", port, "SASL_SSL", tls | WITH_PASSWORDS) for port in free_ports(SIZE)
     ]
     with running_cluster(folder, SIZE, AUTHORIZED, listeners) as cluster:
-        scram = ",".join(f"{HOST}:{one.port}" for one in listeners)
+        scram = ",".join(f"{HOST}:{listener.port}" for listener in listeners)
         yield cluster, SecuredKafka(folder, authority.certificate, cluster.bootstrap, scram)
 
 

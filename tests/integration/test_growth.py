@@ -91,7 +91,7 @@ def test_requests_on_new_partitions_are_answered_within_the_bar_and_none_is_lost
     assert {answer["status"] for answer in answers} == {"ok"}
     assert check_topics(topics_created) == []
     require_calm_logs(everybody, MOST_LINES)
-    assert not [one for one in everybody if "Unknown partition" in one.log.read_text()]
+    assert not [worker for worker in everybody if "Unknown partition" in worker.log.read_text()]
 
 
 def test_all_topics_by_user_grow_in_order_and_a_call_that_broke_off_is_made_again(

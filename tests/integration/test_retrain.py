@@ -264,8 +264,8 @@ def test_a_training_that_has_lost_its_lock_is_tried_again_and_publishes(
     os.kill(child, signal.SIGSTOP)
     with training_lock(quick, TAKEOVER_SECONDS):  # Kafka has given its session up
         os.kill(child, signal.SIGCONT)
-        told = client.result_of(f"ended-{digest(run_id.encode())[:32]}", 60)
-        assert (told["type"], told["error"]["code"]) == ("training", "lost_lock")
+        ended = client.result_of(f"ended-{digest(run_id.encode())[:32]}", 60)
+        assert (ended["type"], ended["error"]["code"]) == ("training", "lost_lock")
     again = finished_run(worker, f"{run_id}-again", 180)
     assert (again["result"]["status"], again["repeats"]) == ("published", run_id)
     assert Store(quick.model_registry).versions() == ["v0.1"]

@@ -372,7 +372,7 @@ def _keep_items_as_a_catalogue_does(
 def _withdrawn(worker: Worker) -> float:
     lines = worker.fetch("/metrics").text.splitlines()
     return sum(
-        float(one.split()[-1]) for one in lines if one.startswith("catalogue_withdrawn_items")
+        float(line.split()[-1]) for line in lines if line.startswith("catalogue_withdrawn_items")
     )
 
 
@@ -610,7 +610,9 @@ def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_m
         before = len(client.letters)
         client.send([b"{"])
         sent = _ask_until(
-            client, "aside", lambda: any(one.startswith("aside") for one in client.answers)
+            client,
+            "aside",
+            lambda: any(request_id.startswith("aside") for request_id in client.answers),
         )
         client.wait_for(sent)
         assert len(client.letters) == before

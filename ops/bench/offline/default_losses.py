@@ -38,7 +38,7 @@ MORE: Final = 1.6
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class DataShape:
     """Users who like a few topics.
 
     Parameters
@@ -68,20 +68,20 @@ class Shape:
 
 
 SHAPES: Final = {
-    "dense": Shape(1_500, 600, 12, 80),
-    "counts": Shape(3_000, 2_500, 30, 40, has_counts=True),
-    "sparse": Shape(6_000, 8_000, 60, 10),
-    "long tail": Shape(4_000, 12_000, 100, 30, exponent=1.0),
-    "popular": Shape(4_000, 2_000, 10, 30, own=0.4, exponent=1.0),
-    "1.4 million": Shape(25_000, 6_000, 60, 45, tastes=3),
-    "3 million": Shape(60_000, 12_000, 100, 45, tastes=3),
+    "dense": DataShape(1_500, 600, 12, 80),
+    "counts": DataShape(3_000, 2_500, 30, 40, has_counts=True),
+    "sparse": DataShape(6_000, 8_000, 60, 10),
+    "long tail": DataShape(4_000, 12_000, 100, 30, exponent=1.0),
+    "popular": DataShape(4_000, 2_000, 10, 30, own=0.4, exponent=1.0),
+    "1.4 million": DataShape(25_000, 6_000, 60, 45, tastes=3),
+    "3 million": DataShape(60_000, 12_000, 100, 45, tastes=3),
 }
 
 
-def made_up_cells(shape: Shape, seed: int = 1) -> Cells:
+def made_up_cells(shape: DataShape, seed: int = 1) -> Cells:
     """Return the training set that such users make; the same for the same seed.
 
-    >>> made_up_cells(Shape(30, 40, 4, 6)).shape[0]
+    >>> made_up_cells(DataShape(30, 40, 4, 6)).shape[0]
     30
     """
     random = np.random.default_rng(seed)
@@ -126,7 +126,7 @@ def _first_of(drawn: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def _values(
-    shape: Shape, is_liked: NDArray[np.bool_], random: np.random.Generator
+    shape: DataShape, is_liked: NDArray[np.bool_], random: np.random.Generator
 ) -> NDArray[np.float32]:
     if not shape.has_counts:
         return np.ones(len(is_liked), np.float32)
