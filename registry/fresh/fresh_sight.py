@@ -155,11 +155,11 @@ class FreshSight:
                 found[str(number)] = start
         return found
 
-    def state(self, version: str, partition: int) -> FreshState:
+    def fresh_state(self, version: str, partition: int) -> FreshState:
         """Return how much of what is fresh for a version a request of this partition sees."""
         found = self._states.get((version, partition))
         if found is None:
-            found = self._states[version, partition] = self._state(version, partition)
+            found = self._states[version, partition] = self._find_fresh_state(version, partition)
         return found
 
     def holds_all(self, version: str, partition: int) -> bool:
@@ -180,7 +180,8 @@ class FreshSight:
     def _has_gap(self, version: str, partition: int) -> bool:
         return partition in self._gaps.get(version, ())
 
-    def _state(self, version: str, partition: int) -> FreshState:
+    def _find_fresh_state(self, version: str, partition: int) -> FreshState:
+        """Tell; it is unknown on a worker that does not follow what the partition's users do."""
         meeting = self._meeting.get(partition)
         if version not in self.ranges or meeting is None:
             return "unknown"

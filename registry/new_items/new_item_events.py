@@ -15,10 +15,8 @@ from registry.fresh.event_columns import OFFSET_BITS
 from registry.fresh.fresh_sight import FreshRange
 from registry.fresh.frozen_log import FrozenLog
 from registry.ids import ItemId
+from registry.new_items.item_choice import most_used_of_partition
 from registry.wire.training_records.event_weights import FORGET
-
-MOST_ITEMS: Final = 500
-"""New items of a version at a time, and of each partition of the interactions."""
 
 MOST_USERS: Final = 2_000
 """Users of a partition that count for an item, the first ones. A vector of 64 numbers is settled by
@@ -110,7 +108,7 @@ def users_of_new_items(
 
     Returns
     -------
-    `MOST_ITEMS` items at most; of equal users, those that came up first.
+    The most used items (`registry.new_items.item_choice`); of equal ones, the first that came up.
     """
     user, item, _, place, forgets = events
     is_here = place >> OFFSET_BITS == partition
@@ -136,5 +134,4 @@ def _with_most_users(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArra
     users = int(user.max(initial=0)) + 1
     pairs = np.unique(item.astype(np.int64) * users + user)
     items, counts = np.unique(pairs // users, return_counts=True)
-    most: NDArray[np.int64] = items[np.argsort(-counts, kind="stable")[:MOST_ITEMS]]
-    return most
+    return most_used_of_partition(items, counts)

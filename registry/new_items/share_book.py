@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 from registry.fold_in.row_solver import RowSolver
 from registry.ids import ItemId
+from registry.new_items.item_choice import most_used_of_version
 from registry.new_items.item_shares import ItemShare, NewItem, solve_new_items
-from registry.new_items.new_item_events import MOST_ITEMS
 from registry.new_items.new_item_records import (
     CountedItems,
     NewItemKey,
@@ -91,7 +91,7 @@ class ShareBook:
     def solve(
         self, version: str, solver: Callable[[], RowSolver], factors: int, least_users: int
     ) -> Mapping[ItemId, NewItem]:
-        """Return the vectors of the items with enough users; `MOST_ITEMS`, those with the most.
+        """Return the vectors of the most used items (`registry.new_items.item_choice`).
 
         Only what has changed since the last time is solved.
 
@@ -109,8 +109,7 @@ class ShareBook:
             if self._counts(version, number, item) and len(share.vector) == factors:
                 counting[item].append(share)
         users = {item: sum(share.users for share in shares) for item, shares in counting.items()}
-        enough = [item for item, count in users.items() if count >= least_users]
-        chosen = sorted(enough, key=lambda item: (-users[item], str(item)))[:MOST_ITEMS]
+        chosen = most_used_of_version(users, least_users)
         before, changed = self._solved.get(version, {}), self._changed.pop(version, set())
         anew = [item for item in chosen if item in changed or item not in before]
         made: Mapping[ItemId, NewItem] = {}

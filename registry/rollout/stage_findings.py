@@ -1,6 +1,7 @@
 """What each stage of a ramp is judged by: which findings there are, and on what evidence. Pure.
 
-Must not know what a verdict leads to (`registry.rollout.ramp_decision`).
+With which counts the canary's are compared: `registry.ramp_plans.stage_baseline`. Must not know
+what a verdict leads to (`registry.rollout.ramp_decision`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from registry.outcomes.outcome_guardrails import judge_step
 from registry.outcomes.partition_join import sums_by_arm
 from registry.ramp_plans.false_alarm import alpha_of
 from registry.ramp_plans.ramp_stages import Stage
+from registry.ramp_plans.stage_baseline import arms_of_stage
 from registry.wire.heartbeats import Heartbeat
 from registry.wire.outcome_records import PartitionSums
 from registry.wire.ramp_values import Finding, Ramp, RampState
@@ -74,23 +76,17 @@ def _liked(
 def _judged(
     state: RolloutState, ramp: RampState, stage: Stage, fleet: Sequence[Heartbeat]
 ) -> tuple[Finding, ...]:
-    """Compare with the primary beside it; where there is none, with that of the stage before."""
-    by_version = {arm.version: arm for arm in arms_at(fleet, state.epoch)}
-    primary = by_version.get(state.primary_version)
-    canary = by_version.get(state.canary_version or "")
-    has_primary = stage.kind == "stepping" and stage.percentage < 100
-    if stage.kind == "soaking":
-        if ramp.baseline is None:
-            return ()  # promoted by an operator before any step: there is nothing to compare with
-        canary = primary
+    compared = arms_of_stage(state, ramp, stage, arms_at(fleet, state.epoch))
+    if compared is None:
+        return ()
     return judge(
         ramp.plan.guardrails,
-        canary,
-        primary if has_primary else ramp.baseline,
+        compared.canary,
+        compared.baseline,
         percentage=stage.percentage,
         alpha=alpha_of(ramp.plan),
         min_requests=ramp.plan.min_requests,
-        compare_users=has_primary,
+        compare_users=compared.has_primary,
     )
 
 

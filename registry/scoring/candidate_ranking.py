@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from registry.scoring.kernels import ItemRows
 from registry.scoring.ranking import Ranked, Ranking, recompute
+from registry.scoring.score_order import best_first
 
 FEW: Final = 2_000
 """Rows that are all scored by `recompute`. Of more, a matrix product first tells which cannot be
@@ -49,7 +50,7 @@ def best_among(ranking: Ranking, vector: npt.NDArray[np.float32], rows: ItemRows
 
 def first_of(rows: ItemRows, scores: npt.NDArray[np.floating], k: int) -> Ranked:
     """Return the `k` rows with the highest scores, ties by row."""
-    order = np.lexsort((rows, -scores))[:k]
+    order = best_first(rows, scores)[:k]
     return rows[order].tolist(), scores[order].tolist()
 
 

@@ -29,6 +29,7 @@ from registry.scoring.kernels import (
     Scores,
 )
 from registry.scoring.model_arrays import Factors
+from registry.scoring.score_order import best_first
 from registry.scoring.tile_scan import TileScan
 
 ABOVE_HIDDEN: Final = float(np.nextafter(np.float32(HIDDEN_SCORE), np.float32(0)))
@@ -247,7 +248,7 @@ def recompute(item_factors: Factors, users: Factors, rows: ItemRows) -> Scores:
 
 def _sort(rows: ItemRows, scores: Scores) -> None:
     """Sort one user's rows and scores in place, the highest score first, equal ones by row."""
-    order = np.lexsort((rows, -scores))
+    order = best_first(rows, scores)
     rows[:], scores[:] = rows[order], scores[order]
 
 

@@ -8,14 +8,13 @@ and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
 from registry.error_codes import RecordCode
-from registry.errors import RecordError, without_frames
+from registry.errors import RecordError
 from registry.wire.commands import AnyCommand, Command, require_own_arguments
 from registry.wire.instants import read_instant, write_instant
 from registry.wire.older_records import state_origin
@@ -72,25 +71,6 @@ def decode(kind: type[Record], payload: bytes | None, max_bytes: int | None = No
             f"{kind.__name__}: not JSON in UTF-8: {error}", RecordCode.MALFORMED
         ) from error
     return record
-
-
-def decode_each(
-    kind: type[Record], payloads: Sequence[bytes | None], max_bytes: int
-) -> list[Record | RecordError]:
-    """Read each of many records of type `kind`, or return why it cannot be read."""
-    if all(payloads) and max(map(len, cast("Sequence[bytes]", payloads)), default=0) <= max_bytes:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return list(map(_decoders[kind].decode, cast("Sequence[bytes]", payloads)))
-    return [_decode_or_error(kind, payload, max_bytes) for payload in payloads]
-
-
-def _decode_or_error(
-    kind: type[Record], payload: bytes | None, max_bytes: int
-) -> Record | RecordError:
-    try:
-        return decode(kind, payload, max_bytes)
-    except RecordError as error:
-        return without_frames(error)
 
 
 def from_document(kind: type[Record], document: Any) -> Record:

@@ -170,7 +170,7 @@ def _answer(
     own = _own(model, sight, request.key, lately or FreshUser())
     state: FreshState | None = None
     if sight is not None:
-        state = "unknown" if partition is None else sight.state(model.version, partition)
+        state = "unknown" if partition is None else sight.fresh_state(model.version, partition)
     return VersionAnswer(
         version=model.version,
         role=role,

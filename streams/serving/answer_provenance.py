@@ -53,7 +53,7 @@ def provenance_of(
         git_sha=manifest.git_sha if manifest else None,
         data_snapshot=manifest.data_snapshot.id if manifest else None,
         image_digest=manifest.image_digest if manifest else None,
-        fresh=sight.state(model.version, record.partition) if sight and model else None,
+        fresh=sight.fresh_state(model.version, record.partition) if sight and model else None,
         fresh_offsets=sight.offsets(record.partition) if sight and model else {},
         fresh_from=sight.beginnings(record.partition) if sight and model else {},
         withdrawn_items=withdrawn,

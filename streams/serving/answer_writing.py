@@ -1,11 +1,11 @@
-"""Writing answers: the bytes of an answer, or of an error, with where it comes from.
+"""Writing answers: the bytes of an answer, or of an error, and the record that carries them.
 
 Pure. Must not know who routes, scores or counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from registry.answers.answer_bytes import Filling, Form, form_of, write_answers
@@ -18,9 +18,11 @@ from registry.wire.field_types import AnswerError
 from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus, Provenance, Response
 from registry.wire.rollout_state import RolloutState
+from streams.delivery.header_passthrough import copy_headers
+from streams.delivery.outgoing import Outgoing, Refusal
 from streams.raw_record import RawRecord
 from streams.serving.answer_provenance import provenance_of
-from streams.serving.batch_results import Origin, Routed
+from streams.serving.batch_results import Batch, Origin, Routed
 from streams.serving.deadline_and_latency import latency_ms
 from streams.serving.interleaved_answers import Both, mix, provenance_of_both
 
@@ -132,3 +134,30 @@ class AnswerWriter:
     ) -> Provenance:
         origin, acting, sight = self.origin, self.acting, self.sight
         return provenance_of(record, now_ms, origin, acting, sight, model, unknown_items)
+
+
+def answer_records(
+    topic: str, batch: Batch, instead: Callable[[Refusal], Outgoing | None]
+) -> list[Outgoing]:
+    """Return the records of a batch's answers: each goes to the partition number of its request.
+
+    Parameters
+    ----------
+    topic
+        Of the answers; one that lacks the partition takes the answer by its key.
+    batch
+        The answers, each with its request.
+    instead
+        Makes what is sent if Kafka refuses one.
+    """
+    return [
+        Outgoing(
+            topic,
+            answer.key,
+            answer.payload,
+            headers=copy_headers(request.headers) if request.headers else None,
+            instead=instead,
+            partition=request.partition,
+        )
+        for answer, request in zip(batch.answers, batch.records, strict=True)
+    ]

@@ -19,10 +19,11 @@ from registry.interleaving.team_draft import Team
 from registry.rollout.assignment import arms_of, is_shadowed
 from registry.rollout.current_phase import is_compared
 from registry.versions.model import Model
-from registry.wire.codec import decode_each, encode
+from registry.wire.codec import encode
 from registry.wire.field_types import AnswerError
 from registry.wire.requests import Request
 from registry.wire.responses import AnswerStatus
+from streams.delivery.unreadable_requests import read_requests
 from streams.raw_record import RawRecord
 from streams.serving.answer_writing import AnswerWriter
 from streams.serving.batch_results import Batch, DeadLetter, Origin, Routed, Shadowed
@@ -88,7 +89,7 @@ class _BatchAnswerer:
         now_ms = using.clock_ms()
         groups: defaultdict[tuple[str, str | None], list[Routed]] = defaultdict(list)
         asked = list(records)
-        requests = decode_each(Request, [record.value for record in asked], using.max_request_bytes)
+        requests = read_requests([record.value for record in asked], using.max_request_bytes)
         for record, request in zip(asked, requests, strict=True):
             if isinstance(request, RecordError):
                 batch.dead_letters.append(DeadLetter(record, request))

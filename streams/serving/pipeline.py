@@ -38,10 +38,10 @@ from faust.types import EventT
 from registry.errors import RefusedRecord
 from registry.kafka.topics import Topics
 from streams.delivery.dead_letters import dead_letter_record
-from streams.delivery.header_passthrough import copy_headers
-from streams.delivery.outgoing import Outgoing, Unconfirmed
+from streams.delivery.outgoing import Unconfirmed
 from streams.delivery.producer import Delivery
 from streams.metrics import Metrics
+from streams.serving.answer_writing import answer_records
 from streams.serving.answering import Answering, answer_batch
 from streams.serving.batch_results import Batch
 from streams.serving.deadline_and_latency import known_latencies, received_ms
@@ -249,17 +249,7 @@ class Pipeline:
         responses, letters = self._topics.responses.name, self._topics.dead_letter.name
         worker = using.origin.worker
         instead = RefusedAnswers(batch, letters, worker).instead
-        outgoing = [
-            Outgoing(
-                responses,
-                answer.key,
-                answer.payload,
-                copy_headers(record.headers) if record.headers else None,
-                instead,
-                record.partition,
-            )
-            for answer, record in zip(batch.answers, batch.records, strict=True)
-        ]
+        outgoing = answer_records(responses, batch, instead)
         outgoing += [
             dead_letter_record(letters, dead.record, dead.error, worker)
             for dead in batch.dead_letters

@@ -30,7 +30,7 @@ def test_an_answer_names_how_far_was_read_where_its_users_events_may_be() -> Non
 def test_of_a_partition_that_nobody_follows_nothing_is_known() -> None:
     sight = a_sight()
 
-    assert (sight.offsets(3), sight.state("v0.1", 3)) == ({}, "unknown")
+    assert (sight.offsets(3), sight.fresh_state("v0.1", 3)) == ({}, "unknown")
 
 
 @each_cell(
@@ -48,7 +48,7 @@ def test_of_a_partition_that_nobody_follows_nothing_is_known() -> None:
 def test_each_state_of_an_answer(
     given: dict[str, Any], version: str, partition: int, state: str
 ) -> None:
-    assert a_sight(**given).state(version, partition) == state
+    assert a_sight(**given).fresh_state(version, partition) == state
 
 
 def test_users_are_seen_by_the_range_of_each_version() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange
-from registry.new_items import new_item_events
+from registry.new_items import item_choice, new_item_events
 from registry.new_items.new_item_events import (
     EventArrays,
     NewItemUsers,
@@ -85,7 +85,7 @@ def test_the_mark_differs_as_soon_as_something_else_counts() -> None:
 def test_items_with_the_most_users_and_the_first_users_are_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(new_item_events, "MOST_ITEMS", 2)
+    monkeypatch.setattr(item_choice, "MOST_ITEMS", 2)
     monkeypatch.setattr(new_item_events, "MOST_USERS", 3)
     log = Log()
     for _ in range(2):

@@ -11,7 +11,7 @@ from registry.errors import RecordError
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.ids import ItemId
-from registry.new_items import share_book
+from registry.new_items import item_choice
 from registry.new_items.item_shares import NewItem, ShareKey, share_of
 from registry.new_items.new_item_records import (
     CountedItems,
@@ -101,7 +101,7 @@ def test_what_was_taken_back_counts_no_more() -> None:
 
 
 def test_the_items_with_the_most_users_are_solved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(share_book, "MOST_ITEMS", 2)
+    monkeypatch.setattr(item_choice, "MOST_ITEMS", 2)
     book = Book().count(0, "a", "b", "c").share(0, "a", 1).share(0, "b", 1, 2).share(0, "c", 1, 2)
 
     assert list(book.solved()) == ["b", "c"]

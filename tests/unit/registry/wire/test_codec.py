@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Struct
 
 from registry.errors import RecordError
-from registry.wire.codec import decode, decode_each, encode
+from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult
 from registry.wire.commands import KINDS, Command, CommandType, Rollout
 from registry.wire.field_types import AnswerError
@@ -270,26 +270,3 @@ def test_no_bytes_raise_anything_but_a_record_error(kind: type[Struct], payload:
     with pytest.raises(RecordError) as refused:
         decode(kind, payload)
     assert refused.value.code in ("empty", "malformed", "invalid")
-
-
-GOOD = encode(Request("r1", 1))
-BAD = (None, b"", b"{", b"\xff", b"{}", b"[]", b"[" * 100_000, b'{"request_id":"r","user_id":1.5}')
-
-
-@pytest.mark.parametrize("payloads", [[], [GOOD] * 3, [GOOD, GOOD[:-1] + b" " * 99 + b"}"]])
-@pytest.mark.parametrize("bad", [(), BAD])
-def test_many_records_are_decoded_as_each_of_them_alone(
-    payloads: list[bytes], bad: tuple[bytes | None, ...]
-) -> None:
-    def alone(payload: bytes | None) -> object:
-        try:
-            return decode(Request, payload, 100)
-        except RecordError as error:
-            return str(error), error.code
-
-    several = [*payloads, *bad, *payloads]
-    found = [
-        (str(made), made.code) if isinstance(made, RecordError) else made
-        for made in decode_each(Request, several, 100)
-    ]
-    assert found == list(map(alone, several))

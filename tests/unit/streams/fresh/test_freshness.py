@@ -113,7 +113,10 @@ def test_a_version_that_reaches_further_back_answers_once_its_range_is_read(
     scene.follower.read(shown_from={0: 100})  # what is before is being read
     sight = scene.freshness.sight()
     assert sight is not None
-    assert (sight.state(newer.version, 0), list(sight.ranges)) == ("followed", [newer.version])
+    assert (sight.fresh_state(newer.version, 0), list(sight.ranges)) == (
+        "followed",
+        [newer.version],
+    )
     assert sight.beginnings(0) == {}
     assert ready(14.9) == [newer.version]
     scene.follower.read()
@@ -123,7 +126,7 @@ def test_a_version_that_reaches_further_back_answers_once_its_range_is_read(
     assert ready(15.0) == [newer.version, older.version]
     sight = scene.freshness.sight()
     assert sight is not None
-    assert (sight.state(older.version, 0), sight.beginnings(0)) == ("catching_up", {"0": 100})
+    assert (sight.fresh_state(older.version, 0), sight.beginnings(0)) == ("catching_up", {"0": 100})
 
 
 def test_it_waits_no_longer_than_it_may_and_not_at_all_where_nobody_answers(
@@ -180,7 +183,7 @@ def test_a_version_of_another_topic_has_nothing_fresh(models: Mapping[str, Model
 
     assert sight is not None
     assert scene.freshness.foreign == ("v0.1", "v0.2")
-    assert sight.state("v0.1", 0) == "unknown"
+    assert sight.fresh_state("v0.1", 0) == "unknown"
     assert scene.follower.wanted == []
 
 
@@ -201,7 +204,10 @@ def test_a_batch_sees_whether_all_was_read(models: Mapping[str, Model]) -> None:
 
     assert before is not None
     assert after is not None
-    assert (before.state("v0.1", 0), after.state("v0.1", 0)) == ("catching_up", "followed")
+    assert (before.fresh_state("v0.1", 0), after.fresh_state("v0.1", 0)) == (
+        "catching_up",
+        "followed",
+    )
 
 
 def test_switched_off_nobody_looks(models: Mapping[str, Model]) -> None:
