@@ -9,7 +9,7 @@ needed. What is to go (a partition that moved, events that every version has lea
 a new generation of columns; whoever reads the former one keeps it for that long.
 
 A partition may be held from its middle on, while what is earlier is still being read
-(`registry.fresh.log_holes`). Nobody sees that until all of it is here, so what is seen of a
+(`registry.fresh.earlier_ranges`). Nobody sees that until all of it is here, so what is seen of a
 partition is always one range of offsets.
 
 An event takes 38 bytes; a user or an item takes about 110 more, once.
@@ -22,6 +22,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from registry.errors import ShapeError
+from registry.fresh.earlier_ranges import EarlierRange, earlier_ranges
 from registry.fresh.event_columns import (
     MOST_KINDS,
     NOTHING,
@@ -32,7 +33,6 @@ from registry.fresh.event_columns import (
     place_of,
 )
 from registry.fresh.frozen_log import FrozenLog
-from registry.fresh.log_holes import Hole, holes_before
 from registry.ids import ItemId, UserId
 from registry.wire.training_records.event_weights import FORGET
 
@@ -48,8 +48,8 @@ class EventLog:
 
     Attributes
     ----------
-    holes
-        By partition: what is to be read (:meth:`fill`) before what is shown.
+    earlier
+        By partition: the range that is to be read (:meth:`fill`) before what is shown.
     frozen
         What is shown; replaced whole.
 
@@ -67,13 +67,13 @@ class EventLog:
     def __init__(self, most_bytes: int = 1 << 62) -> None:
         self._columns = Columns()
         self._most_bytes = self._limit = most_bytes
-        self.holes: Mapping[int, Hole] = {}
+        self.earlier: Mapping[int, EarlierRange] = {}
         self.frozen = FrozenLog(self._columns, 0, {}, {})
 
     @property
     def is_short(self) -> bool:
-        """Whether it takes too much, and nothing may go while a hole is being filled."""
-        return bool(self.holes) and self.size_bytes > self._limit
+        """Whether it takes too much, and nothing may go while an earlier range is being filled."""
+        return bool(self.earlier) and self.size_bytes > self._limit
 
     @property
     def size_bytes(self) -> int:
@@ -132,18 +132,18 @@ class EventLog:
         times: Sequence[float],
         end: int,
     ) -> None:
-        """Take in events of a hole, as :meth:`take` does; show them all once the hole is filled.
+        """Take in events of an earlier range, as :meth:`take` does; show all once it is filled.
 
-        Nothing of it is from behind the hole.
+        None is from behind the range.
         """
-        hole = self.holes[partition]
+        part = self.earlier[partition]
         self._append(partition, offsets, users, items, kinds, values, times)
         starts = self.frozen.starts
-        if end < hole.until:
-            self.holes = {**self.holes, partition: hole._replace(filled=end)}
+        if end < part.until:
+            self.earlier = {**self.earlier, partition: part._replace(filled=end)}
         else:
-            self.holes = {n: other for n, other in self.holes.items() if n != partition}
-            starts = {**starts, partition: hole.start}
+            self.earlier = {n: other for n, other in self.earlier.items() if n != partition}
+            starts = {**starts, partition: part.start}
         self._freeze(starts, self.frozen.ends)
 
     def _append(
@@ -191,8 +191,8 @@ class EventLog:
     def goes_on(self, partition: int, start: int) -> bool:
         """Tell whether what is here of a partition stays if it is wanted from `start` on.
 
-        Not where `start` is behind its end; nor where there would be a hole, but some users have
-        nothing left than what they have seen: an earlier `forget` must not take that back.
+        Not where `start` is behind its end; nor where there would be an earlier range, but some
+        users have nothing left than what they have seen: a `forget` in it must not take that back.
         """
         held = self.frozen
         if held.ends.get(partition, -1) < start:
@@ -205,7 +205,7 @@ class EventLog:
         """Hold these partitions from these offsets on, and no others.
 
         What is here stays, unless its partition is not wanted any more or begins anew
-        (:meth:`goes_on`). Where it is wanted from before what is shown, there is a hole to fill.
+        (:meth:`goes_on`). Where it is wanted from before what is shown, that is an earlier range.
 
         Parameters
         ----------
@@ -230,16 +230,16 @@ class EventLog:
             number: ends[number] if number in anew else max(start, before.starts[number])
             for number, start in starts.items()
         }
-        holes, cleared = holes_before(shown, starts, self.holes, anew)
-        self._let_go(anew | (before.starts.keys() - starts.keys()), cleared, shown, holes)
-        self.holes = holes
+        ranges, cleared = earlier_ranges(shown, starts, self.earlier, anew)
+        self._let_go(anew | (before.starts.keys() - starts.keys()), cleared, shown, ranges)
+        self.earlier = ranges
         self._freeze(shown, ends)
         return ends
 
     def drop(self, partitions: Collection[int]) -> None:
         """Hold nothing of these partitions any more; go on with the others."""
         starts = {**self.frozen.starts} | {
-            number: hole.start for number, hole in self.holes.items()
+            number: part.start for number, part in self.earlier.items()
         }
         self.begin({number: at for number, at in starts.items() if number not in partitions})
 
@@ -248,12 +248,12 @@ class EventLog:
         gone: Collection[int],
         cleared: Collection[int],
         shown: Mapping[int, int],
-        holes: Mapping[int, Hole],
+        ranges: Mapping[int, EarlierRange],
     ) -> None:
-        """Drop what is of `gone` partitions, and what is neither shown nor fills a hole.
+        """Drop what is of `gone` partitions, and what is neither shown nor in an earlier range.
 
-        The latter is dropped where it is much, or where a hole begins: what is here of that would
-        be taken in twice.
+        The latter is dropped where it is much, or where such a range begins: what is here of that
+        would be taken in twice.
         """
         columns = self._columns
 
@@ -262,9 +262,9 @@ class EventLog:
             for number in shown.keys() - gone:
                 first, after = place_of(number, shown[number]), place_of(number + 1, 0)
                 keep |= (places >= first) & (places < after)
-            for number, hole in holes.items():
-                keep |= (places >= place_of(number, hole.start)) & (
-                    places < place_of(number, hole.filled)
+            for number, part in ranges.items():
+                keep |= (places >= place_of(number, part.start)) & (
+                    places < place_of(number, part.filled)
                 )
             return keep
 
@@ -277,7 +277,7 @@ class EventLog:
 
     def _pack_if_large(self) -> None:
         """Give up what idle users' vectors would be made of, once all of it takes too much."""
-        if self.size_bytes > self._limit and not self.holes:
+        if self.size_bytes > self._limit and not self.earlier:
             self._columns = self._columns.kept(
                 lambda places: np.ones(len(places), np.bool_), pack=True
             )

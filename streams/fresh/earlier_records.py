@@ -14,7 +14,7 @@ from types import TracebackType
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import TransportError
-from registry.fresh.log_holes import Hole
+from registry.fresh.earlier_ranges import EarlierRange
 from registry.kafka.topic_reader import connected
 from registry.read_stall import ReadStall
 from registry.settings import Settings
@@ -22,7 +22,7 @@ from streams.kafka.follower_threads import place_of
 
 
 class EarlierRecords:
-    """Reads holes, from where each is filled up to.
+    """Reads earlier ranges, from where each is filled up to.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class EarlierRecords:
 
     def __init__(self, settings: Settings, config: Mapping[str, str | int], topic: str) -> None:
         self._settings, self._config, self._topic = settings, config, topic
-        self._holes: Mapping[int, Hole] = {}
+        self._ranges: Mapping[int, EarlierRange] = {}
         self._client = ExitStack()
         self._consumer: Consumer | None = None
         self._stall = ReadStall(time.monotonic())
@@ -49,20 +49,20 @@ class EarlierRecords:
         self._client.close()
 
     def read(
-        self, holes: Mapping[int, Hole], most: int, seconds: float
+        self, ranges: Mapping[int, EarlierRange], most: int, seconds: float
     ) -> tuple[Mapping[int, tuple[list[Message], int]], set[int]]:
-        """Return what came of these holes.
+        """Return what came of these ranges.
 
         Parameters
         ----------
-        holes
+        ranges
             What is to be read now.
         most, seconds
             Records to take at once, and for how long to wait for them.
 
         Returns
         -------
-        By partition: records inside its hole, and the offset up to which it is read; and the
+        By partition: records inside its range, and the offset up to which it is read; and the
         partitions whose records Kafka does not have any more.
 
         Raises
@@ -70,44 +70,44 @@ class EarlierRecords:
         KafkaException, TransportError
             If another client is needed.
         """
-        consumer = self._assigned(holes)
+        consumer = self._assigned(ranges)
         found: dict[int, tuple[list[Message], int]] = {}
         lost = set()
         for message in consumer.consume(most, seconds):
             error = message.error()
             code = None if error is None else error.code()
             number = message.partition()
-            hole = None if number is None else holes.get(number)
-            if number is None or hole is None:
+            part = None if number is None else ranges.get(number)
+            if number is None or part is None:
                 continue  # of before the last assignment
             if code in (None, KafkaError._PARTITION_EOF):
-                records, end = found.setdefault(number, ([], hole.filled))
+                records, end = found.setdefault(number, ([], part.filled))
                 offset = place_of(message)[2]
-                if code is None and offset < hole.until:
+                if code is None and offset < part.until:
                     records.append(message)
                     offset += 1
-                found[number] = records, max(end, min(offset, hole.until))
+                found[number] = records, max(end, min(offset, part.until))
             elif code == KafkaError._AUTO_OFFSET_RESET:
                 lost.add(number)
             elif error is not None and not error.retriable():
                 raise KafkaException(error)
         return found, lost
 
-    def _assigned(self, holes: Mapping[int, Hole]) -> Consumer:
-        """Return a client that reads these holes; it goes on where they are those of before."""
+    def _assigned(self, ranges: Mapping[int, EarlierRange]) -> Consumer:
+        """Return a client that reads these ranges; it goes on where they are those of before."""
         now = time.monotonic()
-        filled = {number: hole.filled for number, hole in holes.items()}
+        filled = {number: part.filled for number, part in ranges.items()}
         if self._consumer is None:
             connecting = connected(self._settings, self._config)
             self._consumer = self._client.enter_context(connecting)
-            self._holes, self._stall = {}, ReadStall(now)
-        if _places(holes) != _places(self._holes):
+            self._ranges, self._stall = {}, ReadStall(now)
+        if _places(ranges) != _places(self._ranges):
             self._consumer.assign(
                 [TopicPartition(self._topic, number, at) for number, at in filled.items()]
             )
-        self._holes = holes
+        self._ranges = ranges
         if self._stall.is_due(now) and self._stall.look(
-            now, filled, {number: hole.until for number, hole in holes.items()}
+            now, filled, {number: part.until for number, part in ranges.items()}
         ):
             raise TransportError("the client fetches no more, though there are earlier records")
         return self._consumer
@@ -119,5 +119,5 @@ class EarlierRecords:
             self._client.close()
 
 
-def _places(holes: Mapping[int, Hole]) -> dict[int, tuple[int, int]]:
-    return {number: (hole.start, hole.until) for number, hole in holes.items()}
+def _places(ranges: Mapping[int, EarlierRange]) -> dict[int, tuple[int, int]]:
+    return {number: (part.start, part.until) for number, part in ranges.items()}

@@ -1,7 +1,7 @@
-"""The reading of the interaction topic: how far it is, what is missing, and for which version.
+"""The reading of the interaction topic: how far it is, and for which version that is too little.
 
-Pure: values and rules. The thread replaces the reading whole; the loop asks it. Must not know
-Kafka's client.
+What is gone from Kafka: `streams.fresh.fresh_gaps`. Pure: values and rules. The thread
+replaces the reading whole; the loop asks it. Must not know Kafka's client.
 """
 
 from __future__ import annotations
@@ -13,22 +13,7 @@ from msgspec import Struct
 
 from registry.fresh.event_log import EventLog
 from registry.fresh.frozen_log import FrozenLog
-
-
-class Gap(NamedTuple):
-    """What a partition of the log does not have.
-
-    Parameters
-    ----------
-    begins_at
-        Records before are gone; 0: none was missed.
-    ended_at
-        The log ended here when it was begun, though a version has learned from further on: it is
-        another log under the same name. None: it did not.
-    """
-
-    begins_at: int = 0
-    ended_at: int | None = None
+from streams.fresh.fresh_gaps import Gap, needed_from
 
 
 class Reading(NamedTuple):
@@ -105,28 +90,6 @@ class FreshStatus(Struct, frozen=True):
 NOTHING_READ = Reading({}, EventLog().frozen)
 
 
-def begin_at(start: int, low: int, high: int) -> tuple[int, Gap | None]:
-    """Return where reading begins, and what is missing if anything is.
-
-    Parameters
-    ----------
-    start
-        Where it should begin: the end of a snapshot.
-    low, high
-        Kafka has ``[low, high)``.
-
-    Examples
-    --------
-    >>> begin_at(5, 0, 9), begin_at(5, 7, 9), begin_at(5, 0, 3)
-    ((5, None), (7, Gap(begins_at=7, ended_at=None)), (3, Gap(begins_at=0, ended_at=3)))
-    """
-    if start < low:
-        return low, Gap(begins_at=low)
-    if start > high:
-        return high, Gap(ended_at=high)
-    return start, None
-
-
 def lagging_of(reading: Reading, ends: Mapping[int, int], followed: Mapping[int, int]) -> set[int]:
     """Return the partitions of which not all has been read that a version needs.
 
@@ -145,19 +108,5 @@ def lagging_of(reading: Reading, ends: Mapping[int, int], followed: Mapping[int,
         for number in followed
         if number not in log.ends
         or log.ends[number] < reading.targets.get(number, 0)
-        or _needed_from(reading.gaps.get(number), ends.get(number, 0)) < log.starts[number]
+        or needed_from(reading.gaps.get(number), ends.get(number, 0)) < log.starts[number]
     }
-
-
-def gaps_of(reading: Reading, ends: Mapping[int, int]) -> set[int]:
-    """Return the partitions that have lost records which a version needs."""
-    return {
-        number
-        for number, gap in reading.gaps.items()
-        if ends.get(number, 0) < gap.begins_at
-        or (gap.ended_at is not None and ends.get(number, 0) > gap.ended_at)
-    }
-
-
-def _needed_from(gap: Gap | None, end: int) -> int:
-    return end if gap is None else max(end, gap.begins_at)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from registry.kafka.partitioners import PartitionerSeen
-from streams.fresh.fresh_notices import Standstill, gap_notice, stall_notice
+from streams.fresh.fresh_gaps import gap_notice
+from streams.fresh.fresh_notices import Standstill, stall_notice
 from streams.fresh.fresh_reading import FreshStatus
 from streams.fresh.freshness import Freshness
 from streams.fresh.interaction_follower import InteractionFollower
@@ -68,7 +69,7 @@ class FreshWatch:
         ends = {version: freshness.ends(version) for version in freshness.versions}
         found = (
             stall_notice(self._topic, reading, trouble, seconds),
-            gap_notice(self._topic, reading, ends, freshness.foreign),
+            gap_notice(self._topic, reading.gaps, ends, freshness.foreign),
             apart,
         )
         return tuple(notice for notice in found if notice is not None)

@@ -14,7 +14,8 @@ from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.overlay import Overlay
 from registry.settings import Settings
 from registry.versions.model import Model
-from streams.fresh.fresh_reading import Reading, gaps_of, lagging_of
+from streams.fresh.fresh_gaps import gaps_of
+from streams.fresh.fresh_reading import Reading, lagging_of
 from streams.fresh.range_readiness import is_ready
 
 NOT_FOLLOWED = Following({}, {})
@@ -160,7 +161,7 @@ class Freshness:
             ranges,
             self._answering.meeting,
             {name: lagging_of(reading, kept.ends, starts) for name, kept in ranges.items()},
-            {name: gaps_of(reading, kept.ends) for name, kept in ranges.items()}
+            {name: gaps_of(reading.gaps, kept.ends) for name, kept in ranges.items()}
             if reading.gaps
             else {},
             self._most,

@@ -19,15 +19,16 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.errors import TransportError
+from registry.fresh.earlier_ranges import unread_of
 from registry.fresh.event_log import EventLog
-from registry.fresh.log_holes import missing_of
 from registry.fresh.usable_events import Intake, take_in
 from registry.kafka.topic_reader import current_ends
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall
 from registry.settings import Settings
 from streams.fresh.earlier_records import EarlierRecords
-from streams.fresh.fresh_reading import NOTHING_READ, Gap, Reading, begin_at
+from streams.fresh.fresh_gaps import Gap, begin_at
+from streams.fresh.fresh_reading import NOTHING_READ, Reading
 from streams.fresh.partition_bounds import bounds_of, ends_heard
 from streams.kafka.follower_threads import Complaints, follow_until_stopped, place_of
 
@@ -173,7 +174,7 @@ class InteractionFollower:
             if not wanted:
                 self._changed.wait(IDLE_SECONDS)
                 continue
-            batch = consumer.consume(BATCH_RECORDS, 0 if self._log.holes else POLL_SECONDS)
+            batch = consumer.consume(BATCH_RECORDS, 0 if self._log.earlier else POLL_SECONDS)
             if lost := self._take(batch) | self._fill(earlier):
                 self._log.drop(lost)
                 self._begin(consumer, wanted)
@@ -238,10 +239,10 @@ class InteractionFollower:
 
     def _fill(self, earlier: EarlierRecords) -> set[int]:
         """Read on what is before what is shown; return the partitions that have lost some of it."""
-        if not self._log.holes:
+        if not self._log.earlier:
             earlier.rest()
             return set()
-        found, lost = earlier.read(self._log.holes, BATCH_RECORDS, POLL_SECONDS)
+        found, lost = earlier.read(self._log.earlier, BATCH_RECORDS, POLL_SECONDS)
         for number, (messages, end) in found.items():
             self._log.fill(number, *self._taken(messages)[:-1], end=end)
         self._show()
@@ -284,7 +285,7 @@ class InteractionFollower:
     def _show(self, high: Mapping[int, int] | None = None) -> None:
         shown = self.reading if high is None else self.reading._replace(high=high)
         self.reading = shown._replace(
-            log=self._log.frozen, earlier=missing_of(self._log.holes.values())
+            log=self._log.frozen, earlier=unread_of(self._log.earlier.values())
         )
 
 

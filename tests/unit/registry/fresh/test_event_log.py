@@ -36,7 +36,7 @@ class Twin:
         self.starts: dict[int, int] = {}
         self.ends: dict[int, int] = {}
         self.events: list[Took] = []
-        self.holes: dict[int, list[int]] = {}  # start, filled, until
+        self.earlier: dict[int, list[int]] = {}  # start, filled, until
         self.hidden: list[Took] = []
 
     def begin(self, starts: Mapping[int, int], shown_from: Mapping[int, int]) -> None:
@@ -45,7 +45,7 @@ class Twin:
             if goes_on and starts[number] <= self.ends[number]:
                 self.starts[number] = max(starts[number], self.starts[number])
             else:
-                for kept in (self.starts, self.ends, self.holes):
+                for kept in (self.starts, self.ends, self.earlier):
                     kept.pop(number, None)
                 self.events = [took for took in self.events if took.event.partition != number]
                 if number in starts:
@@ -56,17 +56,17 @@ class Twin:
                 for took in self.events
                 if took.event.partition != number or took.event.offset >= self.starts.get(number, 0)
             ]
-            hole = self.holes.get(number)
+            part = self.earlier.get(number)
             if number in starts and starts[number] < self.starts[number]:
-                if hole is None or hole[0] != starts[number]:
-                    self.holes[number] = [starts[number], starts[number], self.starts[number]]
+                if part is None or part[0] != starts[number]:
+                    self.earlier[number] = [starts[number], starts[number], self.starts[number]]
             else:
-                self.holes.pop(number, None)
+                self.earlier.pop(number, None)
         self.hidden = [
             took
             for took in self.hidden
-            if (hole := self.holes.get(took.event.partition))
-            and hole[0] <= took.event.offset < hole[1]
+            if (part := self.earlier.get(took.event.partition))
+            and part[0] <= took.event.offset < part[1]
         ]
 
     def take(self, partition: int, took: list[Took]) -> None:
@@ -74,15 +74,17 @@ class Twin:
         self.ends[partition] += len(took)
 
     def fill(self, partition: int, took: list[Took]) -> int:
-        start, filled, until = self.holes[partition]
+        start, filled, until = self.earlier[partition]
         self.hidden = [*self.hidden, *took]
-        self.holes[partition][1] = filled = filled + max(1, len(took))  # a gap, if there is none
+        self.earlier[partition][1] = filled = filled + max(
+            1, len(took)
+        )  # an offset passed, if none
         if filled >= until:
             here = [event for event in self.hidden if event.event.partition == partition]
             self.events = [*self.events, *here]
             self.hidden = [event for event in self.hidden if event.event.partition != partition]
             self.starts[partition] = start
-            del self.holes[partition]
+            del self.earlier[partition]
         return filled
 
 
@@ -170,8 +172,8 @@ def test_every_frozen_log_shows_for_ever_what_a_list_of_events_would(
         if what == "begin":
             shown_from = {n: where[n] + later for n, later in more.items() if n in where}
             assert log.begin(where, shown_from) == (twin.begin(where, shown_from) or twin.ends)
-        elif what == "fill" and where in twin.holes:
-            _, filled, until = twin.holes[where]
+        elif what == "fill" and where in twin.earlier:
+            _, filled, until = twin.earlier[where]
             took = some_events(where, filled, more)[: until - filled]
             take(log, where, took, twin.fill(where, took), in_hole=True)
         elif what == "take" and where in twin.ends:
@@ -180,8 +182,8 @@ def test_every_frozen_log_shows_for_ever_what_a_list_of_events_would(
             take(log, where, took, twin.ends[where])
         seen.append((log.frozen, list(twin.events), dict(twin.starts), dict(twin.ends)))
         assert {
-            n: [hole.start, hole.filled, hole.until] for n, hole in log.holes.items()
-        } == twin.holes
+            n: [part.start, part.filled, part.until] for n, part in log.earlier.items()
+        } == twin.earlier
     for frozen, held, starts, upto in seen:
         assert (frozen.starts, frozen.ends) == (starts, upto)
         shown = [took for took in held if took.event.offset >= starts.get(took.event.partition, 0)]

@@ -1,19 +1,19 @@
-"""Notices about fresh interactions: late, missing, or not to be found."""
+"""Notices about fresh interactions that are late."""
 
 from __future__ import annotations
 
 from registry.fresh.event_log import EventLog
-from streams.fresh.fresh_notices import STALLED_SECONDS, Standstill, gap_notice, stall_notice
-from streams.fresh.fresh_reading import Gap, Reading
+from streams.fresh.fresh_notices import STALLED_SECONDS, Standstill, stall_notice
+from streams.fresh.fresh_reading import Reading
 
 TOPIC = "reco.interactions"
 
 
-def a_reading(end: int, high: int, gaps: dict[int, Gap] | None = None) -> Reading:
+def a_reading(end: int, high: int) -> Reading:
     log = EventLog()
     log.begin({3: 0})
     log.pass_over(3, end)
-    return Reading({3: 0}, log.frozen, {}, gaps or {}, {3: high})
+    return Reading({3: 0}, log.frozen, {}, {}, {3: high})
 
 
 def test_a_follower_stalls_while_something_waits_and_nothing_moves() -> None:
@@ -35,29 +35,3 @@ def test_it_is_named_with_its_cause_and_what_it_means() -> None:
     assert found is not None
     assert found.code == "fresh_stalled"
     assert "4 interactions wait to be read, none was for 12 s: not readable" in found.message
-
-
-def test_a_version_that_misses_interactions_is_named_with_the_offsets() -> None:
-    reading = a_reading(60, 60, {3: Gap(begins_at=50)})
-    assert gap_notice(TOPIC, reading, {"v0.2": {3: 50}}, ()) is None
-
-    found = gap_notice(TOPIC, reading, {"v0.1": {3: 40}, "v0.2": {3: 50}}, ())
-
-    assert found is not None
-    assert found.code == "fresh_incomplete"
-    assert "v0.1 has learned partition 3 up to offset 40, but the log begins at 50" in found.message
-    assert "v0.2" not in found.message
-
-
-def test_a_log_that_ends_before_a_snapshot_is_another_log() -> None:
-    found = gap_notice(TOPIC, a_reading(4, 4, {3: Gap(ended_at=4)}), {"v0.1": {3: 40}}, ())
-
-    assert found is not None
-    assert "the log ends at 4: it was made again" in found.message
-
-
-def test_a_version_of_another_topic_is_named() -> None:
-    found = gap_notice(TOPIC, a_reading(4, 4), {}, ["v0.3"])
-
-    assert found is not None
-    assert "v0.3 has learned from another topic" in found.message

@@ -1,11 +1,12 @@
-"""The reading of the interactions: where it begins, and what is missing for which version."""
+"""The reading of the interactions: how far it is, and for which version that is too little."""
 
 from __future__ import annotations
 
 from harness.cells import each_cell
 
 from registry.fresh.event_log import EventLog
-from streams.fresh.fresh_reading import Gap, Reading, begin_at, gaps_of, lagging_of
+from streams.fresh.fresh_gaps import Gap
+from streams.fresh.fresh_reading import Reading, lagging_of
 
 
 def a_reading(
@@ -23,21 +24,6 @@ def a_reading(
 
 
 @each_cell(
-    ("start", "low", "high", "found"),
-    [
-        (5, 0, 9, (5, None)),
-        (5, 5, 5, (5, None)),
-        (5, 6, 9, (6, Gap(begins_at=6))),
-        (5, 0, 4, (4, Gap(ended_at=4))),
-    ],
-)
-def test_reading_begins_as_near_to_the_snapshots_end_as_the_log_allows(
-    start: int, low: int, high: int, found: tuple[int, Gap | None]
-) -> None:
-    assert begin_at(start, low, high) == found
-
-
-@each_cell(
     ("reading", "lagging"),
     [
         (a_reading({0: 5}, {0: 9}, {0: 9}), set()),
@@ -51,21 +37,6 @@ def test_a_version_lags_where_not_all_is_read_that_it_needs(
     reading: Reading, lagging: set[int]
 ) -> None:
     assert lagging_of(reading, {0: 5}, {0: 5}) == lagging
-
-
-@each_cell(
-    ("gap", "end", "missing"),
-    [
-        (Gap(begins_at=6), 5, True),
-        (Gap(begins_at=6), 6, False),
-        (Gap(ended_at=4), 5, True),
-        (Gap(ended_at=4), 4, False),
-    ],
-)
-def test_a_gap_concerns_the_versions_that_need_what_is_gone(
-    gap: Gap, end: int, missing: bool
-) -> None:
-    assert gaps_of(a_reading({0: 6}, {}, gaps={0: gap}), {0: end}) == ({0} if missing else set())
 
 
 def test_how_far_it_is_behind_is_what_waits_to_be_read() -> None:

@@ -68,16 +68,16 @@ def record(offset: int, number: int = 0) -> Any:
 
 
 class Earlier:
-    """Reads so many records of a hole at a time."""
+    """Reads so many records of an earlier range at a time."""
 
     def __init__(self, records: int) -> None:
         self.records, self.rests = records, 0
 
-    def read(self, holes: Any, most: int, seconds: float) -> Any:
+    def read(self, ranges: Any, most: int, seconds: float) -> Any:
         found = {}
-        for number, hole in holes.items():
-            end = min(hole.filled + self.records, hole.until)
-            found[number] = ([record(at, number) for at in range(hole.filled, end)], end)
+        for number, part in ranges.items():
+            end = min(part.filled + self.records, part.until)
+            found[number] = ([record(at, number) for at in range(part.filled, end)], end)
         return found, set()
 
     def rest(self) -> None:
@@ -122,4 +122,4 @@ def test_where_memory_is_short_all_is_read_anew_in_its_order() -> None:
     assert follower._fill(earlier) == {0}
     follower._log.drop({0})
     follower._begin(consumer, {0: 0})
-    assert (dict(follower.reading.log.ends), follower._log.holes) == ({0: 0}, {})
+    assert (dict(follower.reading.log.ends), follower._log.earlier) == ({0: 0}, {})
