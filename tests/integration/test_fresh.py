@@ -166,10 +166,14 @@ def test_a_forget_before_a_takeover_counts_in_the_first_answer_of_the_new_owner(
 
     def by_the_other() -> Answer | None:
         answer = application.ask(7)
-        return answer if answer["provenance"]["worker"] == name else None
+        if answer["provenance"]["worker"] != name:
+            return None
+        if answer["provenance"].get("fresh_offsets", {}).get(str(number), 0) >= end:
+            return answer
+        assert answer["provenance"]["fresh"] == "catching_up"  # on a starved machine
+        return None
 
     answer = wait_until(by_the_other, 60, "an answer of the new owner")
-    assert answer["provenance"]["fresh_offsets"][str(number)] >= end
     assert (answer["source"], items_of(answer)) == ("popular", nobody)
 
 
