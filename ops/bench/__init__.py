@@ -212,22 +212,35 @@ def soak(
             "--members", help="A third worker joins and leaves, and one freezes, as well."
         ),
     ] = False,
+    three_brokers: Annotated[
+        bool,
+        typer.Option(
+            "--three-brokers", help="Three brokers, which are killed, restarted and frozen in turn."
+        ),
+    ] = False,
     json: Json = None,
 ) -> None:
     """Disturb a fleet in every way for a long time; report lost requests and growing resources.
 
     Swaps, canaries, shadows, trainings, poison records, restarts and kills of one worker, restarts
-    of the broker, at random from a seed. Exit code 1 if a request is lost, or if the worker that is
-    never restarted ends or grows in memory. Starts its own broker.
+    of the broker, at random from a seed; the options add more. Exit code 1 if a request is lost,
+    or if the worker that is never restarted ends or grows in memory. Starts its own broker.
     """
     from ops.bench.rig.bench_run import publish_report
-    from ops.bench.rig.soak_plan import ALL_KINDS, KINDS
+    from ops.bench.rig.soak_plan import CLUSTER_KINDS, KINDS, MEMBER_KINDS
     from ops.bench.soak import measure
 
-    kinds = ALL_KINDS if members else KINDS
-    what = "two workers, one of them never restarted; a broker that is"
+    kinds = KINDS + members * MEMBER_KINDS + three_brokers * CLUSTER_KINDS
+    brokers = 3 if three_brokers else 1
+    what = "two workers, one of them never restarted; " + (
+        "three brokers that die, freeze and come back" if three_brokers else "a broker that is"
+    )
     found = publish_report(
-        "soak", what, "started for this run", json, lambda: measure(minutes * 60, seed, rate, kinds)
+        "soak",
+        what,
+        "started for this run",
+        json,
+        lambda: measure(minutes * 60, seed, rate, kinds, brokers),
     )
     raise typer.Exit(int(any(bar.verdict == "fail" for bar in found.bars)))
 

@@ -48,8 +48,10 @@ class ProcessSample(NamedTuple):
     log_lines: int
 
 
-def measure(seconds: float, seed: int, per_second: int, kinds: Sequence[Kind] = KINDS) -> Measured:
-    """Soak a fleet of two workers on a broker of its own.
+def measure(
+    seconds: float, seed: int, per_second: int, kinds: Sequence[Kind] = KINDS, brokers: int = 1
+) -> Measured:
+    """Soak a fleet of two workers on a Kafka of its own.
 
     Parameters
     ----------
@@ -61,9 +63,11 @@ def measure(seconds: float, seed: int, per_second: int, kinds: Sequence[Kind] = 
         Requests.
     kinds
         Of what happens.
+    brokers
+        One or three.
     """
     plan = planned(seconds, seed, kinds)
-    with soaked_fleet() as soaked:
+    with soaked_fleet(brokers) as soaked:
         with SoakTraffic(soaked.settings, per_second) as traffic, _sampled(soaked) as samples:
             _carry_out(soaked, plan, traffic, seconds)
         traffic.require_running()

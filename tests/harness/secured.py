@@ -22,9 +22,9 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from harness.certificates import Authority, Certificate
-from harness.cluster import SIZE, Cluster, running_cluster
 from harness.tokens import AUDIENCE, CLIENT_SECRET, IdentityProvider
 
+from ops.local.kafka_cluster import SIZE, Cluster, running_cluster
 from ops.local.kafka_jars import fetched_jars
 from ops.local.kafka_node import NodeListener, start_node
 from ops.local.ports import HOST, free_ports

@@ -24,11 +24,11 @@ from harness.application import (
     installed_client,
     installed_node_modules,
 )
-from harness.cluster import running_cluster
 from harness.fresh import fresh_settings, publish_model
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
+from ops.local.kafka_cluster import running_cluster
 from ops.local.kafka_jars import fetched_jars, java_command
 from ops.local.ports import free_port
 from registry.asking.async_client import AsyncClient

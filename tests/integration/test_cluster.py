@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from harness.cluster import Cluster, running_cluster
 from harness.waiting import wait_until
+
+from ops.local.kafka_cluster import Cluster, running_cluster
 
 
 def make_topic(cluster: Cluster, name: str) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from harness.cluster import running_cluster
 from harness.fresh import fresh_settings
 from harness.waiting import wait_until
 
+from ops.local.kafka_cluster import running_cluster
 from registry.connection.client_config import client_config
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.kafka.topics import topics_of

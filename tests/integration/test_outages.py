@@ -12,7 +12,6 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from harness.calm_logs import require_calm_logs
 from harness.client import Client
-from harness.cluster import Cluster, running_cluster
 from harness.fresh import fresh_settings, publish_model
 from harness.steady import SteadyTraffic
 from harness.training_children import child, lines, until_it_fits
@@ -20,6 +19,7 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from ops.ingest.send_once import SentCounts, send_once
+from ops.local.kafka_cluster import Cluster, running_cluster
 from registry.kafka.topic_admin import check_topics, create_topics
 from registry.settings import Settings
 from registry.wire.codec import encode

@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from harness.client import Client
-from harness.cluster import Cluster, running_cluster
 from harness.doctor_findings import doctor_findings
 from harness.fresh import environment_of, fresh_settings, publish_model
 from harness.outcome_following import answer_of, following_outcomes, until_closed
@@ -21,6 +20,7 @@ from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
 
 from ops.clients import kafka_client
+from ops.local.kafka_cluster import Cluster, running_cluster
 from registry.connection.client_config import client_config
 from registry.epochs import ERA_BITS
 from registry.kafka.topic_admin import create_topics

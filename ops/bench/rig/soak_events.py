@@ -23,9 +23,8 @@ from ops.clients import kafka_client as client
 from ops.demo import demo_fleet
 from ops.ingest.send_once import records_of
 from ops.local.child_group import ChildGroup, stopped_by_signals
-from ops.local.kafka_jars import KAFKA_VERSION, fetched_jars
-from ops.local.kafka_node import KafkaNode, launch_node, start_node
-from ops.local.kafka_node import wait_for_broker as wait_for_node
+from ops.local.kafka_cluster import Cluster, running_cluster
+from ops.local.kafka_jars import KAFKA_VERSION
 from ops.local.ports import HOST, free_port
 from registry.kafka.topics import topics_of
 from registry.settings import Settings
@@ -39,6 +38,9 @@ THIRD: Final = "third"
 
 FROZEN_SECONDS: Final = 10.0
 """Longer than the session: a frozen worker loses its partitions, and learns of it when it wakes."""
+
+STALLED_SECONDS: Final = 25.0
+"""Kafka has other leaders after 9 s, and clients go by them after up to 20."""
 
 JOINED_SECONDS: Final = 5.0
 
@@ -70,8 +72,7 @@ class Soaked:
     """A fleet that is being soaked, and what was done to it."""
 
     on: Ground
-    node: KafkaNode
-    folder: Path
+    cluster: Cluster
     settings: Settings
     versions: Sequence[str]
     url_by_worker: Mapping[str, str]
@@ -80,32 +81,31 @@ class Soaked:
 
 
 @contextmanager
-def soaked_fleet() -> Iterator[Soaked]:
-    """Run a broker, and two workers with versions and interactions; all ends with the block."""
+def soaked_fleet(brokers: int = 1) -> Iterator[Soaked]:
+    """Run `brokers`, and two workers with versions and interactions; all ends with the block."""
     with (
         stopped_by_signals(),
         tempfile.TemporaryDirectory(prefix="recstream-soak-") as folder,
+        running_cluster(Path(folder), brokers) as cluster,
         ChildGroup() as group,
     ):
-        node = start_node(fetched_jars(), Path(folder))
-        on = Ground(node.bootstrap, f"Apache Kafka {KAFKA_VERSION}, restarted now and then", group)
-        variables = {"RECSTREAM_PARTITIONS": "4", "RECSTREAM_SESSION_TIMEOUT": "6"}
-        soaked: Soaked | None = None
-        try:
-            with fresh_topics(on, "soak", **variables) as settings:
-                versions = [publish_model(on.registry, seed, SHAPE) for seed in range(VERSIONS)]
-                client.produce_all(
-                    settings, topics_of(settings).interactions, records_of(demo_fleet.RATINGS)
-                )
-                urls = {name: f"http://{HOST}:{free_port()}" for name in (*WATCHED, THIRD)}
-                soaked = Soaked(on, node, Path(folder), settings, versions, urls)
-                for name in WATCHED:
-                    _start_and_wait(soaked, name)
-                yield soaked
-        finally:
-            process = soaked.node.process if soaked else node.process
-            process.kill()
-            process.wait()
+        kafka = f"Apache Kafka {KAFKA_VERSION}, {brokers} brokers, restarted now and then"
+        on = Ground(cluster.bootstrap, kafka, group)
+        variables = {
+            "RECSTREAM_PARTITIONS": "4",
+            "RECSTREAM_REPLICATION_FACTOR": str(brokers),
+            "RECSTREAM_SESSION_TIMEOUT": "6",
+        }
+        with fresh_topics(on, "soak", **variables) as settings:
+            versions = [publish_model(on.registry, seed, SHAPE) for seed in range(VERSIONS)]
+            client.produce_all(
+                settings, topics_of(settings).interactions, records_of(demo_fleet.RATINGS)
+            )
+            urls = {name: f"http://{HOST}:{free_port()}" for name in (*WATCHED, THIRD)}
+            soaked = Soaked(on, cluster, settings, versions, urls)
+            for name in WATCHED:
+                _start_and_wait(soaked, name)
+            yield soaked
 
 
 def _start_and_wait(soaked: Soaked, name: str) -> None:
@@ -140,6 +140,8 @@ def do(soaked: Soaked, kind: Kind) -> None:
         _join_and_leave(soaked)
     elif kind == "freeze":
         _freeze_worker(soaked)
+    elif kind == "stall":
+        _freeze_broker(soaked)
     else:
         _restart_worker(soaked, killed=kind == "kill")
     soaked.done[kind] = soaked.done.get(kind, 0) + 1
@@ -176,10 +178,16 @@ def _command(soaked: Soaked, kind: CommandType, **arguments: object) -> None:
 
 
 def _restart_broker(soaked: Soaked) -> None:
-    node = soaked.node
-    node.process.send_signal(signal.SIGTERM)
-    node.process.wait()
-    properties = soaked.folder / "server.properties"
-    process = launch_node(properties, node.log, jars=fetched_jars())
-    soaked.node = KafkaNode(node.bootstrap, process, node.log)
-    wait_for_node(node.bootstrap, 60, lambda: process.poll() is None)
+    """Stop a broker, or kill every other one of several, and start it again."""
+    cluster, turn = soaked.cluster, soaked.turns
+    cluster.restart(turn % cluster.size, kill=cluster.size > 1 and turn % 2 == 0)
+
+
+def _freeze_broker(soaked: Soaked) -> None:
+    cluster, broker = soaked.cluster, soaked.turns % soaked.cluster.size
+    cluster.freeze(broker)
+    try:
+        time.sleep(STALLED_SECONDS)
+    finally:
+        cluster.thaw(broker)
+    cluster.wait_started(broker)

@@ -11,20 +11,26 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 Kind: TypeAlias = Literal[
-    "swap", "canary", "shadow", "training", "poison", "restart", "kill", "broker", "join", "freeze"
-]
+    "swap", "canary", "shadow", "training", "poison", "restart", "kill", "broker",
+    "join", "freeze", "stall",
+]  # fmt: skip
 ALL_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-KINDS: Final = ALL_KINDS[:-2]
+KINDS: Final = ALL_KINDS[:-3]
 """Of a soak that was not asked for more: the same seed stays the same plan."""
+
+MEMBER_KINDS: Final[tuple[Kind, ...]] = ("join", "freeze")
+CLUSTER_KINDS: Final[tuple[Kind, ...]] = ("stall",)
+"""A broker that freezes: the others must be able to go on."""
 
 WEIGHTS: Final[Mapping[Kind, int]] = {
     "swap": 30, "canary": 12, "shadow": 6, "training": 4, "poison": 30, "restart": 5, "kill": 3,
-    "broker": 2, "join": 4, "freeze": 3,
+    "broker": 2, "join": 4, "freeze": 3, "stall": 3,
 }  # fmt: skip
 
 AFTER_SECONDS: Final[Mapping[Kind, float]] = {
     "swap": 5.0, "canary": 8.0, "shadow": 8.0, "training": 10.0, "poison": 2.0, "restart": 15.0,
     "kill": 25.0, "broker": 25.0, "join": 30.0, "freeze": 35.0,
+    "stall": 60.0,
 }  # fmt: skip
 """Between one event and the next: a fleet that has not come back from one would be measured by the
 sum of two."""

@@ -1,7 +1,8 @@
-"""A cluster of three Apache Kafka brokers, from the same jars as the one broker of other tests.
+"""Runs a cluster of Apache Kafka brokers without Docker, and does to each what may happen to it.
 
-Broker and controller in one process each; topics have three replicas, of which two must be in sync.
-Each broker can come back as it was, with an empty disk, or at another address.
+Broker and controller in one process each; of three replicas of a topic two must be in sync. Each
+broker can come back as it was, with an empty disk, or at another address. Used by tests and by the
+soak.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from harness.waiting import wait_until
 
 from ops.local.kafka_jars import fetched_jars
 from ops.local.kafka_node import (
@@ -27,6 +29,7 @@ from ops.local.kafka_node import (
     wait_for_broker,
 )
 from ops.local.ports import HOST, free_ports
+from registry.errors import ShapeError, TransportError
 
 SIZE = 3
 HEAP = "256m"
@@ -82,17 +85,20 @@ class Cluster:
             )
 
     def wait_started(self, *brokers: int, seconds: float = 60) -> None:
-        """Return when each of `brokers` answers, and knows of all others that run."""
+        """Return when each of `brokers` answers, and knows of all others that run.
+
+        Raises
+        ------
+        TransportError
+            If it does not within `seconds`.
+        """
         for broker in brokers:
-            process = self._processes[broker]
-            wait_for_broker(
-                self.addresses[broker], seconds, lambda running=process: running.poll() is None
-            )
-        wait_until(
-            lambda: all(self._seen_by(broker) >= len(self._processes) for broker in brokers),
-            seconds,
-            f"brokers {brokers} to see each other",
-        )
+            wait_for_broker(self.addresses[broker], seconds, partial(self._runs, broker))
+        deadline = time.monotonic() + seconds
+        while not all(self._seen_by(broker) >= len(self._processes) for broker in brokers):
+            if time.monotonic() > deadline:
+                raise TransportError(f"brokers {brokers} do not see each other after {seconds} s")
+            time.sleep(0.05)
 
     def kill(self, broker: int) -> None:
         """SIGKILL: no goodbye to the others, who notice after up to 9 s."""
@@ -126,13 +132,13 @@ class Cluster:
 
     def wipe(self, broker: int) -> None:
         """Empty the disk of `broker`, which must not run."""
-        assert broker not in self._processes, f"broker {broker} runs: stop or kill it first"
+        self._require_ended(broker)
         shutil.rmtree(self._disk(broker))
         self._format(broker)
 
     def move(self, broker: int) -> None:
         """Give `broker`, which must not run, another address; its controller keeps its own."""
-        assert broker not in self._processes, f"broker {broker} runs: stop or kill it first"
+        self._require_ended(broker)
         (port,) = free_ports(1)
         self.addresses[broker] = f"{HOST}:{port}"
         self._write_settings(broker)
@@ -150,6 +156,13 @@ class Cluster:
         """Kill what runs, in whatever state it is."""
         for broker in list(self._processes):
             self.kill(broker)
+
+    def _runs(self, broker: int) -> bool:
+        return self._processes[broker].poll() is None
+
+    def _require_ended(self, broker: int) -> None:
+        if broker in self._processes:
+            raise ShapeError(f"broker {broker} runs: stop or kill it first")
 
     def _seen_by(self, broker: int) -> int:
         try:
