@@ -33,6 +33,9 @@ from registry.errors import ShapeError, TransportError
 
 SIZE = 3
 HEAP = "256m"
+FIRST_START_SECONDS = 180.0
+"""Three of them begin at once, on a machine that may be busy with other tests."""
+
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -249,7 +252,7 @@ def running_cluster(
     cluster = Cluster(folder, size, more, listeners)
     try:
         cluster.start(*range(size))
-        cluster.wait_started(*range(size))
+        cluster.wait_started(*range(size), seconds=FIRST_START_SECONDS)
         yield cluster
     finally:
         cluster.end()
