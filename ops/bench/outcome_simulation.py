@@ -2,8 +2,9 @@
 the users that an A/B test and an interleaving need for the same preference.
 
 Needs no Kafka. Simulates experiments with heavy users, checked after every closed user, without
-a difference (A/A) and with one, and counts how often each method claims one. The negative control,
-which takes requests for independent, must claim far too many.
+a difference (A/A) and with one, and counts how often each method claims one. Whoever looks every
+second looks at some of these moments only, and so claims no more. The negative control, which takes
+requests for independent, must claim far too many.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from scipy.special import betaincinv
 from ops.bench.offline.simulated_tastes import Tastes, draw_pool, users_to_find
 from ops.bench.offline.simulated_users import Population, draw_users, look_at_every_user
 
-AT_ONCE: Final = 100
-"""Experiments evaluated at once: some 200 MB with 5,000 users each."""
+USERS_AT_ONCE: Final = 500_000
+"""Users of the experiments that are evaluated at once: some 200 MB."""
 
 CONFIDENCE: Final = 0.99
+
+SMALL_EFFECT: Final = 0.1
+"""Of which the power is shown, with ten times the users in a tenth of the experiments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,9 @@ def simulate(
     """
     rng = np.random.default_rng(seed)
     first: dict[str, list[int]] = {}
-    for begin in range(0, experiments, AT_ONCE):
-        shape = min(AT_ONCE, experiments - begin), users
+    at_once = max(1, USERS_AT_ONCE // users)
+    for begin in range(0, experiments, at_once):
+        shape = min(at_once, experiments - begin), users
         drawn = draw_users(population or Population(), shape, effect, rng)
         for method, places in look_at_every_user(drawn, alpha)._asdict().items():
             first.setdefault(method, []).extend(int(at) for at in places)
@@ -105,10 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasters", type=int, default=20_000, help="users with a simulated taste")
     chosen = parser.parse_args(arguments)
     held = True
-    for effect in (0.0, chosen.effect):
+    for effect, times, users in (
+        (0.0, chosen.experiments, chosen.users),
+        (chosen.effect, chosen.experiments, chosen.users),
+        (SMALL_EFFECT, max(1, chosen.experiments // 10), 10 * chosen.users),
+    ):
         kind = f"B better by {effect:.0%}" if effect else "A/A"
-        print(f"{kind}: {chosen.experiments:,} experiments of {chosen.users:,} users")
-        found = simulate(chosen.experiments, chosen.users, effect, chosen.alpha, chosen.seed)
+        print(f"{kind}: {times:,} experiments of {users:,} users")
+        found = simulate(times, users, effect, chosen.alpha, chosen.seed)
         for claims in found.values():
             low, high = claims.interval
             at = f", half of them within {claims.median_users:,} users" if claims.claimed else ""

@@ -29,7 +29,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from registry.ids import ItemId, UserId
-from registry.outcomes.open_answers import OpenAnswer, OpenAnswers
+from registry.outcomes.open_answers import NOWHERE, Asker, OpenAnswer, OpenAnswers
 from registry.wire.field_types import Variant
 
 MOST_USERS: Final = 200_000
@@ -38,21 +38,16 @@ Those who come later are left out, of both arms alike, and counted."""
 
 
 class Exposure(NamedTuple):
-    """An answer that a user got: one arm's, or, with ``teams``, of two, by item.
+    """An answer that a user got: his arm's, or, with ``teams``, of two arms, by item.
 
-    Without a variant and without teams, it is an answer for which nobody gets any credit.
+    One that ``counts`` not is an answer for which nobody gets any credit.
     """
 
     user_id: UserId
     request_id: str
     items: tuple[ItemId, ...]
-    variant: Variant | None
     teams: tuple[Variant | None, ...] = ()
-
-    @property
-    def counts(self) -> bool:
-        """Whether somebody may get credit for it."""
-        return self.variant is not None or bool(self.teams)
+    counts: bool = True
 
 
 class Action(NamedTuple):
@@ -80,7 +75,6 @@ class Closing(NamedTuple):
     """
 
     user_id: UserId
-    variant: Variant | None
     outcomes: float
     exposures: int
     since: int
@@ -94,15 +88,19 @@ class Joined(NamedTuple):
     closings: list[Closing]
 
 
-class _Window:
-    __slots__ = ("exposures", "lead", "outcomes", "since", "variant")
+class _User(Asker):
+    """A user with a window that is open, or with answers that still may get some credit."""
 
-    def __init__(self, since: int, variant: Variant | None) -> None:
+    __slots__ = ("credited", "exposures", "is_open", "lead", "outcomes", "since")
+
+    def __init__(self, user_id: UserId, since: int, *, is_open: bool) -> None:
+        super().__init__(user_id)
         self.since = since
-        self.variant = variant
+        self.is_open = is_open
         self.outcomes = 0.0
         self.lead = 0.0
         self.exposures = 0
+        self.credited: dict[int, set[tuple[ItemId, str]]] | None = None  # by an answer's place
 
 
 class Attribution:
@@ -117,6 +115,8 @@ class Attribution:
 
     Attributes
     ----------
+    open_windows
+        Users whose window has not closed yet.
     left_out
         Exposures of users beyond `most_users`.
     """
@@ -124,80 +124,88 @@ class Attribution:
     def __init__(self, window_ms: int, most_users: int = MOST_USERS) -> None:
         self._window_ms = window_ms
         self._most_users = most_users
-        self._answers = OpenAnswers()
-        self._expiring: deque[UserId] = deque()  # a user for each answer, in their order
-        self._credited: dict[tuple[UserId, str], set[tuple[ItemId, str]]] = {}
-        self._windows: dict[UserId, _Window] = {}  # in the order in which they close
-        self._closed: set[UserId] = set()
+        self._answers: OpenAnswers[_User] = OpenAnswers()
+        self._users: dict[UserId, _User | None] = {}  # None: closed, and no answer is open
+        self._closing: deque[_User] = deque()  # in the order in which their windows end
         self._found = Joined([], [])
+        self.open_windows = 0
         self.left_out = 0
-
-    @property
-    def open_windows(self) -> int:
-        """Users whose window has not closed yet."""
-        return len(self._windows)
 
     def enter(self, user_id: UserId) -> None:
         """Note that a user has closed already: he is in the evidence."""
-        self._windows.pop(user_id, None)
-        self._closed.add(user_id)
+        user = self._users.setdefault(user_id, None)
+        if user is not None and user.is_open:
+            user.is_open = False
+            self.open_windows -= 1
 
     def expose(self, at: int, exposure: Exposure) -> None:
         """Take in the next answer."""
-        self.pass_time(at)
-        user = exposure.user_id
-        if user not in self._windows and user not in self._closed:
-            if not exposure.counts:
+        oldest_at = self._answers.oldest_at
+        if oldest_at is not None and at >= oldest_at + self._window_ms:
+            self.pass_time(at)
+        user_id, request_id, items, teams, counts = exposure
+        user = self._users.get(user_id)
+        if user is None:
+            entered = self._let_in(at, user_id, counts=counts)
+            if entered is None:
                 return
-            if len(self._windows) + len(self._closed) >= self._most_users:
+            user = entered
+        if self._answers.add(user, request_id, items, teams, counts, at) and counts:
+            user.exposures += 1
+
+    def _let_in(self, at: int, user_id: UserId, *, counts: bool) -> _User | None:
+        """Return a user without open answers; None if he may not enter."""
+        is_open = user_id not in self._users
+        if is_open:
+            if not counts:
+                return None
+            if len(self._users) >= self._most_users:
                 self.left_out += 1
-                return
-            self._windows[user] = _Window(at, exposure.variant)
-        if not self._answers.add(*exposure, at):
-            return
-        self._expiring.append(user)
-        if user in self._windows and exposure.counts:
-            self._windows[user].exposures += 1
+                return None
+        user = self._users[user_id] = _User(user_id, at, is_open=is_open)
+        if is_open:
+            self.open_windows += 1
+            self._closing.append(user)
+        return user
 
     def act(self, at: int, action: Action) -> None:
         """Take in the next interaction."""
         self.pass_time(at)
-        answer = self._answers.latest_with(action.user_id, action.item_id, action.request_id)
-        if answer is None or answer.variant is None:
+        user = self._users.get(action.user_id)
+        if user is None:
             return
-        credited = self._credited.setdefault((action.user_id, answer.request_id), set())
+        answer = self._answers.latest_with(user, action.item_id, action.request_id)
+        if answer is None or not answer.counts or (answer.is_mixed and answer.team is None):
+            return
+        if user.credited is None:
+            user.credited = {}
+        credited = user.credited.setdefault(answer.place, set())
         if (action.item_id, action.event) in credited:
             return
         credited.add((action.item_id, action.event))
         self._found.credits.append(Credit(action, answer, at))
-        if action.user_id in self._windows:
-            window = self._windows[action.user_id]
-            window.outcomes += action.value
-            if answer.is_mixed:
-                window.lead += action.value if answer.variant == "canary" else -action.value
+        user.outcomes += action.value
+        if answer.is_mixed:
+            user.lead += action.value if answer.team == "canary" else -action.value
 
     def pass_time(self, now: int) -> None:
         """Close the windows that end by `now`, and forget answers that get no credit any more."""
-        while self._windows:
-            user, window = next(iter(self._windows.items()))
-            if window.since + self._window_ms > now:
-                break
-            self.enter(user)
-            self._found.closings.append(
-                Closing(
-                    user,
-                    window.variant,
-                    window.outcomes,
-                    window.exposures,
-                    window.since,
-                    window.lead,
-                )
-            )
-        while self._expiring:
-            if self._answers.oldest_at() + self._window_ms > now:
-                break
-            user = self._expiring.popleft()
-            self._credited.pop((user, self._answers.drop_oldest(user)), None)
+        until, answers = now - self._window_ms, self._answers
+        if answers.oldest_at is None or answers.oldest_at > until:
+            return  # who has an open window has its first answer
+        closing = self._closing
+        while closing and closing[0].since <= until:
+            user = closing.popleft()
+            if user.is_open:
+                self.enter(user.user_id)
+                found = user.user_id, user.outcomes, user.exposures, user.since, user.lead
+                self._found.closings.append(Closing(*found))
+        while answers.oldest_at is not None and answers.oldest_at <= until:
+            user, place = answers.drop_oldest()
+            if user.credited is not None:
+                user.credited.pop(place, None)
+            if user.latest == NOWHERE:
+                self._users[user.user_id] = None
 
     def collect(self) -> Joined:
         """Return what was found since the last call."""

@@ -9,22 +9,16 @@ read. Must not know what the records are.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
 A = TypeVar("A")
 E = TypeVar("E")
 
 
-class TimedRecord(NamedTuple, Generic[A]):
-    """A record and the time that it counts at, in milliseconds."""
-
-    at: int
-    record: A
-
-
 class MergedStreams(Generic[A, E]):
-    """Takes records of both logs in, each in its own order, and gives out those that are next.
+    """Takes records of both logs in, each in its own order, and gives out those that are next,
+    with the times in milliseconds that they count at.
 
     At the same time, answers come before interactions.
 
@@ -35,19 +29,22 @@ class MergedStreams(Generic[A, E]):
     """
 
     def __init__(self) -> None:
-        self._answers: deque[TimedRecord[A]] = deque()
-        self._events: deque[TimedRecord[E]] = deque()
+        self._answers: deque[tuple[int, A]] = deque()
+        self._events: deque[tuple[int, E]] = deque()
         self._answers_until = self._events_until = 0
 
-    def take_answer(self, at: int, answer: A) -> None:
-        """Take in the next record of the answers."""
-        self._answers_until = max(self._answers_until, at)
-        self._answers.append(TimedRecord(self._answers_until, answer))
+    def take_answers(self, answers: Iterable[tuple[int, A]]) -> None:
+        """Take in the next records of the answers, each with its time."""
+        until, waiting = self._answers_until, self._answers
+        for at, answer in answers:
+            until = max(until, at)
+            waiting.append((until, answer))
+        self._answers_until = until
 
     def take_event(self, at: int, event: E) -> None:
         """Take in the next record of the interactions."""
         self._events_until = max(self._events_until, at)
-        self._events.append(TimedRecord(self._events_until, event))
+        self._events.append((self._events_until, event))
 
     def pass_answers(self, until: int) -> None:
         """Note that no answer of before `until` is unread; one that comes late counts then."""
@@ -71,11 +68,12 @@ class MergedStreams(Generic[A, E]):
         """Yield time, and answer or interaction, of all whose place in the sequence is known."""
         answers, events = self._answers, self._events
         while True:
-            answer_is_first = bool(answers) and (not events or answers[0].at <= events[0].at)
-            if answer_is_first and answers[0].at <= self._events_until:
+            if answers and (not events or answers[0][0] <= events[0][0]):
+                if answers[0][0] > self._events_until:
+                    return
                 at, answer = answers.popleft()
                 yield at, answer, None
-            elif not answer_is_first and events and events[0].at < self._answers_until:
+            elif events and events[0][0] < self._answers_until:
                 at, event = events.popleft()
                 yield at, None, event
             else:

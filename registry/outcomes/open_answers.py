@@ -2,27 +2,43 @@
 
 Pure. Knows which of them showed an item, under which request; must not know when one expires or
 what becomes of a credit (`registry.outcomes.attribution`). As Python objects, an answer of ten
-items would take more than a kilobyte; in a log of bytes it takes about a hundred. Each names the
-place of its user's answer before it.
+items would take more than a kilobyte; in a log of bytes it takes less than a hundred. Each names
+the place of its user's answer before it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
-from struct import Struct, pack
-from typing import Final, NamedTuple, get_args
+from struct import Struct, error, pack, unpack_from
+from typing import Final, Generic, NamedTuple, TypeVar, get_args
 
 from registry.ids import ItemId, UserId
 from registry.wire.field_types import Variant
 
-HEAD: Final = Struct("<qqBHH??")
-"""Of one answer: where its user's answer before it is, its time, its arm, the bytes of its request
-id, its items, whether these take 8 bytes each, and whether each has an arm of its own. Request id,
-items and arms follow."""
+HEAD: Final = Struct("<qqHB")
+"""Of one answer: where its user's answer before it is, its time, its items, and the flags below.
+Its name, items and, of a mixed one, an arm for each item follow."""
 
-CHUNK_BYTES: Final = 2**18
+_pack_head: Final = HEAD.pack
+
+COUNTS: Final = 1
+MIXED: Final = 2
+WIDE_ITEMS: Final = 4
+"""Flags: somebody may get the credit; each item has an arm of its own; items take 8 bytes each."""
+
+NAME_HEAD: Final = 2
+"""Bytes before a name: four times its length, and the spelling of a UUID, or 0 for any text."""
+
+UUID_BYTES: Final = 16
+UUID_IN_HEX: Final = 1
+UUID_WITH_DASHES: Final = 2
+SPELLING_BY_LENGTH: Final = {32: UUID_IN_HEX, 36: UUID_WITH_DASHES}
+
+CHUNK_BITS: Final = 18
+CHUNK_BYTES: Final = 1 << CHUNK_BITS
 """An answer begins within so many bytes of its chunk; a chunk goes when its answers have gone."""
 
 NOWHERE: Final = -1
@@ -30,195 +46,255 @@ NOWHERE: Final = -1
 MANY: Final = 128
 """Answers of one user that are looked through for a request id; of one with more, the ids are kept
 beside. Fewer would keep the ids of ordinary users, 100 bytes each; more make each of his answers
-take longer, by a microsecond each."""
+take longer, by half a microsecond each."""
 
 ARMS: Final[tuple[Variant | None, ...]] = (None, *get_args(Variant))
 """As one byte each."""
 
-NARROW: Final = range(-(2**31), 2**31)
 WIDE: Final = range(-(2**63), 2**63)
-"""Item ids that are kept as they are, in 4 and in 8 bytes; of others, a digest of 8 bytes."""
+"""Item ids that are kept as they are, in 4 or 8 bytes; of others, a digest of 8 bytes."""
+
+
+class Asker:
+    """A user as his answers know him: where his latest is, and the names of many."""
+
+    __slots__ = ("latest", "names", "user_id")
+
+    def __init__(self, user_id: UserId) -> None:
+        self.user_id = user_id
+        self.latest = NOWHERE
+        self.names: set[bytes] | None = None  # of one with `MANY`
+
+
+A = TypeVar("A", bound=Asker)
 
 
 class OpenAnswer(NamedTuple):
     """An answer that showed an item, at ``position`` from 0 on; its time in milliseconds.
 
-    ``variant`` is the arm that gets the credit for that item, None if nobody does; an answer that
-    ``is_mixed`` was made by two.
+    It ``counts`` if somebody gets the credit: where it ``is_mixed``, the arm that contributed the
+    item, ``team``; else its user's own. ``place`` is no other answer's.
     """
 
     user_id: UserId
     request_id: str
     at: int
     position: int
-    variant: Variant | None
-    is_mixed: bool
+    counts: bool
+    is_mixed: bool = False
+    team: Variant | None = None
+    place: int = 0
 
 
-class _Packed(NamedTuple):
-    """An answer in its chunk, and where its user's answer before it is."""
+class OpenAnswers(Generic[A]):
+    """The answers of all users, in the order in which they were added and are forgotten.
 
-    chunk: bytes | bytearray
-    before: int
-    at: int
-    arm: int
-    request_id: bytes
-    items_at: int
-    items: int
-    is_wide: bool
-    teams_at: int
-    is_mixed: bool
-    end: int
-
-
-class OpenAnswers:
-    """The answers of all users, in the order in which they were added and are forgotten."""
+    Attributes
+    ----------
+    oldest_at
+        The time of the oldest; None without any.
+    """
 
     def __init__(self) -> None:
-        self._chunks: deque[bytes | bytearray] = deque([bytearray()])
-        self._first_chunk = 0
+        self._chunks: dict[int, bytes | bytearray] = {0: bytearray()}
+        self._last_chunk = 0
         self._oldest = 0
-        self._latest_by_user: dict[UserId, int] = {}
-        self._names_by_user: dict[UserId, set[bytes]] = {}  # of those with `MANY`
-        self._count = 0
+        self._askers: deque[A] = deque()  # of each answer
+        self.oldest_at: int | None = None
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._askers)
 
     def add(
         self,
-        user_id: UserId,
+        asker: A,
         request_id: str,
         items: tuple[ItemId, ...],
-        variant: Variant | None,
         teams: tuple[Variant | None, ...],
+        counts: bool,
         at: int,
     ) -> bool:
         """Add an answer; False if one with its request id already exists.
 
-        Its arm is `variant`, or each item's in `teams`, if there are any.
+        Its items are its user's arm's, or each of the arm in `teams`, if there are any.
         """
-        name = request_id.encode()
-        before = self._latest_by_user.get(user_id, NOWHERE)
-        if self._has(user_id, before, name):
+        name, before = _pack_name(request_id), asker.latest
+        if before >= self._oldest and self._has(asker, name):
             return False
-        is_wide = not all(type(item) is int and item in NARROW for item in items)
-        arm = ARMS.index(variant)
-        head = HEAD.pack(before, at, arm, len(name), len(items), is_wide, bool(teams))
-        teams_packed = bytes(map(ARMS.index, teams))
-        packed = b"".join((head, name, _pack_items(items, is_wide), teams_packed))
-        self._latest_by_user[user_id] = self._append(packed)
-        if user_id in self._names_by_user:
-            self._names_by_user[user_id].add(name)
-        self._count += 1
+        flags, count = COUNTS if counts else 0, len(items)
+        try:
+            packed = _pack_items(count)(*items)
+        except error:  # a text, or a number of more than 4 bytes
+            packed, flags = pack(f"<{count}q", *map(_wide, items)), flags | WIDE_ITEMS
+        if teams:
+            packed, flags = packed + bytes(map(ARMS.index, teams)), flags | MIXED
+        chunk = self._chunks[self._last_chunk]
+        if len(chunk) >= CHUNK_BYTES:
+            chunk = self._next_chunk()
+        assert isinstance(chunk, bytearray)  # the last one is
+        asker.latest = (self._last_chunk << CHUNK_BITS) + len(chunk)
+        chunk += _pack_head(before, at, count, flags) + name + packed
+        self._askers.append(asker)
+        if self.oldest_at is None:
+            self.oldest_at = at
+        if asker.names is not None:
+            asker.names.add(name)
         return True
 
-    def oldest_at(self) -> int:
-        """Return the time of the oldest answer."""
-        return self._read(self._oldest).at
+    def drop_oldest(self) -> tuple[A, int]:
+        """Forget the oldest answer; return whose it was, and its place."""
+        asker, place = self._askers.popleft(), self._oldest
+        chunk, offset = self._chunks[place >> CHUNK_BITS], place & (CHUNK_BYTES - 1)
+        _, _, items, flags = HEAD.unpack_from(chunk, offset)
+        name = _name_at(chunk, offset + HEAD.size)
+        if asker.latest == place:
+            asker.latest, asker.names = NOWHERE, None
+        elif asker.names is not None:
+            asker.names.discard(name)
+        self._oldest = place + _size(len(name), items, flags)
+        if offset + _size(len(name), items, flags) >= len(chunk):
+            if place >> CHUNK_BITS == self._last_chunk:
+                self._next_chunk()
+            del self._chunks[place >> CHUNK_BITS]
+            self._oldest = (place >> CHUNK_BITS) + 1 << CHUNK_BITS
+        self.oldest_at = self._time_at(self._oldest) if self._askers else None
+        return asker, place
 
-    def drop_oldest(self, user_id: UserId) -> str:
-        """Forget the oldest answer, which is the user's; return its request id."""
-        oldest = self._read(self._oldest)
-        if self._latest_by_user[user_id] == self._oldest:
-            del self._latest_by_user[user_id]
-            self._names_by_user.pop(user_id, None)
-        elif user_id in self._names_by_user:
-            self._names_by_user[user_id].discard(oldest.request_id)
-        self._count -= 1
-        self._oldest = self._first_chunk * CHUNK_BYTES + oldest.end
-        if oldest.end >= len(oldest.chunk):
-            if len(self._chunks) == 1:
-                self._chunks.append(bytearray())
-            self._chunks.popleft()
-            self._first_chunk += 1
-            self._oldest = self._first_chunk * CHUNK_BYTES
-        return oldest.request_id.decode()
-
-    def latest_with(
-        self, user_id: UserId, item_id: ItemId, request_id: object
-    ) -> OpenAnswer | None:
+    def latest_with(self, asker: A, item_id: ItemId, request_id: object) -> OpenAnswer | None:
         """Return the user's latest answer that showed an item; of `request_id`, unless it is None.
 
         An id of a request that is not a string names none.
         """
-        name = request_id.encode() if isinstance(request_id, str) else None
+        name = _pack_name(request_id) if isinstance(request_id, str) else None
         if request_id is not None and name is None:
             return None
-        narrow = pack("<i", item_id) if type(item_id) is int and item_id in NARROW else None
-        wide = pack("<q", _wide(item_id))
-        for each in self._back_from(self._latest_by_user.get(user_id, NOWHERE)):
-            wanted = wide if each.is_wide else narrow
-            if wanted is None or name not in (None, each.request_id):
+        wanted = {False: _pack_narrow(item_id), True: pack("<q", _wide(item_id))}
+        for place, chunk, name_at in self._back_from(asker.latest):
+            own = _name_at(chunk, name_at)
+            if name not in (None, own):
                 continue
-            position = _position(wanted, each)
+            _, at, items, flags = HEAD.unpack_from(chunk, name_at - HEAD.size)
+            is_wide, is_mixed = bool(flags & WIDE_ITEMS), bool(flags & MIXED)
+            first = name_at + len(own)
+            end = first + items * (8 if is_wide else 4)
+            position = _position(wanted[is_wide], chunk, first, end)
             if position is not None:
-                arm = each.chunk[each.teams_at + position] if each.is_mixed else each.arm
-                named = each.request_id.decode()
-                return OpenAnswer(user_id, named, each.at, position, ARMS[arm], each.is_mixed)
+                team = ARMS[chunk[end + position]] if is_mixed else None
+                return OpenAnswer(
+                    asker.user_id, _unpack_name(own), at, position,
+                    bool(flags & COUNTS), is_mixed, team, place,
+                )  # fmt: skip
         return None
 
-    def _has(self, user_id: UserId, latest: int, name: bytes) -> bool:
-        """Tell whether the user, whose latest answer is at `latest`, has one of this name."""
-        names = self._names_by_user.get(user_id)
-        if names is None:
-            names = {each.request_id for each in self._back_from(latest)}
-            if len(names) >= MANY:
-                self._names_by_user[user_id] = names
-        return name in names
+    def _has(self, asker: A, name: bytes) -> bool:
+        """Tell whether a user has an answer of this name."""
+        if asker.names is not None:
+            return name in asker.names
+        count = 0
+        for _, chunk, name_at in self._back_from(asker.latest):
+            if chunk.startswith(name, name_at):
+                return True
+            count += 1
+        if count >= MANY:
+            asker.names = {
+                _name_at(chunk, name_at) for _, chunk, name_at in self._back_from(asker.latest)
+            }
+        return False
 
-    def _append(self, packed: bytes) -> int:
-        """Add to the log; return where it is."""
-        chunk = self._chunks[-1]
-        if len(chunk) >= CHUNK_BYTES:
-            self._chunks[-1] = bytes(chunk)  # as large as it is, and no larger
-            chunk = bytearray()
-            self._chunks.append(chunk)
-        place = (self._first_chunk + len(self._chunks) - 1) * CHUNK_BYTES + len(chunk)
-        assert isinstance(chunk, bytearray)  # the last one is
-        chunk += packed
-        return place
+    def _next_chunk(self) -> bytearray:
+        last = self._last_chunk
+        self._chunks[last] = bytes(self._chunks[last])  # as large as it is, and no larger
+        self._last_chunk = last + 1
+        self._chunks[self._last_chunk] = chunk = bytearray()
+        return chunk
 
-    def _back_from(self, place: int) -> Iterator[_Packed]:
-        """Yield the answer at `place` and its user's before it, the latest first."""
+    def _back_from(self, place: int) -> Iterator[tuple[int, bytes | bytearray, int]]:
+        """Yield the answer at `place` and its user's before it: place, chunk, and its name's."""
         while place >= self._oldest:
-            packed = self._read(place)
-            yield packed
-            place = packed.before
+            chunk, offset = self._chunks[place >> CHUNK_BITS], place & (CHUNK_BYTES - 1)
+            yield place, chunk, offset + HEAD.size
+            (place,) = unpack_from("<q", chunk, offset)
 
-    def _read(self, place: int) -> _Packed:
-        number, offset = divmod(place, CHUNK_BYTES)
-        chunk = self._chunks[number - self._first_chunk]
-        before, at, arm, named, items, is_wide, is_mixed = HEAD.unpack_from(chunk, offset)
-        name_at = offset + HEAD.size
-        items_at = name_at + named
-        teams_at = items_at + items * (8 if is_wide else 4)
-        end = teams_at + items * is_mixed
-        name = bytes(chunk[name_at:items_at])
-        return _Packed(
-            chunk, before, at, arm, name, items_at, items, is_wide, teams_at, is_mixed, end
-        )
+    def _time_at(self, place: int) -> int:
+        at: int
+        _, at = unpack_from("<qq", self._chunks[place >> CHUNK_BITS], place & (CHUNK_BYTES - 1))
+        return at
 
 
-def _position(wanted: bytes, answer: _Packed) -> int | None:
-    """Return the position of a packed item in an answer; None if it is not there."""
-    width, first = len(wanted), answer.items_at
-    at = answer.chunk.find(wanted, first, answer.teams_at)
+def _size(name: int, items: int, flags: int) -> int:
+    """Return the bytes of an answer whose name takes `name` of them."""
+    each = (8 if flags & WIDE_ITEMS else 4) + (1 if flags & MIXED else 0)
+    return HEAD.size + name + items * each
+
+
+def _position(wanted: bytes | None, chunk: bytes | bytearray, first: int, end: int) -> int | None:
+    """Return the position of a packed item among those of an answer; None if it is not there."""
+    if wanted is None:
+        return None
+    width = len(wanted)
+    at = chunk.find(wanted, first, end)
     while at >= 0 and (at - first) % width:  # the end of one item and the beginning of the next
-        at = answer.chunk.find(wanted, at + 1, answer.teams_at)
+        at = chunk.find(wanted, at + 1, end)
     return None if at < 0 else (at - first) // width
 
 
-def _shape(items: int, is_wide: bool) -> str:
-    return f"<{items}{'q' if is_wide else 'i'}"
+def _pack_name(request_id: str) -> bytes:
+    """Return a request id with its head; of a UUID as applications write it, its 16 bytes.
+
+    >>> _unpack_name(_pack_name("r-7")), len(_pack_name("123e4567-e89b-12d3-a456-426614174000"))
+    ('r-7', 18)
+    """
+    spelling = SPELLING_BY_LENGTH.get(len(request_id))
+    if spelling and request_id.isascii():
+        try:
+            packed = bytes.fromhex(request_id.replace("-", ""))
+        except ValueError:
+            packed = b""
+        if len(packed) == UUID_BYTES and _uuid(packed, spelling) == request_id:
+            return pack("<H", 4 * UUID_BYTES + spelling) + packed
+    name = request_id.encode()
+    return _name_head(len(name)) + name
 
 
-def _pack_items(items: tuple[ItemId, ...], is_wide: bool) -> bytes:
-    return pack(_shape(len(items), is_wide), *(map(_wide, items) if is_wide else items))
+def _unpack_name(packed: bytes) -> str:
+    spelling = packed[0] & 3
+    name = packed[NAME_HEAD:]
+    return _uuid(name, spelling) if spelling else name.decode()
+
+
+def _uuid(packed: bytes, spelling: int) -> str:
+    text = packed.hex()
+    if spelling == UUID_IN_HEX:
+        return text
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _name_at(chunk: bytes | bytearray, place: int) -> bytes:
+    (head,) = unpack_from("<H", chunk, place)
+    return bytes(chunk[place : place + NAME_HEAD + (head >> 2)])
+
+
+@lru_cache(maxsize=1024)
+def _name_head(length: int) -> bytes:
+    return pack("<H", 4 * length)
+
+
+@lru_cache(maxsize=1024)
+def _pack_items(items: int) -> Callable[..., bytes]:
+    return Struct(f"<{items}i").pack
+
+
+def _pack_narrow(item_id: ItemId) -> bytes | None:
+    try:
+        return pack("<i", item_id)
+    except error:
+        return None
 
 
 def _wide(item_id: ItemId) -> int:
-    if type(item_id) is int and item_id in WIDE:
+    if isinstance(item_id, str):
+        return hash(item_id)  # of 64 bits; other in each process, and kept by none
+    if item_id in WIDE:
         return item_id
     digest = blake2b(repr(item_id).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

@@ -15,6 +15,7 @@ from registry.errors import RecordError
 from registry.ids import ItemId, UserId
 from registry.outcomes.attribution import Action, Attribution, Closing, Credit, Exposure
 from registry.outcomes.merged_streams import MergedStreams
+from registry.outcomes.shown_answers import exposures_among
 from registry.wire.codec import decode
 from registry.wire.field_types import Variant
 from registry.wire.outcome_records import (
@@ -25,7 +26,6 @@ from registry.wire.outcome_records import (
     PartitionSums,
     sums_of_user,
 )
-from registry.wire.responses import Response
 from registry.wire.training_records.interactions import Interaction
 
 MS: Final = 1000
@@ -138,27 +138,13 @@ class PartitionJoin:
             self._sums[record.variant] = self._sums.get(record.variant, ArmSums()).add(own)
             self.latest_since = max(self.latest_since or 0, round(closed.since * MS))
 
-    def take_response(self, at: int, payload: bytes | None) -> None:
-        """Take in the next answer; `at` is its time in milliseconds."""
-        try:
-            answer = decode(Response, payload)
-        except RecordError:
-            self.unusable += 1
-            return
-        rule = answer.provenance
-        mine = self._experiment.environment, self._experiment.epoch
-        has_arm = answer.variant is not None or bool(answer.versions)
-        if answer.status != "ok" or not has_arm or answer.user_id is None:
-            return  # an error, pinned to a version, or for nobody known
-        if (rule.environment, rule.rollout_epoch) != mine:
-            return
-        arm_of = self._experiment.arm_of
-        variant = None if arm_of is None else arm_of(answer.user_id)
-        items = tuple(item.item_id for item in answer.items)
-        teams = tuple(item.variant for item in answer.items) if answer.versions else ()
-        self._merged.take_answer(
-            at, Exposure(answer.user_id, answer.request_id, items, variant, teams)
-        )
+    def take_responses(self, records: Iterable[tuple[int, bytes | None]]) -> None:
+        """Take in the next answers: their times in milliseconds, and payloads."""
+        environment, epoch = self._experiment.environment, self._experiment.epoch
+        interleaved = self._experiment.arm_of is None
+        shown = exposures_among(records, environment, epoch, interleaved=interleaved)
+        self.unusable += shown.unusable
+        self._merged.take_answers(shown.exposures)
 
     def take_interaction(self, at: int, payload: bytes | None) -> None:
         """Take in the next interaction; `at` is its record's time in milliseconds."""
@@ -204,12 +190,13 @@ class PartitionJoin:
 
     def _credited(self, credit: Credit) -> OutcomeRecord:
         action, answer = credit.action, credit.answer
+        variant = answer.team if answer.is_mixed else self._arm_of(action.user_id)
         return OutcomeRecord(
             self._experiment.environment,
             self._experiment.epoch,
             action.user_id,
-            answer.variant,
-            self._version_of(answer.variant),
+            variant,
+            self._version_of(variant),
             credit.at / MS,
             credit=CreditedAction(
                 answer.request_id,
@@ -221,11 +208,14 @@ class PartitionJoin:
             ),
         )
 
+    def _arm_of(self, user_id: UserId) -> Variant | None:
+        return None if self._experiment.arm_of is None else self._experiment.arm_of(user_id)
+
     def _version_of(self, variant: Variant | None) -> str | None:
         return None if variant is None else self._experiment.versions[variant]
 
     def _closed(self, closing: Closing) -> OutcomeRecord:
-        variant = closing.variant
+        variant = self._arm_of(closing.user_id)
         lead = round(closing.lead, LEAD_DIGITS)
         if variant is None and lead:
             variant = "canary" if lead > 0 else "primary"

@@ -20,6 +20,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -40,6 +41,7 @@ from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.kafka.follower_threads import follow_until_stopped, place_of
 from streams.outcomes.compared_arms import experiment_of
+from streams.outcomes.outcome_times import BEFORE_MS, SLACK_MS, times_of
 from streams.watch.notices import Notice
 
 logger = logging.getLogger(__name__)
@@ -54,15 +56,12 @@ one without records."""
 CATCH_UP_SECONDS: Final = 60.0
 """Most time for reading the outcome topic of new partitions; then it is tried again."""
 
-SLACK_MS: Final = 2_000
-"""A record may reach Kafka so much after its own time. Less: a window closes before the last
-interactions of its users are read, and they count at the time of their reading."""
-
-BEFORE_MS: Final = 60_000
-"""Reading begins so long, or one attribution window if that is longer, before the first exposure of
-the user who closed last: clocks differ, and Kafka may have taken records in another order."""
-
-FOLLOWING: Final[dict[str, str | int]] = {"auto.offset.reset": "error", "fetch.wait.max.ms": 50}
+FOLLOWING: Final[dict[str, str | int]] = {
+    "auto.offset.reset": "error",
+    "fetch.min.bytes": 2**18,
+    "fetch.wait.max.ms": 500,
+}
+"""Under traffic, records are fetched by hundreds: each fetch costs as much as a hundred records."""
 
 
 class OutcomeFollower:
@@ -156,8 +155,7 @@ class OutcomeFollower:
                 self._stopping.wait(IDLE_SECONDS)
                 continue
             batch = consumer.consume(BATCH_RECORDS, POLL_SECONDS)
-            for message in batch:
-                self._take(message)
+            self._take(batch)
             if len(batch) < BATCH_RECORDS:  # all that was fetched has been taken
                 self._require_progress(consumer)
             if time.monotonic() - looked_at > LOOK_SECONDS:
@@ -222,27 +220,41 @@ class OutcomeFollower:
             ends |= _offsets_from(consumer, name, begin_at)
         return joins, ends
 
-    def _take(self, message: Message) -> None:
-        error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if not error.retriable():
-                raise KafkaException(error)
-            return
-        topic, number, offset = place_of(message)
-        if (topic, number) not in self._ends:
-            return  # of before the last assignment
-        if error is not None:
-            self._ends[topic, number] = offset
-            return
-        self._ends[topic, number] = offset + 1
-        join, value = self._joins[number], message.value()
+    def _take(self, batch: Sequence[Message]) -> None:
+        """Take in records as they were read, those of one partition at once."""
+        by_place: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
+        ends = self._ends
+        for message in batch:
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                if not error.retriable():
+                    raise KafkaException(error)
+                continue
+            topic, number, offset = place_of(message)
+            place = topic, number
+            if place not in ends:
+                continue  # of before the last assignment
+            if error is not None:
+                ends[place] = offset
+                continue
+            ends[place] = offset + 1
+            by_place[place].append(message)
+        for (topic, number), records in by_place.items():
+            self._take_partition(topic, self._joins[number], records)
+
+    def _take_partition(self, topic: str, join: PartitionJoin, records: Sequence[Message]) -> None:
+        payloads = [message.value() for message in records]
         if topic == self._topics.outcomes.name:
-            join.take_outcome(value)
-        elif topic == self._topics.responses.name:
-            join.take_response(_time_of(message), value)
-        else:
-            join.take_interaction(_time_of(message), value)
-            self._note_interactions([message])
+            for payload in payloads:
+                join.take_outcome(payload)
+            return
+        timed = zip(times_of(records, round(time.time() * 1000)), payloads, strict=True)
+        if topic == self._topics.responses.name:
+            join.take_responses(timed)
+            return
+        for at, payload in timed:
+            join.take_interaction(at, payload)
+        self._note_interactions(records)
 
     def _pass_time(self, consumer: Consumer) -> None:
         """Let time pass in partitions that have been read to their end."""
@@ -286,10 +298,3 @@ def _offsets_from(
 ) -> dict[tuple[str, int], int]:
     found = offsets_at(consumer, topic, times, BROKER_SECONDS)
     return {(topic, number): offset for number, offset in found.items()}
-
-
-def _time_of(message: Message) -> int:
-    """Return the record's time in milliseconds; one in the future counts as the present."""
-    now = round(time.time() * 1000)
-    _, at = message.timestamp()
-    return min(at, now) if at > 0 else now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from harness.waiting import wait_until
@@ -14,7 +14,7 @@ from registry.kafka.topics import topics_of
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.instants import Instant
-from registry.wire.responses import Provenance, Response
+from registry.wire.responses import Item, Provenance, Response
 from registry.wire.rollout_state import RolloutState
 from streams.delivery.producer import Delivery
 from streams.outcomes.outcome_follower import OutcomeFollower
@@ -41,12 +41,18 @@ async def following_outcomes(settings: Settings) -> AsyncIterator[OutcomeFollowe
 
 def answer_of(settings: Settings, user: int) -> None:
     """Produce an answer of the experiment for a user."""
+    record = encode(an_answer(user))
+    kafka_client.produce_all(settings, topics_of(settings).responses, [(str(user), record)])
+
+
+def an_answer(user: int, items: Sequence[int] = ()) -> Response:
+    """Return an answer of the experiment."""
     variant, version = ("B", "v0.2") if user % 2 else ("A", "v0.1")
-    record = Response(
+    return Response(
         f"r{user}", user, "ok", variant=variant, model_version=version,
+        items=[Item(item, 1.0) for item in items],
         provenance=Provenance("production", "w1", rollout_epoch=EPOCH),
     )  # fmt: skip
-    kafka_client.produce_all(settings, topics_of(settings).responses, [(str(user), encode(record))])
 
 
 async def until_closed(follower: OutcomeFollower, users: int, seconds: float) -> None:

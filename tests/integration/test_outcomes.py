@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import os
@@ -15,9 +16,12 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 from harness.client import Client
+from harness.configuring import configure
 from harness.fresh import environment_of, publish_model
+from harness.outcome_following import EPOCH, an_answer, following_outcomes, until_closed
 from harness.ramps import start_ramp
 from harness.waiting import wait_until
 from harness.workers import ROOT, Worker
@@ -49,49 +53,67 @@ WINDOW_SECONDS = 5.0
 USERS = 400
 CONVERSION = {"A": 0.2, "B": 0.6}
 JAVAS = {"partitioner": "murmur2_random"}
+EARLIER = range(1, 101)
+EARLIER_SET = frozenset(EARLIER)
+"""Users of an experiment before."""
+
+LATE_MS = 300
+"""Half of the clicks reach Kafka by up to so much later than others of their time."""
 
 
-def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_the_better_version(
+def test_the_join_is_that_of_a_slow_twin_through_kills_and_the_verdict_names_the_better_version(
     client: Client,
     topics_created: Settings,
     start_worker: Callable[..., Worker],
     figure: Callable[[str], None],
 ) -> None:
+    """A swap, a kill, a worker that joins, a second kill; duplicates, late and unordered events."""
     settings = topics_created.model_copy(
         update={"outcomes": "on", "attribution_seconds": WINDOW_SECONDS}
     )
     publish_model(settings)
     workers = [start_worker(settings).wait_ready() for _ in range(2)]
-    better = publish_model(settings, seed=1)
-    result = client.command(type="rollout", strategy="ab_test", canary_version=better)
-    assert result["status"] == "applied"
-    epoch = result["epoch"]
+    other, better = (publish_model(settings, seed=seed) for seed in (2, 1))
+    before = compare_with(client, other, workers)
+    rng = random.Random(15)
+    earlier = Application(client, rng, CONVERSION, "earlier-")
+    earlier.show_and_act(EARLIER)
     wait_until(
-        lambda: all(worker.get("/rollout/status")["acting_epoch"] == epoch for worker in workers),
+        lambda: closed_users(settings, client.topics.outcomes, before).keys() >= EARLIER_SET,
         60,
-        "both workers to act on the experiment",
+        "the earlier users to close",
     )
-    application = Application(client, random.Random(15), CONVERSION)
+    earlier.show_and_act(range(101, 141))  # the swap finds their windows open
+    epoch = compare_with(client, better, workers)
+    application = Application(client, rng, CONVERSION)
 
-    application.show_and_act(range(1, USERS // 2 + 1))
+    application.show_and_act(range(1, 141))
     workers[0].kill()
-    application.show_and_act(range(USERS // 2 + 1, USERS + 1))
+    workers[0] = start_worker(settings)  # its share moves while users are answered
+    application.show_and_act(range(141, 281))
+    workers[0].wait_ready()
+    workers[1].kill()
+    application.show_and_act(range(281, USERS + 1))
 
     found = wait_until(
         lambda: full(closed_users(settings, client.topics.outcomes, epoch)), 60, "all to close"
     )
-    twin = slow_twin(settings, client, epoch)
-    joined = {
-        user: (record["closed"]["outcomes"], record["closed"]["exposures"])
-        for user, record in found.items()
-    }
-    assert joined == twin
+    twin, credits = slow_twin(settings, client, epoch)
+    assert sums_in(found) == twin
     assert {user: record["variant"] for user, record in found.items()} == {
         user: "B" if user % 2 else "A" for user in range(1, USERS + 1)
     }
+    assert credited(settings, client.topics.outcomes, epoch) == credits
+    until_swap = sums_in(closed_users(settings, client.topics.outcomes, before))
+    twin_before, credits_before = slow_twin(settings, client, before)
+    assert until_swap.items() <= twin_before.items()
+    found_before = credited(settings, client.topics.outcomes, before)
+    assert found_before.items() <= credits_before.items()
+    assert {name for name in credits_before if name[0] in EARLIER_SET} <= found_before.keys()
+    figure(f"{len(twin)} users and {len(credits)} outcomes, as the slow twin has them")
 
     def concluded() -> Any:
-        experiment = workers[1].get("/fleet")["experiment"]
+        experiment = workers[0].get("/fleet")["experiment"]
         users = sum(experiment[arm]["sums"].get("users", 0) for arm in ("primary", "canary"))
         return experiment if users == USERS else None
 
@@ -131,7 +153,7 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
     ended = client.command(type="abort", reason="known enough")
     folder = f"experiments/production/{epoch}"
     assert ended["reported_experiment"] == epoch
-    page = wait_until(lambda: report_of(workers[1], epoch), 60, "the report")
+    page = wait_until(lambda: report_of(workers[0], epoch), 60, "the report")
     assert html.escape(experiment["words"].split(":")[0]) in page
     report = store_of(settings).objects.read(f"{folder}/report.md").decode()
     assert f"| B | {better} | {experiment['canary']['sums']['users']} |" in report
@@ -143,6 +165,19 @@ def test_the_join_is_that_of_a_slow_twin_through_a_kill_and_the_verdict_names_th
 def report_of(worker: Worker, epoch: int) -> str | None:
     answer = worker.fetch(f"/experiments/{epoch}/report")
     return answer.text if answer.status == 200 else None
+
+
+def compare_with(client: Client, version: str, workers: list[Worker]) -> int:
+    """Begin an A/B test of `version`; return its epoch once all workers act on it."""
+    result = client.command(type="rollout", strategy="ab_test", canary_version=version)
+    assert result["status"] == "applied", result
+    epoch: int = result["epoch"]
+    wait_until(
+        lambda: all(worker.get("/rollout/status")["acting_epoch"] == epoch for worker in workers),
+        60,
+        "all workers to act on the experiment",
+    )
+    return epoch
 
 
 def assert_replay_repeats_what_was_answered(settings: Settings, better: str) -> None:
@@ -377,6 +412,54 @@ def test_a_ramp_interleaves_before_its_steps_unless_users_prefer_the_primary(
             assert verdicts["min_users"]["figures"]["seen"] >= 40
 
 
+HOUR_MS = 3_600_000
+OFF_MS = {1: 0, 2: HOUR_MS, 3: -HOUR_MS, 4: HOUR_MS, 5: 0}
+"""By user: how far the clock of the client is off that sends his click. The others click late."""
+
+
+def test_with_the_brokers_time_a_client_whose_clock_is_an_hour_off_moves_no_window(
+    topics_created: Settings,
+) -> None:
+    settings = topics_created.model_copy(update={"attribution_seconds": WINDOW_SECONDS})
+    topics = topics_of(settings)
+    for topic in (topics.responses, topics.interactions):
+        configure(settings, topic, "message.timestamp.type", "LogAppendTime")
+    producer = Producer(client_config(settings))
+    users, late = [*OFF_MS, 6, 7], {6: -HOUR_MS, 7: HOUR_MS}
+
+    def click(off_by_user: dict[int, int]) -> None:
+        for user, off in off_by_user.items():
+            at = round(time.time() * 1000) + off
+            event = json.dumps({"user_id": user, "item_id": 7, "event": "click"})
+            producer.produce(topics.interactions.name, event, partition=0, timestamp=at)
+        assert producer.flush(10) == 0
+
+    async def scenario() -> None:
+        async with following_outcomes(settings) as follower:
+            for user in users:
+                answer = encode(an_answer(user, items=(7, 8)))
+                producer.produce(topics.responses.name, answer, partition=0)
+            assert producer.flush(10) == 0
+            click(OFF_MS)
+            await until_closed(follower, len(users), 60)
+            click(late)
+            assert follower.notice() is None
+
+    before = time.time()
+    asyncio.run(scenario())
+    found = closed_users(settings, topics.outcomes, EPOCH)
+    answered = {
+        record["user_id"]: at / 1000 for at, record in records_of(settings, topics.responses)[0]
+    }
+    assert sums_in(found) == {user: (float(user in OFF_MS), 1) for user in users}
+    for user, record in found.items():
+        since = record["closed"]["since"]
+        assert (since, record["at"]) == (answered[user], pytest.approx(since + WINDOW_SECONDS))
+        assert before - 1 < since < time.time()
+    clicked = {record["user_id"]: at for at, record in records_of(settings, topics.interactions)[0]}
+    assert max(clicked.values()) < time.time() * 1000 + 1_000  # as the broker has stamped them
+
+
 def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
     return found if len(found) == USERS else None
 
@@ -410,6 +493,8 @@ class Application:
                 self._send(self._client.topics.requests.name, user, request)
         self._producer.flush(10)
         answers = self._client.wait_for([name for name, _ in asked], 60)
+        answered_ms = round(time.time() * 1000)
+        clicks = []
         for user in users:
             (answer, *_) = answers[f"{self._prefix}{user}-0"]
             if "items" in answer and self._rng.random() < self._conversion[answer["variant"]]:
@@ -420,8 +505,11 @@ class Application:
                 }
                 if self._rng.random() < 0.3:
                     click["request_id"] = answer["request_id"]
-                for _ in range(self._rng.choice([1, 1, 2])):
-                    self._send(self._client.topics.interactions.name, user, click)
+                at = answered_ms - self._rng.choice([0, self._rng.randrange(LATE_MS)])
+                clicks += [(user, click, at)] * self._rng.choice([1, 1, 2])
+        self._rng.shuffle(clicks)
+        for user, click, at in clicks:
+            self._send(self._client.topics.interactions.name, user, click, at)
         self._producer.flush(10)
 
     def show(self, users: range) -> dict[int, dict[str, Any]]:
@@ -448,8 +536,8 @@ class Application:
                     self._send(self._client.topics.interactions.name, user, click)
         self._producer.flush(10)
 
-    def _send(self, topic: str, user: int, record: dict[str, Any]) -> None:
-        self._producer.produce(topic, json.dumps(record), str(user))
+    def _send(self, topic: str, user: int, record: dict[str, Any], at: int = 0) -> None:
+        self._producer.produce(topic, json.dumps(record), str(user), timestamp=at)  # 0: now
 
 
 def records_of(settings: Settings, topic: Topic) -> dict[int, list[tuple[float, dict[str, Any]]]]:
@@ -472,37 +560,89 @@ def closed_users(settings: Settings, topic: Topic, epoch: int) -> dict[Any, dict
     return found
 
 
-def slow_twin(settings: Settings, client: Client, epoch: int) -> dict[int, tuple[float, int]]:
-    """Return outcomes and exposures of each user, from the whole logs, by looking at everything."""
+def sums_in(closed: dict[Any, dict[str, Any]]) -> dict[Any, tuple[float, int]]:
+    """Return outcomes and exposures of closed users."""
+    return {
+        user: (record["closed"]["outcomes"], record["closed"]["exposures"])
+        for user, record in closed.items()
+    }
+
+
+Credits = dict[tuple[int, str, int, str], tuple[int, str]]
+"""By user, request, item and event: the item's position, and the arm."""
+
+
+def credited(settings: Settings, topic: Topic, epoch: int) -> Credits:
+    """Return the outcomes on their topic."""
+    found: Credits = {}
+    for records in records_of(settings, topic).values():
+        for _, record in records:
+            if record["epoch"] == epoch and "credit" in record:
+                credit = record["credit"]
+                name = record["user_id"], credit["request_id"], credit["item_id"], credit["event"]
+                found.setdefault(name, (credit["position"], record["variant"]))
+    return found
+
+
+def slow_twin(
+    settings: Settings, client: Client, epoch: int
+) -> tuple[dict[int, tuple[float, int]], Credits]:
+    """Return outcomes and exposures of each user, and each outcome, by looking at everything."""
     answers, events = (
         records_of(settings, topic)
         for topic in (client.topics.responses, client.topics.interactions)
     )
-    found = {}
+    found: dict[int, tuple[float, int]] = {}
+    credits: Credits = {}
     for number, log in answers.items():
-        shown: dict[int, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
-        for at, answer in timed(log):
-            own = shown[answer["user_id"]]
-            is_again = any(answer["request_id"] == old["request_id"] for _, old in own)
-            if answer["provenance"]["rollout_epoch"] == epoch and not is_again:
-                own.append((at, answer))
-        for user, own in shown.items():
-            end = own[0][0] + WINDOW_SECONDS * 1000
-            outcomes = set()
+        for user, shown in exposures_in(log, epoch).items():
+            first, at_by_name = shown[0][0], {}
             for at, event in timed(events.get(number, [])):
-                if event["user_id"] != user or at >= end:
-                    continue
-                fitting = [
-                    answer["request_id"]
-                    for shown_at, answer in own
-                    if shown_at <= at
-                    and event["item_id"] in [item["item_id"] for item in answer["items"]]
-                    and event.get("request_id") in (None, answer["request_id"])
-                ]
-                if fitting:
-                    outcomes.add((fitting[-1], event["item_id"], event["event"]))
-            found[user] = (float(len(outcomes)), sum(at < end for at, _ in own))
+                showed = [answer for answer in shown if event["user_id"] == user]
+                credit = credit_of(event, at, showed)
+                if credit is not None and credit[0] not in at_by_name:
+                    at_by_name[credit[0]] = at
+                    credits.setdefault(*credit)
+            found[user] = (
+                float(sum(is_open(first, at) for at in at_by_name.values())),
+                sum(is_open(first, at) for at, _ in shown),
+            )
+    return found, credits
+
+
+def exposures_in(
+    log: list[tuple[float, dict[str, Any]]], epoch: int
+) -> dict[int, list[tuple[float, dict[str, Any]]]]:
+    """Return the answers of an epoch with their times, by user; one that was sent again once."""
+    found: dict[int, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+    for at, answer in timed(log):
+        if answer["provenance"]["rollout_epoch"] != epoch:
+            continue
+        own = found[answer["user_id"]]
+        if not any(
+            answer["request_id"] == old["request_id"] and is_open(shown_at, at)
+            for shown_at, old in own
+        ):
+            own.append((at, answer))
     return found
+
+
+def credit_of(
+    event: dict[str, Any], at: float, shown: list[tuple[float, dict[str, Any]]]
+) -> tuple[tuple[int, str, int, str], tuple[int, str]] | None:
+    """Return what the latest of a user's answers that showed an item gets the credit for."""
+    for shown_at, answer in reversed(shown):
+        items = [item["item_id"] for item in answer["items"]]
+        is_named = event.get("request_id") in (None, answer["request_id"])
+        if is_open(shown_at, at) and is_named and event["item_id"] in items:
+            user, item = event["user_id"], event["item_id"]
+            arm = "B" if user % 2 else "A"
+            return (user, answer["request_id"], item, event["event"]), (items.index(item), arm)
+    return None
+
+
+def is_open(since: float, at: float) -> bool:
+    return since <= at < since + WINDOW_SECONDS * 1000
 
 
 def timed(log: list[tuple[float, dict[str, Any]]]) -> list[tuple[float, dict[str, Any]]]:

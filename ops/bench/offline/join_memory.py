@@ -30,7 +30,7 @@ def main() -> int:
     for place in range(EXPOSURES):
         user = rng.randrange(USERS)
         items = tuple(rng.randrange(ITEMS) for _ in range(10))
-        exposure = Exposure(user, f"{rng.getrandbits(128):032x}", items, "canary")
+        exposure = Exposure(user, f"{rng.getrandbits(128):032x}", items)
         at = time.perf_counter()
         joins[user % PARTITIONS].expose(place * 3, exposure)
         spent += time.perf_counter() - at

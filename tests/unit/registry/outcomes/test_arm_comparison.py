@@ -36,6 +36,28 @@ def test_the_variance_of_a_ratio_is_the_delta_methods_of_the_sample_covariance()
     assert ratio_variance(sums_of(x, y)) == pytest.approx(expected, rel=1e-12)
 
 
+def test_estimates_and_variances_are_those_of_tea_tasting():
+    """Pinned from tea-tasting 1.14.0, ``RatioOfMeans`` and ``Mean``, of 200 users an arm whose
+    sums these are: the difference, and its z statistic (``use_t=False, equal_var=False``).
+    """
+    a = ArmSums(200, 117, 237.0, 1188.0, 1169.0, 4300.0, 19334.0)
+    b = ArmSums(200, 136, 318.0, 1077.0, 1808.0, 5001.0, 16131.0)
+    by_user = [
+        ArmSums(arm.users, arm.converted, arm.converted, arm.users, *[arm.converted] * 2, arm.users)
+        for arm in (a, b)
+    ]
+    for arms, difference, statistic in (
+        ((a, b), 0.09576967446048229, 4.881665129938512),
+        (by_user, 0.09500000000000008, 1.975123596870866),
+    ):
+        ratios = [arm.x / arm.y for arm in arms]
+        assert ratios[1] - ratios[0] == pytest.approx(difference, rel=1e-12)
+        variance = sum(map(ratio_variance, arms))
+        assert variance == pytest.approx((difference / statistic) ** 2, rel=1e-12)
+    shown = compare_ratio(a, b, 0.05)
+    assert shown.difference == pytest.approx(0.09576967446048229, rel=1e-12)
+
+
 def test_the_width_is_theorem_2_2s():
     sigma, t, rho, alpha = 1.7, 900, 0.06, 0.05
     log_alpha = -2 * math.log(alpha)

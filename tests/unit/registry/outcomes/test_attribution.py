@@ -12,8 +12,9 @@ WINDOW = 10
 
 def an_answer(user_id, request_id, drafted, kind):
     items, teams = tuple(item for item, _ in drafted), tuple(team for _, team in drafted)
-    arm = "A" if kind == "one arm" else None
-    return Exposure(user_id, request_id, items, arm, teams if kind == "mixed" else ())
+    is_mixed = kind == "mixed"
+    counts = bool(teams) if is_mixed else kind == "one arm"
+    return Exposure(user_id, request_id, items, teams if is_mixed else (), counts)
 
 
 answer_records = st.lists(
@@ -56,7 +57,9 @@ def in_log_time(records):
 
 def variant_of(answer, item_id):
     """Who gets the credit for an item of an answer."""
-    return answer.teams[answer.items.index(item_id)] if answer.teams else answer.variant
+    if answer.teams:
+        return answer.teams[answer.items.index(item_id)]
+    return "the user's own" if answer.counts else None
 
 
 def slow_twin(answers, events, until):
@@ -109,7 +112,7 @@ def test_in_whatever_turns_the_logs_are_read_the_join_is_what_the_rules_say(answ
     left, right = list(answers), list(events)
     while left or right:
         if left and (not right or rng.random() < 0.5):
-            merged.take_answer(*left.pop(0))
+            merged.take_answers([left.pop(0)])
         else:
             merged.take_event(*right.pop(0))
         if rng.random() < 0.5:
@@ -145,11 +148,11 @@ def feed(merged, join):
 
 
 def exposure(request_id="r", items=(7, 8), user=1):
-    return Exposure(user, request_id, items, "B")
+    return Exposure(user, request_id, items)
 
 
 def mixed(request_id="r", teams=("canary", "primary"), user=1):
-    return Exposure(user, request_id, (7, 8, 9)[: len(teams)], None, teams)
+    return Exposure(user, request_id, (7, 8, 9)[: len(teams)], teams)
 
 
 def action(item=7, event="click", request_id=None, user=1):
@@ -218,7 +221,7 @@ def test_duplicates_of_answers_and_interactions_count_once():
 
 def test_a_window_stays_open_until_the_interactions_are_read_past_its_end():
     merged, join = MergedStreams(), Attribution(WINDOW)
-    merged.take_answer(0, exposure())
+    merged.take_answers([(0, exposure())])
     merged.pass_answers(500)
     feed(merged, join)
     assert join.collect().closings == []
@@ -256,17 +259,17 @@ def test_of_a_mixed_answer_the_version_that_contributed_the_item_gets_the_credit
     join.pass_time(WINDOW)
     found = join.collect()
 
-    assert [(credit.action.item_id, credit.answer.variant) for credit in found.credits] == [
+    assert [(credit.action.item_id, credit.answer.team) for credit in found.credits] == [
         (7, "canary"), (8, "primary"), (7, "canary"),
     ]  # fmt: skip
     (closing,) = found.closings
-    assert (closing.variant, closing.outcomes, closing.lead) == (None, 3.0, 1.0)
+    assert (closing.outcomes, closing.lead) == (3.0, 1.0)
 
 
 def test_an_item_that_a_later_answer_of_one_version_showed_again_is_nobodys():
     join = Attribution(WINDOW)
     join.expose(0, mixed("mixed"))
-    join.expose(1, Exposure(1, "alone", (7,), None))
+    join.expose(1, Exposure(1, "alone", (7,), counts=False))
     join.act(2, action(7))
     join.act(2, action(8))
     join.act(2, action(7, event="watch", request_id="mixed"))
@@ -279,7 +282,7 @@ def test_an_item_that_a_later_answer_of_one_version_showed_again_is_nobodys():
 
 def test_who_gets_no_mixed_answer_has_no_window():
     join = Attribution(WINDOW)
-    join.expose(0, Exposure(1, "alone", (7,), None))
+    join.expose(0, Exposure(1, "alone", (7,), counts=False))
     join.act(1, action(7))
     join.pass_time(WINDOW + 1)
 

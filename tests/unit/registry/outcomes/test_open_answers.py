@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from struct import pack, unpack
-from typing import Any
 
 import pytest
+from harness.cells import each_cell
 
 from registry.ids import ItemId
-from registry.outcomes.open_answers import MANY, OpenAnswer, OpenAnswers
+from registry.outcomes.open_answers import MANY, Asker, OpenAnswer, OpenAnswers
+from registry.wire.field_types import Variant
 
-ARM: Any = ("canary", ())
+
+def added(
+    answers: OpenAnswers[Asker], asker: Asker, name: str, items: tuple[ItemId, ...], at: int
+) -> bool:
+    return answers.add(asker, name, items, (), True, at)
 
 
 @pytest.mark.parametrize(
@@ -18,85 +23,115 @@ ARM: Any = ("canary", ())
     [(7, 8), (2**31, -5), (2**63, 1), ("7", "ü" * 200), (7, "7"), (0,), tuple(range(1_000))],
 )
 def test_an_item_of_any_id_is_found_at_its_position_and_no_other(items: tuple[ItemId, ...]) -> None:
-    answers = OpenAnswers()
-    assert answers.add("anna", "r-ü", items, *ARM, 5)
+    answers, anna = OpenAnswers[Asker](), Asker("anna")
+    assert added(answers, anna, "r-ü", items, 5)
     for position, item in enumerate(items):
-        found = answers.latest_with("anna", item, None)
-        assert found == OpenAnswer("anna", "r-ü", 5, position, "canary", False)
+        found = answers.latest_with(anna, item, None)
+        assert found == OpenAnswer("anna", "r-ü", 5, position, True)
     for other in (99_999, "99999", -1, 2**64):
-        assert answers.latest_with("anna", other, None) is None
-    assert answers.latest_with("bert", items[0], None) is None
+        assert answers.latest_with(anna, other, None) is None
+    assert answers.latest_with(Asker("bert"), items[0], None) is None
+
+
+UUID = "123e4567-e89b-12d3-a456-42661417400f"
+
+
+@each_cell(
+    "name",
+    [
+        "", "r", "ü" * 200, UUID, UUID.replace("-", ""), UUID.upper(), "g" * 32, "1 " * 16,
+        "-" * 36, UUID[:-2] + "-f", "１" * 32,
+    ],
+)  # fmt: skip
+def test_a_request_id_of_any_spelling_is_the_same_again_and_no_other(name: str) -> None:
+    answers, anna = OpenAnswers[Asker](), Asker("anna")
+    others = {UUID, UUID.replace("-", ""), UUID.upper(), "other"} - {name}
+    for other in sorted(others):
+        assert added(answers, anna, other, (8,), 4)
+    assert added(answers, anna, name, (7,), 5)
+    assert not added(answers, anna, name, (7,), 6)
+    found = answers.latest_with(anna, 7, name)
+    assert found is not None
+    assert (found.request_id, found.at) == (name, 5)
+    assert all(answers.latest_with(anna, 7, other) is None for other in others)
 
 
 def test_the_latest_answer_is_found_or_the_one_that_is_named() -> None:
-    answers = OpenAnswers()
+    answers, anna = OpenAnswers[Asker](), Asker("anna")
     for at, name in enumerate(("first", "second", "third")):
-        assert answers.add(1, name, (7, at + 10), *ARM, at)
-    assert not answers.add(1, "second", (7,), *ARM, 9)
+        assert added(answers, anna, name, (7, at + 10), at)
+    assert not added(answers, anna, "second", (7,), 9)
     for named, found in ((None, "third"), ("first", "first"), ("firs", None), (3, None)):
-        answer = answers.latest_with(1, 7, named)
+        answer = answers.latest_with(anna, 7, named)
         assert (answer.request_id if answer else None) == found
-    assert answers.latest_with(1, 10, "second") is None
+    assert answers.latest_with(anna, 10, "second") is None
 
 
 def test_answers_are_forgotten_the_oldest_first() -> None:
-    answers = OpenAnswers()
-    answers.add(1, "a", (7,), *ARM, 3)
-    answers.add(1, "b", ("x", 8), None, ("primary", None), 4)
-    assert (len(answers), answers.oldest_at(), answers.drop_oldest(1)) == (2, 3, "a")
-    assert (len(answers), answers.oldest_at()) == (1, 4)
-    assert answers.latest_with(1, 7, None) is None
-    assert answers.latest_with(1, "x", None) == OpenAnswer(1, "b", 4, 0, "primary", True)
-    assert answers.latest_with(1, 8, None) == OpenAnswer(1, "b", 4, 1, None, True)
-    assert answers.drop_oldest(1) == "b"
-    assert len(answers) == 0
-    assert answers.latest_with(1, 8, None) is None
+    answers, anna = OpenAnswers[Asker](), Asker(1)
+    added(answers, anna, "a", (7,), 3)
+    teams: tuple[Variant | None, ...] = ("primary", None)
+    answers.add(anna, "b", ("x", 8), teams, True, 4)
+    assert (len(answers), answers.oldest_at, answers.drop_oldest()) == (2, 3, (anna, 0))
+    assert (len(answers), answers.oldest_at) == (1, 4)
+    assert answers.latest_with(anna, 7, None) is None
+    for item, position, team in (("x", 0, "primary"), (8, 1, None)):
+        found = answers.latest_with(anna, item, None)
+        assert found is not None
+        assert found[:-1] == (1, "b", 4, position, True, True, team)
+    assert answers.drop_oldest()[0] is anna
+    assert (len(answers), answers.oldest_at) == (0, None)
+    assert answers.latest_with(anna, 8, None) is None
 
 
 def test_answers_beyond_a_chunk_are_found_and_forgotten_as_well() -> None:
-    answers, many = OpenAnswers(), tuple(range(2_000))
+    answers, many = OpenAnswers[Asker](), tuple(range(2_000))
+    askers = [Asker(user) for user in range(7)]
     for at in range(250):  # some seven chunks
-        assert answers.add(at % 7, f"r{at}", many, *ARM, at)
+        assert added(answers, askers[at % 7], f"r{at}", many, at)
     for at in range(250):
-        assert answers.oldest_at() == at
-        named = answers.latest_with(at % 7, 1_999, f"r{at}")
+        asker = askers[at % 7]
+        assert answers.oldest_at == at
+        named = answers.latest_with(asker, 1_999, f"r{at}")
         assert named is not None
         assert (named.at, named.position) == (at, 1_999)
-        assert answers.drop_oldest(at % 7) == f"r{at}"
-        assert answers.latest_with(at % 7, 1_999, f"r{at}") is None
+        assert answers.drop_oldest() == (asker, named.place)
+        assert answers.latest_with(asker, 1_999, f"r{at}") is None
     assert len(answers) == 0
     wide = tuple(range(2**40, 2**40 + 40_000))  # larger than a chunk by itself
     for at in (510, 520):
-        assert answers.add(1, f"wide{at}", wide, *ARM, at)
-        assert answers.latest_with(1, 2**40 + 39_999, None) is not None
-        assert (answers.oldest_at(), answers.drop_oldest(1)) == (at, f"wide{at}")
-    assert answers.add(1, "again", (7,), *ARM, 600)
-    assert answers.oldest_at() == 600
+        assert added(answers, askers[1], f"wide{at}", wide, at)
+        assert answers.latest_with(askers[1], 2**40 + 39_999, None) is not None
+        assert (answers.oldest_at, answers.drop_oldest()[0]) == (at, askers[1])
+    assert added(answers, askers[1], "again", (7,), 600)
+    assert answers.oldest_at == 600
 
 
 def test_of_many_answers_a_second_one_of_a_request_is_refused_till_the_first_is_gone() -> None:
-    answers, count = OpenAnswers(), MANY + 50
+    answers, count = OpenAnswers[Asker](), MANY + 50
+    anna, bert = Asker(1), Asker(2)
     for at in range(count):
-        assert answers.add(1, f"r{at}", (7, at + 10), *ARM, at)
-        assert answers.add(2, f"r{at}", (8,), *ARM, at)
-    assert not any(answers.add(1, f"r{at}", (7,), *ARM, count) for at in range(count))
-    for _ in range(count):
-        name = answers.drop_oldest(1)
-        assert not answers.add(2, name, (8,), *ARM, count)
-        assert answers.drop_oldest(2) == name
-        assert answers.latest_with(1, 7, name) is None
-        assert answers.add(1, name, (9,), *ARM, count)
-        assert not answers.add(1, name, (9,), *ARM, count)
+        assert added(answers, anna, f"r{at}", (7, at + 10), at)
+        assert added(answers, bert, f"r{at}", (8,), at)
+    assert not any(added(answers, anna, f"r{at}", (7,), count) for at in range(count))
+    for at in range(count):
+        name = f"r{at}"
+        assert answers.drop_oldest()[0] is anna
+        assert not added(answers, bert, name, (8,), count)
+        assert answers.drop_oldest()[0] is bert
+        assert answers.latest_with(anna, 7, name) is None
+        assert added(answers, anna, name, (9,), count)
+        assert not added(answers, anna, name, (9,), count)
     assert len(answers) == count
     for _ in range(count):
-        answers.drop_oldest(1)
-    assert (len(answers), answers._names_by_user) == (0, {})
+        answers.drop_oldest()
+    assert (len(answers), anna.names, bert.names) == (0, None, None)
 
 
 def test_an_item_is_not_found_across_the_bytes_of_two_others() -> None:
-    answers, across = OpenAnswers(), 0x01000000
-    answers.add(1, "a", (0x0000_00AA, 0x7F00_0001, across), *ARM, 5)
+    answers, anna, across = OpenAnswers[Asker](), Asker(1), 0x01000000
+    added(answers, anna, "a", (0x0000_00AA, 0x7F00_0001, across), 5)
     (between,) = unpack("<i", pack("<ii", 0x0000_00AA, 0x7F00_0001)[1:5])
-    found = answers.latest_with(1, across, None)
+    found = answers.latest_with(anna, across, None)
     assert found is not None
     assert (between, found.position) == (across, 2)

@@ -44,7 +44,7 @@ def event(user=1, item=6, kind="click", **more):
 def join_of(*answers, events=(), until=60_000):
     join = PartitionJoin(3, EXPERIMENT)
     for payload in answers:
-        join.take_response(1_000, payload)
+        join.take_responses([(1_000, payload)])
     for payload in events:
         join.take_interaction(2_000, payload)
     join.pass_responses(until)
@@ -122,8 +122,8 @@ def test_who_takes_over_sends_nothing_again_that_is_on_the_topic():
     successor = PartitionJoin(3, EXPERIMENT)
     for payload in sent:
         successor.take_outcome(payload, earlier=True)
-    successor.take_response(1_000, answer())
-    successor.take_response(1_500, answer(3, "s"))
+    successor.take_responses([(1_000, answer())])
+    successor.take_responses([(1_500, answer(3, "s"))])
     successor.take_interaction(2_000, event())
     successor.pass_responses(60_000)
     successor.pass_interactions(60_000)
@@ -134,7 +134,7 @@ def test_who_takes_over_sends_what_the_predecessor_did_not():
     outcome, _ = join_of(answer(), events=[event()]).collect()
     successor = PartitionJoin(3, EXPERIMENT)
     successor.take_outcome(encode(outcome), earlier=True)
-    successor.take_response(1_000, answer())
+    successor.take_responses([(1_000, answer())])
     successor.take_interaction(2_000, event())
     successor.pass_responses(60_000)
     successor.pass_interactions(60_000)
@@ -196,8 +196,9 @@ def mixed_answer(user=1, request_id="r", teams=("canary", "primary")):
 def test_interleaved_users_close_for_the_version_that_they_prefer_or_for_neither():
     join = PartitionJoin(3, INTERLEAVED)
     for user in (1, 2, 3, 4):
-        join.take_response(1_000, mixed_answer(user))
-    join.take_response(1_000, answer(5, variant="primary"))  # of one version alone
+        join.take_responses([(1_000, mixed_answer(user))])
+    alone = answer(5, variant="primary")  # of one version
+    join.take_responses([(1_000, alone)])
     for user, item in ((1, 5), (2, 6), (3, 5), (3, 6), (5, 5)):
         join.take_interaction(2_000, event(user, item))
     join.pass_responses(60_000)
@@ -227,7 +228,7 @@ def test_a_lead_that_only_rounding_makes_is_a_tie():
     join = PartitionJoin(
         3, replace(INTERLEAVED, value_of=lambda event, value: value_of(kinds, event, value))
     )
-    join.take_response(1_000, mixed_answer())
+    join.take_responses([(1_000, mixed_answer())])
     for item, kind in ((5, "click"), (5, "watch"), (6, "save")):
         join.take_interaction(2_000, event(item=item, kind=kind))
     join.pass_responses(60_000)
