@@ -94,7 +94,9 @@ class _User(Asker):
     __slots__ = ("credited", "exposures", "is_open", "lead", "outcomes", "since")
 
     def __init__(self, user_id: UserId, since: int, *, is_open: bool) -> None:
-        super().__init__(user_id)
+        self.user_id = user_id
+        self.latest = NOWHERE
+        self.names = None
         self.since = since
         self.is_open = is_open
         self.outcomes = 0.0

@@ -35,6 +35,7 @@ NAME_HEAD: Final = 2
 UUID_BYTES: Final = 16
 UUID_IN_HEX: Final = 1
 UUID_WITH_DASHES: Final = 2
+UUID_HEADS: Final = [pack("<H", 4 * UUID_BYTES + spelling) for spelling in range(3)]
 SPELLING_BY_LENGTH: Final = {32: UUID_IN_HEX, 36: UUID_WITH_DASHES}
 
 CHUNK_BITS: Final = 18
@@ -245,13 +246,16 @@ def _pack_name(request_id: str) -> bytes:
     ('r-7', 18)
     """
     spelling = SPELLING_BY_LENGTH.get(len(request_id))
-    if spelling and request_id.isascii():
+    if spelling:
+        digits = request_id
+        if spelling == UUID_WITH_DASHES and request_id[8:24:5] == "----":
+            digits = request_id.replace("-", "")
         try:
-            packed = bytes.fromhex(request_id.replace("-", ""))
+            packed = bytes.fromhex(digits)
         except ValueError:
             packed = b""
-        if len(packed) == UUID_BYTES and _uuid(packed, spelling) == request_id:
-            return pack("<H", 4 * UUID_BYTES + spelling) + packed
+        if len(packed) == UUID_BYTES and packed.hex() == digits:
+            return UUID_HEADS[spelling] + packed
     name = request_id.encode()
     return _name_head(len(name)) + name
 
