@@ -40,7 +40,7 @@ Those who come later are left out, of both arms alike, and counted."""
 class Exposure(NamedTuple):
     """An answer that a user got: his arm's, or, with ``teams``, of two arms, by item.
 
-    One that ``counts`` not is an answer for which nobody gets any credit.
+    Where ``counts`` is false, nobody gets any credit for it.
     """
 
     user_id: UserId
