@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -57,6 +57,10 @@ EARLIER = range(1, 101)
 EARLIER_SET = frozenset(EARLIER)
 """Users of an experiment before."""
 
+VALUES = {"click": 1.0, "watch": 0.5, "rate": 2.0}
+FLOOR = 4
+"""What outcomes count; a rating from here on."""
+
 LATE_MS = 300
 """Half of the clicks reach Kafka by up to so much later than others of their time."""
 
@@ -69,14 +73,19 @@ def test_the_join_is_that_of_a_slow_twin_through_kills_and_the_verdict_names_the
 ) -> None:
     """A swap, a kill, a worker that joins, a second kill; duplicates, late and unordered events."""
     settings = topics_created.model_copy(
-        update={"outcomes": "on", "attribution_seconds": WINDOW_SECONDS}
+        update={
+            "outcomes": "on",
+            "attribution_seconds": WINDOW_SECONDS,
+            "outcome_events": ",".join(f"{kind}={value}" for kind, value in VALUES.items())
+            + f":floor={FLOOR}",
+        }
     )
     publish_model(settings)
     workers = [start_worker(settings).wait_ready() for _ in range(2)]
     other, better = (publish_model(settings, seed=seed) for seed in (2, 1))
     before = compare_with(client, other, workers)
     rng = random.Random(15)
-    earlier = Application(client, rng, CONVERSION, "earlier-")
+    earlier = Application(client, rng, CONVERSION, "earlier-", kinds=tuple(VALUES))
     earlier.show_and_act(EARLIER)
     wait_until(
         lambda: closed_users(settings, client.topics.outcomes, before).keys() >= EARLIER_SET,
@@ -85,7 +94,7 @@ def test_the_join_is_that_of_a_slow_twin_through_kills_and_the_verdict_names_the
     )
     earlier.show_and_act(range(101, 141))  # the swap finds their windows open
     epoch = compare_with(client, better, workers)
-    application = Application(client, rng, CONVERSION)
+    application = Application(client, rng, CONVERSION, kinds=tuple(VALUES))
 
     application.show_and_act(range(1, 141))
     workers[0].kill()
@@ -473,8 +482,10 @@ class Application:
         rng: random.Random,
         conversion: Mapping[str, float],
         prefix: str = "",
+        kinds: Sequence[str] = ("click", "watch"),
     ) -> None:
         self._prefix = prefix
+        self._kinds = kinds
         self._client = client
         self._rng = rng
         self._conversion = conversion
@@ -501,8 +512,10 @@ class Application:
                 click = {
                     "user_id": user,
                     "item_id": self._rng.choice(answer["items"])["item_id"],
-                    "event": self._rng.choice(["click", "watch"]),
+                    "event": self._rng.choice(self._kinds),
                 }
+                if click["event"] == "rate":
+                    click["value"] = self._rng.randrange(1, 6)
                 if self._rng.random() < 0.3:
                     click["request_id"] = answer["request_id"]
                 at = answered_ms - self._rng.choice([0, self._rng.randrange(LATE_MS)])
@@ -598,13 +611,14 @@ def slow_twin(
         for user, shown in exposures_in(log, epoch).items():
             first, at_by_name = shown[0][0], {}
             for at, event in timed(events.get(number, [])):
-                showed = [answer for answer in shown if event["user_id"] == user]
-                credit = credit_of(event, at, showed)
+                if event["user_id"] != user or event.get("value", FLOOR) < FLOOR:
+                    continue
+                credit = credit_of(event, at, shown)
                 if credit is not None and credit[0] not in at_by_name:
                     at_by_name[credit[0]] = at
                     credits.setdefault(*credit)
             found[user] = (
-                float(sum(is_open(first, at) for at in at_by_name.values())),
+                sum(VALUES[name[3]] for name, at in at_by_name.items() if is_open(first, at)),
                 sum(is_open(first, at) for at, _ in shown),
             )
     return found, credits
