@@ -112,7 +112,12 @@ def test_the_join_is_that_of_a_slow_twin_through_kills_and_the_verdict_names_the
     assert {user: record["variant"] for user, record in found.items()} == {
         user: "B" if user % 2 else "A" for user in range(1, USERS + 1)
     }
-    assert credited(settings, client.topics.outcomes, epoch) == credits
+    outcomes = wait_until(
+        lambda: at_least(len(credits), credited(settings, client.topics.outcomes, epoch)),
+        60,
+        "all outcomes",
+    )
+    assert outcomes == credits
     until_swap = sums_in(closed_users(settings, client.topics.outcomes, before))
     twin_before, credits_before = slow_twin(settings, client, before)
     assert until_swap.items() <= twin_before.items()
@@ -471,6 +476,10 @@ def test_with_the_brokers_time_a_client_whose_clock_is_an_hour_off_moves_no_wind
 
 def full(found: dict[Any, Any]) -> dict[Any, Any] | None:
     return found if len(found) == USERS else None
+
+
+def at_least(count: int, found: Credits) -> Credits | None:
+    return found if len(found) >= count else None
 
 
 class Application:
