@@ -16,6 +16,7 @@ from struct import Struct, error, pack, unpack_from
 from typing import Final, Generic, NamedTuple, TypeVar, get_args
 
 from registry.ids import ItemId, UserId
+from registry.outcomes.packed_request_ids import pack_request_id, packed_at, unpack_request_id
 from registry.wire.field_types import Variant
 
 HEAD: Final = Struct("<qqHB")
@@ -28,15 +29,6 @@ COUNTS: Final = 1
 MIXED: Final = 2
 WIDE_ITEMS: Final = 4
 """Flags: somebody may get the credit; each item has an arm of its own; items take 8 bytes each."""
-
-NAME_HEAD: Final = 2
-"""Bytes before a name: four times its length, and the spelling of a UUID, or 0 for any text."""
-
-UUID_BYTES: Final = 16
-UUID_IN_HEX: Final = 1
-UUID_WITH_DASHES: Final = 2
-UUID_HEADS: Final = [pack("<H", 4 * UUID_BYTES + spelling) for spelling in range(3)]
-SPELLING_BY_LENGTH: Final = {32: UUID_IN_HEX, 36: UUID_WITH_DASHES}
 
 CHUNK_BITS: Final = 18
 CHUNK_BYTES: Final = 1 << CHUNK_BITS
@@ -119,7 +111,7 @@ class OpenAnswers(Generic[A]):
 
         Its items are its user's arm's, or each of the arm in `teams`, if there are any.
         """
-        name, before = _pack_name(request_id), asker.latest
+        name, before = pack_request_id(request_id), asker.latest
         if before >= self._oldest and self._has(asker, name):
             return False
         flags, count = COUNTS if counts else 0, len(items)
@@ -147,7 +139,7 @@ class OpenAnswers(Generic[A]):
         asker, place = self._askers.popleft(), self._oldest
         chunk, offset = self._chunks[place >> CHUNK_BITS], place & (CHUNK_BYTES - 1)
         _, _, items, flags = HEAD.unpack_from(chunk, offset)
-        name = _name_at(chunk, offset + HEAD.size)
+        name = packed_at(chunk, offset + HEAD.size)
         if asker.latest == place:
             asker.latest, asker.names = NOWHERE, None
         elif asker.names is not None:
@@ -166,12 +158,12 @@ class OpenAnswers(Generic[A]):
 
         An id of a request that is not a string names none.
         """
-        name = _pack_name(request_id) if isinstance(request_id, str) else None
+        name = pack_request_id(request_id) if isinstance(request_id, str) else None
         if request_id is not None and name is None:
             return None
         wanted = {False: _pack_narrow(item_id), True: pack("<q", _wide(item_id))}
         for place, chunk, name_at in self._back_from(asker.latest):
-            own = _name_at(chunk, name_at)
+            own = packed_at(chunk, name_at)
             if name not in (None, own):
                 continue
             _, at, items, flags = HEAD.unpack_from(chunk, name_at - HEAD.size)
@@ -182,7 +174,7 @@ class OpenAnswers(Generic[A]):
             if position is not None:
                 team = ARMS[chunk[end + position]] if is_mixed else None
                 return OpenAnswer(
-                    asker.user_id, _unpack_name(own), at, position,
+                    asker.user_id, unpack_request_id(own), at, position,
                     bool(flags & COUNTS), is_mixed, team, place,
                 )  # fmt: skip
         return None
@@ -198,7 +190,7 @@ class OpenAnswers(Generic[A]):
             count += 1
         if count >= MANY:
             asker.names = {
-                _name_at(chunk, name_at) for _, chunk, name_at in self._back_from(asker.latest)
+                packed_at(chunk, name_at) for _, chunk, name_at in self._back_from(asker.latest)
             }
         return False
 
@@ -237,50 +229,6 @@ def _position(wanted: bytes | None, chunk: bytes | bytearray, first: int, end: i
     while at >= 0 and (at - first) % width:  # the end of one item and the beginning of the next
         at = chunk.find(wanted, at + 1, end)
     return None if at < 0 else (at - first) // width
-
-
-def _pack_name(request_id: str) -> bytes:
-    """Return a request id with its head; of a UUID as applications write it, its 16 bytes.
-
-    >>> _unpack_name(_pack_name("r-7")), len(_pack_name("123e4567-e89b-12d3-a456-426614174000"))
-    ('r-7', 18)
-    """
-    spelling = SPELLING_BY_LENGTH.get(len(request_id))
-    if spelling:
-        digits = request_id
-        if spelling == UUID_WITH_DASHES and request_id[8:24:5] == "----":
-            digits = request_id.replace("-", "")
-        try:
-            packed = bytes.fromhex(digits)
-        except ValueError:
-            packed = b""
-        if len(packed) == UUID_BYTES and packed.hex() == digits:
-            return UUID_HEADS[spelling] + packed
-    name = request_id.encode()
-    return _name_head(len(name)) + name
-
-
-def _unpack_name(packed: bytes) -> str:
-    spelling = packed[0] & 3
-    name = packed[NAME_HEAD:]
-    return _uuid(name, spelling) if spelling else name.decode()
-
-
-def _uuid(packed: bytes, spelling: int) -> str:
-    text = packed.hex()
-    if spelling == UUID_IN_HEX:
-        return text
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _name_at(chunk: bytes | bytearray, place: int) -> bytes:
-    (head,) = unpack_from("<H", chunk, place)
-    return bytes(chunk[place : place + NAME_HEAD + (head >> 2)])
-
-
-@lru_cache(maxsize=1024)
-def _name_head(length: int) -> bytes:
-    return pack("<H", 4 * length)
 
 
 @lru_cache(maxsize=1024)
