@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from registry.errors import TransportError
+
 LOOK_SECONDS: Final = 5.0
 """Between two looks. Shorter asks the broker for little; longer, what was sent waits for longer."""
 
@@ -47,3 +49,16 @@ class ReadStall:
         stalled = any(self._behind.get(number) == at for number, at in behind.items())
         self._looked_at, self._behind = now, behind
         return stalled
+
+    def require_progress(
+        self, now: float, positions: Mapping[int, int], ends: Mapping[int, int]
+    ) -> None:
+        """Look, and raise an error if reading has stalled.
+
+        Raises
+        ------
+        TransportError
+            The caller then replaces the client.
+        """
+        if self.look(now, positions, ends):
+            raise TransportError("the client fetches no more, though there are records")

@@ -23,7 +23,7 @@ from registry.catalogue.availability import NOTHING_WITHDRAWN, Availability, Wit
 from registry.catalogue.item_changes import change_of
 from registry.connection.reachability import DENIALS, metadata_of
 from registry.error_codes import NoticeCode, ReadinessCode
-from registry.errors import AccessRefused, RecordError, TransportError
+from registry.errors import AccessRefused, RecordError
 from registry.kafka.topic_reader import BROKER_SECONDS, only_partition
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall
@@ -169,7 +169,7 @@ class ItemFollower:
                 high = max(high, consumer.get_watermark_offsets(partition, cached=True)[1])
             elif time.monotonic() - heard_at > QUIET_SECONDS:
                 heard_at, high = time.monotonic(), self._end_of(consumer, partition)
-                self._require_progress(stall, heard_at, high)
+                stall.require_progress(heard_at, {0: self._position}, {0: high})
             self.lag = max(0, high - self._position)
 
     def _exists(self, consumer: Consumer) -> bool:
@@ -190,10 +190,6 @@ class ItemFollower:
     def _position(self) -> int:
         """The offset up to which the topic was read: of a record, or of its end behind a marker."""
         return max(self._availability.offset, self._end_seen)
-
-    def _require_progress(self, stall: ReadStall, now: float, high: int) -> None:
-        if stall.look(now, {0: self._position}, {0: high}):
-            raise TransportError("the client fetches no more, though there are records")
 
     def _end_of(self, consumer: Consumer, partition: TopicPartition) -> int:
         """Return the topic's end, as its broker says it now; an embedded one names one before.

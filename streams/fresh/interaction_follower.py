@@ -18,7 +18,6 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from registry.errors import TransportError
 from registry.fresh.earlier_ranges import unread_of
 from registry.fresh.event_log import EventLog
 from registry.fresh.usable_events import Intake, take_in
@@ -182,10 +181,9 @@ class InteractionFollower:
             if now - looked_at > HIGH_SECONDS:
                 looked_at = now
                 self._show(high=ends_heard(consumer, self._topic, wanted))
-            if stall.is_due(now) and stall.look(
-                now, self._log.frozen.ends, current_ends(consumer, self._topic, wanted)
-            ):
-                raise TransportError("the client fetches no more, though there are records")
+            if stall.is_due(now):
+                ends = current_ends(consumer, self._topic, wanted)
+                stall.require_progress(now, self._log.frozen.ends, ends)
 
     def _begin(self, consumer: Consumer, wanted: Mapping[int, int]) -> None:
         """Read what is wanted, from where it is read already or else from its start."""

@@ -201,8 +201,8 @@ class NewItemFollower:
     def _require_fetching(
         self, consumer: Consumer, stall: ReadStall, now: float, at: Mapping[int, int]
     ) -> None:
-        if stall.is_due(now) and stall.look(now, at, current_ends(consumer, self._topic.name, at)):
-            raise TransportError("the client fetches no more, though there are records")
+        if stall.is_due(now):
+            stall.require_progress(now, at, current_ends(consumer, self._topic.name, at))
 
     def _take(
         self, message: Message, reading: TopicReading, unread: set[int], at: dict[int, int]
