@@ -1,6 +1,6 @@
 """Policy files: reads the rollout of one version, or the ramp of all that are trained.
 
-An edge: what may stand in there is in `registry.rollout.policy_fields`, for the command line and
+An edge: what may stand in there is in `registry.rollout.policy_file`, for the command line and
 the fleet alike. Must not know who starts the ramp.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from registry.errors import ConfigurationError
-from registry.rollout.policy_fields import (
+from registry.rollout.policy_file import (
     Policy,
     RampPolicy,
     RolloutFile,

@@ -123,7 +123,7 @@ def demo(
     Needs no network, no Docker and no Java. Uses free ports and a temporary folder; Ctrl-C stops
     everything and cleans up.
     """
-    from ops.demo.tour import run_demo
+    from ops.demo.tour_order import run_demo
 
     run_demo(exit_at_end=exit_at_end, as_json=as_json)
 

@@ -14,8 +14,8 @@ from ops.cli.options import AsJson, Bootstrap, Reason, Registry, settings_with
 from registry.errors import ArtifactError, ConfigurationError
 
 if TYPE_CHECKING:
-    from registry.versions.labels import Labels, Mark
     from registry.versions.store import Store
+    from registry.versions.version_labels import Labels, Mark
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -284,15 +284,15 @@ def gc(
 
 def _mark(version: str, reason: str | None) -> Mark:
     from ops.clients import kafka_client as client
-    from registry.versions.labels import Mark
+    from registry.versions.version_labels import Mark
 
     return Mark(version, client.who(), datetime.now(UTC).isoformat(timespec="seconds"), reason)
 
 
 def _open_registry(url: str | None) -> tuple[Store, Labels]:
     """Open the registry without the local cache: commands show what the registry itself holds."""
-    from registry.versions.labels import Labels
     from registry.versions.store import Store, keys_of
+    from registry.versions.version_labels import Labels
 
     settings = settings_with(MODEL_REGISTRY=url)
     store = Store(settings.model_registry, keys=keys_of(settings))

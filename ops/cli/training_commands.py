@@ -27,7 +27,7 @@ from registry.wire.commands import Deploy
 
 if TYPE_CHECKING:
     from ops.views.training_progress import StageDisplay
-    from registry.rollout.policy_fields import RampPolicy
+    from registry.rollout.policy_file import RampPolicy
     from registry.settings import Settings
     from registry.wire.command_results import CommandResult
     from registry.wire.commands import Command

@@ -14,17 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from ops.clients.recorded_traffic import Recorded, RecordedEvent
 from ops.clients.replay_figures import Replayed
 from registry.errors import ArtifactError
+from registry.fresh.event_intake import take_in
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
-from registry.fresh.usable_events import take_in
 from registry.ids import ItemId, UserId
 from registry.settings import Settings
 from registry.versions.model import Model
 from registry.versions.store import Store
 from registry.wire.outcome_kinds import value_of
 from registry.wire.requests import Request
+from streams.serving.error_answers import unknown_label
 from streams.serving.fresh_answers import recommend_seeing
-from streams.serving.request_refusals import unknown_label
 
 
 class Replay:

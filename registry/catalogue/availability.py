@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from registry.catalogue.distinct_item_count import KnownCount
 from registry.catalogue.item_changes import ItemChange
-from registry.catalogue.known_count import KnownCount
 from registry.ids import ItemId
 from registry.wire.training_records.catalogue_items import CatalogueItem
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from registry.guardrails.evidence import Sample, log_e_value, log_evidence_of_excess
-from registry.outcomes.mixture_bound import mixture_width
+from registry.outcomes.ratio_bound import mixture_width
 from registry.wire.outcome_records import ArmSums
 from registry.wire.ramp_values import OutcomeMetric
 
@@ -111,7 +111,7 @@ def compare_ratio(primary: ArmSums, canary: ArmSums, alpha: float) -> Comparison
 
     The variance of ``R`` is the delta method's (Deng, Knoblich and Lu 2018), see
     :func:`ratio_variance`; the bounds are the asymptotic confidence sequence of
-    :func:`~registry.outcomes.mixture_bound.mixture_width` over the users of both arms.
+    :func:`~registry.outcomes.ratio_bound.mixture_width` over the users of both arms.
 
     Parameters
     ----------

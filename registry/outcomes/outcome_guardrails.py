@@ -15,8 +15,8 @@ from registry.guardrails.evidence import Sample, log_evidence_of_excess, pass_al
 from registry.guardrails.finding_text import enough_seen, finite, no_data
 from registry.guardrails.sample_ratio import sample_ratio
 from registry.outcomes.arm_comparison import LEAST_USERS, ratio_variance
-from registry.outcomes.mixture_bound import mixture_width
 from registry.outcomes.partition_join import sums_by_arm
+from registry.outcomes.ratio_bound import mixture_width
 from registry.wire.outcome_records import ArmSums, PartitionSums
 from registry.wire.ramp_values import (
     Finding,

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET
 
 from registry.rollout.current_phase import phase_of, words_for
-from registry.rollout.policy_fields import RampPolicy
+from registry.rollout.policy_file import RampPolicy
 from registry.rollout.ramp_transitions import ramp_under_way
 from registry.wire.commands import Rollout, Swap
 from registry.wire.ramp_values import RampCause

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from registry.errors import ArtifactError
-from registry.versions.labels import Labels, Mark
 from registry.versions.manifest import Manifest
 from registry.versions.store import Store
+from registry.versions.version_labels import Labels, Mark
 
 
 class Marks(Struct, frozen=True, omit_defaults=True):

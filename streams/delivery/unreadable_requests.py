@@ -1,6 +1,6 @@
 """Unreadable requests: which become dead letters, because they are empty, too large or no request.
 
-Pure. What a readable request gets that cannot be answered: `streams.serving.request_refusals`. How
+Pure. What a readable request gets that cannot be answered: `streams.serving.error_answers`. How
 a dead letter is written: `streams.delivery.dead_letters`.
 """
 

@@ -19,8 +19,8 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.fresh.earlier_ranges import unread_of
+from registry.fresh.event_intake import Intake, take_in
 from registry.fresh.event_log import EventLog
-from registry.fresh.usable_events import Intake, take_in
 from registry.kafka.topic_reader import current_ends
 from registry.kafka.topics import Topic
 from registry.read_stall import ReadStall

@@ -7,7 +7,7 @@ runs.
 from __future__ import annotations
 
 from registry.rollout.deploy_or_wait import Offer, offer_version
-from registry.rollout.policy_fields import RampPolicy
+from registry.rollout.policy_file import RampPolicy
 from registry.rollout.trail_wording import REASON_CHARACTERS, cause_words
 from registry.settings import Settings
 from registry.versions.manifest import digest

@@ -25,7 +25,7 @@ from registry.errors import RecordError, RefusedCommand, RefusedRecord, Transpor
 from registry.kafka.topic_reader import command_at
 from registry.kafka.topics import Topics
 from registry.rollout.deploy_or_wait import why_to_wait
-from registry.rollout.policy_fields import RampPolicy
+from registry.rollout.policy_file import RampPolicy
 from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.commands import Retrain

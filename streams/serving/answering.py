@@ -28,15 +28,15 @@ from streams.raw_record import RawRecord
 from streams.serving.answer_writing import AnswerWriter
 from streams.serving.batch_results import Batch, DeadLetter, Origin, Routed, Shadowed
 from streams.serving.deadline_and_latency import is_expired
-from streams.serving.fallback_reasons import fallback_of
-from streams.serving.fresh_answers import named_in, recommend_seeing
-from streams.serving.interleaved_answers import Both, Scored, score_each, settle
-from streams.serving.request_refusals import (
+from streams.serving.error_answers import (
     bad_combination,
     no_version,
     unknown_label,
     unknown_version,
 )
+from streams.serving.fallback_reasons import fallback_of
+from streams.serving.fresh_answers import named_in, recommend_seeing
+from streams.serving.interleaved_answers import Both, Scored, score_each, settle
 from streams.serving.routing import Route, Routes, RoutingRules, pinned_route, route
 
 

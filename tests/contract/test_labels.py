@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from registry.errors import ArtifactError, ConfigurationError, DamagedVersion, UnknownVersion
-from registry.versions.labels import Labels, Mark
 from registry.versions.store import Store
+from registry.versions.version_labels import Labels, Mark
 from tests.unit.registry.builders import a_description, some_arrays
 
 

@@ -39,7 +39,7 @@ from registry.connection.client_config import client_config
 from registry.interleaving.team_draft import coins_of, draft
 from registry.kafka.topic_reader import ALL, ends_of, messages, reading
 from registry.kafka.topics import Topic, topics_of
-from registry.rollout.policy_fields import RolloutFile, parse_policy
+from registry.rollout.policy_file import RolloutFile, parse_policy
 from registry.settings import Settings
 from registry.versions.store import store_of
 from registry.wire.codec import encode

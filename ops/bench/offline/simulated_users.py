@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
 from registry.outcomes.arm_comparison import LEAST_USERS
-from registry.outcomes.mixture_bound import TIGHTEST_AT
+from registry.outcomes.ratio_bound import TIGHTEST_AT
 
 Floats = NDArray[np.float64]
 

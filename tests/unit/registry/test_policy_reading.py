@@ -5,7 +5,7 @@ from msgspec import UNSET
 
 from registry.errors import ConfigurationError
 from registry.policy_reading import read_rollout_file, read_training_ramp
-from registry.rollout.policy_fields import RampPolicy
+from registry.rollout.policy_file import RampPolicy
 from registry.settings import Settings
 from registry.wire.ramp_values import Guardrails, InterleaveStep, Ramp, ShadowStep
 

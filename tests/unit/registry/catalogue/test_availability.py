@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.catalogue.availability import LEAST_OUTDATED, Availability, available_until
+from registry.catalogue.distinct_item_count import LEAST_MERGED, KnownCount
 from registry.catalogue.item_changes import ItemChange
-from registry.catalogue.known_count import LEAST_MERGED, KnownCount
 from registry.ids import ItemId
 from registry.wire.training_records.catalogue_items import CatalogueItem
 

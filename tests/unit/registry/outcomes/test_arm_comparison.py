@@ -16,7 +16,7 @@ from registry.outcomes.arm_comparison import (
     ratio_variance,
 )
 from registry.outcomes.conclusion import Arm, conclude
-from registry.outcomes.mixture_bound import mixture_width
+from registry.outcomes.ratio_bound import mixture_width
 from registry.outcomes.users_needed import users_needed
 from registry.wire.outcome_records import ArmSums, sums_of_user
 

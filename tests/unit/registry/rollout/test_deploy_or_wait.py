@@ -6,7 +6,7 @@ from harness.cells import each_cell
 from msgspec import UNSET
 
 from registry.rollout.deploy_or_wait import Offer, offer_version, why_to_wait
-from registry.rollout.policy_fields import RampPolicy
+from registry.rollout.policy_file import RampPolicy
 from registry.wire.commands import Rollout, Swap
 from registry.wire.ramp_values import RampCause
 from registry.wire.rollout_state import RolloutState

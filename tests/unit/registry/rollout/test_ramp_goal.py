@@ -15,7 +15,7 @@ from registry.ramp_plans.ramp_durations import arithmetic_of, patience_seconds
 from registry.ramp_plans.ramp_stages import stages_of
 from registry.ramp_plans.ramp_validation import require_plan
 from registry.rollout.command_log import ControlLog
-from registry.rollout.policy_fields import RolloutFile, parse_policy
+from registry.rollout.policy_file import RolloutFile, parse_policy
 from registry.rollout.ramp_decision import look, next_commands
 from registry.rollout.rollout_transition import refusal_beside
 from registry.wire.commands import Abort, Promote

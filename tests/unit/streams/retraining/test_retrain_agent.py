@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from registry.rollout.assignment import canary_share
 from registry.rollout.command_log import EMPTY_LOG, ControlLog, follow
-from registry.rollout.policy_fields import RampPolicy
+from registry.rollout.policy_file import RampPolicy
 from registry.settings import Settings
 from registry.wire.codec import decode, encode
 from registry.wire.command_results import CommandResult

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.fresh.usable_events import take_in
+from registry.fresh.event_intake import take_in
 from training.log.rows import table_of
 
 odd = st.sampled_from(
