@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from registry.catalogue.distinct_item_count import KnownCount
+from registry.catalogue.distinct_item_count import DistinctItemCount
 from registry.catalogue.item_changes import ItemChange
 from registry.ids import ItemId
 from registry.wire.training_records.catalogue_items import CatalogueItem
@@ -69,7 +69,7 @@ class Availability:
 
     def __init__(self) -> None:
         self.offset = 0
-        self._known = KnownCount()
+        self._known = DistinctItemCount()
         self._withdrawn: set[ItemId] = set()
         self._until: dict[ItemId, float] = {}
         self._ends: list[tuple[float, int, ItemId]] = []

@@ -1,4 +1,4 @@
-"""How many ids are known, in eight bytes each: their hashes, sorted, and a few that came since."""
+"""How many items the topic knows, in eight bytes each: their hashes, sorted, and a few that came since."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LEAST_MERGED = 4096
 """Hashes that are merged at once, or an eighth of all: so a million cost a few dozen merges."""
 
 
-class KnownCount:
+class DistinctItemCount:
     """Counts ids that come and go; of two with the same 64-bit hash it knows one.
 
-    >>> count = KnownCount()
+    >>> count = DistinctItemCount()
     >>> for item_id, known in ((1, True), ("1", True), (1, True), ("1", False)):
     ...     count.note(item_id, known)
     >>> count.total

@@ -25,6 +25,24 @@ PreferenceVerdict: TypeAlias = Literal["better", "worse", "undecided", "no data"
 GRID: Final = 10_000
 """Bounds of a share are found to a hundredth of a percentage point, outwards."""
 
+LEAD_DIGITS: Final = 9
+"""Of a user's lead: what is left of it by rounding errors, 0.1 + 0.2 - 0.3, is none."""
+
+
+def preferred(lead: float) -> Variant | None:
+    """Return the variant that a closed user prefers; None: neither.
+
+    `lead` is by how much more of the user's outcomes came from the canary version's items than
+    from the primary's.
+
+    >>> preferred(2.0), preferred(-0.5), preferred(0.1 + 0.2 - 0.3)
+    ('canary', 'primary', None)
+    """
+    exact = round(lead, LEAD_DIGITS)
+    if not exact:
+        return None
+    return "canary" if exact > 0 else "primary"
+
 
 class PreferenceTally(NamedTuple):
     """Closed users, by the version that they prefer: the canary, the primary, neither."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from registry.errors import RecordError
 from registry.ids import ItemId, UserId
+from registry.interleaving.preference import preferred
 from registry.outcomes.attribution import Action, Attribution, Closing, Credit, Exposure
 from registry.outcomes.merged_streams import MergedStreams
 from registry.outcomes.shown_answers import exposures_among
@@ -29,9 +30,6 @@ from registry.wire.outcome_records import (
 from registry.wire.training_records.interactions import Interaction
 
 MS: Final = 1000
-
-LEAD_DIGITS: Final = 9
-"""Of a user's lead: what is left of it by rounding errors, 0.1 + 0.2 - 0.3, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +213,7 @@ class PartitionJoin:
         return None if variant is None else self._experiment.versions[variant]
 
     def _closed(self, closing: Closing) -> OutcomeRecord:
-        variant = self._arm_of(closing.user_id)
-        lead = round(closing.lead, LEAD_DIGITS)
-        if variant is None and lead:
-            variant = "canary" if lead > 0 else "primary"
+        variant = self._arm_of(closing.user_id) or preferred(closing.lead)
         return OutcomeRecord(
             self._experiment.environment,
             self._experiment.epoch,

@@ -30,6 +30,7 @@ from registry.scoring.kernel_choice import KernelUse
 from registry.scoring.kernels import ItemRows
 from registry.scoring.known_users import KnownUsers
 from registry.scoring.model_arrays import Factors, ModelArrays
+from registry.scoring.popular_items import by_popularity, most_popular
 from registry.scoring.ranking import Ranked, Ranking
 from registry.scoring.similar_items import nearest_among
 from registry.versions.capabilities.fresh_capability import fresh_vectors_of
@@ -79,9 +80,7 @@ class Model:
         self.items = len(arrays.item_ids)
         self._ranking = Ranking(arrays.item_factors)
         self._popularity = arrays.popularity
-        self._popular_rows: ItemRows = np.argsort(-arrays.popularity, kind="stable").astype(
-            np.int32
-        )
+        self._popular_rows = by_popularity(arrays.popularity)
         self._item_rows = Rows(arrays.item_ids)
         self._a_user = arrays.user_ids[0]
         self.texts = ItemTexts(arrays.item_ids, arrays.titles)
@@ -184,7 +183,8 @@ class Model:
                 rows = some.less(hidden, self._shown.is_withdrawn)
                 answers[position] = self._among(rows, request, users.vectors[position], source)
             elif source == "popular":
-                answers[position] = self._popular(request.k, hidden)
+                most = most_popular(self._shown.popular, self._popularity, request.k, hidden)
+                answers[position] = self._of(most, source)
             else:  # k of 2^n+1 .. 2^(n+1) go together: one k of 1000 must not cost all others
                 query = _Query(position, source, request.k, hidden)
                 queries_by_size[(request.k - 1).bit_length()].append(query)
@@ -255,12 +255,6 @@ class Model:
         else:
             ranked = best_among(self._ranking, vector, rows, request.k)
         return self._of(ranked, source)
-
-    def _popular(self, k: int, hidden: ItemRows) -> Recommendation:
-        left_out = set(hidden.tolist())
-        candidates = self._shown.popular[: k + len(left_out)].tolist()
-        rows = [row for row in candidates if row not in left_out][:k]
-        return self._of((rows, self._popularity[rows].tolist()), "popular")
 
     def _of(self, ranked: Ranked, source: Source) -> Recommendation:
         return Recommendation(*ranked, source, self.texts)

@@ -18,7 +18,8 @@ from harness.waiting import wait_until
 from harness.workers import Worker
 
 from registry.settings import Settings
-from streams.http.admission.connections import MOST_CONNECTIONS, STUCK_MILLISECONDS
+from streams.http.admission.connections import MOST_CONNECTIONS
+from streams.http.admission.slow_callers import STUCK_MILLISECONDS
 
 Start = Callable[..., Worker]
 BOMB_BYTES = 300_000_000

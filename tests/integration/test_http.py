@@ -33,7 +33,7 @@ from registry.settings import Settings
 from registry.wire.codec import encode
 from registry.wire.command_results import CommandResult
 from registry.wire.instants import Instant
-from streams.http.admission.request_limits import BODY_SECONDS
+from streams.http.admission.slow_callers import BODY_SECONDS
 from streams.http.endpoints import ENDPOINTS
 from streams.http.openapi import document
 

@@ -1,17 +1,19 @@
-"""The connections to the pages: their maximum number, and when a stuck one is closed.
+"""The connections to the pages: their maximum number, and which one makes room for another.
 
 They share the process with Kafka's: without a limit, many connections would use up the file
 descriptors that answers need. Knows aiohttp's server. Must not know requests.
+When a slow or stuck one is ended: `streams.http.admission.slow_callers`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Final
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+
+from streams.http.admission.slow_callers import end_when_stuck
 
 MOST_CONNECTIONS: Final = 256
 """Of one worker, at once. A usual limit of file descriptors is 1,024, and Kafka, model files and
@@ -20,9 +22,6 @@ training need some; pages, probes and Prometheus take a few dozen."""
 BACKLOG: Final = 1024
 """Connections that the kernel keeps for us until we take them. With fewer, a burst of callers that
 say nothing leaves some of them connected to nobody, and others waiting."""
-
-STUCK_MILLISECONDS: Final = 20_000
-"""After this long in which the other end takes nothing of what is sent, the kernel ends it."""
 
 
 class BoundedRunner(web.AppRunner):
@@ -57,11 +56,3 @@ def make_room(server: web.Server) -> None:
     dropped.force_close()
     if transport is not None:
         transport.abort()  # `close` alone would wait until the other end has taken everything
-
-
-def end_when_stuck(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel end the connection when its other end stops reading, where the kernel can."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    connection = transport.get_extra_info("socket")
-    if option is not None and connection is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, option, STUCK_MILLISECONDS)

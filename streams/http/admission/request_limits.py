@@ -1,17 +1,17 @@
-"""The limits of requests: the sizes of path, headers and body, their duration, how many may wait.
+"""The limits of requests: the sizes of path, headers and body, how many may wait.
 
-They apply to every endpoint, whether it reads a body or not: a request beyond them is refused
+How long they may take: `streams.http.admission.slow_callers`. They apply to every endpoint, whether it reads a body or not: a request beyond them is refused
 before it is processed. Must not know endpoints.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from aiohttp import web
 
 from registry.error_codes import HttpCode
+from streams.http.admission.slow_callers import ENDS, IDLE_SECONDS, read_in_time
 from streams.http.problems import Handler, Refused
 
 BODY_BYTES: Final = 65_536
@@ -23,13 +23,6 @@ MOST_WAITING: Final = 100
 """Requests for recommendations (`streams.http.recommend_endpoints`) that wait for their answers,
 each with a connection: more are refused with 429."""
 
-BODY_SECONDS: Final = 10.0
-"""How long a body may take to arrive."""
-
-IDLE_SECONDS: Final = 20.0
-"""How long a connection may take for the headers of its next request, the first one too. Longer,
-and slow senders pile up; shorter, and a page needs a new connection for each command."""
-
 SERVER_LIMITS: Final = {
     "auto_decompress": False,  # a few bytes can become gigabytes, on the event loop
     "keepalive_timeout": IDLE_SECONDS,
@@ -39,10 +32,6 @@ SERVER_LIMITS: Final = {
     "max_headers": 64,
 }
 """What aiohttp must keep to by itself."""
-
-
-ENDS: Final = {"Connection": "close"}
-"""Header of a refusal that leaves a body unread."""
 
 
 @web.middleware
@@ -83,11 +72,7 @@ async def _read_body(request: web.Request) -> None:
             headers=ENDS,
         )
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            await request.read()
+        await read_in_time(request)
     except web.HTTPRequestEntityTooLarge as error:  # chunks tell no length
         detail = f"a body of more than {BODY_BYTES} bytes, which are allowed"
         raise Refused(413, HttpCode.HTTP, detail, headers=ENDS) from error
-    except TimeoutError as error:
-        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
-        raise Refused(408, HttpCode.HTTP, detail, headers=ENDS) from error

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.catalogue.availability import LEAST_OUTDATED, Availability, available_until
-from registry.catalogue.distinct_item_count import LEAST_MERGED, KnownCount
+from registry.catalogue.distinct_item_count import LEAST_MERGED, DistinctItemCount
 from registry.catalogue.item_changes import ItemChange
 from registry.ids import ItemId
 from registry.wire.training_records.catalogue_items import CatalogueItem
@@ -103,7 +103,7 @@ def test_until_when_an_item_is_available() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5) | st.sampled_from("012345"), st.booleans())))
 def test_known_ids_are_counted_as_a_set_would(notes: list[tuple[ItemId, bool]]) -> None:
-    count, twin = KnownCount(), set()
+    count, twin = DistinctItemCount(), set()
     for item_id, known in notes:
         count.note(item_id, known)
         twin = twin | {repr(item_id)} if known else twin - {repr(item_id)}
@@ -111,7 +111,7 @@ def test_known_ids_are_counted_as_a_set_would(notes: list[tuple[ItemId, bool]]) 
 
 
 def test_many_ids_are_counted_across_merges() -> None:
-    count = KnownCount()
+    count = DistinctItemCount()
     for item_id in range(3 * LEAST_MERGED):
         count.note(item_id, True)
     for item_id in range(0, 3 * LEAST_MERGED, 2):
