@@ -18,7 +18,7 @@ from registry.errors import TransportError
 from registry.fold_in.merged_cells import UserEvents
 from registry.fresh.event_intake import take_in
 from registry.fresh.event_log import EventLog
-from registry.fresh.fresh_events import FreshHistory
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.ids import ItemId, UserId
 from registry.kafka.topic_reader import connected, slice_of

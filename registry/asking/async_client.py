@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry.asking.blocking_client import DEADLINE_SECONDS, MAX_IN_FLIGHT
+from registry.asking.answer_deadline import DEADLINE_SECONDS, require_seconds
+from registry.asking.blocking_client import MAX_IN_FLIGHT
 from registry.asking.kafka_link import KafkaLink
 from registry.asking.request_bytes import (
     encode_interaction,
     encode_request,
     new_request_id,
-    require_seconds,
 )
 from registry.ids import ItemId, UserId
 from registry.wire.requests import Request

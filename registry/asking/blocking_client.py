@@ -6,21 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from registry.asking.answer_deadline import DEADLINE_SECONDS, require_seconds
 from registry.asking.kafka_link import KafkaLink
 from registry.asking.request_bytes import (
     encode_interaction,
     encode_request,
     new_request_id,
-    require_seconds,
 )
 from registry.ids import ItemId, UserId
 from registry.wire.requests import Request
 from registry.wire.responses import Response
 from registry.wire.training_records.event_weights import FORGET
 from registry.wire.training_records.interactions import Interaction
-
-DEADLINE_SECONDS: Final = 15.0
-"""Longer than a worker's death goes unnoticed: its requests are then answered by another."""
 
 MAX_IN_FLIGHT: Final = 1000
 

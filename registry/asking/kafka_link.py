@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from registry.asking.answer_deadline import unanswered, unconfirmed_interaction
 from registry.asking.fork_guard import is_own_process, require_own_process
-from registry.asking.librdkafka_clients import CONFIRMATION_SECONDS, ClientFactory
+from registry.asking.librdkafka_clients import ClientFactory
 from registry.asking.open_requests import OpenRequests
 from registry.asking.record_sender import RecordSender
 from registry.asking.reply_reader import ReplyReader
@@ -117,21 +118,12 @@ class KafkaLink:
 
     def timed_out(self, request_id: str, seconds: float) -> AnswerTimeout:
         """Return what to say of a request that was not answered in `seconds`."""
-        seen = self._clients.obstacle()
-        return AnswerTimeout(
-            f"request {request_id} was not answered within {seconds:g} s: is a worker ready on "
-            f"{self._clients.servers}, and does it read {self._requests_topic}?"
-            + (f" Kafka's client last said: {seen}" if seen else "")
-        )
+        servers, seen = self._clients.servers, self._clients.obstacle()
+        return unanswered(request_id, seconds, servers, self._requests_topic, seen)
 
     def unconfirmed(self, seconds: float | None) -> TransportError:
         """Return what to say of an interaction that Kafka did not confirm in `seconds`."""
-        seen = self._clients.obstacle()
-        return TransportError(
-            f"an interaction was not confirmed within {seconds or CONFIRMATION_SECONDS:g} s by "
-            f"Kafka at {self._clients.servers}; it may still be written"
-            + (f". Kafka's client last said: {seen}" if seen else "")
-        )
+        return unconfirmed_interaction(seconds, self._clients.servers, self._clients.obstacle())
 
     def close(self) -> None:
         """Send what is not sent yet, end the threads, and fail what still waits.

@@ -11,13 +11,11 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
+from registry.asking.answer_deadline import CONFIRMATION_SECONDS
 from registry.errors import AccessRefused, ConfigurationError, TransportError
 from registry.outage_settings import OUTAGE_SETTINGS
 
 Client = TypeVar("Client", Producer, Consumer)
-
-CONFIRMATION_SECONDS: Final = 30.0
-"""How long Kafka may take to confirm a record: longer than a broker's restart."""
 
 OWN_SETTINGS: Final[Mapping[str, str]] = {
     "bootstrap.servers": "the first argument",

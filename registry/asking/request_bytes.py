@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from registry.error_codes import RecordCode
-from registry.errors import ConfigurationError, RecordError
+from registry.errors import RecordError
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId
 from registry.wire.requests import Request, conflict_in
 from registry.wire.training_records.interactions import Interaction, require_usable
@@ -71,13 +71,6 @@ def encode_interaction(interaction: Interaction, now: float) -> bytes:
             raise RecordError(f"Interaction: {name} is {number}", RecordCode.INVALID)
     require_usable(interaction, now)
     return payload
-
-
-def require_seconds(seconds: float) -> float:
-    """Return a deadline; ConfigurationError unless it is above 0."""
-    if not (0 < seconds < math.inf):
-        raise ConfigurationError(f"deadline_seconds={seconds}: must be above 0, and finite")
-    return seconds
 
 
 def _ids(request: Request) -> Iterator[tuple[str, UserId | ItemId]]:

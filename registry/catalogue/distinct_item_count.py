@@ -1,4 +1,4 @@
-"""How many items the topic knows, in eight bytes each: their hashes, sorted, and a few that came since."""
+"""How many ids are known, in eight bytes each: their hashes, sorted, and a few that came since."""
 
 from __future__ import annotations
 

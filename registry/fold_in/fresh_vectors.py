@@ -18,7 +18,7 @@ from registry.fold_in.learned_cells import LearnedCells
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.merged_cells import MergedCells, UserEvents, merge
 from registry.fold_in.row_solver import Factors, ItemRows, RowSolver, teaching
-from registry.fresh.fresh_events import FreshHistory
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.ids import ItemId, UserId
 from registry.latest_rows import Offsets
 from registry.weighing import Weighing

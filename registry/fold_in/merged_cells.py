@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from registry.bm25_statistics import CellPlaces
 from registry.fold_in.learned_cells import LearnedCells, LearnedEvents, joined_events
-from registry.fresh.fresh_events import FreshEvent, FreshHistory
+from registry.fresh.fresh_events import FreshEvent
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.ids import ItemId
 from registry.latest_rows import Floats, Offsets, begins, largest_of_each
 from registry.undo_events import TAKEN_BACK, latest_events

@@ -1,4 +1,4 @@
-"""The intake of events: raw interaction records become columns of events, quickly, by training's own rules.
+"""Intake: raw interaction records become columns of events, quickly, by training's own rules.
 
 Pure. Nearly always all records of a batch are sound: they are decoded and checked together. Where
 one is not, each is checked alone, and what training could not use is left out and counted. Must

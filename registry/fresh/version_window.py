@@ -14,13 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.fresh.event_columns import OFFSET_BITS, place_of
-from registry.fresh.fresh_events import (
-    NOTHING_FRESH,
-    FreshEvent,
-    FreshHistory,
-    history_of,
-    left_of,
-)
+from registry.fresh.fresh_events import FreshEvent, left_of
+from registry.fresh.fresh_forgetting import NOTHING_FRESH, FreshHistory, history_of
 from registry.fresh.frozen_log import FrozenLog
 from registry.ids import ItemId, UserId
 from registry.wire.responses import VectorSource
@@ -152,7 +147,7 @@ class VersionWindow:
         user_id
             The user.
         forgotten_until
-            As of :func:`registry.fresh.fresh_events.history_of`.
+            As of :func:`registry.fresh.fresh_forgetting.history_of`.
         """
         number = self._log.number_of(user_id)
         if number is None:

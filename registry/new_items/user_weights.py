@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.fold_in.fresh_vectors import FreshVectors
-from registry.fresh.fresh_events import FreshEvent, FreshHistory
+from registry.fresh.fresh_events import FreshEvent
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.fresh.frozen_log import FrozenLog
 from registry.fresh.version_window import VersionWindow
 from registry.ids import ItemId, UserId

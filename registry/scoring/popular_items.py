@@ -12,13 +12,13 @@ from registry.scoring.kernels import ItemRows
 from registry.scoring.ranking import Ranked
 
 
-def by_popularity(popularity: npt.NDArray[np.float32]) -> ItemRows:
+def by_popularity(popularity: npt.NDArray[np.float64]) -> ItemRows:
     """Return all rows, the most popular first; equal ones by row."""
     return np.argsort(-popularity, kind="stable").astype(np.int32)
 
 
 def most_popular(
-    popular: ItemRows, popularity: npt.NDArray[np.float32], k: int, hidden: ItemRows
+    popular: ItemRows, popularity: npt.NDArray[np.float64], k: int, hidden: ItemRows
 ) -> Ranked:
     """Return the first `k` rows of `popular` that are not hidden, with their popularity.
 
@@ -35,7 +35,7 @@ def most_popular(
 
     Examples
     --------
-    >>> popularity = np.array([2.0, 9.0, 4.0], np.float32)
+    >>> popularity = np.array([2.0, 9.0, 4.0])
     >>> most_popular(by_popularity(popularity), popularity, 2, np.array([1], np.int32))
     ([2, 0], [4.0, 2.0])
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from registry.answers.recommendation import Recommendation
 from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
 from registry.fold_in.merged_cells import UserEvents
-from registry.fresh.fresh_events import NOTHING_FRESH, FreshHistory
+from registry.fresh.fresh_forgetting import NOTHING_FRESH, FreshHistory
 from registry.fresh.fresh_sight import FreshSight
 from registry.fresh.version_window import NO_ROWS, FreshUser, ItemRows
 from registry.ids import ItemId, UserId, VersionName

@@ -25,7 +25,6 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.connection.reachability import metadata_of
-from registry.error_codes import NoticeCode
 from registry.errors import RecordError, TransportError
 from registry.kafka.topic_reader import bounds, current_ends
 from registry.kafka.topics import Topic
@@ -46,6 +45,11 @@ from streams.delivery.outgoing import Outgoing
 from streams.delivery.producer import Delivery, send_until_confirmed
 from streams.fresh.freshness import Freshness
 from streams.kafka.follower_threads import Complaints, follow_until_stopped, place_of
+from streams.new_items.new_item_notices import (
+    UNCONFIRMED_SECONDS,
+    stalled_items,
+    unconfirmed_records,
+)
 from streams.new_items.overlay_solving import KeyedRecord, OverlaySolving
 from streams.new_items.own_shares import OwnShares
 from streams.new_items.topic_reading import TopicReading
@@ -64,9 +68,6 @@ than every `LOOK_SECONDS`."""
 AGAIN_SECONDS: Final = 600.0
 """Until a worker sends all of its shares again. An owner takes back those of a version that the
 rollout state does not name, and the workers never hear of it."""
-
-UNCONFIRMED_SECONDS: Final = 60.0
-"""How long Kafka may take to confirm what was sent, until that is called trouble."""
 
 BATCH_RECORDS: Final = 1_000
 POLL_SECONDS: Final = 0.1
@@ -141,13 +142,7 @@ class NewItemFollower:
 
     def notice(self) -> Notice | None:
         """Return what an operator should act on."""
-        if self.trouble is None:
-            return None
-        return Notice(
-            NoticeCode.NEW_ITEMS_STALLED,
-            f"{self._topic.name}: {self.trouble}; retrying. New items that are in lists stay "
-            "there, and no others come",
-        )
+        return stalled_items(self._topic.name, self.trouble)
 
     def _note_trouble(self, error: Exception) -> None:
         if self.trouble is None and not self._stopping.is_set():
@@ -253,9 +248,7 @@ class NewItemFollower:
             sending.result(UNCONFIRMED_SECONDS)
         except TimeoutError as error:
             sending.cancel()
-            raise TransportError(
-                f"Kafka has not confirmed {len(outgoing)} records for {UNCONFIRMED_SECONDS:g} s"
-            ) from error
+            raise unconfirmed_records(len(outgoing), UNCONFIRMED_SECONDS) from error
 
     def _outgoing(self, key: NewItemKey, record: NewItemRecord | None) -> Outgoing:
         return Outgoing(

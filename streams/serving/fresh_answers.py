@@ -18,7 +18,7 @@ from registry.answers.recommendation import Recommendation
 from registry.fold_in.fresh_vectors import FreshVector, FreshVectors
 from registry.fold_in.merged_cells import UserEvents
 from registry.fold_in.session_events import session_events
-from registry.fresh.fresh_events import NOTHING_FRESH
+from registry.fresh.fresh_forgetting import NOTHING_FRESH
 from registry.fresh.fresh_sight import FOLD_IN_LEAST, FreshSight
 from registry.fresh.version_window import FreshUser, VersionWindow
 from registry.ids import UserId

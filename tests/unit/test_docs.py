@@ -22,7 +22,8 @@ from ops.docs import reference_pages as reference
 from ops.docs import rule_drawings as drawings
 from ops.ingest.send_once import NOTE_RECORDS
 from registry import errors
-from registry.asking.blocking_client import DEADLINE_SECONDS, MAX_IN_FLIGHT
+from registry.asking.answer_deadline import DEADLINE_SECONDS
+from registry.asking.blocking_client import MAX_IN_FLIGHT
 from registry.asking.librdkafka_clients import CONFIRMATION_SECONDS
 from registry.error_codes import AnswerCode, FallbackCode
 from registry.guardrails.distinct_users import USERS_COUNTED

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from registry.fold_in.fresh_vectors import FreshVectors
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.merged_cells import UserEvents
-from registry.fresh.fresh_events import FreshEvent, FreshHistory
+from registry.fresh.fresh_events import FreshEvent
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.versions.manifest import Parameters
 from training.data.cell_weights import weighing_of, weights
 from training.data.cells_to_keep import cells_to_keep

@@ -1,7 +1,8 @@
-"""The limits of requests: the sizes of path, headers and body, how many may wait.
+"""The limits of requests: the sizes of path, headers and body, and how many may wait.
 
-How long they may take: `streams.http.admission.slow_callers`. They apply to every endpoint, whether it reads a body or not: a request beyond them is refused
-before it is processed. Must not know endpoints.
+They apply to every endpoint, whether it reads a body or not: a request beyond them is refused
+before it is processed. How long one may take: `streams.http.admission.slow_callers`. Must not know
+endpoints.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Slow callers: how long the headers and the body of a request, and a stuck connection may take.
+"""Slow callers: how long the headers and the body of a request may take, and a stuck connection.
 
 Must not know endpoints.
 """

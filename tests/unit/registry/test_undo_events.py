@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from registry.fresh.fresh_events import FreshEvent, history_of, left_of
+from registry.fresh.fresh_events import FreshEvent, left_of
+from registry.fresh.fresh_forgetting import history_of
 from registry.undo_events import Repeats
 from registry.wire.training_records.interactions import Interaction
 from tests.unit.training.builders import forget, rows_of

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from harness.cells import each_cell
 
-from registry.asking.request_bytes import encode_interaction, encode_request, require_seconds
+from registry.asking.answer_deadline import require_seconds
+from registry.asking.request_bytes import encode_interaction, encode_request
 from registry.errors import ConfigurationError, RecordError
 from registry.wire.requests import Request, SessionItem
 from registry.wire.training_records.interactions import Interaction

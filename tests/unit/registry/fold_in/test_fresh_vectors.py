@@ -12,7 +12,8 @@ from registry.fold_in.learned_cells import FurtherEvents, LearnedCells
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.merged_cells import UserEvents
 from registry.fold_in.row_solver import Entries, RowSolver
-from registry.fresh.fresh_events import NOTHING_FRESH, FreshEvent, FreshHistory
+from registry.fresh.fresh_events import FreshEvent
+from registry.fresh.fresh_forgetting import NOTHING_FRESH, FreshHistory
 from registry.weighing import Weighing
 from registry.wire.training_records.event_weights import parse_event_weights
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from registry.errors import ShapeError
 from registry.fresh.event_log import EventLog
-from registry.fresh.fresh_events import FreshEvent, history_of
+from registry.fresh.fresh_events import FreshEvent
+from registry.fresh.fresh_forgetting import history_of
 from registry.fresh.frozen_log import FrozenLog
 from registry.fresh.version_window import ItemTranslation, VersionWindow
 from registry.ids import ItemId

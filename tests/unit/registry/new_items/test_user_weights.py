@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from registry.fresh.event_log import EventLog
-from registry.fresh.fresh_events import FreshHistory
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.fresh.version_window import ItemTranslation, VersionWindow
 from registry.ids import UserId
 from registry.new_items.user_weights import UserHistories

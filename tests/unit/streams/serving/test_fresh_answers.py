@@ -13,7 +13,7 @@ from registry.answers.recommendation import Recommendation
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
 from registry.fresh.event_log import EventLog
-from registry.fresh.fresh_events import FreshHistory
+from registry.fresh.fresh_forgetting import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.overlay import Overlay, PlacedVector
 from registry.versions.model import Model

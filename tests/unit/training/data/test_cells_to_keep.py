@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from registry.bm25_statistics import CellPlaces
 from registry.fold_in.learned_cells import check_learned
 from registry.fold_in.merged_cells import UserEvents, merge
-from registry.fresh.fresh_events import FreshHistory, fresh_event, history_of
+from registry.fresh.fresh_events import fresh_event
+from registry.fresh.fresh_forgetting import FreshHistory, history_of
 from registry.ids import ItemId, UserId
 from registry.versions.manifest import Parameters
 from registry.wire.training_records.event_weights import (
