@@ -56,12 +56,3 @@ def rows_of(item_ids: Iterable[ItemId], row_of: Callable[[ItemId], int | None]) 
     """Return the rows of the items that the version knows, ascending, each once."""
     known = {row for item_id in item_ids if (row := row_of(item_id)) is not None}
     return np.array(sorted(known), np.int32)
-
-
-def unknown_items(request: Request, row_of: Callable[[ItemId], int | None]) -> int:
-    """Return how many of the items that a request is about the version does not know."""
-    if request.is_plain and request.candidates is None:
-        return 0
-    session = [item.item_id for item in request.items or ()]
-    named = {*(request.candidates or ()), *(request.like or ()), *session}
-    return sum(row_of(item_id) is None for item_id in named)

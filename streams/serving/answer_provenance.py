@@ -5,8 +5,12 @@ Pure. Must not know what the answer is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from registry.fresh.fresh_sight import FreshSight
+from registry.ids import ItemId
 from registry.versions.model import Model
+from registry.wire.requests import Request
 from registry.wire.responses import Provenance
 from registry.wire.rollout_state import RolloutState
 from streams.raw_record import RawRecord
@@ -60,3 +64,12 @@ def provenance_of(
         items_offset=model.withdrawals.offset if model and withdrawn else None,
         unknown_items=unknown_items,
     )
+
+
+def count_unknown_items(request: Request, row_of: Callable[[ItemId], int | None]) -> int:
+    """Return how many of the items that a request is about the version does not know."""
+    if request.is_plain and request.candidates is None:
+        return 0
+    session = [item.item_id for item in request.items or ()]
+    named = {*(request.candidates or ()), *(request.like or ()), *session}
+    return sum(row_of(item_id) is None for item_id in named)

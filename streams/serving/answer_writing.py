@@ -12,7 +12,6 @@ from registry.answers.answer_bytes import Filling, Form, form_of, write_answers
 from registry.answers.recommendation import Recommendation
 from registry.fresh.fresh_sight import FreshSight
 from registry.versions.model import Model
-from registry.versions.request_narrowing import unknown_items
 from registry.wire.codec import encode
 from registry.wire.field_types import AnswerError
 from registry.wire.requests import Request
@@ -21,7 +20,7 @@ from registry.wire.rollout_state import RolloutState
 from streams.delivery.header_passthrough import copy_headers
 from streams.delivery.outgoing import Outgoing, Refusal
 from streams.raw_record import RawRecord
-from streams.serving.answer_provenance import provenance_of
+from streams.serving.answer_provenance import count_unknown_items, provenance_of
 from streams.serving.batch_results import Batch, Origin, Routed
 from streams.serving.deadline_and_latency import latency_ms
 from streams.serving.interleaved_answers import Both, mix, provenance_of_both
@@ -77,7 +76,7 @@ class AnswerWriter:
         forms: dict[object, Form] = {}
         fillings = []
         for (record, request, way), made, reason in zip(group, found, reasons, strict=True):
-            unknown = 0 if request.is_common else unknown_items(request, model.row_of)
+            unknown = 0 if request.is_common else count_unknown_items(request, model.row_of)
             session, partition, source = request.session_id, record.partition, made.source
             kind = way.variant, way.assigned_version, reason, source, partition, unknown, session
             form = forms.get(kind)
@@ -108,7 +107,7 @@ class AnswerWriter:
         responses = []
         for (record, request, _), made in group:
             provenances = (
-                self._provenance(record, now_ms, model, unknown_items(request, model.row_of))
+                self._provenance(record, now_ms, model, count_unknown_items(request, model.row_of))
                 for model in (primary, canary)
             )
             responses.append(

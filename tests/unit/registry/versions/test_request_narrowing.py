@@ -13,8 +13,6 @@ from registry.catalogue.availability import Withdrawals
 from registry.catalogue.item_labels import labelled
 from registry.scoring import candidate_ranking, similar_items
 from registry.versions.model import Model
-from registry.versions.request_narrowing import unknown_items
-from registry.wire.requests import SessionItem
 from tests.unit.registry.builders import a_manifest, a_request, some_arrays
 
 GENRES = [["Drama"], ["Comedy"], ["Drama", "War"], [], ["War"], ["Comedy"], ["Drama"]]
@@ -54,19 +52,14 @@ def test_labels_to_allow_and_to_exclude_act_together_and_on_popular_items_too(us
     assert ids(model, user_id=user, allow={"genre": ["Noir"]}) == []
 
 
-def test_unknown_items_are_left_out_and_counted_once_each() -> None:
+def test_unknown_items_are_left_out() -> None:
     model = a_model()
     known = ids(model)[0]
     request = a_request(candidates=[known, "x", "y", "x", known], exclude_seen=False)
     (found,) = model.recommend([request])
     assert [item.item_id for item in found.items] == [known]
-    assert unknown_items(request, model.row_of) == 2
     (none,) = model.recommend([replace(request, candidates=["x"])])
     assert none.items == []
-    session = [SessionItem("x"), SessionItem("z"), SessionItem(known)]
-    assert unknown_items(replace(request, items=session), model.row_of) == 3
-    assert unknown_items(a_request(like=["x", known]), model.row_of) == 1
-    assert unknown_items(a_request(), model.row_of) == 0
 
 
 @each_cell("user", [1, NOBODY])
