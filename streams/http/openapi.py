@@ -6,6 +6,7 @@ Pure, and the same on every worker of a release: no setting and no state is part
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -13,7 +14,6 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from registry.wire.field_types import ID_CHARACTERS
 from registry.wire.instants import write_instant
 from streams.http.command_arguments import ARGUMENTS, NESTED
 from streams.http.endpoints import (
@@ -28,7 +28,7 @@ from streams.http.endpoints import (
     Answered,
     Endpoint,
 )
-from streams.http.openapi_words import ALLOWED, EXAMPLES, MEANINGS
+from streams.http.openapi_words import ALLOWED, EXAMPLES, IN_PATH, MEANINGS
 from streams.http.problems import MEDIA_TYPE, Problem
 
 Json: TypeAlias = dict[str, Any]
@@ -170,31 +170,8 @@ def answers_of(endpoint: Endpoint) -> Iterable[Answered]:
 
 
 def _in_path(endpoint: Endpoint) -> Iterable[Json]:
-    if "{version}" in endpoint.path:
-        yield {
-            "name": "version",
-            "in": "path",
-            "required": True,
-            "description": "Like v0.4.",
-            "schema": {"type": "string", "minLength": 1},
-        }
-    if "{user_id}" in endpoint.path:
-        yield {
-            "name": "user_id",
-            "in": "path",
-            "required": True,
-            "description": "A user's id; a whole number, like 42 or -5, is an integer. May hold "
-            "slashes.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS},
-        }
-    if "{request_id}" in endpoint.path:
-        yield {
-            "name": "request_id",
-            "in": "path",
-            "required": True,
-            "description": "Of the request; may hold slashes.",
-            "schema": {"type": "string", "minLength": 1},
-        }
+    for name in re.findall(r"{(\w+)}", endpoint.path):
+        yield {"name": name, "in": "path", "required": True, **IN_PATH[name]}
 
 
 def _in_query(endpoint: Endpoint, made: Mapping[str, Json]) -> Iterable[Json]:

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from msgspec.structs import replace
 
 from registry.wire.command_results import ResultType
-from registry.wire.field_types import Bucketing, Strategy
+from registry.wire.field_types import ID_CHARACTERS, Bucketing, Strategy
 from streams.http.documents import Decided, Pending
 from streams.http.problems import Problem
 from streams.topic_channels import EXAMPLE_STATE
@@ -70,6 +70,24 @@ MEANINGS: Final[Mapping[str, str]] = {
     "until": "Before this time, in the same way.",
     "type": "Types of command, comma separated, like `swap,rollout`.",
 }
+
+IN_PATH: Final[Mapping[str, dict[str, Any]]] = {
+    "version": {"description": "Like v0.4.", "schema": {"type": "string", "minLength": 1}},
+    "epoch": {
+        "description": "Of the state in which the experiment ran.",
+        "schema": {"type": "string", "minLength": 1},
+    },
+    "user_id": {
+        "description": "A user's id; a whole number, like 42 or -5, is an integer. May hold "
+        "slashes.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS},
+    },
+    "request_id": {
+        "description": "Of the request; may hold slashes.",
+        "schema": {"type": "string", "minLength": 1},
+    },
+}
+"""The parts of a path that stand for something; any text, for whoever asks may mistype them."""
 
 _STATE: Final = replace(EXAMPLE_STATE, epoch=18, updated_by="http:127.0.0.1")
 _STALE: Final = "expected_epoch 17: the epoch is now 18 (…); read the state and decide again"
