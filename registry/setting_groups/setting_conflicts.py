@@ -68,7 +68,8 @@ def _incomplete_security(settings: Settings) -> Iterator[str]:
         given = bool(settings.kafka_oauth_token_url and settings.kafka_oauth_client_id and secret)
     else:
         needed = "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
-        given = bool(settings.kafka_sasl_username)
+        password = settings.kafka_sasl_password.get_secret_value()
+        given = bool(settings.kafka_sasl_username and password)
     if settings.kafka_security_protocol.startswith("SASL") and not given:
         yield (
             f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol!r} with "

@@ -96,6 +96,16 @@ def test_new_items_need_what_users_did() -> None:
     read_settings({"RECSTREAM_NEW_ITEMS": "on"})
 
 
+def test_a_password_needs_its_user_and_a_user_its_password() -> None:
+    wanted = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "PLAIN"}
+    both = {"KAFKA_SASL_USERNAME": "anna", "KAFKA_SASL_PASSWORD": "hunter2"}
+    for given in ({}, *({name: value} for name, value in both.items())):
+        assert refusal_of(**wanted, **given).endswith(
+            "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD as well"
+        )
+    read_settings(wanted | both)
+
+
 def test_empty_and_foreign_variables_count_as_unset() -> None:
     assert read_settings(
         {"RECSTREAM_PARTITIONS": "", "PATH": "/bin", "HOME": "x"}
