@@ -67,11 +67,6 @@ def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_nee
 
     first = trained(settings)
     worker.wait_ready()
-    client.send([{"request_id": "labels", "user_id": 0, "k": 9, "allow": {"genre": ["Drama"]}}])
-    (labelled,) = client.wait_for(["labels"])["labels"]
-    assert labelled["status"] == "ok"
-    titles = {item["item_id"]: item.get("title") for item in labelled["items"]}
-    assert titles == {1: "One of the file", 2: "Two of the file"}
     second = trained(settings)
 
     assert (first["type"], first["status"]) == ("swap", "applied")
@@ -89,6 +84,12 @@ def test_the_first_version_is_swapped_in_the_next_takes_its_share_and_a_ramp_nee
     refused = trained(ramping, "ramp", code=1)
     assert (refused["type"], refused["error"]["code"]) == ("rollout", "no_traffic")
     assert "the heartbeats of the last seconds report no requests" in refused["error"]["message"]
+
+    client.send([{"request_id": "labels", "user_id": 0, "k": 9, "allow": {"genre": ["Drama"]}}])
+    (labelled,) = client.wait_for(["labels"])["labels"]
+    assert labelled["status"] == "ok"
+    titles = {item["item_id"]: item.get("title") for item in labelled["items"]}
+    assert titles == {1: "One of the file", 2: "Two of the file"}
 
     start_ramp(client, "v0.2", a_plan([50], hold_seconds=600.0, patience_seconds=900.0))
     for number, deploy in enumerate(("swap", "canary"), 5):
