@@ -40,7 +40,7 @@ test-long: environment-dev
 	@$(BIN)/python -m pytest --long -m long $(ARGS)
 
 unit: environment-dev
-	@$(BIN)/python -m pytest tests/unit --two-processes $(ARGS)
+	@$(BIN)/python -m pytest tests/unit --numprocesses 2 $(ARGS)
 
 check: environment-dev
 	$(BIN)/ruff format --check .

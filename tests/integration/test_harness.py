@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,58 +119,3 @@ def _is_running(pid: int) -> bool:
     asked = ["ps", "-o", "stat=", "-p", str(pid)]
     state = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     return state not in ("", "Z")
-
-
-MEETING = """
-import os, pathlib, time
-HERE, FIRST = pathlib.Path(__file__).parent, {first}
-def meet(mine, other):  # so that both processes have a file
-    (HERE / mine).touch()
-    deadline = time.monotonic() + 60
-    while not (HERE / other).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-"""
-LAST = "def test_last(tmp_path):\n    pass\n"  # during a file's last test the next file is taken
-
-
-def in_two_processes(folder: Path, **tests: str) -> subprocess.CompletedProcess[str]:
-    (folder / "conftest.py").write_text("import os\nos.environ['FIRST'] = str(os.getpid())\n")
-    shared = MEETING.format(first="int(os.environ['FIRST'])")
-    for name, text in tests.items():
-        (folder / f"test_{name}.py").write_text(shared + text + LAST)
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "harness.two_processes",
-            "--disable-plugin-autoload",
-        ],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_of_tests_in_two_processes_each_one_is_reported_with_what_it_printed(
-    tmp_path: Path,
-) -> None:
-    test = "def test_{0}():\n    meet('{0}', '{1}')\n    print('printed by {0}')\n    assert 0\n"
-    ended = in_two_processes(tmp_path, a=test.format("a", "b"), b=test.format("b", "a"))
-
-    assert ended.returncode == 1
-    assert "2 failed, 2 passed" in ended.stdout
-    assert ended.stdout.count("printed by a\n") == ended.stdout.count("printed by b\n") == 1
-
-
-def test_a_second_process_of_tests_that_dies_is_an_error(tmp_path: Path) -> None:
-    test = "def test_{0}():\n    meet('{0}', '{1}')\n    os.getpid() == FIRST or os._exit(0)\n"
-    ended = in_two_processes(tmp_path, a=test.format("a", "b"), b=test.format("b", "a"))
-
-    assert ended.returncode not in (0, 5)
-    assert "ended in the middle of a test" in ended.stdout + ended.stderr

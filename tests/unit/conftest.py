@@ -16,7 +16,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-from harness import two_processes
 from hypothesis.internal.conjecture import providers
 
 hypothesis.settings.register_profile(
@@ -46,18 +45,9 @@ gc.disable()
 gc.set_threshold(50_000, 20, 100)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--two-processes", action="store_true", help="run the unit tests in two processes"
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         hypothesis.settings.load_profile("long")
-    under_xdist = config.getoption("numprocesses", None) or hasattr(config, "workerinput")
-    if config.getoption("--two-processes") and not under_xdist:
-        config.pluginmanager.register(two_processes)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
