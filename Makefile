@@ -1,4 +1,4 @@
-# recstream: `make help` lists the targets. Needs Python 3.11 to 3.13 and nothing else; `make up`
+# recstream: `make help` lists the targets. Needs Python 3.11 to 3.13 and a package index; `make up`
 # needs Docker.
 
 FIND_PYTHON = for python in python3 python3.13 python3.12 python3.11; do \
@@ -21,7 +21,7 @@ help:
 	@echo 'make test-long the tests that take minutes: outages, ages, soak; run before a release'
 	@echo 'make unit      the quick ones, without a broker'
 	@echo 'make check     format, lint, types, imports'
-	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=serve|latency|route|scale|shadow|train|load'
+	@echo 'make bench     benchmarks, on Apache Kafka; ARGS=NAME, such as serve; ARGS=--help lists them'
 	@echo 'make docs      write the reference pages and .env.example again, from the code'
 	@echo 'make up, down  the stack in containers: Kafka, workers, Prometheus, Grafana'
 	@echo 'make setup     only make .venv, with the development tools'

@@ -79,8 +79,8 @@ class ShadowStep(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 class InterleaveStep(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A ramp's stage between shadow and steps: each answer mixes both versions' lists.
 
-    The ramp goes on once `min_users` prefer one of the two, unless they prefer the primary version;
-    then it is rolled back.
+    The ramp continues once `min_users` prefer one of the two, unless they prefer the primary
+    version; then it is rolled back.
     """
 
     hold_seconds: Seconds
