@@ -17,7 +17,7 @@ from typing import Final, Generic, NamedTuple, TypeVar, get_args
 
 from registry.ids import ItemId, UserId
 from registry.outcomes.packed_request_ids import pack_request_id, packed_at, unpack_request_id
-from registry.wire.field_types import Variant
+from registry.wire.field_types import ID_CHARACTERS, Variant
 
 HEAD: Final = Struct("<qqHB")
 """Of one answer: where its user's answer before it is, its time, its items, and the flags below.
@@ -156,11 +156,13 @@ class OpenAnswers(Generic[A]):
     def latest_with(self, asker: A, item_id: ItemId, request_id: object) -> OpenAnswer | None:
         """Return the user's latest answer that showed an item; of `request_id`, unless it is None.
 
-        An id of a request that is not a string names none.
+        An id that is not a string, or is longer than any answer's, names none.
         """
-        name = pack_request_id(request_id) if isinstance(request_id, str) else None
-        if request_id is not None and name is None:
-            return None
+        name = None
+        if request_id is not None:
+            if not isinstance(request_id, str) or len(request_id) > ID_CHARACTERS:
+                return None
+            name = pack_request_id(request_id)
         wanted = {False: _pack_narrow(item_id), True: pack("<q", _wide(item_id))}
         for place, chunk, name_at in self._back_from(asker.latest):
             own = packed_at(chunk, name_at)
@@ -245,7 +247,7 @@ def _pack_narrow(item_id: ItemId) -> bytes | None:
 
 def _wide(item_id: ItemId) -> int:
     if isinstance(item_id, str):
-        return hash(item_id)  # of 64 bits; other in each process, and kept by none
+        return hash(item_id)  # of 64 bits, by a key of this process: nobody can choose equal ones
     if item_id in WIDE:
         return item_id
     digest = blake2b(repr(item_id).encode(), digest_size=8).digest()

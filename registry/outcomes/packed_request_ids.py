@@ -22,6 +22,9 @@ SPELLING_BY_LENGTH: Final = {32: UUID_IN_HEX, 36: UUID_WITH_DASHES}
 def pack_request_id(request_id: str) -> bytes:
     """Return a request id with its head; of a UUID as applications write it, its 16 bytes.
 
+    An answer's id has `registry.wire.field_types.ID_CHARACTERS` at most; the head has room for 20
+    times as many.
+
     >>> unpack_request_id(pack_request_id("r-7"))
     'r-7'
     >>> len(pack_request_id("123e4567-e89b-12d3-a456-426614174000"))

@@ -56,12 +56,21 @@ def test_a_request_id_of_any_spelling_is_the_same_again_and_no_other(name: str) 
     assert all(answers.latest_with(anna, 7, other) is None for other in others)
 
 
+LONG = "x" * 20_000  # an interaction may name any string
+
+
 def test_the_latest_answer_is_found_or_the_one_that_is_named() -> None:
     answers, anna = OpenAnswers[Asker](), Asker("anna")
     for at, name in enumerate(("first", "second", "third")):
         assert added(answers, anna, name, (7, at + 10), at)
     assert not added(answers, anna, "second", (7,), 9)
-    for named, found in ((None, "third"), ("first", "first"), ("firs", None), (3, None)):
+    for named, found in (
+        (None, "third"),
+        ("first", "first"),
+        ("firs", None),
+        (3, None),
+        (LONG, None),
+    ):
         answer = answers.latest_with(anna, 7, named)
         assert (answer.request_id if answer else None) == found
     assert answers.latest_with(anna, 10, "second") is None

@@ -95,6 +95,7 @@ def test_what_is_no_exposure_of_this_experiment_counts_for_nobody(other):
         (event(request_id="other"), 0.0),
         (event(request_id="r"), 1.0),
         (event(request_id=5), 0.0),
+        (event(request_id="x" * 20_000), 0.0),
         (b"nonsense", 0.0),
     ],
 )
