@@ -5,6 +5,7 @@ import pytest
 
 from registry.guardrails.evidence import Sample, log_e_value
 from registry.interleaving.preference import PreferenceTally, prefer
+from registry.interleaving.preference_guardrail import judge_preference
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,17 @@ def test_the_bounds_of_the_share_leave_one_half_out_exactly_where_there_is_a_ver
         for bound in (found.lower, found.upper):
             if 0 < bound < 1:
                 assert log_e_value(Sample(wins, 40), bound) == pytest.approx(math.log(20), abs=0.05)
+
+
+@pytest.mark.parametrize(("users", "most_wins"), [(100, 27), (400, 153)])
+def test_a_stage_fails_with_so_few_wins_as_the_page_says(users, most_wins):
+    """At the usual share of `false_alarm`, 1/2000: docs/explanation/interleaving.md."""
+
+    def verdict(wins):
+        _, found = judge_preference(PreferenceTally(wins, users - wins, 50), users, 1 / 2000)
+        return found.verdict
+
+    assert (verdict(most_wins), verdict(most_wins + 1)) == ("fail", "pass")
 
 
 def test_the_words_name_the_preferred_version_first():
