@@ -32,7 +32,7 @@ class EarlierRecords:
 
     def __init__(self, settings: Settings, config: Mapping[str, str | int], topic: str) -> None:
         self._settings, self._config, self._topic = settings, config, topic
-        self._ranges: Mapping[int, EarlierRange] = {}
+        self._at: dict[int, tuple[int, int]] = {}
         self._client = ExitStack()
         self._consumer: Consumer | None = None
         self._stall = ReadStall(time.monotonic())
@@ -91,21 +91,23 @@ class EarlierRecords:
                 lost.add(number)
             elif error is not None and not error.retriable():
                 raise KafkaException(error)
+        self._at |= {number: (end, ranges[number].until) for number, (_, end) in found.items()}
         return found, lost
 
     def _assigned(self, ranges: Mapping[int, EarlierRange]) -> Consumer:
-        """Return a client that reads these ranges; it goes on where they are those of before."""
+        """Return a client that reads these ranges; it goes on if they are filled as it has read."""
         now = time.monotonic()
         filled = {number: part.filled for number, part in ranges.items()}
         if self._consumer is None:
             connecting = connected(self._settings, self._config)
             self._consumer = self._client.enter_context(connecting)
-            self._ranges, self._stall = {}, ReadStall(now)
-        if _places(ranges) != _places(self._ranges):
+            self._at, self._stall = {}, ReadStall(now)
+        at = {number: (part.filled, part.until) for number, part in ranges.items()}
+        if at != self._at:
             self._consumer.assign(
-                [TopicPartition(self._topic, number, at) for number, at in filled.items()]
+                [TopicPartition(self._topic, number, offset) for number, offset in filled.items()]
             )
-        self._ranges = ranges
+        self._at = at
         if self._stall.is_due(now) and self._stall.look(
             now, filled, {number: part.until for number, part in ranges.items()}
         ):
@@ -117,7 +119,3 @@ class EarlierRecords:
         if self._consumer is not None:
             self._consumer = None
             self._client.close()
-
-
-def _places(ranges: Mapping[int, EarlierRange]) -> dict[int, tuple[int, int]]:
-    return {number: (part.start, part.until) for number, part in ranges.items()}
