@@ -136,7 +136,7 @@ class ControlAgent:
             refusal = await self._refusal(command)
             before = self._view.state
             decision = self._follow(command, message, problems, refusal, topic_id)
-            ended = self._reports.look(before, decision.result) if decision.is_new else None
+            ended = self._ended_by(decision, before)
             if ended is not None:
                 decision = with_report(decision, ended.state.epoch)
             self._table.write_log(decision.log)
@@ -168,6 +168,16 @@ class ControlAgent:
             topic_id=topic_id,
             traffic=traffic_of(self._view.fleet, time.time()),
         )
+
+    def _ended_by(self, decision: Decision, before: RolloutState | None) -> EndedExperiment | None:
+        """Return the experiment to be reported; None too if a bug prevents that."""
+        if not decision.is_new:
+            return None
+        try:
+            return self._reports.look(before, decision.result)
+        except Exception:  # a rollback matters more than its report
+            logger.exception("no report: command %s", decision.result.command_id)
+            return None
 
     async def _refusal(self, command: Command) -> RefusedCommand | None:
         """Return why this fleet cannot carry a command out, whatever the rules say."""

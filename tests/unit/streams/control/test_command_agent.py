@@ -88,6 +88,7 @@ class Owner:
         self.asked_anew: list[bool] = []
         self.ended: list[int] = []
         self.has_users = False
+        self.has_bug = False
         node = self.parts.node
         surroundings: Any = (
             self.table, self.kafka, training, self.parts.metrics, None, self._topic_id,
@@ -99,6 +100,8 @@ class Owner:
 
     def look(self, before: Any, result: CommandResult) -> Any:
         assert result.status in ("applied", "rejected")
+        if self.has_bug:
+            raise ZeroDivisionError
         return SimpleNamespace(state=before) if self.has_users else None
 
     def write(self, ended: Any) -> None:
@@ -149,6 +152,17 @@ def test_the_experiment_that_a_command_ended_is_reported_and_its_result_says_so(
     assert (owner.ended, owner.result.reported_experiment) == ([epoch], epoch)
     (log,) = owner.table.written
     assert log.remembered[-1].result.reported_experiment == epoch
+
+
+def test_a_bug_in_reports_refuses_no_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = Owner(tmp_path)
+    owner.has_bug = True
+    owner.decide(ABORT)
+    assert (owner.result.status, owner.result.reported_experiment) == ("applied", None)
+    assert owner.ended == []
+    assert "no report: command c1" in caplog.text
 
 
 def test_a_command_for_another_environment_is_none_of_its_business(tmp_path: Path) -> None:
