@@ -24,6 +24,7 @@ from registry.settings import Settings
 from registry.wire.command_results import report_folder
 from streams import asyncapi
 from streams.http.documents import Fleet, HistoryEntry, RampLook, RolloutStatus
+from streams.http.endpoints import HTML
 from streams.http.history_query import asked_of
 from streams.http.problems import Refused
 from streams.http.responses_as_json import json_response
@@ -36,7 +37,6 @@ from streams.state.rollout_table import RolloutTable
 from streams.state.worker_node import Node
 
 REPORT: Final = "report.html"
-
 
 EPOCH_DIGITS: Final = 20
 """Of the largest one."""
@@ -145,7 +145,7 @@ class Reads:
         return json_response(await asyncio.to_thread(self._listing.manifests))
 
     async def model_report(self, request: web.Request) -> web.Response:
-        """Return a version's report. It is made of data, so nothing in it may run."""
+        """Return a version's report."""
         version, store = request.match_info["version"], self._node.store
         try:
             manifest = await asyncio.to_thread(store.manifest, version)
@@ -154,12 +154,10 @@ class Reads:
         if REPORT not in manifest.files:
             raise Refused(404, HttpCode.NO_REPORT, f"version {version} has no report")
         page = await asyncio.to_thread(store.read, version, REPORT)
-        return web.Response(
-            body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
-        )
+        return _report(page)
 
     async def experiment_report(self, request: web.Request) -> web.Response:
-        """Return the report of an experiment that has ended. Nothing in it may run, either."""
+        """Return the report of an experiment that has ended."""
         epoch, objects = request.match_info["epoch"], self._node.store.objects
         page = None
         if epoch.isascii() and epoch.isdecimal() and len(epoch) <= EPOCH_DIGITS:
@@ -172,9 +170,7 @@ class Reads:
                 f"no experiment of epoch {epoch[:EPOCH_DIGITS]!r} has a report; the history names "
                 "those that have one (`reported_experiment`)",
             )
-        return web.Response(
-            body=page, content_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
-        )
+        return _report(page)
 
     async def asyncapi(self, request: web.Request) -> web.Response:
         """Return the topics and messages as this fleet has them."""
@@ -208,3 +204,10 @@ class Reads:
             if self._settings.outcomes == "on"
             else None,
         )
+
+
+def _report(page: bytes) -> web.Response:
+    """Return a stored report. It is made of data, so nothing in it may run."""
+    return web.Response(
+        body=page, content_type=HTML, headers={"Content-Security-Policy": REPORT_POLICY}
+    )

@@ -197,9 +197,7 @@ class RetrainAgent:
             result = TrainingResult(run.run_id, "failed", code=TrainingCode.INTERNAL, reason=why)
         try:
             await self._finish(run, command, result)
-        except (
-            Exception
-        ):  # without an end it would be in progress for ever, and none begin after it
+        except Exception:  # without an end it would be in progress for ever, and block all others
             logger.exception("the end of training run %s", run.run_id)
             self._show(replace(run, updated_at=time_now(after=run.updated_at), result=result))
         logger.info(

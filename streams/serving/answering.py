@@ -1,7 +1,8 @@
 """Answering: a batch of raw request records becomes answers and dead letters.
 
 No Kafka client, no Faust, no clock: records, rules, models and the time come in as arguments. Runs
-in the scoring thread. One scoring call per model version; an unusable record affects only itself.
+in the scoring threads, and for a few requests on the event loop (`streams.serving.pipeline`). One
+scoring call per model version; an unusable record affects only itself.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class ShortWork:
 
 
 class Pipeline:
-    """Merges slices, answers them in the scoring thread, acknowledges them once confirmed.
+    """Merges slices, answers them, and acknowledges them once confirmed; see the module.
 
     Parameters
     ----------
@@ -286,5 +286,5 @@ class Pipeline:
                 logger.warning("%s could not score a request: %s", version, why)
 
     def stop(self) -> None:
-        """Let go of the scoring thread."""
+        """Let go of the scoring threads."""
         self._scorer.shutdown(wait=False, cancel_futures=True)

@@ -3,7 +3,7 @@
 The times of the answers themselves are not comparable: the arms' groups in a batch differ in size
 with their percentages, and the arm that is scored first pays for the cold caches of all. So, after
 the answers of a batch are sent, some requests of each arm are scored again, one by one; the first
-one is a warm-up. Runs in the scoring threads. Must not know who judges the times.
+one is a warm-up. Runs where the batch was answered. Must not know who judges the times.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Prober:
             By version.
         """
         if not batch.samples or not self._measuring.acquire(blocking=False):
-            return  # nothing to compare, or the other scoring thread is at it
+            return  # nothing to compare, or another thread is at it
         try:
             for arm, requests in batch.samples.items():
                 started = self._clock()
