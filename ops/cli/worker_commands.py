@@ -6,7 +6,6 @@ Knows options. How a worker runs is in `streams.worker`, how a broker does in
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -37,12 +36,7 @@ def broker(
             terminal.out.print(f"broker listening on {address}, in memory only; Ctrl-C stops it")
             terminal.out.print(f"export KAFKA_BOOTSTRAP_SERVERS={address}")
         terminal.out.file.flush()
-        try:
-            while True:
-                group.require_running()
-                time.sleep(0.2)
-        except KeyboardInterrupt:  # how a user stops it
-            return
+        group.run_until_interrupted()
 
 
 def worker(

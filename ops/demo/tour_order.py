@@ -6,7 +6,6 @@ Gives the order of the steps. What each step does is in `ops.demo.tour_steps`, w
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from rich.console import Console
@@ -38,7 +37,7 @@ def run_demo(*, exit_at_end: bool, as_json: bool) -> None:
             terminal.print_json(tour.figures)
         tour.leave(fleet, exit_at_end=exit_at_end)
         if not exit_at_end:
-            _wait_for_interrupt(group)
+            group.run_until_interrupted()
         tour.screen.say("stopping ...")
     tour.screen.say("everything is stopped and cleaned up")
 
@@ -132,12 +131,3 @@ class Tour:
         screen.say("  recstream rollout set --strategy ab_test --canary-version v0.1")
         screen.say("  recstream rollout history --since 10m")
         screen.console.print(Text("Ctrl-C stops everything.", "bold"))
-
-
-def _wait_for_interrupt(group: ChildGroup) -> None:
-    try:
-        while True:
-            group.require_running()
-            time.sleep(0.5)
-    except KeyboardInterrupt:  # how a user stops it
-        return

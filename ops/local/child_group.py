@@ -7,6 +7,7 @@ folder.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,9 @@ STOP_SECONDS: Final = 3.0
 
 FIRST_STOP_SECONDS: Final = 1.0
 """The same for the first child, which is stopped after the others."""
+
+LOOK_SECONDS: Final = 0.2
+"""Between two looks at whether the children run."""
 
 
 class ChildGroup:
@@ -103,6 +107,19 @@ class ChildGroup:
             if (code := self.exit_code(name)) is not None:
                 end = self.tail(name)
                 raise TransportError(f"{name} exited with code {code}; its log:\n{end}")
+
+    def run_until_interrupted(self) -> None:
+        """Wait, while all children run, until Ctrl-C; see :func:`stopped_by_signals`.
+
+        Raises
+        ------
+        TransportError
+            As :meth:`require_running`.
+        """
+        with contextlib.suppress(KeyboardInterrupt):  # how a user stops it
+            while True:
+                self.require_running()
+                time.sleep(LOOK_SECONDS)
 
     def log(self, name: str) -> Path:
         """Return the path of the log of `name`."""
