@@ -84,7 +84,8 @@ def measure(on: Ground, sizes: BacklogSizes, say: Callable[[str], None]) -> Meas
         parameters={
             "model": f"{synthetic.ITEMS:,} items x {synthetic.FACTORS} factors, "
             f"{synthetic.USERS:,} users, k={synthetic.K}",
-            "backlog": f"{sizes.ours:,} / {sizes.noop:,} / {sizes.obvious:,} requests",
+            "backlog": " / ".join(f"{requests:,}" for _, requests, _ in ways.values())
+            + " requests",
             "rounds": sizes.rounds,
         },
         rows=[_row(name, rates[name], seen, ours, noop) for name, seen in rounds.items()],
