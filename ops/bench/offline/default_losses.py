@@ -157,10 +157,8 @@ def _row(name: str, cells: Cells) -> tuple[str, ...]:
     tried = [
         replace(by_rule, regularization=rounded(times * by_rule.regularization)) for times in GRID
     ]
-    found = {
-        parameters.regularization: _judged(parameters, halves)
-        for parameters in (*tried, by_rule, chosen)
-    }
+    by_value = {each.regularization: each for each in (*tried, by_rule, chosen)}
+    found = {value: _judged(parameters, halves) for value, parameters in by_value.items()}
     best = max(found, key=lambda regularization: _ndcg(found[regularization]))
     ours = found[chosen.regularization]
     lost = difference(ours, found[best], "ndcg")
