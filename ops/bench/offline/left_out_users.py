@@ -174,7 +174,7 @@ def _folded(
     ]
     found = version.of(fresh, [False] * len(fresh), fold_in_least=1)
     nothing = np.zeros(parameters.factors, np.float32)
-    return np.stack([nothing if fresh.vector is None else fresh.vector for fresh in found])
+    return np.stack([nothing if each.vector is None else each.vector for each in found])
 
 
 def _events(

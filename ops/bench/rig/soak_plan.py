@@ -15,12 +15,12 @@ Kind: TypeAlias = Literal[
     "join", "freeze", "stall",
 ]  # fmt: skip
 ALL_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-KINDS: Final = ALL_KINDS[:-3]
-"""Of a soak that was not asked for more: the same seed stays the same plan."""
-
 MEMBER_KINDS: Final[tuple[Kind, ...]] = ("join", "freeze")
 CLUSTER_KINDS: Final[tuple[Kind, ...]] = ("stall",)
 """A broker that freezes: the others must be able to go on."""
+
+KINDS: Final = tuple(kind for kind in ALL_KINDS if kind not in MEMBER_KINDS + CLUSTER_KINDS)
+"""Of a soak that was not asked for more: the same seed stays the same plan."""
 
 WEIGHTS: Final[Mapping[Kind, int]] = {
     "swap": 30, "canary": 12, "shadow": 6, "training": 4, "poison": 30, "restart": 5, "kill": 3,
