@@ -168,7 +168,7 @@ def topics_created(settings: Settings) -> Settings:
     from registry.kafka.topic_admin import check_topics, create_topics
 
     create_topics(settings)  # returns when the controller knows; brokers follow a moment later
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     return settings
 
 

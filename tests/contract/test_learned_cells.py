@@ -195,13 +195,13 @@ def test_bad_arrays_are_refused_and_named_and_nothing_is_written(case: str, tmp_
 
 def test_another_format_and_other_rows_are_refused(folder: Path) -> None:
     path = folder / "learned.json"
-    shape = json.loads(path.read_bytes())
+    document = json.loads(path.read_bytes())
     for change, complaint in (
         ({"format": 3}, "format 3, this program reads 2"),
         ({"mean_lengths": {}}, "bm25_items: 1 rows, not 0"),
         ({"more": 1}, "learned.json"),
     ):
-        path.write_text(json.dumps(shape | change))
+        path.write_text(json.dumps(document | change))
         assert complaint in refusal_of(lambda: read_artifact(files_in(folder), with_learned=True))
 
 

@@ -133,7 +133,7 @@ class SlowTwin:
         taught = {item: weight for item, weight in weights.items() if weight > 0}
         least = 1 if session else self.least
         if is_known and not (
-            is_fresh or any(event.touched(done, offsets, since) for event in others)
+            is_fresh or any(twin.touched(done, offsets, since) for twin in others)
         ):
             source, scores = "model", self.y @ stored.astype(np.float64)
         elif taught if is_known else len(taught) >= least:
@@ -220,9 +220,8 @@ class SlowTwin:
             *sorted(fresh, key=lambda event: (event.partition, event.offset)),
         ]
         cells: defaultdict[int, dict[str, Done]] = defaultdict(dict)
-        for event in sorted(
-            ordered, key=lambda event: event.time
-        ):  # stable: of equal times the last
+        ordered.sort(key=lambda event: event.time)  # stable: of equal times the last
+        for event in ordered:
             if event.item in self.row_of and (undone := self._undone_by(event)):
                 cells[event.item].pop(undone, None)
             elif event.item in self.row_of:
@@ -262,7 +261,7 @@ class SlowTwin:
     def _matrix(self, y: np.ndarray, c: np.ndarray) -> np.ndarray:
         penalty = self.parameters.regularization * np.eye(y.shape[1])
         return self.product + penalty + sum(
-            (event - 1) * np.outer(row, row) for event, row in zip(c, y, strict=True)
+            (confidence - 1) * np.outer(row, row) for confidence, row in zip(c, y, strict=True)
         )  # fmt: skip
 
     def _ranked(

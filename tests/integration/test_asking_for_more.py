@@ -39,7 +39,7 @@ def arrays() -> ModelArrays:
 def settings(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     made = fresh_settings(kafka, tmp_path_factory.mktemp("fleet"))
     create_topics(made)
-    wait_until(lambda: not check_topics(made), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(made), 60, "the topics to be there")
     return made
 
 

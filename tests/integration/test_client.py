@@ -72,7 +72,7 @@ def fleet(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sett
     folder = tmp_path_factory.mktemp("fleet")
     settings = fresh_settings(kafka, folder)
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     publish_model(settings)
     worker = Worker(settings, "w1", folder)
     try:

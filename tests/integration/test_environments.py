@@ -112,8 +112,8 @@ def test_a_ramp_goes_through_environments_by_itself_and_a_failure_stops_the_rest
     traffic["us"].wait_for_more(3)  # longer than hold and soak together
     assert commands(client, ramp_id, "us") == []
     versions = {
-        name: {answer["model_version"] for answer in client_.answers() if answer["status"] == "ok"}
-        for name, client_ in traffic.items()
+        name: {answer["model_version"] for answer in own.answers() if answer["status"] == "ok"}
+        for name, own in traffic.items()
     }
     assert versions["staging"] == {"v0.1", GOOD, FAILING_IN_EU}
     assert versions["us"] == {"v0.1", GOOD}

@@ -223,7 +223,7 @@ def test_workers_that_are_too_many_and_workers_of_one_name_are_named_everywhere(
 ) -> None:
     settings = fresh_settings(kafka, tmp_path, RECSTREAM_PARTITIONS="1")
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     publish_model(settings)
     twin = {"RECSTREAM_WORKER": "twin"}
     twins = [start_worker(settings, variables=twin).wait_ready() for _ in range(2)]

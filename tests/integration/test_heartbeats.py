@@ -93,7 +93,7 @@ def on_either_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Settings
     """Settings of Apache Kafka, and of the embedded broker."""
     settings = fresh_settings(request.getfixturevalue(request.param), tmp_path)
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     return settings
 
 

@@ -140,8 +140,8 @@ def test_any_worker_takes_a_write_and_the_owner_decides_it(
         worker.wait_ready()
     roles = {worker.get("/rollout/status")["owns_control"]: worker for worker in workers}
     assert set(roles) == {True, False}
-    for number, worker_ in enumerate((roles[False], roles[True])):
-        answer = worker_.fetch(f"/switch?model={versions[number]}", "POST")
+    for number, asked in enumerate((roles[False], roles[True])):
+        answer = asked.fetch(f"/switch?model={versions[number]}", "POST")
         assert answer.status == 200, answer
         assert answer.json()["state"]["primary_version"] == versions[number]
     stale = roles[False].fetch("/rollout/rollback?expected_epoch=0", "POST")

@@ -163,7 +163,7 @@ def test_seven_workers_share_eight_partitions(
 ) -> None:
     settings = fresh_settings(kafka, tmp_path, RECSTREAM_PARTITIONS="8")
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     publish_model(settings)
     for _ in range(7):
         start_worker(settings)

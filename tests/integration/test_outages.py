@@ -63,7 +63,7 @@ def settings_of(cluster: Cluster, folder: Path, **variables: str) -> Settings:
         **variables,
     )
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     publish_model(settings)
     return settings
 

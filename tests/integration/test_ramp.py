@@ -106,8 +106,8 @@ def assert_rolled_back(result: Answer, guardrail: str) -> None:
 def by_time(client: Client, ids: Iterable[str]) -> list[tuple[float, Answer]]:
     """Return the first answer to each request with its time, in seconds since the epoch."""
     several = client.wait_for(ids)
-    timed = [(client.answered_at[release][0], answers[0]) for release, answers in several.items()]
-    return sorted(timed, key=lambda timing: timing[0])
+    timed = [(client.answered_at[name][0], answers[0]) for name, answers in several.items()]
+    return sorted(timed, key=lambda pair: pair[0])
 
 
 def test_a_version_that_fails_for_one_user_in_twenty_is_rolled_back_within_five_seconds(

@@ -286,7 +286,7 @@ def test_a_fleet_works_with_exactly_the_documented_acls(
     secured.allow(as_worker, permissions_of(settings, "application"))
     answered = wait_until(
         lambda: page.json() if (page := workers[0].fetch("/recommend/7")).status == 200 else None,
-        30,
+        60,
         "the worker to ask for whoever has no Kafka",
     )
     assert answered["model_version"] == published
@@ -363,7 +363,7 @@ def _keep_items_as_a_catalogue_does(
     done(settings, "items", "withdraw", 7)
     assert "Film 7" in done(settings, "items", "show", 7)
     for worker in workers:
-        wait_until(lambda at=worker: _withdrawn(at) == 1, 30, f"{worker} to withdraw the item")
+        wait_until(lambda at=worker: _withdrawn(at) == 1, 60, f"{worker} to withdraw the item")
     refused = recstream(settings, "request", "7")
     assert refused.returncode == 1
     assert "Kafka does not allow this user" in refused.stderr
@@ -472,13 +472,13 @@ def test_each_acl_that_a_worker_lacks_is_named_at_its_start(
             lambda lacking=permission: _names_only(
                 missing_permissions(settings, "worker"), lacking
             ),
-            10,
+            60,
             f"{permission} to be named",
         )
         if permission.operation == "READ":
             assert f"READ on {permission.kind} {permission.name}" in _acl_findings(settings)
         secured.allow(principal, [permission])
-    wait_until(lambda: missing_permissions(settings, "worker") == [], 10, "all to be allowed")
+    wait_until(lambda: missing_permissions(settings, "worker") == [], 60, "all to be allowed")
     assert _acl_findings(settings) == "this user may do all that a worker needs"
 
     nobody = f"nobody-{uuid.uuid4().hex[:6]}"
@@ -496,7 +496,7 @@ def _acl_findings(settings: Settings) -> str:
 
 def _names_only(missing: list[Permission], lacking: Permission) -> bool:
     """Tell whether it is named, and nothing else but what is hidden with the topic itself."""
-    return lacking in missing and {sentence.name for sentence in missing} == {lacking.name}
+    return lacking in missing and {permission.name for permission in missing} == {lacking.name}
 
 
 def test_without_acls_each_command_names_what_is_missing(
@@ -528,7 +528,7 @@ def test_a_fleet_works_over_mutual_tls_and_with_tokens(
     for role in ("operator", "worker"):
         secured.allow(principal, permissions_of(settings, role))
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     publish_model(settings)
     version = publish_model(settings)
     workers = [start_worker(settings) for _ in range(2)]
@@ -549,25 +549,25 @@ def test_a_password_that_is_rotated_under_a_worker_is_named_in_readyz_until_it_h
     user = settings.kafka_sasl_username
     operator = allow_as_printed(secured, settings, "operator")
     create_topics(operator)
-    wait_until(lambda: not check_topics(operator), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(operator), 60, "the topics to be there")
     publish_model(settings)
     worker = start_worker(settings).wait_ready()
 
     secured.set_password(user, "another")
-    refused = wait_until(lambda: _reason(worker, "kafka_refuses_access"), 40, "the cause to show")
+    refused = wait_until(lambda: _reason(worker, "kafka_refuses_access"), 60, "the cause to show")
     assert f"does not accept KAFKA_SASL_USERNAME='{user}' with this" in refused
     assert "another" not in worker.log.read_text()
-    wait_until(lambda: worker.fetch("/healthz").status == 503, 30, "the supervisor to be called")
+    wait_until(lambda: worker.fetch("/healthz").status == 503, 60, "the supervisor to be called")
 
     secured.set_password(user)
-    wait_until(lambda: not _reason(worker, "kafka_refuses_access"), 40, "the cause to be gone")
-    wait_until(lambda: worker.fetch("/healthz").status == 200, 20, "the worker to be well again")
+    wait_until(lambda: not _reason(worker, "kafka_refuses_access"), 60, "the cause to be gone")
+    wait_until(lambda: worker.fetch("/healthz").status == 200, 60, "the worker to be well again")
 
     new = SecretStr("N3w-Pa55word!")
     with Client(operator) as client, SteadyTraffic(client) as traffic:
         traffic.wait_for_answers(30)
         secured.set_password(user, new.get_secret_value())
-        wait_until(lambda: _reason(worker, "kafka_refuses_access"), 40, "the cause to show")
+        wait_until(lambda: _reason(worker, "kafka_refuses_access"), 60, "the cause to show")
         assert worker.stop() == 0
         start_worker(settings.model_copy(update={"kafka_sasl_password": new})).wait_ready()
         traffic.wait_for_answers(30)
@@ -581,7 +581,7 @@ def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_m
     principal = f"User:{settings.kafka_sasl_username}"
     operator = allow_as_printed(secured, settings, "operator")
     create_topics(operator)
-    wait_until(lambda: not check_topics(operator), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(operator), 60, "the topics to be there")
     publish_model(settings)
     worker = start_worker(settings).wait_ready()
     write = Permission("topic", topics_of(settings).responses.name, False, "WRITE")
@@ -599,13 +599,13 @@ def test_answers_that_a_worker_may_no_longer_send_become_dead_letters_until_it_m
         def aside() -> set[str]:
             return {json.loads(letter.value or b"{}")["request_id"] for letter in client.letters}
 
-        wait_until(lambda: {*client.answers, *aside()} >= {*sent}, 15, "each request to end")
+        wait_until(lambda: {*client.answers, *aside()} >= {*sent}, 60, "each request to end")
         assert {letter.headers["reason"] for letter in client.letters} == {b"answer_unauthorized"}
 
         letters = Permission("topic", topics_of(settings).dead_letter.name, False, "WRITE")
         secured.forbid(principal, letters)
         wait_until(
-            lambda: letters in missing_permissions(settings, "worker"), 15, "the broker to know"
+            lambda: letters in missing_permissions(settings, "worker"), 60, "the broker to know"
         )
         before = len(client.letters)
         client.send([b"{"])
@@ -631,7 +631,7 @@ def _ask_until(client: Client, name: str, ends: Callable[[], bool]) -> list[str]
         client.send([Request(sent[-1], len(sent))])
         return ends()
 
-    wait_until(is_over, 20, f"an end of what is sent {name}")
+    wait_until(is_over, 60, f"an end of what is sent {name}")
     return sent
 
 
@@ -673,7 +673,7 @@ def test_a_fleet_on_a_secured_cluster_outlives_a_broker_and_loses_nothing(
         settings = with_role(kafka, tmp_path, "worker", RECSTREAM_REPLICATION_FACTOR="3")
         operator = allow_as_printed(kafka, settings, "operator")
         create_topics(operator)
-        wait_until(lambda: not check_topics(operator), 30, "the topics to be there")
+        wait_until(lambda: not check_topics(operator), 60, "the topics to be there")
         publish_model(settings)
         version = publish_model(settings)
         workers = [start_worker(settings).wait_ready() for _ in range(2)]

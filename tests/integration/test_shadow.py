@@ -37,7 +37,7 @@ def comparisons(settings: Settings, count: int) -> list[tuple[bytes | None, Shad
     """Return the first `count` comparisons on the shadow topic, with their keys, or fewer."""
     with reading(settings, topics_of(settings).shadow, last=count) as consumer:
         first = islice(messages(consumer, 15), count)
-        return [(request.key(), decode(ShadowComparison, request.value())) for request in first]
+        return [(message.key(), decode(ShadowComparison, message.value())) for message in first]
 
 
 def ask(client: Client, prefix: str, requests: list[Request]) -> list[dict[str, Any]]:
@@ -77,10 +77,10 @@ def sample(worker: Worker, name: str, **labels: str) -> float:
     """Return the sum of the metric's samples that have `labels`."""
     families = text_string_to_metric_families(worker.fetch("/metrics").text)
     return sum(
-        sample.value
+        found.value
         for family in families
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
+        for found in family.samples
+        if found.name == name and labels.items() <= found.labels.items()
     )
 
 
@@ -196,10 +196,5 @@ def compared_here(
 ) -> list[Compared]:
     """Return what the comparisons must say, by both versions' own answers."""
     store = Store(settings.model_registry)
-    given, tried = (
-        store.open(given_answer).recommend(requests) for given_answer in (primary, canary)
-    )
-    return [
-        compare(given_answer.items, other.items)
-        for given_answer, other in zip(given, tried, strict=True)
-    ]
+    given, tried = (store.open(version).recommend(requests) for version in (primary, canary))
+    return [compare(mine.items, other.items) for mine, other in zip(given, tried, strict=True)]

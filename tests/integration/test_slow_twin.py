@@ -261,9 +261,7 @@ def test_every_answer_is_what_the_slow_twin_makes_of_topic_and_version(
         crowd.wait_for_answers(1_000)
         assert client.command(type="promote")["status"] == "applied"
         crowd.wait_for_answers(300)
-    answers = [
-        release for several in client.wait_for(crowd.ids, 60).values() for release in several
-    ]
+    answers = [answer for several in client.wait_for(crowd.ids, 60).values() for answer in several]
 
     done = read_interactions(tuned)
     store = store_of(tuned)

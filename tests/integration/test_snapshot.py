@@ -76,7 +76,7 @@ def make_again(settings: Settings) -> None:
         future.result()
     wait_until(lambda: topic not in admin.list_topics(timeout=5).topics, 15, "the topic to go")
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
 
 
 def test_a_second_snapshot_reads_from_kafka_only_what_is_new(topics_created: Settings) -> None:
@@ -250,14 +250,14 @@ def test_a_forgotten_user_is_gone_from_the_next_snapshot_and_from_the_segments(
     assert after.described.unusable == again.described.unusable == {"forgotten": 1}
     assert after.described == again.described
     assert same_cells(after.cells, again.cells)
-    snapshots = [
+    rows = [
         row
         for partition, span in after.described.partitions.items()
         for _, table in segments_of(topics_created).read(int(partition), Span(*span))
         for row in table.to_pylist()
         if row["user_text"] == "anna"
     ]
-    assert [row["event"] for row in snapshots] == ["forget"]
+    assert [row["event"] for row in rows] == ["forget"]
     produce(topics_created, [forget("anna", at=3.0), forget("bob", at=4.0)])
     later = snapshot_of(topics_created)
     assert later.described.unusable == {"forgotten": 1, "forget_of_nobody": 1}  # bob's

@@ -103,7 +103,7 @@ def settings_on_each_broker(request: pytest.FixtureRequest, tmp_path: Path) -> S
     fixture = "kafka" if request.param == "best" else "embedded"
     settings = fresh_settings(request.getfixturevalue(fixture), tmp_path)
     create_topics(settings)
-    wait_until(lambda: not check_topics(settings), 15, "the topics to be there")
+    wait_until(lambda: not check_topics(settings), 60, "the topics to be there")
     return settings
 
 

@@ -68,7 +68,7 @@ class Shop:
 
     def wait_until_shown(self, item_id: int) -> None:
         what = f"item {item_id} to come back"
-        wait_until(lambda: all(item_id in shown(answer) for answer in self.answers(40)), 10, what)
+        wait_until(lambda: all(item_id in shown(answer) for answer in self.answers(40)), 60, what)
 
 
 def shown(answer: dict[str, Any]) -> set[Any]:

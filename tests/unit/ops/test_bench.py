@@ -128,10 +128,10 @@ def test_a_written_report_can_be_read_again(tmp_path: Path) -> None:
 
 def test_requests_are_of_known_users_and_count_up() -> None:
     made = [decode(Request, value) for _, value in requests(500)]
-    assert [pair.request_id for pair in made] == [str(number) for number in range(500)]
-    assert {type(pair.user_id) for pair in made} == {int}
-    assert all(1 <= int(pair.user_id) <= USERS for pair in made)
-    assert {pair.k for pair in made} == {10}
+    assert [request.request_id for request in made] == [str(number) for number in range(500)]
+    assert {type(request.user_id) for request in made} == {int}
+    assert all(1 <= int(request.user_id) <= USERS for request in made)
+    assert {request.k for request in made} == {10}
 
 
 def test_requests_are_the_same_for_everyone_who_is_measured() -> None:

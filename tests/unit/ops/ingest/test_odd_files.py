@@ -44,17 +44,13 @@ def columns(text: str) -> Any:
 
 def read(path: Path, layout: Layout | None = None) -> list[Interaction]:
     found = list(read_interactions(path, layout=layout))
-    assert [interaction for interaction in found if isinstance(interaction, BadLine)] == []
+    assert [line for line in found if isinstance(line, BadLine)] == []
     return [interaction for interaction in found if isinstance(interaction, Interaction)]
 
 
 def reasons(path: Path, layout: Layout | None = None) -> list[tuple[int, str]]:
     found = read_interactions(path, layout=layout)
-    return [
-        (interaction.number, interaction.reason)
-        for interaction in found
-        if isinstance(interaction, BadLine)
-    ]
+    return [(line.number, line.reason) for line in found if isinstance(line, BadLine)]
 
 
 # --- what nobody must say ---------------------------------------------------------------------

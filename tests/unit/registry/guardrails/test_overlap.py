@@ -111,5 +111,5 @@ def test_it_is_symmetric_and_between_0_and_1(first: list[int], other: list[int],
 def test_a_difference_weighs_the_more_the_higher_it_is() -> None:
     ranking = list(range(6))
     replaced = [[*ranking[:place], "other", *ranking[place + 1 :]] for place in range(6)]
-    agreements = [rank_biased_overlap(ranking, item_id) for item_id in replaced]
+    agreements = [rank_biased_overlap(ranking, other) for other in replaced]
     assert all(higher < lower for higher, lower in itertools.pairwise(agreements))
