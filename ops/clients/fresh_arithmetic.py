@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from registry.errors import TransportError
 from registry.fold_in.merged_cells import UserEvents
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_intake import take_in
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_forgetting import FreshHistory
@@ -187,20 +188,22 @@ def _log_of(
             if start < ends[number]:
                 place = TopicPartition(topic, number)
                 records = slice_of(consumer, place, start, ends[number], deadline)
-            taken = take_in(
+            events = take_in(
                 [record.offset() or 0 for record in records],
                 [record.timestamp()[1] / 1000 for record in records],
                 [record.value() for record in records],
-            )
-            own = [place for place, user in enumerate(taken.users) if user == user_id]
+            ).events
+            own = [place for place, user in enumerate(events.users) if user == user_id]
             log.take(
                 number,
-                [taken.offsets[place] for place in own],
-                [user_id] * len(own),
-                [taken.items[place] for place in own],
-                [taken.kinds[place] for place in own],
-                [taken.values[place] for place in own],
-                [taken.times[place] for place in own],
+                EventBatch(
+                    [events.offsets[place] for place in own],
+                    [user_id] * len(own),
+                    [events.items[place] for place in own],
+                    [events.kinds[place] for place in own],
+                    [events.values[place] for place in own],
+                    [events.times[place] for place in own],
+                ),
                 end=max(start, ends[number]),
             )
     return log

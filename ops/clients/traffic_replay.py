@@ -114,7 +114,7 @@ class Replay:
         """Return what each user chose, of the kinds that are outcomes, and when."""
         taken = take_in(
             range(len(events)), [event.at for event in events], [event.payload for event in events]
-        )
+        ).events
         kinds = self._settings.outcome_kinds
         found: defaultdict[UserId, list[tuple[float, ItemId]]] = defaultdict(list)
         columns = (taken.offsets, taken.users, taken.items, taken.kinds, taken.values)
@@ -174,16 +174,7 @@ class _PartitionLog:
                 [event.at for event in new],
                 [event.payload for event in new],
             )
-            self._log.take(
-                number,
-                taken.offsets,
-                taken.users,
-                taken.items,
-                taken.kinds,
-                taken.values,
-                taken.times,
-                end=max(end, self._log.frozen.starts[number]),
-            )
+            self._log.take(number, taken.events, max(end, self._log.frozen.starts[number]))
             self._read[number] += len(new)
         self._ends, self._begins = ends, begins
         return FreshSight(

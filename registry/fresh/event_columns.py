@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.ids import ItemId, UserId
 from registry.wire.training_records.event_weights import FORGET
 
 OFFSET_BITS: Final = 52
@@ -46,6 +47,17 @@ def place_of(partition: int, offset: int) -> int:
     (2, True)
     """
     return partition << OFFSET_BITS | offset
+
+
+class EventBatch(NamedTuple):
+    """Events of one partition in the order of their offsets, in columns, before any is numbered."""
+
+    offsets: Sequence[int]
+    users: Sequence[UserId]
+    items: Sequence[ItemId | None]
+    kinds: Sequence[str]
+    values: Sequence[float]
+    times: Sequence[float]
 
 
 class Numbers(dict[Any, int]):

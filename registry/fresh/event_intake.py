@@ -16,7 +16,8 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from registry.errors import RecordError
-from registry.fresh.fresh_events import fresh_event
+from registry.fresh.event_columns import EventBatch
+from registry.fresh.fresh_events import FreshEvent, fresh_event
 from registry.ids import LEAST_INTEGER, MOST_INTEGER, ItemId, UserId
 from registry.wire.codec import decode
 from registry.wire.training_records.event_weights import FORGET, KIND_PATTERN, LONGEST_KIND
@@ -46,14 +47,9 @@ _decode = cast("Callable[[bytes | None], Interaction]", msgspec.json.Decoder(_Ba
 
 
 class Intake(NamedTuple):
-    """Events in columns, and how many records were none, by reason."""
+    """Events, and how many records were none, by reason."""
 
-    offsets: Sequence[int]
-    users: list[UserId]
-    items: list[ItemId | None]
-    kinds: list[str]
-    values: list[float]
-    times: list[float]
+    events: EventBatch
     unusable: Counter[str]
 
 
@@ -70,14 +66,14 @@ def take_in(
     Examples
     --------
     >>> taken = take_in([7, 8], [1.0, 2.0], [b'{"user_id":1,"item_id":2,"event":"watch"}', b"{"])
-    >>> taken.offsets, taken.users, taken.times, taken.unusable.total()
+    >>> taken.events.offsets, taken.events.users, taken.events.times, taken.unusable.total()
     ([7], [1], [1.0], 1)
     """
     try:
         found = list(map(_decode, payloads))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
         return _one_by_one(offsets, record_times, payloads)
-    taken = Intake(
+    events = EventBatch(
         offsets,
         [record.user_id for record in found],
         [record.item_id for record in found],
@@ -87,26 +83,27 @@ def take_in(
             at if record.timestamp is None else record.timestamp
             for record, at in zip(found, record_times, strict=True)
         ],
-        Counter(),
     )
-    if _is_sound(taken, record_times, found):
-        return taken
+    if _is_sound(events, record_times, found):
+        return Intake(events, Counter())
     return _one_by_one(offsets, record_times, payloads)
 
 
-def _is_sound(taken: Intake, record_times: Sequence[float], records: Sequence[Interaction]) -> bool:
+def _is_sound(
+    events: EventBatch, record_times: Sequence[float], records: Sequence[Interaction]
+) -> bool:
     """Tell whether training could use all of them. In doubt it is false: then each is checked."""
     if not records:
         return True
-    kinds = set(taken.kinds)
+    kinds = set(events.kinds)
     return (
-        _have_items(taken)
+        _have_items(events)
         and all(len(kind) <= LONGEST_KIND and _KIND.match(kind) for kind in kinds)
-        and max(taken.values) <= LARGEST_VALUE
-        and min(taken.values) >= -LARGEST_VALUE
-        and _are_small(taken.users)
-        and _are_small(taken.items)
-        and max(map(sub, taken.times, record_times)) < FUTURE_SECONDS - 1
+        and max(events.values) <= LARGEST_VALUE
+        and min(events.values) >= -LARGEST_VALUE
+        and _are_small(events.users)
+        and _are_small(events.items)
+        and max(map(sub, events.times, record_times)) < FUTURE_SECONDS - 1
         and not (
             "rate" in kinds
             and any(record.value is None for record in records if record.event == "rate")
@@ -114,10 +111,12 @@ def _is_sound(taken: Intake, record_times: Sequence[float], records: Sequence[In
     )
 
 
-def _have_items(taken: Intake) -> bool:
+def _have_items(events: EventBatch) -> bool:
     """Tell whether only a `forget` is without an item."""
-    return None not in taken.items or all(
-        kind == FORGET for item, kind in zip(taken.items, taken.kinds, strict=True) if item is None
+    return None not in events.items or all(
+        kind == FORGET
+        for item, kind in zip(events.items, events.kinds, strict=True)
+        if item is None
     )
 
 
@@ -130,20 +129,24 @@ def _are_small(ids: Sequence[UserId | ItemId | None]) -> bool:
 def _one_by_one(
     offsets: Sequence[int], record_times: Sequence[float], payloads: Sequence[bytes | None]
 ) -> Intake:
-    kept: list[int] = []
-    taken = Intake(kept, [], [], [], [], [], Counter())
+    users: list[UserId] = []
+    found: list[FreshEvent] = []
+    unusable: Counter[str] = Counter()
     for offset, at, payload in zip(offsets, record_times, payloads, strict=True):
         try:
             interaction = decode(Interaction, payload)
             require_usable(interaction, at)
         except RecordError as error:
-            taken.unusable[error.code] += 1
+            unusable[error.code] += 1
             continue
-        event = fresh_event(interaction, at, offset)
-        kept.append(offset)
-        taken.users.append(interaction.user_id)
-        taken.items.append(event.item_id)
-        taken.kinds.append(event.event)
-        taken.values.append(event.value)
-        taken.times.append(event.time)
-    return taken
+        users.append(interaction.user_id)
+        found.append(fresh_event(interaction, at, offset))
+    events = EventBatch(
+        [event.offset for event in found],
+        users,
+        [event.item_id for event in found],
+        [event.event for event in found],
+        [event.value for event in found],
+        [event.time for event in found],
+    )
+    return Intake(events, unusable)

@@ -17,7 +17,7 @@ An event takes 38 bytes; a user or an item takes about 110 more, once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -28,12 +28,12 @@ from registry.fresh.event_columns import (
     NOTHING,
     OFFSET_BITS,
     Columns,
+    EventBatch,
     Mask,
     Places,
     place_of,
 )
 from registry.fresh.frozen_log import FrozenLog
-from registry.ids import ItemId, UserId
 from registry.wire.training_records.event_weights import FORGET
 
 
@@ -58,7 +58,7 @@ class EventLog:
     >>> log = EventLog()
     >>> log.begin({0: 5})
     {0: 5}
-    >>> log.take(0, [5], [7], ["a"], ["watch"], [1.0], [9.5], end=6)
+    >>> log.take(0, EventBatch([5], [7], ["a"], ["watch"], [1.0], [9.5]), end=6)
     >>> frozen = log.frozen
     >>> [frozen.event_at(index).item_id for index in frozen.indices(frozen.number_of(7))]
     ['a']
@@ -90,25 +90,15 @@ class EventLog:
         """Of how many users no more is left than what they have seen, of a part of it at least."""
         return len(self._columns.packed)
 
-    def take(
-        self,
-        partition: int,
-        offsets: Sequence[int],
-        users: Sequence[UserId],
-        items: Sequence[ItemId | None],
-        kinds: Sequence[str],
-        values: Sequence[float],
-        times: Sequence[float],
-        end: int,
-    ) -> None:
+    def take(self, partition: int, events: EventBatch, end: int) -> None:
         """Take in events of one partition, in the order of their offsets; show them at once.
 
         Parameters
         ----------
         partition
             One of those that were begun.
-        offsets, users, items, kinds, values, times
-            Of each event.
+        events
+            What is taken in.
         end
             The offset up to which everything of the partition was read.
 
@@ -118,26 +108,16 @@ class EventLog:
             If the partition is none of those that were begun.
         """
         self._require_begun(partition)
-        self._append(partition, offsets, users, items, kinds, values, times)
+        self._append(partition, events)
         self._freeze(self.frozen.starts, {**self.frozen.ends, partition: end})
 
-    def fill(
-        self,
-        partition: int,
-        offsets: Sequence[int],
-        users: Sequence[UserId],
-        items: Sequence[ItemId | None],
-        kinds: Sequence[str],
-        values: Sequence[float],
-        times: Sequence[float],
-        end: int,
-    ) -> None:
+    def fill(self, partition: int, events: EventBatch, end: int) -> None:
         """Take in events of an earlier range, as :meth:`take` does; show all once it is filled.
 
         None is from behind the range.
         """
         part = self.earlier[partition]
-        self._append(partition, offsets, users, items, kinds, values, times)
+        self._append(partition, events)
         starts = self.frozen.starts
         if end < part.until:
             self.earlier = {**self.earlier, partition: part._replace(filled=end)}
@@ -146,36 +126,28 @@ class EventLog:
             starts = {**starts, partition: part.start}
         self._freeze(starts, self.frozen.ends)
 
-    def _append(
-        self,
-        partition: int,
-        offsets: Sequence[int],
-        users: Sequence[UserId],
-        items: Sequence[ItemId | None],
-        kinds: Sequence[str],
-        values: Sequence[float],
-        times: Sequence[float],
-    ) -> None:
+    def _append(self, partition: int, events: EventBatch) -> None:
+        if not events.users:
+            return
         columns = self._columns
-        if users:
-            base = partition << OFFSET_BITS
-            numbers = list(map(columns.users.__getitem__, users))
-            number_of, kind_of = columns.items.__getitem__, columns.kinds.__getitem__
-            kind_numbers = list(map(kind_of, kinds))
-            forget = columns.kinds.get(FORGET)
-            if forget is not None and forget in kind_numbers:
-                columns.forgetters.update(
-                    user for user, kind in zip(numbers, kind_numbers, strict=True) if kind == forget
-                )
-            columns.append(
-                numbers,
-                [NOTHING if item is None else number_of(item) for item in items],
-                _told_apart(kind_numbers),
-                values,
-                times,
-                [base | offset for offset in offsets],
+        base = partition << OFFSET_BITS
+        numbers = list(map(columns.users.__getitem__, events.users))
+        number_of, kind_of = columns.items.__getitem__, columns.kinds.__getitem__
+        kind_numbers = list(map(kind_of, events.kinds))
+        forget = columns.kinds.get(FORGET)
+        if forget is not None and forget in kind_numbers:
+            columns.forgetters.update(
+                user for user, kind in zip(numbers, kind_numbers, strict=True) if kind == forget
             )
-            self._pack_if_large()
+        columns.append(
+            numbers,
+            [NOTHING if item is None else number_of(item) for item in events.items],
+            _told_apart(kind_numbers),
+            events.values,
+            events.times,
+            [base | offset for offset in events.offsets],
+        )
+        self._pack_if_large()
 
     def pass_over(self, partition: int, end: int) -> None:
         """Note that a partition was read up to `end`, and held nothing more.

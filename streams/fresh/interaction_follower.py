@@ -19,7 +19,8 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from registry.fresh.earlier_ranges import unread_of
-from registry.fresh.event_intake import Intake, take_in
+from registry.fresh.event_columns import EventBatch
+from registry.fresh.event_intake import take_in
 from registry.fresh.event_log import EventLog
 from registry.kafka.topic_reader import current_ends
 from registry.kafka.topics import Topic
@@ -242,7 +243,7 @@ class InteractionFollower:
             return set()
         found, lost = earlier.read(self._log.earlier, BATCH_RECORDS, POLL_SECONDS)
         for number, (messages, end) in found.items():
-            self._log.fill(number, *self._taken(messages)[:-1], end=end)
+            self._log.fill(number, self._take_in(messages), end)
         self._show()
         if self._log.is_short:  # which users may go is known once all is read in its order
             self._newest = 0
@@ -252,10 +253,9 @@ class InteractionFollower:
     def _take_partition(self, number: int, messages: Sequence[Message]) -> None:
         if not messages or number not in self._log.frozen.ends:
             return
-        taken = self._taken(messages)
-        self._log.take(number, *taken[:-1], end=place_of(messages[-1])[2] + 1)
+        self._log.take(number, self._take_in(messages), end=place_of(messages[-1])[2] + 1)
 
-    def _taken(self, messages: Sequence[Message]) -> Intake:
+    def _take_in(self, messages: Sequence[Message]) -> EventBatch:
         """Return the events of some records, and count what they are."""
         taken = take_in(
             [place_of(message)[2] for message in messages],
@@ -266,7 +266,7 @@ class InteractionFollower:
         self._note_records(messages)
         if taken.unusable:
             self._complain(taken.unusable)
-        return taken
+        return taken.events
 
     def _pass_over(self, number: int, end: int) -> None:
         if number in self._log.frozen.ends:  # else of before the last assignment

@@ -45,22 +45,23 @@ def test_an_event_is_what_training_could_use(given_records: list[Any]) -> None:
     taken = take_in(offsets, times, payloads)
 
     usable = [row for row in rows if row["unusable"] is None]
-    assert list(taken.offsets) == [row["offset"] for row in usable]
-    assert taken.users == [
+    events = taken.events
+    assert list(events.offsets) == [row["offset"] for row in usable]
+    assert events.users == [
         row["user_text"] if row["user_int"] is None else row["user_int"] for row in usable
     ]
-    assert taken.items == [
+    assert events.items == [
         row["item_text"] if row["item_int"] is None else row["item_int"] for row in usable
     ]
-    assert taken.kinds == [row["event"] for row in usable]
+    assert events.kinds == [row["event"] for row in usable]
     assert [
-        value for value, row in zip(taken.values, usable, strict=True) if row["event"] != "forget"
+        value for value, row in zip(events.values, usable, strict=True) if row["event"] != "forget"
     ] == [
         1.0 if row["value"] is None else row["value"]  # of a `forget` it is not the event's
         for row in usable
         if row["event"] != "forget"
     ]
-    assert taken.times == [
+    assert events.times == [
         row["at"] if row["timestamp"] is None else row["timestamp"] for row in usable
     ]
     assert taken.unusable.total() == len(rows) - len(usable)
@@ -71,4 +72,5 @@ def test_one_record_that_is_none_costs_no_other() -> None:
 
     taken = take_in([3, 4, 5], [1.0, 2.0, 3.0], [sound, b"not JSON", sound])
 
-    assert (taken.offsets, taken.items, taken.unusable) == ([3, 5], ["a", "a"], {"malformed": 1})
+    assert (taken.events.offsets, taken.events.items) == ([3, 5], ["a", "a"])
+    assert taken.unusable == {"malformed": 1}

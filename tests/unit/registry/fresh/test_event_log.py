@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import ShapeError
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_events import FreshEvent
 from registry.fresh.fresh_forgetting import history_of
@@ -95,12 +96,14 @@ def take(
     events = [event.event for event in took]
     (log.fill if in_hole else log.take)(
         partition,
-        [event.offset for event in events],
-        [event.user for event in took],
-        [event.item_id for event in events],
-        [event.event for event in events],
-        [event.value for event in events],
-        [event.time for event in events],
+        EventBatch(
+            [event.offset for event in events],
+            [event.user for event in took],
+            [event.item_id for event in events],
+            [event.event for event in events],
+            [event.value for event in events],
+            [event.time for event in events],
+        ),
         end,
     )
 
@@ -225,7 +228,8 @@ def test_a_million_events_take_no_more_than_100_megabytes() -> None:
     log.begin({0: 0})
     count = 20_000
     users = [number % 2_000 for number in range(count)]
-    log.take(0, range(count), users, users, ["watch"] * count, [1.0] * count, [1.0] * count, count)
+    ones = [1.0] * count
+    log.take(0, EventBatch(range(count), users, users, ["watch"] * count, ones, ones), count)
 
     assert log.size_bytes / count * 1e6 < 100e6
 
@@ -303,8 +307,9 @@ def test_a_forget_is_told_from_any_number_of_kinds_that_are_made_up() -> None:
     log.begin({0: 0})
     made_up = [f"kind-{number}" for number in range(70_000)]
     many = len(made_up)
-    log.take(0, range(many), [1] * many, ["a"] * many, made_up, [1.0] * many, [1.0] * many, many)
-    log.take(0, [many], [2], [None], ["forget"], [1.0], [2.0], many + 1)
+    ones = [1.0] * many
+    log.take(0, EventBatch(range(many), [1] * many, ["a"] * many, made_up, ones, ones), many)
+    log.take(0, EventBatch([many], [2], [None], ["forget"], [1.0], [2.0]), many + 1)
 
     found = a_window(log.frozen, {0: 0}).user(2)
     assert found is not None

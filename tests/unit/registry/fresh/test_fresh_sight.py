@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.cells import each_cell
 
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.wire.training_records.event_weights import EventWeight
@@ -16,7 +17,7 @@ RANGE = FreshRange.of({"0": (0, 5), "1": (0, 7)}, {"watch": EventWeight(1.0)}, {
 def a_sight(**given: Any) -> FreshSight:
     log = EventLog()
     log.begin({0: 5, 1: 7})
-    log.take(0, [5], [1], ["a"], ["watch"], [1.0], [1.0], end=6)
+    log.take(0, EventBatch([5], [1], ["a"], ["watch"], [1.0], [1.0]), end=6)
     return FreshSight(log.frozen, {"v0.1": RANGE}, {0: (0,), 1: (1,), 2: (0, 1)}, **given)
 
 

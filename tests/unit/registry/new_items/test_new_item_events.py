@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange
 from registry.new_items import item_choice, new_item_events
@@ -27,7 +28,8 @@ class Log:
     def did(self, user: int, item: str | None, event: str = "watch", partition: int = 0) -> None:
         at = self._at[partition]
         self._at[partition] += 1
-        self.log.take(partition, [at], [user], [item], [event], [1.0], [float(at)], at + 1)
+        batch = EventBatch([at], [user], [item], [event], [1.0], [float(at)])
+        self.log.take(partition, batch, at + 1)
 
     def users(self, partition: int = 0) -> dict[str, list[int]]:
         frozen = self.log.frozen

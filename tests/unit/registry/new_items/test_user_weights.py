@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_forgetting import FreshHistory
 from registry.fresh.version_window import ItemTranslation, VersionWindow
@@ -32,8 +33,9 @@ def test_a_user_of_many_new_items_is_walked_through_once() -> None:
     offsets = range(3 * ITEMS)
     items = [offset % ITEMS for offset in offsets]
     times = [1e9 - offset for offset in offsets]  # each later record is of an earlier event
-    log.take(0, offsets, [7] * len(items), items, ["watch"] * len(items), [1.0] * len(items),
-             times, 3 * ITEMS)  # fmt: skip
+    count = len(items)
+    batch = EventBatch(offsets, [7] * count, items, ["watch"] * count, [1.0] * count, times)
+    log.take(0, batch, count)
     window = CountingWindow(log.frozen, {}, ("watch",), ItemTranslation(lambda _: None), 200)
     vectors: Any = NeverForgotten()
     histories = UserHistories(window, vectors)

@@ -12,6 +12,7 @@ from harness.slow_twin import Done, SlowTwin
 from msgspec.structs import replace
 
 from ops.bench.rig.synthetic import watched_once
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.new_items.new_item_records import NewItemKey, decode_record, vector_of_record
@@ -80,8 +81,9 @@ class Fleet:
         log.begin(dict.fromkeys(partitions, 0))
         for user, done in self._events:
             if done.partition in partitions:
-                log.take(done.partition, [done.offset], [user], [done.item], [done.kind],
-                         [done.value], [done.time], done.offset + 1)  # fmt: skip
+                batch = EventBatch([done.offset], [user], [done.item], [done.kind],
+                                   [done.value], [done.time])  # fmt: skip
+                log.take(done.partition, batch, done.offset + 1)
         ranges = {
             name: FreshRange.of(
                 {"0": (0, 1), "1": (0, 0)}, parse_event_weights("watch=1,rate=1"), model.row_of

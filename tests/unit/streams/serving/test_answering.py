@@ -21,6 +21,7 @@ from harness.builders import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.rollout.assignment import is_shadowed
@@ -365,16 +366,10 @@ def a_sight(models: Mapping[str, Model], *kinds_and_items: tuple[str, Any]) -> F
     log, count = EventLog(), len(kinds_and_items)
     log.begin({3: 7})
     kinds, items = [kind for kind, _ in kinds_and_items], [item for _, item in kinds_and_items]
-    log.take(
-        3,
-        range(7, 7 + count),
-        [KNOWN] * count,
-        items,
-        kinds,
-        [1.0] * count,
-        [9.0] * count,
-        7 + count,
+    batch = EventBatch(
+        range(7, 7 + count), [KNOWN] * count, items, kinds, [1.0] * count, [9.0] * count
     )
+    log.take(3, batch, 7 + count)
     ranges = {
         version: FreshRange.of({"3": (0, 7)}, {"watch": EventWeight(1.0)}, model.row_of)
         for version, model in models.items()

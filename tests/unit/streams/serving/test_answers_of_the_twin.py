@@ -9,6 +9,7 @@ import pytest
 from harness.slow_twin import Done, SlowTwin
 from msgspec import structs
 
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.scoring.model_arrays import ModelArrays
@@ -87,7 +88,7 @@ def test_each_users_answer_is_what_the_slow_twin_makes_of_log_and_version(seed: 
     for offset, event in enumerate(events):
         value, at = 1.0 if event.value is None else event.value, event.timestamp or 0.0
         user, item, kind = event.user_id, event.item_id, event.event
-        log.take(0, [offset], [user], [item], [kind], [value], [at], offset + 1)
+        log.take(0, EventBatch([offset], [user], [item], [kind], [value], [at]), offset + 1)
         assert isinstance(user, int)
         assert isinstance(item, int | None)
         done[user].append(Done(0, offset, item, kind, value, at))

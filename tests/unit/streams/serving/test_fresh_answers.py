@@ -12,6 +12,7 @@ from ops.bench.rig.synthetic import watched_once
 from registry.answers.recommendation import Recommendation
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_forgetting import FreshHistory
 from registry.fresh.fresh_sight import FreshRange, FreshSight
@@ -54,7 +55,8 @@ class Log:
     def did(self, user: int, *items: str, event: str = "watch") -> None:
         for item in items:
             end = self._offset + 1
-            self._log.take(0, [self._offset], [user], [item], [event], [1.0], [2e9 + end], end)
+            batch = EventBatch([self._offset], [user], [item], [event], [1.0], [2e9 + end])
+            self._log.take(0, batch, end)
             self._offset = end
 
     def sight(self, most: int = 200, overlays: dict[str, Overlay] | None = None) -> FreshSight:

@@ -14,6 +14,7 @@ from ops.bench.rig.synthetic import watched_once
 from registry.answers.recommendation import Recommendation
 from registry.fold_in.loss_function import LossFunction
 from registry.fold_in.row_solver import Entries, RowSolver
+from registry.fresh.event_columns import EventBatch
 from registry.fresh.event_log import EventLog
 from registry.fresh.fresh_sight import FreshRange, FreshSight
 from registry.ids import UserId
@@ -55,7 +56,7 @@ def sight_of(model: Model, user: UserId, *items: str, event: str = "watch") -> F
     log = EventLog(1 << 62)
     log.begin({0: 0})
     for offset, item in enumerate(items):
-        log.take(0, [offset], [user], [item], [event], [1.0], [2e9], offset + 1)
+        log.take(0, EventBatch([offset], [user], [item], [event], [1.0], [2e9]), offset + 1)
     ranges = {
         model.version: FreshRange.of({"0": (0, 0)}, {"watch": EventWeight(1.0)}, model.row_of)
     }
