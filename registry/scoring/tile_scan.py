@@ -266,9 +266,8 @@ class _Scan:
         first = np.searchsorted(who[order], found)
         best = order[first[:, np.newaxis] + np.arange(asked)]
         self.rows[users], self.scores[users] = rows[best], scores[best]
-        self.rows[users] *= (
-            self.scores[users] > HIDDEN_SCORE
-        )  # beyond the last item there is no row
+        # beyond the last item there is no row
+        self.rows[users] *= self.scores[users] > HIDDEN_SCORE
 
 
 def _places(
