@@ -77,7 +77,8 @@ def test_the_trail_says_what_each_command_changed_and_why_another_was_refused() 
     )
     error = AnswerError("stale_epoch", "the epoch is now 7")
     refused = CommandResult("c2", "swap", "eu", "rejected", 7, "bob", SINCE, error=error)
-    text = shown(rollout_view.trail_lines([refused, replace(applied, reason="try [it]")]))
+    ending = replace(applied, reason="try [it]", reported_experiment=6)
+    text = shown(rollout_view.trail_lines([refused, ending]))
     assert text.splitlines() == [
         "2026-01-01 00:00:00   eu   swap by bob   rejected   epoch 7",
         "    stale_epoch: the epoch is now 7",
@@ -87,6 +88,7 @@ def test_the_trail_says_what_each_command_changed_and_why_another_was_refused() 
         "    canary percentage: 0 % → 10 %",
         "    ramp: none → at 10 % (stage 2 of 3)",
         "    try [it]",
+        "    report of the experiment, in the registry: experiments/production/6",
     ]
 
 

@@ -305,6 +305,9 @@ def test_commands_show_what_they_changed() -> None:
     assert "strategy fixed → to canary" in shown
     assert "canary none → to v0.4" in shown
     assert "canary percentage 0 % → to 2.5 %" in shown
+    link = 'href="experiments/40/report"'
+    assert link not in render(a_status(commands=(result,)))
+    assert link in render(a_status(commands=(replace(result, reported_experiment=40),)))
 
 
 def test_older_commands_and_versions_that_play_no_role_are_folded() -> None:
