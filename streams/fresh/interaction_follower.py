@@ -172,6 +172,7 @@ class InteractionFollower:
                 self._begin(consumer, wanted)
                 followed = wanted
             if not wanted:
+                earlier.rest()
                 self._changed.wait(IDLE_SECONDS)
                 continue
             batch = consumer.consume(BATCH_RECORDS, 0 if self._log.earlier else POLL_SECONDS)

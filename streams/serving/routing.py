@@ -1,9 +1,9 @@
 """Routing: which version answers a request.
 
 Pure functions of frozen values. Must not know records on the wire, models or Kafka. The assignment
-itself is `registry.rollout.assignment`; here is the rule for a canary
-version that is *not ready* (PRODUCT.md §3): the primary answers, and the answer says so; so it is
-if the two should be interleaved. Which state a worker acts on: `streams.state.acting_state`.
+itself is `registry.rollout.assignment`; here is the rule for a canary version that is *not ready*
+(PRODUCT.md §3): the primary answers, and the answer says so; so it is if the two should be
+interleaved. Which state a worker acts on: `streams.state.acting_state`.
 """
 
 from __future__ import annotations
