@@ -80,8 +80,8 @@ class RetrainingSettings(SettingGroup):
     retrain_session_timeout: float = Field(
         15,
         alias="RETRAIN_SESSION_TIMEOUT",
-        ge=6,
-        le=30,
+        ge=6,  # Kafka's own least, `group.min.session.timeout.ms`
+        le=30,  # the next run waits for 40 s (`training.runs.training_lock`)
         description="Seconds after which Kafka gives the training lock of a run that was killed to "
         "the next. A change of leaders in Kafka takes some 9 s: with less, it ends a run.",
     )
