@@ -82,9 +82,9 @@ class Twin:
             1, len(took)
         )  # an offset passed, if none
         if filled >= until:
-            here = [event for event in self.hidden if event.event.partition == partition]
+            here = [each for each in self.hidden if each.event.partition == partition]
             self.events = [*self.events, *here]
-            self.hidden = [event for event in self.hidden if event.event.partition != partition]
+            self.hidden = [each for each in self.hidden if each.event.partition != partition]
             self.starts[partition] = start
             del self.earlier[partition]
         return filled
@@ -93,12 +93,12 @@ class Twin:
 def take(
     log: EventLog, partition: int, took: list[Took], end: int, *, in_hole: bool = False
 ) -> None:
-    events = [event.event for event in took]
+    events = [each.event for each in took]
     (log.fill if in_hole else log.take)(
         partition,
         EventBatch(
             [event.offset for event in events],
-            [event.user for event in took],
+            [each.user for each in took],
             [event.item_id for event in events],
             [event.event for event in events],
             [event.value for event in events],
@@ -266,7 +266,7 @@ def test_idle_users_keep_what_they_have_seen_when_memory_is_short() -> None:
     assert window.is_whole(3)  # what was taken back is never given up
     assert not window.is_whole(1)
     for user in range(40):
-        fresh = [event.event for event in took if event.user == user and event.event.offset >= 20]
+        fresh = [each.event for each in took if each.user == user and each.event.offset >= 20]
         counted = history_of(fresh).events
         found = window.user(user)
         rows = set() if found is None else set(found.seen.tolist())

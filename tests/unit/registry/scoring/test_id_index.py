@@ -17,7 +17,7 @@ IDS = st.one_of(
 )
 
 
-@given(st.lists(IDS, unique_by=lambda unknown: (type(unknown), unknown)), st.lists(IDS))
+@given(st.lists(IDS, unique_by=lambda drawn: (type(drawn), drawn)), st.lists(IDS))
 def test_it_finds_what_a_dictionary_finds(ids: list[UserId], others: list[UserId]) -> None:
     rows = Rows(ids)
     expected = {(type(sought), sought): row for row, sought in enumerate(ids)}
@@ -39,7 +39,7 @@ def test_no_ids_have_no_rows() -> None:
 def test_texts_of_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "_hash", len)
     rows = Rows(["ab", "b", "ba", "a"])
-    assert [rows.of(unknown) for unknown in ("a", "b", "ab", "ba", "bb", "c", "")] == [
+    assert [rows.of(sought) for sought in ("a", "b", "ab", "ba", "bb", "c", "")] == [
         *(3, 1, 0, 2),
         *(None, None, None),
     ]

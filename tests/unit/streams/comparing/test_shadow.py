@@ -157,8 +157,8 @@ def samples(
     asked = [a_request(user, **request) for user in users]
     answers = models["v0.1"].recommend(asked)
     return [
-        Shadowed(b"key", request_, answer.items, epoch, *VERSIONS, 0.004)
-        for request_, answer in zip(asked, answers, strict=True)
+        Shadowed(b"key", each, answer.items, epoch, *VERSIONS, 0.004)
+        for each, answer in zip(asked, answers, strict=True)
     ]
 
 

@@ -121,9 +121,9 @@ def test_what_is_spelled_is_read_back_to_the_last_bit(given: dict[str, EventWeig
 def test_auto_is_linear_for_a_small_range_and_log_beyond(
     largest: dict[str, float], transform: Transform
 ) -> None:
-    (weight_settled,) = settled(parse_event_weights("play=3:auto:floor=1"), largest).values()
+    (found,) = settled(parse_event_weights("play=3:auto:floor=1"), largest).values()
 
-    assert weight_settled == EventWeight(3.0, transform, floor=1.0)
+    assert found == EventWeight(3.0, transform, floor=1.0)
 
 
 def test_a_transform_that_was_asked_for_stays_whatever_the_values() -> None:
